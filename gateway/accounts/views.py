@@ -1,0 +1,109 @@
+"""What the management side sees of keys and organisations, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+from gateway.store.policy import DELETED, POLICY_FIELDS, parse_policy
+
+DEFAULT_ORG = "default"
+
+
+class Unset(Enum):
+    """'Leave it as it is', where None means 'none'."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """What to change of a key. ``expires_at``: unix seconds. ``reset``: none, daily, weekly or monthly."""
+
+    name: str | Unset = UNSET
+    disabled: bool | Unset = UNSET
+    limit_nano: int | Unset | None = UNSET
+    reset: str | Unset = UNSET
+    expires_at: float | Unset | None = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """Callers that share credit. ``created_at``: unix seconds."""
+
+    id: str
+    name: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """A key without its secret. Usage of the running UTC day, week from Monday, and month; times in unix seconds."""
+
+    hash: str
+    org: str
+    name: str
+    label: str
+    disabled: bool
+    limit_nano: int | None
+    limit_remaining_nano: int | None
+    limit_reset: str
+    usage_nano: int
+    usage_daily_nano: int
+    usage_weekly_nano: int
+    usage_monthly_nano: int
+    held_nano: int
+    created_at: float
+    updated_at: float | None
+    last_used_at: float | None
+    expires_at: float | None
+    version: int
+
+
+def month(day: int) -> int:
+    """Number of the calendar month that a day (since 1970) lies in; the ledger's functions count the same."""
+    date = datetime.fromtimestamp(day * 86_400, UTC)
+    return date.year * 12 + date.month
+
+
+def key_view(key_hash: str, fields: Mapping[str, str], now: float) -> KeyView | None:
+    """All fields of a stored key → its view; None when there is none, or when it was deleted."""
+    policy = parse_policy(key_hash, [v.encode() if (v := fields.get(f)) is not None else None for f in POLICY_FIELDS])
+    if policy is None or fields["st"] == DELETED:
+        return None
+    amount = {f: int(fields.get(f, "0")) for f in ("day", "ud", "uw", "um", "ua", "hold")}
+    was, today = amount["day"], max(amount["day"], int(now // 86_400))
+    daily = amount["ud"] if today == was else 0
+    weekly = amount["uw"] if (today + 3) // 7 == (was + 3) // 7 else 0
+    monthly = amount["um"] if month(today) == month(was) else 0
+    spent = {"none": amount["ua"], "daily": daily, "weekly": weekly, "monthly": monthly}[policy.reset]
+    remaining = None if policy.limit_nano is None else max(policy.limit_nano - spent, 0)
+
+    def when(name: str) -> float | None:
+        return int(fields[name]) / 1000 if name in fields else None
+
+    return KeyView(
+        hash=key_hash,
+        org=policy.org,
+        name=policy.name,
+        label=policy.label,
+        disabled=policy.disabled,
+        limit_nano=policy.limit_nano,
+        limit_remaining_nano=remaining,
+        limit_reset=policy.reset,
+        usage_nano=amount["ua"],
+        usage_daily_nano=daily,
+        usage_weekly_nano=weekly,
+        usage_monthly_nano=monthly,
+        held_nano=amount["hold"],
+        created_at=when("created") or 0.0,
+        updated_at=when("updated"),
+        last_used_at=when("last"),
+        expires_at=policy.expires_at,
+        version=policy.version,
+    )

@@ -1,0 +1,125 @@
+"""One HTTP exchange: who is at the other end, whether they are still there, and what they have been sent.
+
+While the surface works, a watcher waits for ``http.disconnect`` and cancels the surface's task; nothing polls. ``send`` may be
+called by the surface and by the keep-alive timer: every call carries whole SSE events, so they cannot mix.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.api.inference import sse
+from gateway.api.inference.guard import Receive, Scope, Send
+from gateway.ending import Ask
+from gateway.errors import GatewayError
+
+Interruption = Literal["left", "shutdown"]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Exchange:
+    """Made when the request's body is complete."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.headers: dict[bytes, bytes] = {}
+        self.ask: Ask | None = None
+        self.interrupted: Interruption | None = None
+        self.on_interrupt: Callable[[GatewayError, str], bytes] | None = None
+        """How a running stream says that it breaks off."""
+        self.started = False
+        self.closed = False
+        self._receive, self._send = receive, send
+        self._task: asyncio.Task[Any] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._keepalive: asyncio.TimerHandle | None = None
+        self._keepalive_s = 0.0
+        self._stream_headers: list[tuple[bytes, bytes]] = []
+        self._idle = True
+        self._comments: set[asyncio.Task[None]] = set()
+
+    # -- the other end ------------------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """From here on the caller's leaving cancels this task, with ``interrupted`` set to ``left``."""
+        self._task = asyncio.current_task()
+        self._watcher = asyncio.get_running_loop().create_task(self._wait_for_disconnect())
+
+    async def _wait_for_disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._watcher = None
+        if not self.closed:
+            self.interrupt("left")
+
+    def interrupt(self, why: Interruption) -> None:
+        """Cancel the surface's task; it finds the reason in ``interrupted``."""
+        if self._task is not None and self.interrupted is None and not self.closed:
+            self.interrupted = why
+            self._task.cancel()
+
+    def release(self) -> None:
+        """Nothing watches any more. Idempotent."""
+        self.closed = True
+        if self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
+        if self._keepalive is not None:
+            self._keepalive.cancel()
+            self._keepalive = None
+
+    # -- keep-alive ---------------------------------------------------------------------------------------------------
+
+    def keep_alive(self, interval_s: float, headers: list[tuple[bytes, bytes]]) -> None:
+        """Start the stream, if need be, and send a comment whenever nothing was sent for ``interval_s``."""
+        self._keepalive_s, self._stream_headers = interval_s, headers
+        self._keepalive = asyncio.get_running_loop().call_later(interval_s, self._tick)
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._idle:
+            task = loop.create_task(self._comment())
+            self._comments.add(task)
+            task.add_done_callback(self._comments.discard)
+        self._idle = True
+        self._keepalive = loop.call_later(self._keepalive_s, self._tick)
+
+    async def _comment(self) -> None:
+        if not self.closed:
+            await self.start_stream(self._stream_headers)
+            await self._send({"type": "http.response.body", "body": sse.KEEP_ALIVE, "more_body": True})
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    async def start_stream(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send status 200 and the stream's headers, once."""
+        if not self.started:
+            self.started = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def send(self, data: bytes) -> None:
+        """One or more whole events."""
+        self._idle = False
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def finish(self, data: bytes = b"") -> None:
+        """The last bytes of a stream."""
+        self.closed = True
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    async def answer(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """A whole JSON answer."""
+        self.started = self.closed = True
+        head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def refuse(self, error: GatewayError, headers: list[tuple[bytes, bytes]], body: Any) -> None:
+        """An error with its own status: possible as long as nothing has been sent."""
+        extra = [(name.encode(), value.encode()) for name, value in error.headers()]
+        await self.answer(error.status, _encode(body), [*headers, *extra])

@@ -1,0 +1,115 @@
+"""What is refused before anything is parsed, and the one strict JSON reader of the request's way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from gateway.errors import BadRequest, MethodNotAllowed, PayloadTooLarge, RequestTimeout
+from gateway.settings import Settings
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_decoder = msgspec.json.Decoder()
+_OPENERS = (b"{", b"[")
+
+
+class CallerLeft(Exception):
+    """The connection closed before the request was complete."""
+
+
+def headers_of(scope: Scope, settings: Settings) -> dict[bytes, bytes]:
+    """Headers by lower-case name. Raises BadRequest for bombs and for what front proxies and we could read differently."""
+    pairs = scope["headers"]
+    if len(pairs) > settings.max_header_count:
+        raise BadRequest(f"Too many request headers; at most {settings.max_header_count} are accepted.")
+    headers: dict[bytes, bytes] = {}
+    size = 0
+    for name, value in pairs:
+        size += len(name) + len(value)
+        if name in headers and name in (b"host", b"content-length", b"authorization", b"x-api-key", b"content-type"):
+            raise BadRequest(f"The header {name.decode('latin-1')} is given twice.")
+        headers[name] = value
+    if size > settings.max_header_bytes:
+        raise BadRequest(f"The request headers are larger than {settings.max_header_bytes} bytes.")
+    if b"content-length" in headers and b"transfer-encoding" in headers:
+        raise BadRequest("Content-Length and Transfer-Encoding exclude each other.")
+    return headers
+
+
+def expect_post(scope: Scope) -> None:
+    """Raises MethodNotAllowed."""
+    if scope["method"] != "POST":
+        raise MethodNotAllowed(f"{scope['method']} is not allowed here; use POST.")
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], settings: Settings) -> bytes:
+    """The whole body. Refuses by Content-Length before reading, and while counting chunks.
+
+    Raises PayloadTooLarge, RequestTimeout, BadRequest (compressed bodies) and CallerLeft.
+    """
+    limit = settings.max_body_bytes
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise BadRequest("Compressed request bodies are not accepted; send it with Content-Encoding: identity.")
+    if int(headers.get(b"content-length", b"0") or 0) > limit:
+        raise _too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(settings.body_timeout_s):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise CallerLeft
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > limit:
+                    raise _too_large(limit)
+                if not message.get("more_body"):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise RequestTimeout(f"The request body did not arrive within {settings.body_timeout_s:g} seconds.") from None
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The request body is larger than {limit} bytes.")
+
+
+def decode(raw: bytes, max_depth: int) -> dict[str, Any]:
+    """Strict JSON → a dictionary. NaN, lone surrogates, a BOM and deep nesting are refused; of duplicate keys the last wins,
+    and because the body is encoded again nobody downstream can read it differently.
+
+    Raises BadRequest.
+    """
+    if not raw:
+        raise BadRequest("The request body is empty; send a JSON object.")
+    try:
+        value = _decoder.decode(raw)
+    except RecursionError:
+        raise BadRequest(f"The request body is nested deeper than {max_depth} levels.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise BadRequest(f"The request body is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The request body must be a JSON object.")
+    if sum(raw.count(opener) for opener in _OPENERS) > max_depth and _depth(value) > max_depth:
+        raise BadRequest(f"The request body is nested deeper than {max_depth} levels.")
+    return value
+
+
+def _depth(value: Any) -> int:
+    """Nesting of a decoded value, level by level, without recursion."""
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        below: list[Any] = []
+        for item in level:
+            children = item.values() if isinstance(item, dict) else item
+            below += [child for child in children if isinstance(child, dict | list)]
+        level = below
+    return depth

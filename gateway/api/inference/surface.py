@@ -1,0 +1,232 @@
+"""What every API surface does alike: guard, authenticate, walk down the corridor, carry the answer out, end it once.
+
+A concrete surface adds only its wire shape: four small methods. There is no second corridor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+from gateway import pricing
+from gateway.api.inference import guard, sse
+from gateway.api.inference.exchange import Exchange
+from gateway.api.inference.guard import CallerLeft, Receive, Scope, Send
+from gateway.api.rooms import Rooms
+from gateway.ending import Ask, Client
+from gateway.errors import Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
+from gateway.generation import Generation
+from providers.errors import ProviderError
+from providers.types import Event
+
+_BEARER = b"bearer "
+Headers = list[tuple[bytes, bytes]]
+
+
+class Encoder(Protocol):
+    """One stream in a surface's wire shape: inner events in, bytes out. Made per generation."""
+
+    def events(self, events: list[Event]) -> bytes: ...
+
+    def finish(self) -> bytes:
+        """The proper end, with the usage as it was charged."""
+        ...
+
+    def failure(self, error: GatewayError, finish_reason: str) -> bytes:
+        """The end of an answer that broke off: never silent."""
+        ...
+
+
+class Surface(ABC):
+    """One ASGI callable; one instance per process."""
+
+    name: ClassVar[str]
+
+    def __init__(self, rooms: Rooms) -> None:
+        self.rooms = rooms
+
+    # -- the wire shape -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def accept(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Wire shape → inner request (OpenAI chat). Raises BadRequest naming the field."""
+
+    @abstractmethod
+    def answer(self, generation: Generation) -> Any:
+        """A whole inner answer → wire shape. Called after the settlement, so the cost is known."""
+
+    @abstractmethod
+    def encoder(self, generation: Generation) -> Encoder:
+        """The stream's wire shape."""
+
+    @abstractmethod
+    def late(self, ask: Ask, error: GatewayError) -> bytes:
+        """The end of a stream that was kept alive by comments and then found no endpoint: status 200 has been sent."""
+
+    def error(self, error: GatewayError) -> Any:
+        """The surface's error envelope."""
+        return error.envelope()
+
+    # -- the life of a request ----------------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope, receive, send)
+        rooms, outcome = self.rooms, "ok"
+        rooms.exchanges.add(exchange)
+        try:
+            rooms.in_flight.take()
+            try:
+                ask = exchange.ask = await self._ask(exchange, receive)
+                exchange.watch()
+                await self._serve(exchange, ask)
+            finally:
+                rooms.in_flight.give()
+        except CallerLeft:
+            outcome = "caller_left"
+        except asyncio.CancelledError:
+            outcome = exchange.interrupted or "cancelled"
+            await self._interrupted(exchange)
+        except GatewayError as error:
+            outcome = error.error_type
+            await self._refuse(exchange, error)
+        except Exception:  # the ASGI edge: a fault of ours is logged whole and told without details
+            outcome = "fault"
+            rooms.telemetry.log.exception("fault", surface=self.name)
+            await self._refuse(exchange, GatewayError("Internal error. It has been logged."))
+        finally:
+            exchange.release()
+            rooms.exchanges.discard(exchange)
+            rooms.telemetry.requests.labels(self.name, outcome).inc()
+
+    async def _ask(self, exchange: Exchange, receive: Receive) -> Ask:
+        """Headers → caller → body → inner request. A key is looked at before a byte of the body is parsed."""
+        started, settings = time.perf_counter(), self.rooms.settings
+        guard.expect_post(exchange.scope)
+        headers = exchange.headers = guard.headers_of(exchange.scope, settings)
+        if self.rooms.draining:
+            raise Unavailable("This process is shutting down; try again.", retry_after_s=1)
+        caller = await self.rooms.accounts.authenticate(self._key(headers))
+        raw = await guard.read_body(receive, headers, settings)
+        body = self.accept(guard.decode(raw, settings.max_json_depth))
+        now = time.time()
+        return Ask(
+            id=new_id(now),
+            created_at=now,
+            started=started,
+            caller=caller,
+            body=body,
+            prompt=pricing.measure(body),
+            max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
+            stream=bool(body.get("stream")),
+            surface=self.name,
+            client=_client(headers),
+            explain=headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
+        )
+
+    def _key(self, headers: dict[bytes, bytes]) -> str:
+        value = headers.get(b"authorization", b"")
+        if value[:7].lower() == _BEARER:
+            key = value[7:].strip().decode("latin-1")
+        else:
+            key = headers.get(b"x-api-key", b"").decode("latin-1")
+        if not key:
+            raise Unauthorized("No API key given. Send it as: Authorization: Bearer <key>.")
+        if secrets.compare_digest(key.encode(), self.rooms.admin_key.encode()):
+            raise Forbidden("This is a management key; inference needs an API key made by POST /api/v1/keys.")
+        return key
+
+    async def _serve(self, exchange: Exchange, ask: Ask) -> None:
+        headers = _headers(ask)
+        if ask.stream:
+            headers += sse.HEADERS
+            exchange.keep_alive(self.rooms.settings.keepalive_s, headers)
+        generation = await self.rooms.corridor.begin(ask)
+        try:
+            if ask.stream:
+                await self._stream(exchange, generation, headers)
+            else:
+                await generation.end("complete")
+                await exchange.answer(200, _encode(self.answer(generation)), headers)
+        except BaseException:
+            if not generation.ended:
+                self.rooms.desk.endings.spawn(generation.leave())
+            raise
+
+    async def _stream(self, exchange: Exchange, generation: Generation, headers: Headers) -> None:
+        """Carry events out as they arrive. After the first byte there is no second attempt: what breaks is said."""
+        encoder = self.encoder(generation)
+        exchange.on_interrupt = encoder.failure
+        await exchange.start_stream(headers)
+        try:
+            while events := await generation.read():
+                if data := encoder.events(events):
+                    await exchange.send(data)
+        except ProviderError as error:
+            await generation.close()
+            await generation.end("upstream_failed")
+            await exchange.finish(encoder.failure(broken(error, generation), "error"))
+        except GatewayError as error:
+            await generation.close()
+            await generation.end("credit_exhausted")
+            await exchange.finish(encoder.failure(error, "length"))
+        else:
+            await generation.end("complete")
+            await exchange.finish(encoder.finish())
+
+    async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
+        if not exchange.started:
+            await exchange.refuse(error, _headers(exchange.ask), self.error(error))
+        elif exchange.on_interrupt is not None:
+            await exchange.finish(exchange.on_interrupt(error, "error"))
+        elif exchange.ask is not None:
+            await exchange.finish(self.late(exchange.ask, error))
+
+    async def _interrupted(self, exchange: Exchange) -> None:
+        """The caller left: there is nobody to tell. The process stops: say so. Anything else goes on upwards."""
+        task = asyncio.current_task()
+        if exchange.interrupted is None or task is None:
+            raise asyncio.CancelledError
+        task.uncancel()
+        if exchange.interrupted == "shutdown" and not exchange.closed:
+            await self._refuse(exchange, Unavailable("The gateway is shutting down.", retry_after_s=1))
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _headers(ask: Ask | None) -> Headers:
+    return [] if ask is None else [(b"x-generation-id", ask.id.encode())]
+
+
+def new_id(now: float) -> str:
+    """``gen-<unix seconds>-<20 alphanumerics>`` (80 random bits a second): opaque to clients; the ledger reads the time in it."""
+    return f"gen-{int(now)}-{os.urandom(10).hex()}"
+
+
+def broken(error: ProviderError, generation: Generation) -> UpstreamFailed:
+    """A vendor that broke off after the first content. 500-class words of vendors are masked."""
+    candidate = generation.dispatch.candidate
+    failure = error.failure
+    message = error.message if failure.status < 500 else f"Provider disconnected or failed mid-stream ({failure.kind})"
+    metadata: dict[str, Any] = {"provider_name": candidate.endpoint.provider.name if candidate else None}
+    if error.clock is not None:
+        metadata["clock"] = error.clock
+    return UpstreamFailed(message, status=failure.status, error_type=failure.error_type, metadata=metadata)
+
+
+def _client(headers: dict[bytes, bytes]) -> Client:
+    def text(name: bytes) -> str | None:
+        value = headers.get(name)
+        return value.decode("utf-8", "replace") if value else None
+
+    return Client(
+        referer=text(b"http-referer") or text(b"referer"),
+        title=text(b"x-openrouter-title") or text(b"x-title"),
+        user_agent=text(b"user-agent"),
+    )

@@ -1,0 +1,46 @@
+"""Part of floor 8: the management API: ordinary FastAPI, off the request's way.
+
+It must not know: how an inference request is served, Redis commands, processes. Every route asks a room and renders the
+answer; every refusal has the one documented shape (``errors``).
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
+
+from gateway.api.management import admin, credits, errors, generations, health, keys, models, organizations
+from gateway.api.management.auth import management
+from gateway.api.management.schema.base import REFUSALS
+
+PREFIXES = ("/api/v1", "/v1")
+"""The second one is an alias, left out of the OpenAPI page."""
+
+
+def mount(app: FastAPI) -> None:
+    """Register every management route, the health routes and the error handlers. Needs ``app.state.rooms`` at run time."""
+    errors.install(app)
+    for prefix in PREFIXES:
+        app.include_router(
+            router(),
+            prefix=prefix,
+            include_in_schema=prefix == PREFIXES[0],
+            responses=REFUSALS,
+            generate_unique_id_function=_operation_id,
+        )
+    app.include_router(health.router, generate_unique_id_function=_operation_id)
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def router() -> APIRouter:
+    """All routes without a prefix. What lies under ``managed`` needs the management key."""
+    everything = APIRouter()
+    managed = APIRouter(dependencies=[Depends(management)])
+    for part in (keys.router, organizations.router, admin.router):
+        managed.include_router(part)
+    for part in (models.router, keys.own, credits.router, generations.router, managed):
+        everything.include_router(part)
+    return everything

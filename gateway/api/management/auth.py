@@ -1,0 +1,94 @@
+"""Who is asking: the management key, an inference key, or nobody.
+
+401 only for a positive "no such key"; a key of the wrong sort is 403; an unreachable store is 503, raised by ``accounts``.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
+
+from gateway.api.rooms import Rooms
+from gateway.errors import Forbidden, LedgerUnavailable, Unauthorized
+from gateway.store.policy import KeyPolicy
+
+MAX_KEY_LENGTH = 512
+
+bearer = HTTPBearer(
+    auto_error=False, scheme_name="bearer", description="An inference key, or the management key where a route says so."
+)
+Documented = Annotated[Any, Security(bearer)]
+"""Puts the scheme into the OpenAPI page; the check itself is ours."""
+
+
+def rooms_of(request: Request) -> Rooms:
+    """The rooms of this process."""
+    rooms: Rooms = request.app.state.rooms
+    return rooms
+
+
+def presented_key(request: Request) -> str | None:
+    """The key of ``Authorization: Bearer`` or ``x-api-key``, or None."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    key = key.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "").strip()
+    return key or None
+
+
+def is_management(rooms: Rooms, key: str) -> bool:
+    """Compared in constant time, as bytes: header text may hold any Latin-1 character."""
+    return hmac.compare_digest(key.encode(), rooms.admin_key.encode())
+
+
+async def identify(request: Request) -> KeyPolicy | None:
+    """The policy of the inference key as it is now, or None for the management key. Raises Unauthorized, LedgerUnavailable.
+
+    Asks Redis each time: only a hold checks the version of a cached policy, and nothing is held here.
+    """
+    key = presented_key(request)
+    if key is None:
+        raise Unauthorized("No auth credentials found: send 'Authorization: Bearer <key>'.")
+    rooms = rooms_of(request)
+    if is_management(rooms, key):
+        return None
+    if len(key) > MAX_KEY_LENGTH or not key.isascii():
+        raise Unauthorized("This key does not exist.")
+    return await rooms.accounts.authenticate(key, fresh=True)
+
+
+async def any_key(request: Request, _: Documented) -> KeyPolicy | None:
+    """As ``identify``."""
+    return await identify(request)
+
+
+async def management(request: Request, _: Documented) -> None:
+    """Raises Forbidden for an inference key: management routes take the management key only."""
+    if await identify(request) is not None:
+        raise Forbidden("This needs the management key; an inference key was sent.")
+
+
+async def inference(request: Request, _: Documented) -> KeyPolicy:
+    """Raises Forbidden for the management key: it owns no generations and no preferences."""
+    policy = await identify(request)
+    if policy is None:
+        raise Forbidden("This needs an inference key; the management key was sent.")
+    return policy
+
+
+async def recognised(request: Request, _: Documented) -> bool:
+    """For public routes that show more with a key: a wrong key or an unreachable store counts as anonymous."""
+    if presented_key(request) is None:
+        return False
+    try:
+        await identify(request)
+    except (Unauthorized, LedgerUnavailable):
+        return False
+    return True
+
+
+InRooms = Annotated[Rooms, Depends(rooms_of)]
+ByAnyKey = Annotated[KeyPolicy | None, Depends(any_key)]
+ByInferenceKey = Annotated[KeyPolicy, Depends(inference)]
+Recognised = Annotated[bool, Depends(recognised)]

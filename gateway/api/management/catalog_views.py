@@ -1,0 +1,157 @@
+"""Catalogue and health → the wire shapes of models, endpoints and providers. Pure: the clock and the health are arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from gateway.catalog.model import Endpoint, Model, Price, Provider
+from gateway.health.board import EndpointHealth
+from gateway.money import format_price
+
+View = Callable[[str], EndpointHealth]
+
+SPELLED = ("hugging_face_id", "knowledge_cutoff", "expiration_date")
+"""Optional facts of a model that are shown when the catalogue knows them."""
+
+
+def offer(model: Model, now: float) -> tuple[Endpoint, Price] | None:
+    """The endpoint whose price the model is listed with: the cheapest one that can be used, else the cheapest one.
+
+    None when nothing is priced today: such a model is not for sale and is not listed.
+    """
+    priced = [(endpoint, price) for endpoint in model.endpoints if (price := endpoint.price_at(now)) is not None]
+    if not priced:
+        return None
+    return min(priced, key=lambda pair: (not pair[0].provider.usable, pair[1].of("prompt") + pair[1].of("completion")))
+
+
+def callable_now(model: Model, now: float) -> bool:
+    """True when at least one endpoint has a price and a credential."""
+    return any(endpoint.provider.usable and endpoint.price_at(now) is not None for endpoint in model.endpoints)
+
+
+def model_view(model: Model, endpoint: Endpoint, price: Price) -> dict[str, Any]:
+    """One row of ``GET /models``; ``endpoint`` and ``price`` come from ``offer``."""
+    view: dict[str, Any] = {
+        "id": model.slug,
+        "canonical_slug": model.slug,
+        "name": model.name,
+        "created": midnight(model.created),
+        "description": model.description,
+        "context_length": model.context_length,
+        "architecture": architecture_view(model),
+        "pricing": pricing_view(price),
+        "top_provider": {
+            "is_moderated": False,
+            "context_length": endpoint.context_length,
+            "max_completion_tokens": endpoint.max_completion_tokens,
+        },
+        "per_request_limits": None,
+        "supported_parameters": list(model.supported_parameters),
+        "default_parameters": None,
+        "supported_voices": None,
+        "links": {"details": f"/api/v1/models/{model.slug}/endpoints"},
+    }
+    view.update({name: model.attributes[name] for name in SPELLED if isinstance(model.attributes.get(name), str)})
+    return view
+
+
+def architecture_view(model: Model) -> dict[str, Any]:
+    """Modalities; the tokenizer is the catalogue's ``tokenizer`` attribute, else ``Other``."""
+    tokenizer = model.attributes.get("tokenizer")
+    return {
+        "input_modalities": list(model.input_modalities),
+        "output_modalities": list(model.output_modalities),
+        "modality": f"{'+'.join(model.input_modalities)}->{'+'.join(model.output_modalities)}",
+        "tokenizer": tokenizer if isinstance(tokenizer, str) else "Other",
+        "instruct_type": None,
+    }
+
+
+def pricing_view(price: Price) -> dict[str, str]:
+    """USD per unit as the shortest decimal text."""
+    return {kind: format_price(femto) for kind, femto in price.femto.items()}
+
+
+def endpoints_view(model: Model, view: View, now: float, *, recognised: bool) -> dict[str, Any]:
+    """The ``data`` of ``GET /models/{author}/{slug}/endpoints``: everything that has a price today."""
+    return {
+        "id": model.slug,
+        "name": model.name,
+        "created": midnight(model.created),
+        "description": model.description,
+        "architecture": architecture_view(model),
+        "endpoints": [
+            endpoint_view(model, endpoint, price, view(endpoint.id), recognised=recognised)
+            for endpoint in model.endpoints
+            if (price := endpoint.price_at(now)) is not None
+        ],
+    }
+
+
+def endpoint_view(
+    model: Model, endpoint: Endpoint, price: Price, health: EndpointHealth, *, recognised: bool
+) -> dict[str, Any]:
+    """One endpoint; percentiles are shown to callers with a key only."""
+    parameters = endpoint.supported_parameters
+    tools = "tool_choice" in parameters
+    return {
+        "name": f"{endpoint.provider.name} | {model.slug}",
+        "model_id": model.slug,
+        "model_name": model.name,
+        "provider_name": endpoint.provider.name,
+        "tag": endpoint.tag or endpoint.provider.slug,
+        "context_length": endpoint.context_length,
+        "max_completion_tokens": endpoint.max_completion_tokens,
+        "max_prompt_tokens": None,
+        "pricing": pricing_view(price),
+        "quantization": endpoint.quantization,
+        "supported_parameters": sorted(parameters),
+        "supports_implicit_caching": "input_cache_read" in price.femto,
+        "supports_diarization": False,
+        "supports_tool_choice": {"auto": tools, "none": tools, "required": tools, "function": tools},
+        "native_tools": {},
+        "service_tier": None,
+        "uptime_last_5m": health.uptime_5m,
+        "uptime_last_30m": health.uptime_30m,
+        "uptime_last_1d": health.uptime_1d,
+        "latency_last_30m": percentiles_view(health.ttft_ms) if recognised else None,
+        "throughput_last_30m": percentiles_view(health.throughput_tps) if recognised else None,
+        "status": status_of(endpoint, health),
+    }
+
+
+def percentiles_view(percentiles: Any) -> dict[str, float] | None:
+    """``{p50, p75, p90, p99}`` or None without data."""
+    if percentiles is None:
+        return None
+    return {name: round(getattr(percentiles, name), 3) for name in ("p50", "p75", "p90", "p99")}
+
+
+def status_of(endpoint: Endpoint, health: EndpointHealth) -> int:
+    """0 normal, -1 degraded, -2 last resort, -5 breaker open, -10 no credential."""
+    if not endpoint.provider.usable:
+        return -10
+    if health.state == "open":
+        return -5
+    return min(-health.band, -1 if health.recent_outage else 0)
+
+
+def provider_view(provider: Provider) -> dict[str, Any]:
+    """One row of ``GET /providers``; what the catalogue does not know is null."""
+    return {
+        "name": provider.name,
+        "slug": provider.slug,
+        "privacy_policy_url": provider.privacy_policy_url,
+        "terms_of_service_url": provider.terms_of_service_url,
+        "status_page_url": provider.status_page_url,
+        "headquarters": provider.headquarters,
+        "datacenters": list(provider.datacenters) or None,
+    }
+
+
+def midnight(day: date) -> int:
+    """Unix seconds of 00:00 UTC."""
+    return int(datetime.combine(day, time(), UTC).timestamp())

@@ -1,0 +1,34 @@
+"""``GET /credits``: what was bought and what was spent, of one organisation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from gateway.accounts import DEFAULT_ORG
+from gateway.api.management.answer import Answer
+from gateway.api.management.auth import ByAnyKey, InRooms
+from gateway.api.management.schema.accounts import CreditsAnswer
+from gateway.errors import Forbidden
+from gateway.records import usd
+
+router = APIRouter(tags=["Credits"])
+
+
+@router.get("/credits", response_model=CreditsAnswer, summary="Get credits")
+async def get_credits(
+    rooms: InRooms,
+    policy: ByAnyKey,
+    organization_id: Annotated[
+        str | None, Query(max_length=64, description="Management key only; `default` when left out.")
+    ] = None,
+) -> Answer:
+    """Total credits granted and total usage in USD; the difference is the balance. An inference key sees its own organisation."""
+    if policy is not None and organization_id not in (None, policy.org):
+        raise Forbidden("An inference key sees the credits of its own organization only.")
+    org = policy.org if policy is not None else organization_id or DEFAULT_ORG
+    if policy is None:
+        await rooms.accounts.get_org(org)
+    account = await rooms.ledger.balances(org)
+    return Answer({"data": {"total_credits": usd(account.granted_nano), "total_usage": usd(account.used_nano)}})

@@ -1,0 +1,30 @@
+"""``GET /generation``: what happened to one request and what it cost. Only the organisation that asked for it may look."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from gateway import records
+from gateway.api.management.answer import Answer
+from gateway.api.management.auth import ByAnyKey, InRooms
+from gateway.api.management.schema.accounts import GenerationAnswer
+from gateway.errors import NotFound
+
+router = APIRouter(tags=["Generations"])
+
+
+@router.get("/generation", response_model=GenerationAnswer, summary="Get a generation")
+async def get_generation(rooms: InRooms, policy: ByAnyKey, id: Annotated[str, Query(max_length=200)]) -> Answer:
+    """Tokens, cost, latency and every attempt of one generation, from the moment it ended.
+
+    A generation of another organisation answers exactly as one that never was. The management key may see all of them.
+    """
+    found = await (rooms.ledger.find_record(id) if policy is None else rooms.ledger.record(policy.org, id))
+    if found is None:
+        raise NotFound("There is no such generation.")
+    record = records.decode(found.blob)
+    if record.id != id or (policy is not None and record.organization != policy.org):
+        raise NotFound("There is no such generation.")
+    return Answer({"data": records.generation_view(record, found.paid_nano)})

@@ -1,0 +1,44 @@
+"""Is the process up, and may a load balancer send it requests?"""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter
+from redis.exceptions import RedisError
+
+from gateway.api.management.answer import Answer
+from gateway.api.management.auth import InRooms
+from gateway.api.management.schema.base import Readiness
+from gateway.api.rooms import Rooms
+
+router = APIRouter(tags=["Health"])
+
+PING_TIMEOUT_S = 0.25
+
+
+@router.get("/healthz", summary="Liveness", response_model=Readiness)
+async def healthz() -> Answer:
+    """200 as long as the process answers at all; it asks nobody else."""
+    return Answer({"status": "ok"})
+
+
+@router.get("/readyz", summary="Readiness", response_model=Readiness, responses={503: {"model": Readiness}})
+async def readyz(rooms: InRooms) -> Answer:
+    """200 when requests can be served; 503 with the reasons while shutting down, without Redis or without a catalogue."""
+    reasons = await _reasons(rooms)
+    if reasons:
+        return Answer({"status": "not ready", "reasons": reasons}, 503, {"retry-after": "2"})
+    return Answer({"status": "ready", "catalog_version": rooms.catalog.current.version})
+
+
+async def _reasons(rooms: Rooms) -> list[str]:
+    reasons = ["draining: the process is shutting down"] if rooms.draining else []
+    if not rooms.catalog.current.models:
+        reasons.append("catalog: no model is loaded")
+    try:
+        async with asyncio.timeout(PING_TIMEOUT_S):
+            await rooms.store.redis.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        reasons.append(f"redis: not reachable ({type(error).__name__})")
+    return reasons

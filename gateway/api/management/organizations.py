@@ -1,0 +1,140 @@
+"""Organisations, their credits and their ledger lines. Ours: the hosted service sells credits on a web page."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query
+
+from gateway.accounts import Organization
+from gateway.api.management.answer import Answer, body_of, described
+from gateway.api.management.auth import InRooms
+from gateway.api.management.schema import accounts as schema
+from gateway.api.rooms import Rooms
+from gateway.errors import BadRequest
+from gateway.ledger.entries import Balances, Entry
+from gateway.money import format_usd
+from gateway.records import iso
+
+router = APIRouter(prefix="/admin/organizations", tags=["Organizations"])
+
+NewOrganization = Annotated[schema.CreateOrganization, Depends(body_of(schema.CreateOrganization))]
+NewCredits = Annotated[schema.GrantCredits, Depends(body_of(schema.GrantCredits))]
+IdempotencyKey = Annotated[str | None, Header(max_length=255, description="Required: the same key is one grant.")]
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=schema.OrganizationAnswer,
+    openapi_extra=described(schema.CreateOrganization),
+    summary="Create an organization",
+)
+async def create_organization(rooms: InRooms, asked: NewOrganization) -> Answer:
+    """A new account with a balance of zero. Its keys share its credits."""
+    made = await rooms.accounts.create_org(asked.name)
+    return Answer({"data": await _view(rooms, made)}, 201)
+
+
+@router.get("", response_model=schema.OrganizationList, summary="List organizations")
+async def list_organizations(rooms: InRooms) -> Answer:
+    """Every organisation with its account, `default` included."""
+    return Answer({"data": [await _view(rooms, each) for each in await rooms.accounts.list_orgs()]})
+
+
+@router.get("/{organization_id}", response_model=schema.OrganizationAnswer, summary="Get an organization")
+async def get_organization(rooms: InRooms, organization_id: str) -> Answer:
+    """One organisation with its account."""
+    return Answer({"data": await _view(rooms, await rooms.accounts.get_org(organization_id))})
+
+
+@router.post(
+    "/{organization_id}/credits",
+    status_code=201,
+    response_model=schema.GrantedAnswer,
+    openapi_extra=described(schema.GrantCredits),
+    summary="Add or take credits",
+)
+async def grant_credits(
+    rooms: InRooms, organization_id: str, asked: NewCredits, idempotency_key: IdempotencyKey = None
+) -> Answer:
+    """Once per `Idempotency-Key`, for ever: a replay answers the same with `Idempotent-Replayed: true`, another body 409."""
+    id = checked(idempotency_key)
+    granted = await rooms.ledger.grant(organization_id, asked.amount_usd, id=id, actor="api", reason=asked.reason)
+    view = {
+        "organization_id": organization_id,
+        "amount_usd": format_usd(asked.amount_usd),
+        "balance_usd": format_usd(granted.balance_nano),
+        "reason": asked.reason,
+        "idempotency_key": id,
+    }
+    return Answer({"data": view}, 201, {"idempotent-replayed": "true"} if granted.duplicate else None)
+
+
+@router.get("/{organization_id}/ledger", response_model=schema.LedgerPage, summary="List ledger lines")
+async def list_ledger(
+    rooms: InRooms,
+    organization_id: str,
+    cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 50,
+    order: Annotated[str, Query(pattern="^(asc|desc)$", description="`asc`: oldest first.")] = "asc",
+) -> Answer:
+    """Every posting of the organisation, never edited. Page with `next_cursor` until it is null, with the same `order`."""
+    await rooms.accounts.get_org(organization_id)
+    lines, following = await rooms.ledger.journal(
+        organization_id, after=cursor, limit=limit, newest_first=order == "desc"
+    )
+    return Answer({"data": [line_view(line) for line in lines], "next_cursor": following})
+
+
+def checked(idempotency_key: str | None) -> str:
+    """Raises BadRequest that names the header."""
+    if idempotency_key is None or not idempotency_key.strip():
+        raise BadRequest(
+            "The header Idempotency-Key is required: it makes a repeated call one grant.", field="Idempotency-Key"
+        )
+    if not idempotency_key.isascii() or not idempotency_key.isprintable():
+        raise BadRequest("Idempotency-Key must be printable ASCII.", field="Idempotency-Key")
+    return idempotency_key.strip()
+
+
+async def _view(rooms: Rooms, organization: Organization) -> dict[str, Any]:
+    return organization_view(organization, await rooms.ledger.balances(organization.id))
+
+
+def organization_view(organization: Organization, account: Balances) -> dict[str, Any]:
+    """Amounts as decimal text."""
+    return {
+        "id": organization.id,
+        "name": organization.name,
+        "created_at": iso(organization.created_at),
+        "balance_usd": format_usd(account.balance_nano),
+        "held_usd": format_usd(account.held_nano),
+        "available_usd": format_usd(account.balance_nano - account.held_nano),
+        "total_credits_usd": format_usd(account.granted_nano),
+        "total_usage_usd": format_usd(account.used_nano),
+    }
+
+
+def line_view(line: Entry) -> dict[str, Any]:
+    """One posting. A grant has no generation, provider or cost: it pays a negative amount, which adds to the balance."""
+    grant = line.type == "grant"
+    return {
+        "seq": line.seq,
+        "type": line.type,
+        "generation_id": None if grant else line.generation_id,
+        "grant_id": line.generation_id if grant else None,
+        "attempt": line.part,
+        "key_hash": line.key_hash,
+        "provider": line.provider,
+        "cost_usd": format_usd(line.cost_nano),
+        "fee_usd": format_usd(line.fee_nano),
+        "total_usd": format_usd(line.total_nano),
+        "paid_usd": format_usd(line.user_nano),
+        "loss_usd": format_usd(line.loss_nano),
+        "amount_usd": format_usd(-line.user_nano),
+        "balance_after_usd": format_usd(line.balance_nano),
+        "actor": line.actor,
+        "reason": line.reason,
+        "created_at": iso(line.time),
+    }

@@ -1,0 +1,52 @@
+"""Money, time and the error on the wire."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+Usd = Annotated[Decimal, WithJsonSchema({"type": "number", "description": "US dollars, exact decimal text."})]
+UsdText = Annotated[
+    Decimal,
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "pattern": r"^-?\d+(\.\d{1,9})?$", "description": "US dollars as decimal text."}),
+]
+Iso = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+class Body(BaseModel):
+    """What comes in: unknown fields are refused, nothing is coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Shape(BaseModel):
+    """What goes out."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class ErrorDetail(Shape):
+    code: int = Field(description="The HTTP status.")
+    message: str
+    metadata: dict[str, Any] = Field(description="`error_type` always; `field` when one field is wrong.")
+
+
+class ErrorAnswer(Shape):
+    """The one error shape of every route."""
+
+    error: ErrorDetail
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorAnswer, "description": "Refused; `error.metadata.error_type` says why."},
+    "5XX": {"model": ErrorAnswer, "description": "Ours: 503 with `Retry-After` while the store is out of reach."},
+}
+"""``responses=`` of every router."""
+
+
+class Readiness(Shape):
+    status: str
+    reasons: list[str] = Field(default=[], description="Why not, when not.")

@@ -1,0 +1,145 @@
+"""API keys on the wire."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from gateway.api.management.schema.base import Body, Iso, Shape, Usd
+from gateway.api.management.schema.words import Instant, Limit, Name, OrganizationId, Reset
+
+
+class CreateKey(Body):
+    """`organization_id` (alias: `workspace_id`) defaults to `default`; no `limit` means the credits are the only bound."""
+
+    name: Name
+    limit: Limit | None = None
+    limit_reset: Reset | None = None
+    expires_at: Instant | None = None
+    organization_id: OrganizationId | None = None
+    workspace_id: OrganizationId | None = None
+    include_byok_in_limit: bool = Field(
+        False, description="Accepted; this gateway has no keys of callers' own vendors."
+    )
+
+
+class UpdateKey(Body):
+    """Only what is sent changes; `null` takes a limit, its reset or the expiry away."""
+
+    name: Name | None = None
+    disabled: bool | None = None
+    limit: Limit | None = None
+    limit_reset: Reset | None = None
+    expires_at: Instant | None = None
+    include_byok_in_limit: bool | None = None
+
+
+class KeyFilter(BaseModel):
+    """The query of `GET /keys`."""
+
+    include_disabled: bool = False
+    include_expired: bool = False
+    offset: int = Field(0, ge=0, le=10**6)
+    organization_id: OrganizationId | None = None
+    workspace_id: OrganizationId | None = Field(None, description="Alias of `organization_id`.")
+
+
+class Key(Shape):
+    hash: str
+    name: str
+    label: str
+    disabled: bool
+    limit: Usd | None
+    limit_remaining: Usd | None
+    limit_reset: str | None
+    include_byok_in_limit: bool
+    usage: Usd
+    usage_daily: Usd
+    usage_weekly: Usd
+    usage_monthly: Usd
+    byok_usage: Usd
+    byok_usage_daily: Usd
+    byok_usage_weekly: Usd
+    byok_usage_monthly: Usd
+    created_at: Iso
+    updated_at: Iso | None
+    last_used_at: Iso | None
+    expires_at: Iso | None = None
+    creator_user_id: str | None
+    external_user: str | None
+    workspace_id: str
+    organization_id: str
+
+
+class KeyAnswer(Shape):
+    data: Key
+
+
+class KeyList(Shape):
+    data: list[Key]
+
+
+class CreatedKey(Shape):
+    """`key` is the secret; it is shown this once."""
+
+    data: Key
+    key: str
+
+
+class Deleted(Shape):
+    deleted: bool
+
+
+class RateLimit(Shape):
+    requests: int
+    interval: str
+    note: str
+
+
+class FreeRequests(Shape):
+    limit: int
+    used: int
+    remaining: int
+
+
+class Budget(Shape):
+    scope: str
+    limit_usd: Usd
+    spend_usd: Usd
+    remaining_usd: Usd
+    include_byok: bool
+    reset_interval: str | None
+    resets_at: Iso | None
+    guardrail_id: str | None
+    budget_id: str | None
+
+
+class CurrentKey(Shape):
+    label: str
+    limit: Usd | None
+    limit_remaining: Usd | None
+    limit_reset: str | None
+    include_byok_in_limit: bool
+    usage: Usd
+    usage_daily: Usd
+    usage_weekly: Usd
+    usage_monthly: Usd
+    byok_usage: Usd
+    byok_usage_daily: Usd
+    byok_usage_weekly: Usd
+    byok_usage_monthly: Usd
+    is_free_tier: bool
+    is_management_key: bool
+    is_provisioning_key: bool
+    creator_user_id: str | None
+    organization_id: str | None
+    workspace_id: str | None
+    expires_at: Iso | None = None
+    allowed_data_regions: list[str]
+    rate_limit: RateLimit
+    free_model_daily_requests: FreeRequests
+    budgets: list[Budget]
+    effective_budget: Budget | None
+
+
+class CurrentKeyAnswer(Shape):
+    data: CurrentKey

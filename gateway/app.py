@@ -1,0 +1,186 @@
+"""Floor 8½: ``create_app``: builds every room in order, closes in reverse. The only wiring there is."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import __version__, worker
+from gateway import settings as settings_room
+from gateway.accounts import Accounts
+from gateway.api import management
+from gateway.api.inference import front
+from gateway.api.rooms import Rooms
+from gateway.catalog.shelf import Shelf
+from gateway.dispatch import Dispatcher
+from gateway.generation import Desk, Endings
+from gateway.health.board import Board
+from gateway.health.budget import RetryBudget
+from gateway.inference import Corridor
+from gateway.ledger.ledger import Ledger
+from gateway.limits import InFlight
+from gateway.settings import Settings
+from gateway.store import client as store_client
+from gateway.store.embedded import Embedded
+from gateway.telemetry import Telemetry, set_up_logs
+from providers import _http
+
+LAST_WORD_S = 2.0
+"""Of the shutdown grace, kept for error events and settlements."""
+ENDINGS_GRACE_S = 10.0
+
+
+def create() -> front.Front:
+    """The factory that HTTP servers call in each worker process; settings come from the environment."""
+    return create_app(settings_room.load())
+
+
+def create_app(settings: Settings) -> front.Front:
+    """The ASGI application. Rooms are built when the server starts it, and closed when the server stops it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _rooms(settings) as (rooms, shelf):
+            app.state.rooms = rooms
+            door.open(rooms)
+            gc.collect()
+            gc.freeze()  # what lives as long as the process is not looked at again with every collection
+            loops = [
+                *worker.gateway_loops(rooms, shelf),
+                *worker.ledger_loops(rooms.ledger, settings, rooms.telemetry, audit=False),
+            ]
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(_run(loop)) for loop in loops]
+                with _on_signal(lambda: group.create_task(_wind_down(rooms))):
+                    yield
+                rooms.draining = True
+                rooms.desk.endings.close()
+                left = await rooms.desk.endings.drain(ENDINGS_GRACE_S)
+                rooms.telemetry.log.info("stopped", unsettled=left)
+                for task in tasks:
+                    task.cancel()
+
+    app = FastAPI(title="Tokenway", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    door = front.Front(app)
+    management.mount(app)
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics(request: Request) -> Response:
+        body, content_type = request.app.state.rooms.telemetry.scrape()
+        return Response(body, media_type=content_type)
+
+    plain_openapi = app.openapi
+    document: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not document:
+            document.update(front.documented(plain_openapi()))
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return door
+
+
+@asynccontextmanager
+async def _rooms(settings: Settings) -> AsyncIterator[tuple[Rooms, Shelf]]:
+    """Every room, from the lowest floor up; closed from the top down."""
+    set_up_logs(settings.log_level)
+    telemetry = Telemetry()
+    shelf = Shelf(settings.config_dir, os.environ)
+    worker.learn_names(telemetry, shelf)
+    admin_key = settings_room.admin_key(settings)
+    with _embedded(settings) as redis_url:
+        store = await store_client.connect(redis_url, timeout_s=settings.ledger_timeout_s)
+        upstream = _http.fast()
+        try:
+            ledger = Ledger(store, record_ttl_s=settings.record_ttl_s)
+            await ledger.prepare()
+            accounts = Accounts(store)
+            await accounts.prepare()
+            board = Board(time.time)
+            budget = RetryBudget(settings.retry_budget_percent, settings.retry_budget_floor_per_s)
+            desk = Desk(ledger, Endings(), telemetry, settings)
+            dispatcher = Dispatcher(upstream, board, budget, settings, telemetry)
+            rooms = Rooms(
+                settings=settings,
+                store=store,
+                ledger=ledger,
+                accounts=accounts,
+                catalog=shelf,
+                board=board,
+                admin_key=admin_key,
+                telemetry=telemetry,
+                corridor=Corridor(lambda: shelf.current, accounts, dispatcher, desk),
+                desk=desk,
+                in_flight=InFlight(settings.max_in_flight),
+            )
+            yield rooms, shelf
+        finally:
+            await upstream.aclose()
+            await store.aclose()
+
+
+@contextmanager
+def _embedded(settings: Settings) -> Iterator[str]:
+    """The given Redis, else a supervised Valkey of our own."""
+    if settings.redis_url is not None:
+        yield settings.redis_url
+        return
+    child = Embedded(settings.data_dir)
+    child.start()
+    try:
+        yield child.url
+    finally:
+        child.stop()
+
+
+async def _run(loop: Any) -> None:
+    await loop
+
+
+async def _wind_down(rooms: Rooms) -> None:
+    """SIGTERM: readiness off at once; running streams may finish; just before the grace is over the rest end aloud."""
+    rooms.draining = True
+    grace_s = max(rooms.settings.shutdown_grace_s - LAST_WORD_S, 0)
+    deadline = time.monotonic() + grace_s
+    while rooms.exchanges and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    rooms.desk.endings.close()
+    for exchange in list(rooms.exchanges):
+        exchange.interrupt("shutdown")
+
+
+@contextmanager
+def _on_signal(act: Any) -> Iterator[None]:
+    """Chain ``act`` before the server's own handlers, which stop accepting and wait for connections."""
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(act)
+        previous = before[signal.Signals(number)]
+        if callable(previous):
+            previous(number, frame)
+
+    try:
+        for number in before:
+            signal.signal(number, handler)
+    except ValueError:  # not the main thread: an embedding program or a test decides when to stop
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)

@@ -1,0 +1,93 @@
+"""One validated snapshot of what is for sale, and how a caller's word for a model is understood."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.catalog.model import Endpoint, Model, Provider
+from gateway.errors import BadRequest
+
+VARIANTS = ("nitro", "floor")
+"""Suffixes that mean a way of routing. ``:free`` and the like are rows of their own in the catalogue."""
+DOCS_URL = "docs/routing.md"
+MAX_WORD = 128
+"""Longer names are cut in messages and comparisons: nobody pays for a megabyte of model name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Immutable. A reload makes a new one; requests under way keep theirs."""
+
+    version: str
+    """Hash of the files' contents."""
+    models: Mapping[str, Model]
+    providers: Mapping[str, Provider]
+    endpoints: Mapping[str, Endpoint]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Alias → slug."""
+    provider_names: Mapping[str, str] = field(default_factory=dict)
+    """Lower-case slug, display name or endpoint tag → what preferences call it: the slug or the tag."""
+    warnings: tuple[str, ...] = ()
+    """What a load found odd but not wrong."""
+    trigrams: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+
+    def resolve(self, slug: str) -> tuple[Model, str | None]:
+        """``author/slug[:variant]`` → (model, variant ``"nitro"`` | ``"floor"`` | None).
+
+        Exact slugs and aliases first, so a row ``author/slug:free`` is itself. Raises BadRequest (availability
+        ``model_not_found``) with what may have been meant.
+        """
+        model = self.find(slug)
+        if model is not None:
+            return model, None
+        base, _, variant = slug.rpartition(":")
+        if variant in VARIANTS:
+            model = self.find(base)
+            if model is not None:
+                return model, variant
+        raise self._unknown(slug)
+
+    def find(self, slug: str) -> Model | None:
+        """A model by slug or alias, without suffixes."""
+        return self.models.get(slug) or self.models.get(self.aliases.get(slug, ""))
+
+    def suggest(self, slug: str, limit: int = 3) -> list[str]:
+        """Slugs that look like it, best first. Bounded: difflib only sees the 24 that share most runs of letters."""
+        word = slug[:MAX_WORD].lower()
+        mine = trigrams(word)
+        shared = ((len(mine & theirs), known) for known, theirs in self.trigrams.items())
+        near = [known for count, known in sorted(shared, reverse=True)[:24] if count]
+        base = self.find(word.rpartition(":")[0])
+        close = [base.slug] if base is not None else []  # a known model with an unknown suffix
+        return list(dict.fromkeys(close + difflib.get_close_matches(word, near, n=limit, cutoff=0.5)))[:limit]
+
+    def _unknown(self, slug: str) -> BadRequest:
+        near = self.suggest(slug)
+        shown = slug if len(slug) <= MAX_WORD else slug[:MAX_WORD] + "..."
+        hint = f" Did you mean {' or '.join(near)}?" if near else " GET /api/v1/models lists the valid ones."
+        return BadRequest(
+            f"{shown} is not a valid model ID.{hint}",
+            field="model",
+            availability={
+                "code": "model_not_found",
+                "retryable": False,
+                "requested_models": [shown],
+                "docs_url": DOCS_URL,
+                **({"fallback_models": near} if near else {}),
+            },
+        )
+
+
+def trigrams(word: str) -> frozenset[str]:
+    """Runs of three letters: a cheap measure of likeness."""
+    return frozenset(word[start : start + 3] for start in range(len(word) - 2))
+
+
+def provider_names(providers: Iterable[Provider], endpoints: Iterable[Endpoint]) -> dict[str, str]:
+    """Everything a caller may write in ``provider.order``, lower case. Slugs win over tags, tags over display names."""
+    providers = list(providers)
+    names = {provider.name.lower(): provider.slug for provider in providers}
+    names |= {endpoint.tag.lower(): endpoint.tag for endpoint in endpoints}
+    return names | {provider.slug: provider.slug for provider in providers}

@@ -1,0 +1,139 @@
+"""The catalogue's nouns. Frozen: a reload makes a new ``Catalog`` and swaps it; running requests keep theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+
+
+def endpoint_id(provider: str, upstream_id: str, model: str) -> str:
+    """The one spelling of an endpoint's identity: ``acme/fast-1@acme/fast-1``."""
+    return f"{provider}/{upstream_id}@{model}"
+
+
+def provider_of(endpoint: str) -> str:
+    """Slug of the provider in an endpoint's id. Provider slugs have no slash."""
+    return endpoint.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class DataPolicy:
+    """What the provider does with prompts. Unknown means the worst."""
+
+    training: bool = True
+    retains_prompts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Someone who sells endpoints: one file ``config/providers/<slug>.yaml``."""
+
+    slug: str
+    name: str
+    dialect: str
+    base_url: str
+    api_key_env: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    """Resolved at load time from ``api_key_env``; never shown."""
+    data_policy: DataPolicy = DataPolicy()
+    headquarters: str | None = None
+    datacenters: tuple[str, ...] = ()
+    privacy_policy_url: str | None = None
+    terms_of_service_url: str | None = None
+    status_page_url: str | None = None
+    cancel_stops_billing: bool = True
+    """Closing a stream stops the vendor's meter (OpenAI, DeepSeek, xAI ...) or does not (Groq, Mistral, Google ...)."""
+    headers: tuple[tuple[str, str], ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> bool:
+        """A provider whose key variable is unset is listed but not routed to."""
+        return self.api_key_env is None or bool(self.api_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Femto-USD per unit, in force from a date on. A kind that is absent has no price of its own; see ``of``."""
+
+    since: date
+    femto: Mapping[str, int]
+    """Keys: prompt, completion, request, image, input_cache_read, input_cache_write, internal_reasoning."""
+    source: str = ""
+
+    def of(self, kind: str) -> int:
+        """The price of a token kind. Cache kinds fall back to prompt, reasoning to completion, the rest to 0."""
+        found = self.femto.get(kind)
+        if found is not None:
+            return found
+        if kind in ("input_cache_read", "input_cache_write"):
+            return self.femto["prompt"]
+        if kind == "internal_reasoning":
+            return self.femto["completion"]
+        return 0
+
+
+class Uptime(NamedTuple):
+    last_5m: float | None
+    last_30m: float | None
+    last_1d: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model sold by a provider, with a price."""
+
+    id: str
+    """``<provider slug>/<upstream id>@<model slug>``: unique, stable, safe as a metric label and a Redis field."""
+    model: str
+    """Slug of the model, ``author/slug``."""
+    provider: Provider
+    upstream_id: str
+    context_length: int
+    prices: tuple[Price, ...]
+    """Ascending by date; empty = unpriced = refused."""
+    max_completion_tokens: int | None = None
+    quantization: str | None = None
+    supported_parameters: frozenset[str] = frozenset()
+    input_modalities: frozenset[str] = frozenset({"text"})
+    tag: str = ""
+    """Routable slug, e.g. ``deepinfra/turbo``; default: the provider's slug."""
+
+    def price_at(self, when: float) -> Price | None:
+        """The price in force at a unix time; None when nothing is written for that day: such an endpoint is refused."""
+        return self.price_on(datetime.fromtimestamp(when, UTC).date())
+
+    def price_on(self, day: date) -> Price | None:
+        """The same for a UTC day, for those who ask about many endpoints at once."""
+        for price in reversed(self.prices):
+            if price.since <= day:
+                return price
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """``author/slug`` with the endpoints that sell it: one row of ``config/models/<author>.yaml``."""
+
+    slug: str
+    name: str
+    created: date
+    context_length: int
+    endpoints: tuple[Endpoint, ...]
+    description: str = ""
+    input_modalities: tuple[str, ...] = ("text",)
+    output_modalities: tuple[str, ...] = ("text",)
+    supported_parameters: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Free facts for analytics: family, tier, open_weights ..."""
+    tokenizer: str | None = None
+    instruct_type: str | None = None
+    hugging_face_id: str | None = None
+    knowledge_cutoff: date | None = None
+    expiration_date: date | None = None
+    default_parameters: Mapping[str, Any] = field(default_factory=dict)
+    reasoning: Mapping[str, Any] | None = None
+    """As in the public catalogue: mandatory, default_enabled, default_effort, supported_efforts ..."""

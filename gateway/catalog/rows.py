@@ -1,0 +1,168 @@
+"""The shapes of the catalogue's YAML files, a public interface.
+
+Unknown keys are refused, so a typing error never silently means the default. Money is decimal *text*: YAML would read
+``0.15`` as a binary float.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from gateway.money import parse_price
+
+PROVIDER_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+MODEL_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}/[a-z0-9][a-z0-9._-]{0,95}(?::[a-z][a-z0-9-]{0,31})?")
+QUANTIZATIONS = ("int4", "int8", "fp4", "mxfp4", "nvfp4", "fp6", "fp8", "mxfp8", "fp16", "bf16", "fp32", "unknown")
+TOKEN_KINDS = ("prompt", "completion", "input_cache_read", "input_cache_write", "internal_reasoning")
+DECIMAL_TEXT = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}
+
+
+def _slug(pattern: re.Pattern[str], allowed: str) -> Any:
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(f"{value[:100]!r} is not a slug; {allowed}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _money(units: int) -> Any:
+    def check(value: Any) -> int:
+        if isinstance(value, float):
+            raise ValueError(f'a price is quoted text: write "{Decimal(repr(value)):f}", not {value!r}')
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise ValueError('a price is quoted text such as "0.15"')
+        return parse_price(value, units=units)
+
+    return BeforeValidator(check)
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must start with http:// or https:// and name a host")
+    if parts.username or parts.password:
+        raise ValueError("must not carry a user or password; secrets come from api_key_env")
+    return value
+
+
+def _base_url(value: str) -> str:
+    if urlsplit(_url(value)).query or urlsplit(value).fragment:
+        raise ValueError("must not have a query or fragment; put fixed parameters into options")
+    return value.rstrip("/")
+
+
+def _header(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must be one line of printable characters")
+    return value
+
+
+ProviderSlug = Annotated[str, _slug(PROVIDER_SLUG, "use lower-case letters, digits and inner hyphens")]
+ModelSlug = Annotated[str, _slug(MODEL_SLUG, "write author/name in lower-case letters, digits, '.', '_' and '-'")]
+Day = Annotated[date, Field(strict=False)]
+"""``2026-03-01``, quoted or not."""
+UpstreamId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
+Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+Word = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9_.+-]+$")]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Url = Annotated[str, AfterValidator(_url)]
+PerMillion = Annotated[int, _money(10**6), WithJsonSchema(DECIMAL_TEXT)]
+PerUnit = Annotated[int, _money(1), WithJsonSchema(DECIMAL_TEXT)]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class DataPolicyRow(_Row):
+    """What happens to prompts. What is not written counts as the worst."""
+
+    training: bool = True
+    retains_prompts: bool = True
+
+
+class ProviderRow(_Row):
+    """``config/providers/<slug>.yaml``: who sells, where, in which dialect, with which key."""
+
+    slug: ProviderSlug
+    name: Text
+    dialect: Word
+    base_url: Annotated[str, AfterValidator(_base_url)]
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
+    """Environment variable that holds the key; null = the vendor needs none."""
+    data_policy: DataPolicyRow = DataPolicyRow()
+    headquarters: Country | None = None
+    datacenters: list[Country] = []
+    privacy_policy_url: Url | None = None
+    terms_of_service_url: Url | None = None
+    status_page_url: Url | None = None
+    cancel_stops_billing: bool = True
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], Annotated[str, AfterValidator(_header)]] = {}
+    options: dict[str, Any] = {}
+    """Quirks of the dialect, as data."""
+
+
+class EndpointRow(_Row):
+    """One seller of a model. What is not written is the model's."""
+
+    provider: ProviderSlug
+    upstream_id: UpstreamId
+    context_length: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    quantization: Annotated[str, Field(json_schema_extra={"enum": list(QUANTIZATIONS)})] | None = None
+    supported_parameters: list[Word] | None = None
+    input_modalities: list[Word] | None = None
+    tag: Annotated[str, Field(pattern=r"^[a-z0-9-]+(/[a-z0-9._-]+)?$", max_length=100)] | None = None
+
+
+class ModelRow(_Row):
+    """One row of ``config/models/<author>.yaml``."""
+
+    slug: ModelSlug
+    name: Text
+    created: Day
+    context_length: Tokens
+    description: Annotated[str, Field(max_length=4000)] = ""
+    input_modalities: Annotated[list[Word], Field(min_length=1)] = ["text"]
+    output_modalities: Annotated[list[Word], Field(min_length=1)] = ["text"]
+    supported_parameters: list[Word] = []
+    aliases: list[ModelSlug] = []
+    attributes: dict[str, Any] = {}
+    tokenizer: Text | None = None
+    instruct_type: Text | None = None
+    hugging_face_id: Text | None = None
+    knowledge_cutoff: Day | None = None
+    expiration_date: Day | None = None
+    default_parameters: dict[str, Any] = {}
+    reasoning: dict[str, Any] | None = None
+    endpoints: list[EndpointRow]
+    """Must be written, if only as ``[]``: most files cut off in the middle lack it in their last row."""
+
+
+class TokenPrices(_Row):
+    """Dollars per million tokens, as text. Only a written "0" is free."""
+
+    prompt: PerMillion
+    completion: PerMillion
+    input_cache_read: PerMillion | None = None
+    input_cache_write: PerMillion | None = None
+    internal_reasoning: PerMillion | None = None
+
+
+class PriceRow(_Row):
+    """One row of ``config/prices/<provider>.yaml``: in force until a later row of the same id."""
+
+    upstream_id: UpstreamId
+    since: Day = Field(alias="from")
+    usd_per_mtok: TokenPrices
+    usd_per_request: PerUnit | None = None
+    usd_per_image: PerUnit | None = None
+    source: Text

@@ -1,0 +1,57 @@
+"""Floor 9: the command ``tokenway``. Reads words, calls the house, prints; one file per group of commands.
+
+Exit codes: 0 done, 1 the answer is "no" (an audit with differences, a key that does not exist), 2 it could not be tried
+(settings, catalogue, port, data directory, Redis); the message names what to change. It must not know how anything is
+done: nothing below may import it.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from gateway import __version__
+from gateway.cli import credit, key, offline, operate, organization, serving, trial
+
+app = typer.Typer(
+    name="tokenway",
+    help="An OpenAI-compatible LLM routing gateway that anyone can run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(serving.serve)
+app.command()(trial.demo)
+app.command()(operate.worker)
+app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    trial.simulate
+)
+app.command("check-config")(operate.check_config)
+app.command()(operate.reconcile)
+app.add_typer(key.app, name="keys", short_help="API keys.", help=f"API keys. {offline.HOW}")
+app.add_typer(
+    credit.app, name="credits", short_help="Credits and ledger lines.", help=f"Credits and ledger lines. {offline.HOW}"
+)
+app.add_typer(
+    organization.app,
+    name="orgs",
+    short_help="Organisations: they own keys and share credits.",
+    help=f"Organisations: they own keys and share credits. {offline.HOW}",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tokenway {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Settings are GATEWAY_* variables over gateway.yaml; see docs/configuration.md."""
+
+
+def main() -> None:
+    """The console script."""
+    app()

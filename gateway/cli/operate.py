@@ -1,0 +1,134 @@
+"""``check-config``, ``reconcile``, ``worker``: is the configuration sound, do the books balance, and who looks after them?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+
+import typer
+
+from gateway.api.management.admin import audit_view
+from gateway.cli import configured
+from gateway.cli.offline import CALL_TIMEOUT_S, HOW, Books, on_books, reachable
+from gateway.cli.screen import AsJson, as_json, facts, refuse, table
+from gateway.ledger.entries import AuditReport
+from gateway.ledger.ledger import Ledger
+from gateway.settings import Settings
+from gateway.store.client import connect
+from gateway.store.errors import StoreError
+from gateway.telemetry import Telemetry, set_up_logs
+from gateway.worker import ledger_loops
+
+
+def check_config(json: AsJson = False) -> None:
+    """Check settings and catalogue as `serve` would.
+
+    Exit 0 when all is sound, 2 when not; every problem names its variable, or its file and key.
+    """
+    settings = configured.settings()
+    catalog = configured.catalog(settings)
+    sold = {endpoint.provider.slug for endpoint in catalog.endpoints.values()}
+    rows = [
+        [provider.slug, provider.dialect, provider.usable, provider.api_key_env, provider.slug in sold]
+        for provider in catalog.providers.values()
+    ]
+    if json:
+        names = ["slug", "dialect", "usable", "api_key_env", "sells"]
+        as_json(
+            {
+                "catalog_version": catalog.version,
+                "models": len(catalog.models),
+                "endpoints": len(catalog.endpoints),
+                "providers": [dict(zip(names, row, strict=True)) for row in rows],
+                "warnings": list(catalog.warnings),
+            }
+        )
+        return
+    facts(
+        [
+            ("configuration", settings.config_dir),
+            ("catalogue", catalog.version),
+            ("models", len(catalog.models)),
+            ("endpoints", len(catalog.endpoints)),
+            ("store", "GATEWAY_REDIS_URL" if settings.redis_url else f"embedded, in {settings.data_dir}"),
+        ]
+    )
+    typer.echo()
+    table(["PROVIDER", "DIALECT", "USABLE", "KEY VARIABLE", "SELLS"], rows)
+    for warning in catalog.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def reconcile(json: AsJson = False) -> None:
+    """Recompute every balance from the journal.
+
+    Exact also while gateways run. Exit 0 when the books balance, 1 when not, with every difference printed.
+    """
+
+    async def work(books: Books) -> AuditReport:
+        return await books.ledger.audit()
+
+    report = on_books(work)
+    view = audit_view(report)
+    if json:
+        as_json(view)
+    else:
+        for difference in report.differences:
+            typer.echo(
+                f"{difference.org}: {difference.what}: {difference.detail}: "
+                f"expected {difference.expected}, found {difference.found}"
+            )
+        names = [
+            "organizations",
+            "entries",
+            "open_holds",
+            "balance_usd",
+            "held_usd",
+            "granted_usd",
+            "used_usd",
+            "residue_usd",
+        ]
+        facts([(name.removesuffix("_usd").replace("_", " "), view[name]) for name in names])
+        typer.echo("the books balance" if report.clean else f"{len(report.differences)} differences")
+    if not report.clean:
+        raise typer.Exit(1)
+
+
+reconcile.__doc__ = f"{reconcile.__doc__}\n\n{HOW}"
+
+
+def worker() -> None:
+    """Sweep overdue holds and audit the books.
+
+    Every gateway sweeps too; a process of its own goes on while no gateway runs, and says when the books do not balance.
+    """
+    settings = configured.settings()
+    with contextlib.suppress(KeyboardInterrupt), reachable(settings) as url:
+        asyncio.run(_work(settings, url))
+
+
+async def _work(settings: Settings, url: str) -> None:
+    set_up_logs(settings.log_level)
+    telemetry = Telemetry()
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        store = await connect(
+            url, timeout_s=CALL_TIMEOUT_S
+        )  # nobody waits for a sweep: no need to be as strict as a request
+    except (StoreError, PermissionError, ValueError) as error:
+        refuse(f"cannot use the store: {error}")
+    try:
+        ledger = Ledger(store, record_ttl_s=settings.record_ttl_s)
+        await ledger.prepare()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(step) for step in ledger_loops(ledger, settings, telemetry, audit=True)]
+            telemetry.log.info("worker started", audit_interval_s=settings.audit_interval_s)
+            await stopped.wait()
+            for task in tasks:
+                task.cancel()
+    finally:
+        await store.aclose()

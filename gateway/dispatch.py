@@ -1,0 +1,299 @@
+"""Floor 5: the one attempt loop: open, wait for the first content, classify, observe, next.
+
+Nothing has reached the caller while this runs, so every failure here is invisible as long as another candidate can answer. It asks
+the failure's row what may be done next and never looks at a status number. It must not know: callers, credit, wire shapes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.errors import GatewayError, NoHealthyEndpoint, UpstreamFailed
+from gateway.health.board import Board, Observation
+from gateway.health.budget import RetryBudget
+from gateway.routing.plan import Candidate, Plan
+from gateway.settings import Settings
+from gateway.telemetry import Telemetry
+from providers import registry
+from providers._http import Upstream
+from providers.base import Stream
+from providers.errors import ProviderError
+from providers.types import Clocks, Completion, Event, Json, Target
+
+SAME_ENDPOINT_WAIT_S = 2.0
+"""The only endpoint of a model is tried again when it asks for no longer a pause than this."""
+SAME_ENDPOINT_JITTER_S = (0.05, 0.5)
+TTFT_FACTOR = 3
+TTFT_FLOOR_S = 5.0
+TTFT_MIN_ATTEMPTS = 100
+MASKED_FROM = 500
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one candidate. ``kind`` is ``ok`` or the failure's."""
+
+    candidate: Candidate
+    started: float
+    kind: str = "pending"
+    status: int | None = None
+    latency_ms: int = 0
+    may_bill: bool = False
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """The rooms that attempts need; one for the process."""
+
+    upstream: Upstream
+    board: Board
+    budget: RetryBudget
+    settings: Settings
+    telemetry: Telemetry
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """The attempts of one request; afterwards the opened answer: ``completion``, or ``stream`` with ``first`` already read."""
+
+    rooms: Dispatcher
+    plan: Plan
+    body: Json
+    streamed: bool
+    deadline: float
+    """``time.perf_counter()`` at which the whole request is over."""
+    attempts: list[Attempt] = field(default_factory=list)
+    candidate: Candidate | None = None
+    """Being tried, or serving; None when none of them answers."""
+    completion: Completion | None = None
+    stream: Stream | None = None
+    first: list[Event] = field(default_factory=list)
+    first_content: float | None = None
+    """``time.perf_counter()`` of the first content."""
+    waited_s: float = 0.0
+    """Time spent waiting for upstreams; the rest of a request is ours."""
+    pending: asyncio.Task[None] | None = None
+    """An attempt that goes on although its caller left, because its vendor bills it anyway."""
+
+    async def open(self) -> None:
+        """Try candidates until one answers.
+
+        Raises UpstreamFailed with the last failure when none does, or at once when another endpoint could not help either.
+        """
+        rooms, failed = self.rooms, None
+        hopeless: str | None = None
+        model = self.plan.models[0]
+        rooms.budget.request(model)
+        for candidate in self.plan.candidates:
+            if candidate.endpoint.model == hopeless:
+                continue
+            if failed is not None and not rooms.budget.allow(model):
+                break
+            if len(self.attempts) >= rooms.settings.max_attempts or self._left_s() <= 0:
+                break
+            if not rooms.board.probe(candidate.endpoint.id) and not self.plan.panic:
+                continue
+            try:
+                return await self._attempt(candidate)
+            except ProviderError as error:
+                failed = error
+                if (
+                    not error.failure.elsewhere
+                ):  # the request itself does not suit: only another model of the list may help
+                    hopeless = candidate.endpoint.model
+        while failed is not None and await self._once_more(failed):
+            try:
+                return await self._attempt(self.plan.candidates[0])
+            except ProviderError as error:
+                failed = error
+        if failed is None:
+            raise NoHealthyEndpoint("Every endpoint of this model is being probed after an outage.", retry_after_s=1)
+        raise self._last_word(failed)
+
+    async def _once_more(self, failed: ProviderError) -> bool:
+        """A model with one endpoint: wait a moment and try the same again, where the failure's row allows it."""
+        failure, settings = failed.failure, self.rooms.settings
+        pause_s = failed.retry_after_s if failed.retry_after_s is not None else random.uniform(*SAME_ENDPOINT_JITTER_S)
+        alone = len(self.plan.candidates) == 1 and not self.plan.panic
+        if not (failure.retry_same and failure.elsewhere and alone):
+            return False
+        if len(self.attempts) >= settings.max_attempts or pause_s > min(SAME_ENDPOINT_WAIT_S, self._left_s()):
+            return False
+        if not self.rooms.budget.allow(self.plan.models[0]):
+            return False
+        await asyncio.sleep(pause_s)
+        return True
+
+    async def _attempt(self, candidate: Candidate) -> None:
+        self.candidate = candidate
+        attempt = Attempt(candidate, time.perf_counter())
+        self.attempts.append(attempt)
+        work = self._open_stream(candidate) if self.streamed else self._complete(candidate)
+        try:
+            if candidate.endpoint.provider.cancel_stops_billing:
+                await work
+            else:
+                self.pending = asyncio.get_running_loop().create_task(work)
+                await asyncio.shield(self.pending)
+        except ProviderError as error:
+            self._note_failure(attempt, error)
+            self.candidate = None
+            raise
+        except BaseException:
+            attempt.kind = "cancelled"
+            raise
+        finally:
+            now = time.perf_counter()
+            self.waited_s += now - attempt.started
+            attempt.latency_ms = round((now - attempt.started) * 1000)
+        attempt.kind, attempt.status = "ok", 200
+        self.rooms.telemetry.attempts.labels(candidate.endpoint.provider.slug, "ok").inc()
+
+    async def _complete(self, candidate: Candidate) -> None:
+        dialect = registry.dialect(candidate.endpoint.provider.dialect)
+        self.completion = await dialect.complete(
+            self.rooms.upstream, target(candidate), self._body(candidate), self._clocks(candidate)
+        )
+
+    async def _open_stream(self, candidate: Candidate) -> None:
+        """Open and read until the first content; role-only deltas and comments are not content."""
+        dialect = registry.dialect(candidate.endpoint.provider.dialect)
+        stream = await dialect.stream(
+            self.rooms.upstream, target(candidate), self._body(candidate), self._clocks(candidate)
+        )
+        first: list[Event] = []
+        try:
+            while events := await stream.read():
+                first += events
+                if any(event.content or event.finish for event in events):
+                    break
+        except BaseException:
+            await stream.aclose()
+            raise
+        self.stream, self.first, self.first_content = stream, first, time.perf_counter()
+
+    async def read(self) -> list[Event]:
+        """The next events of the opened stream; ``[]`` at its proper end. Raises ProviderError."""
+        if self.first:
+            events, self.first = self.first, []
+            return events
+        assert self.stream is not None
+        since = time.perf_counter()
+        try:
+            return await self.stream.read()
+        except ProviderError as error:
+            self._note_failure(self.attempts[-1], error)
+            raise
+        finally:
+            self.waited_s += time.perf_counter() - since
+
+    async def aclose(self) -> None:
+        """Close the upstream connection at once. Idempotent."""
+        if self.stream is not None:
+            await self.stream.aclose()
+        if self.pending is not None:
+            self.pending.cancel()
+
+    def observe_end(self, *, complete: bool, tokens: int) -> None:
+        """Tell the health board how the last attempt ended, unless its failure has been told already.
+
+        A complete answer gives its time to first content and its speed; a caller who left blames nobody.
+        """
+        if self.candidate is None or not self.attempts or self.attempts[-1].kind not in ("ok", "cancelled"):
+            return
+        seen = Observation(ok=False, kind="cancelled", blame="nobody")
+        if complete:
+            started, first = self.attempts[-1].started, self.first_content
+            elapsed_s = time.perf_counter() - started
+            ttft_ms = (first - started) * 1000 if first is not None else None
+            seen = Observation(ok=True, ttft_ms=ttft_ms, tokens_per_s=tokens / elapsed_s if tokens else None)
+        self.rooms.board.observe(self.candidate.endpoint.id, seen)
+
+    def _note_failure(self, attempt: Attempt, error: ProviderError) -> None:
+        failure = error.failure
+        attempt.kind, attempt.status, attempt.may_bill = failure.kind, error.status, failure.may_bill
+        attempt.retry_after_s = error.retry_after_s
+        self.rooms.telemetry.attempts.labels(attempt.candidate.endpoint.provider.slug, failure.kind).inc()
+        self.rooms.board.observe(
+            attempt.candidate.endpoint.id,
+            Observation(ok=False, kind=failure.kind, blame=failure.blame, retry_after_s=error.retry_after_s),
+        )
+
+    def _left_s(self) -> float:
+        return self.deadline - time.perf_counter()
+
+    def _body(self, candidate: Candidate) -> Json:
+        """What this endpoint gets: parameters it does not support are dropped (contract 5.2), and nothing else changes."""
+        endpoint = candidate.endpoint
+        supported = endpoint.supported_parameters
+        lacking = (self.body.keys() & DROPPABLE) - supported if supported else None
+        if not lacking:
+            return self.body
+        return {name: value for name, value in self.body.items() if name not in lacking}
+
+    def _clocks(self, candidate: Candidate) -> Clocks:
+        settings, left_s = self.rooms.settings, max(self._left_s(), 0.001)
+        first_s = settings.first_content_timeout_s
+        health = candidate.health
+        if health.ttft_ms is not None and health.attempts >= TTFT_MIN_ATTEMPTS:
+            first_s = min(first_s, max(TTFT_FLOOR_S, TTFT_FACTOR * health.ttft_ms.p99 / 1000))
+        return Clocks(
+            connect_s=min(settings.connect_timeout_s, left_s),
+            first_content_s=min(first_s, left_s),
+            gap_s=min(settings.gap_timeout_s, left_s),
+            total_s=left_s if self.streamed else min(settings.answer_timeout_s, left_s),
+        )
+
+    def _last_word(self, error: ProviderError) -> GatewayError:
+        """The failure the caller sees: a vendor's own words for 4xx, masked for 5xx, each attempt named."""
+        failure = error.failure
+        provider = self.attempts[-1].candidate.endpoint.provider
+        metadata: dict[str, Any] = {"provider_name": provider.name}
+        if error.raw and failure.status < MASKED_FROM:
+            metadata["raw"] = error.raw
+        if error.provider_code and failure.status < MASKED_FROM:
+            metadata["provider_code"] = error.provider_code
+        if error.clock is not None:
+            metadata["clock"] = error.clock
+        metadata["attempts"] = [
+            {"provider": a.candidate.endpoint.provider.slug, "code": a.kind, "status": a.status} for a in self.attempts
+        ]
+        message = error.message if failure.status < MASKED_FROM else f"Provider returned error ({failure.kind})"
+        hints = [attempt.retry_after_s for attempt in self.attempts if attempt.retry_after_s is not None]
+        wait_s = min(hints) if len(hints) == len(self.attempts) else None
+        if self.plan.panic and failure.elsewhere:
+            until = self.plan.candidates[0].health.cooling_until or 0
+            message = f"No endpoint of this model is healthy, and the one that was tried failed again ({failure.kind})."
+            return NoHealthyEndpoint(message, metadata=metadata, retry_after_s=wait_s or max(until - self.plan.now, 1))
+        return UpstreamFailed(
+            message, status=failure.status, error_type=failure.error_type, metadata=metadata, retry_after_s=wait_s
+        )
+
+
+DROPPABLE = frozenset(
+    {
+        "temperature", "top_p", "top_k", "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty",
+        "logit_bias", "logprobs", "top_logprobs", "prediction", "seed", "response_format", "structured_outputs",
+        "tools", "tool_choice", "parallel_tool_calls", "reasoning", "reasoning_effort", "include_reasoning",
+        "web_search_options", "verbosity",
+    }
+)  # fmt: skip
+"""Parameters that an endpoint may lack; ``stop`` and the token bounds are never dropped: they change what is billed."""
+
+
+def target(candidate: Candidate) -> Target:
+    """Where a candidate is reached."""
+    endpoint, provider = candidate.endpoint, candidate.endpoint.provider
+    return Target(
+        provider=provider.slug,
+        base_url=provider.base_url,
+        upstream_id=endpoint.upstream_id,
+        api_key=provider.api_key,
+        headers=provider.headers,
+        options=provider.options,
+    )

@@ -1,0 +1,203 @@
+"""Floor 5½: what an ending costs whom, and what is written down about it. Pure: the who-pays-what table as code.
+
+    outcome                                     provider line   fee   caller pays   operator's loss
+    complete                                    reported usage  5 %   cost + fee    0
+    nothing delivered and no reason, or error   estimate        0     0             cost     zero-completion insurance
+    broke off after k tokens                    reported, or    5 %   cost + fee    0
+    caller left after k tokens                  prompt + k      5 %   cost + fee    0
+    caller left before the first content        prompt          0     0             cost
+    failed attempt that may be billed           its prompt      0     0             cost     a line of its own
+
+It must not know: HTTP, Redis, what a ledger does with a posting.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import pricing, records
+from gateway.accounts import KeyPolicy
+from gateway.dispatch import Dispatch
+from gateway.ledger.entries import Posting
+from providers.types import Completion, Event, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What the caller says about itself; kept in the record, never in a label."""
+
+    referer: str | None = None
+    title: str | None = None
+    user_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request, parsed: the inner language whatever the surface."""
+
+    id: str
+    created_at: float
+    started: float
+    """``time.perf_counter()`` when the request came in."""
+    caller: KeyPolicy
+    body: dict[str, Any]
+    prompt: pricing.Prompt
+    max_tokens: int | None
+    stream: bool
+    surface: str
+    client: Client = Client()
+    explain: bool = False
+    """The caller asked for ``openrouter_metadata``."""
+
+
+@dataclass(slots=True)
+class Delivered:
+    """Our own count of what came, billed when the vendor reports none, and the vendor's."""
+
+    usage: Usage | None = None
+    finish: str | None = None
+    native_finish: str | None = None
+    upstream_id: str | None = None
+    pieces: int = 0
+    """Content events: each at least one token."""
+    size_bytes: int = 0
+
+    def event(self, event: Event) -> None:
+        """One more event of a stream."""
+        chunk = event.chunk
+        if event.usage is not None:
+            self.usage = event.usage
+        if self.upstream_id is None:
+            self.upstream_id = chunk.get("id")
+        if event.finish is not None:
+            self.finish = event.finish
+            self.native_finish = chunk["choices"][0].get("native_finish_reason")
+        if event.content:
+            self.pieces += 1
+            for choice in chunk["choices"]:
+                self.size_bytes += pricing.output_bytes(choice.get("delta") or {})
+
+    def completion(self, completion: Completion) -> None:
+        """A whole answer."""
+        self.usage, body = completion.usage, completion.body
+        self.upstream_id = body.get("id")
+        for choice in body.get("choices") or ():
+            self.finish, self.native_finish = choice.get("finish_reason"), choice.get("native_finish_reason")
+            self.size_bytes += pricing.output_bytes(choice.get("message") or {})
+        self.pieces = 1 if self.size_bytes else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a generation ended, priced."""
+
+    outcome: records.Outcome
+    usage: Usage
+    """As billed: the vendor's count, or ours, marked as an estimate."""
+    bill: pricing.Bill
+    posting: Posting
+    losses: tuple[Posting, ...]
+    implausible: bool = False
+    """The vendor's count could not be true and was not used."""
+
+    @property
+    def void(self) -> bool:
+        """Nothing to post: no endpoint answered, or what it did is free and delivered nothing."""
+        return not (self.posting.provider and (self.posting.cost_nano or self.usage.completion_total))
+
+
+BROKEN_OFF = {"upstream_failed": "error", "credit_exhausted": "length", "shutdown": "error"}
+"""What the caller was told as finish reason when the answer did not end by itself."""
+UNKNOWN = Ending("refused", Usage(), pricing.NOTHING, Posting("", 0, 0, 0), ())
+
+
+def conclude(
+    outcome: records.Outcome, ask: Ask, dispatch: Dispatch, delivered: Delivered, fee_basis_points: int
+) -> Ending:
+    """Who pays what for this ending."""
+    losses = _losses(ask, dispatch)
+    candidate = dispatch.candidate
+    if candidate is None:
+        return Ending(outcome, Usage(), pricing.NOTHING, Posting("", 0, 0, 0), losses)
+    ours = pricing.text_tokens(delivered.size_bytes, delivered.pieces)
+    usage = delivered.usage
+    context = candidate.endpoint.context_length
+    implausible = usage is not None and not pricing.plausible(usage, ask.prompt, context, delivered_tokens=ours)
+    if usage is None or implausible:
+        usage = Usage(prompt=ask.prompt.tokens, completion=ours, estimated=True)
+    seller = candidate.endpoint.provider
+    bill = pricing.bill(
+        candidate.price,
+        usage,
+        images=ask.prompt.images,
+        fee_basis_points=fee_basis_points,
+        reports_cost=bool(seller.options.get("reports_cost")),
+    )
+    if _insured(outcome, delivered):
+        posting = Posting(seller.slug, bill.cost_nano, 0, 0)
+    else:
+        posting = Posting(seller.slug, bill.cost_nano, bill.fee_nano, bill.total_nano)
+    return Ending(outcome, usage, bill, posting, losses, implausible)
+
+
+def _insured(outcome: records.Outcome, delivered: Delivered) -> bool:
+    if outcome != "complete":
+        return delivered.pieces == 0
+    tokens = delivered.usage.completion_total if delivered.usage is not None else 0
+    return tokens == 0 and delivered.pieces == 0 and delivered.finish in (None, "", "error")
+
+
+def _losses(ask: Ask, dispatch: Dispatch) -> tuple[Posting, ...]:
+    lines = []
+    served = dispatch.attempts[-1] if dispatch.candidate is not None and dispatch.attempts else None
+    for attempt in dispatch.attempts:
+        if attempt.may_bill and attempt is not served:
+            cost_nano = pricing.prompt_nano(attempt.candidate.price, ask.prompt.tokens)
+            if cost_nano:
+                lines.append(Posting(attempt.candidate.endpoint.provider.slug, cost_nano, 0, 0))
+    return tuple(lines)
+
+
+def record(ask: Ask, dispatch: Dispatch, delivered: Delivered, ending: Ending) -> records.Record:
+    """What happened, for ``GET /generation``, the log and analytics. Never a prompt, never an answer."""
+    candidate, usage, posting = dispatch.candidate, ending.usage, ending.posting
+    endpoint = candidate.endpoint if candidate is not None else None
+    first = dispatch.first_content
+    return records.Record(
+        id=ask.id,
+        created_at=ask.created_at,
+        organization=ask.caller.org,
+        key_hash=ask.caller.key_hash,
+        model_requested=dispatch.plan.models[0],
+        outcome=ending.outcome,
+        model=endpoint.model if endpoint else "",
+        provider=endpoint.provider.slug if endpoint else "",
+        provider_name=endpoint.provider.name if endpoint else "",
+        endpoint=endpoint.id if endpoint else "",
+        upstream_id=delivered.upstream_id,
+        streamed=ask.stream,
+        cancelled=ending.outcome == "caller_left",
+        finish_reason=BROKEN_OFF.get(ending.outcome, delivered.finish) if endpoint else None,
+        native_finish_reason=delivered.native_finish,
+        attempts=tuple(
+            records.Attempt(a.candidate.endpoint.id, a.candidate.endpoint.provider.slug, a.kind, a.status, a.latency_ms)
+            for a in dispatch.attempts
+        ),
+        tokens=records.Tokens(usage.prompt, usage.cache_read, usage.cache_write, usage.completion, usage.reasoning),
+        usage_source="estimated" if usage.estimated else "reported",
+        cost_nano=posting.cost_nano,
+        fee_nano=posting.fee_nano,
+        total_nano=posting.want_nano,
+        prices_femto=dict(candidate.price.femto) if candidate is not None else {},
+        latency_ms=round((first - ask.started) * 1000) if first is not None else None,
+        generation_time_ms=round((time.perf_counter() - ask.started) * 1000),
+        http_referer=ask.client.referer,
+        app_title=ask.client.title,
+        user_agent=ask.client.user_agent,
+        user=ask.body.get("user"),
+        session_id=ask.body.get("session_id"),
+        policy=dispatch.plan.policy,
+        drops=tuple(records.Dropped(d.endpoint_id, d.filter, d.detail) for d in dispatch.plan.drops),
+    )

@@ -1,0 +1,140 @@
+"""Every way Tokenway says no, as one tree. Knows no web framework.
+
+GatewayError
+    BadRequest            400  the caller's request is wrong; names the field and what would fix it
+    Unauthorized          401  positively no such key, disabled, expired; never for our own trouble
+    PaymentRequired       402  credits or the key's limit do not cover the request
+    Forbidden             403
+    NotFound              404
+        NoEndpoints       404  filters left nothing; names each filter
+    RequestTimeout        408  the body came too slowly
+    Conflict              409
+    PayloadTooLarge       413
+    Unprocessable         422
+    TooManyRequests       429
+    Unavailable           503  ours, with Retry-After
+        LedgerUnavailable 503  Redis does not answer
+        NoHealthyEndpoint 503  endpoints exist, none is up
+    UpstreamFailed        4xx/5xx of the failure's row: the last provider's failure is the last word
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class GatewayError(Exception):
+    """Shape on the wire: ``{"error": {"code": <int status>, "message": str, "metadata": {"error_type": str, ...}}}``."""
+
+    status = 500
+    error_type = "server"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        metadata: dict[str, Any] | None = None,
+        retry_after_s: float | None = None,
+        availability: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = metadata or {}
+        self.retry_after_s = retry_after_s
+        self.availability = availability
+
+    def envelope(self) -> dict[str, Any]:
+        """The one documented error shape."""
+        error: dict[str, Any] = {
+            "code": self.status,
+            "message": self.message,
+            "metadata": {"error_type": self.error_type, **self.metadata},
+        }
+        if self.availability is not None:
+            error["availability"] = self.availability
+        return {"error": error}
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Headers that belong to this error: ``Retry-After`` in whole seconds, rounded up, when waiting helps."""
+        if self.retry_after_s is None:
+            return []
+        return [("retry-after", str(max(1, -(-int(self.retry_after_s * 1000) // 1000))))]
+
+
+class BadRequest(GatewayError):
+    status, error_type = 400, "invalid_request"
+
+    def __init__(self, message: str, *, field: str | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        if field is not None:
+            self.metadata = {"field": field, **self.metadata}
+
+
+class Unauthorized(GatewayError):
+    status, error_type = 401, "authentication"
+
+
+class PaymentRequired(GatewayError):
+    status, error_type = 402, "payment_required"
+
+
+class Forbidden(GatewayError):
+    status, error_type = 403, "permission_denied"
+
+
+class NotFound(GatewayError):
+    status, error_type = 404, "not_found"
+
+
+class NoEndpoints(NotFound):
+    """``availability.excluded_by`` lists the filters; ``metadata.dropped`` each endpoint with its reason."""
+
+
+class MethodNotAllowed(GatewayError):
+    status, error_type = 405, "invalid_request"
+
+
+class RequestTimeout(GatewayError):
+    status, error_type = 408, "timeout"
+
+
+class Conflict(GatewayError):
+    status, error_type = 409, "conflict"
+
+
+class PayloadTooLarge(GatewayError):
+    status, error_type = 413, "payload_too_large"
+
+
+class Unprocessable(GatewayError):
+    status, error_type = 422, "unprocessable"
+
+
+class TooManyRequests(GatewayError):
+    status, error_type = 429, "rate_limit_exceeded"
+
+
+class Unavailable(GatewayError):
+    status, error_type = 503, "provider_overloaded"
+
+
+class LedgerUnavailable(Unavailable):
+    """Redis did not answer in time: nobody's key is wrong, nothing was charged."""
+
+    error_type = "ledger_unavailable"
+
+    def __init__(self, message: str = "The credit ledger is not reachable right now; nothing was charged.") -> None:
+        super().__init__(message, retry_after_s=2)
+
+
+class NoHealthyEndpoint(Unavailable):
+    error_type = "provider_overloaded"
+
+
+class UpstreamFailed(GatewayError):
+    """The last attempt's failure, with the status of its row in ``providers/failures.yaml``."""
+
+    def __init__(self, message: str, *, status: int, error_type: str, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.status = status
+        self.error_type = error_type

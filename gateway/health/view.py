@@ -1,0 +1,52 @@
+"""What dispatch tells about an attempt, and what routing is told about an endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.health.breaker import State
+from gateway.health.stats import Percentiles
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """How one attempt ended. ``kind`` and ``blame`` are those of the failure's row, None when ``ok``."""
+
+    ok: bool
+    kind: str | None = None
+    blame: str | None = None
+    ttft_ms: float | None = None
+    tokens_per_s: float | None = None
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointHealth:
+    """A snapshot of one endpoint. The defaults are those of an endpoint nobody has tried yet."""
+
+    state: State = "closed"
+    available: bool = True
+    """May be chosen now. In half-open: the probe's slot is free."""
+    reason: str | None = None
+    """Why not: ``cooling`` (Retry-After), ``credential``, ``breaker``."""
+    cooling_until: float | None = None
+    """Unix seconds at which it may be asked again, while it is unavailable."""
+    recent_outage: bool = False
+    band: int = 0
+    """0 normal, 1 degraded (uptime below 95 %), 2 fallback only (below 80 %)."""
+    uptime_5m: float | None = None
+    uptime_30m: float | None = None
+    uptime_1d: float | None = None
+    attempts: int = 0
+    """Attempts of the last thirty minutes that count for uptime."""
+    ttft_ms: Percentiles | None = None
+    """Five minutes' percentiles, or thirty minutes' where five have too few samples; None without any."""
+    throughput_tps: Percentiles | None = None
+
+    @property
+    def explicit(self) -> bool:
+        """Unavailable because the vendor said so, not by our statistics: not even panic goes there."""
+        return self.reason in ("cooling", "credential")
+
+
+UNKNOWN = EndpointHealth()

@@ -1,0 +1,180 @@
+"""Floor 3: tokens × price. Estimates before an answer, costs after it. Pure; integers only.
+
+It must not know: who pays, whether there is credit, which endpoint is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gateway import money
+from gateway.catalog.model import Price
+from providers.types import Usage
+
+BYTES_PER_TOKEN = 4
+"""Estimate for text without a tokenizer: OpenAI's rule of thumb, 1 token ≈ 4 bytes of English."""
+BOUND_BYTES_PER_TOKEN = 2
+"""Upper bound used for holds: no vocabulary in use averages below two bytes a token on real prompts."""
+MESSAGE_OVERHEAD = 4
+PRIMER_OVERHEAD = 3
+BOUND_MESSAGE_OVERHEAD = 16
+IMAGE_TOKENS = 1_600
+"""One large image (Anthropic: ~1,600 at most; OpenAI high detail: 765–1,445), 2026-11."""
+MEDIA_BYTES_PER_TOKEN = 32
+"""Base64 audio and files, very roughly; vendors bill by second or page."""
+HOLD_MARGIN_PERCENT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """How large a prompt is, measured without a tokenizer."""
+
+    tokens: int
+    """Best estimate; what is billed when a vendor reports no usage."""
+    tokens_bound: int
+    """What is held: the vendor's count is practically never above."""
+    images: int
+    modalities: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """One answer in nano-USD: ``total = cost + fee`` by definition, never rounded by itself."""
+
+    cost_nano: int
+    fee_nano: int
+    prompt_nano: int
+    """The prompt's share of the cost, for ``cost_details``."""
+
+    @property
+    def total_nano(self) -> int:
+        return self.cost_nano + self.fee_nano
+
+
+NOTHING = Bill(0, 0, 0)
+TEXT_ONLY = frozenset({"text"})
+_PART_MODALITY = {
+    "image_url": "image",
+    "input_audio": "audio",
+    "file": "file",
+    "video_url": "video",
+    "input_video": "video",
+}
+
+
+def measure(body: Mapping[str, Any]) -> Prompt:
+    """Measure the prompt of an inner request (OpenAI chat shape)."""
+    text_bytes = media_bytes = images = 0
+    modalities = TEXT_ONLY
+    messages: Sequence[Mapping[str, Any]] = body.get("messages") or ()
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            text_bytes += _size(content)
+        elif content:
+            for part in content:
+                kind = part.get("type")
+                if kind == "text":
+                    text_bytes += _size(part.get("text") or "")
+                    continue
+                modalities = modalities | {_PART_MODALITY.get(kind, "file")}
+                if kind == "image_url":
+                    images += 1
+                else:
+                    media_bytes += len(msgspec.json.encode(part))
+        calls = message.get("tool_calls")
+        if calls:
+            text_bytes += len(msgspec.json.encode(calls))
+    for extra in ("tools", "response_format", "prompt"):
+        value = body.get(extra)
+        if value:
+            text_bytes += len(msgspec.json.encode(value))
+    media = images * IMAGE_TOKENS + media_bytes // MEDIA_BYTES_PER_TOKEN
+    return Prompt(
+        tokens=-(-text_bytes // BYTES_PER_TOKEN) + MESSAGE_OVERHEAD * len(messages) + PRIMER_OVERHEAD + media,
+        tokens_bound=-(-text_bytes // BOUND_BYTES_PER_TOKEN) + BOUND_MESSAGE_OVERHEAD * (len(messages) + 1) + 2 * media,
+        images=images,
+        modalities=modalities,
+    )
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def text_tokens(size_bytes: int, pieces: int) -> int:
+    """Tokens of delivered output when the vendor reports none: a piece is at least one token, and so are four bytes."""
+    return max(pieces, -(-size_bytes // BYTES_PER_TOKEN))
+
+
+def output_bytes(message: Mapping[str, Any]) -> int:
+    """Size of what a delta or a whole message shows: text, reasoning, refusal, tool calls."""
+    size = 0
+    for name in ("content", "reasoning", "refusal"):
+        text = message.get(name)
+        if isinstance(text, str):
+            size += _size(text)
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") or {}
+        size += len(function.get("name") or "") + len(function.get("arguments") or "")
+    return size
+
+
+def prompt_nano(price: Price, tokens: int) -> int:
+    """The prompt of a failed attempt, which its vendor may bill."""
+    return money.round_half_up(tokens * price.of("prompt"))
+
+
+def hold_nano(prices: Iterable[Price], prompt: Prompt, max_tokens: int, fee_basis_points: int) -> int:
+    """What to set aside: the dearest of the endpoints that may serve, fee and a 5 % margin included, rounded up."""
+    femto = max((_worst_femto(price, prompt, max_tokens) for price in prices), default=0)
+    return money.round_up(femto * (10_000 + fee_basis_points) * (100 + HOLD_MARGIN_PERCENT) // 1_000_000)
+
+
+def output_hold_nano(price: Price, tokens: int, fee_basis_points: int) -> int:
+    """What to add to a hold for ``tokens`` more output tokens."""
+    rate = max(price.of("completion"), price.of("internal_reasoning"))
+    return money.round_up(rate * tokens * (10_000 + fee_basis_points) * (100 + HOLD_MARGIN_PERCENT) // 1_000_000)
+
+
+def _worst_femto(price: Price, prompt: Prompt, max_tokens: int) -> int:
+    rate_in = max(price.of("prompt"), price.of("input_cache_write"))
+    rate_out = max(price.of("completion"), price.of("internal_reasoning"))
+    fixed = price.of("request") + price.of("image") * prompt.images
+    return prompt.tokens_bound * rate_in + max_tokens * rate_out + fixed
+
+
+def bill(price: Price, usage: Usage, *, images: int, fee_basis_points: int, reports_cost: bool = False) -> Bill:
+    """Price an answer. With ``reports_cost`` the vendor's own figure (``usage.cost_usd``) wins over the catalogue's price."""
+    prompt_femto = (
+        usage.prompt * price.of("prompt")
+        + usage.cache_read * price.of("input_cache_read")
+        + usage.cache_write * price.of("input_cache_write")
+        + price.of("request")
+        + images * price.of("image")
+    )
+    output_femto = usage.completion * price.of("completion") + usage.reasoning * price.of("internal_reasoning")
+    if reports_cost and usage.cost_usd is not None:
+        cost_femto = int(usage.cost_usd.scaleb(15))
+        prompt_femto = min(prompt_femto, cost_femto)
+    else:
+        cost_femto = prompt_femto + output_femto
+    cost_nano = money.round_half_up(cost_femto)
+    return Bill(
+        cost_nano=cost_nano,
+        fee_nano=money.fee(cost_nano, fee_basis_points),
+        prompt_nano=min(money.round_half_up(prompt_femto), cost_nano),
+    )
+
+
+def plausible(usage: Usage, prompt: Prompt, context_length: int, *, delivered_tokens: int) -> bool:
+    """False when a vendor's count cannot be: nonsense, or more than the context holds and more than four times our own count."""
+    if usage.suspect:
+        return False
+    if usage.prompt_total > context_length and usage.prompt_total > 4 * prompt.tokens_bound:
+        return False
+    return not (usage.completion_total > context_length and usage.completion_total > 4 * max(delivered_tokens, 1))

@@ -1,0 +1,94 @@
+"""What filters and policies speak about: what is asked, what may serve it, what was dropped."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from gateway.catalog.model import Endpoint, Price
+from gateway.health.board import EndpointHealth
+from gateway.health.stats import Percentiles
+from gateway.routing.preferences import Preferences
+
+TYPICAL_COMPLETION_TOKENS = 400
+"""For comparing costs only: the average completion in OpenRouter's 2025 study; the prompt is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What the request itself demands of an endpoint."""
+
+    prompt_tokens: int = 0
+    max_tokens: int | None = None
+    parameters: frozenset[str] = frozenset()
+    """Names as in ``supported_parameters``: only those that the caller really sent."""
+    input_modalities: frozenset[str] = frozenset({"text"})
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Everything a decision may depend on beside the endpoints. ``now`` in unix seconds."""
+
+    need: Need
+    prefs: Preferences
+    now: float
+    dice: random.Random
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An endpoint with its present health and expected cost, eligible for this request."""
+
+    endpoint: Endpoint
+    price: Price
+    health: EndpointHealth
+    expected_femto: int
+    """What a request like this costs there, in femto-dollars: for comparing, not for holding credit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Why an endpoint is not a candidate."""
+
+    endpoint_id: str
+    provider: str
+    """Display name."""
+    model: str
+    filter: str
+    detail: str
+    retry_at: float | None = None
+    """Unix seconds; set when waiting helps."""
+
+
+def expected_femto(price: Price, need: Need) -> int:
+    """Prompt as estimated, a typical completion within what the caller allows, and the price of the request itself."""
+    completion = min(need.max_tokens or TYPICAL_COMPLETION_TOKENS, TYPICAL_COMPLETION_TOKENS)
+    femto = price.femto
+    return need.prompt_tokens * femto["prompt"] + completion * femto["completion"] + femto.get("request", 0)
+
+
+def speeds(
+    candidates: Sequence[Candidate], measured: Callable[[EndpointHealth], Percentiles | None]
+) -> dict[str, Percentiles | None]:
+    """Endpoint id → its percentiles, or a typical peer's where nothing is measured yet: a new endpoint is neither best nor worst.
+
+    Typical = the median of the same model's endpoints, else of all candidates, else None.
+    """
+    known: dict[str, list[Percentiles]] = defaultdict(list)
+    for candidate in candidates:
+        own = measured(candidate.health)
+        if own is not None:
+            known[candidate.endpoint.model].append(own)
+    everywhere = [each for peers in known.values() for each in peers]
+    found: dict[str, Percentiles | None] = {}
+    for candidate in candidates:
+        peers = known.get(candidate.endpoint.model) or everywhere
+        found[candidate.endpoint.id] = measured(candidate.health) or (_typical(peers) if peers else None)
+    return found
+
+
+def _typical(peers: Sequence[Percentiles]) -> Percentiles:
+    return Percentiles(*(median(values) for values in zip(*peers, strict=True)))

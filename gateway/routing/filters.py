@@ -1,0 +1,172 @@
+"""May this endpoint be used? Each filter is one question and answers None (yes) or the reason why not, in plain words.
+
+Their names are the ``excluded_by`` vocabulary of the public contract where it has a word. Order of the questions: who may
+serve (the operator, the caller's lists), on which terms (data, quantization, price), then what it is able to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from gateway.catalog.model import Endpoint, Price
+from gateway.health.board import EndpointHealth
+from gateway.money import format_price
+from gateway.routing.candidate import Ask, Need
+from gateway.routing.preferences import PRICE_CAPS, matches
+
+__all__ = ["SOFT", "Need", "Question", "asked", "soft_misses", "unhealthy"]
+
+QUANTIZATION_FAMILIES = {"fp4": ("mxfp4", "nvfp4"), "fp8": ("mxfp8",)}
+SOFT = ("tools", "response_format", "structured_outputs", "verbosity")
+"""Parameters worth preferring an endpoint for: ignoring them silently would change the meaning of the answer."""
+
+PARAMETERS = frozenset(
+    {"temperature", "top_p", "top_k", "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty"}
+    | {"max_tokens", "max_completion_tokens", "logit_bias", "logprobs", "top_logprobs", "prediction", "seed", "stop"}
+    | {"response_format", "structured_outputs", "tools", "tool_choice", "parallel_tool_calls", "web_search_options"}
+    | {"include_reasoning", "reasoning", "reasoning_effort", "verbosity"}
+)
+"""The public catalogue's ``supported_parameters``; other keys of a request (model, messages ...) are not abilities."""
+SAME_AS = {
+    "max_tokens": "max_completion_tokens",
+    "max_completion_tokens": "max_tokens",
+    "reasoning_effort": "reasoning",
+    "include_reasoning": "reasoning",
+    "tool_choice": "tools",
+    "parallel_tool_calls": "tools",
+}
+"""A parameter is also supported where its sibling is."""
+
+Question = Callable[[Endpoint, Price | None, Ask], str | None]
+
+
+def no_key(endpoint: Endpoint, _: Price | None, __: Ask) -> str | None:
+    provider = endpoint.provider
+    return None if provider.usable else f"{provider.api_key_env} is not set on this gateway"
+
+
+def unpriced(endpoint: Endpoint, price: Price | None, _: Ask) -> str | None:
+    return (
+        None if price is not None else f"no price is written for {endpoint.upstream_id} today, and unpriced is not free"
+    )
+
+
+def allowed(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+    prefs = ask.prefs
+    if prefs.only and not matches(prefs.only, endpoint):
+        return f"{endpoint.tag} is not in provider.only"
+    if prefs.ignore and matches(prefs.ignore, endpoint):
+        return f"{endpoint.tag} is in provider.ignore"
+    if prefs.order and not prefs.allow_fallbacks and not matches(prefs.order, endpoint):
+        return f"{endpoint.tag} is not in provider.order, and allow_fallbacks is false"
+    return None
+
+
+def zdr(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+    if ask.prefs.zdr and endpoint.provider.data_policy.retains_prompts:
+        return f"{endpoint.provider.name} may keep prompts"
+    return None
+
+
+def training(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+    policy = endpoint.provider.data_policy
+    if ask.prefs.data_collection == "deny" and (policy.training or policy.retains_prompts):
+        return f"{endpoint.provider.name} may {'train on' if policy.training else 'keep'} prompts"
+    return None
+
+
+def quantization(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+    wanted, mine = ask.prefs.quantizations, endpoint.quantization or "unknown"
+    if not wanted or mine in wanted or any(mine in QUANTIZATION_FAMILIES.get(each, ()) for each in wanted):
+        return None
+    return f"runs at {mine}, wanted is {' or '.join(sorted(wanted))}"
+
+
+def max_price(_: Endpoint, price: Price | None, ask: Ask) -> str | None:
+    for kind, cap in ask.prefs.max_price_femto.items():
+        mine = price.of(kind) if price is not None else 0
+        if mine > cap:
+            per, units = ("M tokens", PRICE_CAPS[kind]) if PRICE_CAPS[kind] > 1 else (kind, 1)
+            return f"{kind} costs ${format_price(mine * units)} per {per}, the cap is ${format_price(cap * units)}"
+    return None
+
+
+def modalities(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+    missing = ask.need.input_modalities - endpoint.input_modalities
+    return f"does not take {' and '.join(sorted(missing))} input" if missing else None
+
+
+def context_length(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+    wanted = ask.need.prompt_tokens + (ask.need.max_tokens or 0)
+    if wanted <= endpoint.context_length:
+        return None
+    return f"holds {endpoint.context_length} tokens, the request needs about {wanted}"
+
+
+def max_completion_tokens(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+    wanted, most = ask.need.max_tokens, endpoint.max_completion_tokens
+    return (
+        None
+        if wanted is None or most is None or wanted <= most
+        else f"writes at most {most} tokens, max_tokens is {wanted}"
+    )
+
+
+def require_parameters(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+    known = endpoint.supported_parameters
+    missing = {
+        name for name in ask.need.parameters & PARAMETERS if name not in known and SAME_AS.get(name) not in known
+    }
+    return f"does not support {', '.join(sorted(missing))}" if missing else None
+
+
+def asked(ask: Ask) -> list[tuple[str, Question]]:
+    """(name, question) of every filter that this request makes it worth asking, in order."""
+    prefs, need = ask.prefs, ask.need
+    wanted = (
+        (True, "provider_key", no_key),
+        (prefs.only or prefs.ignore or prefs.order, "allowed_providers", allowed),
+        (True, "unpriced", unpriced),
+        (prefs.zdr, "data_policy:zdr", zdr),
+        (prefs.data_collection == "deny", "data_policy:training", training),
+        (prefs.quantizations, "quantization", quantization),
+        (prefs.max_price_femto, "max_price", max_price),
+        (True, "input_modalities", modalities),
+        (True, "context_length", context_length),
+        (need.max_tokens is not None, "max_completion_tokens", max_completion_tokens),
+        (prefs.require_parameters and need.parameters, "require_parameters", require_parameters),
+    )
+    return [(name, question) for needed, name, question in wanted if needed]
+
+
+def soft_misses(endpoints: Sequence[Endpoint], need: Need) -> Iterator[tuple[str, str]]:
+    """(id, reason) of endpoints that ignore a parameter which others of the same model support.
+
+    Where none supports it, it is ignored and all stay.
+    """
+    if len(endpoints) < 2 or need.parameters.isdisjoint(SOFT):
+        return
+    left = endpoints
+    for parameter in SOFT:
+        if parameter not in need.parameters:
+            continue
+        able = [endpoint for endpoint in left if parameter in endpoint.supported_parameters]
+        if not able or len(able) == len(left):
+            continue
+        for endpoint in left:
+            if parameter not in endpoint.supported_parameters:
+                yield endpoint.id, f"would ignore {parameter}, which other endpoints of this model support"
+        left = able
+
+
+def unhealthy(health: EndpointHealth, now: float) -> tuple[str, str]:
+    """(filter, detail) for an endpoint that is not available: down, cooling or refused. It may come back by itself."""
+    until = health.cooling_until
+    wait_s = f" for {max(0.0, until - now):.0f} s" if until is not None else ""
+    details = {
+        "cooling": f"asked for a pause{wait_s}",
+        "credential": f"refused this gateway's key; out{wait_s}",
+        "breaker": f"failed too often; out{wait_s}",
+    }
+    reason = health.reason or "breaker"
+    return reason, details[reason]

@@ -1,0 +1,122 @@
+"""Why there is nobody to ask, in words and as data: never a bare message."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.catalog.catalog import DOCS_URL
+from gateway.errors import BadRequest, GatewayError, NoEndpoints, NoHealthyEndpoint
+from gateway.routing.candidate import Drop
+
+HEALTH = frozenset({"breaker", "cooling", "credential"})
+SIZE = frozenset({"context_length", "max_completion_tokens"})
+OPERATOR = frozenset({"provider_key", "unpriced"})
+"""What the caller cannot change: endpoints that are listed but not for sale here."""
+MAX_LISTED = 50
+
+ADVICE = {
+    "allowed_providers": "widen provider.only, provider.ignore or provider.order",
+    "data_policy:zdr": "drop provider.zdr",
+    "data_policy:training": 'set provider.data_collection to "allow"',
+    "quantization": "widen provider.quantizations",
+    "max_price": "raise provider.max_price",
+    "input_modalities": "choose a model that takes this input",
+    "context_length": "shorten the messages or lower max_tokens",
+    "max_completion_tokens": "lower max_tokens",
+    "require_parameters": "send fewer parameters or set provider.require_parameters to false",
+    "distillable": "drop provider.enforce_distillable_text",
+    "provider_key": "have the operator set the vendor's key",
+    "unpriced": "have the operator write a price",
+}
+
+
+def refuse(models: Sequence[str], drops: Sequence[Drop], now: float) -> GatewayError:
+    """400 when all that could serve are only too small, 503 when waiting helps, else 404."""
+    if any(drop.filter in HEALTH for drop in drops):
+        return _unhealthy(models, drops, now)
+    relevant = [drop for drop in drops if drop.filter not in OPERATOR]
+    if relevant and all(drop.filter in SIZE for drop in relevant):
+        return _too_long(models, drops, relevant)
+    counts = Counter(drop.filter for drop in drops)
+    wanted = _names(models)
+    if not counts:
+        message = f"No endpoints found for {wanted}: nobody sells it here."
+    else:
+        reasons = "; ".join(_reason(name, drops) for name in counts)
+        advice = [ADVICE[name] for name in counts if name in ADVICE]
+        message = f"No endpoints found for {wanted}: {reasons}." + (
+            f" To change that, {', or '.join(advice)}." if advice else ""
+        )
+    return NoEndpoints(
+        message,
+        metadata={"dropped": _listed(drops)},
+        availability={**_availability(_code(counts), models), "excluded_by": list(counts)},
+    )
+
+
+def _code(counts: Counter[str]) -> str:
+    if not set(counts) - OPERATOR:
+        return "no_endpoints"
+    if set(counts) - OPERATOR <= {"data_policy:zdr", "data_policy:training"}:
+        return "privacy_restricted"
+    return "constraint_filtered"
+
+
+def _too_long(models: Sequence[str], drops: Sequence[Drop], relevant: Sequence[Drop]) -> BadRequest:
+    tell = relevant[0]
+    error = BadRequest(
+        f"The request is too long for {_names(models)}: {tell.provider} {tell.detail}. "
+        "Shorten the messages or lower max_tokens.",
+        metadata={"dropped": _listed(drops)},
+        availability={
+            **_availability("constraint_filtered", models),
+            "excluded_by": list(dict.fromkeys(drop.filter for drop in relevant)),
+        },
+    )
+    error.error_type = (
+        "context_length_exceeded" if any(d.filter == "context_length" for d in relevant) else "max_tokens_exceeded"
+    )
+    return error
+
+
+def _unhealthy(models: Sequence[str], drops: Sequence[Drop], now: float) -> NoHealthyEndpoint:
+    down = [drop for drop in drops if drop.filter in HEALTH]
+    deadlines = [drop.retry_at - now for drop in down if drop.retry_at is not None]
+    wait_s = max(1, math.ceil(min(deadlines, default=1.0)))
+    reasons = "; ".join(f"{drop.provider} {drop.detail}" for drop in down[:5])
+    more = f"; and {len(down) - 5} more" if len(down) > 5 else ""
+    return NoHealthyEndpoint(
+        f"No endpoint of {_names(models)} is available right now: {reasons}{more}. Try again in {wait_s} s.",
+        metadata={"dropped": _listed(drops)},
+        retry_after_s=wait_s,
+        availability={
+            **_availability("temporarily_unavailable", models, retryable=True),
+            "retry_after": wait_s,
+            "affected_providers": list(dict.fromkeys(drop.provider for drop in down)),
+        },
+    )
+
+
+def _availability(code: str, models: Sequence[str], *, retryable: bool = False) -> dict[str, Any]:
+    return {"code": code, "retryable": retryable, "requested_models": list(models), "docs_url": DOCS_URL}
+
+
+def _reason(name: str, drops: Sequence[Drop]) -> str:
+    mine = [drop for drop in drops if drop.filter == name]
+    first = f"{name} excluded {mine[0].provider} ({mine[0].detail})"
+    return first if len(mine) == 1 else f"{first} and {len(mine) - 1} more"
+
+
+def _listed(drops: Sequence[Drop]) -> list[dict[str, str]]:
+    return [
+        {"endpoint": drop.endpoint_id, "provider": drop.provider, "filter": drop.filter, "detail": drop.detail}
+        for drop in drops[:MAX_LISTED]
+    ]
+
+
+def _names(models: Sequence[str]) -> str:
+    shown = ", ".join(models[:3])
+    return shown if len(models) <= 3 else f"{shown} and {len(models) - 3} more"

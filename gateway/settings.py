@@ -1,0 +1,155 @@
+"""All settings: ``GATEWAY_*`` environment variables over ``gateway.yaml`` in the configuration directory.
+
+Every field carries its unit in the name, a default that is safe, and a description; ``docs/configuration.md`` lists them and a
+house test keeps both in step. Read once in the parent process; the rest of the house gets values, not the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+CHECKOUT_CONFIG = Path(__file__).resolve().parent.parent / "config"
+PACKAGED_CONFIG = Path(__file__).resolve().parent / "_config"
+
+
+def _default_config_dir() -> Path:
+    return CHECKOUT_CONFIG if (CHECKOUT_CONFIG / "providers").is_dir() else PACKAGED_CONFIG
+
+
+class Settings(BaseSettings):
+    """Raises pydantic.ValidationError naming the variable when a value does not fit."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="forbid", frozen=True)
+
+    config_dir: Path = Field(
+        default_factory=_default_config_dir, description="Directory of the catalogue and gateway.yaml."
+    )
+    data_dir: Path = Field(
+        Path("data"), description="Directory of the embedded Valkey, the admin key and the process lock."
+    )
+    redis_url: str | None = Field(
+        None,
+        description="redis://, rediss:// or unix:// URL of a Redis ≥ 7 or Valkey. Unset: an embedded Valkey is started.",
+    )
+    admin_key: SecretStr | None = Field(
+        None, description="Management key. Unset: generated once into admin.key in the data directory, mode 0600."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
+    workers: int = Field(1, ge=1, le=256, description="Worker processes that share the port.")
+    server: str = Field(
+        "uvicorn", pattern="^(uvicorn|granian)$", description="HTTP server: uvicorn, or granian (optional)."
+    )
+    fee_percent: Decimal = Field(
+        Decimal(5), ge=0, le=100, decimal_places=2, description="Platform fee on the provider's cost, in percent."
+    )
+    public_url: str | None = Field(None, description="Base URL shown in links; default: taken from host and port.")
+
+    connect_timeout_s: float = Field(5, gt=0, description="Clock 1: opening a connection to a provider.")
+    first_content_timeout_s: float = Field(
+        60, gt=0, description="Clock 2: from the request to the first content of a stream."
+    )
+    answer_timeout_s: float = Field(
+        300, gt=0, description="Clock of a JSON call: from the request to its whole answer."
+    )
+    gap_timeout_s: float = Field(60, gt=0, description="Clock 3: between two events of a stream.")
+    total_timeout_s: float = Field(600, gt=0, description="Clock 4: one request, all attempts together.")
+    keepalive_s: float = Field(10, gt=0, description="Silence after which a streaming caller gets an SSE comment.")
+    max_attempts: int = Field(3, ge=1, le=10, description="Endpoints tried for one request.")
+    retry_budget_percent: float = Field(
+        10, ge=0, le=100, description="Share of recent requests of a model that may be retries."
+    )
+    retry_budget_floor_per_s: float = Field(
+        5, ge=0, description="Retries a second a model may always make, on top of the share."
+    )
+
+    ledger_timeout_s: float = Field(0.25, gt=0, description="How long the request path waits for Redis.")
+    hold_ttl_s: int = Field(120, ge=5, description="Life of a hold without a heartbeat.")
+    beat_interval_s: float = Field(30, gt=0, description="Heartbeat of the holds of running streams.")
+    expire_interval_s: float = Field(5, gt=0, description="How often overdue holds are looked for.")
+    record_ttl_s: int = Field(2_592_000, ge=60, description="How long generation records are kept for GET /generation.")
+    default_max_tokens: int = Field(
+        4096, ge=1, description="Output bound of a hold when the request names no max_tokens."
+    )
+    health_share_interval_s: float = Field(1, gt=0, description="How often health is exchanged between processes.")
+    catalog_reload_interval_s: float = Field(
+        5, gt=0, description="How often the catalogue directory is looked at for changes."
+    )
+    audit_interval_s: float = Field(
+        300, gt=0, description="How often the worker recomputes every balance from the journal."
+    )
+    drain_timeout_s: float = Field(
+        60,
+        ge=0,
+        description="How long an answer is read on after its caller left, where closing does not stop the provider's bill.",
+    )
+    shutdown_grace_s: float = Field(30, ge=0, description="SIGTERM: how long running streams may go on.")
+
+    max_body_bytes: int = Field(20_971_520, ge=1024, description="Largest request body.")
+    max_json_depth: int = Field(64, ge=4, description="Deepest nesting of a request body.")
+    max_header_bytes: int = Field(65_536, ge=1024, description="All request headers together.")
+    max_header_count: int = Field(100, ge=8, description="Number of request headers.")
+    body_timeout_s: float = Field(30, gt=0, description="Time a caller has to send the body.")
+    max_in_flight: int = Field(2_000, ge=1, description="Requests at once in one process; more are shed with 503.")
+
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Least severe level that is logged."
+    )
+
+    @field_validator("admin_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("the management key must have at least 16 characters")
+        return value
+
+    @property
+    def fee_basis_points(self) -> int:
+        """5 % → 500."""
+        return int(self.fee_percent * 100)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment first, then ``gateway.yaml`` of the configuration directory."""
+        config_dir = Path(os.environ.get("GATEWAY_CONFIG_DIR") or _default_config_dir())
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, config_dir / "gateway.yaml")
+
+
+def load(**overrides: Any) -> Settings:
+    """Settings of this process. Raises pydantic.ValidationError."""
+    return Settings(**overrides)
+
+
+def admin_key(settings: Settings) -> str:
+    """The management key: the one given, else the one in ``admin.key`` of the data directory (made there once, mode 0600).
+
+    Raises PermissionError when others may read the file.
+    """
+    if settings.admin_key is not None:
+        return settings.admin_key.get_secret_value()
+    path = settings.data_dir / "admin.key"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            raise PermissionError(f"{path} may be read by others; run: chmod 600 {path}") from None
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        key = "sk-tw-admin-" + secrets.token_urlsafe(32)
+        file.write(key + "\n")
+    return key

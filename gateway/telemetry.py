@@ -1,0 +1,151 @@
+"""Floor 1: one canonical log line a request, and Prometheus metrics whose labels are bounded by construction.
+
+A label value is a name of the catalogue, of a failure row or of a closed list here; anything else becomes ``other``. Keys, users
+and organisations never become labels: they belong to the usage store. It must not know: what a request is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+import structlog
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from gateway.money import NANO
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+OVERHEAD_SECONDS = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+OTHER = "other"
+
+
+def set_up_logs(level: str) -> None:
+    """JSON lines on standard output, one a call. Prompts and answers are never logged."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), _render],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _render(_logger: Any, _method: str, event: Any) -> bytes:
+    return msgspec.json.encode(event, enc_hook=str)
+
+
+class Labels:
+    """Turns a name into a label value: itself when the catalogue knows it, ``other`` when not."""
+
+    def __init__(self) -> None:
+        self._known: frozenset[str] = frozenset()
+
+    def learn(self, names: Collection[str]) -> None:
+        self._known = frozenset(names)
+
+    def of(self, name: str) -> str:
+        return name if name in self._known else OTHER
+
+
+class Family:
+    """A metric family that remembers its children: the library's own look-up locks and converts at every call.
+
+    Bounded, because label values are.
+    """
+
+    def __init__(self, family: Any) -> None:
+        self._family = family
+        self._children: dict[tuple[str, ...], Any] = {}
+
+    def labels(self, *values: str) -> Any:
+        child = self._children.get(values)
+        if child is None:
+            child = self._children[values] = self._family.labels(*values)
+        return child
+
+
+class Telemetry:
+    """The metrics of one process. With ``PROMETHEUS_MULTIPROC_DIR`` set, a scrape sums over all worker processes."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each: doubles a scrape and tells nobody anything
+        self.log = structlog.get_logger()
+        self.labels = Labels()
+        self.registry = registry = CollectorRegistry()
+        name = "tokenway_"
+
+        def counter(metric: str, text: str, *labels: str) -> Any:
+            plain = Counter(name + metric, text, labels, registry=registry)
+            return Family(plain) if labels else plain
+
+        def gauge(metric: str, text: str, *labels: str, mode: Any = "livesum") -> Any:
+            plain = Gauge(name + metric, text, labels, registry=registry, multiprocess_mode=mode)
+            return Family(plain) if labels else plain
+
+        def histogram(metric: str, text: str, buckets: tuple[float, ...], *labels: str) -> Family:
+            return Family(Histogram(name + metric, text, labels, registry=registry, buckets=buckets))
+
+        self.requests = counter("requests", "Requests by API surface and outcome.", "surface", "outcome")
+        self.generations = counter("generations", "Generations by model served and outcome.", "model", "outcome")
+        self.attempts = counter("attempts", "Attempts by provider and kind of ending.", "provider", "kind")
+        self.tokens = counter("tokens", "Tokens billed, by disjoint kind.", "model", "kind")
+        self.cost = counter("provider_cost_usd", "Cost of providers.", "provider")
+        self.fee = counter("fee_usd", "Platform fee booked.", "provider")
+        self.loss = counter("loss_usd", "Cost that no caller pays: insurance, failed attempts, overruns.", "provider")
+        self.ttft = histogram("ttft_seconds", "Request to first content of a stream.", SECONDS, "provider")
+        self.duration = histogram("request_seconds", "Request to the last byte.", SECONDS, "streamed")
+        self.overhead = histogram(
+            "overhead_seconds", "The gateway's own share of a request.", OVERHEAD_SECONDS, "streamed"
+        )
+        self.ledger_latency = histogram("ledger_seconds", "One ledger call.", OVERHEAD_SECONDS, "call")
+        self.ledger_errors = counter("ledger_errors", "Ledger calls that were not acknowledged.", "call")
+        self.settle_retries = counter("settle_retries", "Settlements tried again after no acknowledgement.")
+        self.settle_pending = gauge("settle_pending", "Settlements not yet acknowledged.")
+        self.in_flight = gauge("in_flight", "Requests inside.")
+        self.streams_open = gauge("open_generations", "Generations that are being carried out.")
+        self.open_holds = gauge("open_holds", "Holds on the ledger.", mode="mostrecent")
+        self.breaker = gauge("breaker_state", "0 closed, 1 half open, 2 open.", "endpoint", mode="mostrecent")
+        self.catalog_reloads = counter("catalog_reloads", "Catalogue reloads by result.", "result")
+        self.ledger_hold = self.ledger_latency.labels("hold")
+        self.ledger_settle = self.ledger_latency.labels("settle")
+        self.overruns = counter("overruns", "Answers that cost more than could be charged.")
+
+    def generation(self, line: Mapping[str, Any], *, lost_nano: int, total_s: float, overhead_s: float) -> None:
+        """One generation has ended. ``line``: its canonical log line, whose names are checked before they become labels."""
+        of = self.labels.of
+        model, provider = of(line["model"]), of(line["provider"])
+        streamed = "true" if line["streamed"] else "false"
+        self.generations.labels(model, line["outcome"]).inc()
+        for kind, count in line["tokens"].items():
+            self.tokens.labels(model, kind).inc(count)
+        if line["cost_nano"]:
+            self.cost.labels(provider).inc(line["cost_nano"] / NANO)
+        if line["fee_nano"]:
+            self.fee.labels(provider).inc(line["fee_nano"] / NANO)
+        if lost_nano > 0:
+            self.loss.labels(provider).inc(lost_nano / NANO)
+        self.duration.labels(streamed).observe(total_s)
+        self.overhead.labels(streamed).observe(overhead_s)
+        if line["ttft_ms"] is not None and line["streamed"]:
+            self.ttft.labels(provider).observe(line["ttft_ms"] / 1000)
+        self.log.info("generation", **line)
+
+    def scrape(self) -> tuple[bytes, str]:
+        """The text of ``/metrics`` and its content type."""
+        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            return generate_latest(registry), CONTENT_TYPE_LATEST
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST

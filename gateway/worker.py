@@ -1,0 +1,95 @@
+"""Floor 8½: background loops. Some belong to every gateway process, some may run anywhere and are safe to run twice.
+
+``gateway_loops`` share health, beat running holds, reload the catalogue. ``ledger_loops`` sweep overdue holds and audit the books;
+the ``tokenway worker`` process runs them, and so does a gateway, because nobody should need a second process to be safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from gateway.api.rooms import Rooms
+from gateway.catalog.read import CatalogError
+from gateway.catalog.shelf import Shelf
+from gateway.ledger.ledger import Ledger
+from gateway.settings import Settings
+from gateway.telemetry import Telemetry
+
+OPEN_HOLDS_COUNTED = 10_000
+BREAKER_LEVEL = {"closed": 0, "half_open": 1, "open": 2}
+
+
+async def every(interval_s: float, step: Callable[[], Awaitable[None]], telemetry: Telemetry) -> None:
+    """Run ``step`` for ever; a failing step is logged and tried again at the next beat."""
+    while True:
+        await asyncio.sleep(interval_s)
+        try:
+            await step()
+        except Exception as error:  # noqa: BLE001 - the supervisor: one broken beat must not end the loop
+            telemetry.log.warning(
+                "background step failed", step=step.__name__, error=f"{type(error).__name__}: {error}"
+            )
+
+
+def gateway_loops(rooms: Rooms, shelf: Shelf) -> list[Coroutine[Any, Any, None]]:
+    """Loops that every gateway process needs for itself."""
+    settings, telemetry = rooms.settings, rooms.telemetry
+
+    async def share_health() -> None:
+        await rooms.board.share(rooms.store)
+        for endpoint_id in shelf.current.endpoints:
+            state = rooms.board.view(endpoint_id).state
+            telemetry.breaker.labels(endpoint_id).set(BREAKER_LEVEL[state])
+        telemetry.in_flight.set(rooms.in_flight.now)
+        telemetry.streams_open.set(len(rooms.desk.endings.open))
+
+    async def beat_holds() -> None:
+        """The hold of a running answer lives on, and carries what was delivered so far, in case this process dies."""
+        for generation in list(rooms.desk.endings.open):
+            await rooms.ledger.beat(generation.hold, generation.checkpoint(), settings.hold_ttl_s)
+
+    async def reload_catalog() -> None:
+        try:
+            if await asyncio.to_thread(shelf.reload):  # parsing takes tens of milliseconds: not on the loop
+                learn_names(telemetry, shelf)
+                telemetry.catalog_reloads.labels("ok").inc()
+                telemetry.log.info("catalogue reloaded", version=shelf.current.version)
+        except CatalogError as error:
+            telemetry.catalog_reloads.labels("refused").inc()
+            telemetry.log.error("catalogue refused, the old one stays in force", error=str(error))
+
+    return [
+        every(settings.health_share_interval_s, share_health, telemetry),
+        every(settings.beat_interval_s, beat_holds, telemetry),
+        every(settings.catalog_reload_interval_s, reload_catalog, telemetry),
+    ]
+
+
+def ledger_loops(
+    ledger: Ledger, settings: Settings, telemetry: Telemetry, *, audit: bool
+) -> list[Coroutine[Any, Any, None]]:
+    """Loops that any process may run, also several at once."""
+
+    async def expire_holds() -> None:
+        swept = await ledger.expire()
+        if swept:
+            telemetry.log.info("holds expired", count=swept)
+        telemetry.open_holds.set(len(await ledger.open_holds(limit=OPEN_HOLDS_COUNTED)))
+
+    async def audit_books() -> None:
+        report = await ledger.audit()
+        if not report.clean:
+            telemetry.log.error("the books do not balance", differences=[str(d) for d in report.differences[:20]])
+
+    loops = [every(settings.expire_interval_s, expire_holds, telemetry)]
+    if audit:
+        loops.append(every(settings.audit_interval_s, audit_books, telemetry))
+    return loops
+
+
+def learn_names(telemetry: Telemetry, shelf: Shelf) -> None:
+    """Metric labels come only from the catalogue."""
+    catalog = shelf.current
+    telemetry.labels.learn({*catalog.models, *catalog.providers, *catalog.endpoints})

@@ -1,0 +1,172 @@
+"""What can go wrong between us and a vendor, as classes of failure that decide what happens next.
+
+The rows live in ``failures.yaml``, beside recorded vendor bodies that prove them. Code asks the row, never a status number:
+may another endpoint be tried? whom does it blame? may the same endpoint be tried again? may the vendor bill for it?
+
+    ProviderError
+        .failure   the row: kind, client status, error_type, elsewhere, blame, retry_same, may_bill
+        .clock     which of the four deadlines fell, or None
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from importlib.resources import files
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+Blame = Literal["endpoint", "capacity", "credential", "caller", "nobody"]
+Clock = Literal["connect", "first_content", "gap", "total"]
+
+RETRY_AFTER_MAX_S = 300.0
+"""A vendor that asks for more than this is asked again after this: nobody may switch an endpoint off for a week."""
+RAW_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One row of ``failures.yaml``."""
+
+    kind: str
+    status: int
+    """The status our client sees when this failure is the last word. A vendor's 401/402/403 is never the client's."""
+    error_type: str
+    elsewhere: bool
+    """Try another endpoint?"""
+    blame: Blame
+    retry_same: bool
+    """May the same endpoint be tried again when there is no other?"""
+    may_bill: bool
+    """The vendor may have started work it charges for (the request was sent and not refused)."""
+
+
+class ProviderError(Exception):
+    """A vendor failed, in one of the ways of ``failures.yaml``."""
+
+    def __init__(  # noqa: PLR0913 - all but two are keywords
+        self,
+        failure: Failure,
+        message: str,
+        *,
+        status: int | None = None,
+        raw: str = "",
+        retry_after_s: float | None = None,
+        provider_code: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(f"{failure.kind}: {message}")
+        self.failure = failure
+        self.message = message
+        self.status = status
+        """The vendor's HTTP status, when there was one."""
+        self.raw = raw
+        """At most 4 kB of the vendor's body, for ``error.metadata.raw``."""
+        self.retry_after_s = retry_after_s
+        self.provider_code = provider_code
+        self.clock = clock
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    row: Failure
+    status: str
+    code: frozenset[str] = field(default_factory=frozenset)
+    text: tuple[str, ...] = ()
+
+    def fits(self, status: int) -> bool:
+        return self.status in (str(status), f"{status // 100}xx")
+
+
+def _load() -> tuple[dict[str, Failure], tuple[_Match, ...], dict[str, int]]:
+    document = yaml.safe_load((files(__package__) / "failures.yaml").read_text("utf-8"))
+    rows: dict[str, Failure] = {}
+    matches: list[_Match] = []
+    for raw in document["rows"]:
+        patterns = raw.pop("match", [])
+        row = rows[raw["kind"]] = msgspec.convert(raw, Failure, strict=True)
+        for pattern in patterns:
+            code = frozenset(str(c).lower() for c in pattern.get("code", ()))
+            text = tuple(str(t).lower() for t in pattern.get("text", ()))
+            matches.append(_Match(row, str(pattern["status"]), code, text))
+    # An exact status is asked before its class (429 before 4xx); sorting is stable, so the file's order decides the rest.
+    matches.sort(key=lambda match: match.status.endswith("xx"))
+    return rows, tuple(matches), document["status_of"]
+
+
+FAILURES, _MATCHES, _STATUS_OF = _load()
+"""Every row by its kind."""
+
+_CLOCK_KINDS: dict[Clock, str] = {
+    "connect": "connect_timeout",
+    "first_content": "timeout_first_content",
+    "gap": "timeout_gap",
+    "total": "timeout_total",
+}
+
+
+def failed(kind: str, message: str, **more: Any) -> ProviderError:
+    """The error of one row by its kind; keywords as of ``ProviderError``."""
+    return ProviderError(FAILURES[kind], message, **more)
+
+
+def timed_out(clock: Clock, limit_s: float) -> ProviderError:
+    """The error of one of the four clocks."""
+    return failed(_CLOCK_KINDS[clock], f"the {clock.replace('_', ' ')} clock fell after {limit_s:g} s", clock=clock)
+
+
+def classify(status: int, codes: frozenset[str], text: str) -> Failure:
+    """The row of a vendor's refusal. ``codes`` and ``text`` are lower case. Status first, then code, text last."""
+    candidates = [match for match in _MATCHES if match.fits(status)]
+    for match in candidates:
+        if match.code and match.code & codes:
+            return match.row
+    for match in candidates:
+        if match.text and any(part in text for part in match.text):
+            return match.row
+    for match in candidates:
+        if not match.code and not match.text:
+            return match.row
+    return FAILURES["malformed"]  # 1xx, 2xx and 3xx are no answers to a completion request
+
+
+def status_of(code: Any, type_: Any = None) -> int:
+    """The HTTP status that the error object inside a 200 stands for; 500 when its words are unknown."""
+    for word in (code, type_):
+        if isinstance(word, int | float | str) and not isinstance(word, bool):
+            text = str(word).lower().strip()
+            if text.isdecimal() and 400 <= int(text[:9]) <= 599:
+                return int(text)
+            if text in _STATUS_OF:
+                return _STATUS_OF[text]
+    return 500
+
+
+def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
+    """Seconds to wait: ``retry-after-ms``, then ``Retry-After`` as seconds or as an HTTP date (RFC 9110, 10.2.3).
+
+    Garbage, zero and the past are no advice (None); more than 300 s is cut to 300.
+    """
+    seconds = _number(headers.get("retry-after-ms", "")) / 1000
+    if not seconds > 0:
+        text = headers.get("retry-after", "").strip()
+        seconds = _number(text)
+        if not seconds > 0 and "," in text:
+            seconds = _until(text, time.time() if now is None else now)
+    return min(seconds, RETRY_AFTER_MAX_S) if seconds > 0 else None
+
+
+def _number(text: str) -> float:
+    text = text.strip()
+    return float(text[:16]) if text.replace(".", "", 1).isdecimal() and text.isascii() else 0.0
+
+
+def _until(text: str, now: float) -> float:
+    try:
+        return parsedate_to_datetime(text).timestamp() - now
+    except (ValueError, OverflowError):
+        return 0.0

@@ -1,0 +1,150 @@
+"""The OpenAI chat-completions dialect, spoken by OpenAI and by most other vendors.
+
+The inner language is this dialect, so translation is little: the model's name, the fields that are ours and not the
+vendor's, and on the way back the differences between "compatible" vendors. Unknown fields pass in both directions.
+
+``Target.options`` (quirks of a vendor as data, all optional):
+
+- ``max_tokens_field``: ``max_tokens`` or ``max_completion_tokens``; whichever of the two came goes out under this name.
+- ``reasoning``: ``effort`` (default: ``reasoning.effort`` goes out as ``reasoning_effort``), ``object`` (the vendor takes
+  the ``reasoning`` object itself) or ``drop``.
+- ``drop_parameters``: list of top-level fields that this vendor refuses.
+- ``drop_message_fields``: list of fields of messages that this vendor refuses.
+- ``rename_parameters``: mapping of top-level field names, ours to theirs.
+- ``extra_body``: mapping merged over the body (``null`` removes a field).
+- ``stream_usage``: ``false`` for vendors that refuse ``stream_options``.
+- ``path``: instead of ``/chat/completions``.
+- ``api_key_header``: header for the bare key instead of ``authorization: Bearer`` (Azure: ``api-key``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import msgspec
+
+from providers.base import Dialect
+from providers.errors import RAW_MAX, ProviderError, classify, failed, retry_after_s
+from providers.openai_answer import Decoder, decode, read_choice, said, vendor_error
+from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
+from providers.usage import normalise
+
+OURS = frozenset(
+    {
+        "provider", "models", "route", "transforms", "plugins", "usage", "session_id", "trace", "debug", "preset",
+        "include_reasoning", "max_tool_calls", "stop_server_tools_when", "deferred_tools", "image_config", "structured_outputs",
+    }
+)  # fmt: skip
+"""Request fields of the gateway's own contract that no plain OpenAI vendor knows; several refuse unknown fields."""
+
+
+class OpenAI(Dialect):
+    """``POST {base_url}/chat/completions``."""
+
+    name: ClassVar[str] = "openai"
+
+    def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
+        options = target.options
+        sent = {name: value for name, value in body.items() if name not in OURS}
+        sent["model"] = target.upstream_id
+        if stream:
+            sent["stream"] = True
+            if options.get("stream_usage", True):
+                asked = sent.get("stream_options")
+                sent["stream_options"] = {**(asked if isinstance(asked, dict) else {}), "include_usage": True}
+        else:
+            sent.pop("stream", None)
+            sent.pop("stream_options", None)
+        if "reasoning" in sent:
+            _spell_reasoning(options.get("reasoning", "effort"), sent)
+        if options:
+            _apply(options, sent)
+        headers = [
+            ("content-type", "application/json"),
+            ("accept", "text/event-stream" if stream else "application/json"),
+        ]
+        if target.api_key is not None:
+            own = options.get("api_key_header")
+            headers.append((own, target.api_key) if own else ("authorization", f"Bearer {target.api_key}"))
+        url = target.base_url + options.get("path", "/chat/completions")
+        return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
+
+    def completion(self, raw: bytes) -> Completion:
+        if not raw.strip():
+            raise failed("empty", "a 200 without a body", status=200)
+        body = decode(raw)
+        error = vendor_error(body)
+        if error is not None:
+            raise error
+        choices = body.get("choices")
+        if not isinstance(choices, list):
+            raise failed(
+                "malformed", "the answer has no choices", status=200, raw=raw[:RAW_MAX].decode("utf-8", "replace")
+            )
+        if not choices:
+            raise failed("empty", "the answer has no choices", status=200)
+        for index, choice in enumerate(choices):
+            read_choice(choice, index, "message")
+        body["object"] = "chat.completion"
+        usage = body.get("usage")
+        return Completion(body, normalise(usage) if isinstance(usage, dict) else None)
+
+    def decoder(self) -> Decoder:
+        return Decoder()
+
+    def failure(self, response: HttpResponse) -> ProviderError:
+        raw = response.content[:RAW_MAX].decode("utf-8", "replace")
+        code, type_, message = _read_refusal(response.content)
+        words = frozenset(str(word).lower() for word in (code, type_) if word is not None)
+        row = classify(response.status, words, f"{message} {raw}".lower())
+        return ProviderError(
+            row,
+            message or f"the vendor answered {response.status}",
+            status=response.status,
+            raw=raw,
+            retry_after_s=retry_after_s(response.headers),
+            provider_code=str(code or type_) if code or type_ else None,
+        )
+
+
+def _read_refusal(content: bytes) -> tuple[Any, Any, str]:
+    try:
+        return said(msgspec.json.decode(content))
+    except (ValueError, RecursionError):
+        return None, None, ""  # an HTML page of some balancer: the status alone speaks
+
+
+def _apply(options: Mapping[str, Any], sent: Json) -> None:
+    """A vendor's quirks on the body about to be sent, in place."""
+    field = options.get("max_tokens_field")
+    if field is not None:
+        values = [sent.pop(name, None) for name in ("max_completion_tokens", "max_tokens")]
+        value = next((value for value in values if value is not None), None)
+        if value is not None:
+            sent[field] = value
+    for name in options.get("drop_parameters", ()):
+        sent.pop(name, None)
+    fields = frozenset(options.get("drop_message_fields", ()))
+    if fields:
+        sent["messages"] = [{k: v for k, v in one.items() if k not in fields} for one in sent.get("messages", ())]
+    for ours, theirs in options.get("rename_parameters", {}).items():
+        if ours in sent:
+            sent[theirs] = sent.pop(ours)
+    for name, value in options.get("extra_body", {}).items():
+        if value is None:
+            sent.pop(name, None)
+        else:
+            sent[name] = value
+
+
+def _spell_reasoning(style: str, sent: Json) -> None:
+    """The ``reasoning`` object in the vendor's spelling, in place."""
+    if style == "object":
+        return
+    wanted = sent.pop("reasoning")
+    if style == "effort" and isinstance(wanted, dict) and sent.get("reasoning_effort") is None:
+        enabled = wanted.get("enabled")
+        effort = wanted.get("effort") or ("medium" if enabled is True else "none" if enabled is False else None)
+        if effort is not None:
+            sent["reasoning_effort"] = effort

@@ -1,0 +1,106 @@
+"""The vocabulary that dialects and their users share. Plain values: no I/O, no identity, equal when their contents are equal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+Json = dict[str, Any]
+"""A decoded JSON object in the inner language: OpenAI chat completions, unknown fields kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one endpoint is reached: everything a dialect needs beside the request itself."""
+
+    provider: str
+    """Slug of the vendor; for messages only."""
+    base_url: str
+    """Without a trailing slash, e.g. ``https://api.openai.com/v1``."""
+    upstream_id: str
+    """The vendor's own name of the model."""
+    api_key: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Quirks of a compatible vendor as data; each dialect documents the keys it reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The four deadlines of one attempt, in seconds. The error says which one fell."""
+
+    connect_s: float = 5.0
+    first_content_s: float = 60.0
+    """From sending the request to the first content (streams) or to the whole answer's headers (JSON: see ``total_s``)."""
+    gap_s: float = 60.0
+    """Between two events of a stream; comments do not count as events."""
+    total_s: float = 600.0
+    """From sending the request to the end of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer, split into **disjoint** kinds, so that a sum of products is the bill."""
+
+    prompt: int = 0
+    """Prompt tokens that were neither read from nor written to a cache."""
+    cache_read: int = 0
+    cache_write: int = 0
+    completion: int = 0
+    """Completion tokens without reasoning."""
+    reasoning: int = 0
+    cost_usd: Decimal | None = None
+    """What the vendor itself says the call cost, if it says so."""
+    estimated: bool = False
+    """True when the vendor reported nothing and the counts are ours."""
+    suspect: bool = False
+    """True when the vendor's report held nonsense (negative, fractional, beyond reason, more cached than sent)."""
+
+    @property
+    def prompt_total(self) -> int:
+        return self.prompt + self.cache_read + self.cache_write
+
+    @property
+    def completion_total(self) -> int:
+        return self.completion + self.reasoning
+
+
+@dataclass(slots=True)
+class Completion:
+    """A whole answer in the inner language (an OpenAI ``chat.completion`` object)."""
+
+    body: Json
+    usage: Usage | None
+
+
+@dataclass(slots=True)
+class Event:
+    """One streamed event in the inner language (an OpenAI ``chat.completion.chunk`` object)."""
+
+    chunk: Json
+    content: bool = False
+    """True when it carries something a caller could show: text, reasoning, a refusal, a tool call, an image, audio."""
+    finish: str | None = None
+    """The normalised finish reason, on the event that ends the choice."""
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request to a vendor, ready to send."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    content: bytes
+    method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A whole response. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes

@@ -1,0 +1,100 @@
+"""Token counts as OpenAI-compatible vendors report them, to disjoint ``Usage``.
+
+What vendors mean by their numbers:
+
+- OpenAI: ``prompt_tokens`` includes ``prompt_tokens_details.cached_tokens``, and ``completion_tokens`` includes
+  ``completion_tokens_details.reasoning_tokens`` (platform.openai.com/docs/api-reference/chat/object, 2026-11).
+- OpenRouter adds ``prompt_tokens_details.cache_write_tokens`` and ``cost`` in USD (openrouter.ai/docs, 2026-11).
+- DeepSeek: ``prompt_tokens = prompt_cache_hit_tokens + prompt_cache_miss_tokens`` (api-docs.deepseek.com, 2026-11).
+- xAI counts reasoning outside ``completion_tokens`` and inside ``total_tokens`` (docs.x.ai/docs/key-information/
+  consumption-and-rate-limits as quoted in github.com/vercel/ai/pull/12425, 2026-02; measured 1 + 386 + 12 = 399), and gives
+  its price as ``cost_in_usd_ticks``, 10^10 to the dollar (github.com/Wei-Shaw/sub2api/issues/5771, 2026-08).
+- Moonshot and some others: ``cached_tokens`` directly in ``usage``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from providers.types import Json, Usage
+
+COUNT_MAX = 100_000_000
+"""More tokens than any answer can have; a larger count is an error of the vendor's."""
+
+COST_MAX_USD = 10_000
+"""No answer costs more; a larger figure is an error of the vendor's."""
+
+
+class _Counts:
+    """Reads counts leniently and remembers whether one of them was nonsense."""
+
+    def __init__(self) -> None:
+        self.suspect = False
+
+    def take(self, source: Any, *names: str) -> int:
+        """The first of ``names`` that ``source`` has. Missing and null are 0; nonsense is 0 and marked."""
+        if not isinstance(source, dict):
+            return 0
+        for name in names:
+            value = source.get(name)
+            if value is None:
+                continue
+            if isinstance(value, float) and value.is_integer():
+                value = int(value)
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
+                self.suspect = True
+                return 0
+            return value
+        return 0
+
+
+def normalise(raw: Json) -> Usage:
+    """One vendor's ``usage`` object. Never raises: what is nonsense counts 0 and sets ``suspect``."""
+    counts = _Counts()
+    prompt_details, completion_details = raw.get("prompt_tokens_details"), raw.get("completion_tokens_details")
+    prompt = counts.take(raw, "prompt_tokens", "input_tokens")
+    completion = counts.take(raw, "completion_tokens", "output_tokens")
+    read = counts.take(prompt_details, "cached_tokens") or counts.take(raw, "prompt_cache_hit_tokens", "cached_tokens")
+    write = counts.take(prompt_details, "cache_write_tokens", "cache_creation_tokens")
+    reasoning = counts.take(completion_details, "reasoning_tokens") or counts.take(raw, "reasoning_tokens")
+    total = counts.take(raw, "total_tokens")
+    outside = reasoning > completion or (reasoning > 0 and total == prompt + completion + reasoning)
+    if read + write > prompt:
+        counts.suspect = True
+        read = min(read, prompt)
+        write = min(write, prompt - read)
+    return Usage(
+        prompt=prompt - read - write,
+        cache_read=read,
+        cache_write=write,
+        completion=completion if outside else completion - reasoning,
+        reasoning=reasoning,
+        cost_usd=_cost(raw),
+        suspect=counts.suspect,
+    )
+
+
+def later(before: Usage | None, now: Usage) -> Usage:
+    """Of two reports in one stream the last, unless it takes tokens back: some count up, some end with zeros."""
+    if before is None:
+        return now
+    if now.prompt_total >= before.prompt_total and now.completion_total >= before.completion_total:
+        return now if now.cost_usd is not None else replace(now, cost_usd=before.cost_usd)
+    most = now if now.completion_total > before.completion_total else before
+    prompt = now if now.prompt_total > before.prompt_total else before
+    return replace(most, prompt=prompt.prompt, cache_read=prompt.cache_read, cache_write=prompt.cache_write)
+
+
+def _cost(raw: Json) -> Decimal | None:
+    value, unit = raw.get("cost"), Decimal(1)
+    if value is None:
+        value, unit = raw.get("cost_in_usd_ticks"), Decimal("1e-10")
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        cost = Decimal(str(value)) * unit
+    except InvalidOperation:
+        return None
+    return cost if cost.is_finite() and 0 <= cost <= COST_MAX_USD else None

@@ -1,0 +1,33 @@
+"""Fixtures that every test may ask for, and the event loop that each part of the suite runs on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import uvloop
+
+pytest.register_assert_rewrite("tests.support.gateway", "tests.support.invariants")
+
+from tests.support.gateway import gateway  # noqa: E402
+from tests.support.valkey import accounts, ledger, store, valkey_server  # noqa: E402
+from tests.support.vendor import simulated  # noqa: E402
+
+__all__ = ["accounts", "gateway", "ledger", "simulated", "store", "valkey_server"]
+
+TESTS = Path(__file__).parent
+SERVED = {"flows", "faults", "e2e"}
+"""What runs the whole gateway runs it on the loop that serves it in production."""
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """uvloop where the gateway is served, asyncio's own elsewhere, both where connections break."""
+    ours: Mapping[str, LoopFactory] = {"uvloop": uvloop.new_event_loop}
+    if item.path.name.startswith("test_disconnect"):
+        return {**ours, "asyncio": asyncio.new_event_loop}
+    folder = item.path.relative_to(TESTS).parts[0]
+    return ours if folder in SERVED else {"asyncio": asyncio.new_event_loop}

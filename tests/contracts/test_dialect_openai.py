@@ -1,0 +1,437 @@
+"""The OpenAI dialect against recorded streams: whole, cut anywhere, damaged; and its requests as vendors read them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.chat import ChatCompletionChunk
+
+from providers.errors import ProviderError
+from providers.registry import dialect, names
+from providers.types import Event, Target
+
+WIRE = Path(__file__).parents[1] / "wire/openai/streams"
+STREAMS = {
+    path.stem: (path.read_bytes(), json.loads(path.with_suffix(".json").read_text()))
+    for path in sorted(WIRE.glob("*.sse"))
+}
+GOOD = [name for name, (_, expected) in STREAMS.items() if "error" not in expected]
+BAD = [name for name, (_, expected) in STREAMS.items() if "error" in expected]
+OPENAI = dialect("openai")
+
+
+def decode(pieces: list[bytes]) -> tuple[list[Event], ProviderError | None]:
+    """Every event, and the error that ended the stream if one did, as the driver would see them."""
+    decoder, events = OPENAI.decoder(), []
+    try:
+        for piece in pieces:
+            if decoder.error is not None or decoder.done:
+                break
+            events += decoder.feed(piece)
+        if decoder.error is None and not decoder.done:
+            events += decoder.close()
+    except ProviderError as error:
+        return events, error
+    return events, decoder.error
+
+
+def summary(events: list[Event]) -> dict[str, Any]:
+    seen: dict[str, Any] = {"text": "", "finish": [], "usage": None}
+    tools: dict[int, list[str]] = {}
+    for event in events:
+        if event.usage is not None:
+            usage = msgspec.to_builtins(event.usage)
+            seen["usage"] = {name: count for name, count in usage.items() if count}
+        if event.finish:
+            seen["finish"].append(event.finish)
+        for choice in event.chunk["choices"]:
+            delta = choice["delta"]
+            for name, field in (("text", "content"), ("reasoning", "reasoning"), ("refusal", "refusal")):
+                if delta.get(field):
+                    seen[name] = seen.get(name, "") + delta[field]
+            for tool in delta.get("tool_calls", ()):
+                one = tools.setdefault(tool["index"], ["", ""])
+                one[0] += tool["function"].get("name", "")
+                one[1] += tool["function"].get("arguments", "")
+    if tools:
+        seen["tools"] = [tools[index] for index in sorted(tools)]
+    return seen
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_recorded_stream_says_what_it_says(name: str) -> None:
+    """Text, reasoning, tool calls, finish reasons and usage come out as the recording's description has them."""
+    raw, expected = STREAMS[name]
+    events, error = decode([raw])
+    assert error is None
+    assert summary(events) == {k: v for k, v in expected.items() if k != "source"}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_recorded_failure_is_that_failure(name: str) -> None:
+    """An error event, first or in the middle, is the error it stands for; what came before it is not lost."""
+    raw, expected = STREAMS[name]
+    events, error = decode([raw])
+    assert error is not None
+    assert error.failure.kind == expected["error"]
+    assert sum(event.content for event in events) == expected["before"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(list(STREAMS)), st.lists(st.integers(0, 5000)))
+def test_chunking_changes_nothing(name: str, places: list[int]) -> None:
+    """However the network cuts a stream, also inside UTF-8 characters, the events and the error are the same."""
+    raw, _ = STREAMS[name]
+    marks = sorted({place % (len(raw) + 1) for place in places})
+    pieces = [raw[a:b] for a, b in zip([0, *marks], [*marks, len(raw)], strict=True)]
+    whole, pieced = decode([raw]), decode(pieces)
+    assert [event.chunk for event in pieced[0]] == [event.chunk for event in whole[0]]
+    assert [event.usage for event in pieced[0]] == [event.usage for event in whole[0]]
+    assert (pieced[1] and pieced[1].failure.kind) == (whole[1] and whole[1].failure.kind)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_cut_stream_is_never_a_success(name: str) -> None:
+    """Cut at every byte: without an error only when every choice that began had its finish reason, else cut or empty."""
+    raw, expected = STREAMS[name]
+    successes = 0
+    for end in range(len(raw)):
+        events, error = decode([raw[:end]])
+        if error is None:
+            successes += 1
+            assert [event.finish for event in events if event.finish] == expected["finish"]
+        else:
+            assert error.failure.kind in ("cut", "empty", "malformed")
+            assert len([event for event in events if event.finish]) < max(2, len(expected["finish"]))
+    assert successes < len(raw) / 1.1
+
+
+MUTATIONS: dict[str, bytes] = {
+    "not JSON": b'data: {"choices": [}\n\n',
+    "half JSON": b'data: {"choices":[{"index":0,"delta":{"content":"a\n\n',
+    "plain text": b"data: hello\n\n",
+    "a list": b"data: []\n\n",
+    "a number": b"data: 1\n\n",
+    "null": b"data: null\n\n",
+    "NaN": b'data: {"choices":[],"usage":{"prompt_tokens":NaN}}\n\n',
+    "invalid UTF-8": b'data: {"choices":[{"delta":{"content":"\xff\xfe"}}]}\n\n',
+    "lone surrogate": b'data: {"choices":[{"delta":{"content":"\\ud800"}}]}\n\n',
+    "control character": b'data: {"choices":[{"delta":{"content":"\x01"}}]}\n\n',
+    "2,000 deep": b"data: " + b"[" * 2000 + b"]" * 2000 + b"\n\n",
+    "20,000 deep": b'data: {"a":' + b"[" * 20000 + b"]" * 20000 + b"}\n\n",
+    "choices is an object": b'data: {"choices":{}}\n\n',
+    "choices is text": b'data: {"choices":"x"}\n\n',
+    "a choice is a list": b'data: {"choices":[[]]}\n\n',
+    "a choice is null": b'data: {"choices":[null]}\n\n',
+    "delta is text": b'data: {"choices":[{"delta":"x"}]}\n\n',
+    "delta is a list": b'data: {"choices":[{"delta":[1]}]}\n\n',
+    "index is text": b'data: {"choices":[{"index":"0","delta":{}}]}\n\n',
+    "finish is a number": b'data: {"choices":[{"delta":{},"finish_reason":7}]}\n\n',
+    "finish is an object": b'data: {"choices":[{"delta":{},"finish_reason":{"a":1}}]}\n\n',
+    "tool_calls is text": b'data: {"choices":[{"delta":{"tool_calls":"x"}}]}\n\n',
+    "a tool call is a number": b'data: {"choices":[{"delta":{"tool_calls":[1]}}]}\n\n',
+    "function is text": b'data: {"choices":[{"delta":{"tool_calls":[{"function":"f"}]}}]}\n\n',
+    "two objects": b'data: {"choices":[]}{"choices":[]}\n\n',
+}
+
+
+@pytest.mark.parametrize("name", list(MUTATIONS))
+def test_damaged_events_are_malformed(name: str) -> None:
+    """Whatever is wrong with an event, it is the failure ``malformed``, and the events before it are kept."""
+    raw, _ = STREAMS["openai-text"]
+    first, rest = raw.split(b"\n\n", 2)[:2], raw.split(b"\n\n", 2)[2]
+    head = b"\n\n".join(first) + b"\n\n"
+    events, error = decode([head, MUTATIONS[name], rest])
+    assert error is not None
+    assert error.failure.kind == "malformed"
+    assert sum(event.content for event in events) == 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(GOOD), st.integers(0, 10**6), st.integers(0, 255), st.integers(0, 3))
+def test_any_damaged_byte_is_survived(name: str, place: int, byte: int, width: int) -> None:
+    """A byte changed, lost or doubled anywhere gives events or a provider's failure, never another exception."""
+    raw, _ = STREAMS[name]
+    at = place % len(raw)
+    events, error = decode([raw[:at] + bytes([byte]) * width + raw[at + 1 :]])
+    assert error is not None or any(event.finish for event in events)
+
+
+@pytest.mark.parametrize("name", [name for name in GOOD if name != "sloppy"])
+def test_strict_clients_can_read_every_event(name: str) -> None:
+    """What leaves here satisfies the official client's type: index, finish_reason and delta are there, role is never empty."""
+    for event in decode([STREAMS[name][0]])[0]:
+        ChatCompletionChunk.model_validate(event.chunk)
+        for choice in event.chunk["choices"]:
+            assert {"index", "delta", "finish_reason", "native_finish_reason"} <= choice.keys()
+            assert choice["delta"].get("role", "assistant") == "assistant"
+
+
+def test_content_is_what_a_caller_could_show() -> None:
+    """Only text, reasoning, refusal, tool calls, images and audio count as content; roles and empty strings do not."""
+    for delta, content in (
+        ({"role": "assistant"}, False),
+        ({"content": ""}, False),
+        ({"content": None}, False),
+        ({"reasoning_content": ""}, False),
+        ({"tool_calls": []}, False),
+        ({"tool_calls": None}, False),
+        ({}, False),
+        ({"annotations": []}, False),
+        ({"content": " "}, True),
+        ({"reasoning_content": "x"}, True),
+        ({"reasoning": "x"}, True),
+        ({"refusal": "no"}, True),
+        ({"tool_calls": [{"index": 0}]}, True),
+        ({"images": [{}]}, True),
+        ({"audio": {"id": "a"}}, True),
+        ({"function_call": {"name": "f"}}, True),
+        ({"reasoning_details": [{"type": "reasoning.encrypted"}]}, True),
+    ):
+        data = b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n"
+        assert OPENAI.decoder().feed(data)[0].content is content, delta
+
+
+def test_usage_is_the_best_report_so_far() -> None:
+    """Usage with or without choices, twice, with zeros at the end: each event carries the count that holds from then on."""
+    reports = [
+        {"prompt_tokens": 5, "completion_tokens": 1},
+        {"prompt_tokens": 5, "completion_tokens": 3},
+        {"prompt_tokens": 0, "completion_tokens": 0},
+    ]
+    decoder = OPENAI.decoder()
+    counts = []
+    for report in reports:
+        event = decoder.feed(b"data: " + json.dumps({"choices": [], "usage": report}).encode() + b"\n\n")[0]
+        assert event.usage is not None
+        counts.append((event.usage.prompt, event.usage.completion))
+    assert counts == [(5, 1), (5, 3), (5, 3)]
+
+
+def test_nothing_after_done_counts() -> None:
+    """After [DONE] the stream is over, in the same piece or a later one."""
+    raw, _ = STREAMS["openai-text"]
+    events, error = decode([raw + b'data: {"choices":[{"index":0,"delta":{"content":"more"}}]}\n\n', b"data: junk\n\n"])
+    assert error is None
+    assert "more" not in summary(events)["text"]
+
+
+def whole(**more: Any) -> dict[str, Any]:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+    return {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], **more}
+
+
+def test_a_whole_answer_keeps_what_it_does_not_know() -> None:
+    """Unknown fields pass, nulls of ``error`` go, reasoning is mirrored, the native finish reason is kept, usage is split."""
+    body = whole(citations=["u"], error=None, big=10**30, usage={"prompt_tokens": 5, "completion_tokens": 2})
+    body["choices"][0]["message"]["reasoning_content"] = "hm"
+    body["choices"][0]["finish_reason"] = "max_tokens"
+    body["choices"].append(
+        {"message": {"content": None, "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": None}}]}}
+    )
+    answer = OPENAI.completion(json.dumps(body).encode())
+    first, second = answer.body["choices"]
+    assert (answer.body["citations"], answer.body["big"], "error" in answer.body) == (["u"], 10**30, False)
+    assert (first["finish_reason"], first["native_finish_reason"], first["message"]["reasoning"]) == (
+        "length",
+        "max_tokens",
+        "hm",
+    )
+    assert second["message"]["tool_calls"] == [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    ]
+    assert (second["index"], second["finish_reason"], second["message"]["role"]) == (1, None, "assistant")
+    assert answer.usage is not None
+    assert (answer.usage.prompt, answer.usage.completion) == (5, 2)
+    assert OPENAI.completion(json.dumps(whole()).encode()).usage is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b'{"choices":[]}', "empty"),
+        (b"{}", "malformed"),
+        (b"[]", "malformed"),
+        (b"<html>", "malformed"),
+        (b'{"choices":', "malformed"),
+        (b'{"choices":null}', "malformed"),
+        (b'{"choices":[{}]}', "malformed"),
+        (b'{"choices":[1]}', "malformed"),
+        (b'{"choices":[{"message":"x"}]}', "malformed"),
+        (b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", "malformed"),
+        (b'{"choices":[{"message":{"tool_calls":[{"id":"a"}]}}]}', "malformed"),
+        (b'{"error":{"code":429,"message":"slow"}}', "rate_limited"),
+        (b'{"error":"boom"}', "server_error"),
+        (b'{"object":"error","message":"x","type":"BadRequestError","code":400}', "bad_request"),
+    ],
+)
+def test_a_whole_answer_that_is_none(raw: bytes, kind: str) -> None:
+    """A 200 with junk, nothing, or an error inside is that failure."""
+    with pytest.raises(ProviderError) as caught:
+        OPENAI.completion(raw)
+    assert caught.value.failure.kind == kind
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    [
+                        "choices",
+                        "message",
+                        "delta",
+                        "index",
+                        "finish_reason",
+                        "tool_calls",
+                        "function",
+                        "usage",
+                        "error",
+                        "code",
+                        "object",
+                        "content",
+                    ]
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+        max_leaves=12,
+    )
+)
+def test_any_json_is_an_answer_or_a_failure(document: Any) -> None:
+    """No JSON document, whole or as an event, raises anything but a provider's failure."""
+    raw = msgspec.json.encode(document)
+    for read in (OPENAI.completion, lambda data: OPENAI.decoder().feed(b"data: " + data + b"\n\n")):
+        try:
+            read(raw)
+        except ProviderError:
+            continue
+
+
+TARGET = Target("acme", "http://vendor/v1", "acme-small", api_key="k-1", headers=(("x-team", "t"),))
+ASKED = {
+    "model": "acme/small",
+    "messages": [{"role": "user", "content": "hi", "reasoning_details": []}],
+    "temperature": 0.5,
+    "unknown": {"a": 1},
+    "seed": 10**30,
+    "provider": {"order": ["acme"]},
+    "models": ["a"],
+    "route": "fallback",
+    "transforms": [],
+    "plugins": [],
+    "usage": {"include": True},
+    "session_id": "s",
+    "trace": {},
+    "debug": {},
+    "preset": "p",
+    "max_tokens": 7,
+    "stream": True,
+    "stream_options": {"x": 1},
+}
+
+
+def sent(target: Target = TARGET, *, stream: bool = False, **more: Any) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(OPENAI.request(target, {**ASKED, **more}, stream=stream).content)
+    return body
+
+
+def test_the_request_a_vendor_gets() -> None:
+    """URL, headers and body: the vendor's model name, unknown fields kept, the gateway's own fields gone, the key as bearer."""
+    before = json.dumps(ASKED)
+    request = OPENAI.request(TARGET, ASKED, stream=False)
+    assert (request.method, request.url) == ("POST", "http://vendor/v1/chat/completions")
+    assert {("authorization", "Bearer k-1"), ("x-team", "t"), ("content-type", "application/json")} <= set(
+        request.headers
+    )
+    assert json.loads(request.content) == {
+        "model": "acme-small",
+        "messages": ASKED["messages"],
+        "temperature": 0.5,
+        "unknown": {"a": 1},
+        "seed": 10**30,
+        "max_tokens": 7,
+    }
+    assert json.dumps(ASKED) == before
+
+
+def test_a_streamed_request_asks_for_usage() -> None:
+    """``stream`` is set and usage is asked for, whatever the caller's own options were."""
+    assert sent(stream=True)["stream"] is True
+    assert sent(stream=True)["stream_options"] == {"x": 1, "include_usage": True}
+    assert sent(stream=True, stream_options=None)["stream_options"] == {"include_usage": True}
+    assert sent(stream=True, stream_options="junk")["stream_options"] == {"include_usage": True}
+
+
+def test_no_key_no_authorization() -> None:
+    """A vendor without a key gets no authorization header; the key is never part of a target's text."""
+    request = OPENAI.request(Target("acme", "http://v", "m"), ASKED, stream=False)
+    assert not [name for name, _ in request.headers if name == "authorization"]
+    assert "k-1" not in repr(TARGET)
+
+
+def with_options(**options: Any) -> Target:
+    return Target("acme", "http://vendor/v1", "acme-small", api_key="k-1", options=options)
+
+
+def test_quirks_are_data() -> None:
+    """Each documented option does what it says."""
+    assert sent(with_options(max_tokens_field="max_completion_tokens"))["max_completion_tokens"] == 7
+    assert "max_tokens" not in sent(with_options(max_tokens_field="max_completion_tokens"))
+    assert (
+        sent(with_options(max_tokens_field="max_tokens"), max_tokens=None, max_completion_tokens=9)["max_tokens"] == 9
+    )
+    assert "max_completion_tokens" not in sent(with_options(max_tokens_field="max_tokens"), max_completion_tokens=9)
+    assert "temperature" not in sent(with_options(drop_parameters=["temperature", "absent"]))
+    assert sent(with_options(rename_parameters={"seed": "random_seed"}))["random_seed"] == 10**30
+    assert sent(with_options(extra_body={"safe": True, "temperature": None})).keys() & {"safe", "temperature"} == {
+        "safe"
+    }
+    assert sent(with_options(drop_message_fields=["reasoning_details"]))["messages"] == [
+        {"role": "user", "content": "hi"}
+    ]
+    assert "stream_options" not in sent(
+        with_options(stream_usage=False, drop_parameters=["stream_options"]), stream=True
+    )
+    assert OPENAI.request(with_options(path="/other"), ASKED, stream=False).url == "http://vendor/v1/other"
+    assert ("api-key", "k-1") in OPENAI.request(with_options(api_key_header="api-key"), ASKED, stream=False).headers
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "effort"),
+    [
+        ({"effort": "high"}, "high"),
+        ({"enabled": True}, "medium"),
+        ({"enabled": False}, "none"),
+        ({"max_tokens": 5}, None),
+        ({}, None),
+        (None, None),
+        ({"enabled": [1]}, None),
+    ],
+)
+def test_reasoning_is_spelled_as_the_vendor_does(reasoning: Any, effort: str | None) -> None:
+    """By default ``reasoning`` goes out as ``reasoning_effort``; an own ``reasoning_effort`` wins; an option keeps or drops it."""
+    assert sent(reasoning=reasoning).get("reasoning_effort") == effort
+    assert "reasoning" not in sent(reasoning=reasoning)
+    assert sent(reasoning=reasoning, reasoning_effort="low")["reasoning_effort"] == "low"
+    assert sent(with_options(reasoning="object"), reasoning=reasoning)["reasoning"] == reasoning
+    assert not {"reasoning", "reasoning_effort"} & sent(with_options(reasoning="drop"), reasoning=reasoning).keys()
+
+
+def test_the_registry_names_what_it_knows() -> None:
+    """An unknown dialect is an error that lists the known ones."""
+    assert "openai" in names()
+    with pytest.raises(KeyError, match="openai"):
+        dialect("nonsense")

@@ -1,0 +1,173 @@
+"""Stopping under load: readiness off at once, running answers finish or end aloud, everything settled, exit code 0."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.store.embedded import Embedded
+from providers.simulated import SimulatedVendor
+from tests.support.gateway import Sale, events, write_catalog
+from tests.support.process import Process, served
+from tests.support.vendor import text_of
+
+SALES = [
+    Sale("t/quick", "alpha", "ok+tokens=5"),
+    Sale("t/second", "alpha", "ok+tokens=20+tps=20"),
+    Sale("t/endless", "alpha", "endless+tps=20"),
+    Sale("t/mute", "alpha", "stall@0"),
+]
+GRACE_S = 5
+"""Two of them are kept for last words: what needs a second finishes, what is endless does not."""
+
+
+@dataclass
+class Heard:
+    """What one caller got."""
+
+    model: str
+    status: int = 0
+    retry_after: str | None = None
+    text: str = ""
+    id: str = ""
+    ended: bool = False
+
+
+async def ask(process: Process, key: str, model: str, *, stream: bool) -> Heard:
+    """One request on a connection of its own, to its end."""
+    heard = Heard(model)
+    body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "hello"}]}
+    async with httpx.AsyncClient(base_url=process.url, timeout=60) as client:
+        request = client.build_request(
+            "POST", "/api/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"}
+        )
+        answer = await client.send(request, stream=True)
+        heard.status, heard.retry_after = answer.status_code, answer.headers.get("retry-after")
+        heard.id = answer.headers["x-generation-id"]
+        async for text in answer.aiter_text():
+            heard.text += text
+        heard.ended = True
+    return heard
+
+
+def paid(heard: Heard) -> Decimal:
+    """What the answer says that it cost."""
+    if heard.text.startswith("data: ") or heard.text.startswith(":"):
+        costs = [event["usage"]["cost"] for event in events(heard.text) if event != "[DONE]" and "usage" in event]
+        return Decimal(str(costs[-1])) if costs else Decimal(0)
+    answer = httpx.Response(200, text=heard.text).json()
+    return Decimal(str(answer["usage"]["cost"])) if "usage" in answer else Decimal(0)
+
+
+async def under_load(process: Process, vendor: SimulatedVendor, key: str) -> list[asyncio.Task[Heard]]:
+    """JSON and streams, short and endless, all of them running."""
+    wanted = [("t/second", True)] * 6 + [("t/second", False)] * 4 + [("t/endless", True)] * 3 + [("t/mute", False)] * 2
+    before = len(vendor.truth.requests)
+    callers = [asyncio.create_task(ask(process, key, model, stream=stream)) for model, stream in wanted]
+    async with asyncio.timeout(30):
+        while len(vendor.truth.requests) < before + len(wanted):
+            await asyncio.sleep(0.01)
+    return callers
+
+
+async def unready(process: Process) -> None:
+    """New connections are refused or answered with 503; never a promise that cannot be kept."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            async with httpx.AsyncClient(timeout=5) as client:
+                answer = await client.get(process.url + "/readyz")
+        except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
+            return
+        if answer.status_code == 503:
+            assert "draining" in str(answer.json()["reasons"])
+        assert time.monotonic() < deadline, "still accepting"
+        await asyncio.sleep(0.02)
+
+
+def finished(answers: list[Heard]) -> None:
+    """Short answers are whole; endless ones end with an error event, a finish reason and [DONE]; mute ones with 503."""
+    assert all(heard.ended for heard in answers)
+    for heard in answers:
+        if heard.model == "t/mute":
+            assert (heard.status, heard.retry_after) == (503, "1"), heard
+        elif heard.text.startswith("{"):
+            assert heard.status == 200, heard
+            assert '"finish_reason":"stop"' in heard.text
+        else:
+            whole = events(heard.text)
+            assert whole[-1] == "[DONE]", heard
+            if heard.model == "t/second":
+                assert text_of(whole), heard
+                assert whole[-3]["choices"][0]["finish_reason"] == "stop", heard
+                assert whole[-2]["usage"]["completion_tokens"] == 20
+            else:
+                assert whole[-2]["error"]["code"] == 503, heard
+                assert whole[-2]["choices"][0]["finish_reason"] == "error"
+
+
+@asynccontextmanager
+async def shop(tmp_path: Path, *, workers: int, given: bool) -> AsyncIterator[tuple[Process, SimulatedVendor]]:
+    """A gateway with one vendor, on an embedded Valkey or on a given one."""
+    async with AsyncExitStack() as stack:
+        vendor = await SimulatedVendor("alpha").start()
+        stack.push_async_callback(vendor.stop)
+        redis_url = None
+        if given:
+            valkey = Embedded(tmp_path / "valkey")
+            valkey.start()
+            stack.callback(valkey.stop)
+            redis_url = valkey.url
+        config = write_catalog(tmp_path / "config", {"alpha": vendor.base_url}, SALES)
+        process = await stack.enter_async_context(
+            served(config, tmp_path / "data", redis_url=redis_url, workers=workers, shutdown_grace_s=GRACE_S)
+        )
+        yield process, vendor
+
+
+@pytest.mark.parametrize(
+    ("signals", "workers", "given"),
+    [
+        ([signal.SIGTERM], 1, False),
+        ([signal.SIGINT], 2, False),
+        ([signal.SIGTERM, signal.SIGTERM], 1, True),
+        ([signal.SIGTERM, signal.SIGTERM], 2, True),
+    ],
+    ids=["term-1-embedded", "ctrl-c-2-embedded", "twice-1-given", "twice-2-given"],
+)
+async def test_stop_under_load(tmp_path: Path, signals: list[signal.Signals], workers: int, given: bool) -> None:
+    """SIGTERM, Ctrl-C or an impatient supervisor: nobody is cut off, everything is settled, exit 0, the next start finds it."""
+    async with shop(tmp_path, workers=workers, given=given) as (process, vendor):
+        key = await process.key("100")
+        callers = await under_load(process, vendor, key)
+        for number in signals:
+            if number == signal.SIGINT:
+                os.killpg(process.pid, number)  # a terminal sends it to everyone
+            else:
+                process.process.send_signal(number)  # type: ignore[union-attr]
+        await unready(process)
+        answers = await asyncio.gather(*callers)
+        assert await process.wait() == 0, process.said()
+        finished(answers)
+        assert "Traceback" not in process.said(), process.said()
+        await process.start()
+        await process.clean()
+        lines = [line for line in await process.ledger() if line["type"] != "grant"]
+        booked = {str(line["generation_id"]): Decimal(str(line["paid_usd"])) for line in lines}
+        assert len(booked) == len(lines)
+        assert {heard.id for heard in answers if heard.model != "t/mute"} <= set(booked)
+        assert all(booked[heard.id] == price for heard in answers if (price := paid(heard)))
+        balances = await process.balances()
+        assert Decimal(str(balances["total_usage_usd"])) == sum(booked.values())
+        assert Decimal(str(balances["balance_usd"])) == 100 - sum(booked.values())
+        assert await process.stop() == 0

@@ -1,0 +1,45 @@
+"""What every test of the network seam needs: the clients, one request, quick clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from providers._http import Upstream, fast
+from providers._portable import portable
+from providers.errors import ProviderError
+from providers.types import Clocks, HttpRequest
+from tests.support.rawserver import Peer
+
+CLIENTS: dict[str, Callable[..., Upstream]] = {"fast": fast, "portable": portable}
+QUICK = Clocks(connect_s=5.0, first_content_s=5.0, gap_s=5.0, total_s=5.0)
+
+
+def ask(url: str, content: bytes = b"{}") -> HttpRequest:
+    return HttpRequest(
+        url + "/v1/x?y=1", (("content-type", "application/json"), ("authorization", "Bearer k")), content
+    )
+
+
+async def refused(awaitable: Awaitable[object]) -> ProviderError:
+    with pytest.raises(ProviderError) as caught:
+        await awaitable
+    return caught.value
+
+
+async def read_all(upstream: Upstream, url: str, clocks: Clocks = QUICK) -> list[bytes]:
+    stream = await upstream.open(ask(url), clocks)
+    pieces = []
+    try:
+        while data := await stream.read():
+            pieces.append(data)
+    finally:
+        await stream.aclose()
+    return pieces
+
+
+async def echo(peer: Peer) -> None:
+    while True:
+        body = await peer.request()
+        await peer.answer(b'{"got":%d}' % len(body), headers="X-Thing: Yes\r\n")

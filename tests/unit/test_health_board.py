@@ -1,0 +1,229 @@
+"""The board: what each kind of ending does to an endpoint, in one process."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from gateway.health.board import UNKNOWN, Board, Observation
+from tests.support.market import NOW, Clock
+
+M, N, OTHER = "a/m@acme/m", "a/n@acme/n", "b/m@acme/m"
+GOOD = Observation(ok=True, ttft_ms=200.0, tokens_per_s=50.0)
+BAD = Observation(ok=False, kind="server_error", blame="endpoint")
+BUSY = Observation(ok=False, kind="rate_limited", blame="capacity")
+REFUSED = Observation(ok=False, kind="unauthorized", blame="credential")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def board(clock: Clock) -> Board:
+    return Board(clock, dice=random.Random(7))
+
+
+def see(board: Board, endpoint: str, observation: Observation, times: int = 1) -> None:
+    for _ in range(times):
+        board.observe(endpoint, observation)
+
+
+def test_nobody_knows_it_yet(board: Board) -> None:
+    """An endpoint nobody has tried is available, with no numbers at all."""
+    assert board.view(M) == UNKNOWN
+    assert board.probe(M) is True
+    assert board.speeds(M) == (None, None)
+
+
+def test_success(board: Board) -> None:
+    """Successes give uptime, attempts and percentiles."""
+    see(board, M, GOOD, 20)
+    health = board.view(M)
+    assert (health.state, health.available, health.recent_outage, health.band) == ("closed", True, False, 0)
+    assert (health.uptime_5m, health.uptime_30m, health.uptime_1d, health.attempts) == (100.0, 100.0, 100.0, 20)
+    assert health.ttft_ms is not None
+    assert health.ttft_ms.p50 == pytest.approx(200, rel=0.03)
+    assert health.throughput_tps is not None
+    assert health.throughput_tps.p99 == pytest.approx(50, rel=0.03)
+
+
+def test_failures_open(board: Board, clock: Clock) -> None:
+    """Five failures in a row take the endpoint out at once, and say until when."""
+    see(board, M, GOOD)
+    assert board.view(M).available
+    see(board, M, BAD, 5)
+    health = board.view(M)
+    assert (health.state, health.available, health.reason, health.explicit) == ("open", False, "breaker", False)
+    assert health.cooling_until == pytest.approx(NOW + 5, abs=1.01)
+    assert board.probe(M) is False
+    clock.pass_(7)
+    assert (board.view(M).state, board.view(M).available) == ("half_open", True)
+    assert board.probe(M) is True
+    assert (board.view(M).available, board.view(M).cooling_until) == (False, clock.now + 1)
+    see(board, M, GOOD, 3)
+    assert board.view(M).state == "closed"
+
+
+def test_recent_outage_ages(board: Board, clock: Clock) -> None:
+    """A failure counts as a recent outage for thirty seconds."""
+    see(board, M, BAD)
+    assert board.view(M).recent_outage
+    clock.pass_(29)
+    assert board.view(M).recent_outage
+    clock.pass_(2)
+    assert not board.view(M).recent_outage
+
+
+def test_one_failure_among_many_is_no_outage(board: Board) -> None:
+    """A busy endpoint is not put last for one failure in a hundred."""
+    see(board, M, GOOD, 99)
+    see(board, M, BAD)
+    assert not board.view(M).recent_outage
+    see(board, M, BAD, 4)
+    see(board, M, GOOD)
+    see(board, M, BAD)
+    assert board.view(M).recent_outage
+
+
+@pytest.mark.parametrize(("bad", "band"), [(0, 0), (5, 0), (6, 1), (20, 1), (21, 2), (60, 2)])
+def test_bands(board: Board, clock: Clock, bad: int, band: int) -> None:
+    """From a hundred attempts on: below 95 % uptime is degraded, below 80 % fallback only."""
+    for number in range(100):
+        board.observe(M, BAD if number < bad else GOOD)
+        clock.pass_(1)
+    assert board.view(M).band == band
+
+
+def test_no_band_without_a_hundred_attempts(board: Board) -> None:
+    """Three failures of four requests say little yet."""
+    see(board, M, BAD, 3)
+    see(board, M, GOOD)
+    assert board.view(M).band == 0
+
+
+def test_capacity_cools_without_blame(board: Board, clock: Clock) -> None:
+    """429 keeps requests away for its Retry-After, five seconds without one, and costs no uptime."""
+    see(board, M, GOOD)
+    see(board, M, BUSY, 10)
+    health = board.view(M)
+    assert (health.available, health.reason, health.explicit, health.cooling_until) == (False, "cooling", True, NOW + 5)
+    assert (health.uptime_5m, health.recent_outage, health.attempts) == (100.0, False, 1)
+    clock.pass_(5)
+    assert board.view(M).available
+
+
+def test_the_later_deadline_wins(board: Board, clock: Clock) -> None:
+    """A shorter Retry-After never shortens a longer one."""
+    board.observe(M, Observation(ok=False, blame="capacity", retry_after_s=60))
+    board.observe(M, Observation(ok=False, blame="capacity", retry_after_s=2))
+    board.observe(M, BUSY)
+    assert board.view(M).cooling_until == NOW + 60
+    clock.pass_(30)
+    board.observe(M, Observation(ok=False, blame="endpoint", retry_after_s=50))
+    assert board.view(M).cooling_until == NOW + 80
+
+
+def test_absurd_retry_after_is_bounded(board: Board) -> None:
+    """No header takes an endpoint out for a year."""
+    board.observe(M, Observation(ok=False, blame="capacity", retry_after_s=10.0**9))
+    assert board.view(M).cooling_until == NOW + 3600
+
+
+def test_retry_after_outlasts_the_breaker(board: Board, clock: Clock) -> None:
+    """An open breaker and a Retry-After: both must be over."""
+    see(board, M, BAD, 4)
+    board.observe(M, Observation(ok=False, blame="endpoint", retry_after_s=40))
+    clock.pass_(20)
+    assert (board.view(M).state, board.view(M).reason) == ("open", "cooling")
+    clock.pass_(20)
+    assert board.view(M).state == "half_open"
+
+
+def test_credential_takes_the_vendor_out(board: Board, clock: Clock) -> None:
+    """A refused key takes every endpoint of that vendor out, also those never seen, and no other vendor's."""
+    see(board, OTHER, GOOD)
+    board.observe(M, REFUSED)
+    for endpoint in (M, N):
+        health = board.view(endpoint)
+        assert (health.available, health.reason, health.explicit, health.cooling_until) == (
+            False,
+            "credential",
+            True,
+            NOW + 60,
+        )
+        assert (health.uptime_5m, health.recent_outage) == (None, False)
+    assert board.view(OTHER).available
+    clock.pass_(60)
+    assert board.view(N).available
+
+
+def test_credential_pause_grows_until_it_works(board: Board, clock: Clock) -> None:
+    """60, 120, 240 ... seconds; refusals still under way count once; a success starts anew."""
+    pauses = []
+    for _ in range(8):
+        see(board, M, REFUSED, 3)
+        until = board.view(M).cooling_until
+        assert until is not None
+        pauses.append(until - clock.now)
+        clock.now = until
+    assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    see(board, M, GOOD)
+    see(board, M, REFUSED)
+    assert board.view(M).cooling_until == clock.now + 60
+
+
+@pytest.mark.parametrize("blame", ["caller", "nobody", None, "unheard of"])
+def test_nobody_to_blame(board: Board, blame: str | None) -> None:
+    """The caller's faults and departures change no number."""
+    see(board, M, Observation(ok=False, blame=blame), 50)
+    assert board.view(M) == UNKNOWN
+
+
+def test_left_probe_frees_its_slot(board: Board, clock: Clock) -> None:
+    """When the caller of a probe leaves, the next request may probe."""
+    see(board, M, BAD, 5)
+    clock.pass_(7)
+    assert board.probe(M)
+    assert not board.probe(M)
+    board.observe(M, Observation(ok=False, blame="nobody"))
+    assert board.probe(M)
+
+
+def test_numbers_age(board: Board, clock: Clock) -> None:
+    """Five minutes, thirty minutes and a day are what they say; afterwards nothing is known again."""
+    see(board, M, BAD)
+    see(board, M, GOOD, 3)
+    seen = []
+    for wait_s in (0, 310, 1500, 80_000, 10_000):
+        clock.pass_(wait_s)
+        health = board.view(M)
+        seen.append((health.uptime_5m, health.uptime_30m, health.uptime_1d, health.ttft_ms is not None))
+    assert seen == [
+        (75.0, 75.0, 75.0, True),
+        (None, 75.0, 75.0, True),
+        (None, None, 75.0, False),
+        (None, None, 75.0, False),
+        (None, None, None, False),
+    ]
+
+
+def test_view_is_the_same_within_a_second(board: Board, clock: Clock) -> None:
+    """Good news waits for the next second, bad news does not."""
+    see(board, M, GOOD)
+    first = board.view(M)
+    see(board, M, GOOD)
+    assert board.view(M) is first
+    clock.pass_(1)
+    assert board.view(M).attempts == 2
+    see(board, M, BAD, 5)
+    assert not board.view(M).available
+
+
+def test_views_lists_what_is_known(board: Board) -> None:
+    """Metrics see every endpoint that something is known about."""
+    see(board, M, GOOD)
+    see(board, OTHER, BUSY)
+    assert {endpoint: health.available for endpoint, health in board.views()} == {M: True, OTHER: False}

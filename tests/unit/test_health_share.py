@@ -1,0 +1,193 @@
+"""Two boards and a real Valkey: what one process sees, the other knows a second later."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from gateway.health.board import Board, Observation
+from gateway.health.exchange import BACKLOG_PER_TURN, PORTION, SHORT
+from gateway.store import health_keys
+from gateway.store.client import Store, connect
+from gateway.store.embedded import Embedded
+from gateway.store.errors import StoreError
+from tests.support.market import Clock
+
+M, N = "a/m@acme/m", "a/n@acme/n"
+GOOD = Observation(ok=True, ttft_ms=200.0, tokens_per_s=50.0)
+BAD = Observation(ok=False, kind="server_error", blame="endpoint")
+
+
+def boards(count: int, clock: Clock) -> list[Board]:
+    return [Board(clock, dice=random.Random(number)) for number in range(count)]
+
+
+async def beat(clock: Clock, store: Store, *all_of_them: Board, seconds: int = 1) -> None:
+    for _ in range(seconds):
+        clock.pass_(1)
+        for board in all_of_them:
+            await board.share(store)
+
+
+async def test_counts_add_up_once(store: Store) -> None:
+    """After a few beats every process shows the sum of all, and no beat counts anything twice."""
+    clock = Clock()
+    here, there, third = boards(3, clock)
+    for board, good in ((here, 10), (there, 20), (third, 5)):
+        for _ in range(good):
+            board.observe(M, GOOD)
+    there.observe(M, BAD)
+    await beat(clock, store, here, there, third, seconds=12)
+    for board in (here, there, third):
+        health = board.view(M)
+        assert health.attempts == 36
+        assert health.uptime_5m == health.uptime_1d == pytest.approx(100 * 35 / 36, abs=0.001)
+        assert health.ttft_ms is not None
+        assert health.ttft_ms.p50 == pytest.approx(200, rel=0.03)
+
+
+async def test_ongoing_traffic(store: Store) -> None:
+    """With traffic in every second over several buckets, two processes agree on the total."""
+    clock = Clock()
+    here, there = boards(2, clock)
+    for second in range(45):
+        for _ in range(1 + second % 3):
+            here.observe(M, GOOD)
+        there.observe(M, GOOD if second % 5 else BAD)
+        await beat(clock, store, here, there)
+    await beat(clock, store, here, there)
+    expected = sum(1 + second % 3 for second in range(45)) + 45
+    assert here.view(M).attempts == there.view(M).attempts == expected
+    assert here.view(M).uptime_30m == there.view(M).uptime_30m
+
+
+async def test_breaker_edges_travel(store: Store) -> None:
+    """An endpoint that opened here is avoided there; one that closed there is used here again."""
+    clock = Clock()
+    here, there = boards(2, clock)
+    for _ in range(5):
+        here.observe(M, BAD)
+    await beat(clock, store, here, there)
+    assert (there.view(M).state, there.view(M).reason) == ("open", "breaker")
+    clock.pass_(6)
+    for _ in range(3):
+        assert there.probe(M)
+        there.observe(M, GOOD)
+    await beat(clock, store, there, here)
+    assert here.view(M).state == "closed"
+    await beat(clock, store, there, here, seconds=3)
+    assert here.view(M).state == there.view(M).state == "closed"
+
+
+async def test_cooling_travels_and_never_shrinks(store: Store) -> None:
+    """The longest Retry-After of all processes holds everywhere, whoever writes last."""
+    clock = Clock()
+    here, there = boards(2, clock)
+    began = clock.now
+    here.observe(M, Observation(ok=False, blame="capacity", retry_after_s=90))
+    there.observe(M, Observation(ok=False, blame="capacity", retry_after_s=10))
+    await beat(clock, store, here, there, seconds=2)
+    assert here.view(M).cooling_until == there.view(M).cooling_until == began + 90
+
+
+async def test_credential_travels(store: Store) -> None:
+    """A key refused here keeps every endpoint of the vendor out there."""
+    clock = Clock()
+    here, there = boards(2, clock)
+    here.observe(M, Observation(ok=False, blame="credential"))
+    await beat(clock, store, here, there)
+    assert there.view(N).reason == "credential"
+
+
+async def test_restart(store: Store) -> None:
+    """A new process finds the history of half an hour and the day, what cools, but no verdict on a key it may not have."""
+    clock = Clock()
+    [old] = boards(1, clock)
+    for _ in range(60):
+        old.observe(M, GOOD)
+        await beat(clock, store, old, seconds=3)
+    old.observe(M, Observation(ok=False, blame="capacity", retry_after_s=600))
+    old.observe(N, Observation(ok=False, blame="credential"))
+    await beat(clock, store, old, seconds=10)
+    [new] = boards(1, clock)
+    turns = 1 + SHORT.keep_s // SHORT.cell_s // BACKLOG_PER_TURN
+    await beat(clock, store, new, seconds=turns)
+    assert new.view(M).attempts == 60
+    assert new.view(M).uptime_1d == 100.0
+    assert new.view(M).reason == "cooling"
+    assert new.view(N).available
+
+
+async def test_everything_expires(store: Store) -> None:
+    """Nothing stays in the store for ever."""
+    clock = Clock()
+    [board] = boards(1, clock)
+    board.observe(M, GOOD)
+    board.observe(M, Observation(ok=False, blame="capacity"))
+    await beat(clock, store, board)
+    keys = await store.redis.keys(f"{health_keys.PREFIX}*")
+    assert len(keys) == 3
+    for key in keys:
+        assert await store.redis.ttl(key) > 0
+
+
+async def test_old_facts_are_swept(store: Store) -> None:
+    """Facts of processes that are gone leave the hash after a while."""
+    clock = Clock()
+    here, there = boards(2, clock)
+    here.observe(M, Observation(ok=False, blame="capacity"))
+    await beat(clock, store, here, there)
+    assert await store.redis.hlen(health_keys.facts()) == 1
+    clock.pass_(700)
+    await beat(clock, store, there)
+    assert await store.redis.hlen(health_keys.facts()) == 0
+
+
+async def test_alone_without_the_store(tmp_path: Path) -> None:
+    """While the store is away a board works on what it sees itself, and joins again afterwards."""
+    clock = Clock()
+    here, there = boards(2, clock)
+    server = Embedded(tmp_path)
+    server.start()
+    opened = await connect(server.url, timeout_s=5)
+    await beat(clock, opened, here, there)
+    server.stop()
+    here.observe(M, GOOD)
+    here.observe(M, Observation(ok=False, blame="capacity", retry_after_s=100))
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await beat(clock, opened, here)
+    assert (here.view(M).attempts, here.view(M).reason) == (1, "cooling")
+    await opened.aclose()
+    server.start()
+    opened = await connect(server.url, timeout_s=5)
+    await beat(clock, opened, here, there)
+    assert there.view(M).reason == "cooling"
+    await opened.aclose()
+    server.stop()
+
+
+async def test_five_hundred_endpoints_in_small_portions(store: Store) -> None:
+    """A beat over five hundred busy endpoints breathes: other tasks run many times while it is under way."""
+    clock = Clock()
+    here, there = boards(2, clock)
+    for number in range(500):
+        for speed in range(4):
+            seen = Observation(ok=True, ttft_ms=100.0 + 50 * speed, tokens_per_s=50)
+            here.observe(f"p/m{number}@acme/m{number}", seen)
+    breaths = 0
+
+    async def breathe() -> None:
+        nonlocal breaths
+        while True:
+            await asyncio.sleep(0)
+            breaths += 1
+
+    other = asyncio.create_task(breathe())
+    await beat(clock, store, here, there)
+    other.cancel()
+    assert sum(health.attempts for _, health in there.views()) == 2000
+    assert breaths > 2 * 500 / PORTION
