@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any
 
+import tenacity
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +25,7 @@ from gateway.api.inference import front
 from gateway.api.rooms import Rooms
 from gateway.catalog.shelf import Shelf
 from gateway.dispatch import Dispatcher
+from gateway.errors import LedgerUnavailable
 from gateway.generation import Desk, Endings
 from gateway.health.board import Board
 from gateway.health.budget import RetryBudget
@@ -39,6 +41,7 @@ from providers import _http
 LAST_WORD_S = 2.0
 """Of the shutdown grace, kept for error events and settlements."""
 ENDINGS_GRACE_S = 10.0
+START_PATIENCE_S = 15.0
 
 
 def create() -> front.Front:
@@ -96,7 +99,7 @@ def create_app(settings: Settings) -> front.Front:
 async def _rooms(settings: Settings) -> AsyncIterator[tuple[Rooms, Shelf]]:
     """Every room, from the lowest floor up; closed from the top down."""
     set_up_logs(settings.log_level)
-    telemetry = Telemetry()
+    telemetry = Telemetry(settings.log_level)
     shelf = Shelf(settings.config_dir, os.environ)
     worker.learn_names(telemetry, shelf)
     admin_key = settings_room.admin_key(settings)
@@ -105,9 +108,16 @@ async def _rooms(settings: Settings) -> AsyncIterator[tuple[Rooms, Shelf]]:
         upstream = _http.fast()
         try:
             ledger = Ledger(store, record_ttl_s=settings.record_ttl_s)
-            await ledger.prepare()
             accounts = Accounts(store)
-            await accounts.prepare()
+            async for attempt in tenacity.AsyncRetrying(
+                stop=tenacity.stop_after_delay(START_PATIENCE_S),
+                wait=tenacity.wait_fixed(0.1),
+                retry=tenacity.retry_if_exception_type(LedgerUnavailable),
+                reraise=True,
+            ):
+                with attempt:  # a busy machine may miss the deadline of a hot call while it loads the functions
+                    await ledger.prepare()
+                    await accounts.prepare()
             board = Board(time.time)
             budget = RetryBudget(settings.retry_budget_percent, settings.retry_budget_floor_per_s)
             desk = Desk(ledger, Endings(), telemetry, settings)

@@ -182,7 +182,7 @@ def record(ask: Ask, dispatch: Dispatch, delivered: Delivered, ending: Ending) -
         finish_reason=BROKEN_OFF.get(ending.outcome, delivered.finish) if endpoint else None,
         native_finish_reason=delivered.native_finish,
         attempts=tuple(
-            records.Attempt(a.candidate.endpoint.id, a.candidate.endpoint.provider.slug, a.kind, a.status, a.latency_ms)
+            records.Attempt(a.candidate.endpoint.id, a.candidate.endpoint.provider.name, a.kind, a.status, a.latency_ms)
             for a in dispatch.attempts
         ),
         tokens=records.Tokens(usage.prompt, usage.cache_read, usage.cache_write, usage.completion, usage.reasoning),

@@ -110,6 +110,7 @@ class Generation:
     held_tokens: int
     """Output tokens that the hold covers."""
     delivered: Delivered = field(default_factory=Delivered)
+    answered: bool = False
     ended: bool = False
     ending: Ending = UNKNOWN
     charged_nano: int = 0
@@ -118,7 +119,7 @@ class Generation:
 
     def opened(self) -> None:
         """The dispatch has an answer: note what is known of it already. A JSON answer is whole at this point."""
-        self.desk.endings.open.add(self)
+        self.answered = True
         if self.dispatch.completion is not None:
             self.delivered.completion(self.dispatch.completion)
         for event in self.dispatch.first:
@@ -173,7 +174,7 @@ class Generation:
     async def _drain(self) -> None:
         try:
             async with self.desk.endings.reading_on(self.desk.settings.drain_timeout_s):
-                if self.dispatch.pending is not None and self not in self.desk.endings.open:
+                if self.dispatch.pending is not None and not self.answered:
                     await self.dispatch.pending
                     self.opened()
                 while self.dispatch.stream is not None and await self.read():

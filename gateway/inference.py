@@ -113,6 +113,7 @@ class Corridor:
                     generation.hold = await desk.ledger.hold(
                         hold.id, policy, hold.amount_nano, desk.settings.hold_ttl_s
                     )
+                    desk.endings.open.add(generation)  # from here on its hold is beaten
                     return
                 except StalePolicy as stale:
                     self.accounts.learn(stale.policy, policy.key_hash)

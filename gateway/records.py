@@ -40,7 +40,7 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One try at one endpoint. ``kind``: ``ok`` or the kind of the failure's row; ``status``: the vendor's, if any."""
+    """One try at one endpoint. ``provider``: display name. ``kind``: ``ok`` or the failure's. ``status``: the vendor's, if any."""
 
     endpoint: str
     provider: str
@@ -260,7 +260,7 @@ def log_line(record: Record, charged_nano: int, *, surface: str) -> dict[str, An
         "model": record.model,
         "provider": record.provider,
         "policy": record.policy,
-        "attempts": [f"{attempt.provider}:{attempt.kind}" for attempt in record.attempts],
+        "attempts": [f"{attempt.endpoint.partition('/')[0]}:{attempt.kind}" for attempt in record.attempts],
         "streamed": record.streamed,
         "outcome": record.outcome,
         "finish": record.finish_reason,

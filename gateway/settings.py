@@ -50,7 +50,6 @@ class Settings(BaseSettings):
     fee_percent: Decimal = Field(
         Decimal(5), ge=0, le=100, decimal_places=2, description="Platform fee on the provider's cost, in percent."
     )
-    public_url: str | None = Field(None, description="Base URL shown in links; default: taken from host and port.")
 
     connect_timeout_s: float = Field(5, gt=0, description="Clock 1: opening a connection to a provider.")
     first_content_timeout_s: float = Field(

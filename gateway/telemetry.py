@@ -10,6 +10,8 @@ import logging
 import os
 import sys
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -79,7 +81,8 @@ class Family:
 class Telemetry:
     """The metrics of one process. With ``PROMETHEUS_MULTIPROC_DIR`` set, a scrape sums over all worker processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, log_level: str = "info") -> None:
+        self._canonical = log_level in ("debug", "info")
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each: doubles a scrape and tells nobody anything
         self.log = structlog.get_logger()
         self.labels = Labels()
@@ -140,12 +143,30 @@ class Telemetry:
         self.overhead.labels(streamed).observe(overhead_s)
         if line["ttft_ms"] is not None and line["streamed"]:
             self.ttft.labels(provider).observe(line["ttft_ms"] / 1000)
-        self.log.info("generation", **line)
+        if self._canonical:
+            self._write_line(line)
+
+    def _write_line(self, line: Mapping[str, Any]) -> None:
+        """The canonical line, past structlog's processors: a quarter of their time, and it is written for every request."""
+        when = datetime.now(UTC).isoformat()
+        out = sys.stdout.buffer
+        out.write(msgspec.json.encode({**line, "event": "generation", "level": "info", "timestamp": when}) + b"\n")
+        out.flush()
 
     def scrape(self) -> tuple[bytes, str]:
         """The text of ``/metrics`` and its content type."""
-        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            _forget_the_dead(Path(directory))
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             return generate_latest(registry), CONTENT_TYPE_LATEST
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+
+def _forget_the_dead(directory: Path) -> None:
+    """Take the gauges of ended workers out of the sum; what they counted stays."""
+    for file in directory.glob("gauge_live*_*.db"):
+        try:
+            os.kill(int(file.stem.rpartition("_")[2]), 0)
+        except ProcessLookupError:
+            file.unlink(missing_ok=True)

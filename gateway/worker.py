@@ -13,17 +13,19 @@ from typing import Any
 from gateway.api.rooms import Rooms
 from gateway.catalog.read import CatalogError
 from gateway.catalog.shelf import Shelf
+from gateway.errors import LedgerUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry
 
-OPEN_HOLDS_COUNTED = 10_000
 BREAKER_LEVEL = {"closed": 0, "half_open": 1, "open": 2}
 
 
 async def every(interval_s: float, step: Callable[[], Awaitable[None]], telemetry: Telemetry) -> None:
-    """Run ``step`` for ever; a failing step is logged and tried again at the next beat."""
-    while True:
+    """Run ``step`` until cancelled; a failing step is logged and tried again at the next beat."""
+    task = asyncio.current_task()
+    # Python 3.11's wait_for, through which redis-py sends, may swallow a cancellation: the count of requests stays
+    while task is None or not task.cancelling():
         await asyncio.sleep(interval_s)
         try:
             await step()
@@ -47,8 +49,12 @@ def gateway_loops(rooms: Rooms, shelf: Shelf) -> list[Coroutine[Any, Any, None]]
 
     async def beat_holds() -> None:
         """The hold of a running answer lives on, and carries what was delivered so far, in case this process dies."""
-        for generation in list(rooms.desk.endings.open):
-            await rooms.ledger.beat(generation.hold, generation.checkpoint(), settings.hold_ttl_s)
+        beats = [rooms.ledger.beat(g.hold, g.checkpoint(), settings.hold_ttl_s) for g in rooms.desk.endings.open]
+        for lost in [
+            b for b in await asyncio.gather(*beats, return_exceptions=True) if isinstance(b, LedgerUnavailable)
+        ]:
+            telemetry.ledger_errors.labels("beat").inc()
+            telemetry.log.warning("a heartbeat was not acknowledged", error=lost.message)
 
     async def reload_catalog() -> None:
         try:
@@ -76,7 +82,7 @@ def ledger_loops(
         swept = await ledger.expire()
         if swept:
             telemetry.log.info("holds expired", count=swept)
-        telemetry.open_holds.set(len(await ledger.open_holds(limit=OPEN_HOLDS_COUNTED)))
+        telemetry.open_holds.set(await ledger.open_hold_count())
 
     async def audit_books() -> None:
         report = await ledger.audit()

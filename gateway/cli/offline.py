@@ -65,13 +65,11 @@ async def _work(url: str, settings: Settings, work: Callable[[Books], Awaitable[
 @contextlib.contextmanager
 def reachable(settings: Settings) -> Iterator[str]:
     """URL of the store; an embedded server that nobody runs is started for the moment."""
-    if settings.redis_url is not None:
-        yield settings.redis_url
+    url = running_store(settings)
+    if url is not None:
+        yield url
         return
     embedded = Embedded(settings.data_dir)
-    if ping(embedded.socket_path):
-        yield embedded.url
-        return
     try:
         embedded.start()
     except (EmbeddedError, OSError) as error:
@@ -80,6 +78,14 @@ def reachable(settings: Settings) -> Iterator[str]:
         yield embedded.url
     finally:
         embedded.stop()
+
+
+def running_store(settings: Settings) -> str | None:
+    """URL of the given store, or of the embedded one that a gateway runs on the data directory; None when nobody runs it."""
+    if settings.redis_url is not None:
+        return settings.redis_url
+    embedded = Embedded(settings.data_dir)
+    return embedded.url if ping(embedded.socket_path) else None
 
 
 @contextlib.asynccontextmanager

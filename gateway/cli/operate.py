@@ -10,7 +10,7 @@ import typer
 
 from gateway.api.management.admin import audit_view
 from gateway.cli import configured
-from gateway.cli.offline import CALL_TIMEOUT_S, HOW, Books, on_books, reachable
+from gateway.cli.offline import CALL_TIMEOUT_S, HOW, Books, on_books, running_store
 from gateway.cli.screen import AsJson, as_json, facts, refuse, table
 from gateway.ledger.entries import AuditReport
 from gateway.ledger.ledger import Ledger
@@ -104,7 +104,10 @@ def worker() -> None:
     Every gateway sweeps too; a process of its own goes on while no gateway runs, and says when the books do not balance.
     """
     settings = configured.settings()
-    with contextlib.suppress(KeyboardInterrupt), reachable(settings) as url:
+    url = running_store(settings)
+    if url is None:
+        refuse("a worker needs a store that runs: set GATEWAY_REDIS_URL, or start a gateway on GATEWAY_DATA_DIR first")
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_work(settings, url))
 
 
@@ -116,9 +119,8 @@ async def _work(settings: Settings, url: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     try:
-        store = await connect(
-            url, timeout_s=CALL_TIMEOUT_S
-        )  # nobody waits for a sweep: no need to be as strict as a request
+        # nobody waits for a sweep: it need not be as strict as a request
+        store = await connect(url, timeout_s=CALL_TIMEOUT_S)
     except (StoreError, PermissionError, ValueError) as error:
         refuse(f"cannot use the store: {error}")
     try:

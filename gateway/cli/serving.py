@@ -10,6 +10,7 @@ import contextlib
 import errno
 import importlib
 import importlib.util
+import multiprocessing
 import os
 import shutil
 import signal
@@ -20,7 +21,6 @@ from typing import Annotated
 
 import typer
 import uvicorn
-from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from gateway.cli import configured
@@ -33,6 +33,8 @@ METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 BACKLOG = 2048
 GRACE_MARGIN_S = 2
 """The server gives up waiting this much after the house has ended its streams itself."""
+WORKER_SILENCE_S = 60
+"""A worker that says nothing for so long is replaced; on a busy machine one that starts is silent for many seconds."""
 
 
 def serve(
@@ -135,6 +137,7 @@ def run(settings: Settings, listener: socket.socket) -> None:
         server_header=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=int(settings.shutdown_grace_s) + GRACE_MARGIN_S,
+        timeout_worker_healthcheck=WORKER_SILENCE_S,
     )
     if settings.workers > 1:
         supervisor = Supervisor(config, sockets=[listener])
@@ -149,15 +152,13 @@ def run(settings: Settings, listener: socket.socket) -> None:
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's, and it takes the gauges of a dead worker out of the metrics."""
+    """uvicorn's, and it stops listening when its workers do."""
 
-    def keep_subprocess_alive(self) -> None:
-        """Restart who died."""
-        before = {process.pid for process in self.processes}
-        super().keep_subprocess_alive()
-        for pid in before - {process.pid for process in self.processes}:
-            if pid is not None:
-                mark_process_dead(pid, os.environ[METRICS_DIR])  # type: ignore[no-untyped-call]
+    def terminate_all(self) -> None:
+        """Stop. Callers who came meanwhile would wait in the parent's backlog for workers that never come."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
 
 
 def _run_granian(settings: Settings, listener: socket.socket) -> None:
@@ -166,6 +167,7 @@ def _run_granian(settings: Settings, listener: socket.socket) -> None:
     granian = importlib.import_module("granian")  # an optional dependency: only who chose it pays for loading it
     port = listener.getsockname()[1]
     listener.close()
+    multiprocessing.set_start_method("spawn", force=True)  # a fork would inherit locks and lose its metrics
     granian.Granian(
         APPLICATION,
         factory=True,
@@ -176,7 +178,9 @@ def _run_granian(settings: Settings, listener: socket.socket) -> None:
         loop="uvloop",
         websockets=False,
         log_access=False,
+        log_level="warning",  # it writes to standard output, where every line is JSON
         backlog=BACKLOG,
+        respawn_failed_workers=True,
         workers_kill_timeout=int(settings.shutdown_grace_s) + GRACE_MARGIN_S,
     ).serve()
 

@@ -260,21 +260,21 @@ local function extend(K, A)
   return {'OK', s(total)}
 end
 
--- KEYS org grants journal | ARGV id amount(+/-) actor reason
+-- KEYS org grants journal | ARGV id amount(+/-) actor reason. The same id with another amount or reason is a conflict.
 local function grant(K, A)
   local amount = int(A[2], true)
   if not amount or not A[1] or A[1] == '' then return {'BADARG'} end
   local was = call('HGET', K[2], A[1])
   if was then
-    local before, bal = string.match(was, '^(%-?%d+):(%-?%d+)$')
-    return {before == s(amount) and 'DUP' or 'CONFLICT', bal, before}
+    local before, bal, why = string.match(was, '^(%-?%d+):(%-?%d+):?(%x*)$')
+    return {before == s(amount) and why == redis.sha1hex(A[4] or '') and 'DUP' or 'CONFLICT', bal, before}
   end
   local o = call('HMGET', K[1], 'bal', 'hold', 'seq')
   local bal, seq = n(o[1]) + amount, n(o[3]) + 1
   if bal > MAXV then return {'RANGE', 'cap', s(MAXV - n(o[1]))} end
   if bal < n(o[2]) then return {'RANGE', 'held', s(n(o[1]) - n(o[2]))} end -- credits that are held can't be taken away
   call('XADD', K[3], '*', 't', 'G', 'q', s(seq), 'h', A[1], 'u', s(-amount), 'b', s(bal), 'by', A[3] or '', 'why', A[4] or '')
-  call('HSET', K[2], A[1], s(amount) .. ':' .. s(bal))
+  call('HSET', K[2], A[1], s(amount) .. ':' .. s(bal) .. ':' .. redis.sha1hex(A[4] or ''))
   call('HSET', K[1], 'bal', s(bal), 'seq', s(seq))
   return {'OK', s(bal)}
 end

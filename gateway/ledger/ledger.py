@@ -206,7 +206,7 @@ class Ledger(Statements):
     async def grant(self, org: str, amount_nano: int, *, id: str, actor: str, reason: str) -> GrantResult:
         """Add credits, or take them away (negative). Once per ``id``, for ever.
 
-        Raises NotFound (no such organisation), Conflict (same id, other amount), Unprocessable (range: held credits
+        Raises NotFound (no such organisation), Conflict (same id, other amount or reason), Unprocessable (range: held credits
         cannot be taken, a balance has a cap), LedgerUnavailable.
         """
         if amount_nano == 0 or abs(amount_nano) > MAX_NANO:
@@ -221,7 +221,10 @@ class Ledger(Statements):
             case b"OK" | b"DUP":
                 return GrantResult(int(reply[1]), duplicate=reply[0] == b"DUP")
             case b"CONFLICT":
-                raise Conflict(f"This Idempotency-Key was used for another amount ({format_usd(int(reply[2]))}).")
+                raise Conflict(
+                    "This Idempotency-Key was used for another grant: "
+                    f"the amount ({format_usd(int(reply[2]))}) or the reason differs."
+                )
             case b"RANGE" if reply[1] == b"held":
                 raise Unprocessable(f"Only {format_usd(int(reply[2]))} can be taken away: the rest is spent or held.")
             case b"RANGE":

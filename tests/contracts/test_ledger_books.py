@@ -110,7 +110,9 @@ async def test_saying_everything_twice_does_it_once(ledger, policy):
     await ledger.void(grown)
     with pytest.raises(Conflict):
         await ledger.hold(id, policy, 500, 60)
-    assert (await ledger.grant(ORG, 10 * NANO, id="opening", actor="x", reason="")).duplicate
+    assert (await ledger.grant(ORG, 10 * NANO, id="opening", actor="x", reason="opening balance")).duplicate
+    with pytest.raises(Conflict):
+        await ledger.grant(ORG, 10 * NANO, id="opening", actor="x", reason="another reason")
     assert len(await statement(ledger)) == 2
     await clean(ledger)
 
@@ -445,3 +447,58 @@ async def test_audit_sees_every_kind_of_tampering(ledger, store, policy):
     assert {"balance", "chain"} & await found(store.redis.xadd(keys.journal(ORG), forged))
     assert "line" in await found(store.redis.xadd(keys.journal(ORG), {"who": "me"}))
     await clean(ledger)
+
+
+async def test_a_hold_that_was_beaten_in_time_is_not_swept(ledger, store, policy):
+    """The sweeper read it as overdue, then its stream beat: the function itself looks at the clock again."""
+    hold = await ledger.hold(new(), policy, NANO, 60)
+    tag = keys.tag(ORG)
+    await store.redis.zadd(keys.holds_by_expiry(tag), {hold.id: 1})  # what the sweeper saw is older than the hold
+    assert await ledger.expire() == 0
+    assert (await ledger.balances(ORG)).held_nano == NANO
+    await store.redis.zadd(keys.holds_by_expiry(tag), {"gen-0000000001-gone": 1})  # a name without a hold
+    assert await ledger.expire() == 0
+    assert await store.redis.zcard(keys.holds_by_expiry(tag)) == 1
+
+
+async def test_a_refund_in_a_later_window_does_not_make_its_usage_negative(ledger, accounts, store):
+    """Charged yesterday, given back today: today's usage is nothing, not less than nothing, so the limit does not grow."""
+    await ledger.grant(ORG, NANO, id="g", actor="test", reason="")
+    secret, view = await accounts.create_key(name="daily", limit_nano=1000, reset="daily")
+    daily = await accounts.authenticate(secret)
+    hold = await ledger.hold(new(), daily, 500, 60)
+    await ledger.beat(hold, Posting("alpha", 500, 0, 500), 0)
+    await ledger.expire()
+    name = keys.api_key(keys.tag(ORG), view.hash)
+    await store.redis.hincrby(name, "day", -1)
+    await ledger.void(hold)
+    shown = await accounts.get_key(view.hash)
+    assert (shown.usage_nano, shown.usage_daily_nano, shown.limit_remaining_nano) == (0, 0, 1000)
+    with pytest.raises(PaymentRequired):
+        await ledger.hold(new(), daily, 1001, 60)
+    await clean(ledger)
+
+
+async def test_an_id_belongs_to_one_key(ledger, accounts, policy):
+    """Another key cannot hold or end a request under an id that is in use."""
+    secret, _ = await accounts.create_key(name="other")
+    other = await accounts.authenticate(secret)
+    hold = await ledger.hold(new(), policy, 500, 60)
+    with pytest.raises(ValueError, match="refuses"):
+        await ledger.hold(hold.id, other, 500, 60)
+    stolen = Hold(hold.id, ORG, other.key_hash, 500)
+    with pytest.raises(ValueError, match="refuses"):
+        await ledger.settle(stolen, Posting("alpha", 5, 0, 5))
+    with pytest.raises(ValueError, match="refuses"):
+        await ledger.void(stolen)
+    with pytest.raises(ValueError, match="refuses"):
+        await ledger.extend(stolen, 5)
+    assert (await ledger.settle(hold, Posting("alpha", 5, 0, 5))).paid_nano == 5
+    await clean(ledger)
+
+
+async def test_open_holds_are_counted(ledger, policy):
+    """The gauge's figure equals the list."""
+    for _ in range(3):
+        await ledger.hold(new(), policy, 5, 60)
+    assert await ledger.open_hold_count() == len(await ledger.open_holds()) == 3

@@ -24,7 +24,7 @@ from tests.support.vendor import Line, until
 
 GatewayFactory = Callable[..., Any]
 PROMPT_TOKENS = 9
-TOKENS, TPS = 60, 150
+TOKENS, TPS = 24, 40
 SCRIPT = f"ok+ttft=100+tokens={TOKENS}+tps={TPS}"
 CLOSED_S = 2.0
 """Generous: the house's goal is 100 ms, and the whole rig shares this process with the caller and the vendor."""
@@ -78,8 +78,12 @@ def _whole_events(raw: bytes) -> str:
     return "\n".join(line[line.index(b"data: ") :].decode() for line in whole)
 
 
-async def storm(stage: Stage, count: int, seed: int, *, at_once: int = 250) -> tuple[Caller, list[Leaving]]:
-    """``count`` callers, half of them JSON and half SSE."""
+async def storm(stage: Stage, count: int, seed: int, *, at_once: int = 80) -> tuple[Caller, list[Leaving]]:
+    """``count`` callers, half of them JSON and half SSE.
+
+    Not more at once than this one event loop, which serves callers, gateway and vendor, has time for: uvloop accepts one
+    connection a turn, and callers who leave before they are accepted prove nothing.
+    """
     dice = random.Random(seed)
     caller = await stage.caller("50")
     gate = asyncio.Semaphore(at_once)
@@ -122,6 +126,7 @@ async def check(stage: Stage, caller: Caller, everyone: list[Leaving], tasks: se
         counts["finished" if record.outcome == "complete" else "left"] += 1
         _compare(sale, truth[leaving.user], leaving, line, record)
     assert sum(counts.values()) == len(everyone)
+
     return counts
 
 
@@ -173,6 +178,7 @@ async def run_storm(gateway: GatewayFactory, count: int, seed: int) -> dict[str,
     # What is still open at the vendor's are idle connections of the pool; each has two ends in this process.
     await until(lambda: open_files() - files <= 2 * sim.open_connections + 2)
     assert sim.truth.in_flight == 0
+
     return counts
 
 

@@ -50,7 +50,7 @@ async def test_organizations(managed: Managed) -> None:
 
 
 async def test_a_grant_happens_once_per_idempotency_key(managed: Managed) -> None:
-    """201; a replay answers the same and says so; another amount is 409; other keys are other grants; fifty at once are one."""
+    """201; a replay says so; another amount or reason is 409; other keys are other grants; fifty at once are one."""
     first = await _grant(managed, "25.00", "top-up-1")
     assert first.status_code == 201
     assert "idempotent-replayed" not in first.headers
@@ -61,6 +61,9 @@ async def test_a_grant_happens_once_per_idempotency_key(managed: Managed) -> Non
     assert again.headers["idempotent-replayed"] == "true"
     assert again.json() == first.json()
     refused(await _grant(managed, "26", "top-up-1"), 409)
+    path, headers = "/api/v1/admin/organizations/default/credits", {"idempotency-key": "top-up-1"}
+    other = {"amount_usd": "25", "reason": "another reason"}
+    refused(await managed.admin.post(path, json=other, headers=headers), 409)
     answers = await asyncio.gather(*(_grant(managed, "1", "storm") for _ in range(50)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.text for answer in answers}) == 1

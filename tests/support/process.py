@@ -196,9 +196,13 @@ class Process:
     async def metrics(self) -> dict[str, float]:
         """One scrape: series as written → value."""
         async with httpx.AsyncClient(timeout=30) as client:
-            text = (await client.get(self.url + "/metrics")).text
-        rows = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
-        return {series: float(value) for series, _, value in rows}
+            return scraped((await client.get(self.url + "/metrics")).text)
+
+
+def scraped(text: str) -> dict[str, float]:
+    """The text of a scrape: series as written → value."""
+    rows = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+    return {series: float(value) for series, _, value in rows}
 
 
 @asynccontextmanager

@@ -156,3 +156,11 @@ def test_simulate_serves_vendors_until_stopped(start: Start) -> None:
     assert name == "sim-test"
     assert httpx.get(f"{url}/models").status_code == 200
     _stopped(process)
+
+
+def test_a_worker_alone_says_what_it_needs(start: Start) -> None:
+    """Without a store that runs, ``worker`` exits 2 naming the variables; it never takes a gateway's data directory."""
+    process = start("worker")
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2
+    assert "GATEWAY_REDIS_URL" in err
