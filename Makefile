@@ -29,7 +29,7 @@ run: $(VENV)/.run ## the gateway on :8080 with an embedded Valkey, a local model
 	@exec $(BIN)/tokenway demo
 
 test: $(VENV)/.dev ## the whole suite
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not soak" -rs
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not soak" -rs -rf --tb=short
 
 check: $(VENV)/.dev ## lint, types, floors, house rules
 	@$(BIN)/ruff format --check --quiet gateway providers tests bench

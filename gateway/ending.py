@@ -17,6 +17,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from gateway import pricing, records
 from gateway.accounts import KeyPolicy
 from gateway.dispatch import Dispatch
@@ -24,8 +26,7 @@ from gateway.ledger.entries import Posting
 from providers.types import Completion, Event, Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(msgspec.Struct, frozen=True):
     """What the caller says about itself; kept in the record, never in a label."""
 
     referer: str | None = None
@@ -33,8 +34,7 @@ class Client:
     user_agent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """One request, parsed: the inner language whatever the surface."""
 
     id: str
@@ -89,8 +89,7 @@ class Delivered:
         self.pieces = 1 if self.size_bytes else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How a generation ended, priced."""
 
     outcome: records.Outcome

@@ -71,7 +71,7 @@ class Corridor:
         need = Need(
             prompt_tokens=ask.prompt.tokens,
             max_tokens=ask.max_tokens,
-            parameters=PARAMETERS & ask.body.keys(),
+            parameters=PARAMETERS.intersection(ask.body),
             input_modalities=ask.prompt.modalities,
         )
         return plan(

@@ -6,7 +6,6 @@ It must not know: who pays, whether there is credit, which endpoint is chosen.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -29,8 +28,7 @@ MEDIA_BYTES_PER_TOKEN = 32
 HOLD_MARGIN_PERCENT = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(msgspec.Struct, frozen=True):
     """How large a prompt is, measured without a tokenizer."""
 
     tokens: int
@@ -41,8 +39,7 @@ class Prompt:
     modalities: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(msgspec.Struct, frozen=True):
     """One answer in nano-USD: ``total = cost + fee`` by definition, never rounded by itself."""
 
     cost_nano: int

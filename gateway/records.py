@@ -6,6 +6,7 @@ as an argument. Prompts and answers are never part of a record.
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -271,4 +272,7 @@ def log_line(record: Record, charged_nano: int, *, surface: str) -> dict[str, An
         "cost_nano": record.cost_nano,
         "fee_nano": record.fee_nano,
         "charged_nano": charged_nano,
+        "event": "generation",
+        "level": "info",
+        "timestamp": iso(time.time()),
     }

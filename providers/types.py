@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 Json = dict[str, Any]
 """A decoded JSON object in the inner language: OpenAI chat completions, unknown fields kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """Where one endpoint is reached: everything a dialect needs beside the request itself."""
 
     provider: str
@@ -21,14 +22,16 @@ class Target:
     """Without a trailing slash, e.g. ``https://api.openai.com/v1``."""
     upstream_id: str
     """The vendor's own name of the model."""
-    api_key: str | None = field(default=None, repr=False)
+    api_key: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """Quirks of a compatible vendor as data; each dialect documents the keys it reads."""
 
+    def __repr__(self) -> str:
+        return f"Target({self.provider!r}, {self.base_url!r}, {self.upstream_id!r})"  # never the key
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+
+class Clocks(msgspec.Struct, frozen=True):
     """The four deadlines of one attempt, in seconds. The error says which one fell."""
 
     connect_s: float = 5.0
@@ -40,8 +43,7 @@ class Clocks:
     """From sending the request to the end of the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens of one answer, split into **disjoint** kinds, so that a sum of products is the bill."""
 
     prompt: int = 0
@@ -87,8 +89,7 @@ class Event:
     usage: Usage | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(msgspec.Struct, frozen=True):
     """One request to a vendor, ready to send."""
 
     url: str
@@ -97,8 +98,7 @@ class HttpRequest:
     method: str = "POST"
 
 
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
+class HttpResponse(msgspec.Struct, frozen=True):
     """A whole response. Header names are lower case."""
 
     status: int

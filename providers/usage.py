@@ -14,9 +14,10 @@ What vendors mean by their numbers:
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
+
+from msgspec.structs import replace
 
 from providers.types import Json, Usage
 

@@ -137,3 +137,5 @@ class Model:
     default_parameters: Mapping[str, Any] = field(default_factory=dict)
     reasoning: Mapping[str, Any] | None = None
     """As in the public catalogue: mandatory, default_enabled, default_effort, supported_efforts ..."""
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Answers that depend on nothing but this row, kept by those who ask often; they die with the catalogue."""

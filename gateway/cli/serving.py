@@ -6,6 +6,7 @@ the settings again from their environment, so what the parent decides travels in
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import importlib
@@ -25,8 +26,12 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 
 from gateway.cli import configured
 from gateway.cli.screen import refuse
+from gateway.errors import LedgerUnavailable
+from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings
+from gateway.store.client import connect
 from gateway.store.embedded import Embedded, EmbeddedError
+from gateway.store.errors import StoreError
 
 APPLICATION = "gateway.app:create"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -111,10 +116,30 @@ def equipped(settings: Settings) -> Iterator[str]:
                 refuse(str(error))
             stack.callback(embedded.stop)
             os.environ["GATEWAY_REDIS_URL"] = redis_url = embedded.url
+        else:
+            _try_redis(settings, redis_url)
         if settings.workers > 1:
             os.environ[METRICS_DIR] = tempfile.mkdtemp(prefix="tokenway-metrics-")
             stack.callback(shutil.rmtree, os.environ[METRICS_DIR], ignore_errors=True)
         yield redis_url
+
+
+def _try_redis(settings: Settings, url: str) -> None:
+    """Whether the given Redis answers and takes our functions: said once and in words, not by each worker's traceback."""
+
+    async def attempt() -> None:
+        store = await connect(url, timeout_s=max(settings.ledger_timeout_s, 1.0))
+        try:
+            await Ledger(store).prepare()
+        finally:
+            await store.aclose()
+
+    try:
+        asyncio.run(attempt())
+    except LedgerUnavailable as error:
+        refuse(f"the Redis of GATEWAY_REDIS_URL is not usable, Redis >= 7 or Valkey is needed: {error.__cause__}")
+    except (StoreError, PermissionError, ValueError) as error:
+        refuse(f"cannot use the Redis of GATEWAY_REDIS_URL: {error}")
 
 
 def run(settings: Settings, listener: socket.socket) -> None:
@@ -127,7 +152,7 @@ def run(settings: Settings, listener: socket.socket) -> None:
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http="gateway.cli.guarded:GuardedHttp",
         ws="none",
         interface="asgi3",
         lifespan="on",
@@ -152,7 +177,22 @@ def run(settings: Settings, listener: socket.socket) -> None:
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's, and it stops listening when its workers do."""
+    """uvicorn's, and it stops listening when its workers do, and notices at once when one of them dies."""
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        super().init_processes()
+        self._let_go()
+
+    def keep_subprocess_alive(self) -> None:
+        """Start again who died."""
+        super().keep_subprocess_alive()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Drop the workers' ends of their pipes: while they were open here, a death was taken for a silence."""
+        for process in self.processes:
+            process.child_conn.close()
 
     def terminate_all(self) -> None:
         """Stop. Callers who came meanwhile would wait in the parent's backlog for workers that never come."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from gateway.health.breaker import State
 from gateway.health.stats import Percentiles
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(msgspec.Struct, frozen=True):
     """How one attempt ended. ``kind`` and ``blame`` are those of the failure's row, None when ``ok``."""
 
     ok: bool

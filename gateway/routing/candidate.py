@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import median
+
+import msgspec
 
 from gateway.catalog.model import Endpoint, Price
 from gateway.health.board import EndpointHealth
@@ -17,8 +18,7 @@ TYPICAL_COMPLETION_TOKENS = 400
 """For comparing costs only: the average completion in OpenRouter's 2025 study; the prompt is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(msgspec.Struct, frozen=True):
     """What the request itself demands of an endpoint."""
 
     prompt_tokens: int = 0
@@ -28,8 +28,7 @@ class Need:
     input_modalities: frozenset[str] = frozenset({"text"})
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """Everything a decision may depend on beside the endpoints. ``now`` in unix seconds."""
 
     need: Need
@@ -38,8 +37,7 @@ class Ask:
     dice: random.Random
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """An endpoint with its present health and expected cost, eligible for this request."""
 
     endpoint: Endpoint
@@ -49,8 +47,7 @@ class Candidate:
     """What a request like this costs there, in femto-dollars: for comparing, not for holding credit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(msgspec.Struct, frozen=True):
     """Why an endpoint is not a candidate."""
 
     endpoint_id: str

@@ -120,6 +120,15 @@ def require_parameters(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | N
     return f"does not support {', '.join(sorted(missing))}" if missing else None
 
 
+BY_SIZE = frozenset({"context_length", "max_completion_tokens"})
+
+
+def too_large(endpoint: Endpoint, need: Need) -> bool:
+    """Would one of the filters of ``BY_SIZE`` drop it?"""
+    most, wanted = endpoint.max_completion_tokens, need.max_tokens or 0
+    return need.prompt_tokens + wanted > endpoint.context_length or (most is not None and wanted > most)
+
+
 def asked(ask: Ask) -> list[tuple[str, Question]]:
     """(name, question) of every filter that this request makes it worth asking, in order."""
     prefs, need = ask.prefs, ask.need

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from gateway.catalog.model import Endpoint, Model, Price
 from gateway.errors import GatewayError
@@ -18,13 +19,14 @@ from gateway.routing.preferences import Preferences
 View = Callable[[str], EndpointHealth]
 Groups = Sequence[tuple[str | None, list[Candidate]]]
 """(sort, candidates) of each model, or of all together."""
+DAY_S = 86_400
+MEMO_MAX = 64
 SOFT_FILTER = "supported_parameters"
 
 __all__ = ["Candidate", "Drop", "Plan", "plan"]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """Every endpoint of the asked models is either a candidate or a drop."""
 
     candidates: tuple[Candidate, ...]
@@ -102,14 +104,36 @@ def plan(  # noqa: PLR0913 - every input of the decision is an argument, so that
 
 
 def _eligible(model: Model, ask: Ask, view: View, drops: list[Drop]) -> list[Candidate]:
-    """The endpoints that pass every filter, healthy or not; the others go to ``drops``."""
+    """The endpoints that pass every filter, healthy or not; the others go to ``drops``.
+
+    Without provider preferences the answer is the same for every request of a day that sends the same parameters, but for
+    its size; so it is kept with the model, and used when the request is not too large for anyone.
+    """
+    need = ask.need
+    key = (ask.now // DAY_S, need.parameters, need.input_modalities) if ask.prefs.plain else None
+    known = model.memo.get(key)
+    if known is None or any(filters.too_large(endpoint, need) for endpoint, _ in known[0]):
+        passed, dropped = _filtered(model, ask)
+        if key is not None and not any(drop.filter in filters.BY_SIZE for drop in dropped):
+            if len(model.memo) >= MEMO_MAX:
+                model.memo.clear()
+            model.memo[key] = passed, dropped
+    else:
+        passed, dropped = known
+    drops += dropped
+    return [Candidate(each, price, view(each.id), expected_femto(price, need)) for each, price in passed]
+
+
+def _filtered(model: Model, ask: Ask) -> tuple[list[tuple[Endpoint, Price]], list[Drop]]:
+    """(endpoints that pass with the price in force, drops)."""
+    drops: list[Drop] = []
     questions = filters.asked(ask)
     today = datetime.fromtimestamp(ask.now, UTC).date()
     if ask.prefs.enforce_distillable_text and model.attributes.get("distillable") is not True:
         drops += [
             _drop(each, "distillable", "the model's licence is not known to allow it") for each in model.endpoints
         ]
-        return []
+        return [], drops
     passed: list[tuple[Endpoint, Price]] = []
     for endpoint in model.endpoints:
         price = endpoint.price_on(today)
@@ -126,8 +150,7 @@ def _eligible(model: Model, ask: Ask, view: View, drops: list[Drop]) -> list[Can
     if misses:
         drops += [_drop(endpoint, SOFT_FILTER, misses[endpoint.id]) for endpoint, _ in passed if endpoint.id in misses]
         passed = [(endpoint, price) for endpoint, price in passed if endpoint.id not in misses]
-    need = ask.need
-    return [Candidate(each, price, view(each.id), expected_femto(price, need)) for each, price in passed]
+    return passed, drops
 
 
 def _ranked(groups: Groups, ask: Ask) -> tuple[list[str], list[Candidate]]:

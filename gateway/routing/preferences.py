@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple, NoReturn
+
+import msgspec
 
 from gateway.catalog.catalog import MAX_WORD, VARIANTS
 from gateway.catalog.model import Endpoint, Model
@@ -30,13 +31,12 @@ class Threshold(NamedTuple):
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class Preferences:
+class Preferences(msgspec.Struct, frozen=True):
     """A caller's wishes, checked. Lists of providers hold slugs and tags as the catalogue writes them."""
 
     models: tuple[str, ...] = ()
     """As the caller wrote them, with suffixes, each once, in order of preference."""
-    variants: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Model name without its suffix → ``nitro`` or ``floor``."""
     order: tuple[str, ...] = ()
     only: frozenset[str] = frozenset()
@@ -49,11 +49,13 @@ class Preferences:
     quantizations: frozenset[str] = frozenset()
     sort: str | None = None
     partition: str = "model"
-    max_price_femto: Mapping[str, int] = field(default_factory=dict)
+    max_price_femto: Mapping[str, int] = msgspec.field(default_factory=dict)
     """prompt, completion (per token), request, image, audio (per unit)."""
     preferred_min_throughput: tuple[Threshold, ...] = ()
     preferred_max_latency: tuple[Threshold, ...] = ()
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    plain: bool = False
+    """The caller wishes nothing of its provider: the usual case."""
+    options: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
     """Provider slug → what is passed through to it."""
 
     def sort_for(self, model: Model) -> str | None:
@@ -83,7 +85,7 @@ def parse(body: Mapping[str, Any], providers: Mapping[str, str]) -> Preferences:
         _refuse("route", 'must be "fallback" or absent; list fallbacks in models')
     given = body.get("provider")
     if given is None:
-        return Preferences(models=models, variants=variants)
+        return Preferences(models=models, variants=variants, plain=True)
     if not isinstance(given, dict):
         _refuse("provider", f"must be an object, not {_kind(given)}")
     found: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.health.board import UNKNOWN, EndpointHealth
 from gateway.routing import policies
@@ -22,7 +23,7 @@ Ranker = Callable[[list[Candidate], Ask], list[Candidate]]
 
 
 def by_order(candidates: list[Candidate], asked: Ask) -> list[Candidate]:
-    return policies.rank(candidates, replace(asked, prefs=prefs({"order": ["c", "a"]})), None)[1]
+    return policies.rank(candidates, structs.replace(asked, prefs=prefs({"order": ["c", "a"]})), None)[1]
 
 
 RANKERS: dict[str, Ranker] = {**policies.POLICIES, "order": by_order}  # type: ignore[dict-item]
@@ -66,7 +67,7 @@ def test_registry() -> None:
 
 def leaders(candidates: list[Candidate], rounds: int = 4000) -> Counter[str]:
     dice = random.Random(11)
-    asked = replace(ask(), dice=dice)
+    asked = structs.replace(ask(), dice=dice)
     return Counter(policies.POLICIES["balanced"](candidates, asked)[0].endpoint.provider.slug for _ in range(rounds))
 
 

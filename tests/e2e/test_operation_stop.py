@@ -27,7 +27,7 @@ SALES = [
     Sale("t/endless", "alpha", "endless+tps=20"),
     Sale("t/mute", "alpha", "stall@0"),
 ]
-GRACE_S = 5
+GRACE_S = 5.0
 """Two of them are kept for last words: what needs a second finishes, what is endless does not."""
 
 
@@ -173,4 +173,27 @@ async def test_stop_under_load(tmp_path: Path, signals: list[signal.Signals], wo
         balances = await process.balances()
         assert Decimal(str(balances["total_usage_usd"])) == sum(booked.values())
         assert Decimal(str(balances["balance_usd"])) == 100 - sum(booked.values())
+        assert await process.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_second_ctrl_c(tmp_path: Path, workers: int) -> None:
+    """Somebody is in a hurry: no grace, but still a last word to every caller, and every answer settled; exit 0."""
+    async with shop(tmp_path, workers=workers, given=False) as (process, vendor):
+        key = await process.key("100")
+        callers = [asyncio.create_task(ask(process, key, "t/endless", stream=True)) for _ in range(4)]
+        async with asyncio.timeout(30):
+            while sum(entry.sent_tokens > 2 for entry in vendor.truth.requests) < len(callers):
+                await asyncio.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        await unready(process)
+        os.killpg(process.pid, signal.SIGINT)
+        answers = await asyncio.gather(*callers)
+        assert await process.wait() == 0, process.said()
+        finished(answers)
+        assert "Traceback" not in process.said(), process.said()
+        assert max(line["total_ms"] for line in process.lines() if line["event"] == "generation") < GRACE_S * 1000
+        await process.start()
+        await process.clean()
+        assert len([line for line in await process.ledger() if line["type"] == "settled"]) == len(callers)
         assert await process.stop() == 0

@@ -152,7 +152,11 @@ async def test_a_killed_worker_is_replaced(shop: tuple[Process, SimulatedVendor]
         while first in (pids := await both(process)):
             await asyncio.sleep(0.05)
     assert second in pids
-    fresh = next(pid for pid in pids if pid != second)
+    os.kill(next(pid for pid in pids if pid != second), signal.SIGKILL)  # also while it starts
+    async with asyncio.timeout(40):
+        while set(again := await both(process)) & set(pids) != {second}:
+            await asyncio.sleep(0.05)
+    fresh = next(pid for pid in again if pid != second)
     async with at(process, fresh) as client:
         assert (await chat(client, key)).status_code == 200
     after = await process.metrics()

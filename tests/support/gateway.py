@@ -25,6 +25,7 @@ import yaml
 from gateway import records
 from gateway.api.rooms import Rooms
 from gateway.app import create_app
+from gateway.cli.guarded import GuardedHttp
 from gateway.ledger.entries import Balances, Entry
 from gateway.money import parse_usd
 from gateway.settings import Settings
@@ -173,7 +174,9 @@ async def running(config_dir: Path, data_dir: Path, redis_url: str, **overrides:
     front = create_app(settings)
     sock = socket.create_server(("127.0.0.1", 0), backlog=2048)
     port = sock.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(front, log_level="error", lifespan="on", timeout_graceful_shutdown=5))
+    server = uvicorn.Server(
+        uvicorn.Config(front, log_level="error", lifespan="on", http=GuardedHttp, timeout_graceful_shutdown=5)
+    )
     task = asyncio.create_task(server.serve(sockets=[sock]))
     while not server.started:
         if task.done():

@@ -31,7 +31,7 @@ def free_port() -> int:
 
 def environment(config_dir: Path, data_dir: Path, **settings: object) -> dict[str, str]:
     """A clean environment with these settings and no other; a setting that is None stays unset."""
-    given = {
+    given: dict[str, object] = {
         "config_dir": config_dir,
         "data_dir": data_dir,
         "admin_key": ADMIN_KEY,

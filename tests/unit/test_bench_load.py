@@ -148,7 +148,6 @@ def test_reading_of_this_process_grows_with_its_work() -> None:
     after = reading(os.getpid())
     assert after.cpu_s > before.cpu_s
     assert after.rss_bytes > 1_000_000
-    assert after.ledger_cpu_s == 0
 
 
 def test_profile_adds_up_self_and_total_time_by_function() -> None:

@@ -18,6 +18,7 @@ Tokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Name = Annotated[str, Meta(max_length=256)]
+MetadataKey = Annotated[str, Meta(max_length=64)]
 Url = Annotated[str, Meta(min_length=1)]
 
 
@@ -123,8 +124,11 @@ class Tool(msgspec.Struct):
     function: FunctionTool | None = None
 
 
+Effort = Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
+
+
 class Reasoning(msgspec.Struct):
-    effort: Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"] | None = None
+    effort: Effort | None = None
     max_tokens: Tokens | None = None
     exclude: bool | None = None
     enabled: bool | None = None
@@ -179,13 +183,13 @@ class ChatRequest(msgspec.Struct):
     response_format: ResponseFormat | None = None
     structured_outputs: bool | None = None
     reasoning: Reasoning | None = None
-    reasoning_effort: str | None = None
+    reasoning_effort: Effort | None = None
     include_reasoning: bool | None = None
     verbosity: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     modalities: list[Literal["text", "image", "audio"]] | None = None
     user: Annotated[str, Meta(max_length=512)] | None = None
     session_id: Annotated[str, Meta(max_length=256)] | None = None
-    metadata: Annotated[dict[str, Annotated[str, Meta(max_length=512)]], Meta(max_length=16)] | None = None
+    metadata: Annotated[dict[MetadataKey, Annotated[str, Meta(max_length=512)]], Meta(max_length=16)] | None = None
     prompt_cache_key: str | None = None
     cache_control: CacheControl | None = None
     service_tier: str | None = None
@@ -193,7 +197,7 @@ class ChatRequest(msgspec.Struct):
     plugins: list[dict[str, Any]] | None = None
 
 
-_WHERE = re.compile(r" - at `(?:key in )?\$?\.?([^`]*)`")
+_WHERE = re.compile(r" - at (?:`key` in )?`\$?\.?([^`]*)`")
 
 
 def check(body: dict[str, Any]) -> None:

@@ -42,6 +42,9 @@ class Exchange:
         self._stream_headers: list[tuple[bytes, bytes]] = []
         self._idle = True
         self._comments: set[asyncio.Task[None]] = set()
+        self._patience_s = 0.0
+        self._sending_since: float | None = None
+        """Loop time since which the caller takes nothing; None = nothing waits for it."""
 
     # -- the other end ------------------------------------------------------------------------------------------------
 
@@ -75,14 +78,22 @@ class Exchange:
 
     # -- keep-alive ---------------------------------------------------------------------------------------------------
 
-    def keep_alive(self, interval_s: float, headers: list[tuple[bytes, bytes]]) -> None:
-        """Start the stream, if need be, and send a comment whenever nothing was sent for ``interval_s``."""
-        self._keepalive_s, self._stream_headers = interval_s, headers
+    def keep_alive(self, interval_s: float, headers: list[tuple[bytes, bytes]], patience_s: float) -> None:
+        """Start the stream, if need be, and send a comment whenever nothing was sent for ``interval_s``.
+
+        A caller who takes nothing for ``patience_s`` counts as gone: it would hold its place, its credit and its vendor.
+        """
+        self._keepalive_s, self._stream_headers, self._patience_s = interval_s, headers, patience_s
         self._keepalive = asyncio.get_running_loop().call_later(interval_s, self._tick)
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._idle:
+        since = self._sending_since
+        if since is not None and self._task is not None and loop.time() - since > self._patience_s:
+            self.interrupted = "left"
+            self._task.cancel()
+            return
+        if self._idle and since is None:
             task = loop.create_task(self._comment())
             self._comments.add(task)
             task.add_done_callback(self._comments.discard)
@@ -105,12 +116,16 @@ class Exchange:
     async def send(self, data: bytes) -> None:
         """One or more whole events."""
         self._idle = False
+        self._sending_since = asyncio.get_running_loop().time()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self._sending_since = None
 
     async def finish(self, data: bytes = b"") -> None:
         """The last bytes of a stream."""
         self.closed = True
+        self._sending_since = asyncio.get_running_loop().time()
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        self._sending_since = None
 
     async def answer(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """A whole JSON answer."""

@@ -145,7 +145,8 @@ class Surface(ABC):
         headers = _headers(ask)
         if ask.stream:
             headers += sse.HEADERS
-            exchange.keep_alive(self.rooms.settings.keepalive_s, headers)
+            settings = self.rooms.settings
+            exchange.keep_alive(settings.keepalive_s, headers, settings.gap_timeout_s)
         generation = await self.rooms.corridor.begin(ask)
         try:
             if ask.stream:

@@ -1,0 +1,42 @@
+"""Background loops end when they are told to, whatever they were doing at that moment."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.telemetry import Telemetry
+from gateway.worker import every
+
+
+async def test_a_swallowed_cancellation_still_ends_the_loop() -> None:
+    """Python 3.11's ``wait_for`` drops a cancellation that comes as its work ends; a loop that went on would never let go."""
+
+    async def step() -> None:
+        await asyncio.wait_for(work(), 5)
+
+    async def work() -> None:
+        loop.cancel()
+
+    loop = asyncio.create_task(every(0.001, step, Telemetry()))
+    async with asyncio.timeout(20):
+        await asyncio.wait([loop])
+
+
+async def test_a_failing_step_does_not_end_the_loop() -> None:
+    """One broken beat is logged and the next one comes."""
+    beats = 0
+    twice = asyncio.Event()
+
+    async def step() -> None:
+        nonlocal beats
+        beats += 1
+        if beats == 2:
+            twice.set()
+        raise RuntimeError("broken beat")
+
+    loop = asyncio.create_task(every(0.001, step, Telemetry()))
+    async with asyncio.timeout(20):
+        await twice.wait()
+    loop.cancel()
+    await asyncio.wait([loop])
+    assert loop.cancelled() or loop.done()
