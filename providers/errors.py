@@ -83,7 +83,8 @@ class _Match:
 
 
 def _load() -> tuple[dict[str, Failure], tuple[_Match, ...], dict[str, int]]:
-    document = yaml.safe_load((files(__package__) / "failures.yaml").read_text("utf-8"))
+    source = (files(__package__) / "failures.yaml").read_text("utf-8")
+    document = yaml.load(source, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     rows: dict[str, Failure] = {}
     matches: list[_Match] = []
     for raw in document["rows"]:

@@ -119,7 +119,9 @@ def finished(answers: list[Heard]) -> None:
 
 
 @asynccontextmanager
-async def shop(tmp_path: Path, *, workers: int, given: bool) -> AsyncIterator[tuple[Process, SimulatedVendor]]:
+async def shop(
+    tmp_path: Path, *, workers: int, given: bool, grace_s: float = GRACE_S
+) -> AsyncIterator[tuple[Process, SimulatedVendor]]:
     """A gateway with one vendor, on an embedded Valkey or on a given one."""
     async with AsyncExitStack() as stack:
         vendor = await SimulatedVendor("alpha").start()
@@ -132,7 +134,7 @@ async def shop(tmp_path: Path, *, workers: int, given: bool) -> AsyncIterator[tu
             redis_url = valkey.url
         config = write_catalog(tmp_path / "config", {"alpha": vendor.base_url}, SALES)
         process = await stack.enter_async_context(
-            served(config, tmp_path / "data", redis_url=redis_url, workers=workers, shutdown_grace_s=GRACE_S)
+            served(config, tmp_path / "data", redis_url=redis_url, workers=workers, shutdown_grace_s=grace_s)
         )
         yield process, vendor
 
@@ -179,7 +181,7 @@ async def test_stop_under_load(tmp_path: Path, signals: list[signal.Signals], wo
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_second_ctrl_c(tmp_path: Path, workers: int) -> None:
     """Somebody is in a hurry: no grace, but still a last word to every caller, and every answer settled; exit 0."""
-    async with shop(tmp_path, workers=workers, given=False) as (process, vendor):
+    async with shop(tmp_path, workers=workers, given=False, grace_s=300) as (process, vendor):
         key = await process.key("100")
         callers = [asyncio.create_task(ask(process, key, "t/endless", stream=True)) for _ in range(4)]
         async with asyncio.timeout(30):
@@ -192,7 +194,6 @@ async def test_second_ctrl_c(tmp_path: Path, workers: int) -> None:
         assert await process.wait() == 0, process.said()
         finished(answers)
         assert "Traceback" not in process.said(), process.said()
-        assert max(line["total_ms"] for line in process.lines() if line["event"] == "generation") < GRACE_S * 1000
         await process.start()
         await process.clean()
         assert len([line for line in await process.ledger() if line["type"] == "settled"]) == len(callers)

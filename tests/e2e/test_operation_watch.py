@@ -9,8 +9,8 @@ import httpx
 
 from gateway.store.embedded import Embedded
 from tests.support.gateway import Sale, write_catalog
-from tests.support.process import Process, served
-from tests.support.vendor import vendor
+from tests.support.process import Process, ended, served
+from tests.support.vendor import until, vendor
 
 CANARY = "xylophone-quokka-7781"
 SALES = [
@@ -105,4 +105,30 @@ async def test_redis_goes_and_comes_back(tmp_path: Path) -> None:
                 await process.clean()
                 assert await process.stop() == 0
         finally:
+            valkey.stop()
+
+
+async def test_worker_looks_after_the_books_alone(tmp_path: Path) -> None:
+    """A gateway dies with an answer under way and none comes back: ``tokenway worker`` gives the hold back, and stops with exit 0."""
+    valkey = Embedded(tmp_path / "valkey")
+    valkey.start()
+    async with vendor("alpha") as alpha:
+        config = write_catalog(tmp_path / "config", {"alpha": alpha.base_url}, SALES)
+        settings = {"redis_url": valkey.url, "hold_ttl_s": 5, "audit_interval_s": 0.5}
+        worker = Process(config, tmp_path / "worker", expire_interval_s=0.2, **settings)
+        try:
+            async with served(config, tmp_path / "data", expire_interval_s=3600, **settings) as process:
+                caller = asyncio.create_task(ask(process, await process.key(), "t/mute"))
+                await until(lambda: any(entry.model == "stall@0" for entry in alpha.truth.requests))
+                await process.kill()
+                await asyncio.wait([caller])
+                await worker.spawn("worker")
+                await until(lambda: "holds expired" in worker.log.read_text())
+                assert await worker.stop() == 0, worker.said()
+                assert "do not balance" not in worker.said()
+                assert "background step failed" not in worker.said()
+                await process.start()
+                await process.clean()
+        finally:
+            await ended(worker)
             valkey.stop()

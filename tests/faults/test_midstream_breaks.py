@@ -101,7 +101,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedd
         sales = [Sale(f"m/{row.name}", "bad", row.script, "2", "3") for row in ROWS]
         sales += [Sale(f"m/{name}", name, "ok", "2", "3") for name in RAW]
         sales += [Sale(sale.model, "good", "ok") for sale in sales]
-        clocks = {"gap_timeout_s": 0.3, "total_timeout_s": 1.0, "first_content_timeout_s": 0.9}
+        clocks = {"gap_timeout_s": 0.5, "total_timeout_s": 1.5, "first_content_timeout_s": 1.4}
         yield await stack.enter_async_context(
             staged(
                 *(tmp_path_factory.mktemp("midstream"), valkey_server.url, *sales),
@@ -168,9 +168,9 @@ async def test_broken_off(stage: Stage, row: Row) -> None:
 
 
 async def test_a_stream_that_lives_is_not_cut(stage: Stage) -> None:
-    """The gap clock measures gaps, not the whole: tokens every 50 ms for longer than the gap arrive complete."""
+    """The gap clock measures gaps, not the whole: tokens every 10 ms for longer than the gap arrive complete."""
     stage.gateway.rooms.board._cards.clear()
     caller = await stage.caller()
-    response, found = await caller.stream("m/total", max_tokens=40, provider={"order": ["bad"]})
-    assert len(content(wireshape.stream(response, found))) == 160
+    response, found = await caller.stream("m/total", max_tokens=80, provider={"order": ["bad"]})
+    assert len(content(wireshape.stream(response, found))) == 320
     await calm(stage)

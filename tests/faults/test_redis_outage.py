@@ -96,7 +96,7 @@ async def begun(stage: Stage, caller: Caller, model: str, count: int) -> list[as
 @WAYS
 async def test_refused_quickly_and_never_as_unauthorised(gateway: GatewayFactory, own: Valkey, way: str) -> None:
     """503 with Retry-After and its own error type, for keys the process knows and keys it does not, JSON and SSE; then all is well."""
-    stage = await gateway(Sale("t/a", "alpha"), redis_url=own.url)
+    stage = await gateway(Sale("t/a", "alpha"), redis_url=own.url, ledger_timeout_s=0.25)
     tasks = our_tasks()
     caller, unknown = await stage.caller(), await stage.caller()
     assert (await caller.chat("t/a")).status_code == 200
@@ -135,7 +135,7 @@ async def test_refused_quickly_and_never_as_unauthorised(gateway: GatewayFactory
 async def test_running_streams_finish_and_are_settled_later(gateway: GatewayFactory, own: Valkey, way: str) -> None:
     """Streams that run when the store goes away end properly, with their cost; the settlements arrive when it is back, once each."""
     sale = Sale("t/a", "alpha", "ok+tokens=40+tps=60")
-    stage = await gateway(sale, redis_url=own.url)
+    stage = await gateway(sale, redis_url=own.url, ledger_timeout_s=0.25)
     tasks = our_tasks()
     caller = await stage.caller()
     streams = await begun(stage, caller, "t/a", 20)
@@ -159,7 +159,7 @@ async def test_running_streams_finish_and_are_settled_later(gateway: GatewayFact
 async def test_a_json_answer_leaves_before_its_settlement(gateway: GatewayFactory, own: Valkey, way: str) -> None:
     """A whole answer is not withheld because the ledger is silent: it leaves after the time-out and is settled later."""
     sale = Sale("t/a", "alpha", "ok+ttft=400")
-    stage = await gateway(sale, redis_url=own.url)
+    stage = await gateway(sale, redis_url=own.url, ledger_timeout_s=0.25)
     tasks = our_tasks()
     caller = await stage.caller()
     asking = asyncio.create_task(caller.chat("t/a"))
@@ -174,7 +174,7 @@ async def test_a_json_answer_leaves_before_its_settlement(gateway: GatewayFactor
 
 async def test_a_hold_whose_reply_was_lost_is_given_back(gateway: GatewayFactory, own: Valkey) -> None:
     """Refused callers whose hold the stalled store makes after all, when it wakes up, get the credit back."""
-    stage = await gateway(Sale("t/a", "alpha"), redis_url=own.url)
+    stage = await gateway(Sale("t/a", "alpha"), redis_url=own.url, ledger_timeout_s=0.25)
     caller = await stage.caller()
     assert (await caller.chat("t/a")).status_code == 200
     async with own.away("hanging"):
@@ -188,7 +188,7 @@ async def test_a_hold_whose_reply_was_lost_is_given_back(gateway: GatewayFactory
 async def test_callers_who_leave_during_an_outage_are_settled(gateway: GatewayFactory, own: Valkey) -> None:
     """The ending of a caller who left waits for the store like any other."""
     sale = Sale("t/a", "alpha", "ok+tokens=1000+tps=40")
-    stage = await gateway(sale, redis_url=own.url)
+    stage = await gateway(sale, redis_url=own.url, ledger_timeout_s=0.25)
     tasks = our_tasks()
     caller = await stage.caller()
     streams = await begun(stage, caller, "t/a", 10)
@@ -206,7 +206,7 @@ async def test_callers_who_leave_during_an_outage_are_settled(gateway: GatewayFa
 async def test_killed_under_load(gateway: GatewayFactory, own: Valkey) -> None:
     """The store is killed with SIGKILL again and again while 200 requests run; each answered request is charged once, no other."""
     sale = Sale("t/a", "alpha", "ok+tokens=8+tps=100")
-    stage = await gateway(sale, redis_url=own.url)
+    stage = await gateway(sale, redis_url=own.url, ledger_timeout_s=0.25)
     tasks = our_tasks()
     caller = await stage.caller()
     answered: set[str] = set()

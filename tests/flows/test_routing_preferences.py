@@ -44,7 +44,9 @@ async def shared(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedd
     emptied = await connect(valkey_server.url, timeout_s=5)
     await emptied.redis.flushall()
     await emptied.aclose()
-    sales = [Sale(s.model, s.provider, f"tokens=1+finish={s.upstream_id}", s.prompt, s.completion, s.more) for s in SALES]
+    sales = [
+        Sale(s.model, s.provider, f"tokens=1+finish={s.upstream_id}", s.prompt, s.completion, s.more) for s in SALES
+    ]
     directory = tmp_path_factory.mktemp("routing")
     async with staged(directory, valkey_server.url, *sales, provider=MORE, health_share_interval_s=3600) as stage:
         yield stage
@@ -250,7 +252,12 @@ async def test_too_long_for_every_endpoint(caller: Caller) -> None:
             ["allowed_providers", "max_price"],
             "constraint_filtered",
         ),
-        ("t/keeps", {"data_collection": "deny", "ignore": ["dear"]}, ["data_policy:training", "allowed_providers"], None),
+        (
+            "t/keeps",
+            {"data_collection": "deny", "ignore": ["dear"]},
+            ["data_policy:training", "allowed_providers"],
+            None,
+        ),
         ("t/keeps", {"zdr": True, "only": ["keeper"]}, ["data_policy:zdr", "allowed_providers"], None),
         ("t/unpriced", {}, ["unpriced"], "no_endpoints"),
         ("t/keyless", {}, ["provider_key"], "no_endpoints"),

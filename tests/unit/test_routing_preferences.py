@@ -27,8 +27,9 @@ def read(given_: Any) -> Preferences:
 
 def test_nothing_wished() -> None:
     """Without ``provider`` the defaults of the contract hold."""
-    assert parse({"model": "acme/m"}, NAMES) == Preferences(models=("acme/m",))
-    assert read(None) == read({}) == Preferences(models=("acme/m",))
+    nothing = Preferences(models=("acme/m",), plain=True)
+    assert parse({"model": "acme/m"}, NAMES) == read(None) == nothing
+    assert read({}) == Preferences(models=("acme/m",))
 
 
 def test_null_is_absent() -> None:

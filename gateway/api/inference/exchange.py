@@ -29,6 +29,8 @@ class Exchange:
         self.scope = scope
         self.headers: dict[bytes, bytes] = {}
         self.ask: Ask | None = None
+        self.ending: asyncio.Task[Any] | None = None
+        """The generation's ending, when it was interrupted."""
         self.interrupted: Interruption | None = None
         self.on_interrupt: Callable[[GatewayError, str], bytes] | None = None
         """How a running stream says that it breaks off."""

@@ -94,6 +94,8 @@ class Surface(ABC):
             await self._interrupted(exchange)
         except GatewayError as error:
             outcome = error.error_type
+            if not error.recorded:
+                self._log_refusal(exchange, error)
             await self._refuse(exchange, error)
         except Exception:  # the ASGI edge: a fault of ours is logged whole and told without details
             outcome = "fault"
@@ -156,7 +158,7 @@ class Surface(ABC):
                 await exchange.answer(200, _encode(self.answer(generation)), headers)
         except BaseException:
             if not generation.ended:
-                self.rooms.desk.endings.spawn(generation.leave())
+                exchange.ending = self.rooms.desk.endings.spawn(generation.leave())
             raise
 
     async def _stream(self, exchange: Exchange, generation: Generation, headers: Headers) -> None:
@@ -180,6 +182,19 @@ class Surface(ABC):
             await generation.end("complete")
             await exchange.finish(encoder.finish())
 
+    def _log_refusal(self, exchange: Exchange, error: GatewayError) -> None:
+        """The canonical line of a request that never became a generation. Its words may be the caller's: not logged."""
+        ask = exchange.ask
+        self.rooms.telemetry.log.info(
+            "refused",
+            id=ask.id if ask is not None else None,
+            org=ask.caller.org if ask is not None else None,
+            key=ask.caller.key_hash[:12] if ask is not None else None,
+            surface=self.name,
+            status=error.status,
+            error_type=error.error_type,
+        )
+
     async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
         if not exchange.started:
             await exchange.refuse(error, _headers(exchange.ask), self.error(error))
@@ -195,6 +210,8 @@ class Surface(ABC):
             raise asyncio.CancelledError
         task.uncancel()
         if exchange.interrupted == "shutdown" and not exchange.closed:
+            if exchange.ending is not None:  # so that the last chunk can say what was charged
+                await asyncio.wait({exchange.ending}, timeout=self.rooms.settings.ledger_timeout_s)
             await self._refuse(exchange, Unavailable("The gateway is shutting down.", retry_after_s=1))
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Query
 
 from gateway.accounts import DEFAULT_ORG
@@ -91,7 +92,7 @@ def plan_view(made: Plan) -> dict[str, Any]:
             }
             for candidate in made.candidates
         ],
-        "dropped": [asdict(drop) for drop in made.drops],
+        "dropped": [msgspec.structs.asdict(drop) for drop in made.drops],
     }
 
 

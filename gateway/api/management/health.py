@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import APIRouter
-from redis.exceptions import RedisError
 
 from gateway.api.management.answer import Answer
 from gateway.api.management.auth import InRooms
 from gateway.api.management.schema.base import Readiness
 from gateway.api.rooms import Rooms
+from gateway.store.errors import StoreError
 
 router = APIRouter(tags=["Health"])
 
@@ -38,7 +38,7 @@ async def _reasons(rooms: Rooms) -> list[str]:
         reasons.append("catalog: no model is loaded")
     try:
         async with asyncio.timeout(PING_TIMEOUT_S):
-            await rooms.store.redis.ping()
-    except (RedisError, OSError, TimeoutError) as error:
+            await rooms.store.mux.call("PING")  # the very connection that requests go through
+    except (StoreError, TimeoutError) as error:
         reasons.append(f"redis: not reachable ({type(error).__name__})")
     return reasons
