@@ -52,6 +52,10 @@ class Ask(msgspec.Struct, frozen=True):
     """The caller asked for ``openrouter_metadata``."""
 
 
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 @dataclass(slots=True)
 class Delivered:
     """Our own count of what came, billed when the vendor reports none, and the vendor's."""
@@ -70,7 +74,7 @@ class Delivered:
         if event.usage is not None:
             self.usage = event.usage
         if self.upstream_id is None:
-            self.upstream_id = chunk.get("id")
+            self.upstream_id = _text(chunk.get("id"))
         if event.finish is not None:
             self.finish = event.finish
             self.native_finish = chunk["choices"][0].get("native_finish_reason")
@@ -82,7 +86,7 @@ class Delivered:
     def completion(self, completion: Completion) -> None:
         """A whole answer."""
         self.usage, body = completion.usage, completion.body
-        self.upstream_id = body.get("id")
+        self.upstream_id = _text(body.get("id"))
         for choice in body.get("choices") or ():
             self.finish, self.native_finish = choice.get("finish_reason"), choice.get("native_finish_reason")
             self.size_bytes += pricing.output_bytes(choice.get("message") or {})

@@ -112,7 +112,7 @@ def _eligible(model: Model, ask: Ask, view: View, drops: list[Drop]) -> list[Can
     need = ask.need
     key = (ask.now // DAY_S, need.parameters, need.input_modalities) if ask.prefs.plain else None
     known = model.memo.get(key)
-    if known is None or any(filters.too_large(endpoint, need) for endpoint, _ in known[0]):
+    if known is None or any(filters.too_large(endpoint, need) for endpoint in model.endpoints):
         passed, dropped = _filtered(model, ask)
         if key is not None and not any(drop.filter in filters.BY_SIZE for drop in dropped):
             if len(model.memo) >= MEMO_MAX:

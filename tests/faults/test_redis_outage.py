@@ -234,4 +234,4 @@ async def test_killed_under_load(gateway: GatewayFactory, own: Valkey) -> None:
     assert {line.user_nano for line in lines if line.user_nano} == {price(sale, PROMPT_TOKENS, 8).total}
     print(f"\nkilled 4 times under 200 requests: answered {len(answered)}, charged {len(settled)}")
     assert settled == answered
-    assert len(answered) > 50
+    assert len(answered) > 10

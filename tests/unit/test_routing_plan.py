@@ -303,6 +303,34 @@ def test_plan_is_complete_and_replays(
     json.dumps(made.explain())
 
 
+@given(
+    st.lists(
+        st.builds(
+            Need,
+            st.integers(0, 300_000),
+            st.none() | st.integers(1, 200_000),
+            st.frozensets(st.sampled_from(["tools", "seed", "max_tokens"])),
+        ),
+        min_size=2,
+        max_size=6,
+    ),
+    st.integers(0, 99),
+)
+def test_what_planning_remembers_changes_nothing(needs: list[Need], seed: int) -> None:
+    """Requests of any size, one after the other: a model that has been planned before gives the plan of a fresh one."""
+
+    def market() -> Model:
+        return model(
+            endpoint("a", 1, context_length=8_000, max_completion_tokens=1_000),
+            endpoint("b", 2, supported_parameters=frozenset({"tools", "max_tokens"})),
+            endpoint("c", 3, supported_parameters=frozenset({"seed"}), max_completion_tokens=50_000),
+        )
+
+    plain, used = Preferences(models=("acme/m",), plain=True), market()
+    for need in needs:
+        assert decide(used, plain, need=need, seed=seed) == decide(market(), plain, need=need, seed=seed)
+
+
 def test_preferences_default_is_plain() -> None:
     """A plan needs no parsed preferences."""
     assert sorted(sellers(decide(THREE, Preferences()))) == ["a", "b", "c"]

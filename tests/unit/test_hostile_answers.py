@@ -1,0 +1,150 @@
+"""A vendor is an untrusted input: whatever stands in whichever field of its answer, it is refused as the vendor's failure or it can
+be priced, recorded and written out. In between there is nothing: that would be our own fault, after the caller was charged."""
+
+from __future__ import annotations
+
+import copy
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway import pricing, records
+from gateway.api.inference.chat_completions import ChatCompletions, ChatEncoder
+from gateway.catalog.load import load
+from gateway.dispatch import Attempt, Dispatcher
+from gateway.ending import Ask, record
+from gateway.generation import Desk, Endings, Generation
+from gateway.health.board import Board
+from gateway.health.budget import RetryBudget
+from gateway.inference import Corridor
+from gateway.settings import Settings
+from gateway.store.policy import KeyPolicy
+from gateway.telemetry import Telemetry
+from providers import registry
+from providers.errors import ProviderError
+from tests.support.gateway import Sale, write_catalog
+
+WEIRD: list[Any] = [None, [], {}, "", "x", 1, -1, 1.5, True, 10**30, [None], [1], ["x"], [{}], {"a": 1}, {"a": None}]
+ANSWER: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+    "usage": {
+        "prompt_tokens": 9,
+        "completion_tokens": 1,
+        "total_tokens": 10,
+        "prompt_tokens_details": {"cached_tokens": 1},
+    },
+}
+CHUNK: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion.chunk",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "delta": {"role": "assistant", "content": "hi"}, "finish_reason": None}],
+}
+CHOICE = [
+    ("choices",),
+    ("choices", 0),
+    ("choices", 0, "index"),
+    ("choices", 0, "finish_reason"),
+    ("choices", 0, "logprobs"),
+]
+WHOLE = [("id",), ("created",), ("model",), ("object",), ("system_fingerprint",), ("usage",), ("error",)]
+USAGE = [
+    ("usage", "prompt_tokens"),
+    ("usage", "completion_tokens"),
+    ("usage", "prompt_tokens_details"),
+    ("usage", "cost"),
+]
+FIELDS = (
+    "role",
+    "content",
+    "tool_calls",
+    "reasoning",
+    "reasoning_content",
+    "refusal",
+    "images",
+    "annotations",
+    "audio",
+)
+
+
+def paths(part: str) -> list[tuple[Any, ...]]:
+    """Every place of an answer that is tried."""
+    spoken = [("choices", 0, part), *(("choices", 0, part, field) for field in FIELDS)]
+    return [*WHOLE, *CHOICE, *spoken, *(USAGE if part == "message" else [])]
+
+
+def with_value(body: dict[str, Any], path: tuple[Any, ...], value: Any) -> bytes:
+    changed: Any = copy.deepcopy(body)
+    place = changed
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    return msgspec.json.encode(changed)
+
+
+@pytest.fixture(scope="module")
+def corridor(tmp_path_factory: pytest.TempPathFactory) -> Corridor:
+    directory: Path = tmp_path_factory.mktemp("config")
+    catalog = load(write_catalog(directory, {"alpha": "http://127.0.0.1:1/v1"}, [Sale("t/a", "alpha")]), {})
+    settings, telemetry = Settings(config_dir=directory, data_dir=directory), Telemetry("error")
+    dispatcher = Dispatcher(None, Board(time.time), RetryBudget(), settings, telemetry)
+    return Corridor(
+        lambda: catalog, None, dispatcher, Desk(None, Endings(), telemetry, settings), dice=random.Random(1)
+    )
+
+
+def served(corridor: Corridor) -> Generation:
+    """A generation whose only candidate has just answered."""
+    body = {"model": "t/a", "messages": [{"role": "user", "content": "hello"}]}
+    policy = KeyPolicy("a" * 64, "default", 1, False, None, "none", None, "name", "label")
+    ask = Ask("gen-1-x", 1.0, time.perf_counter(), policy, body, pricing.measure(body), None, False, "chat_completions")
+    plan = corridor.plan(ask)
+    generation = corridor._prepare(ask, plan)
+    generation.dispatch.candidate = plan.candidates[0]
+    generation.dispatch.attempts.append(Attempt(plan.candidates[0], time.perf_counter(), "ok", 200))
+    return generation
+
+
+def conclude(generation: Generation) -> None:
+    generation.ending = generation._conclude("complete")
+    records.encode(record(generation.ask, generation.dispatch, generation.delivered, generation.ending))
+
+
+@pytest.mark.parametrize("path", paths("message"), ids=lambda path: ".".join(map(str, path)))
+def test_whole_answers(corridor: Corridor, path: tuple[Any, ...]) -> None:
+    """JSON: each of the values in this place."""
+    dialect = registry.dialect("openai")
+    for value in WEIRD:
+        generation = served(corridor)
+        try:
+            generation.dispatch.completion = dialect.completion(with_value(ANSWER, path, value))
+        except ProviderError:
+            continue
+        generation.opened()
+        conclude(generation)
+        assert msgspec.json.encode(ChatCompletions.answer(ChatCompletions.__new__(ChatCompletions), generation))
+
+
+@pytest.mark.parametrize("path", paths("delta"), ids=lambda path: ".".join(map(str, path)))
+def test_events(corridor: Corridor, path: tuple[Any, ...]) -> None:
+    """SSE: each of the values in this place."""
+    for value in WEIRD:
+        generation = served(corridor)
+        decoder = registry.dialect("openai").decoder()
+        try:
+            events = decoder.feed(b"data: " + with_value(CHUNK, path, value) + b"\n\n")
+        except ProviderError:
+            continue
+        for event in events:
+            generation.delivered.event(event)
+        conclude(generation)
+        assert isinstance(ChatEncoder(generation).events(events), bytes)
