@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import GatewayError, NoHealthyEndpoint, UpstreamFailed
 from gateway.health.board import Board, Observation
 from gateway.health.budget import RetryBudget
+from gateway.outgoing import adapted, target
 from gateway.routing.plan import Candidate, Plan
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry
@@ -22,7 +24,7 @@ from providers import registry
 from providers._http import Upstream
 from providers.base import Stream
 from providers.errors import ProviderError
-from providers.types import Clocks, Completion, Event, Json, Target
+from providers.types import Clocks, Completion, Event, Json
 
 SAME_ENDPOINT_WAIT_S = 2.0
 """The only endpoint of a model is tried again when it asks for no longer a pause than this."""
@@ -67,6 +69,8 @@ class Dispatch:
     streamed: bool
     deadline: float
     """``time.perf_counter()`` at which the whole request is over."""
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """``provider.options``: provider slug → what only that provider gets."""
     attempts: list[Attempt] = field(default_factory=list)
     candidate: Candidate | None = None
     """Being tried, or serving; None when none of them answers."""
@@ -157,14 +161,20 @@ class Dispatch:
     async def _complete(self, candidate: Candidate) -> None:
         dialect = registry.dialect(candidate.endpoint.provider.dialect)
         self.completion = await dialect.complete(
-            self.rooms.upstream, target(candidate), self._body(candidate), self._clocks(candidate)
+            self.rooms.upstream,
+            target(candidate.endpoint),
+            adapted(self.body, candidate.endpoint, self.options),
+            self._clocks(candidate),
         )
 
     async def _open_stream(self, candidate: Candidate) -> None:
         """Open and read until the first content; role-only deltas and comments are not content."""
         dialect = registry.dialect(candidate.endpoint.provider.dialect)
         stream = await dialect.stream(
-            self.rooms.upstream, target(candidate), self._body(candidate), self._clocks(candidate)
+            self.rooms.upstream,
+            target(candidate.endpoint),
+            adapted(self.body, candidate.endpoint, self.options),
+            self._clocks(candidate),
         )
         first: list[Event] = []
         try:
@@ -227,15 +237,6 @@ class Dispatch:
     def _left_s(self) -> float:
         return self.deadline - time.perf_counter()
 
-    def _body(self, candidate: Candidate) -> Json:
-        """What this endpoint gets: parameters it does not support are dropped (contract 5.2), and nothing else changes."""
-        endpoint = candidate.endpoint
-        supported = endpoint.supported_parameters
-        lacking = (self.body.keys() & DROPPABLE) - supported if supported else None
-        if not lacking:
-            return self.body
-        return {name: value for name, value in self.body.items() if name not in lacking}
-
     def _clocks(self, candidate: Candidate) -> Clocks:
         settings, left_s = self.rooms.settings, max(self._left_s(), 0.001)
         first_s = settings.first_content_timeout_s
@@ -273,27 +274,3 @@ class Dispatch:
         return UpstreamFailed(
             message, status=failure.status, error_type=failure.error_type, metadata=metadata, retry_after_s=wait_s
         )
-
-
-DROPPABLE = frozenset(
-    {
-        "temperature", "top_p", "top_k", "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty",
-        "logit_bias", "logprobs", "top_logprobs", "prediction", "seed", "response_format", "structured_outputs",
-        "tools", "tool_choice", "parallel_tool_calls", "reasoning", "reasoning_effort", "include_reasoning",
-        "web_search_options", "verbosity",
-    }
-)  # fmt: skip
-"""Parameters that an endpoint may lack; ``stop`` and the token bounds are never dropped: they change what is billed."""
-
-
-def target(candidate: Candidate) -> Target:
-    """Where a candidate is reached."""
-    endpoint, provider = candidate.endpoint, candidate.endpoint.provider
-    return Target(
-        provider=provider.slug,
-        base_url=provider.base_url,
-        upstream_id=endpoint.upstream_id,
-        api_key=provider.api_key,
-        headers=provider.headers,
-        options=provider.options,
-    )

@@ -6,22 +6,21 @@ It must not know: HTTP, wire shapes.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from gateway import pricing
 from gateway.accounts import Accounts, KeyPolicy
 from gateway.catalog.catalog import Catalog
-from gateway.dispatch import DROPPABLE, Dispatch, Dispatcher
+from gateway.dispatch import Dispatch, Dispatcher
 from gateway.ending import Ask
 from gateway.errors import GatewayError, LedgerUnavailable, PaymentRequired, Unauthorized
 from gateway.generation import Desk, Generation
 from gateway.ledger.entries import Hold, StalePolicy
 from gateway.money import format_usd, parse_usd
+from gateway.outgoing import DROPPABLE, anonymous
 from gateway.routing.filters import Need
 from gateway.routing.plan import Plan, plan
 from gateway.routing.preferences import parse
@@ -97,7 +96,12 @@ class Corridor:
             ask=ask,
             desk=self.desk,
             dispatch=Dispatch(
-                self.dispatcher, chosen, _outward(ask), ask.stream, deadline=ask.started + settings.total_timeout_s
+                self.dispatcher,
+                chosen,
+                anonymous(ask.body, ask.caller.org),
+                ask.stream,
+                deadline=ask.started + settings.total_timeout_s,
+                options=(ask.body.get("provider") or {}).get("options") or {},
             ),
             hold=Hold(ask.id, ask.caller.org, ask.caller.key_hash, amount_nano),
             held_tokens=held_tokens,
@@ -135,14 +139,6 @@ class Corridor:
             raise
         finally:
             desk.telemetry.ledger_hold.observe(time.perf_counter() - since)
-
-
-def _outward(ask: Ask) -> dict[str, Any]:
-    """What vendors see: the end user's id leaves as a hash, the same one for the same user, never as the caller wrote it."""
-    user = ask.body.get("user")
-    if user is None:
-        return ask.body
-    return {**ask.body, "user": hashlib.sha256(f"{ask.caller.org}\0{user}".encode()).hexdigest()[:32]}
 
 
 def _unaffordable(refused: PaymentRequired, generation: Generation) -> PaymentRequired:

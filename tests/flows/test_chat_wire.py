@@ -333,12 +333,19 @@ async def test_what_the_vendor_gets(gateway: GatewayFactory) -> None:
         stage = await gateway(Sale("t/a", "spy", "their-name"), urls={"spy": f"{server.url}/v1"})
         caller = await stage.caller()
         sent = {"temperature": 0.5, "seed": 7, "stop": ["x"], "max_tokens": 50, "vendor_mode": {"a": [1]}}
-        ours = {"provider": {"order": ["spy"]}, "models": ["t/a"], "route": "fallback", "transforms": [], "usage": {}}
+        options = {"spy": {"safe_prompt": True, "max_tokens": 9, "model": "x"}, "other": {"a": 1}}
+        ours = {
+            "provider": {"order": ["spy"], "options": options},
+            "models": ["t/a"],
+            "route": "fallback",
+            "transforms": [],
+            "usage": {},
+        }
         wireshape.answer(await caller.chat("t/a", **sent, **ours, user="ann@example.test", top_k=None, logprobs=None))
         (got,) = seen
         messages = [{"role": "user", "content": "hello"}]
         hidden = hashlib.sha256(f"{caller.org}\0ann@example.test".encode()).hexdigest()[:32]
-        assert got == {"model": "their-name", "messages": messages, **sent, "user": hidden}
+        assert got == {"model": "their-name", "messages": messages, **sent, "user": hidden, "safe_prompt": True}
 
 
 async def test_events_leave_as_they_arrive(gateway: GatewayFactory) -> None:

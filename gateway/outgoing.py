@@ -1,0 +1,63 @@
+"""Floor 4½: what leaves for a vendor: where to, and which fields of the request. Pure.
+
+It must not know: attempts, callers' keys, credit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.catalog.model import Endpoint
+from providers.types import Json, Target
+
+DROPPABLE = frozenset(
+    {
+        "temperature", "top_p", "top_k", "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty",
+        "logit_bias", "logprobs", "top_logprobs", "prediction", "seed", "response_format", "structured_outputs",
+        "tools", "tool_choice", "parallel_tool_calls", "reasoning", "reasoning_effort", "include_reasoning",
+        "web_search_options", "verbosity",
+    }
+)  # fmt: skip
+"""Parameters that an endpoint may lack; ``stop`` and the token bounds are never dropped: they change what is billed."""
+
+
+OWNED = frozenset(
+    {"model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "user", "usage"}
+)
+"""What ``provider.options`` cannot reach: it decides what is held, billed and sent to whom."""
+
+
+def target(endpoint: Endpoint) -> Target:
+    """Where an endpoint is reached."""
+    provider = endpoint.provider
+    return Target(
+        provider=provider.slug,
+        base_url=provider.base_url,
+        upstream_id=endpoint.upstream_id,
+        api_key=provider.api_key,
+        headers=provider.headers,
+        options=provider.options,
+    )
+
+
+def anonymous(body: Json, org: str) -> Json:
+    """The end user's id leaves as a hash, the same one for the same user of an organisation, never as the caller wrote it."""
+    user = body.get("user")
+    if user is None:
+        return body
+    return {**body, "user": hashlib.sha256(f"{org}\0{user}".encode()).hexdigest()[:32]}
+
+
+def adapted(body: Json, endpoint: Endpoint, options: Mapping[str, Mapping[str, Any]]) -> Json:
+    """What this endpoint gets: parameters it does not support are dropped (contract 5.2), the caller's options for its provider
+    are added where the request does not say otherwise."""
+    supported = endpoint.supported_parameters
+    lacking = (body.keys() & DROPPABLE) - supported if supported else None
+    if lacking:
+        body = {name: value for name, value in body.items() if name not in lacking}
+    extra = options.get(endpoint.provider.slug)
+    if extra:
+        body = {**{name: value for name, value in extra.items() if name not in OWNED}, **body}
+    return body
