@@ -32,7 +32,7 @@ SALES = [
     Sale("t/mute", "alpha", "stall@0"),
     Sale("t/first", "alpha", "stall@1"),
     Sale("t/seventh", "alpha", "stall@7"),
-    Sale("t/short", "alpha", "ok+tokens=5"),
+    Sale("t/short", "alpha", "ok+ttft=400+tokens=5"),
 ]
 CALLERS = 20
 HOLD_TTL_S = 5
@@ -64,7 +64,8 @@ async def reached(phase: str, proxy: RedisProxy, vendor: SimulatedVendor, since:
         if PHASES[phase][1] is not None:
             if proxy.caught >= 1 and (PHASES[phase][1] or ("", ""))[0] == "hold":
                 return
-            if proxy.caught >= 1 and len(seen) >= callers and all(entry.finished for entry in seen):
+            # a withheld reply silences the connection, so whoever came later never got as far as the vendor
+            if proxy.caught >= 1 and seen and all(entry.finished for entry in seen):
                 return
         elif len(seen) >= callers:
             wanted = {"t/mute": 0, "t/first": 1, "t/seventh": 7}[PHASES[phase][0]]
