@@ -127,7 +127,7 @@ async def _rooms(settings: Settings) -> AsyncIterator[tuple[Rooms, Shelf]]:
             board = Board(time.time)
             budget = RetryBudget(settings.retry_budget_percent, settings.retry_budget_floor_per_s)
             desk = Desk(ledger, Endings(), telemetry, settings)
-            dispatcher = Dispatcher(upstream, board, budget, settings, telemetry)
+            dispatcher = Dispatcher(upstream, board, budget, settings)
             rooms = Rooms(
                 settings=settings,
                 store=store,

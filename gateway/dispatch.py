@@ -19,7 +19,6 @@ from gateway.health.budget import RetryBudget
 from gateway.outgoing import adapted, target
 from gateway.routing.plan import Candidate, Plan
 from gateway.settings import Settings
-from gateway.telemetry import Telemetry
 from providers import registry
 from providers._http import Upstream
 from providers.base import Stream
@@ -56,7 +55,6 @@ class Dispatcher:
     board: Board
     budget: RetryBudget
     settings: Settings
-    telemetry: Telemetry
 
 
 @dataclass(slots=True)
@@ -156,7 +154,6 @@ class Dispatch:
             self.waited_s += now - attempt.started
             attempt.latency_ms = round((now - attempt.started) * 1000)
         attempt.kind, attempt.status = "ok", 200
-        self.rooms.telemetry.attempts.labels(candidate.endpoint.provider.slug, "ok").inc()
 
     async def _complete(self, candidate: Candidate) -> None:
         dialect = registry.dialect(candidate.endpoint.provider.dialect)
@@ -228,7 +225,6 @@ class Dispatch:
         failure = error.failure
         attempt.kind, attempt.status, attempt.may_bill = failure.kind, error.status, failure.may_bill
         attempt.retry_after_s = error.retry_after_s
-        self.rooms.telemetry.attempts.labels(attempt.candidate.endpoint.provider.slug, failure.kind).inc()
         self.rooms.board.observe(
             attempt.candidate.endpoint.id,
             Observation(ok=False, kind=failure.kind, blame=failure.blame, retry_after_s=error.retry_after_s),

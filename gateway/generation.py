@@ -25,7 +25,7 @@ from gateway.errors import LedgerUnavailable, PaymentRequired
 from gateway.ledger.entries import Hold, Posting, StalePosting
 from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings
-from gateway.telemetry import Telemetry
+from gateway.telemetry import Telemetry, Times
 from providers.types import Event
 
 EXTEND_AT_PERCENT = 80
@@ -114,6 +114,9 @@ class Generation:
     ended: bool = False
     ending: Ending = UNKNOWN
     charged_nano: int = 0
+    hold_s: float = 0.0
+    settle_s: float = 0.0
+    """Time the ledger took."""
 
     # -- carrying the answer ------------------------------------------------------------------------------------------
 
@@ -228,7 +231,7 @@ class Generation:
             if receipt.paid_nano < ending.posting.want_nano:
                 self.desk.telemetry.overruns.inc()
             self.charged_nano = receipt.paid_nano
-        self.desk.telemetry.ledger_settle.observe(time.perf_counter() - since)
+        self.settle_s = time.perf_counter() - since
 
     async def _settle_until_acknowledged(self, stored: bytes) -> None:
         """Idempotent by id, so trying again is harmless; the hold keeps the credit safe meanwhile."""
@@ -273,6 +276,5 @@ class Generation:
         self.desk.telemetry.generation(
             records.log_line(told, self.charged_nano, surface=self.ask.surface),
             lost_nano=lost_nano + sum(line.cost_nano for line in self.ending.losses),
-            total_s=total_s,
-            overhead_s=max(total_s - self.dispatch.waited_s, 0.0),
+            times=Times(total_s, max(total_s - self.dispatch.waited_s, 0.0), self.hold_s, self.settle_s),
         )

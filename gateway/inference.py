@@ -138,7 +138,7 @@ class Corridor:
             generation.ended = True
             raise
         finally:
-            desk.telemetry.ledger_hold.observe(time.perf_counter() - since)
+            generation.hold_s = time.perf_counter() - since
 
 
 def _unaffordable(refused: PaymentRequired, generation: Generation) -> PaymentRequired:

@@ -56,9 +56,11 @@ def _scaled(value: str | int | Decimal, places: int, rule: str) -> int:
 
 def format_usd(nano: int) -> str:
     """Nano-dollars → the shortest decimal text, ``1500000000`` → ``"1.5"``."""
-    sign = "-" if nano < 0 else ""
-    whole, part = divmod(abs(nano), NANO)
-    return f"{sign}{whole}.{part:09d}".rstrip("0").rstrip(".") if part else f"{sign}{whole}"
+    if nano < 0:
+        return "-" + format_usd(-nano)
+    digits = f"{nano:010d}"
+    part = digits[-9:].rstrip("0")
+    return f"{digits[:-9]}.{part}" if part else digits[:-9]
 
 
 def format_price(femto: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ class Settings(BaseSettings):
             raise ValueError("the management key must have at least 16 characters")
         return value
 
-    @property
+    @cached_property
     def fee_basis_points(self) -> int:
         """5 % → 500."""
         return int(self.fee_percent * 100)

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -51,6 +51,16 @@ def _render(_logger: Any, _method: str, event: Any) -> bytes:
     return msgspec.json.encode(event, enc_hook=str)
 
 
+class Times(NamedTuple):
+    """How long one generation took, and how long it waited for the ledger, in seconds."""
+
+    total_s: float
+    overhead_s: float
+    """The gateway's own share."""
+    hold_s: float
+    settle_s: float
+
+
 class Labels:
     """Turns a name into a label value: itself when the catalogue knows it, ``other`` when not."""
 
@@ -85,7 +95,7 @@ class Telemetry:
     """The metrics of one process. With ``PROMETHEUS_MULTIPROC_DIR`` set, a scrape sums over all worker processes."""
 
     def __init__(self, log_level: str = "info") -> None:
-        self._ended: list[tuple[Mapping[str, Any], int, float, float]] = []
+        self._ended: list[tuple[Mapping[str, Any], int, Times]] = []
         self._canonical = log_level in ("debug", "info")
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each: doubles a scrape and tells nobody anything
         self.log = structlog.get_logger()
@@ -129,27 +139,30 @@ class Telemetry:
         self.ledger_settle = self.ledger_latency.labels("settle")
         self.overruns = counter("overruns", "Answers that cost more than could be charged.")
 
-    def generation(self, line: Mapping[str, Any], *, lost_nano: int, total_s: float, overhead_s: float) -> None:
+    def generation(self, line: Mapping[str, Any], *, lost_nano: int, times: Times) -> None:
         """One generation has ended. ``line``: its canonical log line, whose names are checked before they become labels.
 
         Told in portions, every ``PORTION_S``: what a request costs is a tenth of its own turn at every counter and the log.
         """
-        self._ended.append((line, lost_nano, total_s, overhead_s))
+        self._ended.append((line, lost_nano, times))
         if len(self._ended) == 1:
             asyncio.get_running_loop().call_later(PORTION_S, self.flush)
 
     def flush(self) -> None:
         """Count and log what has ended. Called by the timer, by a scrape and when the process stops."""
         ended, self._ended = self._ended, []
-        for line, lost_nano, total_s, overhead_s in ended:
-            self._count(line, lost_nano, total_s, overhead_s)
+        for line, lost_nano, times in ended:
+            self._count(line, lost_nano, times)
         if ended and self._canonical:
             # past structlog's processors, at a quarter of their time
-            sys.stdout.buffer.write(b"".join([_encode(line) + b"\n" for line, _, _, _ in ended]))
+            sys.stdout.buffer.write(b"".join([_encode(line) + b"\n" for line, _, _ in ended]))
             sys.stdout.buffer.flush()
 
-    def _count(self, line: Mapping[str, Any], lost_nano: int, total_s: float, overhead_s: float) -> None:
+    def _count(self, line: Mapping[str, Any], lost_nano: int, times: Times) -> None:
         of = self.labels.of
+        for attempt in line["attempts"]:
+            provider, _, kind = attempt.partition(":")
+            self.attempts.labels(of(provider), kind).inc()
         model, provider = of(line["model"]), of(line["provider"])
         streamed = "true" if line["streamed"] else "false"
         self.generations.labels(model, line["outcome"]).inc()
@@ -161,8 +174,11 @@ class Telemetry:
             self.fee.labels(provider).inc(line["fee_nano"] / NANO)
         if lost_nano > 0:
             self.loss.labels(provider).inc(lost_nano / NANO)
-        self.duration.labels(streamed).observe(total_s)
-        self.overhead.labels(streamed).observe(overhead_s)
+        self.duration.labels(streamed).observe(times.total_s)
+        self.overhead.labels(streamed).observe(times.overhead_s)
+        self.ledger_hold.observe(times.hold_s)
+        if times.settle_s:  # 0 = not acknowledged in time
+            self.ledger_settle.observe(times.settle_s)
         if line["ttft_ms"] is not None and line["streamed"]:
             self.ttft.labels(provider).observe(line["ttft_ms"] / 1000)
 
