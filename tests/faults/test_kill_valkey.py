@@ -84,7 +84,9 @@ async def storm(tmp_path: Path, kills: int) -> dict[str, Any]:
         lines = [line for line in await gateway.ledger() if line["type"] != "grant"]
         paid: dict[str, Decimal] = {}
         posted: Counter[str] = Counter()
-        for line in lines:  # a hold that expired while its settlement waited has two lines: what it was, and the difference
+        for (
+            line
+        ) in lines:  # a hold that expired while its settlement waited has two lines: what it was, and the difference
             id = str(line["generation_id"])
             paid[id] = paid.get(id, Decimal(0)) + Decimal(str(line["paid_usd"]))
             posted[id] += line["type"] in ("settled", "adjusted")
