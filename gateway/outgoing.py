@@ -51,8 +51,8 @@ def anonymous(body: Json, org: str) -> Json:
 
 
 def adapted(body: Json, endpoint: Endpoint, options: Mapping[str, Mapping[str, Any]]) -> Json:
-    """What this endpoint gets: parameters it does not support are dropped (contract 5.2), the caller's options for its provider
-    are added where the request does not say otherwise."""
+    """What this endpoint gets: parameters it does not support are dropped, as OpenRouter does; the caller's options for its
+    provider are added where the request does not say otherwise."""
     supported = endpoint.supported_parameters
     lacking = (body.keys() & DROPPABLE) - supported if supported else None
     if lacking:

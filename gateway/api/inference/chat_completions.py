@@ -155,7 +155,7 @@ def _mend_message(message: Json) -> None:
 
 
 def usage_view(generation: Generation) -> Json:
-    """Contract 3.4: ``cost`` is what the caller was charged; ``cost_details`` the provider's split and the fee."""
+    """``cost`` is what the caller was charged; ``cost_details`` the provider's split and the fee."""
     usage, bill = generation.ending.usage, generation.ending.bill
     return {
         "prompt_tokens": usage.prompt_total,
@@ -178,7 +178,7 @@ def _usd(nano: int) -> msgspec.Raw:
 
 
 def explain(generation: Generation) -> Json:
-    """``openrouter_metadata`` (contract 3.5), and beyond it every dropped endpoint with the filter that dropped it."""
+    """``openrouter_metadata`` as OpenRouter has it, and beyond it every dropped endpoint with the filter that dropped it."""
     dispatch = generation.dispatch
     plan, served = dispatch.plan, dispatch.candidate
     considered = [c.endpoint for c in plan.candidates]
