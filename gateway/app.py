@@ -85,8 +85,10 @@ def create_app(settings: Settings) -> front.Front:
     management.mount(app)
 
     @app.get("/metrics", include_in_schema=False)
-    def metrics(request: Request) -> Response:
-        body, content_type = request.app.state.rooms.telemetry.scrape()
+    async def metrics(request: Request) -> Response:
+        telemetry: Telemetry = request.app.state.rooms.telemetry
+        telemetry.flush()  # here, on the loop that appends to the portion; the text is made in a thread
+        body, content_type = await asyncio.to_thread(telemetry.scrape)
         return Response(body, media_type=content_type)
 
     plain_openapi = app.openapi

@@ -139,6 +139,8 @@ class Corridor:
             raise
         finally:
             generation.hold_s = time.perf_counter() - since
+            if generation.ended:  # refused: no ending will tell it
+                desk.telemetry.ledger_hold.observe(generation.hold_s)
 
 
 def _unaffordable(refused: PaymentRequired, generation: Generation) -> PaymentRequired:

@@ -149,7 +149,7 @@ class Telemetry:
             asyncio.get_running_loop().call_later(PORTION_S, self.flush)
 
     def flush(self) -> None:
-        """Count and log what has ended. Called by the timer, by a scrape and when the process stops."""
+        """Count and log what has ended. Called by the timer, before a scrape and when the process stops, always on the loop."""
         ended, self._ended = self._ended, []
         for line, lost_nano, times in ended:
             self._count(line, lost_nano, times)
@@ -183,8 +183,7 @@ class Telemetry:
             self.ttft.labels(provider).observe(line["ttft_ms"] / 1000)
 
     def scrape(self) -> tuple[bytes, str]:
-        """The text of ``/metrics`` and its content type."""
-        self.flush()
+        """The text of ``/metrics`` and its content type. May run in a thread; ``flush`` before, on the loop."""
         if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             _forget_the_dead(Path(directory))
             registry = CollectorRegistry()

@@ -85,3 +85,15 @@ async def test_the_key_limit_is_counted_over_keys_of_one_organisation(gateway: G
     assert (await stage.gateway.chat(other, "t/a", max_tokens=100)).status_code == 200
     assert (await caller.balances()).used_nano == 2 * cost
     await calm(stage)
+
+
+async def test_every_hold_is_measured(gateway: GatewayFactory) -> None:
+    """The ledger's latency counts the holds that were refused as well as those that were made, at the very next scrape."""
+    stage = await gateway(Sale("t/a", "alpha"))
+    rich, poor = await stage.caller("5"), await stage.caller("0")
+    assert (await rich.chat("t/a")).status_code == 200
+    assert (await poor.chat("t/a")).status_code == 402
+    text = (await stage.gateway.client.get("/metrics")).text
+    assert 'tokenway_ledger_seconds_count{call="hold"} 2.0' in text
+    assert 'tokenway_ledger_seconds_count{call="settle"} 1.0' in text
+    assert 'tokenway_attempts_total{kind="ok",provider="alpha"} 1.0' in text
