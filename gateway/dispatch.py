@@ -16,14 +16,14 @@ from typing import Any
 from gateway.errors import GatewayError, NoHealthyEndpoint, UpstreamFailed
 from gateway.health.board import Board, Observation
 from gateway.health.budget import RetryBudget
-from gateway.outgoing import adapted, target
+from gateway.outgoing import Wire, adapted, target
 from gateway.routing.plan import Candidate, Plan
 from gateway.settings import Settings
 from providers import registry
 from providers._http import Upstream
-from providers.base import Stream
+from providers.base import Dialect, Stream
 from providers.errors import ProviderError
-from providers.types import Clocks, Completion, Event, Json
+from providers.types import Call, Clocks, Completion, Event, Json
 
 SAME_ENDPOINT_WAIT_S = 2.0
 """The only endpoint of a model is tried again when it asks for no longer a pause than this."""
@@ -67,8 +67,13 @@ class Dispatch:
     streamed: bool
     deadline: float
     """``time.perf_counter()`` at which the whole request is over."""
+    operation: str = "chat"
+    wire: Wire | None = None
+    """The request in the shape of its surface: it goes unchanged to an endpoint that speaks the same."""
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """``provider.options``: provider slug → what only that provider gets."""
+    passed: bool = False
+    """The answer is in the caller's own wire shape."""
     attempts: list[Attempt] = field(default_factory=list)
     candidate: Candidate | None = None
     """Being tried, or serving; None when none of them answers."""
@@ -156,23 +161,15 @@ class Dispatch:
         attempt.kind, attempt.status = "ok", 200
 
     async def _complete(self, candidate: Candidate) -> None:
-        dialect = registry.dialect(candidate.endpoint.provider.dialect)
-        self.completion = await dialect.complete(
-            self.rooms.upstream,
-            target(candidate.endpoint),
-            adapted(self.body, candidate.endpoint, self.options),
-            self._clocks(candidate),
-        )
+        dialect, call = self._call(candidate)
+        where, clocks = target(candidate.endpoint), self._clocks(candidate)
+        self.completion = await dialect.complete(self.rooms.upstream, where, call, clocks)
 
     async def _open_stream(self, candidate: Candidate) -> None:
         """Open and read until the first content; role-only deltas and comments are not content."""
-        dialect = registry.dialect(candidate.endpoint.provider.dialect)
-        stream = await dialect.stream(
-            self.rooms.upstream,
-            target(candidate.endpoint),
-            adapted(self.body, candidate.endpoint, self.options),
-            self._clocks(candidate),
-        )
+        dialect, call = self._call(candidate)
+        where, clocks = target(candidate.endpoint), self._clocks(candidate)
+        stream = await dialect.stream(self.rooms.upstream, where, call, clocks)
         first: list[Event] = []
         try:
             while events := await stream.read():
@@ -183,6 +180,15 @@ class Dispatch:
             await stream.aclose()
             raise
         self.stream, self.first, self.first_content = stream, first, time.perf_counter()
+
+    def _call(self, candidate: Candidate) -> tuple[Dialect, Call]:
+        """Who translates for this candidate, and what it is asked."""
+        endpoint, wire = candidate.endpoint, self.wire
+        dialect = registry.dialect(endpoint.dialect, self.operation)
+        own = wire.body if wire is not None and wire.shape == dialect.shape else None
+        call = adapted(self.body, endpoint, self.options, own)
+        self.passed = call.wire is not None
+        return dialect, call
 
     async def read(self) -> list[Event]:
         """The next events of the opened stream; ``[]`` at its proper end. Raises ProviderError."""

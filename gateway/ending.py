@@ -23,6 +23,7 @@ from gateway import pricing, records
 from gateway.accounts import KeyPolicy
 from gateway.dispatch import Dispatch
 from gateway.ledger.entries import Posting
+from gateway.outgoing import Wire
 from providers.types import Completion, Event, Usage
 
 
@@ -47,6 +48,9 @@ class Ask(msgspec.Struct, frozen=True):
     max_tokens: int | None
     stream: bool
     surface: str
+    operation: str = "chat"
+    wire: Wire | None = None
+    """The request as the caller wrote it, where a dialect may speak the same shape."""
     client: Client = Client()
     explain: bool = False
     """The caller asked for ``openrouter_metadata``."""
@@ -91,6 +95,8 @@ class Delivered:
             self.finish, self.native_finish = choice.get("finish_reason"), choice.get("native_finish_reason")
             self.size_bytes += pricing.output_bytes(choice.get("message") or {})
         self.pieces = 1 if self.size_bytes else 0
+        if "choices" not in body and (body or completion.content):  # not chat: what came is the delivery
+            self.pieces, self.finish = 1, "stop"
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -129,20 +135,26 @@ def conclude(
     context = candidate.endpoint.context_length
     implausible = usage is not None and not pricing.plausible(usage, ask.prompt, context, delivered_tokens=ours)
     if usage is None or implausible:
-        usage = Usage(prompt=ask.prompt.tokens, completion=ours, estimated=True)
+        usage = _estimated(ask, ours)
     seller = candidate.endpoint.provider
     bill = pricing.bill(
         candidate.price,
         usage,
         images=ask.prompt.images,
         fee_basis_points=fee_basis_points,
-        reports_cost=bool(seller.options.get("reports_cost")),
+        reports_cost=bool(candidate.endpoint.options.get("reports_cost")),
     )
     if _insured(outcome, delivered):
         posting = Posting(seller.slug, bill.cost_nano, 0, 0)
     else:
         posting = Posting(seller.slug, bill.cost_nano, bill.fee_nano, bill.total_nano)
     return Ending(outcome, usage, bill, posting, losses, implausible)
+
+
+def _estimated(ask: Ask, delivered_tokens: int) -> Usage:
+    """Our own count, where the vendor gives none that can be true."""
+    completion = delivered_tokens if ask.operation == "chat" else 0
+    return Usage(prompt=ask.prompt.tokens, completion=completion, units=ask.prompt.units, estimated=True)
 
 
 def _insured(outcome: records.Outcome, delivered: Delivered) -> bool:
@@ -188,12 +200,14 @@ def record(ask: Ask, dispatch: Dispatch, delivered: Delivered, ending: Ending) -
             records.Attempt(a.candidate.endpoint.id, a.candidate.endpoint.provider.name, a.kind, a.status, a.latency_ms)
             for a in dispatch.attempts
         ),
-        tokens=records.Tokens(usage.prompt, usage.cache_read, usage.cache_write, usage.completion, usage.reasoning),
+        api_type=API_TYPES.get(ask.operation, ask.operation),
+        tokens=_tokens(usage),
+        units=dict(usage.units) if usage.units else {},
         usage_source="estimated" if usage.estimated else "reported",
         cost_nano=posting.cost_nano,
         fee_nano=posting.fee_nano,
         total_nano=posting.want_nano,
-        prices_femto=dict(candidate.price.femto) if candidate is not None else {},
+        prices_femto=dict(candidate.price.at(usage.prompt_total).femto) if candidate is not None else {},
         latency_ms=round((first - ask.started) * 1000) if first is not None else None,
         generation_time_ms=round((time.perf_counter() - ask.started) * 1000),
         http_referer=ask.client.referer,
@@ -204,3 +218,22 @@ def record(ask: Ask, dispatch: Dispatch, delivered: Delivered, ending: Ending) -
         policy=dispatch.plan.policy,
         drops=tuple(records.Dropped(d.endpoint_id, d.filter, d.detail) for d in dispatch.plan.drops),
     )
+
+
+API_TYPES = {"chat": "completions", "images": "image", "speech": "tts", "transcription": "stt"}
+"""Operation → ``api_type`` of the public contract, where they differ."""
+
+
+def _tokens(usage: Usage) -> records.Tokens:
+    plain = records.Tokens(usage.prompt, usage.cache_read, usage.cache_write, usage.completion, usage.reasoning)
+    rare = (
+        usage.cache_write_1h,
+        usage.audio_prompt,
+        usage.image_prompt,
+        usage.audio_completion,
+        usage.image_completion,
+    )
+    if not any(rare):
+        return plain
+    names = plain.__struct_fields__[5:]
+    return msgspec.structs.replace(plain, **dict(zip(names, rare, strict=True)))

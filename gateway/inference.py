@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from gateway import pricing
 from gateway.accounts import Accounts, KeyPolicy
 from gateway.catalog.catalog import Catalog
 from gateway.dispatch import Dispatch, Dispatcher
 from gateway.ending import Ask
-from gateway.errors import GatewayError, LedgerUnavailable, PaymentRequired, Unauthorized
+from gateway.errors import GatewayError, LedgerUnavailable, PaymentRequired, Unauthorized, UpstreamFailed
 from gateway.generation import Desk, Generation
 from gateway.ledger.entries import Hold, StalePolicy
 from gateway.money import format_usd, parse_usd
@@ -24,6 +26,7 @@ from gateway.outgoing import DROPPABLE, anonymous
 from gateway.routing.filters import Need
 from gateway.routing.plan import Plan, plan
 from gateway.routing.preferences import parse
+from providers import registry
 
 PARAMETERS = DROPPABLE | {"max_tokens", "max_completion_tokens", "stop"}
 """What an endpoint may or may not support; the other fields of a request are the gateway's business."""
@@ -64,6 +67,37 @@ class Corridor:
         generation.opened()
         return generation
 
+    async def count(self, ask: Ask) -> int:
+        """Tokens of a prompt, free of charge: as the first candidate that can count says, else our own estimate.
+
+        Raises BadRequest, NoEndpoints and NoHealthyEndpoint as ``begin`` does.
+        """
+        chosen = self.plan(ask)
+        if not chosen.candidates:
+            raise chosen.refuse()
+        able = tuple(c for c in chosen.candidates if "count_tokens" in registry.operations(c.endpoint.dialect))
+        if not able:
+            return ask.prompt.tokens
+        dispatch = Dispatch(
+            self.dispatcher,
+            structs.replace(chosen, candidates=able[:1]),
+            anonymous(ask.body, ask.caller.org),
+            streamed=False,
+            deadline=ask.started + self.desk.settings.answer_timeout_s,
+            operation="count_tokens",
+            wire=ask.wire,
+        )
+        try:
+            await dispatch.open()
+        except UpstreamFailed as error:
+            if error.status < 500:
+                raise
+            return ask.prompt.tokens
+        finally:
+            dispatch.observe_end(complete=False, tokens=0)
+        assert dispatch.completion is not None
+        return int(dispatch.completion.body["input_tokens"])
+
     def plan(self, ask: Ask) -> Plan:
         """Candidates in order and why the others were dropped. Pure but for the clock, the dice and the health board."""
         catalog = self.catalog()
@@ -73,6 +107,7 @@ class Corridor:
             max_tokens=ask.max_tokens,
             parameters=PARAMETERS.intersection(ask.body),
             input_modalities=ask.prompt.modalities,
+            operation=ask.operation,
         )
         return plan(
             [catalog.resolve(slug)[0] for slug in preferences.models],
@@ -86,7 +121,9 @@ class Corridor:
     def _prepare(self, ask: Ask, chosen: Plan) -> Generation:
         """The generation and the size of its hold: the dearest candidate, the most output it may produce."""
         settings = self.desk.settings
-        held_tokens = ask.max_tokens or settings.default_max_tokens
+        held_tokens = ask.max_tokens or (settings.default_max_tokens if ask.operation == "chat" else 0)
+        if ask.prompt.units is not None:
+            held_tokens += ask.prompt.units.get("image_output", 0) * pricing.IMAGE_OUTPUT_TOKENS
         caps = [c.endpoint.max_completion_tokens for c in chosen.candidates if c.endpoint.max_completion_tokens]
         if caps and ask.max_tokens is None:
             held_tokens = min(held_tokens, max(caps))
@@ -101,6 +138,8 @@ class Corridor:
                 anonymous(ask.body, ask.caller.org),
                 ask.stream,
                 deadline=ask.started + settings.total_timeout_s,
+                operation=ask.operation,
+                wire=ask.wire,
                 options=(ask.body.get("provider") or {}).get("options") or {},
             ),
             hold=Hold(ask.id, ask.caller.org, ask.caller.key_hash, amount_nano),

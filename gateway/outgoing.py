@@ -9,8 +9,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from gateway.catalog.model import Endpoint
-from providers.types import Json, Target
+from providers.types import Call, Json, Target
 
 DROPPABLE = frozenset(
     {
@@ -29,6 +31,13 @@ OWNED = frozenset(
 """What ``provider.options`` cannot reach: it decides what is held, billed and sent to whom."""
 
 
+class Wire(msgspec.Struct, frozen=True):
+    """A request in the wire shape of its surface, as the caller wrote it."""
+
+    shape: str
+    body: Json
+
+
 def target(endpoint: Endpoint) -> Target:
     """Where an endpoint is reached."""
     provider = endpoint.provider
@@ -38,7 +47,8 @@ def target(endpoint: Endpoint) -> Target:
         upstream_id=endpoint.upstream_id,
         api_key=provider.api_key,
         headers=provider.headers,
-        options=provider.options,
+        options=endpoint.options,
+        credentials=provider.credentials,
     )
 
 
@@ -50,9 +60,10 @@ def anonymous(body: Json, org: str) -> Json:
     return {**body, "user": hashlib.sha256(f"{org}\0{user}".encode()).hexdigest()[:32]}
 
 
-def adapted(body: Json, endpoint: Endpoint, options: Mapping[str, Mapping[str, Any]]) -> Json:
+def adapted(body: Json, endpoint: Endpoint, options: Mapping[str, Mapping[str, Any]], wire: Json | None = None) -> Call:
     """What this endpoint gets: parameters it does not support are dropped, as OpenRouter does; the caller's options for its
-    provider are added where the request does not say otherwise."""
+    provider are added where the request does not say otherwise. ``wire``, the same request in the endpoint's own shape, goes
+    out in its place unless something had to be changed."""
     supported = endpoint.supported_parameters
     lacking = (body.keys() & DROPPABLE) - supported if supported else None
     if lacking:
@@ -60,4 +71,4 @@ def adapted(body: Json, endpoint: Endpoint, options: Mapping[str, Mapping[str, A
     extra = options.get(endpoint.provider.slug)
     if extra:
         body = {**{name: value for name, value in extra.items() if name not in OWNED}, **body}
-    return body
+    return Call(body, None if lacking or extra else wire)

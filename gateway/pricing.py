@@ -23,6 +23,8 @@ PRIMER_OVERHEAD = 3
 BOUND_MESSAGE_OVERHEAD = 16
 IMAGE_TOKENS = 1_600
 """One large image (Anthropic: ~1,600 at most; OpenAI high detail: 765–1,445), 2026-11."""
+IMAGE_OUTPUT_TOKENS = 6_240
+"""A large picture of OpenAI's gpt-image models at high quality (platform.openai.com/docs/guides/image-generation, 2026-11)."""
 MEDIA_BYTES_PER_TOKEN = 32
 """Base64 audio and files, very roughly; vendors bill by second or page."""
 HOLD_MARGIN_PERCENT = 5
@@ -37,6 +39,9 @@ class Prompt(msgspec.Struct, frozen=True):
     """What is held: the vendor's count is practically never above."""
     images: int
     modalities: frozenset[str]
+    units: Mapping[str, int] | None = None
+    """What is known before the call and is not tokens, by price kind: ``character``, ``audio_ms``, ``image_output``,
+    ``search_unit``. Held, and billed when the vendor reports nothing."""
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -123,7 +128,7 @@ def output_bytes(message: Mapping[str, Any]) -> int:
 
 def prompt_nano(price: Price, tokens: int) -> int:
     """The prompt of a failed attempt, which its vendor may bill."""
-    return money.round_half_up(tokens * price.of("prompt"))
+    return money.round_half_up(tokens * price.at(tokens).of("prompt"))
 
 
 def hold_nano(prices: Iterable[Price], prompt: Prompt, max_tokens: int, fee_basis_points: int) -> int:
@@ -133,28 +138,53 @@ def hold_nano(prices: Iterable[Price], prompt: Prompt, max_tokens: int, fee_basi
 
 
 def output_hold_nano(price: Price, tokens: int, fee_basis_points: int) -> int:
-    """What to add to a hold for ``tokens`` more output tokens."""
-    rate = max(price.of("completion"), price.of("internal_reasoning"))
+    """What to add to a hold for ``tokens`` more output tokens. The dearest tier: a prompt does not say how long it is."""
+    rate = max(_rate(tier, "completion", "internal_reasoning") for tier in _tiers(price))
     return money.round_up(rate * tokens * (10_000 + fee_basis_points) * (100 + HOLD_MARGIN_PERCENT) // 1_000_000)
 
 
+def _tiers(price: Price) -> list[Price]:
+    return [price, *(dearer for _, dearer in price.tiers)]
+
+
+def _rate(price: Price, *kinds: str) -> int:
+    return max(price.of(kind) for kind in kinds)
+
+
 def _worst_femto(price: Price, prompt: Prompt, max_tokens: int) -> int:
-    rate_in = max(price.of("prompt"), price.of("input_cache_write"))
-    rate_out = max(price.of("completion"), price.of("internal_reasoning"))
+    price = price.at(prompt.tokens_bound) if price.tiers else price
+    rate_in = _rate(price, "prompt", "input_cache_write", "input_cache_write_1h")
+    if prompt.modalities is not TEXT_ONLY:
+        rate_in = max(rate_in, _rate(price, "audio", "image_token"))
+    rate_out = _rate(price, "completion", "internal_reasoning", "audio_output", "image_output_token")
     fixed = price.of("request") + price.of("image") * prompt.images
+    for kind, count in (prompt.units or {}).items():
+        fixed += price.of(kind) * count
     return prompt.tokens_bound * rate_in + max_tokens * rate_out + fixed
 
 
 def bill(price: Price, usage: Usage, *, images: int, fee_basis_points: int, reports_cost: bool = False) -> Bill:
     """Price an answer. With ``reports_cost`` the vendor's own figure (``usage.cost_usd``) wins over the catalogue's price."""
+    if price.tiers:
+        price = price.at(usage.prompt_total)
     prompt_femto = (
         usage.prompt * price.of("prompt")
         + usage.cache_read * price.of("input_cache_read")
         + usage.cache_write * price.of("input_cache_write")
+        + usage.cache_write_1h * price.of("input_cache_write_1h")
+        + usage.audio_prompt * price.of("audio")
+        + usage.image_prompt * price.of("image_token")
         + price.of("request")
         + images * price.of("image")
     )
-    output_femto = usage.completion * price.of("completion") + usage.reasoning * price.of("internal_reasoning")
+    output_femto = (
+        usage.completion * price.of("completion")
+        + usage.reasoning * price.of("internal_reasoning")
+        + usage.audio_completion * price.of("audio_output")
+        + usage.image_completion * price.of("image_output_token")
+    )
+    for kind, count in (usage.units or {}).items():
+        output_femto += count * price.of(kind)
     if reports_cost and usage.cost_usd is not None:
         cost_femto = int(usage.cost_usd.scaleb(15))
         prompt_femto = min(prompt_femto, cost_femto)

@@ -30,14 +30,20 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
     cache_write: int = 0
     completion: int = 0
     reasoning: int = 0
+    cache_write_1h: int = 0
+    audio_prompt: int = 0
+    image_prompt: int = 0
+    audio_completion: int = 0
+    image_completion: int = 0
 
     @property
     def prompt_total(self) -> int:
-        return self.prompt + self.cache_read + self.cache_write
+        cached = self.cache_read + self.cache_write + self.cache_write_1h
+        return self.prompt + cached + self.audio_prompt + self.image_prompt
 
     @property
     def completion_total(self) -> int:
-        return self.completion + self.reasoning
+        return self.completion + self.reasoning + self.audio_completion + self.image_completion
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,6 +90,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     native_finish_reason: str | None = None
     attempts: tuple[Attempt, ...] = ()
     tokens: Tokens = Tokens()
+    units: dict[str, int] = {}
+    """What was billed and is not tokens, by price kind."""
     usage_source: UsageSource = "reported"
     cost_nano: int = 0
     """The provider's price of the answer."""
@@ -206,13 +214,13 @@ def _counts(record: Record) -> dict[str, Any]:
         "tokens_completion": tokens.completion_total,
         "native_tokens_prompt": tokens.prompt_total,
         "native_tokens_completion": tokens.completion_total,
-        "native_tokens_completion_images": None,
+        "native_tokens_completion_images": tokens.image_completion or None,
         "native_tokens_reasoning": tokens.reasoning,
         "native_tokens_cached": tokens.cache_read,
         "num_media_prompt": None,
         "num_media_completion": None,
         "num_input_audio_prompt": None,
-        "num_search_results": None,
+        "num_search_results": record.units.get("web_search"),
         "num_fetches": None,
         "web_search_engine": None,
         "usage_source": record.usage_source,
@@ -235,10 +243,12 @@ def _cache_discount(record: Record) -> msgspec.Raw | None:
     """What the cache saved of the provider's price; negative when writing cost more; null without cache tokens."""
     tokens, prices = record.tokens, record.prices_femto
     full = prices.get("prompt")
-    if full is None or not (tokens.cache_read or tokens.cache_write):
+    if full is None or not (tokens.cache_read or tokens.cache_write or tokens.cache_write_1h):
         return None
     saved_femto = tokens.cache_read * (full - prices.get("input_cache_read", full))
-    saved_femto += tokens.cache_write * (full - prices.get("input_cache_write", full))
+    write = prices.get("input_cache_write", full)
+    saved_femto += tokens.cache_write * (full - write)
+    saved_femto += tokens.cache_write_1h * (full - prices.get("input_cache_write_1h", write))
     return usd(round_half_up(saved_femto))
 
 

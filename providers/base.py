@@ -1,52 +1,53 @@
 """The contract of a dialect, on one page.
 
-A dialect is a pure translation (four methods, no I/O) plus two verbs that every dialect inherits: ``complete`` for a JSON
-answer and ``stream`` for events. A non-streaming request is a non-streaming vendor call: nothing is re-assembled.
+A dialect is a pure translation (no I/O) plus two verbs that every dialect inherits: ``complete`` for a whole answer and
+``stream`` for events. A non-streaming request is a non-streaming vendor call: nothing is re-assembled.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from providers._http import Upstream
 from providers.errors import ProviderError, failed
-from providers.stream import Stream, refusal
-from providers.types import Clocks, Completion, Event, HttpRequest, HttpResponse, Json, Target
+from providers.stream import Decoder, Stream, refusal
+from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, Json, Target
 
 __all__ = ["Decoder", "Dialect", "Stream"]
 
 
-class Decoder(Protocol):
-    """Bytes of one stream to events; pure, one per stream."""
-
-    @property
-    def done(self) -> bool:
-        """The dialect's own end mark was seen: nothing after it counts."""
-
-    @property
-    def error(self) -> ProviderError | None:
-        """An error that came behind the events just returned; it ends the stream."""
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that ``data`` completes. Raises ``ProviderError``: malformed, or the error a vendor sent as an event."""
-
-    def close(self) -> list[Event]:
-        """What was still open at the end of the body. Raises ``ProviderError``: cut, or empty when nothing ever came."""
-
-
 class Dialect(ABC):
-    """One wire format of vendors. Stateless: one instance serves every endpoint."""
+    """One operation of one wire format of vendors. Stateless: one instance serves every endpoint."""
 
     name: ClassVar[str]
+    operation: ClassVar[str] = "chat"
+    """``chat``, ``embeddings``, ``rerank``, ``images``, ``speech``, ``transcription``, ``count_tokens``."""
+    shape: ClassVar[str | None] = None
+    """The API surface that speaks this very wire format: its requests and answers pass unchanged (see ``passed``)."""
+    inlines_media: ClassVar[bool] = False
+    """The vendor takes no URLs of pictures and files: they must have become data URLs before ``request``."""
 
     @abstractmethod
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         """The vendor's request for ``body`` (inner language). Pure; ``body`` is not changed."""
 
+    def passed(self, target: Target, wire: Json, body: Json, *, stream: bool) -> HttpRequest:
+        """The vendor's request for ``wire``, written in this dialect's own shape: only the model, the stream flag and the end
+        user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
+        raise NotImplementedError(f"{self.name} has no shape of its own")
+
+    async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
+        """The target with whatever must first be fetched to be let in (OAuth tokens). Raises ``ProviderError``."""
+        return target
+
     @abstractmethod
     def completion(self, raw: bytes) -> Completion:
         """A whole answer. Raises ``ProviderError`` for a 200 that carries an error, malformed for anything unreadable."""
+
+    def read(self, response: HttpResponse) -> Completion:
+        """A 200. Overridden where the answer is not JSON."""
+        return self.completion(response.content)
 
     @abstractmethod
     def decoder(self) -> Decoder:
@@ -56,19 +57,27 @@ class Dialect(ABC):
     def failure(self, response: HttpResponse) -> ProviderError:
         """What a non-2xx answer means."""
 
-    async def complete(self, upstream: Upstream, target: Target, body: Json, clocks: Clocks) -> Completion:
-        """One JSON answer. Clocks: connect, total. Raises ``ProviderError``."""
-        response = await upstream.send(self.request(target, body, stream=False), clocks)
+    async def complete(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Completion:
+        """One whole answer. Clocks: connect, total. Raises ``ProviderError``."""
+        response = await upstream.send(await self._spoken(upstream, target, call, clocks), clocks)
         if response.status != 200:
             raise self.failure(response)
-        return self.completion(response.content)
+        return self.read(response)
 
-    async def stream(self, upstream: Upstream, target: Target, body: Json, clocks: Clocks) -> Stream:
+    async def stream(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Stream:
         """One streamed answer, opened: the vendor said 200. All four clocks. Raises ``ProviderError``."""
-        http = await upstream.open(self.request(target, body, stream=True), clocks)
+        http = await upstream.open(await self._spoken(upstream, target, call, clocks, stream=True), clocks)
         if http.status != 200:
             raise self.failure(await refusal(http))
         if http.headers.get("content-type", "").startswith("application/json"):
             self.completion((await refusal(http)).content)  # raises the error that the document most likely is
             raise failed("malformed", "asked for a stream, the vendor answered with one JSON document", status=200)
         return Stream(http, self.decoder(), clocks)
+
+    async def _spoken(
+        self, upstream: Upstream, target: Target, call: Call, clocks: Clocks, *, stream: bool = False
+    ) -> HttpRequest:
+        target = await self.authorize(upstream, target, clocks)
+        if call.wire is not None:
+            return self.passed(target, call.wire, call.body, stream=stream)
+        return self.request(target, call.body, stream=stream)

@@ -1,4 +1,4 @@
-"""Names to dialects: what a catalogue writes after ``dialect:``."""
+"""Names to dialects: what a catalogue writes after ``dialect:``, and for each operation its translator."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from typing import Final
 from providers.base import Dialect
 from providers.openai import OpenAI
 
-_DIALECTS: Final[dict[str, Dialect]] = {one.name: one for one in (OpenAI(),)}
+_DIALECTS: Final[dict[tuple[str, str], Dialect]] = {(one.name, one.operation): one for one in (OpenAI(),)}
+_OPERATIONS: Final[dict[str, frozenset[str]]] = {
+    name: frozenset(operation for known, operation in _DIALECTS if known == name) for name, _ in _DIALECTS
+}
 
 
-def dialect(name: str) -> Dialect:
+def dialect(name: str, operation: str = "chat") -> Dialect:
     """The one instance of a dialect. Raises ``KeyError`` whose text lists the known names."""
     try:
-        return _DIALECTS[name]
+        return _DIALECTS[name, operation]
     except KeyError:
-        raise KeyError(f"unknown dialect {name!r}; known are: {', '.join(names())}") from None
+        raise KeyError(f"unknown dialect {name!r} of {operation}; known are: {', '.join(names())}") from None
+
+
+def operations(name: str) -> frozenset[str]:
+    """What a dialect can be asked for; empty for an unknown one."""
+    return _OPERATIONS.get(name, frozenset())
 
 
 def names() -> list[str]:
     """Every known dialect."""
-    return sorted(_DIALECTS)
+    return sorted(_OPERATIONS)

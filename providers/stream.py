@@ -19,13 +19,22 @@ REFUSAL_S = 5.0
 """Seconds given to the body of a refusal: its status is known already."""
 
 
-class _Decoder(Protocol):  # base.Decoder, which lives above
+class Decoder(Protocol):
+    """Bytes of one stream to events; pure, one per stream."""
+
     @property
-    def done(self) -> bool: ...
+    def done(self) -> bool:
+        """The dialect's own end mark was seen: nothing after it counts."""
+
     @property
-    def error(self) -> ProviderError | None: ...
-    def feed(self, data: bytes) -> list[Event]: ...
-    def close(self) -> list[Event]: ...
+    def error(self) -> ProviderError | None:
+        """An error that came behind the events just returned; it ends the stream."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that ``data`` completes. Raises ``ProviderError``: malformed, or the error a vendor sent as an event."""
+
+    def close(self) -> list[Event]:
+        """What was still open at the end of the body. Raises ``ProviderError``: cut, or empty when nothing ever came."""
 
 
 class Stream:
@@ -46,7 +55,7 @@ class Stream:
         "_total_at",
     )
 
-    def __init__(self, http: HttpStream, decoder: _Decoder, clocks: Clocks) -> None:
+    def __init__(self, http: HttpStream, decoder: Decoder, clocks: Clocks) -> None:
         self._http = http
         self._decoder = decoder
         self._clocks = clocks

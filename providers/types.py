@@ -26,9 +26,20 @@ class Target(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     options: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """Quirks of a compatible vendor as data; each dialect documents the keys it reads."""
+    credentials: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """Secrets beside the one key, by name (AWS: ``access_key_id``, ``secret_access_key``, ``session_token``)."""
 
     def __repr__(self) -> str:
         return f"Target({self.provider!r}, {self.base_url!r}, {self.upstream_id!r})"  # never the key
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What is asked of a vendor."""
+
+    body: Json
+    """In the inner language of the operation."""
+    wire: Json | None = None
+    """The same request as the caller wrote it, when the dialect's ``shape`` is the caller's: then it is what goes out."""
 
 
 class Clocks(msgspec.Struct, frozen=True):
@@ -47,12 +58,24 @@ class Usage(msgspec.Struct, frozen=True):
     """Tokens of one answer, split into **disjoint** kinds, so that a sum of products is the bill."""
 
     prompt: int = 0
-    """Prompt tokens that were neither read from nor written to a cache."""
+    """Text tokens of the prompt that were neither read from nor written to a cache."""
     cache_read: int = 0
     cache_write: int = 0
+    """Written to a cache that lives minutes (Anthropic: 5 m), or whose life the vendor does not say."""
     completion: int = 0
-    """Completion tokens without reasoning."""
+    """Text tokens of the answer without reasoning."""
     reasoning: int = 0
+    cache_write_1h: int = 0
+    """Written to a cache that lives an hour."""
+    audio_prompt: int = 0
+    """Audio tokens of the prompt, where the vendor tells them apart; not in ``prompt``."""
+    image_prompt: int = 0
+    """Image tokens of the prompt, where the vendor tells them apart **and** prices them apart; else they are in ``prompt``."""
+    audio_completion: int = 0
+    image_completion: int = 0
+    units: Mapping[str, int] | None = None
+    """What is not tokens: ``web_search`` (searches made), ``search_unit`` (rerank), ``character`` (speech),
+    ``audio_ms`` (milliseconds transcribed), ``image_output`` (pictures made)."""
     cost_usd: Decimal | None = None
     """What the vendor itself says the call cost, if it says so."""
     estimated: bool = False
@@ -62,19 +85,25 @@ class Usage(msgspec.Struct, frozen=True):
 
     @property
     def prompt_total(self) -> int:
-        return self.prompt + self.cache_read + self.cache_write
+        cached = self.cache_read + self.cache_write + self.cache_write_1h
+        return self.prompt + cached + self.audio_prompt + self.image_prompt
 
     @property
     def completion_total(self) -> int:
-        return self.completion + self.reasoning
+        return self.completion + self.reasoning + self.audio_completion + self.image_completion
 
 
 @dataclass(slots=True)
 class Completion:
-    """A whole answer in the inner language (an OpenAI ``chat.completion`` object)."""
+    """A whole answer in the inner language (for chat an OpenAI ``chat.completion`` object)."""
 
     body: Json
     usage: Usage | None
+    wire: Json | None = None
+    """The vendor's own document, unchanged: set by a dialect with a ``shape``, for the surface that speaks the same."""
+    content: bytes = b""
+    """An answer that is not JSON: speech."""
+    content_type: str = ""
 
 
 @dataclass(slots=True)
@@ -87,6 +116,9 @@ class Event:
     finish: str | None = None
     """The normalised finish reason, on the event that ends the choice."""
     usage: Usage | None = None
+    wire: tuple[str, Json] | None = None
+    """The vendor's own event (name, data), unchanged: set by a dialect with a ``shape``. Every event of the vendor appears in
+    exactly one ``Event``, in order; what says nothing in the inner language comes with ``choices: []``."""
 
 
 class HttpRequest(msgspec.Struct, frozen=True):

@@ -28,8 +28,8 @@ COST_MAX_USD = 10_000
 """No answer costs more; a larger figure is an error of the vendor's."""
 
 
-class _Counts:
-    """Reads counts leniently and remembers whether one of them was nonsense."""
+class Counts:
+    """Reads counts leniently and remembers whether one of them was nonsense. For every dialect."""
 
     def __init__(self) -> None:
         self.suspect = False
@@ -53,7 +53,7 @@ class _Counts:
 
 def normalise(raw: Json) -> Usage:
     """One vendor's ``usage`` object. Never raises: what is nonsense counts 0 and sets ``suspect``."""
-    counts = _Counts()
+    counts = Counts()
     prompt_details, completion_details = raw.get("prompt_tokens_details"), raw.get("completion_tokens_details")
     prompt = counts.take(raw, "prompt_tokens", "input_tokens")
     completion = counts.take(raw, "completion_tokens", "output_tokens")

@@ -11,9 +11,10 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from gateway.catalog.catalog import Catalog, provider_names, trigrams
-from gateway.catalog.model import DataPolicy, Endpoint, Model, Price, Provider, endpoint_id
+from gateway.catalog.link import endpoint, model, price, provider, secrets
+from gateway.catalog.model import Endpoint, Model, Price, Provider
 from gateway.catalog.read import CatalogError, Problem, parse, read, suggest, validate
-from gateway.catalog.rows import QUANTIZATIONS, EndpointRow, ModelRow, PriceRow, ProviderRow
+from gateway.catalog.rows import QUANTIZATIONS, ModelRow, PriceRow, ProviderRow
 
 __all__ = ["Catalog", "CatalogError", "fingerprint", "load"]
 
@@ -77,15 +78,13 @@ class _Loader:
             self._wrong(
                 file, "dialect", f"{row.dialect!r} is not spoken here" + suggest(row.dialect, list(self.dialects))
             )
-        self.vendors[row.slug] = _provider(row, self._key(row, file))
-
-    def _key(self, row: ProviderRow, file: str) -> str | None:
-        key = self.env.get(row.api_key_env, "").strip() if row.api_key_env else ""
-        if not key.isascii() or not key.isprintable():
-            self._wrong(
-                file, "api_key_env", f"the value of {row.api_key_env} has characters that no API key has; set it again"
-            )
-        return key or None
+        found = secrets(row, self.env)
+        for field, variable in found.garbled:
+            message = f"the value of {variable} has characters that no API key has; set it again"
+            self._wrong(file, field, message)
+        for name in found.unknown:
+            self._wrong(file, "base_url", f"{{{name}}} is not one of variables")
+        self.vendors[row.slug] = provider(row, found)
 
     def models(self, file: str, stem: str, data: object) -> None:
         for path, item in self._items(data, file):
@@ -112,7 +111,7 @@ class _Loader:
             dated[row.since.isoformat()] = (row, file, path)
 
     def finish(self) -> Catalog:
-        prices = {key: tuple(_price(dated[day][0]) for day in sorted(dated)) for key, dated in self.priced.items()}
+        prices = {key: tuple(price(dated[day][0]) for day in sorted(dated)) for key, dated in self.priced.items()}
         models = {slug: self._model(row, file, path, prices) for slug, (row, file, path) in self.rows.items()}
         aliases = self._aliases()
         if not models and not self.problems:
@@ -135,8 +134,8 @@ class _Loader:
         endpoints: dict[str, Endpoint] = {}
         for number, sold in enumerate(row.endpoints):
             where = f"{path}.endpoints[{number}]"
-            provider = self.vendors.get(sold.provider)
-            if provider is None:
+            seller = self.vendors.get(sold.provider)
+            if seller is None:
                 if sold.provider not in self.broken:
                     hint = suggest(sold.provider, list(self.vendors))
                     self._wrong(file, f"{where}.provider", f"there is no providers/{sold.provider}.yaml{hint}")
@@ -146,11 +145,14 @@ class _Loader:
                 self._wrong(file, f"{where}.quantization", f"{sold.quantization!r} is not one{hint}")
             if sold.tag is not None and sold.tag.partition("/")[0] != sold.provider:
                 self._wrong(file, f"{where}.tag", f"{sold.tag!r} must be {sold.provider} or {sold.provider}/<variant>")
-            endpoint = _endpoint(row, sold, provider, prices.get((sold.provider, sold.upstream_id), ()))
-            if endpoint.id in endpoints:
+            if self.dialects is not None and sold.dialect is not None and sold.dialect not in self.dialects:
+                hint = suggest(sold.dialect, list(self.dialects))
+                self._wrong(file, f"{where}.dialect", f"{sold.dialect!r} is not spoken here{hint}")
+            one = endpoint(row, sold, seller, prices.get((sold.provider, sold.upstream_id), ()))
+            if one.id in endpoints:
                 self._wrong(file, where, f"{sold.provider} sells {sold.upstream_id} twice; delete one")
-            endpoints[endpoint.id] = endpoint
-        return _model(row, tuple(endpoints.values()))
+            endpoints[one.id] = one
+        return model(row, tuple(endpoints.values()))
 
     def _aliases(self) -> dict[str, str]:
         aliases: dict[str, str] = {}
@@ -181,47 +183,3 @@ class _Loader:
 
     def _wrong(self, file: str, path: str, message: str) -> None:
         self.problems.append(Problem(file, path, message))
-
-
-def _provider(row: ProviderRow, key: str | None) -> Provider:
-    facts = row.model_dump(exclude={"data_policy", "datacenters", "headers"})
-    return Provider(
-        **facts,
-        api_key=key,
-        data_policy=DataPolicy(**row.data_policy.model_dump()),
-        datacenters=tuple(row.datacenters),
-        headers=tuple(row.headers.items()),
-    )
-
-
-def _price(row: PriceRow) -> Price:
-    femto = {kind: femto for kind, femto in row.usd_per_mtok.model_dump().items() if femto is not None}
-    for kind, per_unit in (("request", row.usd_per_request), ("image", row.usd_per_image)):
-        if per_unit is not None:
-            femto[kind] = per_unit
-    return Price(since=row.since, femto=femto, source=row.source)
-
-
-def _endpoint(model: ModelRow, sold: EndpointRow, provider: Provider, prices: tuple[Price, ...]) -> Endpoint:
-    inherited = model.supported_parameters if sold.supported_parameters is None else sold.supported_parameters
-    modalities = model.input_modalities if sold.input_modalities is None else sold.input_modalities
-    return Endpoint(
-        id=endpoint_id(provider.slug, sold.upstream_id, model.slug),
-        model=model.slug,
-        provider=provider,
-        upstream_id=sold.upstream_id,
-        context_length=sold.context_length or model.context_length,
-        prices=prices,
-        max_completion_tokens=sold.max_completion_tokens,
-        quantization=sold.quantization,
-        supported_parameters=frozenset(inherited),
-        input_modalities=frozenset(modalities),
-        tag=sold.tag or provider.slug,
-    )
-
-
-def _model(row: ModelRow, endpoints: tuple[Endpoint, ...]) -> Model:
-    listed = ("input_modalities", "output_modalities", "supported_parameters", "aliases")
-    facts = row.model_dump(exclude={"endpoints", *listed})
-    facts |= {name: tuple(getattr(row, name)) for name in listed}
-    return Model(**facts, endpoints=endpoints)

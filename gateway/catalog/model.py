@@ -37,6 +37,10 @@ class Provider:
     api_key_env: str | None = None
     api_key: str | None = field(default=None, repr=False)
     """Resolved at load time from ``api_key_env``; never shown."""
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Resolved at load time from ``credentials_env``: all that are needed, or none; never shown."""
+    lacking: tuple[str, ...] = ()
+    """Environment variables that must be set before this provider is routed to."""
     data_policy: DataPolicy = DataPolicy()
     headquarters: str | None = None
     datacenters: tuple[str, ...] = ()
@@ -51,7 +55,23 @@ class Provider:
     @property
     def usable(self) -> bool:
         """A provider whose key variable is unset is listed but not routed to."""
-        return self.api_key_env is None or bool(self.api_key)
+        if self.lacking:
+            return False
+        return self.api_key_env is None or bool(self.api_key) or bool(self.credentials)
+
+
+FALLBACK_KIND = {
+    "input_cache_read": "prompt",
+    "input_cache_write": "prompt",
+    "input_cache_write_1h": "input_cache_write",
+    "internal_reasoning": "completion",
+    "audio": "prompt",
+    "audio_output": "completion",
+    "input_audio_cache": "audio",
+    "image_token": "prompt",
+    "image_output_token": "completion",
+}
+"""A token kind without a price of its own costs what this kind costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +80,47 @@ class Price:
 
     since: date
     femto: Mapping[str, int]
-    """Keys: prompt, completion, request, image, input_cache_read, input_cache_write, internal_reasoning."""
+    """Keys: prompt, completion, those of ``FALLBACK_KIND``, and per unit request, image (in the prompt), image_output (made),
+    search_unit, web_search, character, audio_ms."""
     source: str = ""
+    tiers: tuple[tuple[int, Price], ...] = ()
+    """(more prompt tokens than, the whole price then), ascending."""
 
     def of(self, kind: str) -> int:
-        """The price of a token kind. Cache kinds fall back to prompt, reasoning to completion, the rest to 0."""
+        """The price of a kind: its own, else that of the kind it falls back to, else 0 (units that are not sold)."""
         found = self.femto.get(kind)
-        if found is not None:
-            return found
-        if kind in ("input_cache_read", "input_cache_write"):
-            return self.femto["prompt"]
-        if kind == "internal_reasoning":
-            return self.femto["completion"]
-        return 0
+        while found is None:
+            kind = FALLBACK_KIND.get(kind, "")
+            if not kind:
+                return 0
+            found = self.femto.get(kind)
+        return found
+
+    def at(self, prompt_tokens: int) -> Price:
+        """The price for a prompt of this length."""
+        price = self
+        for above, dearer in self.tiers:
+            if prompt_tokens > above:
+                price = dearer
+        return price
 
 
 class Uptime(NamedTuple):
     last_5m: float | None
     last_30m: float | None
     last_1d: float | None
+
+
+OPERATION_OF = {
+    "text": "chat",
+    "audio": "chat",
+    "image": "images",
+    "embeddings": "embeddings",
+    "rerank": "rerank",
+    "speech": "speech",
+    "transcription": "transcription",
+}
+"""What a model puts out → what it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +142,11 @@ class Endpoint:
     input_modalities: frozenset[str] = frozenset({"text"})
     tag: str = ""
     """Routable slug, e.g. ``deepinfra/turbo``; default: the provider's slug."""
+    dialect: str = "openai"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The provider's and this endpoint's."""
+    operations: frozenset[str] = frozenset({"chat"})
+    """What may be asked of it: what its model makes and its dialect speaks."""
 
     def price_at(self, when: float) -> Price | None:
         """The price in force at a unix time; None when nothing is written for that day: such an endpoint is refused."""

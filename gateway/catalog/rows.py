@@ -19,7 +19,16 @@ from gateway.money import parse_price
 PROVIDER_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 MODEL_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}/[a-z0-9][a-z0-9._-]{0,95}(?::[a-z][a-z0-9-]{0,31})?")
 QUANTIZATIONS = ("int4", "int8", "fp4", "mxfp4", "nvfp4", "fp6", "fp8", "mxfp8", "fp16", "bf16", "fp32", "unknown")
-TOKEN_KINDS = ("prompt", "completion", "input_cache_read", "input_cache_write", "internal_reasoning")
+UNIT_FIELDS = {
+    "usd_per_request": "request",
+    "usd_per_image": "image",
+    "usd_per_image_output": "image_output",
+    "usd_per_search_unit": "search_unit",
+    "usd_per_web_search": "web_search",
+    "usd_per_mchar": "character",
+    "usd_per_minute": "audio_ms",
+}
+"""Price fields beside tokens → the price kind they set (see ``Price``)."""
 DECIMAL_TEXT = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}
 
 
@@ -78,6 +87,18 @@ PerMillion = Annotated[int, _money(10**6), WithJsonSchema(DECIMAL_TEXT)]
 PerUnit = Annotated[int, _money(1), WithJsonSchema(DECIMAL_TEXT)]
 
 
+def _per_minute(value: Any) -> int:
+    if not isinstance(value, str):
+        raise ValueError('a price is quoted text such as "0.006"')
+    return -(-parse_price(value) // 60_000)
+
+
+PerMinute = Annotated[int, BeforeValidator(_per_minute), WithJsonSchema(DECIMAL_TEXT)]
+"""Dollars a minute of audio → femto-dollars a millisecond, rounded up: at most 10^-15 dollars too many a millisecond."""
+Env = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+Secret = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\??$")]
+
+
 class _Row(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -89,6 +110,14 @@ class DataPolicyRow(_Row):
     retains_prompts: bool = True
 
 
+class VariableRow(_Row):
+    """Where the value of a ``{name}`` comes from."""
+
+    env: Env
+    default: Text | None = None
+    """Without one the provider is listed, but not routed to, until the variable is set."""
+
+
 class ProviderRow(_Row):
     """``config/providers/<slug>.yaml``: who sells, where, in which dialect, with which key."""
 
@@ -98,6 +127,11 @@ class ProviderRow(_Row):
     base_url: Annotated[str, AfterValidator(_base_url)]
     api_key_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
     """Environment variable that holds the key; null = the vendor needs none."""
+    credentials_env: dict[Secret, Env] = {}
+    """Secrets that are more than one key (AWS, a service account): name → variable; a name that ends in ``?`` may be unset.
+    Where ``api_key_env`` is written too, either suffices."""
+    variables: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], VariableRow] = {}
+    """``{name}`` in ``base_url`` and in texts of ``options``: a region, a project."""
     data_policy: DataPolicyRow = DataPolicyRow()
     headquarters: Country | None = None
     datacenters: list[Country] = []
@@ -120,6 +154,11 @@ class EndpointRow(_Row):
     quantization: Annotated[str, Field(json_schema_extra={"enum": list(QUANTIZATIONS)})] | None = None
     supported_parameters: list[Word] | None = None
     input_modalities: list[Word] | None = None
+    output_modalities: list[Word] | None = None
+    dialect: Word | None = None
+    """Where this model is spoken to otherwise than the provider's rest."""
+    options: dict[str, Any] = {}
+    """Quirks of this endpoint, over the provider's."""
     tag: Annotated[str, Field(pattern=r"^[a-z0-9-]+(/[a-z0-9._-]+)?$", max_length=100)] | None = None
 
 
@@ -147,14 +186,35 @@ class ModelRow(_Row):
     """Must be written, if only as ``[]``: most files cut off in the middle lack it in their last row."""
 
 
-class TokenPrices(_Row):
-    """Dollars per million tokens, as text. Only a written "0" is free."""
+class TokenRates(_Row):
+    """Dollars per million tokens, as text. What is not written costs what the kind it belongs to costs."""
+
+    prompt: PerMillion | None = None
+    completion: PerMillion | None = None
+    input_cache_read: PerMillion | None = None
+    input_cache_write: PerMillion | None = None
+    input_cache_write_1h: PerMillion | None = None
+    internal_reasoning: PerMillion | None = None
+    audio: PerMillion | None = None
+    audio_output: PerMillion | None = None
+    input_audio_cache: PerMillion | None = None
+    image_token: PerMillion | None = None
+    image_output_token: PerMillion | None = None
+
+
+class TokenPrices(TokenRates):
+    """The prices of a row. Only a written "0" is free."""
 
     prompt: PerMillion
     completion: PerMillion
-    input_cache_read: PerMillion | None = None
-    input_cache_write: PerMillion | None = None
-    internal_reasoning: PerMillion | None = None
+
+
+class TierRow(_Row):
+    """Other prices for long prompts: of several that fit the last one counts, kind by kind."""
+
+    min_prompt_tokens: Tokens
+    """Strictly more prompt tokens than this."""
+    usd_per_mtok: TokenRates
 
 
 class PriceRow(_Row):
@@ -165,4 +225,14 @@ class PriceRow(_Row):
     usd_per_mtok: TokenPrices
     usd_per_request: PerUnit | None = None
     usd_per_image: PerUnit | None = None
+    """A picture in the prompt."""
+    usd_per_image_output: PerUnit | None = None
+    """A picture made."""
+    usd_per_search_unit: PerUnit | None = None
+    usd_per_web_search: PerUnit | None = None
+    usd_per_mchar: PerMillion | None = None
+    """A million characters spoken."""
+    usd_per_minute: PerMinute | None = None
+    """A minute of audio transcribed."""
+    overrides: list[TierRow] = []
     source: Text

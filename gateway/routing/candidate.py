@@ -26,6 +26,7 @@ class Need(msgspec.Struct, frozen=True):
     parameters: frozenset[str] = frozenset()
     """Names as in ``supported_parameters``: only those that the caller really sent."""
     input_modalities: frozenset[str] = frozenset({"text"})
+    operation: str = "chat"
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -63,7 +64,7 @@ class Drop(msgspec.Struct, frozen=True):
 def expected_femto(price: Price, need: Need) -> int:
     """Prompt as estimated, a typical completion within what the caller allows, and the price of the request itself."""
     completion = min(need.max_tokens or TYPICAL_COMPLETION_TOKENS, TYPICAL_COMPLETION_TOKENS)
-    femto = price.femto
+    femto = (price.at(need.prompt_tokens) if price.tiers else price).femto
     return need.prompt_tokens * femto["prompt"] + completion * femto["completion"] + femto.get("request", 0)
 
 

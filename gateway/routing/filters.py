@@ -42,7 +42,17 @@ Question = Callable[[Endpoint, Price | None, Ask], str | None]
 
 def no_key(endpoint: Endpoint, _: Price | None, __: Ask) -> str | None:
     provider = endpoint.provider
-    return None if provider.usable else f"{provider.api_key_env} is not set on this gateway"
+    if provider.usable:
+        return None
+    return f"{' and '.join(provider.lacking) or provider.api_key_env} is not set on this gateway"
+
+
+def operation(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+    wanted = ask.need.operation
+    if wanted in endpoint.operations:
+        return None
+    offered = " and ".join(sorted(endpoint.operations)) or "nothing that this gateway can ask for"
+    return f"offers {offered}, wanted is {wanted}"
 
 
 def unpriced(endpoint: Endpoint, price: Price | None, _: Ask) -> str | None:
@@ -133,6 +143,7 @@ def asked(ask: Ask) -> list[tuple[str, Question]]:
     """(name, question) of every filter that this request makes it worth asking, in order."""
     prefs, need = ask.prefs, ask.need
     wanted = (
+        (True, "operation", operation),
         (True, "provider_key", no_key),
         (prefs.only or prefs.ignore or prefs.order, "allowed_providers", allowed),
         (True, "unpriced", unpriced),

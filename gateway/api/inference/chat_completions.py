@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from gateway.api.inference import chat_schema, sse
 from gateway.api.inference.surface import Surface
+from gateway.api.inference.told import conceals, explain, identity, usage_view
 from gateway.ending import Ask
 from gateway.errors import GatewayError
 from gateway.generation import Generation
-from gateway.money import format_usd
 from providers.types import Event
 
 Json = dict[str, Any]
@@ -23,6 +21,9 @@ Json = dict[str, Any]
 
 class ChatCompletions(Surface):
     name = "chat_completions"
+    path = "/chat/completions"
+    summary = "Chat completion"
+    request_type = chat_schema.ChatRequest
 
     def accept(self, body: Json) -> Json:
         chat_schema.check(body)
@@ -33,13 +34,16 @@ class ChatCompletions(Surface):
         assert completion is not None
         body = completion.body
         body.pop("error", None)  # the Vercel provider takes the mere key for a failure
-        body.update(_identity(generation), object="chat.completion", usage=usage_view(generation))
+        body.update(identity(generation), object="chat.completion", usage=usage_view(generation))
         body.setdefault("system_fingerprint", None)  # must be a key of a whole answer
+        hidden = conceals(generation.ask)
         for index, choice in enumerate(body["choices"]):
             choice.setdefault("index", index)
             choice.setdefault("finish_reason", None)
             choice.setdefault("native_finish_reason", choice["finish_reason"])
             _mend_message(choice["message"])
+            if hidden:
+                _conceal(choice["message"])
         if generation.ask.explain:
             body["openrouter_metadata"] = explain(generation)
         return body
@@ -61,8 +65,9 @@ class ChatEncoder:
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
-        self._identity = _identity(generation)
+        self._identity = identity(generation)
         self._opened = False
+        self._hidden = conceals(generation.ask)
 
     def events(self, events: list[Event]) -> bytes:
         frames = []
@@ -79,6 +84,8 @@ class ChatEncoder:
                 del chunk["system_fingerprint"]
             for index, choice in enumerate(choices):
                 _mend_choice(choice, index)
+                if self._hidden:
+                    _conceal(choice["delta"])
             if not self._opened:
                 self._opened = True
                 choices[0]["delta"].setdefault("role", "assistant")
@@ -115,15 +122,9 @@ def _failed(identity: Json, error: GatewayError, finish_reason: str) -> Json:
     }
 
 
-def _identity(generation: Generation) -> Json:
-    candidate = generation.dispatch.candidate
-    assert candidate is not None
-    return {
-        "id": generation.ask.id,
-        "created": int(generation.ask.created_at),
-        "model": candidate.endpoint.model,
-        "provider": candidate.endpoint.provider.name,
-    }
+def _conceal(message: Json) -> None:
+    for name in ("reasoning", "reasoning_content", "reasoning_details"):
+        message.pop(name, None)
 
 
 def _mend_choice(choice: Json, index: int) -> None:
@@ -152,57 +153,3 @@ def _mend_message(message: Json) -> None:
     for name in ("annotations", "images", "audio", "reasoning_details"):
         if message.get(name, "") is None:
             del message[name]
-
-
-def usage_view(generation: Generation) -> Json:
-    """``cost`` is what the caller was charged; ``cost_details`` the provider's split and the fee."""
-    usage, bill = generation.ending.usage, generation.ending.bill
-    return {
-        "prompt_tokens": usage.prompt_total,
-        "completion_tokens": usage.completion_total,
-        "total_tokens": usage.prompt_total + usage.completion_total,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
-        "cost": _usd(generation.charged_nano),
-        "is_byok": False,
-        "cost_details": {
-            "upstream_inference_prompt_cost": _usd(bill.prompt_nano),
-            "upstream_inference_completions_cost": _usd(bill.cost_nano - bill.prompt_nano),
-            "platform_fee": _usd(generation.ending.posting.fee_nano),
-        },
-    }
-
-
-def _usd(nano: int) -> msgspec.Raw:
-    return msgspec.Raw(format_usd(nano).encode())
-
-
-def explain(generation: Generation) -> Json:
-    """``openrouter_metadata`` as OpenRouter has it, and beyond it every dropped endpoint with the filter that dropped it."""
-    dispatch = generation.dispatch
-    plan, served = dispatch.plan, dispatch.candidate
-    considered = [c.endpoint for c in plan.candidates]
-    attempts = [
-        {"provider": a.candidate.endpoint.provider.name, "model": a.candidate.endpoint.model, "status": a.status or 0}
-        for a in dispatch.attempts
-    ]
-    return {
-        "requested": plan.models[0],
-        "strategy": "fallback" if served is not None and served.endpoint.model != plan.models[0] else "direct",
-        "region": None,
-        "summary": f"{plan.policy}: {len(considered)} candidates, {len(plan.drops)} dropped, {len(attempts)} tried",
-        "attempt": len(attempts),
-        "is_byok": False,
-        "endpoints": {
-            "total": len(considered) + len(plan.drops),
-            "available": [
-                {"provider": e.provider.name, "model": e.model, "selected": served is not None and e is served.endpoint}
-                for e in considered
-            ],
-            "dropped": [
-                {"provider": d.provider, "model": d.model, "filter": d.filter, "detail": d.detail} for d in plan.drops
-            ],
-        },
-        "attempts": attempts,
-        "policy": plan.policy,
-    }

@@ -129,10 +129,12 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
         self._sending_since = None
 
-    async def answer(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        """A whole JSON answer."""
+    async def answer(
+        self, status: int, body: bytes, headers: list[tuple[bytes, bytes]], content_type: bytes = b"application/json"
+    ) -> None:
+        """A whole answer."""
         self.started = self.closed = True
-        head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+        head = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *headers]
         await self._send({"type": "http.response.start", "status": status, "headers": head})
         await self._send({"type": "http.response.body", "body": body})
 

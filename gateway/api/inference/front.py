@@ -14,10 +14,11 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.inference.chat_completions import ChatCompletions
-from gateway.api.inference.chat_schema import ChatRequest
 from gateway.api.inference.surface import Surface
 from gateway.api.rooms import Rooms
 
+SURFACES: tuple[type[Surface], ...] = (ChatCompletions,)
+"""Every API surface; a new one is one more name here."""
 PREFIXES = ("/api/v1", "/v1")
 
 
@@ -31,8 +32,12 @@ class Front:
 
     def open(self, rooms: Rooms) -> None:
         """The rooms exist now: hang the surfaces."""
-        chat = ChatCompletions(rooms)
-        self._doors = {prefix + "/chat/completions": chat for prefix in PREFIXES}
+        for surface in SURFACES:
+            self.hang(surface(rooms))
+
+    def hang(self, surface: Surface) -> None:
+        """One surface at its path."""
+        self._doors |= {prefix + surface.path: surface for prefix in PREFIXES}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -42,46 +47,53 @@ class Front:
         return await self._app(scope, receive, send)
 
 
+STATUSES = (400, 401, 402, 403, 404, 405, 408, 413, 422, 429, 500, 502, 503, 504)
+ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message"],
+            "properties": {
+                "code": {"type": "integer"},
+                "message": {"type": "string"},
+                "metadata": {"type": "object"},
+            },
+        }
+    },
+}
+
+
 def documented(schema: dict[str, Any]) -> dict[str, Any]:
     """Add the inference surfaces to FastAPI's OpenAPI document, from the very types that validate requests."""
-    (request,), components = msgspec.json.schema_components([ChatRequest], ref_template="#/components/schemas/{name}")
+    requests, components = msgspec.json.schema_components(
+        [surface.request_type for surface in SURFACES], ref_template="#/components/schemas/{name}"
+    )
     schema.setdefault("components", {}).setdefault("schemas", {}).update(components)
-    error = {
-        "type": "object",
-        "required": ["error"],
-        "properties": {
-            "error": {
-                "type": "object",
-                "required": ["code", "message"],
-                "properties": {
-                    "code": {"type": "integer"},
-                    "message": {"type": "string"},
-                    "metadata": {"type": "object"},
-                },
-            }
-        },
-    }
-    statuses = (400, 401, 402, 403, 404, 405, 408, 413, 422, 429, 500, 502, 503, 504)
+    for surface, request in zip(SURFACES, requests, strict=True):
+        schema["paths"][PREFIXES[0] + surface.path] = {"post": _operation(surface, request)}
+    schema["components"].setdefault("securitySchemes", {})["bearer"] = {"type": "http", "scheme": "bearer"}
+    return schema
+
+
+def _operation(surface: type[Surface], request: dict[str, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {
         "200": {
             "description": "The answer; a stream of events when `stream` is true.",
             "content": {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {}},
         }
     }
-    for status in statuses:
+    for status in STATUSES:
         responses[str(status)] = {
             "description": "Refused or failed, in the one error shape.",
-            "content": {"application/json": {"schema": error}},
+            "content": {"application/json": {"schema": ERROR}},
         }
-    schema["paths"]["/api/v1/chat/completions"] = {
-        "post": {
-            "tags": ["inference"],
-            "summary": "Chat completion",
-            "operationId": "chat_completions",
-            "security": [{"bearer": []}],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
-            "responses": responses,
-        }
+    return {
+        "tags": ["inference"],
+        "summary": surface.summary,
+        "operationId": surface.name,
+        "security": [{"bearer": []}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
+        "responses": responses,
     }
-    schema["components"].setdefault("securitySchemes", {})["bearer"] = {"type": "http", "scheme": "bearer"}
-    return schema

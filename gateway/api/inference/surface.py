@@ -22,6 +22,7 @@ from gateway.api.rooms import Rooms
 from gateway.ending import Ask, Client
 from gateway.errors import Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
 from gateway.generation import Generation
+from gateway.outgoing import Wire
 from providers.errors import ProviderError
 from providers.types import Event
 
@@ -47,19 +48,39 @@ class Surface(ABC):
     """One ASGI callable; one instance per process."""
 
     name: ClassVar[str]
+    path: ClassVar[str]
+    """Below ``/api/v1`` and ``/v1``."""
+    summary: ClassVar[str]
+    request_type: ClassVar[Any]
+    """The type that validates requests; the OpenAPI page is made from it."""
+    operation: ClassVar[str] = "chat"
+    shape: ClassVar[str | None] = None
+    """The wire shape that this surface shares with a dialect: then requests and answers pass unchanged (``Dialect.passed``)."""
 
     def __init__(self, rooms: Rooms) -> None:
         self.rooms = rooms
 
     # -- the wire shape -----------------------------------------------------------------------------------------------
 
+    def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> dict[str, Any]:
+        """The body as sent. Raises BadRequest for what is not JSON."""
+        return guard.decode(raw, self.rooms.settings.max_json_depth)
+
     @abstractmethod
     def accept(self, body: dict[str, Any]) -> dict[str, Any]:
         """Wire shape → inner request (OpenAI chat). Raises BadRequest naming the field."""
 
+    def measure(self, body: dict[str, Any]) -> pricing.Prompt:
+        """How large an inner request is."""
+        return pricing.measure(body)
+
     @abstractmethod
     def answer(self, generation: Generation) -> Any:
         """A whole inner answer → wire shape. Called after the settlement, so the cost is known."""
+
+    def reply(self, generation: Generation) -> tuple[bytes, bytes]:
+        """A whole answer: body and content type."""
+        return _encode(self.answer(generation)), b"application/json"
 
     @abstractmethod
     def encoder(self, generation: Generation) -> Encoder:
@@ -115,7 +136,8 @@ class Surface(ABC):
             raise Unavailable("This process is shutting down; try again.", retry_after_s=1)
         caller = await self.rooms.accounts.authenticate(self._key(headers))
         raw = await guard.read_body(receive, headers, settings)
-        body = self.accept(guard.decode(raw, settings.max_json_depth))
+        sent = self.parse(raw, headers)
+        body = self.accept(sent)
         now = time.time()
         return Ask(
             id=new_id(now),
@@ -123,10 +145,12 @@ class Surface(ABC):
             started=started,
             caller=caller,
             body=body,
-            prompt=pricing.measure(body),
+            prompt=self.measure(body),
             max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
             stream=bool(body.get("stream")),
             surface=self.name,
+            operation=self.operation,
+            wire=Wire(self.shape, sent) if self.shape is not None else None,
             client=_client(headers),
             explain=headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
         )
@@ -155,7 +179,8 @@ class Surface(ABC):
                 await self._stream(exchange, generation, headers)
             else:
                 await generation.end("complete")
-                await exchange.answer(200, _encode(self.answer(generation)), headers)
+                body, content_type = self.reply(generation)
+                await exchange.answer(200, body, headers, content_type)
         except BaseException:
             if not generation.ended:
                 exchange.ending = self.rooms.desk.endings.spawn(generation.leave())

@@ -70,9 +70,16 @@ def architecture_view(model: Model) -> dict[str, Any]:
     }
 
 
-def pricing_view(price: Price) -> dict[str, str]:
-    """USD per unit as the shortest decimal text."""
-    return {kind: format_price(femto) for kind, femto in price.femto.items()}
+def pricing_view(price: Price) -> dict[str, Any]:
+    """USD per unit as the shortest decimal text; ``overrides``, where long prompts cost more, with what differs there."""
+    view: dict[str, Any] = {kind: format_price(femto) for kind, femto in price.femto.items()}
+    if price.tiers:  # no empty list: the command line tool llm takes every value for a number
+        view["overrides"] = [
+            {"min_prompt_tokens": above}
+            | {kind: format_price(femto) for kind, femto in dearer.femto.items() if price.femto.get(kind) != femto}
+            for above, dearer in price.tiers
+        ]
+    return view
 
 
 def endpoints_view(model: Model, view: View, now: float, *, recognised: bool) -> dict[str, Any]:

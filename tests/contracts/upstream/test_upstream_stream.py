@@ -16,7 +16,7 @@ from providers._portable import portable
 from providers.base import Stream
 from providers.errors import ProviderError
 from providers.registry import dialect
-from providers.types import Clocks, Event, Target
+from providers.types import Call, Clocks, Event, Target
 from tests.support.rawserver import Peer, RawServer
 from tests.support.upstream import QUICK
 
@@ -35,7 +35,7 @@ ROLE, HEY, STOP, DONE = event(), event("hey"), event("", "stop"), b"data: [DONE]
 
 
 async def begin(upstream: Upstream, server: RawServer, clocks: Clocks = QUICK) -> Stream:
-    return await OPENAI.stream(upstream, Target("acme", server.url, "m"), ASKED, clocks)
+    return await OPENAI.stream(upstream, Target("acme", server.url, "m"), Call(ASKED), clocks)
 
 
 async def drain(stream: Stream) -> tuple[list[Event], ProviderError | None]:
@@ -243,7 +243,7 @@ async def test_refusal(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> N
             ("breaks off", "overloaded", None),
         ):
             with pytest.raises(ProviderError) as caught:
-                await OPENAI.stream(upstream, Target("acme", server.url, "m"), {**ASKED, "user": how}, QUICK)
+                await OPENAI.stream(upstream, Target("acme", server.url, "m"), Call({**ASKED, "user": how}), QUICK)
             assert (caught.value.failure.kind, caught.value.retry_after_s) == (kind, retry)
 
 
@@ -280,10 +280,10 @@ async def test_complete(upstream: Upstream) -> None:
 
     async with RawServer(script) as server:
         target = Target("acme", server.url, "m")
-        answer = await OPENAI.complete(upstream, target, ASKED, QUICK)
+        answer = await OPENAI.complete(upstream, target, Call(ASKED), QUICK)
         assert answer.body["choices"][0]["message"]["content"] == "hi"
         with pytest.raises(ProviderError) as caught:
-            await OPENAI.complete(upstream, target, {**ASKED, "user": "bad"}, QUICK)
+            await OPENAI.complete(upstream, target, Call({**ASKED, "user": "bad"}), QUICK)
         assert caught.value.failure.kind == "credential"
 
 
@@ -302,12 +302,12 @@ async def test_the_adapter_as_an_http_user_sees_it() -> None:
     )
     client = portable(transport=httpx.MockTransport(router.async_handler))
     target = Target("vendor", "https://vendor.example/v1", "big-1", api_key="k")
-    assert (await OPENAI.complete(client, target, ASKED, QUICK)).body["choices"][0]["finish_reason"] == "stop"
-    events, error = await drain(await OPENAI.stream(client, target, ASKED, QUICK))
+    assert (await OPENAI.complete(client, target, Call(ASKED), QUICK)).body["choices"][0]["finish_reason"] == "stop"
+    events, error = await drain(await OPENAI.stream(client, target, Call(ASKED), QUICK))
     assert (error, len(events)) == (None, 3)
     for kind, retry in (("rate_limited", 2.0), ("connect_refused", None)):
         with pytest.raises(ProviderError) as caught:
-            await OPENAI.complete(client, target, ASKED, QUICK)
+            await OPENAI.complete(client, target, Call(ASKED), QUICK)
         assert (caught.value.failure.kind, caught.value.retry_after_s) == (kind, retry)
     assert [json.loads(call.request.content)["model"] for call in route.calls] == ["big-1"] * 4
     await client.aclose()

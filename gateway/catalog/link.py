@@ -1,0 +1,130 @@
+"""Validated rows → the catalogue's nouns: names filled in, secrets found, what is inherited put in place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gateway.catalog.model import OPERATION_OF, DataPolicy, Endpoint, Model, Price, Provider, endpoint_id
+from gateway.catalog.rows import UNIT_FIELDS, EndpointRow, ModelRow, PriceRow, ProviderRow
+from providers import registry
+
+_NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+
+
+class Secrets(NamedTuple):
+    """What the environment holds for a provider."""
+
+    api_key: str | None
+    credentials: dict[str, str]
+    values: dict[str, str]
+    lacking: tuple[str, ...]
+    """Variables without which the provider cannot be used."""
+    garbled: list[tuple[str, str]]
+    """(field, variable) whose value cannot be a secret."""
+    unknown: list[str]
+    """Names in ``base_url`` that no variable explains."""
+
+
+def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
+    """Look up the variables that a provider file names."""
+    garbled: list[tuple[str, str]] = []
+
+    def value(field: str, variable: str) -> str:
+        found = env.get(variable, "").strip()
+        if not found.isascii() or not (found.isprintable() or found.startswith("{")):  # a service account is a document
+            garbled.append((field, variable))
+        return found
+
+    key = value("api_key_env", row.api_key_env) if row.api_key_env else ""
+    found = {name: value("credentials_env", variable) for name, variable in row.credentials_env.items()}
+    needed = [variable for name, variable in row.credentials_env.items() if not name.endswith("?") and not found[name]]
+    complete = bool(row.credentials_env) and not needed
+    lacking: list[str] = []
+    if not (key or complete) and (row.api_key_env or row.credentials_env):
+        lacking += [row.api_key_env] if row.api_key_env else needed
+    values = {name: value("variables", one.env) or one.default or "" for name, one in row.variables.items()}
+    lacking += [one.env for name, one in row.variables.items() if not values[name]]
+    return Secrets(
+        api_key=key or None,
+        credentials={name.rstrip("?"): secret for name, secret in found.items() if secret} if complete else {},
+        values=values,
+        lacking=tuple(lacking),
+        garbled=garbled,
+        unknown=[name for name in _NAME.findall(row.base_url) if name not in row.variables],
+    )
+
+
+def _filled(text: Any, values: Mapping[str, str]) -> Any:
+    if not isinstance(text, str) or not values:
+        return text
+    return _NAME.sub(lambda match: values.get(match[1], match[0]) or match[0], text)
+
+
+def provider(row: ProviderRow, found: Secrets) -> Provider:
+    """One seller."""
+    dropped = {"data_policy", "datacenters", "headers", "credentials_env", "variables", "base_url", "options"}
+    return Provider(
+        **row.model_dump(exclude=dropped),
+        base_url=_filled(row.base_url, found.values),
+        options={name: _filled(value, found.values) for name, value in row.options.items()},
+        api_key=found.api_key,
+        credentials=found.credentials,
+        lacking=found.lacking,
+        data_policy=DataPolicy(**row.data_policy.model_dump()),
+        datacenters=tuple(row.datacenters),
+        headers=tuple(row.headers.items()),
+    )
+
+
+def price(row: PriceRow) -> Price:
+    """One dated price, its tiers complete in themselves."""
+    femto = _rates(row.usd_per_mtok.model_dump())
+    for name, kind in UNIT_FIELDS.items():
+        per_unit = getattr(row, name)
+        if per_unit is not None:
+            femto[kind] = per_unit
+    tiers = []
+    dearer = dict(femto)
+    for tier in sorted(row.overrides, key=lambda tier: tier.min_prompt_tokens):
+        dearer = {**dearer, **_rates(tier.usd_per_mtok.model_dump())}
+        tiers.append((tier.min_prompt_tokens, Price(row.since, dearer, row.source)))
+    return Price(since=row.since, femto=femto, source=row.source, tiers=tuple(tiers))
+
+
+def _rates(prices: Mapping[str, int | None]) -> dict[str, int]:
+    return {kind: femto for kind, femto in prices.items() if femto is not None}
+
+
+def endpoint(of: ModelRow, sold: EndpointRow, seller: Provider, prices: tuple[Price, ...]) -> Endpoint:
+    """One seller of one model. What is not written is the model's, or the provider's."""
+    inherited = of.supported_parameters if sold.supported_parameters is None else sold.supported_parameters
+    modalities = of.input_modalities if sold.input_modalities is None else sold.input_modalities
+    made = of.output_modalities if sold.output_modalities is None else sold.output_modalities
+    dialect = sold.dialect or seller.dialect
+    wanted = {OPERATION_OF[modality] for modality in made if modality in OPERATION_OF}
+    return Endpoint(
+        id=endpoint_id(seller.slug, sold.upstream_id, of.slug),
+        model=of.slug,
+        provider=seller,
+        upstream_id=sold.upstream_id,
+        context_length=sold.context_length or of.context_length,
+        prices=prices,
+        max_completion_tokens=sold.max_completion_tokens,
+        quantization=sold.quantization,
+        supported_parameters=frozenset(inherited),
+        input_modalities=frozenset(modalities),
+        tag=sold.tag or seller.slug,
+        dialect=dialect,
+        options={**seller.options, **sold.options},
+        operations=frozenset(wanted & registry.operations(dialect)),
+    )
+
+
+def model(row: ModelRow, endpoints: tuple[Endpoint, ...]) -> Model:
+    """One model with its sellers."""
+    listed = ("input_modalities", "output_modalities", "supported_parameters", "aliases")
+    facts = row.model_dump(exclude={"endpoints", *listed})
+    facts |= {name: tuple(getattr(row, name)) for name in listed}
+    return Model(**facts, endpoints=endpoints)
