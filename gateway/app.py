@@ -37,6 +37,7 @@ from gateway.store import client as store_client
 from gateway.store.embedded import Embedded
 from gateway.telemetry import Telemetry, set_up_logs
 from providers import _http
+from providers.media import Media
 
 LAST_WORD_S = 2.0
 """Of the shutdown grace, kept for error events and settlements."""
@@ -129,7 +130,7 @@ async def _rooms(settings: Settings) -> AsyncIterator[tuple[Rooms, Shelf]]:
             board = Board(time.time)
             budget = RetryBudget(settings.retry_budget_percent, settings.retry_budget_floor_per_s)
             desk = Desk(ledger, Endings(), telemetry, settings)
-            dispatcher = Dispatcher(upstream, board, budget, settings)
+            dispatcher = Dispatcher(upstream, Media(upstream), board, budget, settings)
             rooms = Rooms(
                 settings=settings,
                 store=store,

@@ -23,6 +23,7 @@ from providers import registry
 from providers._http import Upstream
 from providers.base import Dialect, Stream
 from providers.errors import ProviderError
+from providers.media import Media
 from providers.types import Call, Clocks, Completion, Event, Json
 
 SAME_ENDPOINT_WAIT_S = 2.0
@@ -52,6 +53,7 @@ class Dispatcher:
     """The rooms that attempts need; one for the process."""
 
     upstream: Upstream
+    media: Media
     board: Board
     budget: RetryBudget
     settings: Settings
@@ -161,13 +163,13 @@ class Dispatch:
         attempt.kind, attempt.status = "ok", 200
 
     async def _complete(self, candidate: Candidate) -> None:
-        dialect, call = self._call(candidate)
+        dialect, call = await self._call(candidate)
         where, clocks = target(candidate.endpoint), self._clocks(candidate)
         self.completion = await dialect.complete(self.rooms.upstream, where, call, clocks)
 
     async def _open_stream(self, candidate: Candidate) -> None:
         """Open and read until the first content; role-only deltas and comments are not content."""
-        dialect, call = self._call(candidate)
+        dialect, call = await self._call(candidate)
         where, clocks = target(candidate.endpoint), self._clocks(candidate)
         stream = await dialect.stream(self.rooms.upstream, where, call, clocks)
         first: list[Event] = []
@@ -181,12 +183,14 @@ class Dispatch:
             raise
         self.stream, self.first, self.first_content = stream, first, time.perf_counter()
 
-    def _call(self, candidate: Candidate) -> tuple[Dialect, Call]:
-        """Who translates for this candidate, and what it is asked."""
+    async def _call(self, candidate: Candidate) -> tuple[Dialect, Call]:
+        """Who translates for this candidate, and what it is asked. Raises ProviderError when media cannot be fetched for it."""
         endpoint, wire = candidate.endpoint, self.wire
         dialect = registry.dialect(endpoint.dialect, self.operation)
         own = wire.body if wire is not None and wire.shape == dialect.shape else None
         call = adapted(self.body, endpoint, self.options, own)
+        if dialect.inlines_media or endpoint.options.get("inlines_media"):
+            call = await self.rooms.media.inlined(call)
         self.passed = call.wire is not None
         return dialect, call
 

@@ -35,15 +35,18 @@ class Origin(NamedTuple):
     tls: bool
     host: str
     port: int
+    address: str | None
+    """Where the host is, when that has been decided already."""
 
 
 @lru_cache(maxsize=1024)
-def _head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
+def _head(method: str, url: str, headers: tuple[tuple[str, str], ...], address: str | None) -> tuple[Origin, bytes]:
     """Where to connect, and the request's head up to the value of ``content-length``. Raises ``ValueError``."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an endpoint's URL must be http:// or https:// with a host")
-    origin = Origin(parts.scheme == "https", parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+    tls = parts.scheme == "https"
+    origin = Origin(tls, parts.hostname, parts.port or (443 if tls else 80), address)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     lines = [f"{method} {path} HTTP/1.1", f"host: {parts.netloc.rpartition('@')[2]}"]
     given = {name.lower() for name, _ in headers}
@@ -176,7 +179,7 @@ class Client:
 
     async def _start(self, request: HttpRequest, clocks: Clocks, *, whole: bool) -> Exchange:
         try:
-            origin, head = _head(request.method, request.url, request.headers)
+            origin, head = _head(request.method, request.url, request.headers, request.address)
         except ValueError as error:  # a broken base URL or key: this endpoint cannot be asked
             raise failed("malformed", str(error)) from error
         idle = self._idle.get(origin)
@@ -192,10 +195,11 @@ class Client:
     async def _connect(self, origin: Origin, connect_s: float) -> Connection:
         loop = asyncio.get_running_loop()
         connection = Connection(self, origin, loop)
-        tls = self._tls if origin.tls else None
+        tls, name = (self._tls, origin.host) if origin.tls else (None, None)
+        where = origin.address or origin.host
         try:
             async with asyncio.timeout(connect_s):
-                await loop.create_connection(lambda: connection, origin.host, origin.port, ssl=tls)
+                await loop.create_connection(lambda: connection, where, origin.port, ssl=tls, server_hostname=name)
         except BaseException as error:
             # uvloop may have called connection_made and, when cancelled then, never calls connection_lost.
             if connection in self.live:

@@ -59,6 +59,9 @@ class _Portable:
                 headers=list(request.headers),
                 timeout=httpx.Timeout(None, connect=clocks.connect_s),
             )
+            if request.address is not None:  # the host header and the certificate's name stay the host's
+                prepared.extensions["sni_hostname"] = prepared.url.host
+                prepared.url = prepared.url.copy_with(host=request.address)
         except (httpx.InvalidURL, ValueError) as error:  # a broken base URL or key: this endpoint cannot be asked
             raise failed("malformed", str(error)) from error
         sent_at = asyncio.get_running_loop().time()

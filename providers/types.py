@@ -128,6 +128,8 @@ class HttpRequest(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     content: bytes
     method: str = "POST"
+    address: str | None = None
+    """Connect to this address and do not resolve the URL's host, which names and proves itself as ever."""
 
 
 class HttpResponse(msgspec.Struct, frozen=True):

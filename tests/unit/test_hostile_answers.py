@@ -96,7 +96,7 @@ def corridor(tmp_path_factory: pytest.TempPathFactory) -> Corridor:
     directory: Path = tmp_path_factory.mktemp("config")
     catalog = load(write_catalog(directory, {"alpha": "http://127.0.0.1:1/v1"}, [Sale("t/a", "alpha")]), {})
     settings, telemetry = Settings(config_dir=directory, data_dir=directory), Telemetry("error")
-    dispatcher = Dispatcher(None, Board(time.time), RetryBudget(), settings)
+    dispatcher = Dispatcher(None, None, Board(time.time), RetryBudget(), settings)
     return Corridor(
         lambda: catalog, None, dispatcher, Desk(None, Endings(), telemetry, settings), dice=random.Random(1)
     )
