@@ -59,15 +59,15 @@ def _unwrapped(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Add
     return [address]
 
 
-def split(url: str) -> tuple[str, int]:
-    """Host and port of an ``https`` URL of a public place, as far as its text can tell. Raises NotPublic."""
+def split(url: str, *, schemes: tuple[str, ...] = ("https",)) -> tuple[str, int]:
+    """Host and port of a URL of a public place, as far as its text can tell. Raises NotPublic."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 443
     except ValueError:
         raise NotPublic("is not a URL") from None
-    if parts.scheme != "https":
-        raise NotPublic("must begin with https://")
+    if parts.scheme not in schemes:
+        raise NotPublic(f"must begin with {' or '.join(scheme + '://' for scheme in schemes)}")
     if not host or parts.username is not None or parts.password is not None:
         raise NotPublic("must name a host, and no user")
     name = host.rstrip(".").lower()

@@ -45,7 +45,7 @@ class Media:
         messages = call.body.get("messages")
         if not isinstance(messages, list) or not any(_linked(message) for message in messages):
             return call
-        wanted = list(dict.fromkeys(url for message in messages for _, url in _links(message)))
+        wanted = list(dict.fromkeys(url for message in messages for _, url in links(message)))
         if len(wanted) > MEDIA_MOST:
             raise failed("media_refused", f"at most {MEDIA_MOST} pictures and files by URL in one request")
         async with asyncio.TaskGroup() as group:
@@ -110,7 +110,7 @@ PLACES: dict[Any, str] = {"image_url": "url", "file": "file_data", "video_url": 
 """Part type → where its URL stands in the object of the same name."""
 
 
-def _links(message: Any) -> list[tuple[Json, str]]:
+def links(message: Any) -> list[tuple[Json, str]]:
     """(part, URL) of every part that names a place in the network."""
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, list):
@@ -128,11 +128,11 @@ def _links(message: Any) -> list[tuple[Json, str]]:
 
 
 def _linked(message: Any) -> bool:
-    return bool(_links(message))
+    return bool(links(message))
 
 
 def _replaced(message: Json, found: dict[str, str]) -> Json:
-    linked = {id(part): url for part, url in _links(message)}
+    linked = {id(part): url for part, url in links(message)}
     if not linked:
         return message
     parts = []

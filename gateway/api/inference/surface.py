@@ -138,6 +138,7 @@ class Surface(ABC):
         raw = await guard.read_body(receive, headers, settings)
         sent = self.parse(raw, headers)
         body = self.accept(sent)
+        guard.refuse_private(body)
         now = time.time()
         return Ask(
             id=new_id(now),
