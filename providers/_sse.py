@@ -52,10 +52,16 @@ class SseParser:
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events that ``data`` completes. Raises ``ProviderError`` (malformed) for a line or event over 16 MB."""
-        if self._idle and data[:6] == b"data: " and data[-2:] == b"\n\n":
-            value = data[6:-2]  # the usual case: exactly one event arrived, alone
-            if value and b"\n" not in value and b"\r" not in value and len(value) <= LINE_MAX:
-                return [("", value)]
+        if self._idle and data[-2:] == b"\n\n":  # the usual case: exactly one event arrived, alone
+            if data[:6] == b"data: ":
+                value = data[6:-2]
+                if value and b"\n" not in value and b"\r" not in value and len(value) <= LINE_MAX:
+                    return [("", value)]
+            elif data[:7] == b"event: ":
+                name, _, rest = data[7:-2].partition(b"\n")
+                value = rest[6:]
+                if rest[:6] == b"data: " and value and b"\n" not in value and b"\r" not in data and len(value) <= LINE_MAX:
+                    return [(name.decode("utf-8", "replace"), value)]
         events = self._feed(data)
         self._idle = not (self._tail or self._data or self._event or self._skip_lf)
         return events

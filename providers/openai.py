@@ -59,7 +59,7 @@ class OpenAI(Dialect):
         if "reasoning" in sent:
             _spell_reasoning(options.get("reasoning", "effort"), sent)
         if options:
-            _apply(options, sent)
+            apply_options(options, sent)
         headers = [
             ("content-type", "application/json"),
             ("accept", "text/event-stream" if stream else "application/json"),
@@ -115,7 +115,7 @@ def _read_refusal(content: bytes) -> tuple[Any, Any, str]:
         return None, None, ""  # an HTML page of some balancer: the status alone speaks
 
 
-def _apply(options: Mapping[str, Any], sent: Json) -> None:
+def apply_options(options: Mapping[str, Any], sent: Json) -> None:
     """A vendor's quirks on the body about to be sent, in place."""
     field = options.get("max_tokens_field")
     if field is not None:

@@ -6,8 +6,10 @@ from typing import Final
 
 from providers.base import Dialect
 from providers.openai import OpenAI
+from providers.responses import Responses
 
-_DIALECTS: Final[dict[tuple[str, str], Dialect]] = {(one.name, one.operation): one for one in (OpenAI(),)}
+_ALL: Final[tuple[Dialect, ...]] = (OpenAI(), Responses())
+_DIALECTS: Final[dict[tuple[str, str], Dialect]] = {(one.name, one.operation): one for one in _ALL}
 _OPERATIONS: Final[dict[str, frozenset[str]]] = {
     name: frozenset(operation for known, operation in _DIALECTS if known == name) for name, _ in _DIALECTS
 }
