@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from providers.anthropic import Anthropic
+from providers.anthropic_count import AnthropicCount
 from providers.base import Dialect
 from providers.openai import OpenAI
 from providers.responses import Responses
 
-_ALL: Final[tuple[Dialect, ...]] = (OpenAI(), Responses())
+_ALL: Final[tuple[Dialect, ...]] = (OpenAI(), Responses(), Anthropic(), AnthropicCount())
 _DIALECTS: Final[dict[tuple[str, str], Dialect]] = {(one.name, one.operation): one for one in _ALL}
 _OPERATIONS: Final[dict[str, frozenset[str]]] = {
     name: frozenset(operation for known, operation in _DIALECTS if known == name) for name, _ in _DIALECTS

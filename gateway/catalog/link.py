@@ -103,6 +103,7 @@ def endpoint(of: ModelRow, sold: EndpointRow, seller: Provider, prices: tuple[Pr
     modalities = of.input_modalities if sold.input_modalities is None else sold.input_modalities
     made = of.output_modalities if sold.output_modalities is None else sold.output_modalities
     dialect = sold.dialect or seller.dialect
+    cap = {} if sold.max_completion_tokens is None else {"max_completion_tokens": sold.max_completion_tokens}
     wanted = {OPERATION_OF[modality] for modality in made if modality in OPERATION_OF}
     return Endpoint(
         id=endpoint_id(seller.slug, sold.upstream_id, of.slug),
@@ -117,7 +118,7 @@ def endpoint(of: ModelRow, sold: EndpointRow, seller: Provider, prices: tuple[Pr
         input_modalities=frozenset(modalities),
         tag=sold.tag or seller.slug,
         dialect=dialect,
-        options={**seller.options, **sold.options},
+        options={**cap, **seller.options, **sold.options},
         operations=frozenset(wanted & registry.operations(dialect)),
     )
 

@@ -177,7 +177,7 @@ def test_tools_of_the_caller_become_functions() -> None:
 
 def test_calls_of_the_callers_tools_come_back_as_function_calls() -> None:
     """Custom and shell calls with their results, by call id or, for the shell, by the item's id."""
-    action = {"type": "exec", "command": ["ls", "-l"], "env": {}, "timeout_ms": None}
+    action: Json = {"type": "exec", "command": ["ls", "-l"], "env": {}, "timeout_ms": None}
     found = messages(
         USER,
         {"type": "custom_tool_call", "call_id": "c1", "name": "apply_patch", "input": "*** Begin"},
@@ -209,7 +209,7 @@ def test_calls_of_the_callers_tools_come_back_as_function_calls() -> None:
 )
 def test_tool_choice(choice: Any, inner_choice: Any, left: list[str]) -> None:
     """Every form in chat's words; ``allowed_tools`` leaves the others at home."""
-    tools = [{"type": "function", "name": name, "parameters": {}} for name in ("f", "g")]
+    tools: list[Json] = [{"type": "function", "name": name, "parameters": {}} for name in ("f", "g")]
     request = accepted("hello", tools=tools, tool_choice=choice)
     assert request["tool_choice"] == inner_choice
     assert [tool["function"]["name"] for tool in request["tools"]] == left

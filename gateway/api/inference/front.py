@@ -14,10 +14,11 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.inference.chat_completions import ChatCompletions
+from gateway.api.inference.responses import Responses
 from gateway.api.inference.surface import Surface
 from gateway.api.rooms import Rooms
 
-SURFACES: tuple[type[Surface], ...] = (ChatCompletions,)
+SURFACES: tuple[type[Surface], ...] = (ChatCompletions, Responses)
 """Every API surface; a new one is one more name here."""
 PREFIXES = ("/api/v1", "/v1")
 

@@ -70,6 +70,10 @@ class Surface(ABC):
     def accept(self, body: dict[str, Any]) -> dict[str, Any]:
         """Wire shape → inner request (OpenAI chat). Raises BadRequest naming the field."""
 
+    def passable(self, sent: dict[str, Any]) -> dict[str, Any]:
+        """What of a request may go on to a vendor of the same shape; not changed in place."""
+        return sent
+
     def measure(self, body: dict[str, Any]) -> pricing.Prompt:
         """How large an inner request is."""
         return pricing.measure(body)
@@ -151,7 +155,7 @@ class Surface(ABC):
             stream=bool(body.get("stream")),
             surface=self.name,
             operation=self.operation,
-            wire=Wire(self.shape, sent) if self.shape is not None else None,
+            wire=Wire(self.shape, self.passable(sent)) if self.shape is not None else None,
             client=_client(headers),
             explain=headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
         )

@@ -1,0 +1,157 @@
+"""Reasoning items and ``reasoning_details``, both ways, so that a replayed item is what the vendor once sent.
+
+    reasoning.summary    summary[]                     reasoning.encrypted   encrypted_content
+    reasoning.text       content[], signature          all                   id, format
+
+An item's ``signature`` and ``format`` are OpenRouter's additions; a client that knows only OpenAI's fields loses them. Whoever
+asks for ``include: ["reasoning.encrypted_content"]`` promises to send that field back, so for vendors whose details do not fit
+OpenAI's fields it carries all of them, sealed (encoded, not encrypted: it is the caller's own answer).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Any
+
+import msgspec
+
+Json = dict[str, Any]
+OPENAI_FORMAT = "openai-responses-v1"
+_SEAL = "twr1."
+_OURS = re.compile(r"rs_[0-9a-f]{20}_\d+")
+"""Ids that this gateway made up: the vendor never saw them."""
+_TEXT = {"reasoning.text": "text", "reasoning.summary": "summary", "reasoning.encrypted": "data"}
+
+
+def item_id(suffix: str, index: int) -> str:
+    """The id of a reasoning item whose vendor gave none."""
+    return f"rs_{suffix}_{index}"
+
+
+def plain(text: str) -> Json:
+    """A fragment of a vendor that sends bare reasoning text."""
+    return {"type": "reasoning.text", "text": text}
+
+
+def fragments(delta: Json) -> list[Json]:
+    """The reasoning of a delta or message. ``reasoning`` is the plain twin of the details and counts only without them."""
+    details = delta.get("reasoning_details")
+    found = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
+    text = delta.get("reasoning")
+    if isinstance(text, str) and text and not any(one.get("text") or one.get("summary") for one in found):
+        return [plain(text), *found]
+    return found
+
+
+def visible(fragment: Json) -> tuple[str, str]:
+    """Which part of an item a fragment belongs to (``text``, ``summary``, ``data`` or nothing) and its text."""
+    kind = fragment.get("type")
+    field = _TEXT.get(kind, "") if isinstance(kind, str) else ""
+    value = fragment.get(field) if field else None
+    return field, value if isinstance(value, str) else ""
+
+
+def continues(last: Json, fragment: Json) -> bool:
+    """Does a fragment go on with the item that ``last`` belongs to?"""
+    if last.get("format") != fragment.get("format") and fragment.get("format") is not None:
+        return False
+    if fragment.get("id") is not None and last.get("id") is not None:
+        return bool(fragment["id"] == last["id"])
+    if _of_responses(last.get("format")):  # the parts of one item, up to the encrypted one
+        return True
+    return bool(last.get("index") == fragment.get("index"))
+
+
+def _of_responses(format_: Any) -> bool:
+    return isinstance(format_, str) and format_.endswith("responses-v1")
+
+
+def merged(details: list[Json], fragment: Json) -> None:
+    """Append a fragment to whole details: runs of one type and index are one detail. In place; fragments are not kept."""
+    last = details[-1] if details else None
+    field, text = visible(fragment)
+    same = last is not None and last.get("type") == fragment.get("type") and last.get("index") == fragment.get("index")
+    if last is None or not same or field == "data":
+        details.append(dict(fragment))
+        return
+    if text:
+        last[field] = (last.get(field) or "") + text
+    for name, value in fragment.items():
+        if name != field and value is not None:
+            last[name] = value
+
+
+# -- sealing ----------------------------------------------------------------------------------------------------------
+
+
+def fits_openai(details: list[Json]) -> bool:
+    """OpenAI's own fields hold all that these details say."""
+    return all(
+        one.get("type") in ("reasoning.summary", "reasoning.encrypted") and one.get("format") == OPENAI_FORMAT
+        for one in details
+    )
+
+
+def seal(details: list[Json]) -> str:
+    """All details as one opaque text."""
+    return _SEAL + base64.urlsafe_b64encode(msgspec.json.encode(details)).decode()
+
+
+def sealed(text: str) -> bool:
+    """Was this made by ``seal``?"""
+    return text.startswith(_SEAL)
+
+
+def unseal(text: str) -> list[Json]:
+    """The details again. Raises ValueError when somebody changed the text."""
+    try:
+        details = msgspec.json.decode(base64.b64decode(text[len(_SEAL) :], b"-_", validate=True), type=list[Json])
+    except (binascii.Error, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ValueError("it was changed on its way") from error
+    return details
+
+
+# -- input ------------------------------------------------------------------------------------------------------------
+
+
+def replayed(item: Json, start: int) -> tuple[str, list[Json]]:
+    """An item of ``input`` → plain text and details of the assistant's turn, numbered from ``start``.
+
+    Raises ValueError for a broken seal.
+
+    Without ``format``, a summary or encrypted content can only be OpenAI's; bare text is nobody's in particular.
+    """
+    encrypted = item.get("encrypted_content") or ""
+    if sealed(encrypted):
+        details = unseal(encrypted)
+        return "".join(text for field, text in map(visible, details) if field in ("text", "summary")), details
+    summary = [one["text"] for one in item.get("summary") or ()]
+    content = [one["text"] for one in item.get("content") or ()]
+    details = [{"type": "reasoning.summary", "summary": text} for text in summary]
+    details += [{"type": "reasoning.text", "text": text} for text in content]
+    if item.get("signature") is not None:
+        if not content:
+            details.append({"type": "reasoning.text", "text": ""})
+        details[-1]["signature"] = item["signature"]
+    if encrypted:
+        details.append({"type": "reasoning.encrypted", "data": encrypted})
+    format_ = item.get("format")
+    if format_ is None and not summary and not encrypted and item.get("signature") is None:
+        return "".join(content), []
+    id_ = item.get("id")
+    given = {"format": format_ or OPENAI_FORMAT}
+    if id_ is not None and not _OURS.fullmatch(id_):
+        given["id"] = id_
+    return "".join(summary or content), [{**one, **given, "index": index} for index, one in enumerate(details, start)]
+
+
+def passable(item: Json) -> Json | None:
+    """A reasoning item as a vendor of this API may see it; None when it is another vendor's, which it would refuse."""
+    format_ = item.get("format")
+    if sealed(item.get("encrypted_content") or "") or not (format_ is None or _of_responses(format_)):
+        return None
+    if format_ != OPENAI_FORMAT:
+        return item
+    return {name: value for name, value in item.items() if name not in ("format", "signature")}

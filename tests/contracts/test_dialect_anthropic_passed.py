@@ -1,0 +1,245 @@
+"""Anthropic's headers, requests that pass in the vendor's own shape, counted tokens, refusals and usage."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from anthropic.types import ErrorResponse
+
+from providers.anthropic_answer import usage
+from providers.anthropic_count import AnthropicCount
+from providers.errors import ProviderError
+from providers.types import HttpResponse, Target
+from tests.support.anthropicwire import DIALECT, ERRORS, TARGET, counted, target, valid
+
+HI = {"role": "user", "content": "hi"}
+COUNT = AnthropicCount()
+CLAUDE_CODE = {
+    "model": "anthropic/claude-sonnet-4.5",
+    "max_tokens": 32000,
+    "stream": True,
+    "system": [
+        {"type": "text", "text": "You are Claude Code.", "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": "# Environment", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+    ],
+    "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "fix it"}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "Hm.", "signature": "Eq"},
+                {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {"command": "ls"}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "a.py", "is_error": False}],
+        },
+    ],
+    "tools": [
+        {"name": "Bash", "description": "Runs", "input_schema": {"type": "object"}, "eager_input_streaming": True}
+    ],
+    "thinking": {"type": "enabled", "budget_tokens": 31999},
+    "temperature": 1,
+    "metadata": {"user_id": "user_abc_account__session_1"},
+}
+GATEWAYS = {
+    "models": ["a"],
+    "fallbacks": [{"model": "b"}],
+    "provider": {"only": ["anthropic"]},
+    "plugins": [],
+    "session_id": "s",
+    "trace": {},
+    "user": "raw",
+    "stop_server_tools_when": [],
+    "safeguards": [],
+    "transforms": [],
+    "route": "fallback",
+}
+
+
+def headers(asked: Any, made_for: Target = TARGET, *, stream: bool = False) -> dict[str, str]:
+    return dict(DIALECT.request(made_for, asked, stream=stream).headers)
+
+
+def test_where_and_how_a_request_goes() -> None:
+    """URL, key, version, accept and the stream flag; the key as bearer where the vendor wants that; own paths."""
+    request = DIALECT.request(TARGET, {"messages": [HI]}, stream=True)
+    assert (request.method, request.url) == ("POST", "https://api.anthropic.com/v1/messages")
+    assert dict(request.headers) == {
+        "content-type": "application/json",
+        "accept": "text/event-stream",
+        "anthropic-version": "2023-06-01",
+        "x-api-key": "k-1",
+    }
+    assert json.loads(request.content)["stream"] is True
+    plain = DIALECT.request(TARGET, {"messages": [HI], "stream": True}, stream=False)
+    assert "stream" not in json.loads(plain.content)
+    bearer = headers({"messages": [HI]}, target(auth="bearer", version="2099-01-01"))
+    assert (bearer["authorization"], bearer["anthropic-version"], "x-api-key" in bearer) == (
+        "Bearer k-1",
+        "2099-01-01",
+        False,
+    )
+    local = Target("local", "http://127.0.0.1:1/v1", "m", headers=(("x-team", "t"),), options={"path": "/other"})
+    request = DIALECT.request(local, {"messages": [HI]}, stream=False)
+    assert request.url == "http://127.0.0.1:1/v1/other"
+    assert ("x-team", "t") in request.headers
+    assert not {"x-api-key", "authorization"} & dict(request.headers).keys()
+
+
+def test_betas_of_options_caller_and_request_are_one_header() -> None:
+    """Each once, in order; names that could break out of a header are left out."""
+    body = {
+        "messages": [HI],
+        "tools": [{"type": "computer_20250124", "name": "computer", "display_width_px": 1, "display_height_px": 1}],
+        "speed": "fast",
+        "_anthropic_beta": ["interleaved-thinking-2025-05-14", "a\r\nx-evil: 1", 7, "b-1"],
+    }
+    told = headers(body, target(beta=["b-1", "c-1"]))["anthropic-beta"]
+    names = ["b-1", "c-1", "interleaved-thinking-2025-05-14", "computer-use-2025-01-24", "fast-mode-2026-02-01"]
+    assert told == ",".join(names)
+    assert "anthropic-beta" not in headers({"messages": [HI]})
+
+
+def test_quirks_of_a_vendor_are_data() -> None:
+    """Fields are dropped or merged over the body as the options say."""
+    made_for = target(drop_parameters=["metadata"], extra_body={"top_k": 5, "stop_sequences": None})
+    told = json.loads(DIALECT.request(made_for, {"messages": [HI], "user": "u", "stop": "x"}, stream=False).content)
+    assert told.keys() == {"model", "max_tokens", "messages", "top_k"}
+
+
+def passed(wire: dict[str, Any], body: dict[str, Any] | None = None, *, stream: bool = False) -> dict[str, Any]:
+    before = json.dumps(wire)
+    request = DIALECT.passed(TARGET, wire, body or {}, stream=stream)
+    assert json.dumps(wire) == before
+    told: dict[str, Any] = json.loads(request.content)
+    return told
+
+
+def test_a_request_in_the_vendors_shape_passes() -> None:
+    """Claude Code's request goes out as it came but for model, stream and the end user; the gateway's own fields are gone."""
+    told = passed({**CLAUDE_CODE, **GATEWAYS}, {"user": "hashed"}, stream=True)
+    expected = {**CLAUDE_CODE, "model": "claude-sonnet-4-5", "metadata": {"user_id": "hashed"}}
+    assert told == expected
+    valid(told)
+    assert "stream" not in passed(CLAUDE_CODE)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "user", "expected"),
+    [
+        ({"user_id": "raw"}, None, None),
+        ({"user_id": "raw"}, "hashed", {"user_id": "hashed"}),
+        ({"user_id": "raw", "other": 1}, None, {"other": 1}),
+        (None, "hashed", {"user_id": "hashed"}),
+        ("junk", None, None),
+    ],
+)
+def test_the_callers_own_user_id_never_leaves(metadata: Any, user: str | None, expected: Any) -> None:
+    """metadata.user_id is the hashed one or none at all."""
+    assert passed({**CLAUDE_CODE, "metadata": metadata}, {"user": user} if user else {}).get("metadata") == expected
+
+
+def test_betas_of_a_passed_request_move_into_the_header() -> None:
+    """The surface's key is read and never sent; a missing max_tokens is filled in, because the vendor demands it."""
+    wire = {"messages": [HI], "_anthropic_beta": ["context-1m-2025-08-07"], "context_management": {"edits": []}}
+    request = DIALECT.passed(TARGET, wire, {"max_tokens": 9}, stream=False)
+    assert dict(request.headers)["anthropic-beta"] == "context-1m-2025-08-07,context-management-2025-06-27"
+    told = json.loads(request.content)
+    assert told == {
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 9,
+        "messages": [HI],
+        "context_management": {"edits": []},
+    }
+
+
+def test_counting_sends_what_makes_the_prompt() -> None:
+    """Only the fields that the count takes go out, from the inner language and from the vendor's own shape."""
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    body = {
+        "messages": [{"role": "system", "content": "s"}, HI],
+        "max_tokens": 5,
+        "temperature": 0.1,
+        "user": "u",
+        "stop": "x",
+        "tools": tools,
+    }
+    request = COUNT.request(TARGET, body, stream=False)
+    assert request.url == "https://api.anthropic.com/v1/messages/count_tokens"
+    told = json.loads(request.content)
+    assert told.keys() == {"model", "system", "messages", "tools"}
+    valid(told, count=True)
+    told = json.loads(COUNT.passed(TARGET, {**CLAUDE_CODE, **GATEWAYS}, {"user": "h"}, stream=False).content)
+    assert told == {name: CLAUDE_CODE[name] for name in ("system", "messages", "tools", "thinking")} | {
+        "model": "claude-sonnet-4-5"
+    }
+    valid(told, count=True)
+
+
+def test_the_count() -> None:
+    """The vendor's number, and its document beside it; anything else is malformed or the error it carries."""
+    answer = COUNT.completion(b'{"input_tokens": 33}')
+    assert (answer.body, answer.wire, answer.usage) == ({"input_tokens": 33}, {"input_tokens": 33}, None)
+    for raw in (b"{}", b'{"input_tokens":-1}', b'{"input_tokens":true}', b'{"input_tokens":1.5}', b"[]", b""):
+        with pytest.raises(ProviderError) as caught:
+            COUNT.completion(raw)
+        assert caught.value.failure.kind == "malformed"
+    with pytest.raises(ProviderError) as caught:
+        COUNT.completion(b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}')
+    assert caught.value.failure.kind == "overloaded"
+    with pytest.raises(ProviderError):
+        COUNT.decoder()
+
+
+@pytest.mark.parametrize("name", list(ERRORS))
+def test_every_recorded_refusal_lands_in_its_row(name: str) -> None:
+    """A refusal is classified as its recording says, keeps the vendor's words and finer code, and reads its Retry-After."""
+    case = ERRORS[name]
+    raw = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"])
+    if case["status"] == 200:
+        with pytest.raises(ProviderError) as caught:
+            DIALECT.completion(raw.encode())
+        error = caught.value
+    else:
+        error = DIALECT.failure(HttpResponse(case["status"], case.get("headers", {}), raw.encode()))
+    assert error.failure.kind == case["kind"]
+    assert error.retry_after_s == case.get("retry_after_s")
+    assert error.message
+    if "code" in case:
+        assert error.provider_code == case["code"]
+    if (
+        isinstance(case["body"], dict) and "request_id" in case["body"] and name != "too-large"
+    ):  # the SDK has no such type
+        ErrorResponse.model_validate(case["body"])
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ({}, {}),
+        ({"input_tokens": 3, "output_tokens": 4}, {"prompt": 3, "completion": 4}),
+        ({"cache_creation_input_tokens": 9}, {"cache_write": 9}),
+        ({"cache_creation_input_tokens": 9, "cache_creation": {"ephemeral_1h_input_tokens": 9}}, {"cache_write_1h": 9}),
+        (
+            {"cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 3}},
+            {"cache_write": 2, "cache_write_1h": 3},
+        ),
+        (
+            {"cache_creation_input_tokens": 9, "cache_creation": {"ephemeral_1h_input_tokens": 4}},
+            {"cache_write": 5, "cache_write_1h": 4},
+        ),
+        ({"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 9}}, {"reasoning": 9}),
+        ({"output_tokens": 5, "output_tokens_details": {"thinking_tokens": 9}}, {"reasoning": 5, "suspect": True}),
+        ({"input_tokens": -1, "output_tokens": 1.5, "cache_read_input_tokens": "x"}, {"suspect": True}),
+        ({"input_tokens": 10**30}, {"suspect": True}),
+        ({"server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 1}}, {"units": {"web_search": 2}}),
+        ({"server_tool_use": [], "cache_creation": 7, "output_tokens_details": "x"}, {}),
+    ],
+)
+def test_usage_is_split_into_disjoint_kinds(raw: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Cache reads, writes by their life, thinking and searches are counted once each; nonsense counts nothing and is told."""
+    assert counted(usage(raw)) == expected
