@@ -190,7 +190,7 @@ class Dispatch:
         own = wire.body if wire is not None and wire.shape == dialect.shape else None
         call = adapted(self.body, endpoint, self.options, own)
         if dialect.inlines_media or endpoint.options.get("inlines_media"):
-            call = await self.rooms.media.inlined(call)
+            call = await self.rooms.media.inlined(call, dialect.opens)
         self.passed = call.wire is not None
         return dialect, call
 

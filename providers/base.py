@@ -28,6 +28,10 @@ class Dialect(ABC):
     inlines_media: ClassVar[bool] = False
     """The vendor takes no URLs of pictures and files: they must have become data URLs before ``request``."""
 
+    def opens(self, url: str) -> bool:
+        """With ``inlines_media``: the few URLs that the vendor opens all the same, such as those of its own file store."""
+        return False
+
     @abstractmethod
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         """The vendor's request for ``body`` (inner language). Pure; ``body`` is not changed."""

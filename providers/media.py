@@ -39,13 +39,15 @@ class Media:
     def __init__(self, upstream: Upstream, *, resolve: Resolve = addresses.resolve) -> None:
         self._upstream, self._resolve = upstream, resolve
 
-    async def inlined(self, call: Call) -> Call:
-        """The call with every http(s) URL of a picture or file replaced by its content. Raises ``ProviderError``: media_refused,
-        media_failed. Nothing of the caller's request is changed in place."""
+    async def inlined(self, call: Call, opens: Callable[[str], bool]) -> Call:
+        """The call with every http(s) URL of a picture or file that the vendor does not open itself replaced by its content.
+
+        Raises ``ProviderError``: media_refused, media_failed. Nothing of the caller's request is changed in place.
+        """
         messages = call.body.get("messages")
         if not isinstance(messages, list) or not any(_linked(message) for message in messages):
             return call
-        wanted = list(dict.fromkeys(url for message in messages for _, url in links(message)))
+        wanted = list(dict.fromkeys(url for message in messages for _, url in links(message) if not opens(url)))
         if len(wanted) > MEDIA_MOST:
             raise failed("media_refused", f"at most {MEDIA_MOST} pictures and files by URL in one request")
         async with asyncio.TaskGroup() as group:
@@ -132,7 +134,7 @@ def _linked(message: Any) -> bool:
 
 
 def _replaced(message: Json, found: dict[str, str]) -> Json:
-    linked = {id(part): url for part, url in links(message)}
+    linked = {id(part): url for part, url in links(message) if url in found}
     if not linked:
         return message
     parts = []

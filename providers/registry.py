@@ -7,10 +7,21 @@ from typing import Final
 from providers.anthropic import Anthropic
 from providers.anthropic_count import AnthropicCount
 from providers.base import Dialect
+from providers.gemini import Gemini
+from providers.gemini_embeddings import GeminiEmbeddings
+from providers.gemini_images import GeminiImages
+from providers.google_auth import Tokens
 from providers.openai import OpenAI
 from providers.responses import Responses
+from providers.vertex import Vertex, VertexEmbeddings, VertexImages
 
-_ALL: Final[tuple[Dialect, ...]] = (OpenAI(), Responses(), Anthropic(), AnthropicCount())
+_GOOGLE: Final = Tokens()
+"""Access tokens of service accounts, kept until shortly before they expire."""
+_ALL: Final[tuple[Dialect, ...]] = (
+    *(OpenAI(), Responses(), Anthropic(), AnthropicCount()),
+    *(Gemini(), GeminiEmbeddings(), GeminiImages()),
+    *(Vertex(_GOOGLE), VertexEmbeddings(_GOOGLE), VertexImages(_GOOGLE)),
+)
 _DIALECTS: Final[dict[tuple[str, str], Dialect]] = {(one.name, one.operation): one for one in _ALL}
 _OPERATIONS: Final[dict[str, frozenset[str]]] = {
     name: frozenset(operation for known, operation in _DIALECTS if known == name) for name, _ in _DIALECTS

@@ -76,6 +76,8 @@ class Stream:
         Any error closes the connection. Cancelling it leaves that to ``aclose``.
         """
         if self._ended:
+            if self._decoder.error is not None:  # it came behind the last events, at the end of the body
+                raise self._decoder.error
             return []
         self._arm()
         self._reading = True

@@ -169,6 +169,16 @@ async def test_body_that_ends_without_finish_is_cut(upstream: Upstream) -> None:
         assert error.failure.kind == "empty"
 
 
+@pytest.mark.parametrize("then", ["end", "close"])
+async def test_cut_in_the_middle_of_an_events_end(upstream: Upstream, then: str) -> None:
+    """The last event lacks its blank line and there is no finish: it is carried out, and the cut is told behind it."""
+    async with RawServer(saying(ROLE, HEY, event("you").rstrip(b"\n") + b"\n", then=then)) as server:
+        events, error = await run(upstream, server)
+    assert [e.chunk["choices"][0]["delta"].get("content") for e in events if e.content] == ["hey", "you"]
+    assert error is not None
+    assert error.failure.kind == "cut"
+
+
 async def test_error_event_behind_content(upstream: Upstream) -> None:
     """Content that arrived in one piece with an error is delivered before the error is raised."""
     async with RawServer(saying(HEY + b'data: {"error":{"code":529,"message":"x"}}\n\n', then="hold")) as server:
