@@ -6,7 +6,10 @@ from typing import Final
 
 from providers.anthropic import Anthropic
 from providers.anthropic_count import AnthropicCount
+from providers.azure import Azure
 from providers.base import Dialect
+from providers.bedrock import Bedrock
+from providers.bedrock_embeddings import BedrockEmbeddings
 from providers.gemini import Gemini
 from providers.gemini_embeddings import GeminiEmbeddings
 from providers.gemini_images import GeminiImages
@@ -19,6 +22,7 @@ _GOOGLE: Final = Tokens()
 """Access tokens of service accounts, kept until shortly before they expire."""
 _ALL: Final[tuple[Dialect, ...]] = (
     *(OpenAI(), Responses(), Anthropic(), AnthropicCount()),
+    *(Bedrock(), BedrockEmbeddings(), Azure()),
     *(Gemini(), GeminiEmbeddings(), GeminiImages()),
     *(Vertex(_GOOGLE), VertexEmbeddings(_GOOGLE), VertexImages(_GOOGLE)),
 )
