@@ -136,6 +136,8 @@ def conclude(
     implausible = usage is not None and not pricing.plausible(usage, ask.prompt, context, delivered_tokens=ours)
     if usage is None or implausible:
         usage = _estimated(ask, ours)
+    elif ask.prompt.units is not None:  # a vendor that counts tokens, but not what it sells
+        usage = msgspec.structs.replace(usage, units={**ask.prompt.units, **(usage.units or {})})
     seller = candidate.endpoint.provider
     bill = pricing.bill(
         candidate.price,

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from typing import Final
 
+from providers._entra import Tokens as EntraTokens
 from providers.anthropic import Anthropic
 from providers.anthropic_count import AnthropicCount
 from providers.azure import Azure
+from providers.azure_operations import AzureEmbeddings, AzureImages, AzureSpeech, AzureTranscription
 from providers.base import Dialect
 from providers.bedrock import Bedrock
 from providers.bedrock_embeddings import BedrockEmbeddings
 from providers.gemini import Gemini
 from providers.gemini_embeddings import GeminiEmbeddings
 from providers.gemini_images import GeminiImages
-from providers.google_auth import Tokens
+from providers.google_auth import Tokens as GoogleTokens
 from providers.openai import OpenAI
+from providers.openai_audio import Speech, Transcription
+from providers.openai_images import Images
+from providers.openai_operations import Embeddings, Rerank
 from providers.responses import Responses
 from providers.vertex import Vertex, VertexEmbeddings, VertexImages
 
-_GOOGLE: Final = Tokens()
-"""Access tokens of service accounts, kept until shortly before they expire."""
+_GOOGLE, _ENTRA = GoogleTokens(), EntraTokens()
+"""Access tokens of service accounts and applications, kept until shortly before they expire."""
 _ALL: Final[tuple[Dialect, ...]] = (
-    *(OpenAI(), Responses(), Anthropic(), AnthropicCount()),
-    *(Bedrock(), BedrockEmbeddings(), Azure()),
+    *(OpenAI(), Embeddings(), Rerank(), Images(), Speech(), Transcription()),
+    *(Responses(), Anthropic(), AnthropicCount()),
+    *(Bedrock(), BedrockEmbeddings()),
+    *(Azure(_ENTRA), AzureEmbeddings(_ENTRA), AzureImages(_ENTRA), AzureSpeech(_ENTRA), AzureTranscription(_ENTRA)),
     *(Gemini(), GeminiEmbeddings(), GeminiImages()),
     *(Vertex(_GOOGLE), VertexEmbeddings(_GOOGLE), VertexImages(_GOOGLE)),
 )

@@ -107,6 +107,8 @@ def modalities(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
 
 
 def context_length(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+    if ask.need.operation != "chat":  # a batch of texts, each of which has the whole context for itself
+        return None
     wanted = ask.need.prompt_tokens + (ask.need.max_tokens or 0)
     if wanted <= endpoint.context_length:
         return None
@@ -135,6 +137,8 @@ BY_SIZE = frozenset({"context_length", "max_completion_tokens"})
 
 def too_large(endpoint: Endpoint, need: Need) -> bool:
     """Would one of the filters of ``BY_SIZE`` drop it?"""
+    if need.operation != "chat":
+        return False
     most, wanted = endpoint.max_completion_tokens, need.max_tokens or 0
     return need.prompt_tokens + wanted > endpoint.context_length or (most is not None and wanted > most)
 

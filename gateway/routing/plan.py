@@ -110,7 +110,7 @@ def _eligible(model: Model, ask: Ask, view: View, drops: list[Drop]) -> list[Can
     its size; so it is kept with the model, and used when the request is not too large for anyone.
     """
     need = ask.need
-    key = (ask.now // DAY_S, need.parameters, need.input_modalities) if ask.prefs.plain else None
+    key = (ask.now // DAY_S, need.operation, need.parameters, need.input_modalities) if ask.prefs.plain else None
     known = model.memo.get(key)
     if known is None or any(filters.too_large(endpoint, need) for endpoint in model.endpoints):
         passed, dropped = _filtered(model, ask)

@@ -14,11 +14,22 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.inference.chat_completions import ChatCompletions
+from gateway.api.inference.completions import Completions
+from gateway.api.inference.count_tokens import CountTokens
+from gateway.api.inference.embeddings import Embeddings
+from gateway.api.inference.images import ImageEdits, ImageGenerations, Images
+from gateway.api.inference.messages import Messages
+from gateway.api.inference.rerank import Rerank
 from gateway.api.inference.responses import Responses
+from gateway.api.inference.speech import Speech
 from gateway.api.inference.surface import Surface
+from gateway.api.inference.transcriptions import Transcriptions
 from gateway.api.rooms import Rooms
 
-SURFACES: tuple[type[Surface], ...] = (ChatCompletions, Responses)
+SURFACES: tuple[type[Surface], ...] = (
+    *(ChatCompletions, Completions, Responses, Messages, CountTokens),
+    *(Embeddings, Rerank, Images, ImageGenerations, ImageEdits, Speech, Transcriptions),
+)
 """Every API surface; a new one is one more name here."""
 PREFIXES = ("/api/v1", "/v1")
 

@@ -50,12 +50,13 @@ def expect_post(scope: Scope) -> None:
         raise MethodNotAllowed(f"{scope['method']} is not allowed here; use POST.")
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes], settings: Settings) -> bytes:
-    """The whole body. Refuses by Content-Length before reading, and while counting chunks.
+async def read_body(receive: Receive, headers: dict[bytes, bytes], settings: Settings, at_least: int = 0) -> bytes:
+    """The whole body, of no more bytes than the setting, or ``at_least`` where a surface needs more. Refuses by Content-Length
+    before reading, and while counting chunks.
 
     Raises PayloadTooLarge, RequestTimeout, BadRequest (compressed bodies) and CallerLeft.
     """
-    limit = settings.max_body_bytes
+    limit = max(settings.max_body_bytes, at_least)
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise BadRequest("Compressed request bodies are not accepted; send it with Content-Encoding: identity.")
     if int(headers.get(b"content-length", b"0") or 0) > limit:

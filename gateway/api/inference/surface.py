@@ -54,6 +54,8 @@ class Surface(ABC):
     request_type: ClassVar[Any]
     """The type that validates requests; the OpenAPI page is made from it."""
     operation: ClassVar[str] = "chat"
+    body_bytes: ClassVar[int] = 0
+    """A body may have this size although ``max_body_bytes`` is smaller."""
     shape: ClassVar[str | None] = None
     """The wire shape that this surface shares with a dialect: then requests and answers pass unchanged (``Dialect.passed``)."""
 
@@ -139,7 +141,7 @@ class Surface(ABC):
         if self.rooms.draining:
             raise Unavailable("This process is shutting down; try again.", retry_after_s=1)
         caller = await self.rooms.accounts.authenticate(self._key(headers))
-        raw = await guard.read_body(receive, headers, settings)
+        raw = await guard.read_body(receive, headers, settings, self.body_bytes)
         sent = self.parse(raw, headers)
         body = self.accept(sent)
         guard.refuse_private(body)

@@ -1,0 +1,158 @@
+"""How long a recording is, from its bytes: for the hold, and for the bill when a provider does not say.
+
+Exact where the container tells it (WAV, FLAC, Ogg, MP4) or where frames can be counted (MP3); else a bound from the size.
+Headers can lie, so a length is never believed below what the bytes would last at the highest bit rate in use. Pure; no decoding.
+Sources: RFC 9639 (FLAC), RFC 3533 and 7845 (Ogg, Opus), ISO 14496-12 (``mvhd``), ISO 11172-3 (MP3 frames), RIFF WAVE.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+UNKNOWN_BITS_PER_S = 16_000
+"""Formats that do not tell (WebM, raw AAC): speech codecs are seldom set below 16 kbit/s, so this is an upper bound of time."""
+HIGHEST_BITS_PER_S = 512_000
+"""Lossy audio is never above; used against headers that say the recording is shorter than it is."""
+HIGHEST_LOSSLESS_BITS_PER_S = 9_216_000
+"""192 kHz, 24 bit, stereo."""
+MP3_FRAMES_MAX = 100_000
+"""43 minutes at 44.1 kHz; counting them takes about 50 ms, and nobody else is served meanwhile."""
+MP3_GAPS_MAX, MP3_TAIL_MAX = 65_536, 4_096
+"""Bytes between frames that are passed over in all, and those behind the last frame that are a tag."""
+WAV_CHUNKS_MAX = 256
+LONGEST_MS = 604_800_000
+"""A week."""
+_MP3_KBITS = (
+    (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG 1, layer III
+    (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG 2 and 2.5
+)
+_MP3_HZ = (44_100, 48_000, 32_000)
+_OPUS_HZ = 48_000
+_PCM = (1, 3, 0xFFFE)
+
+
+def audio_ms(data: bytes, format: str) -> int:
+    """Milliseconds, rounded up, at least 1. ``format``: the file's extension; what the bytes are counts more."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        return max(1, min(_wav(data), LONGEST_MS) or _bound(data, UNKNOWN_BITS_PER_S))
+    reader, highest = _reader(data, format)
+    told = reader(data) if reader is not None else 0
+    if not told:
+        return _bound(data, UNKNOWN_BITS_PER_S)
+    return max(min(told, LONGEST_MS), _bound(data, highest))
+
+
+def _reader(data: bytes, format: str) -> tuple[Callable[[bytes], int] | None, int]:
+    if data[:4] == b"fLaC":
+        return _flac, HIGHEST_LOSSLESS_BITS_PER_S
+    if data[:4] == b"OggS":
+        return _ogg, HIGHEST_BITS_PER_S
+    if data[4:8] == b"ftyp":
+        return _mp4, HIGHEST_BITS_PER_S
+    if data[:3] == b"ID3" or format in ("mp3", "mpeg", "mpga"):
+        return _mp3, HIGHEST_BITS_PER_S
+    return None, HIGHEST_BITS_PER_S
+
+
+def _bound(data: bytes, bits_per_s: int) -> int:
+    return max(1, -(-len(data) * 8_000 // bits_per_s))
+
+
+def _wav(data: bytes) -> int:
+    """Bytes of the ``data`` chunk over bytes a second. For PCM the rate is computed, for it is what a decoder plays."""
+    at, rate = 12, 0
+    for _ in range(WAV_CHUNKS_MAX):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if data[at : at + 4] == b"fmt " and size >= 16:
+            field = data[at + 8 : at + 24]
+            tag, channels = int.from_bytes(field[:2], "little"), int.from_bytes(field[2:4], "little")
+            hertz, bits = int.from_bytes(field[4:8], "little"), int.from_bytes(field[14:16], "little")
+            rate = int.from_bytes(field[8:12], "little")
+            if tag in _PCM:
+                rate = hertz * channels * bits // 8
+        elif data[at : at + 4] == b"data":
+            there = min(size, len(data) - at - 8) if size else len(data) - at - 8
+            return -(-there * 1_000 // rate) if rate else 0
+        at += 8 + size + size % 2
+        if at + 8 > len(data):
+            break
+    return 0
+
+
+def _flac(data: bytes) -> int:
+    """STREAMINFO: 20 bits of sample rate, 36 bits of samples."""
+    field = data[18:26]
+    hertz = int.from_bytes(field[:3], "big") >> 4
+    samples = int.from_bytes(field[3:8], "big") & (2**36 - 1)
+    return -(-samples * 1_000 // hertz) if hertz else 0
+
+
+def _ogg(data: bytes) -> int:
+    """The granule position of the last page over the sample rate of the first."""
+    last = data.rfind(b"OggS")
+    granule = int.from_bytes(data[last + 6 : last + 14], "little", signed=True)
+    hertz = _OPUS_HZ
+    vorbis = data.find(b"\x01vorbis", 0, 512)
+    if vorbis >= 0:
+        hertz = int.from_bytes(data[vorbis + 12 : vorbis + 16], "little")
+    return -(-granule * 1_000 // hertz) if hertz and granule > 0 else 0
+
+
+def _mp4(data: bytes) -> int:
+    """``mvhd``: duration over time scale. A fragmented file says 0."""
+    at = data.find(b"mvhd")
+    if at < 0:
+        return 0
+    wide = data[at + 4] == 1 if at + 4 < len(data) else False
+    begin, size = (at + 24, 8) if wide else (at + 16, 4)
+    scale = int.from_bytes(data[begin : begin + 4], "big")
+    length = int.from_bytes(data[begin + 4 : begin + 4 + size], "big")
+    return -(-length * 1_000 // scale) if scale and length < 2 ** (8 * size) - 1 else 0
+
+
+def _mp3(data: bytes) -> int:
+    """Frames, counted one by one; a few bytes that are no frame are passed over. Where counting ends, the size decides."""
+    at = 0
+    if data[:3] == b"ID3" and len(data) > 10:
+        at = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
+    microseconds, gaps = 0, MP3_GAPS_MAX
+    for _ in range(MP3_FRAMES_MAX):
+        frame = _MP3_FRAMES.get(data[at : at + 3])
+        if frame is None:
+            found = _MP3_HEADER.search(data, at, at + gaps)
+            if found is None:
+                break
+            gaps -= found.start() - at
+            at = found.start()
+            frame = _MP3_FRAMES[found[0]]
+        microseconds += frame[1]
+        at += frame[0]
+    rest = data[at:]
+    return -(-microseconds // 1_000) + (_bound(rest, UNKNOWN_BITS_PER_S) if len(rest) > MP3_TAIL_MAX else 0)
+
+
+def _mp3_frames() -> dict[bytes, tuple[int, int]]:
+    """The first three bytes of every frame header there is → bytes and microseconds of the frame."""
+    frames = {}
+    for version, halved in ((3, 0), (2, 1), (0, 2)):  # MPEG 1, 2, 2.5
+        table, samples = (_MP3_KBITS[0], 1_152) if version == 3 else (_MP3_KBITS[1], 576)
+        for checked in (0, 1):
+            second = 0xE0 | version << 3 | 1 << 1 | checked
+            for kbits_at in range(1, 15):
+                for hertz_at in range(3):
+                    for padding in (0, 1):
+                        for private in (0, 1):
+                            hertz = _MP3_HZ[hertz_at] >> halved
+                            third = kbits_at << 4 | hertz_at << 2 | padding << 1 | private
+                            size = samples * table[kbits_at] * 125 // hertz + padding
+                            frames[bytes((0xFF, second, third))] = (size, samples * 1_000_000 // hertz)
+    return frames
+
+
+_MP3_FRAMES = _mp3_frames()
+_MP3_HEADER = re.compile(
+    rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]["
+    + b"".join(re.escape(bytes((third,))) for third in sorted({header[2] for header in _MP3_FRAMES}))
+    + rb"]"
+)

@@ -1,0 +1,145 @@
+"""``POST /images`` (OpenRouter), ``/images/generations`` and ``/images/edits`` (OpenAI): pictures as base64.
+
+With ``stream: true`` the finished pictures come as events, in both vocabularies (OpenRouter's ``created`` and ``usage``, OpenAI's
+``created_at``, ``input_tokens`` ...); there are no partial pictures, as no vendor must have any.
+"""
+
+from __future__ import annotations
+
+import binascii
+from typing import Any, ClassVar
+
+import msgspec
+
+from gateway.api.inference import guard, multipart, sse, told
+from gateway.api.inference import operations_schema as schema
+from gateway.api.inference.operation import Json, WholeAnswers, asked, completion_of
+from gateway.errors import BadRequest
+from gateway.generation import Generation
+
+_encode = msgspec.json.Encoder().encode
+_NUMBERS = ("n", "output_compression", "seed")
+
+
+class Images(WholeAnswers):
+    name: ClassVar[str] = "images"
+    path: ClassVar[str] = "/images"
+    summary: ClassVar[str] = "Generate images"
+    operation: ClassVar[str] = "images"
+    shape: ClassVar[str | None] = "images"
+    """No dialect's: kept so that ``reply`` can see whether the caller asked for events."""
+    request_type: ClassVar[Any] = schema.ImagesRequest
+
+    def accept(self, body: Json) -> Json:
+        schema.check_images(body)
+        return schema.inner(body, "response_format", "partial_images")
+
+    def answer(self, generation: Generation) -> Json:
+        identity, found = told.identity(generation), completion_of(generation).body
+        answer: Json = {
+            "id": identity["id"],
+            "created": identity["created"],
+            "model": identity["model"],
+            "provider": identity["provider"],
+            "data": found["data"],
+            "usage": usage_view(generation),
+        }
+        answer |= {name: found[name] for name in ("background", "output_format", "quality", "size") if name in found}
+        if generation.ask.explain:
+            answer["openrouter_metadata"] = told.explain(generation)
+        return answer
+
+    def reply(self, generation: Generation) -> tuple[bytes, bytes]:
+        if not asked(generation, "stream"):
+            return super().reply(generation)
+        answer = self.answer(generation)
+        frames = []
+        for picture in answer["data"]:
+            event: Json = {
+                "type": "image_generation.completed",
+                "b64_json": picture["b64_json"],
+                "created": answer["created"],
+                "created_at": answer["created"],
+                **{name: answer.get(name, "auto") for name in ("background", "quality", "size")},
+                "output_format": answer.get("output_format") or _format(picture),
+            }
+            if "media_type" in picture:
+                event["media_type"] = picture["media_type"]
+            if picture is answer["data"][-1]:  # once: whoever adds them up must not count twice
+                event["usage"] = answer["usage"]
+            frames.append(b"event: image_generation.completed\ndata: " + _encode(event) + b"\n\n")
+        return b"".join(frames) + sse.DONE, b"text/event-stream; charset=utf-8"
+
+
+class ImageGenerations(Images):
+    """The same under OpenAI's path."""
+
+    name: ClassVar[str] = "image_generations"
+    path: ClassVar[str] = "/images/generations"
+    summary: ClassVar[str] = "Generate images (OpenAI's path)"
+
+
+class ImageEdits(Images):
+    """OpenAI's form with files; what is inside is an image request with references."""
+
+    name: ClassVar[str] = "image_edits"
+    path: ClassVar[str] = "/images/edits"
+    summary: ClassVar[str] = "Generate images from images (multipart, OpenAI's path)"
+
+    def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> Json:
+        kind = headers.get(b"content-type", b"")
+        if not kind.lower().startswith(b"multipart/form-data"):
+            return super().parse(raw, headers)
+        body: Json = {}
+        references: list[Json] = []
+        for part in multipart.parse(raw, kind):
+            if part.name in ("image", "image[]"):
+                references.append(_reference(part))
+            elif part.name == "mask":
+                raise BadRequest("mask: no provider of this gateway takes a mask; describe the change.", field="mask")
+            elif part.name in body:
+                raise BadRequest(f"{part.name}: given twice.", field=part.name)
+            elif part.name == "stream":
+                body["stream"] = part.text.lower() == "true"
+            elif part.name == "provider":
+                body["provider"] = guard.decode(part.content, self.rooms.settings.max_json_depth)
+            else:
+                body[part.name] = _value(part)
+        if not references:
+            raise BadRequest("image: send at least one picture.", field="image")
+        body["input_references"] = references
+        return body
+
+
+def _reference(part: multipart.Part) -> Json:
+    kind = part.content_type if part.content_type.startswith("image/") else "image/png"
+    text = binascii.b2a_base64(part.content, newline=False).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{text}"}}
+
+
+def _value(part: multipart.Part) -> Any:
+    text = part.text
+    if part.name in _NUMBERS and text.lstrip("-").isdecimal() and len(text) < 20:
+        return int(text)
+    return text
+
+
+def _format(picture: Json) -> str:
+    kind = str(picture.get("media_type", "image/png"))
+    return kind.removeprefix("image/").partition("+")[0]
+
+
+def usage_view(generation: Generation) -> Json:
+    """OpenRouter's usage, and the same numbers under OpenAI's names for pictures."""
+    usage, view = generation.ending.usage, told.usage_view(generation)
+    view["completion_tokens_details"]["image_tokens"] = usage.image_completion
+    view["input_tokens"], view["output_tokens"] = view["prompt_tokens"], view["completion_tokens"]
+    view["input_tokens_details"] = {
+        "text_tokens": usage.prompt_total - usage.image_prompt,
+        "image_tokens": usage.image_prompt,
+    }
+    view["output_tokens_details"] = {
+        "text_tokens": usage.completion_total - usage.image_completion,
+        "image_tokens": usage.image_completion,
+    }
+    return view

@@ -1,0 +1,165 @@
+"""Thinking blocks ↔ ``reasoning_details``, so that what any vendor must see again comes back unchanged and in order. Pure.
+
+This shape has one opaque text a block: ``signature`` of ``thinking``, ``data`` of ``redacted_thinking``. Anthropic's own are
+carried bare. What another vendor wants back (an id, a format, its own encrypted text) is packed into that opaque text behind
+``PACKED``; clients replay it untouched. Blocks that Anthropic would refuse, packed and unsigned ones, are taken out of a request
+before it is passed on (``passable``).
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+
+import msgspec
+
+Json = dict[str, Any]
+NATIVE = "anthropic-claude-v1"
+PACKED = "tokenway-1-"
+"""Begins an opaque text of ours; no vendor's base64 holds a hyphen so early."""
+THOUGHTS = ("reasoning.text", "reasoning.summary")
+_TEXT_OF = {"reasoning.text": "text", "reasoning.summary": "summary"}
+
+
+# -- answers: details to blocks ----------------------------------------------------------------------------------------
+
+
+def text_of(detail: Json) -> str:
+    """What of a detail is meant to be read."""
+    text = detail.get(_TEXT_OF.get(str(detail.get("type")), ""))
+    return text if isinstance(text, str) else ""
+
+
+def opaque(detail: Json) -> str:
+    """What a block must carry so that ``detail`` (without its visible text) can be restored; "" when there is nothing to keep."""
+    kind, form = detail.get("type"), detail.get("format")
+    if kind == "reasoning.text":
+        signature = detail.get("signature")
+        if form in (None, NATIVE):
+            return signature if isinstance(signature, str) else ""
+    elif form == NATIVE and isinstance(detail.get("data"), str):
+        return str(detail["data"])
+    kept = {
+        name: value for name, value in detail.items() if name != _TEXT_OF.get(str(kind)) and value not in (None, "")
+    }
+    if not kept:
+        return ""
+    return PACKED + urlsafe_b64encode(msgspec.json.encode(kept)).decode().rstrip("=")
+
+
+def blocks(message: Json, *, hidden: bool = False) -> list[Json]:
+    """The thinking of a whole inner answer. ``hidden``: signatures stay, for the next turn; texts do not."""
+    found: list[Json] = []
+    told = False
+    given = message.get("reasoning_details")
+    for detail in given if isinstance(given, list) else ():
+        kind = detail.get("type") if isinstance(detail, dict) else None
+        if kind in THOUGHTS:
+            text = text_of(detail)
+            told = told or bool(text)
+            found.append({"type": "thinking", "thinking": text, "signature": opaque(detail)})
+        elif kind == "reasoning.encrypted" and isinstance(detail.get("data"), str):
+            found.append({"type": "redacted_thinking", "data": opaque(detail)})
+    plain = message.get("reasoning")
+    if isinstance(plain, str) and plain and not told:
+        found.insert(0, {"type": "thinking", "thinking": plain, "signature": ""})
+    if hidden:
+        found = [{**block, "thinking": ""} if block["type"] == "thinking" else block for block in found]
+    return [block for block in found if block.get("thinking") or block.get("signature") or block.get("data")]
+
+
+# -- requests: blocks to details ---------------------------------------------------------------------------------------
+
+
+def details(content: list[Json]) -> tuple[list[Json], str]:
+    """``reasoning_details`` of one turn in their order, and their plain text."""
+    found: list[Json] = []
+    texts: list[str] = []
+    calls: dict[str, Json] = {}
+    for block in content:
+        kind = block["type"]
+        if kind == "thinking":
+            detail = _thought(block["thinking"], block.get("signature") or "")
+            texts.append(block["thinking"])
+        elif kind == "redacted_thinking":
+            unpacked = _unpack(block["data"])
+            detail = unpacked or {"type": "reasoning.encrypted", "data": block["data"], "format": NATIVE}
+        elif kind in ("server_tool_use", "mcp_tool_use"):
+            detail = calls[block["id"]] = _server_call(block)
+        else:
+            if "tool_use_id" in block and block["tool_use_id"] in calls:
+                calls[block["tool_use_id"]]["result"] = msgspec.json.encode(block.get("content")).decode()
+            continue
+        detail.setdefault("index", len(found))
+        found.append(detail)
+    return found, "".join(texts)
+
+
+def _thought(text: str, signature: str) -> Json:
+    unpacked = _unpack(signature)
+    if unpacked is not None:
+        return {**unpacked, _TEXT_OF.get(str(unpacked.get("type")), "text"): text}
+    if not signature or signature.startswith(PACKED):
+        return {"type": "reasoning.text", "text": text}
+    return {"type": "reasoning.text", "text": text, "signature": signature, "format": NATIVE}
+
+
+def _unpack(text: str) -> Json | None:
+    """The detail inside a packed text; None for everything else, damaged ones included."""
+    if not text.startswith(PACKED):
+        return None
+    packed = text[len(PACKED) :]
+    try:
+        value = msgspec.json.decode(urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
+    except (ValueError, RecursionError):  # msgspec.DecodeError and binascii.Error are ValueErrors
+        return None
+    return value if isinstance(value, dict) and isinstance(value.get("type"), str) else None
+
+
+def _server_call(block: Json) -> Json:
+    return {
+        "type": "reasoning.server_tool_call",
+        "tool_name": block["name"],
+        "tool_call_id": block["id"],
+        "arguments": msgspec.json.encode(block["input"]).decode(),
+        "result": "",
+        "format": NATIVE,
+    }
+
+
+# -- passing on --------------------------------------------------------------------------------------------------------
+
+
+def passable(messages: Any) -> tuple[Any, bool]:
+    """The turns without blocks that Anthropic would refuse, and whether its thinking must be off for this request.
+
+    Anthropic wants the turn that a tool's result answers to begin with its own thinking when thinking is on; a turn that
+    another vendor wrote has none. Nothing has been checked yet: what is not understood is left as it is.
+    """
+    if not isinstance(messages, list):
+        return messages, False
+    kept: list[Any] = []
+    stripped = False
+    for turn in messages:
+        content = turn.get("content") if isinstance(turn, dict) and turn.get("role") == "assistant" else None
+        if not isinstance(content, list) or not any(_foreign(block) for block in content):
+            kept.append(turn)
+            stripped = stripped and isinstance(turn, dict) and turn.get("role") == "user" and _answers(turn)
+            continue
+        left = [block for block in content if not _foreign(block)]
+        stripped = bool(left)
+        if left:
+            kept.append({**turn, "content": left})
+    return kept, stripped
+
+
+def _foreign(block: Any) -> bool:
+    if not isinstance(block, dict) or block.get("type") not in ("thinking", "redacted_thinking"):
+        return False
+    text = block.get("signature") if block["type"] == "thinking" else block.get("data")
+    return not text or (isinstance(text, str) and text.startswith(PACKED))
+
+
+def _answers(turn: Json) -> bool:
+    content = turn.get("content")
+    return isinstance(content, list) and any(isinstance(b, dict) and b.get("type") == "tool_result" for b in content)

@@ -1,0 +1,58 @@
+"""``POST /rerank``: documents by relevance, best first, each with the document as it was sent."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from gateway.api.inference import operations_schema as schema
+from gateway.api.inference import told
+from gateway.api.inference.operation import Json, WholeAnswers, completion_of
+from gateway.generation import Generation
+
+
+class Rerank(WholeAnswers):
+    name: ClassVar[str] = "rerank"
+    path: ClassVar[str] = "/rerank"
+    summary: ClassVar[str] = "Rerank documents"
+    operation: ClassVar[str] = "rerank"
+    request_type: ClassVar[Any] = schema.RerankRequest
+
+    def accept(self, body: Json) -> Json:
+        schema.check_rerank(body)
+        return schema.inner(body)
+
+    def answer(self, generation: Generation) -> Json:
+        documents = generation.ask.body["documents"]
+        identity = told.identity(generation)
+        answer: Json = {
+            "id": identity["id"],
+            "model": identity["model"],
+            "provider": identity["provider"],
+            "results": [
+                {
+                    "index": result["index"],
+                    "relevance_score": result["relevance_score"],
+                    "document": _document(documents[result["index"]]),
+                }
+                for result in completion_of(generation).body["results"]
+            ],
+            "usage": _usage(generation),
+        }
+        if generation.ask.explain:
+            answer["openrouter_metadata"] = told.explain(generation)
+        return answer
+
+
+def _document(sent: str | Json) -> Json:
+    return (
+        {"text": sent} if isinstance(sent, str) else {name: value for name, value in sent.items() if value is not None}
+    )
+
+
+def _usage(generation: Generation) -> Json:
+    usage = generation.ending.usage
+    found: Json = {"total_tokens": usage.prompt_total, "cost": told.usd(generation.charged_nano)}
+    units = (usage.units or {}).get("search_unit")
+    if units is not None:
+        found["search_units"] = units
+    return found

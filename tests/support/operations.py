@@ -1,0 +1,120 @@
+"""A stage that sells what is not chat: sales with output modalities and prices by unit, and requests to their paths.
+
+stage = await opened(gateway, patch, sale("t/e", "alpha", "embeddings"))
+response = await post(await stage.caller(), "/embeddings", model="t/e", input="hello")
+
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import yaml
+
+from gateway.api.inference import front
+from gateway.api.inference.embeddings import Embeddings
+from gateway.api.inference.images import ImageEdits, ImageGenerations, Images
+from gateway.api.inference.rerank import Rerank
+from gateway.api.inference.speech import Speech
+from gateway.api.inference.transcriptions import Transcriptions
+from providers import openai_audio, openai_images, openai_operations, registry
+from providers.base import Dialect
+from tests.support import gateway as support
+from tests.support.gateway import Caller, Sale, Stage
+from tests.support.invariants import nano
+
+SURFACES = (Embeddings, Rerank, Images, ImageGenerations, ImageEdits, Speech, Transcriptions)
+DIALECTS: tuple[Dialect, ...] = (
+    openai_operations.Embeddings(),
+    openai_operations.Rerank(),
+    openai_images.Images(),
+    openai_audio.Speech(),
+    openai_audio.Transcription(),
+)
+Units = Mapping[str, Mapping[str, str]]
+"""Upstream id → price fields beside tokens, e.g. ``{"ok": {"usd_per_mchar": "15"}}``."""
+
+
+def sale(model: str, provider: str, made: str, upstream_id: str = "ok", **more: Any) -> Sale:
+    """An endpoint whose model makes ``made`` (an output modality). ``more``: prompt, completion; the rest is of its row."""
+    prices = {name: more.pop(name) for name in ("prompt", "completion") if name in more}
+    takes = ["audio"] if made == "transcription" else ["text"]
+    row = {"output_modalities": [made], "input_modalities": takes, "supported_parameters": [], **more}
+    return Sale(model, provider, upstream_id, more=row, **prices)
+
+
+async def opened(
+    start: Callable[..., Any], patch: pytest.MonkeyPatch, *sales: Sale, units: Units | None = None, **options: Any
+) -> Stage:
+    """``start`` is the fixture ``gateway``; the price files get ``units`` too."""
+    write = support.write_catalog
+
+    def written(directory: Path, vendors: Mapping[str, str], sold: Sequence[Sale], **provider: Any) -> Path:
+        found = write(directory, vendors, sold, **provider)
+        for file in (directory / "prices").glob("*.yaml"):
+            rows = yaml.safe_load(file.read_text())
+            for row in rows:
+                row.update((units or {}).get(row["upstream_id"], {}))
+            file.write_text(yaml.safe_dump(rows))
+        return found
+
+    patch.setattr(support, "write_catalog", written)
+    wired(patch)
+    stage: Stage = await start(*sales, **options)
+    return stage
+
+
+def wired(patch: pytest.MonkeyPatch) -> None:
+    """Every dialect and surface of this page is there, whether or not the product hangs it already."""
+    missing = tuple(one for one in SURFACES if one not in front.SURFACES)
+    patch.setattr(front, "SURFACES", front.SURFACES + missing)
+    for one in DIALECTS:
+        if (one.name, one.operation) not in registry._DIALECTS:
+            patch.setitem(registry._DIALECTS, (one.name, one.operation), one)
+            patch.setitem(registry._OPERATIONS, one.name, registry.operations(one.name) | {one.operation})
+
+
+async def post(caller: Caller, path: str, **body: Any) -> httpx.Response:
+    """One JSON request."""
+    return await caller.gateway.client.post("/api/v1" + path, content=msgspec.json.encode(body), headers=caller.headers)
+
+
+def billed(usd: str | Decimal, fee_percent: str = "5") -> tuple[int, int]:
+    """(cost, cost and fee) in nano-dollars, computed apart from the code under test."""
+    cost = nano(Decimal(usd))
+    return cost, cost + nano(Decimal(cost) * Decimal(fee_percent) / 100 / 10**9)
+
+
+async def settled(caller: Caller) -> tuple[int, int]:
+    """(the provider's cost, what the caller paid) of the one settled line of this caller, in nano-dollars."""
+    (line,) = [line for line in await caller.lines() if line.type == "settled"]
+    return line.cost_nano, line.user_nano
+
+
+def wav(seconds: float, hertz: int = 8_000) -> bytes:
+    """A silent recording: 16 bit, mono."""
+    samples = bytes(2 * round(seconds * hertz))
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        36 + len(samples),
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        1,
+        hertz,
+        2 * hertz,
+        2,
+        16,
+        b"data",
+        len(samples),
+    )
+    return head + samples

@@ -1,0 +1,280 @@
+"""The encoder of Messages streams alone: however an answer is cut into chunks, the same blocks come out, one after another."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.api.inference import messages_output
+from gateway.api.inference.completions import Completions, CompletionsEncoder
+from gateway.api.inference.messages import Messages
+from gateway.api.inference.messages_stream import MessagesEncoder, PassedEncoder
+from gateway.api.inference.messages_thinking import NATIVE
+from gateway.errors import Unavailable
+from gateway.generation import Generation
+from gateway.inference import Corridor
+from providers import registry
+from providers.errors import ProviderError
+from providers.types import Completion, Event
+from tests.support import messageshape
+from tests.unit.test_hostile_answers import ANSWER, CHUNK, WEIRD, conclude, corridor, paths, served, with_value
+
+__all__ = ["corridor"]
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None) -> Event:
+    body = {
+        "id": "x",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "native_finish_reason": finish}],
+    }
+    return Event(body, bool(delta), finish)
+
+
+def streamed(generation: Generation, batches: list[list[Event]]) -> list[messageshape.Event]:
+    """Every event of a stream, checked against the protocol."""
+    encoder = MessagesEncoder(generation)
+    data = b"".join(encoder.events(batch) for batch in batches)
+    conclude(generation)
+    found = messageshape.events((data + encoder.finish()).decode())
+    assert [name for name, _ in found[:2]] == ["message_start", "ping"]
+    assert [name for name, _ in found[-2:]] == ["message_delta", "message_stop"]
+    for name, event in found:
+        if name != "ping":
+            messageshape.EVENT.validate_python(event)
+    return found
+
+
+def tool(index: int, arguments: str, name: str | None = None, id: str | None = None) -> dict[str, Any]:
+    function = {"arguments": arguments, **({"name": name} if name else {})}
+    call = {"index": index, "function": function, **({"id": id, "type": "function"} if id else {})}
+    return {"tool_calls": [call]}
+
+
+def detail(**fields: Any) -> dict[str, Any]:
+    return {"reasoning_details": [fields]}
+
+
+# -- any cut, the same blocks ------------------------------------------------------------------------------------------
+
+TEXTS = st.text(min_size=1, max_size=10)
+ARGUMENTS = st.dictionaries(TEXTS, st.one_of(TEXTS, st.integers(0, 99)), max_size=3).map(json.dumps)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A whole message and the deltas of the same message: thinking, text, and calls whose pieces are mixed."""
+    details: list[dict[str, Any]] = []
+    deltas: list[dict[str, Any]] = []
+    for index in range(draw(st.integers(0, 2))):
+        said = draw(st.lists(TEXTS, min_size=1, max_size=3))
+        one = {"type": "reasoning.text", "signature": draw(TEXTS), "format": NATIVE, "index": index}
+        details.append({**one, "text": "".join(said)})
+        deltas += [detail(type="reasoning.text", text=piece, format=NATIVE, index=index) for piece in said]
+        deltas.append(detail(**one))
+    if draw(st.booleans()):
+        one = {
+            "type": "reasoning.encrypted",
+            "data": draw(TEXTS),
+            "format": draw(st.sampled_from([NATIVE, "x"])),
+            "index": 7,
+        }
+        details.append(one)
+        deltas.append(detail(**one))
+    said = draw(st.lists(TEXTS, max_size=3))
+    deltas += [{"content": piece} for piece in said]
+    calls: list[dict[str, Any]] = []
+    pieces: list[list[dict[str, Any]]] = []
+    for index in range(draw(st.integers(0, 3))):
+        arguments, name = draw(ARGUMENTS), draw(st.text("abc", min_size=1))
+        calls.append({"id": f"c{index}", "type": "function", "function": {"name": name, "arguments": arguments}})
+        cut = draw(st.integers(0, len(arguments)))
+        pieces.append([tool(index, "", name, f"c{index}"), tool(index, arguments[:cut]), tool(index, arguments[cut:])])
+    order = draw(st.permutations([index for index in range(len(pieces)) for _ in range(3)]))
+    first_seen = list(dict.fromkeys(order))
+    taken = [0] * len(pieces)
+    for index in order:
+        deltas.append(pieces[index][taken[index]])
+        taken[index] += 1
+    message = {
+        "content": "".join(said) or None,
+        "reasoning_details": details,
+        "tool_calls": [calls[i] for i in first_seen],
+    }
+    return message, deltas
+
+
+@settings(max_examples=200, deadline=None)
+@given(answers(), st.integers(1, 4))
+def test_any_cut_gives_the_blocks_of_the_whole(
+    corridor: Corridor, answer: tuple[dict[str, Any], list[dict[str, Any]]], batch: int
+) -> None:
+    """Blocks of a stream are those of the whole message, whatever the pieces, their order and how many arrive together."""
+    message, deltas = answer
+    events = [*(chunk(delta) for delta in deltas), chunk({}, "stop")]
+    found = streamed(served(corridor), [events[at : at + batch] for at in range(0, len(events), batch)])
+    assert messageshape.blocks(found) == messages_output.content(message)
+    assert found[-2][1]["delta"]["stop_reason"] == ("tool_use" if message["tool_calls"] else "end_turn")
+
+
+# -- particular streams ------------------------------------------------------------------------------------------------
+
+
+def made(corridor: Corridor, *deltas: dict[str, Any]) -> list[dict[str, Any]]:
+    return messageshape.blocks(streamed(served(corridor), [[chunk(delta)] for delta in deltas]))
+
+
+def test_sequential_calls_stream_at_once(corridor: Corridor) -> None:
+    """The usual order costs no delay: the pieces of each call leave with the chunk that brought them."""
+    encoder = MessagesEncoder(served(corridor))
+    sent = [
+        [name for name, _ in messageshape.events(encoder.events([chunk(delta)]).decode())]
+        for delta in (tool(0, "", "f", "a"), tool(0, '{"x":'), tool(0, "1}"), tool(1, "", "g", "b"), tool(1, "{}"))
+    ]
+    assert sent[0][-1] == "content_block_start"
+    assert sent[1] == sent[2] == ["content_block_delta"]
+    assert sent[3] == ["content_block_stop", "content_block_start"]
+    assert sent[4] == ["content_block_delta"]
+
+
+def test_reasoning_text_and_its_details_are_one(corridor: Corridor) -> None:
+    """Vendors that send both, the text and its twin, think once; a signature that comes later is theirs."""
+    twin = {"reasoning": "Hm.", **detail(type="reasoning.text", text="Hm.", format=NATIVE, index=0)}
+    signed = detail(type="reasoning.text", signature="S", format=NATIVE, index=0)
+    assert made(corridor, twin, signed, {"content": "x"}) == [
+        {"type": "thinking", "thinking": "Hm.", "signature": "S"},
+        {"type": "text", "text": "x", "citations": None},
+    ]
+
+
+def test_plain_reasoning_signed_at_its_end(corridor: Corridor) -> None:
+    """Text as ``reasoning``, the signature as a detail of its own: one block."""
+    signed = detail(type="reasoning.text", signature="S", format=NATIVE, index=0)
+    assert made(corridor, {"reasoning": "H"}, {"reasoning": "m."}, signed) == [
+        {"type": "thinking", "thinking": "Hm.", "signature": "S"}
+    ]
+
+
+def test_interleaved_thinking(corridor: Corridor) -> None:
+    """Thinking between texts and calls opens a block each time."""
+    blocks = made(corridor, {"reasoning": "a"}, {"content": "b"}, {"reasoning": "c"}, tool(0, "{}", "f", "i"))
+    assert [block["type"] for block in blocks] == ["thinking", "text", "thinking", "tool_use"]
+
+
+def test_a_signature_behind_the_text(corridor: Corridor) -> None:
+    """Gemini signs a call behind its text: what must go back is a block of its own, never mixed into the text."""
+    sealed = detail(type="reasoning.encrypted", data="gemini:xyz", format="google-gemini-v1", id="i", index=0)
+    blocks = made(corridor, {"content": "b"}, {**sealed, **tool(0, "{}", "f", "i")})
+    assert [block["type"] for block in blocks] == ["text", "redacted_thinking", "tool_use"]
+
+
+def test_odd_calls(corridor: Corridor) -> None:
+    """No id, no name at first, no arguments, a piece behind the end: nothing breaks the sequence."""
+    blocks = made(
+        corridor,
+        {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]},
+        {"tool_calls": [{"index": 0, "function": {"name": "f"}}]},
+        tool(1, "{}", "g"),
+        tool(0, " "),
+        tool(2, "", "h", "c"),
+    )
+    assert [(b["id"], b["name"], b["input"]) for b in blocks] == [
+        ("toolu_0", "f", {}),
+        ("toolu_1", "g", {}),
+        ("c", "h", {}),
+    ]
+
+
+def test_an_empty_answer(corridor: Corridor) -> None:
+    """Nothing at all is still a message."""
+    found = streamed(served(corridor), [[chunk({}, "stop")]])
+    assert messageshape.blocks(found) == []
+    assert found[-2][1]["delta"]["stop_reason"] == "end_turn"
+
+
+def test_an_answer_that_never_began(corridor: Corridor) -> None:
+    """Interrupted before the first event: only the error event, without usage."""
+    for encoder in (MessagesEncoder(served(corridor)), PassedEncoder(served(corridor))):
+        ((name, data),) = messageshape.events(encoder.failure(Unavailable("Stopping."), "error").decode())
+        assert name == "error"
+        messageshape.error(data, "overloaded_error", id="gen-1-x")
+        assert "usage" not in data
+
+
+# -- hostile vendors ---------------------------------------------------------------------------------------------------
+
+FIELDS = ("reasoning_details", "annotations", "images", "tool_calls", "logprobs")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *paths("message"),
+        *(("choices", 0, "message", field) for field in FIELDS),
+        ("choices", 0, "native_finish_reason"),
+    ],
+    ids=lambda path: ".".join(map(str, path)),
+)
+def test_hostile_answers(corridor: Corridor, path: tuple[Any, ...]) -> None:
+    """Whatever stands anywhere in a vendor's answer: it is refused by the dialect, or both surfaces can say it."""
+    for value in [
+        *WEIRD,
+        [{"url_citation": {"url": "u", "title": 5}}],
+        [{"type": "reasoning.text", "text": [], "signature": 5}],
+    ]:
+        generation = served(corridor)
+        try:
+            generation.dispatch.completion = registry.dialect("openai").completion(with_value(ANSWER, path, value))
+        except ProviderError:
+            continue
+        generation.opened()
+        conclude(generation)
+        for surface in (Messages, Completions):
+            body, _ = surface.reply(surface.__new__(surface), generation)
+            assert json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*paths("delta"), *(("choices", 0, "delta", field) for field in FIELDS), ("choices", 0, "native_finish_reason")],
+    ids=lambda path: ".".join(map(str, path)),
+)
+def test_hostile_events(corridor: Corridor, path: tuple[Any, ...]) -> None:
+    """The same for events."""
+    for value in WEIRD:
+        generation = served(corridor)
+        try:
+            events = registry.dialect("openai").decoder().feed(b"data: " + with_value(CHUNK, path, value) + b"\n\n")
+        except ProviderError:
+            continue
+        for event in events:
+            generation.delivered.event(event)
+        conclude(generation)
+        for encoder in (MessagesEncoder(generation), CompletionsEncoder(generation)):
+            assert encoder.events(events) + encoder.finish()
+
+
+@pytest.mark.parametrize("value", WEIRD)
+def test_hostile_documents_of_the_same_shape(corridor: Corridor, value: Any) -> None:
+    """A vendor of our own shape may send anything in the fields that we rewrite."""
+    generation = served(corridor)
+    generation.dispatch.passed = True
+    generation.dispatch.completion = Completion(
+        json.loads(json.dumps(ANSWER)), None, wire={"usage": value, "id": value}
+    )
+    generation.opened()
+    conclude(generation)
+    told = Messages.answer(Messages.__new__(Messages), generation)
+    messageshape.usage(json.loads(Messages.reply(Messages.__new__(Messages), generation)[0])["usage"])
+    assert told["id"] == "gen-1-x"
+    encoder = PassedEncoder(generation)
+    wires: list[Any] = [
+        ("message_start", {"message": value}),
+        ("message_delta", {"usage": value}),
+        ("message_stop", {}),
+    ]
+    encoder.events([Event({}, wire=wire) for wire in wires])
+    assert encoder.finish()

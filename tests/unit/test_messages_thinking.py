@@ -1,0 +1,149 @@
+"""Reasoning of any vendor through the one opaque text that a thinking block has: it comes back as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.api.inference import messages, messages_thinking
+from gateway.api.inference.messages_thinking import NATIVE, PACKED, blocks, details, passable
+
+FORMATS = ["openai-responses-v1", "google-gemini-v1", "xai-responses-v1", "unknown"]
+TEXTS = st.text(min_size=1, max_size=20)
+KEPT = {"id": TEXTS, "index": st.integers(0, 9)}
+FOREIGN = st.one_of(
+    st.fixed_dictionaries(
+        {"type": st.just("reasoning.text"), "text": TEXTS, "format": st.sampled_from(FORMATS)},
+        optional={**KEPT, "signature": TEXTS},
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("reasoning.summary"), "summary": TEXTS, "format": st.sampled_from(FORMATS)}, optional=KEPT
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("reasoning.encrypted"), "data": TEXTS, "format": st.sampled_from(FORMATS)}, optional=KEPT
+    ),
+)
+OWN = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "type": st.just("reasoning.text"),
+            "text": TEXTS,
+            "signature": st.text("abc+/=", min_size=1),
+            "format": st.just(NATIVE),
+        }
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("reasoning.encrypted"), "data": st.text("abc+/=", min_size=1), "format": st.just(NATIVE)}
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(FOREIGN, OWN), max_size=6))
+def test_details_come_back_as_they_were(given_details: list[dict[str, Any]]) -> None:
+    """Types, formats, ids, signatures, encrypted texts and their order; an index is added where there was none."""
+    made = blocks({"reasoning_details": given_details})
+    again, text = details(made)
+    expected = [{**one, "index": one.get("index", number)} for number, one in enumerate(given_details)]
+    assert again == expected
+    assert text == "".join(messages_thinking.text_of(one) for one in given_details)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(FOREIGN, OWN), min_size=1, max_size=6))
+def test_only_anthropics_own_is_passed_on(given_details: list[dict[str, Any]]) -> None:
+    """Of a turn's thinking what Anthropic signed goes out, untouched; the rest of the turn stays."""
+    said = {"type": "text", "text": "x"}
+    made = blocks({"reasoning_details": given_details})
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": [*made, said]}]
+    kept, _ = passable(turns)
+    own = [block for block, one in zip(made, given_details, strict=True) if one["format"] == NATIVE]
+    assert kept == [turns[0], {"role": "assistant", "content": [*own, said]}]
+
+
+def test_plain_reasoning() -> None:
+    """Text that nobody signed is an unsigned block; encrypted details beside it stay beside it."""
+    assert blocks({"reasoning": "Hm."}) == [{"type": "thinking", "thinking": "Hm.", "signature": ""}]
+    both = {"reasoning": "Hm.", "reasoning_details": [{"type": "reasoning.encrypted", "data": "D", "format": NATIVE}]}
+    assert [block["type"] for block in blocks(both)] == ["thinking", "redacted_thinking"]
+    twin = {"reasoning": "Hm.", "reasoning_details": [{"type": "reasoning.text", "text": "Hm."}]}
+    assert blocks(twin) == [{"type": "thinking", "thinking": "Hm.", "signature": ""}]
+
+
+def test_hidden_thinking_keeps_its_signature() -> None:
+    """Without the text the next turn still needs what was signed; what has no signature is gone."""
+    signed = {"type": "reasoning.text", "text": "Hm.", "signature": "S", "format": NATIVE}
+    assert blocks({"reasoning_details": [signed]}, hidden=True) == [
+        {"type": "thinking", "thinking": "", "signature": "S"}
+    ]
+    assert blocks({"reasoning": "Hm."}, hidden=True) == []
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        5,
+        "x",
+        {},
+        [5, None, "x", {}],
+        [{"type": "reasoning.text", "text": 5}],
+        [{"type": ["x"]}],
+        [{"type": "reasoning.encrypted", "data": 5}],
+    ],
+)
+def test_hostile_details(hostile: Any) -> None:
+    """Whatever a vendor sends under the name, nothing breaks."""
+    assert isinstance(blocks({"reasoning_details": hostile, "reasoning": "x"}), list)
+
+
+@pytest.mark.parametrize("packed", ["", "%%%", "bm90IGpzb24", "WzFd", "eyJhIjoxfQ", "e" * 9])
+def test_a_damaged_packing_is_plain_thinking(packed: str) -> None:
+    """A packed text that somebody has changed does no harm: the thought is kept, unsigned."""
+    found, _ = details([{"type": "thinking", "thinking": "Hm.", "signature": PACKED + packed}])
+    assert found == [{"type": "reasoning.text", "text": "Hm.", "index": 0}]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        None,
+        5,
+        "x",
+        [5],
+        [{}],
+        [{"role": "assistant"}],
+        [{"role": "assistant", "content": [5, {}, {"type": "thinking"}]}],
+    ],
+)
+def test_what_is_not_understood_is_left_alone(turns: Any) -> None:
+    """The copy to be passed on is made before anything has been checked: it never raises."""
+    kept, _ = passable(turns)
+    assert kept == turns or turns[0]["role"] == "assistant"
+    assert isinstance(messages.passable({"messages": turns, "thinking": 5, "context_management": []}, []), dict)
+
+
+def test_thinking_is_off_in_another_vendors_tool_loop() -> None:
+    """Only while the answered call is another vendor's, only where thinking would be enforced, and without orders about it."""
+    use = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+    foreign = {"type": "thinking", "thinking": "x", "signature": ""}
+    loop = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": [foreign, use]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"}]},
+    ]
+    edits = [{"type": "clear_thinking_20251015"}, {"type": "clear_tool_uses_20250919"}]
+    enabled = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "context_management": {"edits": edits}}
+    seen = messages.passable({"messages": loop, **enabled}, [])
+    assert seen["thinking"] == {"type": "disabled"}
+    assert seen["context_management"] == {"edits": edits[1:]}
+    later = [*loop, {"role": "assistant", "content": [{"type": "text", "text": "y"}]}, {"role": "user", "content": "z"}]
+    assert messages.passable({"messages": later, **enabled}, [])["thinking"]["type"] == "enabled"
+    adaptive = {"messages": loop, "thinking": {"type": "adaptive"}}
+    assert messages.passable(adaptive, [])["thinking"] == {"type": "adaptive"}
+    assert (
+        len(messages.passable({"messages": [loop[0], {"role": "assistant", "content": [foreign]}]}, [])["messages"])
+        == 1
+    )
