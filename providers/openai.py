@@ -8,6 +8,8 @@ vendor's, and on the way back the differences between "compatible" vendors. Unkn
 - ``max_tokens_field``: ``max_tokens`` or ``max_completion_tokens``; whichever of the two came goes out under this name.
 - ``reasoning``: ``effort`` (default: ``reasoning.effort`` goes out as ``reasoning_effort``), ``object`` (the vendor takes
   the ``reasoning`` object itself) or ``drop``.
+- ``efforts``: the words of ``reasoning_effort`` that the vendor knows; others become the nearest of them.
+- ``reasoning_replay``, ``extended``: see ``openai_messages.plain``.
 - ``drop_parameters``: list of top-level fields that this vendor refuses.
 - ``drop_message_fields``: list of fields of messages that this vendor refuses.
 - ``rename_parameters``: mapping of top-level field names, ours to theirs.
@@ -24,9 +26,11 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from providers import effort
 from providers.base import Dialect
 from providers.errors import RAW_MAX, ProviderError, classify, failed, retry_after_s
 from providers.openai_answer import Decoder, decode, read_choice, said, vendor_error
+from providers.openai_messages import plain
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 from providers.usage import normalise
 
@@ -56,8 +60,9 @@ class OpenAI(Dialect):
         else:
             sent.pop("stream", None)
             sent.pop("stream_options", None)
-        if "reasoning" in sent:
-            _spell_reasoning(options.get("reasoning", "effort"), sent)
+        plain(sent, options)
+        if "reasoning" in sent or "reasoning_effort" in sent:
+            _spell_reasoning(options, sent)
         if options:
             apply_options(options, sent)
         headers = [
@@ -138,13 +143,18 @@ def apply_options(options: Mapping[str, Any], sent: Json) -> None:
             sent[name] = value
 
 
-def _spell_reasoning(style: str, sent: Json) -> None:
-    """The ``reasoning`` object in the vendor's spelling, in place."""
+def _spell_reasoning(options: Mapping[str, Any], sent: Json) -> None:
+    """The wish to reason in the vendor's spelling, in place."""
+    style = options.get("reasoning", "effort")
     if style == "object":
         return
-    wanted = sent.pop("reasoning")
-    if style == "effort" and isinstance(wanted, dict) and sent.get("reasoning_effort") is None:
-        enabled = wanted.get("enabled")
-        effort = wanted.get("effort") or ("medium" if enabled is True else "none" if enabled is False else None)
-        if effort is not None:
-            sent["reasoning_effort"] = effort
+    own = sent.get("reasoning_effort")
+    level, budget = (own, None) if own in effort.EFFORTS else effort.wanted(sent)
+    sent.pop("reasoning", None)
+    sent.pop("reasoning_effort", None)
+    if style != "effort":
+        return
+    if budget is not None:
+        level = effort.of_budget(budget, sent.get("max_completion_tokens") or sent.get("max_tokens"))
+    if level is not None:
+        sent["reasoning_effort"] = effort.nearest(level, options.get("efforts"))

@@ -358,7 +358,7 @@ def test_the_request_a_vendor_gets() -> None:
     )
     assert json.loads(request.content) == {
         "model": "acme-small",
-        "messages": ASKED["messages"],
+        "messages": [{"role": "user", "content": "hi"}],
         "temperature": 0.5,
         "unknown": {"a": 1},
         "seed": 10**30,
@@ -415,7 +415,9 @@ def test_quirks_are_data() -> None:
         ({"effort": "high"}, "high"),
         ({"enabled": True}, "medium"),
         ({"enabled": False}, "none"),
-        ({"max_tokens": 5}, None),
+        ({"max_tokens": 5}, "high"),
+        ({"max_tokens": 1}, "low"),
+        ({"max_tokens": 0}, "none"),
         ({}, None),
         (None, None),
         ({"enabled": [1]}, None),
@@ -428,6 +430,59 @@ def test_reasoning_is_spelled_as_the_vendor_does(reasoning: Any, effort: str | N
     assert sent(reasoning=reasoning, reasoning_effort="low")["reasoning_effort"] == "low"
     assert sent(with_options(reasoning="object"), reasoning=reasoning)["reasoning"] == reasoning
     assert not {"reasoning", "reasoning_effort"} & sent(with_options(reasoning="drop"), reasoning=reasoning).keys()
+
+
+def test_an_unknown_effort_becomes_the_nearest() -> None:
+    """``efforts`` are the words that a vendor knows; not to think stays not to think."""
+    known = with_options(efforts=["low", "high"])
+    for asked, told in (("minimal", "low"), ("medium", "low"), ("xhigh", "high"), ("max", "high"), ("none", "none")):
+        assert sent(known, reasoning={"effort": asked})["reasoning_effort"] == told
+
+
+TALK: list[dict[str, Any]] = [
+    {"role": "user", "content": [{"type": "text", "text": "Look", "cache_control": {"type": "ephemeral"}}]},
+    {
+        "role": "assistant",
+        "content": None,
+        "reasoning": "Hm",
+        "reasoning_details": [{"type": "reasoning.text", "text": "Hm"}],
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "see", "arguments": "{}"}}],
+    },
+    {
+        "role": "tool",
+        "tool_call_id": "c1",
+        "is_error": False,
+        "content": [
+            {"type": "text", "text": "seen"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}},
+        ],
+    },
+]
+
+
+def test_a_plain_vendor_gets_a_plain_conversation() -> None:
+    """What only the gateway's contract knows stays here; pictures of a tool come behind it as a user's; nothing is changed in place."""
+    before = json.dumps(TALK)
+    asked, thought, tool, shown = sent(messages=TALK, cache_control={"type": "ephemeral"})["messages"]
+    assert asked == {"role": "user", "content": [{"type": "text", "text": "Look"}]}
+    assert thought.keys() == {"role", "content", "tool_calls"}
+    assert tool == {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "seen"}]}
+    assert shown == {"role": "user", "content": [TALK[2]["content"][1]]}
+    assert "cache_control" not in sent(cache_control={"type": "ephemeral"})
+    assert json.dumps(TALK) == before
+    assert sent(with_options(extended=True), messages=TALK)["messages"] == TALK
+    replayed = sent(with_options(reasoning_replay="reasoning_content"), messages=TALK)["messages"][1]
+    assert replayed["reasoning_content"] == "Hm"
+
+
+def test_tools_of_a_plain_vendor() -> None:
+    """Marks of other vendors leave tools; a tool that is none of OpenAI's is for another endpoint."""
+    function = {"type": "function", "function": {"name": "f"}}
+    assert sent(tools=[{**function, "cache_control": {"type": "ephemeral"}}])["tools"] == [function]
+    assert sent(verbosity="max")["verbosity"] == "high"
+    with pytest.raises(ProviderError, match=r"tools\[1\]") as refused:
+        sent(tools=[function, {"type": "web_search_20250305"}])
+    assert refused.value.failure.kind == "unsupported"
 
 
 def test_the_registry_names_what_it_knows() -> None:

@@ -1,0 +1,79 @@
+"""Messages and tools of the inner language as plain OpenAI vendors take them: without what only the gateway's contract knows.
+
+OpenAI refuses unknown fields of messages and tools, and pictures in tool results; most compatible vendors are as strict somewhere.
+An ordinary conversation has none of that, and then nothing is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from providers.errors import failed
+from providers.types import Json
+
+FOREIGN = frozenset(
+    {"is_error", "reasoning", "reasoning_content", "reasoning_details", "images", "annotations", "phase", "model"}
+)
+"""Fields of messages that OpenAI's chat completions do not know."""
+TOOL_TYPES = frozenset({"function", "custom"})
+TOOL_FIELDS = frozenset({"type", "function", "custom"})
+VERBOSITY = {"xhigh": "high", "max": "high"}
+
+
+def plain(sent: Json, options: Mapping[str, Any]) -> None:
+    """Bring the body about to be sent down to what a plain vendor takes; what is changed is copied first.
+
+    Options: ``extended: true`` leaves everything (OpenRouter as a vendor), ``reasoning_replay`` names the field in which a vendor
+    wants an assistant's earlier reasoning back (``reasoning_content``: DeepSeek, Moonshot, Z.AI).
+
+    Raises ``ProviderError`` (unsupported): a tool that only another wire format knows.
+    """
+    if options.get("extended"):
+        return
+    sent.pop("cache_control", None)
+    messages = sent.get("messages")
+    if isinstance(messages, list) and any(_special(message) for message in messages):
+        replay = options.get("reasoning_replay")
+        sent["messages"] = [told for message in messages for told in _message(message, replay)]
+    tools = sent.get("tools")
+    if tools:
+        sent["tools"] = [_tool(tool, index) for index, tool in enumerate(tools)]
+    verbosity = sent.get("verbosity")
+    if verbosity in VERBOSITY:
+        sent["verbosity"] = VERBOSITY[verbosity]
+
+
+def _special(message: Json) -> bool:
+    return isinstance(message.get("content"), list) or not FOREIGN.isdisjoint(message)
+
+
+def _message(message: Json, replay: str | None) -> list[Json]:
+    """One message, and behind a tool's the pictures that it brought."""
+    kept = {name: value for name, value in message.items() if name not in FOREIGN}
+    content = kept.get("content")
+    shown: list[Json] = []
+    if isinstance(content, list):
+        kept["content"] = parts = [_part(part) for part in content]
+        if message.get("role") == "tool":
+            shown = [part for part in parts if part.get("type") != "text"]
+            kept["content"] = [part for part in parts if part.get("type") == "text"] or "(see the next message)"
+    if replay is not None and message.get("role") == "assistant":
+        thought = message.get("reasoning") or message.get("reasoning_content")
+        if isinstance(thought, str):
+            kept[replay] = thought
+    return [kept, {"role": "user", "content": shown}] if shown else [kept]
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, dict) and ("cache_control" in part or "prompt_cache_breakpoint" in part):
+        return {name: value for name, value in part.items() if name not in ("cache_control", "prompt_cache_breakpoint")}
+    return part
+
+
+def _tool(tool: Json, index: int) -> Json:
+    if tool.get("type") not in TOOL_TYPES:
+        raise failed("unsupported", f"tools[{index}]: this vendor does not know tools of type {tool.get('type')!r}")
+    if tool.keys() <= TOOL_FIELDS:
+        return tool
+    return {name: value for name, value in tool.items() if name in TOOL_FIELDS}
