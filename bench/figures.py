@@ -44,6 +44,8 @@ ROWS = (
     Row("gap between events differs from the upstream's, p50", "plain.gap_drift_us_p50", "ms"),
     Row("the same, p99", "plain.gap_drift_us_p99", "ms"),
     Row("events that arrived in a batch", "plain.batched_share", "%", ratio=False),
+    Row("**Translated**: CPU of an event, Anthropic's to OpenAI's", "anthropic.event_cpu_us", "µs", ratio=False),
+    Row("the same, Gemini's", "gemini.event_cpu_us", "µs", ratio=False),
     Row("**TLS upstream**: CPU of a request, saturated", "tls.request_cpu_us", "µs"),
     Row("requests a second on one core", "tls.request_per_s", "/s"),
     Row("CPU of an event arriving alone", "tls.event_cpu_us", "µs"),

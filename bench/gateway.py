@@ -23,11 +23,18 @@ from bench.talk import Route, Start, StartError, call, completion, ready
 COMMAND = f"{CHECKOUT}/.venv/bin/tokenway serve"
 _START_S = 30.0
 _CREDIT_USD = "1000"
-_MODELS = {"plain": "bench/fast-1", "tls": "bench/fast-1-tls"}
+_MODELS = {
+    "plain": "bench/fast-1",
+    "tls": "bench/fast-1-tls",
+    "anthropic": "bench/fast-1-anthropic",
+    "gemini": "bench/fast-1-gemini",
+}
+DIALECTS = ("anthropic", "gemini")
+"""Wire formats that the gateway translates; nobody else in the table does."""
 _PROVIDER = """\
 slug: {slug}
 name: Bench {kind}
-dialect: openai
+dialect: {dialect}
 base_url: {base_url}
 api_key_env: null
 data_policy: {{training: false, retains_prompts: false}}
@@ -60,8 +67,9 @@ def write_catalogue(home: Path, base_urls: Mapping[str, str]) -> None:
         (home / folder).mkdir(parents=True)
     models = []
     for kind, base_url in base_urls.items():
-        slug = f"bench-{kind}"
-        (home / "providers" / f"{slug}.yaml").write_text(_PROVIDER.format(slug=slug, kind=kind, base_url=base_url))
+        slug, dialect = f"bench-{kind}", kind if kind in DIALECTS else "openai"
+        about = {"slug": slug, "kind": kind, "base_url": base_url, "dialect": dialect}
+        (home / "providers" / f"{slug}.yaml").write_text(_PROVIDER.format_map(about))
         (home / "prices" / f"{slug}.yaml").write_text(_PRICE)
         models.append(_MODEL.format(model=_MODELS[kind], kind=kind, slug=slug))
     (home / "models" / "bench.yaml").write_text("".join(models))
@@ -93,7 +101,7 @@ def _admin(port: int, admin_key: str, path: str, body: dict[str, Any]) -> Any:
 def start(site: Site, command: str = COMMAND) -> Iterator[Target]:
     """Ready = /readyz answers 200. Raises StartError."""
     home, port, admin_key = site.scratch / "gateway", free_port(), secrets.token_urlsafe(24)
-    write_catalogue(home / "config", site.base_urls)
+    write_catalogue(home / "config", {**site.base_urls, **dict.fromkeys(DIALECTS, site.base_urls["plain"])})
     (home / "data").mkdir()
     log = site.scratch / "gateway.log"
     begun_s = time.monotonic()

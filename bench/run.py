@@ -90,6 +90,9 @@ def _round(bench: Bench, targets: Sequence[Target], rates: dict[str, float]) -> 
             if target.name in rates:
                 bench.rate(target, "plain", rates[target.name], "half")
             bench.streams(target, "plain")
+            for kind in gateway.DIALECTS:
+                if kind in target.routes:
+                    bench.streams(target, kind)
 
 
 def _tls_round(bench: Bench, targets: Sequence[Target]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import NamedTuple
 
 MODEL = "fast-1"
 PROMPT_TOKENS = 212
@@ -93,6 +94,74 @@ def content_event_parts() -> tuple[bytes, bytes]:
 def closing_events() -> tuple[bytes, bytes, bytes]:
     """Finish, usage, ``[DONE]``."""
     return _chunk(_choice({}, "stop"), None), _chunk([], _usage()), b"data: [DONE]\n\n"
+
+
+class Script(NamedTuple):
+    """A vendor's whole conversation in one wire format, as bytes."""
+
+    answer: bytes
+    """The JSON answer's body."""
+    opening: bytes
+    """What a stream begins with, one write."""
+    before: bytes
+    """Of a content event, up to and with the ``@`` of its stamp."""
+    after: bytes
+    closing: tuple[bytes, ...]
+
+
+def _openai() -> Script:
+    return Script(answer_body(), opening_event(), *content_event_parts(), closing_events())
+
+
+def _event(data: dict[str, object], name: str = "") -> bytes:
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+def _anthropic() -> Script:
+    """Messages API: docs.anthropic.com, api/messages and build-with-claude/streaming (read November 2026)."""
+    usage = {"input_tokens": PROMPT_TOKENS, "output_tokens": COMPLETION_TOKENS}
+    message: dict[str, object] = {"id": "msg_bench0001", "type": "message", "role": "assistant", "model": MODEL}
+    whole = {**message, "content": [{"type": "text", "text": _ANSWER * 4}], "stop_reason": "end_turn", "usage": usage}
+    begun = {
+        **message,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {**usage, "output_tokens": 1},
+    }
+    opening = _event({"type": "message_start", "message": begun}, "message_start")
+    block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "@"}}
+    ending = {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": usage}
+    before, after = _event(delta, "content_block_delta").split(b"@")
+    closing = (
+        _event({"type": "content_block_stop", "index": 0}, "content_block_stop"),
+        _event(ending, "message_delta"),
+        _event({"type": "message_stop"}, "message_stop"),
+    )
+    answer = json.dumps(whole, separators=(",", ":")).encode()
+    return Script(answer, opening + _event(block, "content_block_start"), before + b"@", after, closing)
+
+
+def _gemini() -> Script:
+    """generateContent and streamGenerateContent: ai.google.dev/api/generate-content (read November 2026); usage in every chunk."""
+    total = PROMPT_TOKENS + COMPLETION_TOKENS
+    usage = {"promptTokenCount": PROMPT_TOKENS, "candidatesTokenCount": COMPLETION_TOKENS, "totalTokenCount": total}
+
+    def chunk(text: str, finish: str | None = None) -> dict[str, object]:
+        candidate: dict[str, object] = {"content": {"parts": [{"text": text}], "role": "model"}, "index": 0}
+        if finish is not None:
+            candidate["finishReason"] = finish
+        return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": MODEL, "responseId": "bench0001"}
+
+    before, after = _event(chunk("@")).split(b"@")
+    answer = json.dumps(chunk(_ANSWER * 4, "STOP"), separators=(",", ":")).encode()
+    return Script(answer, b"", before + b"@", after, (_event(chunk("", "STOP")),))
+
+
+SCRIPTS = {"/messages": _anthropic(), "enerateContent": _gemini(), "/chat/completions": _openai()}
+"""Part of the request's path → what the upstream says."""
 
 
 def stamp(now_ns: int) -> bytes:

@@ -1,6 +1,7 @@
 """The vendor everyone is measured against: one raw asyncio protocol on uvloop, about 15 µs a request.
 
-``POST`` with ``"stream":true`` in the body answers server-sent events, each one a write of its own (TCP_NODELAY is on), else JSON.
+``POST`` with ``"stream":true`` in the body answers server-sent events, each one a write of its own (TCP_NODELAY is on), else JSON;
+the path decides the wire format: OpenAI, Anthropic, Gemini.
 ``GET /control?events=110&gap_us=10000`` sets the length and the pace of the streams that start afterwards; ``GET /stats`` counts.
 Run as ``python -m bench.upstream``; the first line on stdout is the port.
 """
@@ -66,12 +67,24 @@ def split_request(buffer: bytes) -> tuple[bytes, bytes, int] | None:
     return head, b"", start
 
 
-_BEFORE, _AFTER = shapes.content_event_parts()
-_CONTENT_HEAD = b"%x\r\n%s" % (len(_BEFORE) + shapes.STAMP_BYTES - 1 + len(_AFTER), _BEFORE)
-_CONTENT_TAIL = _AFTER + b"\r\n"
-_OPENING = framed(shapes.opening_event())
-_CLOSING = tuple(framed(event) for event in shapes.closing_events())
-_ANSWER = json_answer(shapes.answer_body())
+class _Said:
+    """One wire format, framed."""
+
+    def __init__(self, script: shapes.Script) -> None:
+        size = len(script.before) + shapes.STAMP_BYTES - 1 + len(script.after)
+        self.head = b"%x\r\n%s" % (size, script.before)
+        self.tail = script.after + b"\r\n"
+        self.opening = _HEAD_STREAM + (framed(script.opening) if script.opening else b"")
+        self.closing = tuple(framed(event) for event in script.closing)
+        self.answer = json_answer(script.answer)
+
+
+_SAID = {part.encode(): _Said(script) for part, script in shapes.SCRIPTS.items()}
+
+
+def _said(head: bytes) -> _Said:
+    path = head[: head.find(b"\r")]
+    return next(said for part, said in _SAID.items() if part in path)
 
 
 class Conversation(asyncio.Protocol):
@@ -83,6 +96,7 @@ class Conversation(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._left = 0
         self._streaming = False
+        self._said = _SAID[b"/chat/completions"]
         self._next_ns = 0
         self._gap_ns = 0
 
@@ -107,13 +121,14 @@ class Conversation(asyncio.Protocol):
             self._transport.write(self._management(head.split(b" ", 2)[1].decode()))
             return
         self._state.requests += 1
-        if not _STREAM.search(body):
-            self._transport.write(_ANSWER)
+        self._said = _said(head)
+        if not (_STREAM.search(body) or b":streamGenerateContent" in head[:200]):
+            self._transport.write(self._said.answer)
             return
         self._state.streams += 1
         self._streaming = True
         self._left, self._gap_ns = self._state.events, self._state.gap_us * 1000
-        self._transport.write(_HEAD_STREAM + _OPENING)
+        self._transport.write(self._said.opening)
         self._next_ns = time.monotonic_ns() + self._gap_ns
         self._pacer.at(self._next_ns, self._tick)
 
@@ -122,11 +137,11 @@ class Conversation(asyncio.Protocol):
             return
         if self._left:
             self._left -= 1
-            self._transport.write(_CONTENT_HEAD + shapes.stamp(time.monotonic_ns()) + _CONTENT_TAIL)
+            self._transport.write(self._said.head + shapes.stamp(time.monotonic_ns()) + self._said.tail)
             self._next_ns += self._gap_ns
             self._pacer.at(self._next_ns, self._tick)
             return
-        for event in _CLOSING:
+        for event in self._said.closing:
             self._transport.write(event)
         self._transport.write(b"0\r\n\r\n")
         self._state.streams_ended += 1
