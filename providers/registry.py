@@ -12,14 +12,19 @@ from providers.azure_operations import AzureEmbeddings, AzureImages, AzureSpeech
 from providers.base import Dialect
 from providers.bedrock import Bedrock
 from providers.bedrock_embeddings import BedrockEmbeddings
+from providers.cohere import Cohere
+from providers.cohere_operations import CohereEmbeddings, CohereRerank
 from providers.gemini import Gemini
 from providers.gemini_embeddings import GeminiEmbeddings
 from providers.gemini_images import GeminiImages
 from providers.google_auth import Tokens as GoogleTokens
+from providers.mistral import Mistral, MistralEmbeddings, MistralTranscription
+from providers.ollama import Ollama, OllamaEmbeddings
 from providers.openai import OpenAI
 from providers.openai_audio import Speech, Transcription
 from providers.openai_images import Images
 from providers.openai_operations import Embeddings, Rerank
+from providers.openrouter import OpenRouter, OpenRouterEmbeddings, OpenRouterRerank
 from providers.responses import Responses
 from providers.vertex import Vertex, VertexEmbeddings, VertexImages
 
@@ -30,6 +35,10 @@ _ALL: Final[tuple[Dialect, ...]] = (
     *(Responses(), Anthropic(), AnthropicCount()),
     *(Bedrock(), BedrockEmbeddings()),
     *(Azure(_ENTRA), AzureEmbeddings(_ENTRA), AzureImages(_ENTRA), AzureSpeech(_ENTRA), AzureTranscription(_ENTRA)),
+    *(Cohere(), CohereEmbeddings(), CohereRerank()),
+    *(Mistral(), MistralEmbeddings(), MistralTranscription()),
+    *(Ollama(), OllamaEmbeddings()),
+    *(OpenRouter(), OpenRouterEmbeddings(), OpenRouterRerank()),
     *(Gemini(), GeminiEmbeddings(), GeminiImages()),
     *(Vertex(_GOOGLE), VertexEmbeddings(_GOOGLE), VertexImages(_GOOGLE)),
 )

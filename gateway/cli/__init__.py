@@ -10,7 +10,7 @@ from __future__ import annotations
 import typer
 
 from gateway import __version__
-from gateway.cli import credit, key, offline, operate, organization, serving, trial
+from gateway.cli import catalog, credit, key, offline, operate, organization, serving, trial
 
 app = typer.Typer(
     name="tokenway",
@@ -36,6 +36,12 @@ app.add_typer(
     name="orgs",
     short_help="Organisations: they own keys and share credits.",
     help=f"Organisations: they own keys and share credits. {offline.HOW}",
+)
+app.add_typer(
+    catalog.app,
+    name="catalog",
+    short_help="The catalogue.",
+    help="The catalogue of models, providers and prices.",
 )
 
 

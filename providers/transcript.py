@@ -1,0 +1,236 @@
+"""Pieces of a conversation in the inner language, for vendors whose messages are near to it but not the same. Pure.
+
+Every function that refuses raises ``ProviderError`` (unsupported) and names the field.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from providers.errors import ProviderError, failed
+from providers.types import Json
+
+_DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)
+_TEXTS = {"application/json", "application/xml", "application/x-yaml", "application/yaml", "application/javascript"}
+_decode = msgspec.json.Decoder().decode
+
+
+def unsupported(field: str, why: str) -> ProviderError:
+    """The refusal that sends a request to another endpoint."""
+    return failed("unsupported", f"{field}: {why}")
+
+
+def messages_of(body: Json) -> list[Json]:
+    """The messages of a request; what is no message is refused."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        raise unsupported("messages", "not a list of messages")
+    return messages
+
+
+def parts_of(content: Any) -> Iterator[tuple[str, Json]]:
+    """Kind and part of everything that a content holds; a text and a refusal are parts of kind ``text``."""
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    for part in content if isinstance(content, list) else ():
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "refusal":
+            kind, part = "text", {"type": "text", "text": part.get("refusal")}
+        if not isinstance(kind, str) or (kind == "text" and not isinstance(part.get("text"), str)):
+            raise unsupported("messages", f"a part of type {str(kind)[:80]!r} that cannot be read")
+        yield kind, part
+
+
+def text_only(content: Any, whose: str) -> list[str]:
+    """The texts of a content that may hold nothing else, without empty ones."""
+    texts = []
+    for kind, part in parts_of(content):
+        if kind != "text":
+            raise unsupported("messages", f"{whose} takes no part of type {kind[:80]!r}")
+        texts.append(part["text"])
+    return [text for text in texts if text]
+
+
+def name_prefix(message: Json) -> str:
+    """``Ann: `` for a message by somebody with a name, where the vendor has no field for names."""
+    name = message.get("name")
+    return f"{name}: " if isinstance(name, str) and name else ""
+
+
+def inner(part: Json, field: str) -> Json:
+    """The object that a part carries under ``field``; a bare URL counts as ``{"url": ...}``."""
+    value = part.get(field)
+    if isinstance(value, str):
+        return {"url": value}
+    if not isinstance(value, dict):
+        raise unsupported("messages", f"a part without {field}")
+    return value
+
+
+def url_of(part: Json, field: str) -> str:
+    """The URL of a picture, film or document part."""
+    url = inner(part, field).get("url")
+    if not isinstance(url, str):
+        raise unsupported("messages", f"{field} without url")
+    return url
+
+
+def data_of(url: str, field: str) -> tuple[str, str]:
+    """Media type (lower case) and base64 of a data URL."""
+    head = _DATA_URL.match(url)
+    if head is None:
+        raise unsupported("messages", f"{field} is no data URL")
+    data = url[head.end() :]
+    if ";base64" not in head[2].lower():
+        data = b64encode(unquote_to_bytes(data)).decode()
+    return head[1].strip().lower() or "text/plain", data
+
+
+def document_text(file: Json) -> str | None:
+    """The text of a file that is a text, else None: vendors without documents read it as part of the message."""
+    data = file.get("file_data")
+    if not isinstance(data, str) or not data.startswith("data:"):
+        return None
+    kind, encoded = data_of(data, "file.file_data")
+    if not kind.startswith("text/") and kind not in _TEXTS:
+        return None
+    try:
+        text = b64decode(encoded).decode("utf-8", "replace")
+    except ValueError as error:
+        raise unsupported("messages", f"file.file_data is not base64: {error}") from error
+    name = file.get("filename")
+    return f"{name}:\n{text}" if isinstance(name, str) and name else text
+
+
+def calls_of(message: Json) -> list[tuple[str, str, Any]]:
+    """Id, name and arguments of the function calls of an assistant message."""
+    calls = message.get("tool_calls")
+    found = []
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise unsupported("messages", "a tool call that is no function call")
+        found.append((str(call.get("id")), function["name"], function.get("arguments")))
+    return found
+
+
+def arguments_object(arguments: Any) -> Json:
+    """The arguments of a call as an object. What is none is kept as text, so that the model sees what it had written."""
+    if isinstance(arguments, dict):
+        return arguments
+    if not isinstance(arguments, str) or not arguments.strip():
+        return {}
+    try:
+        value = _decode(arguments)
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"_unparsed_arguments": arguments}
+
+
+def arguments_text(arguments: Any) -> str:
+    """The arguments of a call as JSON text."""
+    if isinstance(arguments, str):
+        return arguments or "{}"
+    return msgspec.json.encode(arguments).decode() if isinstance(arguments, dict | list) else "{}"
+
+
+def thoughts_of(message: Json, prefix: str) -> list[tuple[str, str, str | None]]:
+    """Id, text and signature of the reasoning of one vendor, by the ids that its answers were given: fragments of one id that
+    follow one another are one thought."""
+    details = message.get("reasoning_details")
+    found: list[tuple[str, str, str | None]] = []
+    for detail in details if isinstance(details, list) else ():
+        if not isinstance(detail, dict) or detail.get("type") != "reasoning.text":
+            continue
+        id, text, signature = detail.get("id"), detail.get("text"), detail.get("signature")
+        if not isinstance(id, str) or not id.startswith(prefix):
+            continue
+        text, signature = (text if isinstance(text, str) else ""), (signature if isinstance(signature, str) else None)
+        if found and found[-1][0] == id:
+            found[-1] = (id, found[-1][1] + text, signature or found[-1][2])
+        else:
+            found.append((id, text, signature))
+    return [one for one in found if one[1] or one[2]]
+
+
+def thought(prefix: str, index: int, text: str) -> Json:
+    """A reasoning detail of a vendor whose reasoning is plain text. No format of the contract is this vendor's, and clients
+    drop details of formats that they do not know: the id says whose it is."""
+    return {"type": "reasoning.text", "text": text, "format": "unknown", "id": f"{prefix}{index}", "index": index}
+
+
+def wanted_reasoning(body: Json) -> tuple[bool | None, str | None, int | None]:
+    """What is asked of reasoning: on or off (None: nothing is said), effort, tokens."""
+    asked = body.get("reasoning")
+    asked = asked if isinstance(asked, dict) else None
+    effort = (asked or {}).get("effort") or body.get("reasoning_effort")
+    effort = effort if isinstance(effort, str) else None
+    tokens = (asked or {}).get("max_tokens")
+    tokens = tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens > 0 else None
+    enabled = (asked or {}).get("enabled")
+    if effort == "none" or enabled is False:
+        return False, None, None
+    if effort is None and tokens is None and enabled is not True:
+        if body.get("include_reasoning") is True or asked is not None:
+            return True, None, None
+        return None, None, None
+    return True, effort, tokens
+
+
+def stops_of(body: Json) -> list[str]:
+    """``stop`` as a list."""
+    stop = body.get("stop")
+    stops = [stop] if isinstance(stop, str) else stop
+    return [one for one in stops if isinstance(one, str)] if isinstance(stops, list) else []
+
+
+def output_limit(body: Json) -> Any:
+    """``max_completion_tokens`` or its older name; None when neither is there."""
+    limit = body.get("max_completion_tokens")
+    return body.get("max_tokens") if limit is None else limit
+
+
+def named_tools(choice: Any) -> tuple[str, frozenset[str] | None]:
+    """``tool_choice`` as a mode (``auto``, ``none``, ``required``) and the names that it narrows the tools to."""
+    if choice is None:
+        return "auto", None
+    if isinstance(choice, str) and choice in ("auto", "none", "required", "any"):
+        return "required" if choice == "any" else choice, None
+    kind = choice.get("type") if isinstance(choice, dict) else None
+    if kind == "function":
+        function = choice.get("function")
+        name = function.get("name") if isinstance(function, dict) else choice.get("name")
+        if isinstance(name, str):
+            return "required", frozenset({name})
+    if kind == "allowed_tools":
+        allowed = choice.get("allowed_tools", choice)
+        listed = allowed.get("tools") if isinstance(allowed, dict) else None
+        functions = [one.get("function", one) for one in listed or () if isinstance(one, dict)]
+        names = frozenset(str(one.get("name")) for one in functions if isinstance(one, dict))
+        return ("required" if allowed.get("mode") == "required" else "auto"), names
+    raise unsupported("tool_choice", f"{str(choice)[:120]} cannot be said there")
+
+
+def functions_of(body: Json, names: frozenset[str] | None = None) -> list[Json]:
+    """The ``function`` of every tool, narrowed to ``names``; tools of other types are refused."""
+    found = []
+    for tool in body.get("tools") or ():
+        function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
+        if not isinstance(function, dict):
+            kind = tool.get("type") if isinstance(tool, dict) else None
+            raise unsupported("tools", f"no tool of type {str(kind)[:80]!r} there")
+        if names is None or function.get("name") in names:
+            found.append(function)
+    return found
+
+
+def schema_of(function: Json) -> Json:
+    """The parameters of a function; vendors that demand them get those of a function without any."""
+    schema = function.get("parameters")
+    return schema if isinstance(schema, dict) and schema else {"type": "object", "properties": {}}

@@ -1,0 +1,339 @@
+"""OpenRouter as an upstream: what passes and what stays here, cost, errors with what the vendor behind said, streams and answers."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openrouter.components import ChatRequest, ChatStreamChunk
+
+from providers._sse import SseParser
+from providers.errors import ProviderError
+from providers.openrouter import OpenRouter, OpenRouterEmbeddings, OpenRouterRerank
+from providers.types import HttpRequest, HttpResponse, Target
+from tests.support import dialectcases as cases
+
+OPENROUTER = OpenRouter()
+BESIDE = {"embeddings": OpenRouterEmbeddings(), "rerank": OpenRouterRerank()}
+STREAMS = cases.streams("openrouter")
+GOOD = [name for name, (_, expected) in STREAMS.items() if "error" not in expected]
+BAD = [name for name, (_, expected) in STREAMS.items() if "error" in expected]
+ANSWERS = cases.documents("openrouter", "answers")
+ERRORS = cases.documents("openrouter", "errors")
+OPERATIONS = cases.documents("openrouter", "operations")
+TARGET = Target("openrouter", "https://openrouter.ai/api/v1", "anthropic/claude-sonnet-4.5", api_key="k-1")
+USER = {"role": "user", "content": "hi"}
+
+
+def expected(case: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in case.items() if name != "source"}
+
+
+def asked(body: dict[str, Any], *, stream: bool = False, **options: Any) -> HttpRequest:
+    body = {"model": "anthropic/claude", "messages": [USER], **body}
+    before = json.dumps(body)
+    request = OPENROUTER.request(msgspec.structs.replace(TARGET, options=options), body, stream=stream)
+    assert json.dumps(body) == before
+    return request
+
+
+def sent(body: dict[str, Any], *, stream: bool = False, **options: Any) -> dict[str, Any]:
+    """The body of a request, which the SDK's type accepts."""
+    found: dict[str, Any] = json.loads(asked(body, stream=stream, **options).content)
+    ChatRequest.model_validate(found)
+    return found
+
+
+# -- requests ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_ours_stays_here() -> None:
+    """Our providers, fallbacks, presets, sessions and traces do not leave; the cost is asked for; stream options go."""
+    body = {
+        "provider": {"order": ["openrouter"], "sort": "price"}, "models": ["a"], "route": "fallback", "preset": "p", "session_id": "s",
+        "trace": {}, "debug": {}, "usage": {"include": False}, "stream": True, "stream_options": {"include_usage": True},
+    }  # fmt: skip
+    common = {"model": "anthropic/claude-sonnet-4.5", "messages": [USER], "usage": {"include": True}}
+    assert sent(body) == common
+    assert sent(body, stream=True) == {**common, "stream": True}
+    request = asked({}, stream=True)
+    assert (request.method, request.url) == ("POST", "https://openrouter.ai/api/v1/chat/completions")
+    assert {("authorization", "Bearer k-1"), ("accept", "text/event-stream")} <= set(request.headers)
+
+
+def test_what_is_openrouters_passes() -> None:
+    """Reasoning, its details, cache breakpoints, plugins, server tools and unknown fields go out as they came."""
+    body = {
+        "messages": [
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
+            },
+            {
+                "role": "assistant",
+                "content": "y",
+                "reasoning": "r",
+                "reasoning_details": [
+                    {
+                        "type": "reasoning.text",
+                        "text": "r",
+                        "signature": "s",
+                        "format": "anthropic-claude-v1",
+                        "index": 0,
+                    },
+                    {"type": "reasoning.encrypted", "data": "d", "format": "openai-responses-v1", "id": "rs_1"},
+                ],
+            },
+            USER,
+        ],
+        "reasoning": {"effort": "high", "summary": "auto"},
+        "plugins": [{"id": "web", "max_results": 2}],
+        "tools": [{"type": "openrouter:web_search"}],
+        "web_search_options": {"search_context_size": "low"},
+        "image_config": {"aspect_ratio": "1:1"},
+        "transforms": ["middle-out"],
+        "cache_control": {"type": "ephemeral"},
+        "user": "hash",
+        "verbosity": "low",
+        "unknown": 10**30,
+    }
+    found = sent(body)
+    assert {name: found[name] for name in body} == body
+
+
+def test_reasoning_is_not_excluded_upstream() -> None:
+    """``exclude`` is applied here: upstream it would hide the answer's first sign of life."""
+    assert sent({"reasoning": {"effort": "low", "exclude": True}})["reasoning"] == {"effort": "low"}
+    assert "include_reasoning" not in sent({"include_reasoning": False})
+    assert sent({"include_reasoning": True})["include_reasoning"] is True
+
+
+def test_routing_inside_of_openrouter() -> None:
+    """The operator's ``provider`` object goes out; a caller's only from under ``provider.options``, and the operator wins."""
+    inside = {"provider": {"options": {"openrouter": {"provider": {"sort": "price", "data_collection": "allow"}}}}}
+    assert sent(inside)["provider"] == {"sort": "price", "data_collection": "allow"}
+    both = sent(inside, provider={"data_collection": "deny", "order": ["anthropic"]})
+    assert both["provider"] == {"sort": "price", "data_collection": "deny", "order": ["anthropic"]}
+    assert "provider" not in sent({"provider": {"options": {"openai": {"provider": {"sort": "price"}}}}})
+    for junk in (7, {"options": 7}, {"options": {"openrouter": 7}}, {"options": {"openrouter": {"provider": 7}}}, None):
+        assert "provider" not in sent({"provider": junk})
+
+
+def test_the_app_and_other_options() -> None:
+    """The operator's app goes out in headers; the options of the plain dialect hold here too."""
+    headers = dict(asked({}, app={"url": "https://gw.example", "title": "Gateway"}).headers)
+    assert (headers["http-referer"], headers["x-openrouter-title"]) == ("https://gw.example", "Gateway")
+    assert not {"http-referer", "x-openrouter-title"} & dict(asked({}, app={"url": 7}).headers).keys()
+    assert sent({"seed": 1}, drop_parameters=["seed"], extra_body={"transforms": []}).keys() & {
+        "seed",
+        "transforms",
+    } == {"transforms"}
+    assert asked({}, path="/x").url == "https://openrouter.ai/api/v1/x"
+    assert ("x-key", "k-1") in asked({}, api_key_header="x-key").headers
+
+
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_stream_says_what_it_says(name: str) -> None:
+    """Everything passes: text, reasoning with signatures, calls, pictures, citations; the cost is read; comments are none."""
+    raw, case = STREAMS[name]
+    events, error = cases.decode(OPENROUTER, [raw])
+    assert error is None
+    assert cases.summary(events) == expected(case)
+    cases.strict(events)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_the_bytes_are_the_vendors(name: str) -> None:
+    """Every event of a good stream is one that the SDK can read."""
+    for _, data in SseParser().feed(STREAMS[name][0]):
+        if data != b"[DONE]":
+            ChatStreamChunk.model_validate_json(data)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_failure_in_a_stream_is_that_failure(name: str) -> None:
+    """An error chunk in the middle, comments alone, a cut; what came before is not lost."""
+    raw, case = STREAMS[name]
+    events, error = cases.decode(OPENROUTER, [raw])
+    assert error is not None
+    assert error.failure.kind == case["error"]
+    assert sum(event.content for event in events) == case["before"]
+
+
+def test_an_error_chunk_names_the_vendor_behind() -> None:
+    """Of an error in a stream, the message names the vendor and ``raw`` is what that one said."""
+    _, error = cases.decode(OPENROUTER, [STREAMS["error-middle"][0]])
+    assert error is not None
+    assert (error.message, error.raw) == ("Anthropic: Provider disconnected unexpectedly", "socket closed")
+
+
+@pytest.mark.parametrize("name", list(STREAMS))
+def test_byte_by_byte_is_the_same(name: str) -> None:
+    """A stream that comes one byte at a time, cut inside of UTF-8 characters too, says the same."""
+    raw = STREAMS[name][0]
+    assert cases.same(cases.decode(OPENROUTER, [raw]), cases.decode(OPENROUTER, [bytes([one]) for one in raw]))
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_cut_stream_is_never_a_success(name: str) -> None:
+    """Cut at every event boundary before the finish reason, the stream is cut, or empty while there were only comments."""
+    events = STREAMS[name][0].split(b"\n\n")
+    last = next(place for place, event in enumerate(events) if b'"finish_reason":"' in event)
+    for place in range(last + 1):
+        found, error = cases.decode(OPENROUTER, [b"".join(event + b"\n\n" for event in events[:place])])
+        assert error is not None
+        began = any(event.startswith(b"data:") for event in events[:place])
+        assert error.failure.kind == ("cut" if began else "empty")
+        assert not any(event.finish for event in found)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(GOOD), st.integers(0, 10**6), st.integers(0, 255), st.integers(0, 3), st.lists(st.integers(0, 9999))
+)
+def test_any_damaged_byte_is_survived(name: str, place: int, byte: int, width: int, places: list[int]) -> None:
+    """A byte changed, lost or doubled anywhere gives events or a provider's failure, however it is cut."""
+    raw = STREAMS[name][0]
+    at = place % len(raw)
+    damaged = raw[:at] + bytes([byte]) * width + raw[at + 1 :]
+    whole, pieced = cases.decode(OPENROUTER, [damaged]), cases.decode(OPENROUTER, cases.cut(damaged, places))
+    assert whole[1] is not None or any(event.finish for event in whole[0])
+    assert cases.same(whole, pieced)
+
+
+NAMES = (
+    "choices", "message", "delta", "content", "finish_reason", "native_finish_reason", "usage", "cost", "cost_details", "is_byok",
+    "upstream_inference_cost", "error", "code", "metadata", "raw", "provider_name", "error_type", "data", "embedding", "results",
+    "server_tool_use_details", "web_search_requests",
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases.junk(*NAMES))
+def test_any_json_is_an_answer_or_a_failure(document: Any) -> None:
+    """No JSON, as an answer, an event, an error or an answer of an operation, raises anything but a provider's failure."""
+    raw = msgspec.json.encode(document)
+    for read in (OPENROUTER.completion, BESIDE["embeddings"].completion, BESIDE["rerank"].completion):
+        cases.survives(read, raw)
+    cases.survives(lambda data: OPENROUTER.decoder().feed(b"data: " + data + b"\n\n"), raw)
+    for one in (raw, msgspec.json.encode({"error": document})):
+        assert OPENROUTER.failure(HttpResponse(400, {}, one)).status == 400
+
+
+# -- answers and refusals ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(ANSWERS))
+def test_an_answer_says_what_it_says(name: str) -> None:
+    """A whole answer passes; its cost is read; the word error in a text is no error."""
+    case = ANSWERS[name]
+    answer = OPENROUTER.completion(json.dumps(case["body"]).encode())
+    assert cases.told(answer) == case["expected"]
+    cases.strict_whole(answer)
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        ({"cost": 0.001}, "0.001"),
+        ({"cost": 0.0001, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.002}}, "0.0021"),
+        ({"cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.002}}, "0.002"),
+        ({"is_byok": True, "cost_details": {"upstream_inference_cost": 0.002}}, "0.002"),
+        ({"cost": 0.001, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.002}}, "0.001"),
+        ({"cost": 0.001, "is_byok": True, "cost_details": {"upstream_inference_cost": -5}}, "0.001"),
+        ({"cost": 0.001, "is_byok": True, "cost_details": None}, "0.001"),
+        ({"cost": "x"}, None),
+        ({"cost": -1}, None),
+    ],
+)
+def test_the_cost_is_all_that_the_operator_pays(usage: dict[str, Any], cost: str | None) -> None:
+    """With the operator's own key at the vendor the fee is not all: what the vendor charged is added; nonsense is no cost."""
+    body = json.loads(json.dumps(ANSWERS["text"]["body"]))
+    body["usage"] = {"prompt_tokens": 1, "completion_tokens": 1, **usage}
+    found = OPENROUTER.completion(json.dumps(body).encode()).usage
+    assert found is not None
+    assert found.cost_usd == (None if cost is None else Decimal(cost))
+
+
+def test_searches_are_counted() -> None:
+    """Searches made by server tools are units of the answer; nonsense marks it."""
+    body = json.loads(json.dumps(ANSWERS["text"]["body"]))
+    body["usage"]["server_tool_use_details"] = {"web_search_requests": 2}
+    found = OPENROUTER.completion(json.dumps(body).encode()).usage
+    assert found is not None
+    assert found.units == {"web_search": 2}
+    body["usage"]["server_tool_use_details"] = {"web_search_requests": -2}
+    found = OPENROUTER.completion(json.dumps(body).encode()).usage
+    assert found is not None
+    assert (found.units, found.suspect) == (None, True)
+
+
+@pytest.mark.parametrize("name", list(ERRORS))
+def test_a_refusal_is_its_row(name: str) -> None:
+    """Its own refusals and those of the vendors behind it are the rows that they stand for."""
+    error = cases.failure_of(OPENROUTER, ERRORS[name])
+    assert error.failure.kind == ERRORS[name]["kind"]
+    assert error.message
+
+
+def test_a_refusal_tells_what_the_vendor_behind_said() -> None:
+    """``raw`` is the vendor's own body, the message names the vendor, the codes and the advice to wait are kept."""
+    case = {**ERRORS["upstream-429"], "headers": {"retry-after": "3"}}
+    error = cases.failure_of(OPENROUTER, case)
+    assert error.message == "BaseTen: Provider returned error"
+    assert error.raw.startswith("z-ai/glm-5.3-flash is temporarily rate-limited")
+    assert (error.retry_after_s, error.status) == (3.0, 429)
+    assert cases.failure_of(OPENROUTER, ERRORS["typed-context"]).provider_code == "3051"
+
+
+# -- beside chat -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "operation"), [("embed", "embeddings"), ("rerank", "rerank")])
+def test_operations_report_their_cost(name: str, operation: str) -> None:
+    """Embeddings and rankings come back with what they cost."""
+    case = OPERATIONS[name]
+    usage = BESIDE[operation].completion(json.dumps(case["body"]).encode()).usage
+    assert {k: v for k, v in msgspec.to_builtins(usage).items() if v} == case["expected"]["usage"]
+
+
+def test_operations_pass_what_openrouter_knows() -> None:
+    """Multimodal input, its type and format, documents as objects; our own fields stay; the app is named."""
+    target = msgspec.structs.replace(TARGET, options={"app": {"title": "Gateway"}})
+    parts = [{"content": [{"type": "text", "text": "a"}]}]
+    body = {
+        "input": parts,
+        "input_type": "query",
+        "encoding_format": "base64",
+        "dimensions": 8,
+        "provider": {"order": []},
+    }
+    request = BESIDE["embeddings"].request(target, body, stream=False)
+    assert request.url == "https://openrouter.ai/api/v1/embeddings"
+    assert ("x-openrouter-title", "Gateway") in request.headers
+    kept = {name: value for name, value in body.items() if name != "provider"}
+    assert json.loads(request.content) == {**kept, "model": TARGET.upstream_id}
+    ranked = {"query": "q", "documents": ["a", {"text": "b", "image": "https://x.example/i.png"}], "top_n": 1}
+    request = BESIDE["rerank"].request(target, ranked, stream=False)
+    assert request.url == "https://openrouter.ai/api/v1/rerank"
+    assert ("x-openrouter-title", "Gateway") in request.headers
+    assert json.loads(request.content) == {**ranked, "model": TARGET.upstream_id}
+
+
+@pytest.mark.parametrize("operation", ["embeddings", "rerank"])
+def test_operations_fail_alike(operation: str) -> None:
+    """An error of an operation, as a status or inside of a 200, is told as of chat."""
+    dialect = BESIDE[operation]
+    refused = dialect.failure(HttpResponse(429, {}, json.dumps(ERRORS["upstream-429"]["body"]).encode()))
+    assert (refused.failure.kind, refused.message) == ("rate_limited", "BaseTen: Provider returned error")
+    with pytest.raises(ProviderError) as caught:
+        dialect.completion(json.dumps(ERRORS["error-200"]["body"]).encode())
+    assert (caught.value.failure.kind, caught.value.raw) == ("overloaded", "overloaded")

@@ -1,0 +1,1 @@
+"""Programs for those who work on Tokenway. Not installed: run them from the repository, ``python -m tools.<name>``."""

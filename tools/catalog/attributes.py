@@ -1,0 +1,76 @@
+"""Attributes that analytics counts by: family, tier, size, where and by whom a model is made. Unknown stays absent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+SIZES = re.compile(
+    r"(?<![a-z\d.])(?:(?P<experts>\d+)x)?(?P<total>\d+(?:\.\d+)?)(?P<unit>[bmt])(?:-a(?P<active>\d+(?:\.\d+)?)b)?(?![a-z\d])"
+)
+THOUSANDS = {"b": 1.0, "m": 0.001, "t": 1000.0}
+TIERS = (
+    (r"-(nano)(-|$)", "nano"), (r"flash-lite|-lite(-|$)|-micro(-|$)", "lite"), (r"flash", "flash"),
+    (r"-(mini|haiku|small|air|tiny)(-|$)|haiku|luna", "mini"), (r"-fast(-|$)", "fast"),
+    (r"opus|-pro(-|$)|-max(-|$)|-large(-|$)|-ultra(-|$)|fable|mythos|astra|premier", "flagship"),
+    (r"sonnet|-medium(-|$)|-plus(-|$)|-turbo(-|$)|terra", "mid"),
+)  # fmt: skip
+"""What the makers' own words say of a model's place in its family; the first that fits counts."""
+BY_SIZE = ((12, "mini"), (70, "mid"))
+"""Billions of parameters, at most → tier of open models whose name says nothing; beyond: flagship."""
+
+
+def of(slug: str, kept: Mapping[str, Any], *, model: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of one model: what the sellers said, under the rules of ``attributes.yaml``, under ``model`` (by hand)."""
+    author, _, word = slug.partition("/")
+    found: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    for name, value in (kept["authors"].get(author) or {}).items():
+        if name != "open_weights" or "open_weights" not in found:
+            found[name] = value
+    ruled: dict[str, Any] = {}
+    for rule in kept["rules"]:
+        if re.search(rule["match"], slug):
+            ruled.update(rule["set"])
+    is_open = ruled.get("open_weights", found.get("open_weights"))
+    if is_open:
+        found.update(sizes(word))
+    tier = _tier(word, {**found, **ruled})
+    if tier:
+        found["tier"] = tier
+    found.update(ruled)
+    found.update(model)
+    found["author"] = author
+    return {name: found[name] for name in NAMES if found.get(name) is not None}
+
+
+NAMES = (
+    "family", "tier", "author", "owner_type", "lab_country", "open_weights", "licence", "params_total_b", "params_active_b",
+    "base_model", "finetune_of", "supports_reasoning", "reasoning_default", "domain", "tokenizer",
+)  # fmt: skip
+
+
+def sizes(word: str) -> dict[str, float | int]:
+    """Billions of parameters that a name tells: ``qwen3-235b-a22b`` → 235 in all, 22 at work."""
+    found = SIZES.search(word)
+    if found is None or found["experts"]:
+        return {}
+    total = float(found["total"]) * THOUSANDS[found["unit"]]
+    told: dict[str, float | int] = {"params_total_b": _number(total)}
+    if found["active"]:
+        told["params_active_b"] = _number(float(found["active"]))
+    return told
+
+
+def _number(value: float) -> float | int:
+    return int(value) if value == int(value) else round(value, 3)
+
+
+def _tier(word: str, known: Mapping[str, Any]) -> str | None:
+    for pattern, tier in TIERS:
+        if re.search(pattern, word):
+            return tier
+    size = known.get("params_total_b")
+    if size is None:
+        return None
+    return next((tier for limit, tier in BY_SIZE if size <= limit), "flagship")
