@@ -9,7 +9,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 
-from gateway.api.management import admin, credits, errors, generations, health, keys, models, organizations
+from gateway.api.management import admin, credits, errors, generations, health, keys, models, organizations, pictures
 from gateway.api.management.auth import management
 from gateway.api.management.schema.base import REFUSALS
 
@@ -41,6 +41,6 @@ def router() -> APIRouter:
     managed = APIRouter(dependencies=[Depends(management)])
     for part in (keys.router, organizations.router, admin.router):
         managed.include_router(part)
-    for part in (models.router, keys.own, credits.router, generations.router, managed):
+    for part in (models.router, pictures.router, keys.own, credits.router, generations.router, managed):
         everything.include_router(part)
     return everything

@@ -45,10 +45,17 @@ async def list_my_models(
     return _listed(request, rooms, asked, models)
 
 
+@router.get("/embeddings/models", response_model=schema.ModelList, dependencies=HONEST, summary="List embedding models")
+async def list_embedding_models(request: Request, rooms: InRooms, asked: Annotated[Listing, Query()]) -> Answer:
+    """As `GET /models`, of the models that embed."""
+    embedding = asked.model_copy(update={"output_modalities": "embeddings"})
+    return _listed(request, rooms, embedding, rooms.catalog.current.models.values())
+
+
 @router.get("/model/{author}/{slug}", response_model=schema.ModelAnswer, summary="Get a model")
 async def get_model(rooms: InRooms, author: str, slug: str) -> Answer:
     """One model by slug or alias; variant suffixes such as `:floor` are accepted."""
-    model = _resolved(rooms, author, slug)
+    model = resolved(rooms, author, slug)
     found = rows([model], Filter(output_modalities="all"), time.time())
     if not found:
         raise NotFound(f"{model.slug} has no price today, so it is not for sale.")
@@ -60,7 +67,7 @@ async def get_model(rooms: InRooms, author: str, slug: str) -> Answer:
 )
 async def list_endpoints(rooms: InRooms, recognised: Recognised, author: str, slug: str) -> Answer:
     """Who sells the model, at what price, how well it runs. Percentiles are shown to callers with a key."""
-    model = _resolved(rooms, author, slug)
+    model = resolved(rooms, author, slug)
     return Answer({"data": endpoints_view(model, rooms.board.view, time.time(), recognised=recognised)})
 
 
@@ -94,7 +101,7 @@ def _view(row: Row) -> dict[str, object]:
     return model_view(row.model, row.endpoint, row.price)
 
 
-def _resolved(rooms: Rooms, author: str, slug: str) -> Model:
+def resolved(rooms: Rooms, author: str, slug: str) -> Model:
     """An unknown model is 404 here, where it is a resource; it is 400 in an inference request, where it is a field."""
     try:
         model, _ = rooms.catalog.current.resolve(f"{author}/{slug}")

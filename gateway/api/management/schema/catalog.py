@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import ConfigDict
 
 from gateway.api.management.schema.base import Shape
@@ -57,6 +59,47 @@ class ModelList(Shape):
     data: list[Model]
     links: NextLink
     total_count: int
+
+
+class ImageArchitecture(Shape):
+    input_modalities: list[str]
+    output_modalities: list[str]
+
+
+class ImageModel(Shape):
+    id: str
+    name: str
+    created: int
+    description: str
+    architecture: ImageArchitecture
+    supported_parameters: dict[str, dict[str, Any]]
+    supports_streaming: bool
+    endpoints: str
+
+
+class ImageModelList(Shape):
+    data: list[ImageModel]
+
+
+class ImagePrice(Shape):
+    billable: str
+    unit: str
+    cost_usd: float
+
+
+class ImageEndpoint(Shape):
+    provider_name: str
+    provider_slug: str
+    provider_tag: str | None
+    supported_parameters: dict[str, dict[str, Any]]
+    allowed_passthrough_parameters: list[str]
+    supports_streaming: bool
+    pricing: list[ImagePrice]
+
+
+class ImageEndpoints(Shape):
+    id: str
+    endpoints: list[ImageEndpoint]
 
 
 class ModelAnswer(Shape):
