@@ -98,7 +98,7 @@ def write_catalog(directory: Path, vendors: Mapping[str, str], sales: Sequence[S
                 "created": "2026-01-01",
                 "context_length": 128_000,
                 "input_modalities": ["text"],
-                "output_modalities": ["text"],
+                "output_modalities": sale.more.get("output_modalities", ["text"]),
                 "supported_parameters": PARAMETERS,
                 "endpoints": [],
             },
