@@ -226,16 +226,10 @@ API_TYPES = {"chat": "completions", "images": "image", "speech": "tts", "transcr
 """Operation → ``api_type`` of the public contract, where they differ."""
 
 
+_RARE = records.Tokens.__struct_fields__[5:]
+
+
 def _tokens(usage: Usage) -> records.Tokens:
     plain = records.Tokens(usage.prompt, usage.cache_read, usage.cache_write, usage.completion, usage.reasoning)
-    rare = (
-        usage.cache_write_1h,
-        usage.audio_prompt,
-        usage.image_prompt,
-        usage.audio_completion,
-        usage.image_completion,
-    )
-    if not any(rare):
-        return plain
-    names = plain.__struct_fields__[5:]
-    return msgspec.structs.replace(plain, **dict(zip(names, rare, strict=True)))
+    rare = {name: count for name in _RARE if (count := getattr(usage, name))}
+    return msgspec.structs.replace(plain, **rare) if rare else plain

@@ -173,6 +173,7 @@ def bill(price: Price, usage: Usage, *, images: int, fee_basis_points: int, repo
         + usage.cache_write * price.of("input_cache_write")
         + usage.cache_write_1h * price.of("input_cache_write_1h")
         + usage.audio_prompt * price.of("audio")
+        + usage.audio_cache_read * price.of("input_audio_cache")
         + usage.image_prompt * price.of("image_token")
         + price.of("request")
         + images * price.of("image")

@@ -35,10 +35,11 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
     image_prompt: int = 0
     audio_completion: int = 0
     image_completion: int = 0
+    audio_cache_read: int = 0
 
     @property
     def prompt_total(self) -> int:
-        cached = self.cache_read + self.cache_write + self.cache_write_1h
+        cached = self.cache_read + self.cache_write + self.cache_write_1h + self.audio_cache_read
         return self.prompt + cached + self.audio_prompt + self.image_prompt
 
     @property
@@ -216,7 +217,7 @@ def _counts(record: Record) -> dict[str, Any]:
         "native_tokens_completion": tokens.completion_total,
         "native_tokens_completion_images": tokens.image_completion or None,
         "native_tokens_reasoning": tokens.reasoning,
-        "native_tokens_cached": tokens.cache_read,
+        "native_tokens_cached": tokens.cache_read + tokens.audio_cache_read,
         "num_media_prompt": None,
         "num_media_completion": None,
         "num_input_audio_prompt": None,

@@ -34,18 +34,20 @@ def usage_of(raw: Any) -> Usage | None:
         counts.suspect = True
         cached = prompt
     fresh = prompt - cached
-    heard = 0
+    heard = kept = 0
     if "promptTokensDetails" in raw or "toolUsePromptTokensDetails" in raw:
         heard = _share(counts, raw, "promptTokensDetails", "AUDIO")
         if heard:
-            heard = min(max(heard - _share(counts, raw, "cacheTokensDetails", "AUDIO"), 0), fresh)
+            kept = min(_share(counts, raw, "cacheTokensDetails", "AUDIO"), cached)
+            heard = min(max(heard - kept, 0), fresh)
     spoken = drawn = 0
     if "candidatesTokensDetails" in raw:
         spoken = min(_share(counts, raw, "candidatesTokensDetails", "AUDIO"), answer)
         drawn = min(_share(counts, raw, "candidatesTokensDetails", "IMAGE"), answer - spoken)
     return Usage(
         prompt=fresh - heard + tools,
-        cache_read=cached,
+        cache_read=cached - kept,
+        audio_cache_read=kept,
         completion=answer - spoken - drawn,
         reasoning=thoughts,
         audio_prompt=heard,

@@ -287,8 +287,10 @@ class Decoder:
     def _count(self, chunk: Json) -> Usage | None:
         raw = chunk.get("usage")
         if raw is None:
-            groq = chunk.get("x_groq")
+            groq, choices = chunk.get("x_groq"), chunk.get("choices")
             raw = groq.get("usage") if isinstance(groq, dict) else None
+            if raw is None and isinstance(choices, list) and choices and isinstance(choices[0], dict):
+                raw = choices[0].pop("usage", None)  # Moonshot: in the last choice
             chunk.pop("usage", None)
         if not isinstance(raw, dict):
             chunk.pop("usage", None)

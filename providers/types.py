@@ -69,6 +69,8 @@ class Usage(msgspec.Struct, frozen=True):
     """Written to a cache that lives an hour."""
     audio_prompt: int = 0
     """Audio tokens of the prompt, where the vendor tells them apart; not in ``prompt``."""
+    audio_cache_read: int = 0
+    """Audio tokens of the prompt that came from a cache; not in ``cache_read``."""
     image_prompt: int = 0
     """Image tokens of the prompt, where the vendor tells them apart **and** prices them apart; else they are in ``prompt``."""
     audio_completion: int = 0
@@ -85,7 +87,7 @@ class Usage(msgspec.Struct, frozen=True):
 
     @property
     def prompt_total(self) -> int:
-        cached = self.cache_read + self.cache_write + self.cache_write_1h
+        cached = self.cache_read + self.cache_write + self.cache_write_1h + self.audio_cache_read
         return self.prompt + cached + self.audio_prompt + self.image_prompt
 
     @property

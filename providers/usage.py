@@ -27,6 +27,16 @@ COUNT_MAX = 100_000_000
 COST_MAX_USD = 10_000
 """No answer costs more; a larger figure is an error of the vendor's."""
 
+PROMPT_KINDS = (
+    "prompt",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "audio_prompt",
+    "audio_cache_read",
+    "image_prompt",
+)
+
 
 class Counts:
     """Reads counts leniently and remembers whether one of them was nonsense. For every dialect."""
@@ -58,7 +68,9 @@ def normalise(raw: Json) -> Usage:
     prompt = counts.take(raw, "prompt_tokens", "input_tokens")
     completion = counts.take(raw, "completion_tokens", "output_tokens")
     read = counts.take(prompt_details, "cached_tokens") or counts.take(raw, "prompt_cache_hit_tokens", "cached_tokens")
-    write = counts.take(prompt_details, "cache_write_tokens", "cache_creation_tokens")
+    write = counts.take(prompt_details, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+    heard, spoken = counts.take(prompt_details, "audio_tokens"), counts.take(completion_details, "audio_tokens")
+    searches = counts.take(raw, "num_search_queries")
     reasoning = counts.take(completion_details, "reasoning_tokens") or counts.take(raw, "reasoning_tokens")
     total = counts.take(raw, "total_tokens")
     outside = reasoning > completion or (reasoning > 0 and total == prompt + completion + reasoning)
@@ -66,12 +78,17 @@ def normalise(raw: Json) -> Usage:
         counts.suspect = True
         read = min(read, prompt)
         write = min(write, prompt - read)
+    answer = completion if outside else completion - reasoning
+    heard, spoken = min(heard, prompt - read - write), min(spoken, answer)
     return Usage(
-        prompt=prompt - read - write,
+        prompt=prompt - read - write - heard,
         cache_read=read,
         cache_write=write,
-        completion=completion if outside else completion - reasoning,
+        completion=answer - spoken,
         reasoning=reasoning,
+        audio_prompt=heard,
+        audio_completion=spoken,
+        units={"web_search": searches} if searches else None,
         cost_usd=_cost(raw),
         suspect=counts.suspect,
     )
@@ -82,14 +99,19 @@ def later(before: Usage | None, now: Usage) -> Usage:
     if before is None:
         return now
     if now.prompt_total >= before.prompt_total and now.completion_total >= before.completion_total:
-        return now if now.cost_usd is not None else replace(now, cost_usd=before.cost_usd)
+        kept: dict[str, Any] = {} if now.cost_usd is not None else {"cost_usd": before.cost_usd}
+        if now.units is None and before.units is not None:
+            kept["units"] = before.units
+        return replace(now, **kept) if kept else now
     most = now if now.completion_total > before.completion_total else before
     prompt = now if now.prompt_total > before.prompt_total else before
-    return replace(most, prompt=prompt.prompt, cache_read=prompt.cache_read, cache_write=prompt.cache_write)
+    return replace(most, **{name: getattr(prompt, name) for name in PROMPT_KINDS})
 
 
 def _cost(raw: Json) -> Decimal | None:
     value, unit = raw.get("cost"), Decimal(1)
+    if isinstance(value, dict):  # Perplexity
+        value = value.get("total_cost")
     if value is None:
         value, unit = raw.get("cost_in_usd_ticks"), Decimal("1e-10")
     if isinstance(value, bool) or not isinstance(value, int | float | str):

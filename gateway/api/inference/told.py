@@ -42,7 +42,7 @@ def usage_view(generation: Generation) -> Json:
         "completion_tokens": usage.completion_total,
         "total_tokens": usage.prompt_total + usage.completion_total,
         "prompt_tokens_details": {
-            "cached_tokens": usage.cache_read,
+            "cached_tokens": usage.cache_read + usage.audio_cache_read,
             "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
         },
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
@@ -54,8 +54,8 @@ def usage_view(generation: Generation) -> Json:
             "platform_fee": usd(generation.ending.posting.fee_nano),
         },
     }
-    if usage.audio_prompt:
-        view["prompt_tokens_details"]["audio_tokens"] = usage.audio_prompt
+    if usage.audio_prompt or usage.audio_cache_read:
+        view["prompt_tokens_details"]["audio_tokens"] = usage.audio_prompt + usage.audio_cache_read
     if usage.audio_completion:
         view["completion_tokens_details"]["audio_tokens"] = usage.audio_completion
     if usage.image_completion:

@@ -1,0 +1,153 @@
+"""One real model behind three of its own APIs: llama.cpp's chat completions, Messages and Responses, each through its dialect.
+
+Official SDK → gateway → dialect → model, JSON and streamed. The same weights answer whatever the road, so the roads can be
+compared: the same text, the same tokens, the same bill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from providers import local_model
+from tests.e2e.test_local_model import endpoint
+from tests.support.gateway import Caller, Sale, Stage
+from tests.support.invariants import calm, charged, price
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]
+
+DIALECTS = ("openai", "anthropic", "responses")
+MAX_TOKENS = 12
+SYSTEM, QUESTION = "You answer in one short sentence.", "What is the capital of France?"
+Start = Callable[..., Awaitable[Stage]]
+
+
+def sold(dialect: str) -> Sale:
+    return Sale(f"local/{dialect}", dialect, local_model.MODEL, prompt="0.01", completion="0.02")
+
+
+@pytest.fixture
+async def stage(gateway: Start, tmp_path: Path) -> AsyncIterator[Stage]:
+    """The model as three providers, one for each of its APIs."""
+    local_model.check()
+    async with endpoint(tmp_path / "model.log") as (url, _):
+        yield await gateway(
+            *(sold(dialect) for dialect in DIALECTS),
+            urls=dict.fromkeys(DIALECTS, url),
+            provider={dialect: {"dialect": dialect} for dialect in DIALECTS},
+        )
+
+
+def openai_of(caller: Caller) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=caller.gateway.url + "/api/v1", api_key=caller.secret, max_retries=0)
+
+
+def anthropic_of(caller: Caller) -> anthropic.AsyncAnthropic:
+    return anthropic.AsyncAnthropic(base_url=caller.gateway.url + "/api", api_key=caller.secret, max_retries=0)
+
+
+async def by_chat(caller: Caller, model: str, *, stream: bool) -> tuple[str, int, int]:
+    """Text, tokens of the prompt, tokens of the answer."""
+    messages: Any = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
+    async with openai_of(caller) as client:
+        asked: Any = {"model": model, "messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0}
+        if not stream:
+            answer = await client.chat.completions.create(**asked)
+            assert answer.usage is not None
+            return answer.choices[0].message.content or "", answer.usage.prompt_tokens, answer.usage.completion_tokens
+        text, usage, finish = "", None, None
+        async for chunk in await client.chat.completions.create(**asked, stream=True):
+            for choice in chunk.choices:
+                text += choice.delta.content or ""
+                finish = choice.finish_reason or finish
+            usage = chunk.usage or usage
+        assert finish in ("stop", "length")
+        assert usage is not None
+        return text, usage.prompt_tokens, usage.completion_tokens
+
+
+async def by_messages(caller: Caller, model: str, *, stream: bool) -> tuple[str, int, int]:
+    messages: Any = [{"role": "user", "content": QUESTION}]
+    async with anthropic_of(caller) as client:
+        asked: Any = {"model": model, "system": SYSTEM, "messages": messages, "max_tokens": MAX_TOKENS}
+        asked["extra_body"] = {"temperature": 0}  # version 2 of the SDK has no parameter for it
+        if stream:
+            async with client.messages.stream(**asked) as events:
+                text = "".join([piece async for piece in events.text_stream])
+                answer = await events.get_final_message()
+            assert "".join(block.text for block in answer.content if block.type == "text") == text
+        else:
+            answer = await client.messages.create(**asked)
+        assert answer.stop_reason in ("end_turn", "max_tokens")
+        read = answer.usage.cache_read_input_tokens or 0
+        text = "".join(block.text for block in answer.content if block.type == "text")
+        return text, answer.usage.input_tokens + read, answer.usage.output_tokens
+
+
+async def by_responses(caller: Caller, model: str, *, stream: bool) -> tuple[str, int, int]:
+    async with openai_of(caller) as client:
+        asked: Any = {"model": model, "instructions": SYSTEM, "input": QUESTION, "temperature": 0}
+        asked["max_output_tokens"] = MAX_TOKENS
+        if stream:
+            text, answer = "", None
+            async for event in await client.responses.create(**asked, stream=True):
+                if event.type == "response.output_text.delta":
+                    text += event.delta
+                elif event.type in ("response.completed", "response.incomplete"):
+                    answer = event.response
+            assert answer is not None
+            assert answer.output_text == text
+        else:
+            answer = await client.responses.create(**asked)
+        assert answer.status in ("completed", "incomplete")
+        assert answer.usage is not None
+        return answer.output_text, answer.usage.input_tokens, answer.usage.output_tokens
+
+
+SURFACES = {"chat": by_chat, "messages": by_messages, "responses": by_responses}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("surface", list(SURFACES))
+async def test_every_road_leads_to_the_model(stage: Stage, surface: str, dialect: str) -> None:
+    """JSON and streamed: real text, plausible counts, billed as counted; where both ends speak one shape it passes through."""
+    heard = []
+    for stream in (False, True):
+        caller = await stage.caller()
+        text, prompt, completion = await SURFACES[surface](caller, f"local/{dialect}", stream=stream)
+        assert text.strip()
+        assert 20 < prompt < 60
+        assert 0 < completion <= MAX_TOKENS
+        await calm(stage)
+        line, losses = await charged(caller)
+        assert not losses
+        assert line.cost_nano == price(sold(dialect), prompt, completion).cost
+        heard.append((text, prompt, completion))
+    assert heard[0] == heard[1]
+
+
+async def test_all_roads_say_the_same(stage: Stage) -> None:
+    """At temperature 0 three APIs through three surfaces are one text, with one count of its prompt and its tokens."""
+    heard = {}
+    for dialect in DIALECTS:
+        for surface, ask in SURFACES.items():
+            heard[surface, dialect] = await ask(await stage.caller(), f"local/{dialect}", stream=False)
+    assert len(set(heard.values())) == 1, heard
+    await calm(stage)
+
+
+async def test_the_model_counts_for_the_caller(stage: Stage) -> None:
+    """``count_tokens`` through the anthropic dialect is what the model then says the prompt was; nothing is billed for it."""
+    caller = await stage.caller()
+    messages: Any = [{"role": "user", "content": QUESTION}]
+    async with anthropic_of(caller) as client:
+        counted = await client.messages.count_tokens(model="local/anthropic", system=SYSTEM, messages=messages)
+    assert not await caller.lines()
+    _, prompt, _ = await by_messages(caller, "local/anthropic", stream=False)
+    assert counted.input_tokens == prompt
+    await calm(stage)
