@@ -33,6 +33,8 @@ TTFT_FACTOR = 3
 TTFT_FLOOR_S = 5.0
 TTFT_MIN_ATTEMPTS = 100
 MASKED_FROM = 500
+UNSENT = ("unsupported", "media_")
+"""How the kinds of failures begin that come anything was sent to a vendor: the request cannot be said to this one."""
 
 
 @dataclass(slots=True)
@@ -101,9 +103,9 @@ class Dispatch:
         for candidate in self.plan.candidates:
             if candidate.endpoint.model == hopeless:
                 continue
-            if failed is not None and not rooms.budget.allow(model):
+            if failed is not None and not failed.failure.kind.startswith(UNSENT) and not rooms.budget.allow(model):
                 break
-            if len(self.attempts) >= rooms.settings.max_attempts or self._left_s() <= 0:
+            if self._sent() >= rooms.settings.max_attempts or self._left_s() <= 0:
                 break
             if not rooms.board.probe(candidate.endpoint.id) and not self.plan.panic:
                 continue
@@ -131,12 +133,16 @@ class Dispatch:
         alone = len(self.plan.candidates) == 1 and not self.plan.panic
         if not (failure.retry_same and failure.elsewhere and alone):
             return False
-        if len(self.attempts) >= settings.max_attempts or pause_s > min(SAME_ENDPOINT_WAIT_S, self._left_s()):
+        if self._sent() >= settings.max_attempts or pause_s > min(SAME_ENDPOINT_WAIT_S, self._left_s()):
             return False
         if not self.rooms.budget.allow(self.plan.models[0]):
             return False
         await asyncio.sleep(pause_s)
         return True
+
+    def _sent(self) -> int:
+        """Attempts that reached out for a vendor: only they cost time and count."""
+        return sum(not attempt.kind.startswith(UNSENT) for attempt in self.attempts)
 
     async def _attempt(self, candidate: Candidate) -> None:
         self.candidate = candidate

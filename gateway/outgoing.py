@@ -26,7 +26,18 @@ DROPPABLE = frozenset(
 
 
 OWNED = frozenset(
-    {"model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "user", "usage"}
+    {
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "n",
+        "max_tokens",
+        "max_completion_tokens",
+        "user",
+        "usage",
+        "service_tier",
+    }
 )
 """What ``provider.options`` cannot reach: it decides what is held, billed and sent to whom."""
 
