@@ -130,7 +130,8 @@ def _answer(message: Json, custom: set[str], where: str, reasoning: list[Json]) 
         items.append({"type": "message", "role": "assistant", "content": text})
     if items and message.get("phase") in ("commentary", "final_answer"):
         items[0]["phase"] = message["phase"]
-    for index, picture in enumerate(message.get("images") or ()):
+    images = message.get("images")
+    for index, picture in enumerate(images if isinstance(images, list) else ()):
         items.append(_picture(picture, f"{where}.images[{index}]"))
     if message.get("audio") and not text:
         raise unsupported(f"{where}.audio", "spoken answers cannot be sent back")
@@ -177,7 +178,8 @@ def _reasoning(message: Json, position: int, formats: frozenset[str], *, plain: 
     items: list[Json] = []
     last: tuple[str, Any] | None = None
     for detail in message.get("reasoning_details") or ():
-        if not isinstance(detail, dict) or detail.get("type") not in _DETAILS or not _ours(detail, formats):
+        kind = detail.get("type") if isinstance(detail, dict) else None
+        if not isinstance(kind, str) or kind not in _DETAILS or not _ours(detail, formats):
             continue
         id, kind = detail.get("id"), detail["type"]
         if not items or not _same(items[-1], id):
@@ -217,4 +219,6 @@ def _same(item: Json, id: Any) -> bool:
 def _ours(detail: Json, formats: frozenset[str]) -> bool:
     """The detail came from this dialect. A client that lost the format has at least kept the vendor's id."""
     format = detail.get("format")
-    return format in formats or (format in (None, "unknown") and str(detail.get("id")).startswith("rs_"))
+    if isinstance(format, str) and format in formats:
+        return True
+    return bool(format in (None, "unknown") and str(detail.get("id")).startswith("rs_"))

@@ -104,7 +104,7 @@ class Stream:
             try:
                 data = await self._http.read()
             except ProviderError as error:
-                if error.failure.kind != "cut":
+                if error.failure.kind not in ("cut", "timeout_gap", "timeout_total"):
                     raise
                 return self._finish(self._close(error))
             if not data:
@@ -117,7 +117,7 @@ class Stream:
         return self._finish([])
 
     def _close(self, error: ProviderError) -> list[Event]:
-        # A connection that dies after the finish reason has still delivered the whole answer.
+        # A vendor that dies or falls silent after the finish reason has still delivered the whole answer.
         try:
             return self._decoder.close()
         except ProviderError:

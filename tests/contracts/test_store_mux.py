@@ -92,7 +92,7 @@ async def test_a_late_loop_is_not_the_servers_fault(own_server):
         await asyncio.sleep(0.05)  # the watchdog of the log-in has gone to sleep
         reply = store.mux.call("ECHO", "here")
         await asyncio.sleep(0)  # the call has left
-        time.sleep(0.3)  # noqa: ASYNC251 - a burst of other work holds the loop up
+        time.sleep(0.3)  # a burst of other work holds the loop up
         store.mux._look()  # and then the watchdog comes before the socket, as on a crowded loop
         assert await reply == b"here"
     finally:

@@ -161,7 +161,8 @@ async def test_a_loop_on_a_model_of_another_vendor(gateway: GatewayFactory, vers
     """Thinking, text and parallel tool calls stream in; results go back; the vendor sees a plain chat with every tool."""
     script = Vendor({"content": "x"}, CALLS)
     async with RawServer(script) as server:
-        stage = await gateway(Sale("t/a", "odd", "theirs"), urls={"odd": f"{server.url}/v1"})
+        extended = {"odd": {"options": {"extended": True}}}  # a vendor that takes reasoning back
+        stage = await gateway(Sale("t/a", "odd", "theirs"), urls={"odd": f"{server.url}/v1"}, provider=extended)
         caller = await stage.caller("50")
         answer = messageshape.blocks(messageshape.stream(await send(caller, version, turn("t/a", version, first()))))
         assert [block["type"] for block in answer] == ["thinking", "text", "tool_use", "tool_use"]

@@ -321,7 +321,8 @@ async def test_codex(gateway: GatewayFactory) -> None:
     """Codex's first turn and the next one, with only the fields that it keeps: tools, text and another vendor's signed
     reasoning reach the vendor again as it sent them."""
     async with RawServer(thinker) as server:
-        stage = await gateway(Sale("t/a", "odd"), urls={"odd": f"{server.url}/v1"})
+        extended = {"odd": {"options": {"extended": True}}}  # a vendor that takes reasoning back
+        stage = await gateway(Sale("t/a", "odd"), urls={"odd": f"{server.url}/v1"}, provider=extended)
         stage.gateway.client.headers.update(CODEX_HEADERS)
         caller = await stage.caller()
         asked = {name: value for name, value in CODEX.items() if name not in ("model", "input")}

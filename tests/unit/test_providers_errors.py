@@ -17,9 +17,18 @@ BODIES = {
     path.stem: json.loads(path.read_text("utf-8"))
     for path in sorted((Path(__file__).parents[1] / "wire/openai/errors").glob("*.json"))
 }
-NETWORK = {"unsupported", "media_refused", "media_failed", "connect_refused", "dns", "tls", "connect_timeout", "cut"} | {
-    f"timeout_{c}" for c in ("first_content", "gap", "total")
-}
+NETWORK = {
+    "unsupported",
+    "media_refused",
+    "media_failed",
+    "media_too_large",
+    "media_unsupported",
+    "connect_refused",
+    "dns",
+    "tls",
+    "connect_timeout",
+    "cut",
+} | {f"timeout_{c}" for c in ("first_content", "gap", "total")}
 """Rows that no body can show: proved over sockets by the contract of the HTTP client and of the stream."""
 
 

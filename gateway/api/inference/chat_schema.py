@@ -95,12 +95,26 @@ class UserMessage(msgspec.Struct, tag="user", tag_field="role"):
     name: str | None = None
 
 
+class ReasoningDetail(msgspec.Struct):
+    """As an answer gave it. A type or format that nobody knows passes, and whoever cannot take it leaves it out."""
+
+    type: str
+    format: str | None = None
+    id: str | None = None
+    index: int | None = None
+    text: str | None = None
+    signature: str | None = None
+    summary: str | None = None
+    data: str | None = None
+
+
 class AssistantMessage(msgspec.Struct, tag="assistant", tag_field="role"):
     content: str | list[Part] | None = None
     tool_calls: list[ToolCall] | None = None
     refusal: str | None = None
     reasoning: str | None = None
-    reasoning_details: list[dict[str, Any]] | None = None
+    reasoning_details: list[ReasoningDetail] | None = None
+    images: list[ImagePart] | None = None
     name: str | None = None
 
 

@@ -10,7 +10,6 @@ import msgspec
 
 from gateway.errors import BadRequest, MethodNotAllowed, PayloadTooLarge, RequestTimeout
 from gateway.settings import Settings
-from providers import addresses, media
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -141,16 +140,3 @@ def _depth(value: Any) -> int:
             below += [child for child in children if isinstance(child, dict | list)]
         level = below
     return depth
-
-
-def refuse_private(body: dict[str, Any]) -> None:
-    """Raises BadRequest for a picture or file whose URL leads into a private network: a vendor, or this gateway, would open it."""
-    for index, message in enumerate(body.get("messages") or ()):
-        if not isinstance(message.get("content"), list):
-            continue
-        for part, url in media.links(message):
-            try:
-                addresses.split(url, schemes=("https", "http"))
-            except addresses.NotPublic as refused:
-                where = f"messages[{index}].content[{message['content'].index(part)}]"
-                raise BadRequest(f"{where}: the URL {url[:200]} {refused}.", field=where) from None

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 
 from gateway import pricing
-from gateway.api.inference import guard, sse
+from gateway.api.inference import conversation, guard, sse
 from gateway.api.inference.exchange import Exchange
 from gateway.api.inference.guard import CallerLeft, Receive, Scope, Send
 from gateway.api.rooms import Rooms
@@ -144,7 +144,8 @@ class Surface(ABC):
         raw = await guard.read_body(receive, headers, settings, self.body_bytes)
         sent = self.parse(raw, headers)
         body = self.accept(sent)
-        guard.refuse_private(body)
+        conversation.check(body, sent)
+        body.pop("service_tier", None)  # another tier has another price, and the catalogue has one
         now = time.time()
         return Ask(
             id=new_id(now),
@@ -157,10 +158,18 @@ class Surface(ABC):
             stream=bool(body.get("stream")),
             surface=self.name,
             operation=self.operation,
-            wire=Wire(self.shape, self.passable(sent)) if self.shape is not None else None,
+            wire=self._wire(sent),
             client=_client(headers),
             explain=headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
         )
+
+    def _wire(self, sent: dict[str, Any]) -> Wire | None:
+        if self.shape is None:
+            return None
+        passable = self.passable(sent)
+        if "service_tier" in passable:
+            passable = {name: value for name, value in passable.items() if name != "service_tier"}
+        return Wire(self.shape, passable)
 
     def _key(self, headers: dict[bytes, bytes]) -> str:
         value = headers.get(b"authorization", b"")

@@ -1,0 +1,75 @@
+"""Where pictures, films and files stand in a request of any operation, and the same request with others in their place. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from providers.types import Json
+
+Path = tuple[str | int, ...]
+Found = tuple[Path, str, str]
+"""Path of the URL in the request, type of its part, the URL itself."""
+
+NETWORK = ("http:", "https:", "ftp:", "ftps:", "file:")
+"""What a careless program would open. Other schemes (``gs:``, ``s3:``) are a vendor's own stores; no scheme is bare base64."""
+_KEYS = ("url", "file_data")
+
+
+def places(body: Json) -> Iterator[Found]:
+    """Every URL of a picture, film or file, data URLs too; nothing else of the request is looked at."""
+    for index, message in enumerate(body.get("messages") or ()):
+        content = message.get("content")
+        if type(content) is list:
+            yield from _parts(content, ("messages", index, "content"))
+        if "images" in message:
+            yield from _parts(message["images"], ("messages", index, "images"))
+    if "messages" in body:
+        return
+    given = body.get("input")
+    for index, one in enumerate(given if type(given) is list else ()):
+        if type(one) is dict:
+            yield from _parts(one.get("content"), ("input", index, "content"))
+    yield from _parts(body.get("input_references"), ("input_references",))
+    documents = body.get("documents")
+    for index, document in enumerate(documents if type(documents) is list else ()):
+        if type(document) is dict and type(document.get("image")) is str:
+            yield ("documents", index, "image"), "image_url", document["image"]
+
+
+def _parts(parts: Any, where: Path) -> Iterator[Found]:
+    for index, part in enumerate(parts if type(parts) is list else ()):
+        kind = part.get("type") if type(part) is dict else None
+        if kind == "text" or type(kind) is not str:
+            continue
+        inner = part.get(kind)
+        if type(inner) is str:  # a bare URL instead of an object, as some clients send it
+            yield (*where, index, kind), kind, inner
+        elif type(inner) is dict:
+            for key in _KEYS:
+                if type(inner.get(key)) is str:
+                    yield (*where, index, kind, key), kind, inner[key]
+
+
+def linked(url: str) -> bool:
+    """Does it name a place in the network, by the most careless reading (a browser's, which strips and ignores a lot)?"""
+    head = url[:64].lstrip("\0\t\n\r\f\v ").replace("\t", "").replace("\n", "").replace("\r", "").lower()
+    return head.startswith(NETWORK)
+
+
+def told(path: Path) -> str:
+    """``("messages", 0, "content")`` → ``messages[0].content``."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def replaced(body: Json, values: Mapping[Path, str]) -> Json:
+    """The request with these values at these paths; only what lies on the way to them is copied."""
+    copied: dict[Path, Any] = {(): dict(body)}
+    for path, value in values.items():
+        for length in range(1, len(path)):
+            if path[:length] not in copied:
+                above = copied[path[: length - 1]]
+                copied[path[:length]] = above[path[length - 1]] = above[path[length - 1]].copy()
+        copied[path[:-1]][path[-1]] = value
+    whole: Json = copied[()]
+    return whole
