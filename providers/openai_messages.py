@@ -59,10 +59,20 @@ def _message(message: Json, replay: str | None) -> list[Json]:
             shown = [part for part in parts if part.get("type") != "text"]
             kept["content"] = [part for part in parts if part.get("type") == "text"] or "(see the next message)"
     if replay is not None and message.get("role") == "assistant":
-        thought = message.get("reasoning") or message.get("reasoning_content")
-        if isinstance(thought, str):
+        thought = (
+            message.get("reasoning") or message.get("reasoning_content") or _shown(message.get("reasoning_details"))
+        )
+        if isinstance(thought, str) and thought:
             kept[replay] = thought
     return [kept, {"role": "user", "content": shown}] if shown else [kept]
+
+
+def _shown(details: Any) -> str:
+    """What can be read of replayed reasoning."""
+    if not isinstance(details, list):
+        return ""
+    texts = (one.get("text") or one.get("summary") for one in details if isinstance(one, dict))
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _part(part: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from providers.simulated import tokens
-from providers.simulated.call import Call
+from providers.simulated.call import Call, Part
 from providers.simulated.steps import LAST_CHUNK, Send, Steps, Wait, comment, encode, event, ok, stream_head
 
 
@@ -34,17 +35,17 @@ def usage(call: Call, completion: int) -> dict[str, Any] | None:
 
 def completion(call: Call, *, finish: str | None, sent: int | None = None) -> dict[str, Any]:
     """The JSON body, with the first ``sent`` tokens of the answer (default: all)."""
-    left = call.planned if sent is None else sent
-    texts: dict[str, str] = {}
-    for part in call.parts:
-        texts[part.kind] = "".join(part.pieces[:left])
-        left = max(0, left - len(part.pieces))
+    parts = shown(call, sent)
+    texts = {part.kind: "".join(part.pieces) for part in parts}
     message: dict[str, Any] = {"role": "assistant", "content": texts.get("content"), "refusal": None}
     if "reasoning_content" in texts:
         message["reasoning_content"] = texts["reasoning_content"]
-    if call.tool is not None:
-        function = {"name": call.tool, "arguments": texts["arguments"]}
-        message["tool_calls"] = [{"id": f"call_{call.id[13:]}", "type": "function", "function": function}]
+    called = [part for part in parts if part.kind == "arguments"]
+    if called:
+        message["tool_calls"] = [
+            {"id": call_id(call, number), "type": "function", "function": _function(part, "".join(part.pieces))}
+            for number, part in enumerate(called)
+        ]
     body: dict[str, Any] = {
         "id": call.id,
         "object": "chat.completion",
@@ -56,6 +57,24 @@ def completion(call: Call, *, finish: str | None, sent: int | None = None) -> di
     if report is not None:
         body["usage"] = report
     return body
+
+
+def shown(call: Call, sent: int | None) -> list[Part]:
+    """The parts with their first ``sent`` tokens together (None: all)."""
+    left, parts = call.planned if sent is None else sent, []
+    for part in call.parts:
+        parts.append(replace(part, pieces=part.pieces[:left]))
+        left = max(0, left - len(part.pieces))
+    return parts
+
+
+def call_id(call: Call, number: int) -> str:
+    """The id of a tool call."""
+    return f"call_{call.id[13:]}" + (f"_{number}" if number else "")
+
+
+def _function(part: Part, arguments: str) -> dict[str, str]:
+    return {"name": part.tool, "arguments": arguments}
 
 
 def whole_body(call: Call) -> bytes:
@@ -100,48 +119,52 @@ def wants_usage(call: Call) -> bool:
     return call.request.stream_options is not None and call.request.stream_options.include_usage
 
 
-def delta_of(call: Call, kind: str, text: str) -> bytes:
-    """The delta that carries one run of tokens."""
+def delta_of(kind: str, text: str, number: int = 0) -> bytes:
+    """The delta that carries one run of tokens; ``number`` of the tool call."""
     if kind == "arguments":
-        return encode({"tool_calls": [{"index": 0, "function": {"arguments": text}}]})
+        return encode({"tool_calls": [{"index": number, "function": {"arguments": text}}]})
     return encode({kind: text})
 
 
-def runs(call: Call) -> Iterator[tuple[str, list[str]]]:
-    """The answer in events' worth: ``batch`` tokens of one kind each; endless when the script says so."""
-    parts: Iterable[tuple[str, Iterable[str]]] = [(part.kind, part.pieces) for part in call.parts]
+def runs(call: Call) -> Iterator[tuple[Part, int, list[str]]]:
+    """The answer in events' worth: the part, how many of its kind came before, and ``batch`` tokens of it.
+
+    Endless when the script says so.
+    """
+    parts: Iterable[tuple[Part, Iterable[str]]] = [(part, part.pieces) for part in call.parts]
     if call.script.fault == "endless":
-        parts = [("content", tokens.numbered())]
-    for kind, source in parts:
+        parts = [(Part("content", []), tokens.numbered())]
+    before: dict[str, int] = {}
+    for part, source in parts:
         stream = iter(source)
         while run := list(islice(stream, call.script.batch)):
-            yield kind, run
+            yield part, before.get(part.kind, 0), run
+        before[part.kind] = before.get(part.kind, 0) + 1
 
 
 def content(call: Call, first: int = 0) -> Steps:
     """The tokens, paced, without opening and end; the first ``first`` are left out."""
-    sent, opened = 0, False
+    sent, opened = 0, 0
     cumulative = call.script.usage == "cumulative"
-    for kind, run in runs(call):
-        if kind == "arguments" and not opened:
-            opened = True
+    for part, number, run in runs(call):
+        if part.kind == "arguments" and number == opened:
+            opened += 1
             if sent >= first:
-                yield Send(_call_opening(call))
+                yield Send(_call_opening(call, part, number))
         sent += len(run)
         if sent <= first:
             continue
         yield from wait(call.due_s(sent - len(run)))
         if call.script.keepalives:
             yield Send(comment(crlf=call.script.crlf))
-        data = chunk_of(call, delta_of(call, kind, "".join(run)), sent=sent if cumulative else None)
+        data = chunk_of(call, delta_of(part.kind, "".join(run), number), sent=sent if cumulative else None)
         yield Send(data, len(run))
 
 
-def _call_opening(call: Call) -> bytes:
+def _call_opening(call: Call, part: Part, number: int) -> bytes:
     """The first delta of a tool call: its id and name, no token yet."""
-    function = {"name": call.tool, "arguments": ""}
-    opened = {"tool_calls": [{"index": 0, "id": f"call_{call.id[13:]}", "type": "function", "function": function}]}
-    return chunk_of(call, encode(opened))
+    opened = {"index": number, "id": call_id(call, number), "type": "function", "function": _function(part, "")}
+    return chunk_of(call, encode({"tool_calls": [opened]}))
 
 
 def finish_event(call: Call) -> Steps:

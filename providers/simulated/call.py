@@ -35,6 +35,8 @@ class Part:
 
     kind: str
     pieces: list[str]
+    tool: str = ""
+    """Of arguments: the name of the tool that is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,6 @@ class Call:
     parts: tuple[Part, ...] = ()
     limited: bool = False
     """max_tokens cut the answer."""
-    tool: str | None = None
     head: bytes = field(default=b"", repr=False)
     """Everything of a stream event before the delta."""
 
@@ -57,6 +58,15 @@ class Call:
     def planned(self) -> int:
         """Tokens of the whole answer."""
         return sum(len(part.pieces) for part in self.parts)
+
+    @property
+    def tools(self) -> list[Part]:
+        """The calls of tools, in order."""
+        return [part for part in self.parts if part.kind == "arguments"]
+
+    def text(self, kind: str) -> str:
+        """Everything of one kind, whole."""
+        return "".join(piece for part in self.parts if part.kind == kind for piece in part.pieces)
 
     @property
     def start_s(self) -> float:
@@ -77,44 +87,49 @@ class Call:
     def finish(self) -> str | None:
         if self.script.finish is not None:
             return None if self.script.finish == "blank" else self.script.finish
-        return "length" if self.limited else "tool_calls" if self.tool else "stop"
+        return "length" if self.limited else "tool_calls" if self.tools else "stop"
 
 
-def prepare(script: Script, request: ChatRequest, *, seq: int, created: int) -> Call:
-    """Decides the whole answer before its first byte."""
+def prepare(script: Script, request: ChatRequest, *, seq: int, created: int, thinks: bool = True) -> Call:
+    """Decides the whole answer before its first byte. Not ``thinks``: without reasoning."""
     prompt = tokens.prompt_tokens(request.messages)
     bound = request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens
-    parts, tool = _parts(script, request)
+    parts = _parts(script, request, thinks=thinks)
     planned = sum(len(part.pieces) for part in parts)
     limited = bound is not None and planned > bound
     if limited and bound is not None:
         parts = _limit(parts, bound)
-    call = Call(script, request, f"chatcmpl-sim-{seq}", created, prompt, tuple(parts), limited, tool)
+    call = Call(script, request, f"chatcmpl-sim-{seq}", created, prompt, tuple(parts), limited)
     if request.stream:
         frame = {"id": call.id, "object": "chat.completion.chunk", "created": created, "model": request.model}
         return replace(call, head=encode(frame)[:-1] + b',"choices":[{"index":0,"delta":')
     return call
 
 
-def _parts(script: Script, request: ChatRequest) -> tuple[list[Part], str | None]:
-    thought = [Part("reasoning_content", tokens.numbers(script.reasoning))] if script.reasoning else []
+def _parts(script: Script, request: ChatRequest, *, thinks: bool) -> list[Part]:
+    thought = [Part("reasoning_content", tokens.numbers(script.reasoning))] if script.reasoning and thinks else []
     last = request.messages[-1] if request.messages else {}
     if script.toolcall and last.get("role") != "tool":
-        name, arguments = _tool(request)
-        return [*thought, Part("arguments", tokens.pieces(arguments))], name
+        called = (_tool(request, number) for number in range(script.parallel))
+        return [*thought, *(Part("arguments", tokens.pieces(arguments), name) for name, arguments in called)]
     if script.echo:
         spoken = (message for message in reversed(request.messages) if message.get("role") == "user")
-        return [*thought, Part("content", tokens.pieces(tokens.message_text(next(spoken, {}))))], None
+        return [*thought, Part("content", tokens.pieces(tokens.message_text(next(spoken, {}))))]
+    if script.recall:
+        meant = "".join(tokens.numbers(script.reasoning))
+        back = sum(message.get("reasoning_content") == meant for message in request.messages) if meant else 0
+        return [*thought, Part("content", tokens.pieces(f"recalled {back}"))]
     text = tokens.prose(script.tokens) if script.prose else tokens.numbers(script.tokens)
-    return [*thought, Part("content", text)], None
+    return [*thought, Part("content", text)]
 
 
 _SAMPLES: dict[str, Any] = {"string": "sample", "integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
 
 
-def _tool(request: ChatRequest) -> tuple[str, str]:
-    """Name and arguments of the call: the first tool's required properties with sample values."""
-    function = (request.tools or [{}])[0].get("function")
+def _tool(request: ChatRequest, number: int) -> tuple[str, str]:
+    """Name and arguments of a call: the required properties with sample values. Tools take turns."""
+    offered = request.tools or [{}]
+    function = offered[number % len(offered)].get("function")
     if not isinstance(function, dict):
         return "get_weather", '{"city":"Berlin"}'
     schema = function.get("parameters") or {}
@@ -128,6 +143,6 @@ def _tool(request: ChatRequest) -> tuple[str, str]:
 def _limit(parts: list[Part], bound: int) -> list[Part]:
     left, kept = max(0, bound), []
     for part in parts:
-        kept.append(Part(part.kind, part.pieces[:left]))
+        kept.append(replace(part, pieces=part.pieces[:left]))
         left -= len(kept[-1].pieces)
     return kept

@@ -43,6 +43,8 @@ class Script:
     echo: bool = False
     prose: bool = False
     toolcall: bool = False
+    parallel: int = 1
+    recall: bool = False
     finish: str | None = None
     usage: str = "normal"
     fault: str | None = None
@@ -144,6 +146,10 @@ _ALL = (
     Word(
         "toolcall", "Calls the request's first tool, or get_weather; answers in text after a tool's result.", "toolcall"
     ),
+    Word(
+        "parallel=N", "With toolcall: N calls in one answer (2); the tools take turns.", "parallel", _whole(1, 64), "2"
+    ),
+    Word("recall", "Says how many of its own reasonings came back, each letter in its place.", "recall"),
     Word("reasoning=N", "N tokens of reasoning_content come first (8).", "reasoning", _COUNT, "8"),
     Word("cached=N", "Up to N prompt tokens are reported as read from the cache.", "cached", _COUNT),
     Word("finish=REASON", "finish_reason instead of stop; `blank` is null.", "finish", str),

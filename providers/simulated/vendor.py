@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from providers.simulated import faces, operations
 from providers.simulated.bodies import error_body
 from providers.simulated.call import ChatRequest, prepare
 from providers.simulated.connection import Connection, Job
@@ -136,6 +137,10 @@ class SimulatedVendor:
                 if request.method == "POST"
                 else self._say(request, 405, error_body(405, "use POST"))
             )
+        if request.path in operations.OPERATIONS and request.method == "POST":
+            return self._operate(request)
+        if request.method == "POST" and (found := faces.find(request.path)) is not None:
+            return self._speak(request, *found)
         if request.path == "/__truth":
             return self._tell(request)
         if request.path == "/v1/models" and request.method == "GET":
@@ -181,6 +186,47 @@ class SimulatedVendor:
         entry.prompt_tokens = call.prompt_tokens
         entry.planned_tokens = None if script.fault == "endless" else call.planned
         return Job(steps(call), request.keep_alive and not script.close, call, entry)
+
+    def _operate(self, request: Request) -> Job:
+        request_id, model = request.headers.get("x-request-id"), "?"
+        try:
+            asked = operations.read(request)
+            request_id, model = request_id or asked.user, asked.model
+            if not self._known(request):
+                return self._refuse(request, request_id, model, status=401)
+            self._seq += 1
+            script = self._roll(parse(model))
+            call, made = operations.prepare(asked, script, seq=self._seq, created=int(time.time()))
+        except GrammarError as error:
+            message = f"The model `{model}` does not exist: {error}. GET /v1/models lists the words."
+            return self._refuse(request, request_id, model, status=404, message=message)
+        except operations.Unfit as error:
+            return self._refuse(request, request_id, model, status=400, message=str(error))
+        entry = self.truth.begin(request_id, model, stream=False)
+        entry.status = script.status if script.fault == "status" else 200
+        entry.prompt_tokens, entry.planned_tokens = call.prompt_tokens, call.planned
+        return Job(operations.steps(call, made), request.keep_alive and not script.close, call, entry)
+
+    def _speak(self, request: Request, face: faces.Face, route: faces.Route) -> Job:
+        """A request in another wire format than OpenAI's chat."""
+        request_id, model = request.headers.get("x-request-id"), route.model or "?"
+        try:
+            asked = face.ask(request, route)
+            request_id, model = request_id or asked.id, asked.chat.model
+            if self._key is not None and not face.admits(request, self._key):
+                raise face.stranger()
+            script = self._roll(parse(model))
+            self._seq += 1
+            call, made = faces.speak(face, asked, script, self._seq)
+        except (GrammarError, faces.Refusal) as error:
+            refusal = face.unknown_model(model, str(error)) if isinstance(error, GrammarError) else error
+            entry = self.truth.begin(request_id, model, stream=False)
+            entry.status = refusal.status
+            return Job(faces.refuse(face, refusal), request.keep_alive, None, entry)
+        entry = self.truth.begin(request_id, model, stream=bool(asked.chat.stream))
+        entry.status = script.status if script.fault == "status" else 200
+        entry.prompt_tokens, entry.planned_tokens = call.prompt_tokens, call.planned
+        return Job(made, request.keep_alive and not script.close, call, entry)
 
     def _refuse(
         self, request: Request, request_id: str | None, model: str, *, status: int, message: str | None = None

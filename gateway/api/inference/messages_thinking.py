@@ -144,7 +144,8 @@ def passable(messages: Any) -> tuple[Any, bool]:
         content = turn.get("content") if isinstance(turn, dict) and turn.get("role") == "assistant" else None
         if not isinstance(content, list) or not any(_foreign(block) for block in content):
             kept.append(turn)
-            stripped = stripped and isinstance(turn, dict) and turn.get("role") == "user" and _answers(turn)
+            answers = isinstance(turn, dict) and turn.get("role") == "user" and _answers(turn)
+            stripped = (stripped and answers) or _unthought(content)
             continue
         left = [block for block in content if not _foreign(block)]
         stripped = bool(left)
@@ -158,6 +159,13 @@ def _foreign(block: Any) -> bool:
         return False
     text = block.get("signature") if block["type"] == "thinking" else block.get("data")
     return not text or (isinstance(text, str) and text.startswith(PACKED))
+
+
+def _unthought(content: Any) -> bool:
+    """A turn that calls tools and did not begin with thinking: its vendor showed none."""
+    if not isinstance(content, list) or not any(isinstance(b, dict) and b.get("type") == "tool_use" for b in content):
+        return False
+    return not (isinstance(content[0], dict) and content[0].get("type") in ("thinking", "redacted_thinking"))
 
 
 def _answers(turn: Json) -> bool:
