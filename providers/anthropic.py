@@ -22,6 +22,7 @@ platform.claude.com/docs/en/api (2026-11), the types of the vendor's SDK (``anth
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -62,7 +63,7 @@ class Anthropic(Dialect):
     path: ClassVar[str] = "/messages"
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
-        return _posted(target, self.path, self.spelled(target, body), _callers(body), stream=stream)
+        return self.posted(target, self.spelled(target, body), _callers(body), stream=stream)
 
     def passed(self, target: Target, wire: Json, body: Json, *, stream: bool) -> HttpRequest:
         sent = {name: value for name, value in wire.items() if name not in OURS and not name.startswith("_")}
@@ -74,7 +75,7 @@ class Anthropic(Dialect):
         told = {name: value for name, value in metadata.items() if value is not None}
         if told:
             sent["metadata"] = told
-        return _posted(target, self.path, self.taken(sent), _callers(wire), stream=stream)
+        return self.posted(target, self.taken(sent), _callers(wire), stream=stream)
 
     def spelled(self, target: Target, body: Json) -> Json:
         """The vendor's body for ``body``, without ``stream``. Raises ``ProviderError`` (unsupported)."""
@@ -94,6 +95,25 @@ class Anthropic(Dialect):
         """The fields of the vendor's body that this operation takes."""
         return sent
 
+    def posted(self, target: Target, sent: Json, callers: list[str], *, stream: bool) -> HttpRequest:
+        """``sent`` on its way; ``callers`` are the betas that the caller asked for."""
+        options = target.options
+        if stream:
+            sent["stream"] = True
+        headers = [
+            ("content-type", "application/json"),
+            ("accept", "text/event-stream" if stream else "application/json"),
+            ("anthropic-version", options.get("version", "2023-06-01")),
+        ]
+        betas = betas_of(options, sent, callers)
+        if betas:
+            headers.append(("anthropic-beta", ",".join(betas)))
+        if target.api_key is not None:
+            bearer = options.get("auth") == "bearer"
+            headers.append(("authorization", f"Bearer {target.api_key}") if bearer else ("x-api-key", target.api_key))
+        url = target.base_url + options.get("path", self.path)
+        return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
+
     def completion(self, raw: bytes) -> Completion:
         return whole(raw)
 
@@ -104,23 +124,9 @@ class Anthropic(Dialect):
         return refused(response)
 
 
-def _posted(target: Target, path: str, sent: Json, callers: list[Any], *, stream: bool) -> HttpRequest:
-    options = target.options
-    if stream:
-        sent["stream"] = True
-    headers = [
-        ("content-type", "application/json"),
-        ("accept", "text/event-stream" if stream else "application/json"),
-        ("anthropic-version", options.get("version", "2023-06-01")),
-    ]
-    betas = dict.fromkeys([*options.get("beta", ()), *callers, *_needed(sent)])
-    if betas:
-        headers.append(("anthropic-beta", ",".join(betas)))
-    if target.api_key is not None:
-        bearer = options.get("auth") == "bearer"
-        headers.append(("authorization", f"Bearer {target.api_key}") if bearer else ("x-api-key", target.api_key))
-    url = target.base_url + options.get("path", path)
-    return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
+def betas_of(options: Mapping[str, Any], sent: Json, callers: list[str]) -> list[str]:
+    """The operator's, the caller's, and those without which the vendor would refuse ``sent``; each once."""
+    return list(dict.fromkeys([*options.get("beta", ()), *callers, *_needed(sent)]))
 
 
 def _callers(body: Json) -> list[str]:

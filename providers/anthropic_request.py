@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from providers import effort
 from providers.anthropic_messages import cache_of, conversation
 from providers.anthropic_tools import add_format, add_tools
 from providers.errors import failed
@@ -27,9 +28,8 @@ from providers.types import Json
 MAX_TOKENS_DEFAULT = 4096
 BUDGET_MIN, BUDGET_MAX = 1024, 128_000
 BREAKPOINTS_MAX = 4
-RATIOS = {"max": 0.95, "xhigh": 0.95, "high": 0.8, "medium": 0.5, "low": 0.2, "minimal": 0.1}
-"""Share of ``max_tokens`` that an effort may think (the gateway's contract, as OpenRouter documents it, 2026-11)."""
-EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
+EFFORTS = ("low", "medium", "high", "max")
+"""What a model with ``output_config.effort`` knows where the options say nothing."""
 _NATIVE = ("container", "context_management", "inference_geo", "mcp_servers", "output_config", "speed", "thinking")
 """Fields of the vendor's own that pass when a caller sends them; it refuses every field that it does not know."""
 _TIERS = {"auto": "auto", "priority": "auto", "fast": "auto", "default": "standard_only"}
@@ -93,38 +93,22 @@ def _refuse(body: Json) -> None:
         raise failed("unsupported", "modalities: Anthropic answers in text only")
 
 
-def _wanted(body: Json) -> tuple[str | None, int | None]:
-    """The effort (``none``: off, None: nothing asked) or the budget in tokens that the caller asks for."""
-    asked = body.get("reasoning")
-    asked = asked if isinstance(asked, dict) else {}
-    budget = _whole(asked.get("max_tokens"))
-    effort = asked.get("effort") or body.get("reasoning_effort")
-    if asked.get("enabled") is False or effort == "none" or budget == 0:
-        return "none", None
-    if budget is not None:
-        return None, budget
-    if isinstance(effort, str):
-        return effort if effort in RATIOS else "medium", None
-    return ("medium" if asked.get("enabled") is True else None), None
-
-
 def _add_thinking(options: Mapping[str, Any], body: Json, sent: Json) -> None:
     style = options.get("thinking", "budget")
-    effort, budget = _wanted(body)
-    adaptive = style == "adaptive"
+    wanted, budget = effort.wanted(body)
+    adaptive, known = style == "adaptive", options.get("efforts") or EFFORTS
     if adaptive and budget is not None:
-        share = budget / sent["max_tokens"]
-        effort = min(RATIOS, key=lambda name: (abs(RATIOS[name] - share), name))
+        wanted = effort.of_budget(budget, sent["max_tokens"], known)
     verbosity = body.get("verbosity")
-    level = effort if adaptive and effort in RATIOS else None
-    if level is None and verbosity in EFFORTS:
+    level = wanted if adaptive and wanted in effort.RATIOS else None
+    if level is None and isinstance(verbosity, str) and verbosity in effort.RATIOS:
         level = verbosity
     if level is not None and options.get("effort", adaptive):
-        known = sent.get("output_config")
-        sent["output_config"] = {"effort": _nearest(options, level), **(known if isinstance(known, dict) else {})}
-    if "thinking" in sent or style == "none" or (effort is None and budget is None):
+        more = sent.get("output_config")
+        sent["output_config"] = {"effort": effort.nearest(level, known), **(more if isinstance(more, dict) else {})}
+    if "thinking" in sent or style == "none" or (wanted is None and budget is None):
         return
-    if effort == "none":
+    if wanted == "none":
         if adaptive:  # some of these models think unless they are told not to
             sent["thinking"] = {"type": "disabled"}
         return
@@ -139,15 +123,8 @@ def _add_thinking(options: Mapping[str, Any], body: Json, sent: Json) -> None:
         if display is not None:
             sent["thinking"]["display"] = display
     elif not _loop_without_thinking(turns):
-        tokens = budget if budget is not None else int(sent["max_tokens"] * RATIOS[effort or "medium"])
+        tokens = budget if budget is not None else effort.share(wanted or "medium", sent["max_tokens"])
         _add_budget(options, max(min(tokens, BUDGET_MAX), BUDGET_MIN), sent, given=_asked_tokens(body) is not None)
-
-
-def _nearest(options: Mapping[str, Any], level: str) -> str:
-    """The nearest of the efforts that the model knows; of two the smaller."""
-    known = options.get("efforts") or ("low", "medium", "high", "max")
-    at = EFFORTS.index(level)
-    return min((e for e in known if e in EFFORTS), key=lambda e: (abs(EFFORTS.index(e) - at), EFFORTS.index(e)))
 
 
 def _add_budget(options: Mapping[str, Any], budget: int, sent: Json, *, given: bool) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from providers import effort
 from providers.bedrock_blocks import Caching, Messages
 from providers.bedrock_media import unsupported
 from providers.bedrock_tools import answer, specs, tool_config
@@ -33,8 +34,8 @@ CALLERS = ("guardrailConfig", "requestMetadata")
 """What a caller may set in Converse's own words; the rest of them decides what is billed."""
 _CLAUDE = ("anthropic", "adaptive")
 """Values of ``options["reasoning"]`` whose signatures are sent back."""
-_SHARES = {"max": 0.95, "xhigh": 0.95, "high": 0.8, "medium": 0.5, "low": 0.2, "minimal": 0.1}
-_THREE = {"max": "high", "xhigh": "high", "minimal": "low"}
+_THREE = ("low", "medium", "high")
+_ADAPTIVE = ("low", "medium", "high", "xhigh", "max")
 
 
 def converse(target: Target, body: Json) -> Json:
@@ -141,34 +142,34 @@ class _Draft:
             self.extra["inferenceConfig"] = {"topK": top_k}
 
     def _reason(self, *, forced: bool, prefill: bool) -> None:
-        effort, budget = self._wanted()
+        wanted, budget = effort.wanted(self.body)
         if self.style in _CLAUDE and forced:
-            effort = budget = None
+            wanted = budget = None
         if self.style == "anthropic" and self.messages.replays_unsigned_tools():
-            effort = budget = None
-        if effort is not None or budget is not None:
+            wanted = budget = None
+        if wanted not in (None, "none") or budget is not None:
             if self.style in _CLAUDE and prefill:
                 raise unsupported("reasoning", "this model cannot reason behind a trailing assistant message (prefill)")
-            self._think(effort, budget)
+            self._think(wanted, budget)
         verbosity = self.body.get("verbosity")
         if isinstance(verbosity, str) and self.style in _CLAUDE:
             self.output.setdefault("effort", verbosity)
 
-    def _think(self, effort: str | None, budget: int | None) -> None:
-        level = effort or _level(budget or 0, self.config.get("maxTokens", MAX_TOKENS_THINKING))
+    def _think(self, wanted: str | None, budget: int | None) -> None:
+        level = wanted or effort.of_budget(budget or 0, self.config.get("maxTokens", MAX_TOKENS_THINKING))
         match self.style:
             case "anthropic":
-                self.extra["thinking"] = {"type": "enabled", "budget_tokens": self._budget(effort, budget)}
+                self.extra["thinking"] = {"type": "enabled", "budget_tokens": self._budget(wanted, budget)}
             case "adaptive":
                 # Without ``display`` the newer models think in silence.
                 self.extra["thinking"] = {"type": "adaptive", "display": "summarized"}
-                self.output["effort"] = "low" if level == "minimal" else level
+                self.output["effort"] = effort.nearest(level, _ADAPTIVE)
             case "openai":
-                self.extra["reasoning_effort"] = _THREE.get(level, level)
+                self.extra["reasoning_effort"] = effort.nearest(level, _THREE)
             case "openai-responses":
                 self.extra["reasoning"] = {"effort": level}
             case "nova":
-                level = _THREE.get(level, level)
+                level = effort.nearest(level, _THREE)
                 # High takes no bound of the answer, and a bound is never dropped: it decides what is held and billed.
                 level = "medium" if level == "high" and "maxTokens" in self.config else level
                 self.extra["reasoningConfig"] = {"type": "enabled", "maxReasoningEffort": level}
@@ -176,27 +177,13 @@ class _Draft:
                 return
         self.thinks = True
 
-    def _wanted(self) -> tuple[str | None, int | None]:
-        """Effort and budget as asked; neither for no wish, and for the wish not to think."""
-        asked = self.body.get("reasoning")
-        reasoning = asked if isinstance(asked, dict) else {}
-        effort = reasoning.get("effort") or self.body.get("reasoning_effort")
-        if reasoning.get("enabled") is False or effort == "none":
-            return None, None
-        budget = reasoning.get("max_tokens")
-        if isinstance(budget, int) and not isinstance(budget, bool) and budget > 0:
-            return None, budget
-        if effort is None and reasoning.get("enabled") is True:
-            return "medium", None
-        return (effort if effort in _SHARES else None), None
-
-    def _budget(self, effort: str | None, budget: int | None) -> int:
+    def _budget(self, wanted: str | None, budget: int | None) -> int:
         """Tokens to think; sets ``maxTokens`` when the caller did not."""
         if "maxTokens" not in self.config:
             most = self.options.get("max_tokens_thinking", MAX_TOKENS_THINKING)
             self.config["maxTokens"] = max(most, (budget or 0) + BUDGET_MIN)
         most = self.config["maxTokens"]
-        tokens = budget if budget is not None else int(most * _SHARES[effort or "medium"])
+        tokens = budget if budget is not None else effort.share(wanted or "medium", most)
         tokens = max(min(tokens, BUDGET_MAX), BUDGET_MIN)
         if tokens >= most:
             raise unsupported("max_tokens", f"must be more than the {tokens} tokens of reasoning")
@@ -215,11 +202,6 @@ def _style(target: Target, family: str) -> str:
     if isinstance(named, str):
         return named
     return "openai-responses" if family == "openai" and "gpt-oss" not in target.upstream_id.lower() else family
-
-
-def _level(budget: int, most: int) -> str:
-    share = budget / max(most, 1)
-    return "high" if share >= 0.65 else "medium" if share >= 0.35 else "low"
 
 
 def _extend(sent: Json, more: Mapping[str, Any]) -> None:

@@ -196,16 +196,17 @@ def fault(body: Json, status: int, *, retry_s: float | None = None, raw: str | N
         raw = msgspec.json.encode(body)[:RAW_MAX].decode("utf-8", "replace")
     text = f"{message} {raw}".lower()
     words = {str(word).lower() for word in (code, type_) if word is not None}
+    meant = status
     if status == 498:
         if any(part in text for part in _UNSAFE):
             words.add("content_policy_violation")
         else:
-            status = 401
+            meant = 401
     if any(part in text for part in _TOO_LONG):
         words.add("context_length_exceeded")
-        status = 400 if status == 500 else status
+        meant = 400 if status == 500 else status
     return ProviderError(
-        classify(status, frozenset(words), text),
+        classify(meant, frozenset(words), text),
         message or f"the vendor answered {status}",
         status=status,
         raw=raw,

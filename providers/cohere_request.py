@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from providers import effort
 from providers.transcript import (
     arguments_text,
     calls_of,
@@ -40,7 +41,6 @@ from providers.transcript import (
     thoughts_of,
     unsupported,
     url_of,
-    wanted_reasoning,
 )
 from providers.types import Json
 
@@ -49,8 +49,6 @@ THOUGHT = "cohere-"
 PLAN = "cohere-plan-"
 PASSED = ("temperature", "seed", "logprobs", "documents", "citation_options", "safety_mode", "priority", "strict_tools")
 """Fields that the vendor takes under the same name; the later ones only callers write who know this vendor."""
-_SHARES = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.95, "max": 0.95}
-"""Of the output limit, by effort."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -93,14 +91,15 @@ def _thinking(options: Mapping[str, Any], body: Json) -> Json | None:
     given = body.get("thinking")
     if isinstance(given, dict) and given.get("type") in ("enabled", "disabled"):
         return given
-    wanted, effort, tokens = wanted_reasoning(body)
-    if wanted is None or options.get("thinking") is False:
+    asked = effort.on(body)
+    if asked is None or options.get("thinking") is False:
         return None
-    if not wanted:
+    if not asked:
         return {"type": "disabled"}
+    wanted, tokens = effort.wanted(body)
     limit = output_limit(body) or options.get("max_completion_tokens")
-    if tokens is None and effort is not None and isinstance(limit, int):
-        tokens = max(1, int(limit * _SHARES.get(effort, 0.5)))
+    if wanted is not None and isinstance(limit, int):
+        tokens = max(1, effort.share(wanted, limit))
     return {"type": "enabled"} if tokens is None else {"type": "enabled", "token_budget": tokens}
 
 

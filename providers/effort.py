@@ -19,8 +19,11 @@ OUTPUT_TOKENS: Final = 32_000
 """What a budget is measured against when the request does not limit its output."""
 
 
-def wanted(body: Json) -> tuple[str | None, int | None]:
-    """(effort, budget in tokens) that an inner request asks for; at most one of them. ``none`` means: do not think."""
+def wanted(body: Json, *, plainly: str | None = "medium") -> tuple[str | None, int | None]:
+    """(effort, budget in tokens) that an inner request asks for; at most one of them. ``none`` means: do not think.
+
+    ``plainly``: the effort of who only says ``enabled``, or a word that nobody knows.
+    """
     asked = body.get("reasoning")
     reasoning: Json = asked if isinstance(asked, dict) else {}
     effort = reasoning.get("effort") or body.get("reasoning_effort")
@@ -29,15 +32,29 @@ def wanted(body: Json) -> tuple[str | None, int | None]:
         return "none", None
     if isinstance(budget, int) and not isinstance(budget, bool):
         return (None, budget) if budget > 0 else ("none", None)
-    if effort is None and reasoning.get("enabled") is True:
-        effort = "medium"
-    return (effort if effort in EFFORTS else None), None
+    if effort is None:
+        return (plainly if reasoning.get("enabled") is True else None), None
+    return (effort if isinstance(effort, str) and effort in EFFORTS else plainly), None
+
+
+def on(body: Json) -> bool | None:
+    """Whether an inner request wants reasoning, which an empty ``reasoning`` does too; None: it says nothing of it."""
+    effort, budget = wanted(body)
+    if effort is not None or budget is not None:
+        return effort != "none"
+    return True if body.get("include_reasoning") is True or isinstance(body.get("reasoning"), dict) else None
+
+
+def share(effort: str, limit: int) -> int:
+    """The tokens that an effort may think of an output limit."""
+    return int(limit * RATIOS[effort])
 
 
 def of_budget(budget: int, limit: int | None, known: Iterable[str] = ("low", "medium", "high")) -> str:
     """The effort whose share of the output limit is nearest to a budget; of two the lesser."""
     share = budget / (limit or OUTPUT_TOKENS)
-    ladder = [effort for effort in RATIOS if effort in known]
+    words = frozenset(known)
+    ladder = [effort for effort in RATIOS if effort in words] or list(RATIOS)
     return min(ladder, key=lambda effort: abs(RATIOS[effort] - share))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 import msgspec
 
@@ -42,7 +42,18 @@ class Voice(msgspec.Struct, frozen=True):
 
 def native_uri(url: str) -> bool:
     """AI Studio takes this URL as it is: a file of its Files API, or a video of YouTube."""
-    return url.startswith(FILES_API) or (url.startswith("https://") and urlsplit(url).hostname in _YOUTUBE)
+    return url.startswith(FILES_API) or _on_youtube(url)
+
+
+def _on_youtube(url: str) -> bool:
+    return url.startswith("https://") and _split(url).hostname in _YOUTUBE
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # no URL, though it begins as one
+        return urlsplit("")
 
 
 def contents(messages: list[Json], voice: Voice) -> tuple[list[Json], list[Json]]:
@@ -71,10 +82,10 @@ def media(url: Any, voice: Voice, kind: str, where: str, *, name: Any = None) ->
             data = b64encode(unquote_to_bytes(data)).decode()
         return {"inlineData": {"mimeType": _mime(mime, name, kind), "data": data}}
     if native_uri(url):
-        mime = "video/mp4" if urlsplit(url).hostname in _YOUTUBE else _mime("", name, kind)
+        mime = "video/mp4" if _on_youtube(url) else _mime("", name, kind)
         return {"fileData": {"mimeType": mime, "fileUri": url}}
     if voice.takes_urls and url.startswith(("gs://", "https://", "http://")):
-        return {"fileData": {"mimeType": _mime("", name or urlsplit(url).path, kind), "fileUri": url}}
+        return {"fileData": {"mimeType": _mime("", name or _split(url).path, kind), "fileUri": url}}
     raise failed("unsupported", f"{where} is a URL that this vendor does not fetch")
 
 

@@ -12,16 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from providers import effort
 from providers.errors import failed
 from providers.gemini_messages import Voice, contents
 from providers.gemini_schema import json_schema, openapi
 from providers.types import Json
 
-RATIOS: Final = {"max": 0.95, "xhigh": 0.95, "high": 0.8, "medium": 0.5, "low": 0.2, "minimal": 0.1}
-"""Share of the output limit that an effort may think."""
 BUDGETS: Final = {"max": 24576, "xhigh": 24576, "high": 24576, "medium": 8192, "low": 1024, "minimal": 512}
-"""The same where the caller set no limit."""
-LEVELS: Final = ("minimal", "low", "medium", "high", "xhigh")
+"""Tokens that an effort may think where the caller set no limit; else they are a share of it."""
+LEVELS: Final = ("low", "medium", "high")
 _NUMBERS: Final = (
     ("temperature", "temperature"),
     ("top_p", "topP"),
@@ -97,62 +96,41 @@ def _config(body: Json, options: Mapping[str, Any]) -> Json:
 
 
 def _thinking(body: Json, options: Mapping[str, Any], limit: Any) -> Json:
-    style = options.get("thinking", "budget")
-    wanted = body.get("reasoning")
-    effort = body.get("reasoning_effort")
-    include = body.get("include_reasoning")
+    style, include = options.get("thinking", "budget"), body.get("include_reasoning")
     if style == "none":
         return {}
-    if not isinstance(wanted, dict):
-        if effort is None and include is not True:
-            return {"includeThoughts": True} if options.get("thoughts") and include is None else {}
-        wanted = {}
-    effort = wanted.get("effort") or effort
-    tokens = wanted.get("max_tokens")
-    if wanted.get("enabled") is False or effort == "none" or (tokens == 0 and effort is None):
-        effort, tokens = "none", None
-    elif effort is None and tokens is None and wanted.get("enabled") is True:
-        effort = "medium"
+    if effort.on(body) is None:
+        return {"includeThoughts": True} if options.get("thoughts") and include is None else {}
+    wanted, tokens = effort.wanted(body)
     made: Json = {}
-    if style == "level":
-        level = _level(effort, tokens, limit, options)
-        if level is not None:
-            made["thinkingLevel"] = level
-    else:
-        budget = _budget(effort, tokens, limit, options)
-        if budget is not None:
-            made["thinkingBudget"] = budget
-    if effort != "none":
-        made["includeThoughts"] = not (wanted.get("exclude") is True or include is False)
+    if wanted is not None or tokens is not None:
+        if style == "level":
+            made["thinkingLevel"] = _level(wanted, tokens, limit, options)
+        else:
+            made["thinkingBudget"] = _budget(wanted, tokens, limit, options)
+    if wanted != "none":
+        asked = body.get("reasoning")
+        excluded = isinstance(asked, dict) and asked.get("exclude") is True
+        made["includeThoughts"] = not (excluded or include is False)
     return made
 
 
-def _budget(effort: Any, tokens: Any, limit: Any, options: Mapping[str, Any]) -> int | None:
+def _budget(wanted: str | None, tokens: int | None, limit: Any, options: Mapping[str, Any]) -> int:
     low, high = options.get("thinking_budget_min"), options.get("thinking_budget_max", 24576)
-    if effort == "none":
-        return low or 0  # a model that cannot stop thinking has a least budget
-    if isinstance(tokens, int):
-        wanted = tokens
-    elif effort in RATIOS:
-        wanted = int(limit * RATIOS[effort]) if isinstance(limit, int) else BUDGETS[effort]
-    else:
-        return None
-    return int(max(low or 512, min(wanted, high)))
+    if wanted == "none":
+        return int(low or 0)  # a model that cannot stop thinking has a least budget
+    if tokens is None:
+        word = wanted or "medium"
+        tokens = effort.share(word, limit) if isinstance(limit, int) else BUDGETS[word]
+    return int(max(low or 512, min(tokens, high)))
 
 
-def _level(effort: Any, tokens: Any, limit: Any, options: Mapping[str, Any]) -> str | None:
-    if isinstance(tokens, int):
-        scale: Mapping[str, float] = RATIOS if isinstance(limit, int) and limit > 0 else BUDGETS
-        share = tokens / limit if scale is RATIOS else tokens
-        effort = next((name for name in LEVELS if share <= scale[name]), "xhigh")
-    if effort in ("none", "max"):
-        effort = "minimal" if effort == "none" else "xhigh"
-    if effort not in LEVELS:
-        return None
-    known = options.get("thinking_levels", ("low", "medium", "high"))
-    place = LEVELS.index(effort)
-    nearest: str = min(known, key=lambda name: abs(LEVELS.index(name) - place))
-    return nearest.upper()
+def _level(wanted: str | None, tokens: int | None, limit: Any, options: Mapping[str, Any]) -> str:
+    known = options.get("thinking_levels", LEVELS)
+    if tokens is not None:
+        return effort.of_budget(tokens, limit if isinstance(limit, int) else None, known).upper()
+    # A model that knows levels cannot stop thinking.
+    return effort.nearest("minimal" if wanted in (None, "none") else wanted, known).upper()
 
 
 def _format(wanted: Any, options: Mapping[str, Any], config: Json) -> None:

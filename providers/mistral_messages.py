@@ -20,6 +20,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from providers import effort
 from providers.transcript import (
     arguments_text,
     calls_of,
@@ -35,7 +36,6 @@ from providers.transcript import (
     thoughts_of,
     unsupported,
     url_of,
-    wanted_reasoning,
 )
 from providers.types import Json
 
@@ -49,7 +49,6 @@ PASSED: Final = (
 """Fields that the vendor takes under the same name and in the same shape."""
 _TOOLS: Final = frozenset({"image_generation", "document_library", "connector"})
 """Tools of the vendor's own that its chat takes (``ChatCompletionRequestTool``)."""
-_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _TIERS: Final = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 _ID: Final = re.compile(r"[a-zA-Z0-9]{9}")
 _LETTERS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -79,20 +78,17 @@ def chat_body(options: Mapping[str, Any], model: str, body: Json) -> Json:
 
 def _reason(options: Mapping[str, Any], body: Json, sent: Json) -> None:
     style = options.get("reasoning", "effort")
-    wanted, effort, _ = wanted_reasoning(body)
-    if wanted is None or style == "drop":
+    asked = effort.on(body)
+    if asked is None or style == "drop":
         return
     if style == "prompt_mode":
-        if wanted:
+        if asked:
             sent.setdefault("prompt_mode", "reasoning")
         return
-    asked = "none" if not wanted else effort if effort in _EFFORTS else "medium"
-    known = [one for one in options.get("efforts", _EFFORTS) if one in _EFFORTS]
-    place = _EFFORTS.index(str(asked))
-    if wanted:
-        known = [one for one in known if one != "none"] or known
-    if known:
-        sent["reasoning_effort"] = min(known, key=lambda one: (abs(_EFFORTS.index(one) - place), -_EFFORTS.index(one)))
+    wanted, budget = effort.wanted(body)
+    if budget is not None:
+        wanted = effort.of_budget(budget, output_limit(body))
+    sent["reasoning_effort"] = effort.nearest(wanted or "medium", options.get("efforts"))
 
 
 def _tools(body: Json, sent: Json) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from providers import effort
 from providers.transcript import (
     arguments_object,
     calls_of,
@@ -34,7 +35,6 @@ from providers.transcript import (
     thoughts_of,
     unsupported,
     url_of,
-    wanted_reasoning,
 )
 from providers.types import Json
 
@@ -45,7 +45,7 @@ _SAMPLING: Final = {
     "repetition_penalty": "repeat_penalty", "presence_penalty": "presence_penalty",
     "frequency_penalty": "frequency_penalty",
 }  # fmt: skip
-_LEVELS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
+_LEVELS: Final = ("low", "medium", "high")
 
 
 def chat_body(options: Mapping[str, Any], model: str, body: Json) -> Json:
@@ -55,9 +55,10 @@ def chat_body(options: Mapping[str, Any], model: str, body: Json) -> Json:
     sent: Json = {"model": model, "messages": conversation(messages_of(body))}
     _tools(body, sent)
     _format(body, sent)
-    wanted, effort, _ = wanted_reasoning(body)
-    if wanted is not None:
-        sent["think"] = _LEVELS.get(effort, True) if wanted and effort is not None else wanted
+    thinks = effort.on(body)
+    if thinks is not None:
+        level, _ = effort.wanted(body, plainly=None)  # most models know on and off only
+        sent["think"] = effort.nearest(level, _LEVELS) if thinks and level is not None else thinks
     for name in ("logprobs", "top_logprobs"):
         if body.get(name) is not None:
             sent[name] = body[name]

@@ -27,6 +27,7 @@ from providers.openai_operations import Embeddings, Rerank
 from providers.openrouter import OpenRouter, OpenRouterEmbeddings, OpenRouterRerank
 from providers.responses import Responses
 from providers.vertex import Vertex, VertexEmbeddings, VertexImages
+from providers.vertex_anthropic import VertexAnthropic, VertexAnthropicCount
 
 _GOOGLE, _ENTRA = GoogleTokens(), EntraTokens()
 """Access tokens of service accounts and applications, kept until shortly before they expire."""
@@ -41,6 +42,7 @@ _ALL: Final[tuple[Dialect, ...]] = (
     *(OpenRouter(), OpenRouterEmbeddings(), OpenRouterRerank()),
     *(Gemini(), GeminiEmbeddings(), GeminiImages()),
     *(Vertex(_GOOGLE), VertexEmbeddings(_GOOGLE), VertexImages(_GOOGLE)),
+    *(VertexAnthropic(_GOOGLE), VertexAnthropicCount(_GOOGLE)),
 )
 _DIALECTS: Final[dict[tuple[str, str], Dialect]] = {(one.name, one.operation): one for one in _ALL}
 _OPERATIONS: Final[dict[str, frozenset[str]]] = {

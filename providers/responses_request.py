@@ -12,9 +12,10 @@ Facts, from the types of the openai SDK 3.54 (2026-11) unless said otherwise:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
+from providers import effort
 from providers.openai import OURS
 from providers.responses_input import conversation, unsupported
 from providers.types import Json
@@ -36,11 +37,6 @@ _TRANSLATED: Final = frozenset(
 )  # fmt: skip
 _OPENROUTERS: Final = frozenset({"max_tokens", "enabled", "exclude"})
 """Of ``reasoning``: fields of OpenRouter's contract."""
-EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-_SHARES: Final = {"low": 0.2, "medium": 0.5, "high": 0.8}
-"""Of the output, by effort: the part of the contract's ratios that every reasoning model takes."""
-OUTPUT_TOKENS: Final = 32_000
-"""What a reasoning budget is measured against when the request does not limit its output."""
 _CALLERS_TOOLS: Final = frozenset(
     {
         "computer",
@@ -100,9 +96,9 @@ def pass_on(wire: Json, options: Mapping[str, Any]) -> Json:
     sent["store"] = False
     wanted = sent.get("reasoning")
     if isinstance(wanted, dict) and not wanted.keys().isdisjoint(_OPENROUTERS):
-        effort = wanted.get("effort") or _effort(wanted, wire.get("max_output_tokens"))
+        spelled = wanted.get("effort") or _effort(wire, wire.get("max_output_tokens"))
         own = {name: value for name, value in wanted.items() if name not in _OPENROUTERS}
-        sent["reasoning"] = own | ({"effort": effort} if effort is not None else {})
+        sent["reasoning"] = own | ({"effort": spelled} if spelled is not None else {})
     if isinstance(sent.get("tools"), list):
         sent["tools"] = [
             _tool(tool, f"tools[{index}]") if _openrouters(tool) else tool for index, tool in enumerate(sent["tools"])
@@ -138,42 +134,29 @@ def _refuse(body: Json, kept: frozenset[str]) -> None:
 
 def _reason(body: Json, options: Mapping[str, Any], sent: Json, limit: int | None) -> bool:
     """Puts ``reasoning`` into ``sent``; whether the encrypted reasoning is to be included."""
-    always = options.get("encrypted_reasoning")
-    wanted, effort = body.get("reasoning"), body.get("reasoning_effort")
+    always, spelled = options.get("encrypted_reasoning"), _effort(body, limit)
+    wanted = body.get("reasoning")
     if not isinstance(wanted, dict):
-        if body.get("include_reasoning") is None and effort is None:
+        if body.get("include_reasoning") is None and spelled is None:
             return bool(always)
         wanted = {"exclude": True} if body.get("include_reasoning") is False else {}
-    effort = effort or wanted.get("effort") or _effort(wanted, limit)
     spoken = {name: wanted[name] for name in ("context", "mode") if wanted.get(name) is not None}
     hidden = wanted.get("exclude") is True
-    if effort is not None:
-        spoken["effort"] = _nearest(effort, options.get("efforts"))
-    if effort != "none":
+    if spelled is not None:
+        spoken["effort"] = effort.nearest(spelled, options.get("efforts"))
+    if spelled != "none":
         summary = wanted.get("summary") or (None if hidden else options.get("reasoning_summary", "auto"))
         if summary:
             spoken["summary"] = summary
     if spoken:
         sent["reasoning"] = spoken
-    return always is not False and (bool(always) or not (hidden or effort == "none"))
+    return always is not False and (bool(always) or not (hidden or spelled == "none"))
 
 
-def _effort(wanted: Json, limit: int | None) -> str | None:
-    budget = wanted.get("max_tokens")
-    if budget is not None:
-        share = budget / (limit or OUTPUT_TOKENS)
-        return min(_SHARES, key=lambda effort: abs(_SHARES[effort] - share)) if budget > 0 else "none"
-    enabled = wanted.get("enabled")
-    return "medium" if enabled is True else "none" if enabled is False else None
-
-
-def _nearest(effort: str, known: Iterable[str] | None) -> str:
-    """The nearest effort that the model knows, the lesser of two; ``none`` is never turned into some reasoning."""
-    ladder = [one for one in EFFORTS if one in (known or EFFORTS)]
-    if effort not in EFFORTS or effort == "none" or not ladder:
-        return effort
-    place = EFFORTS.index(effort)
-    return min(ladder, key=lambda one: abs(EFFORTS.index(one) - place))
+def _effort(body: Json, limit: int | None) -> str | None:
+    """The effort that is asked for, a budget as the nearest one; None: nothing is."""
+    wanted, budget = effort.wanted(body)
+    return wanted if budget is None else effort.of_budget(budget, limit)
 
 
 def _text(body: Json, sent: Json) -> None:
@@ -250,11 +233,9 @@ def _tool_choice(choice: Any) -> Any:
         return {"type": kind, "name": choice[kind].get("name")}
     if kind == "allowed_tools" and isinstance(choice.get(kind), dict):
         allowed = choice[kind]
-        return {
-            "type": kind,
-            "mode": allowed.get("mode"),
-            "tools": [_tool_choice(one) for one in allowed.get("tools") or ()],
-        }
+        if not isinstance(allowed.get("tools"), list):
+            raise unsupported("tool_choice.allowed_tools.tools", "no list of tools")
+        return {"type": kind, "mode": allowed.get("mode"), "tools": [_tool_choice(one) for one in allowed["tools"]]}
     if kind == "openrouter:web_search":  # the SDK's types force a search only by way of the allowed tools
         return {"type": "allowed_tools", "mode": "required", "tools": [{"type": "web_search"}]}
     return choice

@@ -165,24 +165,6 @@ def thought(prefix: str, index: int, text: str) -> Json:
     return {"type": "reasoning.text", "text": text, "format": "unknown", "id": f"{prefix}{index}", "index": index}
 
 
-def wanted_reasoning(body: Json) -> tuple[bool | None, str | None, int | None]:
-    """What is asked of reasoning: on or off (None: nothing is said), effort, tokens."""
-    asked = body.get("reasoning")
-    asked = asked if isinstance(asked, dict) else None
-    effort = (asked or {}).get("effort") or body.get("reasoning_effort")
-    effort = effort if isinstance(effort, str) else None
-    tokens = (asked or {}).get("max_tokens")
-    tokens = tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens > 0 else None
-    enabled = (asked or {}).get("enabled")
-    if effort == "none" or enabled is False:
-        return False, None, None
-    if effort is None and tokens is None and enabled is not True:
-        if body.get("include_reasoning") is True or asked is not None:
-            return True, None, None
-        return None, None, None
-    return True, effort, tokens
-
-
 def stops_of(body: Json) -> list[str]:
     """``stop`` as a list."""
     stop = body.get("stop")
@@ -211,9 +193,10 @@ def named_tools(choice: Any) -> tuple[str, frozenset[str] | None]:
     if kind == "allowed_tools":
         allowed = choice.get("allowed_tools", choice)
         listed = allowed.get("tools") if isinstance(allowed, dict) else None
-        functions = [one.get("function", one) for one in listed or () if isinstance(one, dict)]
-        names = frozenset(str(one.get("name")) for one in functions if isinstance(one, dict))
-        return ("required" if allowed.get("mode") == "required" else "auto"), names
+        if isinstance(listed, list):
+            functions = [one.get("function", one) for one in listed if isinstance(one, dict)]
+            names = frozenset(str(one.get("name")) for one in functions if isinstance(one, dict))
+            return ("required" if allowed.get("mode") == "required" else "auto"), names
     raise unsupported("tool_choice", f"{str(choice)[:120]} cannot be said there")
 
 

@@ -3,7 +3,8 @@
 Base URL: ``https://{region}-aiplatform.googleapis.com/v1/projects/{project}/locations/{region}/publishers/google``. The two
 names in braces are filled by ``authorize``: ``{project}`` from ``Target.credentials["project"]`` or the service account,
 ``{region}`` from ``Target.credentials["region"]`` or ``Target.options["region"]``, else ``global`` (whose host has no prefix;
-docs.cloud.google.com/vertex-ai/generative-ai/docs/learn/locations, read 2026-11).
+docs.cloud.google.com/vertex-ai/generative-ai/docs/learn/locations, read 2026-11; ``us`` and ``eu`` are hosts of their own,
+``AnthropicVertex`` of ``anthropic`` 2.12).
 
 The key: a service account's JSON (``Target.credentials["service_account"]`` or the key itself), an OAuth access token, or an
 API key of Vertex's express mode (``AIza``, ``AQ.``). Vertex fetches media by itself (gs:// and http), so URLs go out as they are.
@@ -50,6 +51,8 @@ def _filled(base: str, target: Target) -> str:
             raise failed("credential", f"no {name} of Google Cloud is known for this endpoint")
     if region == "global":
         base = base.replace("{region}-aiplatform", "aiplatform")
+    elif region in ("us", "eu"):  # several regions behind one address
+        base = base.replace("{region}-aiplatform", f"aiplatform.{region}.rep")
     return base.replace("{project}", project).replace("{region}", region)
 
 

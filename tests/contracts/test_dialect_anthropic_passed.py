@@ -12,7 +12,9 @@ from providers.anthropic_answer import usage
 from providers.anthropic_count import AnthropicCount
 from providers.errors import ProviderError
 from providers.types import HttpResponse, Target
-from tests.support.anthropicwire import DIALECT, ERRORS, TARGET, counted, target, valid
+from tests.support.anthropicwire import DIALECT, ERRORS, TARGET, target
+from tests.support.dialectcases import counted
+from tests.support.dialectoracles import anthropic as valid
 
 HI = {"role": "user", "content": "hi"}
 COUNT = AnthropicCount()

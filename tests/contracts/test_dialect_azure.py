@@ -5,18 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 import httpx2
-import msgspec
 import openai
 import pytest
 import uvloop
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from providers._entra import Client, Tokens
 from providers._http import fast
@@ -25,18 +20,11 @@ from providers.errors import ProviderError
 from providers.openai_audio import Speech, Transcription
 from providers.openai_images import Images
 from providers.openai_operations import Embeddings
-from providers.types import Call, Clocks, Event, HttpRequest, HttpResponse, Target
+from providers.types import Call, Clocks, HttpRequest, Target
+from tests.support import dialectcases as cases
 from tests.support.rawserver import Peer, RawServer
 
-WIRE = Path(__file__).parents[1] / "wire/azure"
-STREAMS = {
-    path.stem: (path.read_bytes(), json.loads(path.with_suffix(".json").read_text()))
-    for path in sorted((WIRE / "streams").glob("*.sse"))
-}
-GOOD = [name for name, (_, expected) in STREAMS.items() if "error" not in expected]
-BAD = [name for name, (_, expected) in STREAMS.items() if "error" in expected]
-ANSWERS = {path.stem: json.loads(path.read_text()) for path in sorted((WIRE / "answers").glob("*.json"))}
-ERRORS = {path.stem: json.loads(path.read_text()) for path in sorted((WIRE / "errors").glob("*.json"))}
+STREAMS, ANSWERS = cases.streams("azure"), cases.documents("azure", "answers")
 RESOURCE = "https://res.openai.azure.com"
 AZURE = Azure()
 ASKED = {"model": "x/y", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
@@ -142,127 +130,27 @@ def test_the_body_of_a_chat() -> None:
     assert "max_tokens" in json.loads(AZURE.request(target(max_tokens_field="max_tokens"), ASKED, stream=False).content)
 
 
-def decode(pieces: list[bytes]) -> tuple[list[Event], ProviderError | None]:
-    decoder, events = AZURE.decoder(), []
-    try:
-        for piece in pieces:
-            if decoder.error is not None or decoder.done:
-                break
-            events += decoder.feed(piece)
-        if decoder.error is None and not decoder.done:
-            events += decoder.close()
-    except ProviderError as error:
-        return events, error
-    return events, decoder.error
+@pytest.mark.parametrize("name", [name for name, stream in STREAMS.items() if not stream.fails])
+def test_annotations_end_nothing(name: str) -> None:
+    """A finish reason is the last choice of a stream whatever annotations come behind it; of the prompt's nothing is told."""
+    events, _ = cases.decode(AZURE, [STREAMS[name].raw])
+    assert [event.finish for event in events if event.chunk["choices"]][-1] is not None
+    assert not [event for event in events if "prompt_filter_results" in event.chunk]
 
 
-def summary(events: list[Event]) -> dict[str, Any]:
-    seen: dict[str, Any] = {"text": "", "finish": [], "usage": None, "findings": []}
-    tools: dict[int, list[str]] = {}
-    for event in events:
-        if event.usage is not None:
-            seen["usage"] = {name: count for name, count in msgspec.to_builtins(event.usage).items() if count}
-        seen["finish"] += [event.finish] if event.finish else []
-        for choice in event.chunk["choices"]:
-            seen["text"] += choice["delta"].get("content") or ""
-            seen["findings"] += [choice["content_filter_results"]] if "content_filter_results" in choice else []
-            for tool in choice["delta"].get("tool_calls", ()):
-                one = tools.setdefault(tool["index"], ["", "", ""])
-                one[0] += tool.get("id", "")
-                one[1] += tool["function"].get("name", "")
-                one[2] += tool["function"].get("arguments", "")
-    if tools:
-        seen["tools"] = [tools[index] for index in sorted(tools)]
-    return seen
-
-
-@pytest.mark.parametrize("name", GOOD)
-def test_a_stream_says_what_it_says(name: str) -> None:
-    """Text, tools, usage and findings; a finish reason is the last choice of a stream whatever annotations come behind it."""
-    raw, expected = STREAMS[name]
-    for pieces in ([raw], [raw[at : at + 1] for at in range(len(raw))]):
-        events, error = decode(pieces)
-        assert error is None
-        assert summary(events) == {key: value for key, value in expected.items() if key != "source"}
-        ends = [event.finish for event in events if event.chunk["choices"]]
-        assert ends[-1] is not None
-        for event in events:
-            assert "prompt_filter_results" not in event.chunk
-            ChatCompletionChunk.model_validate({**event.chunk, "created": 1})
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_a_failure_in_a_stream_is_that_failure(name: str) -> None:
-    """An error event, a cut, a stream of nothing but findings about the prompt."""
-    raw, expected = STREAMS[name]
-    events, error = decode([raw])
-    assert error is not None
-    assert error.failure.kind == expected["error"]
-    assert sum(event.content for event in events) == expected["before"]
-
-
-@pytest.mark.parametrize("name", GOOD)
-def test_a_cut_stream_is_never_a_success(name: str) -> None:
-    """Cut at every event: without an error only when the finish reason had come."""
-    raw, expected = STREAMS[name]
-    places = [at + 2 for at in range(len(raw)) if raw[at : at + 2] == b"\n\n"]
-    for end in [0, *places]:
-        events, error = decode([raw[:end]])
-        finished = [event.finish for event in events if event.finish]
-        assert (error is None) is (finished == expected["finish"])
-
-
-JSONS = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["filtered", "detected", "hate", "content_filter_results", "details"]), inner, max_size=3
-        )
-    ),
-    max_leaves=10,
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(JSONS, JSONS, st.dictionaries(st.sampled_from(["content", "role", "tool_calls", "refusal"]), JSONS, max_size=3))
-def test_hostile_findings_are_survived(prompt: Any, found: Any, delta: dict[str, Any]) -> None:
-    """Findings of any shape give events or a provider's failure, nothing else."""
-    choice = {"index": 0, "delta": delta, "finish_reason": None, "content_filter_results": found}
-    chunk = {"id": "", "object": "", "created": 0, "model": "", "prompt_filter_results": prompt, "choices": [choice]}
-    events, error = decode([b"data: " + json.dumps(chunk).encode() + b"\n\n"])
-    assert error is not None
-    assert error.failure.kind in ("cut", "malformed")
-    assert len(events) <= 1
+@pytest.mark.parametrize("name", list(ANSWERS))
+def test_what_filters_found_is_kept(name: str) -> None:
+    """A whole answer has what filters found in it."""
+    body = ANSWERS[name]["body"]
+    choice = AZURE.completion(json.dumps(body).encode()).body["choices"][0]
+    assert choice["content_filter_results"] == body["choices"][0]["content_filter_results"]
 
 
 def test_deep_findings_are_survived() -> None:
     """Findings nested a hundred deep are not followed to their end."""
     chunk = b'data: {"choices":[],"prompt_filter_results":' + b'{"a":' * 100 + b"1" + b"}" * 100 + b"}\n\n"
-    events, _ = decode([chunk])
+    events, _ = cases.decode(AZURE, [chunk])
     assert events[0].chunk["choices"] == []
-
-
-@pytest.mark.parametrize("name", list(ANSWERS))
-def test_a_whole_answer(name: str) -> None:
-    """Content, finish reason, usage in disjoint kinds; what filters found is kept."""
-    body, expected = ANSWERS[name]["body"], ANSWERS[name]["expected"]
-    done = AZURE.completion(json.dumps(body).encode())
-    choice = done.body["choices"][0]
-    assert (choice["message"]["content"], choice["finish_reason"]) == (expected["content"], expected["finish"])
-    assert {k: v for k, v in msgspec.to_builtins(done.usage).items() if v} == expected["usage"]
-    assert choice["content_filter_results"] == body["choices"][0]["content_filter_results"]
-    ChatCompletion.model_validate(done.body)
-
-
-@pytest.mark.parametrize("name", list(ERRORS))
-def test_refusals(name: str) -> None:
-    """Each refusal of Azure is the failure it says."""
-    case = ERRORS[name]
-    error = AZURE.failure(HttpResponse(case["status"], case["headers"], json.dumps(case["body"]).encode()))
-    assert error.failure.kind == case["kind"]
-    assert error.message == case["body"]["error"]["message"]
-    assert error.retry_after_s == (7 if case["headers"] else None)
 
 
 # -- Entra ID ----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Cohere's v2 dialect: streams whole, cut and damaged; answers; refusals; requests and bytes as the vendor's SDK types read them."""
+"""What is Cohere's own in its v2 dialect: requests and bytes as the vendor's SDK types read them, usage, embeddings, rerank."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 from cohere import EmbedByTypeResponse, V2ChatResponse, V2RerankResponse
-from cohere.types import EmbedInput, ResponseFormatV2, Thinking, ToolV2
-from cohere.types.chat_message_v2 import ChatMessageV2
+from cohere.types import EmbedInput
 from cohere.v2.client import V2Client
 from cohere.v2.types.v2chat_stream_response import V2ChatStreamResponse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from providers._sse import SseParser
 from providers.cohere import Cohere
@@ -23,13 +22,11 @@ from providers.cohere_operations import CohereEmbeddings, CohereRerank
 from providers.errors import ProviderError
 from providers.types import Target
 from tests.support import dialectcases as cases
+from tests.support.dialectoracles import checked, cohere
 
 COHERE = Cohere()
 STREAMS = cases.streams("cohere")
-GOOD = [name for name, (_, expected) in STREAMS.items() if "error" not in expected]
-BAD = [name for name, (_, expected) in STREAMS.items() if "error" in expected]
 ANSWERS = cases.documents("cohere", "answers")
-ERRORS = cases.documents("cohere", "errors")
 OPERATIONS = cases.documents("cohere", "operations")
 BESIDE = {"embeddings": CohereEmbeddings(), "rerank": CohereRerank()}
 TARGET = Target("cohere", "https://api.cohere.com/v2", "command-a", api_key="k-1", headers=(("x-team", "t"),))
@@ -40,27 +37,6 @@ WEATHER = {
 }
 
 
-def expected(case: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in case.items() if name != "source"}
-
-
-def extras(value: Any) -> list[str]:
-    """Fields that the SDK's types do not know, anywhere inside."""
-    if isinstance(value, list):
-        return [name for one in value for name in extras(one)]
-    if not isinstance(value, BaseModel):
-        return []
-    found = list(value.model_extra or {})
-    return found + [name for field in type(value).model_fields for name in extras(getattr(value, field))]
-
-
-def checked(kind: Any, value: Any) -> Any:
-    """``value`` as the SDK's type, with nothing in it that the type does not know."""
-    read = TypeAdapter(kind).validate_python(value)
-    assert extras(read) == []
-    return read
-
-
 def sent(body: dict[str, Any], *, stream: bool = False, **options: Any) -> dict[str, Any]:
     """The body of a request, which the SDK's types accept to the field."""
     target = msgspec.structs.replace(TARGET, options=options)
@@ -68,15 +44,7 @@ def sent(body: dict[str, Any], *, stream: bool = False, **options: Any) -> dict[
     before = json.dumps(body)
     found: dict[str, Any] = json.loads(COHERE.request(target, body, stream=stream).content)
     assert json.dumps(body) == before
-    assert found.keys() <= {*inspect.signature(V2Client.chat).parameters, "stream"}
-    for kind, name in (
-        (list[ChatMessageV2], "messages"),
-        (list[ToolV2], "tools"),
-        (ResponseFormatV2, "response_format"),
-        (Thinking, "thinking"),
-    ):
-        if name in found:
-            checked(kind, found[name])
+    cohere(found)
     return found
 
 
@@ -90,68 +58,14 @@ def refusal(**body: Any) -> str:
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", GOOD)
-def test_a_stream_says_what_it_says(name: str) -> None:
-    """Text, reasoning, calls, citations, logprobs, finish and usage are the recorded ones, in chunks that clients can read."""
-    raw, case = STREAMS[name]
-    events, error = cases.decode(COHERE, [raw])
-    assert error is None
-    assert cases.summary(events) == expected(case)
-    cases.strict(events)
-
-
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", [name for name, stream in STREAMS.items() if not stream.fails])
 def test_the_bytes_are_the_vendors(name: str) -> None:
     """Every event of a good stream is one that the vendor's SDK has a type for, with fields that the type knows."""
     parser = SseParser()
-    for _, data in parser.feed(STREAMS[name][0]) + parser.close():
+    for _, data in parser.feed(STREAMS[name].raw) + parser.close():
         event = json.loads(data)
         if event["type"] != "heartbeat":  # the one that nobody knows
             assert TypeAdapter(V2ChatStreamResponse).validate_python(event).type == event["type"]
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_a_failure_in_a_stream_is_that_failure(name: str) -> None:
-    """An error first, in the middle or at the end, a cut and an empty stream; what came before is not lost."""
-    raw, case = STREAMS[name]
-    events, error = cases.decode(COHERE, [raw])
-    assert error is not None
-    assert error.failure.kind == case["error"]
-    assert sum(event.content for event in events) == case["before"]
-
-
-@pytest.mark.parametrize("name", list(STREAMS))
-def test_byte_by_byte_is_the_same(name: str) -> None:
-    """A stream that comes one byte at a time, cut inside of UTF-8 characters too, says the same."""
-    raw = STREAMS[name][0]
-    assert cases.same(cases.decode(COHERE, [raw]), cases.decode(COHERE, [bytes([one]) for one in raw]))
-
-
-@pytest.mark.parametrize("name", GOOD)
-def test_a_cut_stream_is_never_a_success(name: str) -> None:
-    """Cut at every event boundary before the last event, the stream is cut, or empty when nothing came."""
-    raw = STREAMS[name][0]
-    end = raw.index(b"event: message-end")
-    places = [place + 2 for place in range(end) if raw[place : place + 2] == b"\n\n" and place + 2 <= end]
-    for place in [0, *places]:
-        events, error = cases.decode(COHERE, [raw[:place]])
-        assert error is not None
-        assert error.failure.kind == ("cut" if place else "empty")
-        assert not any(event.finish for event in events)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.sampled_from(GOOD), st.integers(0, 10**6), st.integers(0, 255), st.integers(0, 3), st.lists(st.integers(0, 9999))
-)
-def test_any_damaged_byte_is_survived(name: str, place: int, byte: int, width: int, places: list[int]) -> None:
-    """A byte changed, lost or doubled anywhere gives events or a provider's failure, however it is cut."""
-    raw = STREAMS[name][0]
-    at = place % len(raw)
-    damaged = raw[:at] + bytes([byte]) * width + raw[at + 1 :]
-    whole, pieced = cases.decode(COHERE, [damaged]), cases.decode(COHERE, cases.cut(damaged, places))
-    assert whole[1] is not None or any(event.finish for event in whole[0])
-    assert cases.same(whole, pieced)
 
 
 NAMES = (
@@ -162,42 +76,25 @@ NAMES = (
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
-@given(cases.junk(*NAMES), st.sampled_from(["message-end", "content-delta", "tool-call-start", "citation-start", ""]))
-def test_any_json_is_an_answer_or_a_failure(document: Any, kind: str) -> None:
-    """No JSON, whole or as an event or as an answer of an operation, raises anything but a provider's failure."""
-    raw = msgspec.json.encode(document)
-    cases.survives(COHERE.completion, raw)
-    cases.survives(BESIDE["embeddings"].completion, raw)
-    cases.survives(BESIDE["rerank"].completion, raw)
-    typed = msgspec.json.encode({**document, "type": kind}) if isinstance(document, dict) and kind else raw
-    cases.survives(lambda data: COHERE.decoder().feed(b"data: " + data + b"\n\n"), typed)
+@settings(max_examples=200, deadline=None)
+@given(cases.junk(NAMES), st.sampled_from(["embeddings", "rerank"]))
+def test_any_json_is_an_answer_of_an_operation_or_a_failure(document: Any, operation: str) -> None:
+    """No JSON raises anything but a provider's failure."""
+    cases.survives(BESIDE[operation].completion, msgspec.json.encode(document))
 
 
 # -- answers and refusals ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", list(ANSWERS))
-def test_an_answer_says_what_it_says(name: str) -> None:
-    """A whole answer, accepted by the vendor's SDK, becomes one that both official clients can read."""
-    case = ANSWERS[name]
-    TypeAdapter(V2ChatResponse).validate_python(case["body"])
-    answer = COHERE.completion(json.dumps(case["body"]).encode())
-    assert cases.told(answer) == case["expected"]
-    cases.strict_whole(answer)
-
-
-@pytest.mark.parametrize("name", list(ERRORS))
-def test_a_refusal_is_its_row(name: str) -> None:
-    """Bodies of refusals and of 200s that are none are the rows of the taxonomy that they stand for."""
-    error = cases.failure_of(COHERE, ERRORS[name])
-    assert error.failure.kind == ERRORS[name]["kind"]
-    assert error.message
+def test_the_answers_are_the_vendors(name: str) -> None:
+    """Every whole answer is one that the vendor's SDK accepts."""
+    TypeAdapter(V2ChatResponse).validate_python(ANSWERS[name]["body"])
 
 
 def test_the_vendor_may_ask_to_wait() -> None:
     """Retry-After of a refusal is kept; the raw body is too."""
-    case = {**ERRORS["rate-limit"], "headers": {"retry-after": "7"}}
+    case = {**cases.documents("cohere", "errors")["rate-limit"], "headers": {"retry-after": "7"}}
     error = cases.failure_of(COHERE, case)
     assert (error.retry_after_s, error.status) == (7.0, 429)
     assert "Trial key" in error.raw
@@ -396,52 +293,18 @@ def test_text_beside_calls_is_the_plan() -> None:
 @pytest.mark.parametrize("name", ["tool-plan", "parallel-tools", "thinking-tool", "thinking"])
 def test_an_answer_comes_back_unchanged(name: str) -> None:
     """The streamed answer, replayed by a client, goes back with its ids, arguments, plan and thinking as the vendor wrote them."""
-    said = cases.summary(cases.decode(COHERE, [STREAMS[name][0]])[0])
-    message: dict[str, Any] = {"role": "assistant", "content": said.get("text"), "reasoning": said.get("reasoning")}
-    details = [{"type": kind, "id": id, "text": text, "format": "unknown"} for kind, id, text, _ in said["details"]]
-    message["reasoning_details"] = [
-        *details,
-        {"type": "reasoning.encrypted", "data": "x", "format": "openai-responses-v1"},
-    ]
-    message["tool_calls"] = [
-        {"id": id, "type": "function", "function": {"name": tool, "arguments": arguments}}
-        for id, tool, arguments in said.get("tools", ())
-    ]
+    events, _ = cases.decode(COHERE, [STREAMS[name].raw])
+    message = cases.message_of(event.chunk["choices"][0] for event in events)
+    details = cases.joined(message["reasoning_details"])
+    message["reasoning_details"].append({"type": "reasoning.encrypted", "data": "x", "format": "openai-responses-v1"})
     turn = sent({"messages": [USER, message, USER]})["messages"][1]
-    calls = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in turn.get("tool_calls", ())]
-    assert calls == [tuple(one) for one in said.get("tools", ())]
-    planned = "".join(text for _, id, text, _ in said["details"] if "plan" in id)
-    assert turn.get("tool_plan", "") == planned
+    assert turn.get("tool_plan", "") == "".join(one["text"] for one in details if "plan" in one["id"])
     content = turn.get("content", [])
-    assert [item["thinking"] for item in content if item["type"] == "thinking"] == [
-        text for _, id, text, _ in said["details"] if "plan" not in id
-    ]
-    assert "".join(item["text"] for item in content if item["type"] == "text") == said.get("text", "")
+    thoughts = [one["text"] for one in details if "plan" not in one["id"]]
+    assert [item["thinking"] for item in content if item["type"] == "thinking"] == thoughts
+    assert "".join(item["text"] for item in content if item["type"] == "text") == (message["content"] or "")
     off = sent({"messages": [USER, message, USER], "reasoning": {"enabled": False}})["messages"][1]
     assert not [item for item in off.get("content", ()) if item["type"] == "thinking"]
-
-
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(TEXT, st.dictionaries(TEXT, st.integers(0, 9), max_size=2), TEXT), min_size=1, max_size=4))
-def test_a_conversation_keeps_roles_ids_and_arguments(calls: list[tuple[str, dict[str, int], str]]) -> None:
-    """Whatever ids, arguments and results a conversation has, they reach the vendor in their order."""
-    asked = [
-        {"id": f"{place}-{id}", "type": "function", "function": {"name": "f", "arguments": json.dumps(arguments)}}
-        for place, (id, arguments, _) in enumerate(calls)
-    ]
-    results = [
-        {"role": "tool", "tool_call_id": call["id"], "content": result}
-        for call, (_, _, result) in zip(asked, calls, strict=True)
-    ]
-    found = sent({"messages": [USER, {"role": "assistant", "content": None, "tool_calls": asked}, *results]})[
-        "messages"
-    ]
-    assert [turn["role"] for turn in found] == ["user", "assistant", *["tool"] * len(calls)]
-    assert found[1]["tool_calls"] == asked
-    assert [turn["tool_call_id"] for turn in found[2:]] == [call["id"] for call in asked]
 
 
 # -- beside chat -------------------------------------------------------------------------------------------------------

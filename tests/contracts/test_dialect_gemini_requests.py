@@ -17,6 +17,7 @@ from providers.gemini_schema import json_schema, openapi
 from providers.gemini_signatures import UNSIGNED
 from providers.types import Target
 from providers.vertex import Vertex
+from tests.support.dialectoracles import gemini as google
 
 GEMINI, VERTEX = Gemini(), Vertex()
 BASE = "https://generativelanguage.googleapis.com/v1beta"
@@ -27,24 +28,13 @@ def target(**options: Any) -> Target:
     return Target("google", BASE, "gemini-x", api_key="AIzaK", headers=(("x-team", "t"),), options=options)
 
 
-def checked(sent: dict[str, Any]) -> dict[str, Any]:
-    """``sent``, after Google's types have read every field of it (they forbid unknown ones)."""
-    rest = {name: value for name, value in sent.items() if name not in ("contents", "generationConfig")}
-    types.GenerateContentConfig.model_validate({**rest, **sent.get("generationConfig", {})})
-    for content in sent["contents"]:
-        types.Content.model_validate(content)
-        assert content["role"] in ("user", "model")
-        assert content["parts"]
-    for tool in sent.get("tools", ()):
-        types.Tool.model_validate(tool)
-    return sent
-
-
 def sent(body: dict[str, Any], dialect: Gemini = GEMINI, **options: Any) -> dict[str, Any]:
     before = json.dumps(body)
     raw = dialect.request(target(**options), body, stream=False).content
     assert json.dumps(body) == before
-    return checked(json.loads(raw))
+    made: dict[str, Any] = json.loads(raw)
+    google(made)
+    return made
 
 
 def asked(**more: Any) -> dict[str, Any]:

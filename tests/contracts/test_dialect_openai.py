@@ -1,115 +1,19 @@
-"""The OpenAI dialect against recorded streams: whole, cut anywhere, damaged; and its requests as vendors read them."""
+"""What is the OpenAI dialect's own: differences between "compatible" vendors on the way back, and requests as vendors read them."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from openai.types.chat import ChatCompletionChunk
 
 from providers.errors import ProviderError
 from providers.registry import dialect, names
-from providers.types import Event, Target
+from providers.types import Target
+from tests.support import dialectcases as cases
 
-WIRE = Path(__file__).parents[1] / "wire/openai/streams"
-STREAMS = {
-    path.stem: (path.read_bytes(), json.loads(path.with_suffix(".json").read_text()))
-    for path in sorted(WIRE.glob("*.sse"))
-}
-GOOD = [name for name, (_, expected) in STREAMS.items() if "error" not in expected]
-BAD = [name for name, (_, expected) in STREAMS.items() if "error" in expected]
+TEXT = cases.streams("openai")["openai-text"].raw
 OPENAI = dialect("openai")
-
-
-def decode(pieces: list[bytes]) -> tuple[list[Event], ProviderError | None]:
-    """Every event, and the error that ended the stream if one did, as the driver would see them."""
-    decoder, events = OPENAI.decoder(), []
-    try:
-        for piece in pieces:
-            if decoder.error is not None or decoder.done:
-                break
-            events += decoder.feed(piece)
-        if decoder.error is None and not decoder.done:
-            events += decoder.close()
-    except ProviderError as error:
-        return events, error
-    return events, decoder.error
-
-
-def summary(events: list[Event]) -> dict[str, Any]:
-    seen: dict[str, Any] = {"text": "", "finish": [], "usage": None}
-    tools: dict[int, list[str]] = {}
-    for event in events:
-        if event.usage is not None:
-            usage = msgspec.to_builtins(event.usage)
-            seen["usage"] = {name: count for name, count in usage.items() if count}
-        if event.finish:
-            seen["finish"].append(event.finish)
-        for choice in event.chunk["choices"]:
-            delta = choice["delta"]
-            for name, field in (("text", "content"), ("reasoning", "reasoning"), ("refusal", "refusal")):
-                if delta.get(field):
-                    seen[name] = seen.get(name, "") + delta[field]
-            for tool in delta.get("tool_calls", ()):
-                one = tools.setdefault(tool["index"], ["", ""])
-                one[0] += tool["function"].get("name", "")
-                one[1] += tool["function"].get("arguments", "")
-    if tools:
-        seen["tools"] = [tools[index] for index in sorted(tools)]
-    return seen
-
-
-@pytest.mark.parametrize("name", GOOD)
-def test_a_recorded_stream_says_what_it_says(name: str) -> None:
-    """Text, reasoning, tool calls, finish reasons and usage come out as the recording's description has them."""
-    raw, expected = STREAMS[name]
-    events, error = decode([raw])
-    assert error is None
-    assert summary(events) == {k: v for k, v in expected.items() if k != "source"}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_a_recorded_failure_is_that_failure(name: str) -> None:
-    """An error event, first or in the middle, is the error it stands for; what came before it is not lost."""
-    raw, expected = STREAMS[name]
-    events, error = decode([raw])
-    assert error is not None
-    assert error.failure.kind == expected["error"]
-    assert sum(event.content for event in events) == expected["before"]
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.sampled_from(list(STREAMS)), st.lists(st.integers(0, 5000)))
-def test_chunking_changes_nothing(name: str, places: list[int]) -> None:
-    """However the network cuts a stream, also inside UTF-8 characters, the events and the error are the same."""
-    raw, _ = STREAMS[name]
-    marks = sorted({place % (len(raw) + 1) for place in places})
-    pieces = [raw[a:b] for a, b in zip([0, *marks], [*marks, len(raw)], strict=True)]
-    whole, pieced = decode([raw]), decode(pieces)
-    assert [event.chunk for event in pieced[0]] == [event.chunk for event in whole[0]]
-    assert [event.usage for event in pieced[0]] == [event.usage for event in whole[0]]
-    assert (pieced[1] and pieced[1].failure.kind) == (whole[1] and whole[1].failure.kind)
-
-
-@pytest.mark.parametrize("name", GOOD)
-def test_a_cut_stream_is_never_a_success(name: str) -> None:
-    """Cut at every byte: without an error only when every choice that began had its finish reason, else cut or empty."""
-    raw, expected = STREAMS[name]
-    successes = 0
-    for end in range(len(raw)):
-        events, error = decode([raw[:end]])
-        if error is None:
-            successes += 1
-            assert [event.finish for event in events if event.finish] == expected["finish"]
-        else:
-            assert error.failure.kind in ("cut", "empty", "malformed")
-            assert len([event for event in events if event.finish]) < max(2, len(expected["finish"]))
-    assert successes < len(raw) / 1.1
 
 
 MUTATIONS: dict[str, bytes] = {
@@ -144,33 +48,12 @@ MUTATIONS: dict[str, bytes] = {
 @pytest.mark.parametrize("name", list(MUTATIONS))
 def test_damaged_events_are_malformed(name: str) -> None:
     """Whatever is wrong with an event, it is the failure ``malformed``, and the events before it are kept."""
-    raw, _ = STREAMS["openai-text"]
-    first, rest = raw.split(b"\n\n", 2)[:2], raw.split(b"\n\n", 2)[2]
+    first, rest = TEXT.split(b"\n\n", 2)[:2], TEXT.split(b"\n\n", 2)[2]
     head = b"\n\n".join(first) + b"\n\n"
-    events, error = decode([head, MUTATIONS[name], rest])
+    events, error = cases.decode(OPENAI, [head, MUTATIONS[name], rest])
     assert error is not None
     assert error.failure.kind == "malformed"
     assert sum(event.content for event in events) == 1
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.sampled_from(GOOD), st.integers(0, 10**6), st.integers(0, 255), st.integers(0, 3))
-def test_any_damaged_byte_is_survived(name: str, place: int, byte: int, width: int) -> None:
-    """A byte changed, lost or doubled anywhere gives events or a provider's failure, never another exception."""
-    raw, _ = STREAMS[name]
-    at = place % len(raw)
-    events, error = decode([raw[:at] + bytes([byte]) * width + raw[at + 1 :]])
-    assert error is not None or any(event.finish for event in events)
-
-
-@pytest.mark.parametrize("name", [name for name in GOOD if name != "sloppy"])
-def test_strict_clients_can_read_every_event(name: str) -> None:
-    """What leaves here satisfies the official client's type: index, finish_reason and delta are there, role is never empty."""
-    for event in decode([STREAMS[name][0]])[0]:
-        ChatCompletionChunk.model_validate(event.chunk)
-        for choice in event.chunk["choices"]:
-            assert {"index", "delta", "finish_reason", "native_finish_reason"} <= choice.keys()
-            assert choice["delta"].get("role", "assistant") == "assistant"
 
 
 def test_content_is_what_a_caller_could_show() -> None:
@@ -216,10 +99,10 @@ def test_usage_is_the_best_report_so_far() -> None:
 
 def test_nothing_after_done_counts() -> None:
     """After [DONE] the stream is over, in the same piece or a later one."""
-    raw, _ = STREAMS["openai-text"]
-    events, error = decode([raw + b'data: {"choices":[{"index":0,"delta":{"content":"more"}}]}\n\n', b"data: junk\n\n"])
+    more = b'data: {"choices":[{"index":0,"delta":{"content":"more"}}]}\n\n'
+    events, error = cases.decode(OPENAI, [TEXT + more, b"data: junk\n\n"])
     assert error is None
-    assert "more" not in summary(events)["text"]
+    assert "more" not in cases.said(events)["text"]
 
 
 def whole(**more: Any) -> dict[str, Any]:
@@ -278,46 +161,6 @@ def test_a_whole_answer_that_is_none(raw: bytes, kind: str) -> None:
     with pytest.raises(ProviderError) as caught:
         OPENAI.completion(raw)
     assert caught.value.failure.kind == kind
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=4),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(
-                st.sampled_from(
-                    [
-                        "choices",
-                        "message",
-                        "delta",
-                        "index",
-                        "finish_reason",
-                        "tool_calls",
-                        "function",
-                        "usage",
-                        "error",
-                        "code",
-                        "object",
-                        "content",
-                    ]
-                ),
-                inner,
-                max_size=4,
-            )
-        ),
-        max_leaves=12,
-    )
-)
-def test_any_json_is_an_answer_or_a_failure(document: Any) -> None:
-    """No JSON document, whole or as an event, raises anything but a provider's failure."""
-    raw = msgspec.json.encode(document)
-    for read in (OPENAI.completion, lambda data: OPENAI.decoder().feed(b"data: " + data + b"\n\n")):
-        try:
-            read(raw)
-        except ProviderError:
-            continue
 
 
 TARGET = Target("acme", "http://vendor/v1", "acme-small", api_key="k-1", headers=(("x-team", "t"),))

@@ -1,28 +1,23 @@
-"""Whole answers and refusals of the Responses dialect, and conversations that go there and back."""
+"""What is the Responses dialect's own in whole answers, and conversations that go there and back."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletion
 from openai.types.responses import Response, ResponseStreamEvent
-from openrouter.components import ChatResult
 from pydantic import TypeAdapter
 
 from providers.errors import ProviderError
 from providers.responses import Responses
-from providers.types import HttpResponse, Target
+from providers.types import Target
+from tests.support import dialectcases as cases
 
-WIRE = Path(__file__).parents[1] / "wire/responses"
-ANSWERS = {path.stem: path.read_bytes() for path in sorted((WIRE / "answers").glob("*.json"))}
-EXPECTED = {name: json.loads((WIRE / f"streams/{name}.json").read_text()) for name in ANSWERS}
-ERRORS = {path.stem: json.loads(path.read_text()) for path in sorted((WIRE / "errors").glob("*.json"))}
-BY_HAND = [name for name in ANSWERS if "types, 2026-11, by hand" in EXPECTED[name]["source"]]
+ANSWERS, STREAMS = cases.documents("responses", "answers"), cases.streams("responses")
+BY_HAND = [name for name, one in ANSWERS.items() if "types, 2026-11, by hand" in one["source"]]
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 RESPONSES = Responses()
 TARGET = Target("acme", "https://vendor/v1", "gpt-5")
@@ -32,61 +27,18 @@ def whole(document: Any) -> Any:
     return RESPONSES.completion(json.dumps(document).encode())
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_a_whole_answer_says_what_its_stream_says(name: str) -> None:
-    """Text, reasoning, calls, pictures, citations, reasons and usage are those of the stream; ``wire`` is the document."""
-    expected, answer = EXPECTED[name], RESPONSES.completion(ANSWERS[name])
-    (choice,) = answer.body["choices"]
-    message = choice["message"]
-    assert answer.wire == json.loads(ANSWERS[name])
-    assert message["content"] == (expected["text"] or None)
-    assert [choice["finish_reason"]] == expected["finish"]
-    assert choice["native_finish_reason"] == expected["native"]
-    assert message.get("reasoning") == expected.get("reasoning")
-    assert message.get("refusal") == expected.get("refusal")
-    details = [
-        [d["type"], d["id"], d.get("summary") or d.get("text") or d.get("data")]
-        for d in message.get("reasoning_details", ())
-    ]
-    assert details == expected.get("reasoning_details", [])
-    assert [d["index"] for d in message.get("reasoning_details", ())] == list(range(len(details)))
-    calls = [[c["id"], *(c.get("function") or c["custom"]).values()] for c in message.get("tool_calls", ())]
-    assert calls == expected.get("tools", expected.get("custom", []))
-    assert [image["image_url"]["url"] for image in message.get("images", ())] == expected.get("images", [])
-    cited = [one["url_citation"] for one in message.get("annotations", ())]
-    assert [message["content"][one["start_index"] : one["end_index"]] for one in cited] == expected.get("cited", [])
-    logprobs = choice.get("logprobs") or {"content": []}
-    assert [one["token"] for one in logprobs["content"]] == expected.get("logprobs", [])
-    assert answer.usage is not None
-    counted = {field: getattr(answer.usage, field) for field in answer.usage.__struct_fields__}
-    assert {field: count for field, count in counted.items() if count} == expected["usage"]
-
-
-@pytest.mark.parametrize("name", ANSWERS)
-def test_answers_are_chat_completions(name: str) -> None:
-    """Both official SDKs accept every answer as chat."""
-    body = RESPONSES.completion(ANSWERS[name]).body
-    ChatCompletion.model_validate(body)
-    if name != "custom-tool":  # OpenRouter's SDK has no words for calls of custom tools
-        ChatResult.model_validate(body | {"system_fingerprint": None})
-
-
 @pytest.mark.parametrize("name", BY_HAND)
 def test_the_bytes_are_the_vendors(name: str) -> None:
     """What was written by hand is what the vendor's own SDK would accept, whole and event by event."""
-    Response.model_validate_json(ANSWERS[name])
-    for line in (WIRE / f"streams/{name}.sse").read_text().splitlines():
-        if line.startswith("data: {"):
-            EVENT.validate_json(line[6:])
+    Response.model_validate(ANSWERS[name]["body"])
+    for document in STREAMS[name].documents.values():
+        EVENT.validate_python(document)
 
 
-@pytest.mark.parametrize("name", ERRORS)
-def test_a_recorded_refusal_is_its_row(name: str) -> None:
-    """Every recorded body of something that is not a 200 is the failure that its file names."""
-    recorded = ERRORS[name]
-    error = RESPONSES.failure(HttpResponse(recorded["status"], {}, json.dumps(recorded["body"]).encode()))
-    assert error.failure.kind == recorded["kind"]
-    assert error.message == recorded["body"]["error"]["message"]
+@pytest.mark.parametrize("name", list(ANSWERS))
+def test_a_whole_answer_says_what_its_stream_says(name: str) -> None:
+    """The two ways of asking give the same answer."""
+    assert ANSWERS[name]["expected"] == STREAMS[name].expected
 
 
 @pytest.mark.parametrize(
@@ -159,65 +111,6 @@ def test_usage_is_disjoint(usage: Any, counted: tuple[Any, ...]) -> None:
 def test_no_usage_is_no_usage() -> None:
     """A vendor without a report leaves the counting to the gateway."""
     assert whole({"output": [], "usage": None}).usage is None
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text(max_size=4)
-    | st.sampled_from(["message", "reasoning", "function_call", "incomplete"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "output",
-                    "type",
-                    "content",
-                    "text",
-                    "summary",
-                    "encrypted_content",
-                    "call_id",
-                    "name",
-                    "arguments",
-                    "status",
-                    "usage",
-                    "error",
-                    "created_at",
-                    "id",
-                    "incomplete_details",
-                    "reason",
-                    "annotations",
-                    "logprobs",
-                    "tool_usage",
-                    "web_search",
-                    "result",
-                    "action",
-                    "service_tier",
-                ]
-            ),
-            inner,
-            max_size=5,
-        )
-    ),
-    max_leaves=15,
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.dictionaries(
-        st.sampled_from(["output", "status", "usage", "error", "incomplete_details", "id", "created_at"]), JSON
-    )
-)
-def test_any_json_is_an_answer_or_a_failure(document: Any) -> None:
-    """No document raises anything but a provider's failure, and what is an answer is one for chat clients."""
-    try:
-        body = whole(document).body
-    except ProviderError:
-        return
-    ChatCompletion.model_validate(body)
 
 
 TEXT = st.text(min_size=1, max_size=12)

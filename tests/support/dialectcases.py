@@ -1,9 +1,21 @@
-"""What a dialect's recorded bytes say, in one small shape for streams and whole answers alike, and ways to damage them."""
+"""What is recorded of every dialect's vendor, and what each recording says: one shape for streams and whole answers of all.
+
+``tests/wire/<dialect>/``:
+
+- ``streams/<name>.sse|.ndjson|.jsonl``: the bytes (``.jsonl``: see ``tests/wire/bedrock/frames.py``), and beside it
+  ``<name>.json``: what they say, as ``said`` has it, or ``error`` (the kind) and ``before`` (events with content before it).
+- ``answers/<name>.json``: ``body``, the vendor's document; ``expected``, what it says.
+- ``errors/<name>.json``: ``status``, ``headers``, ``body``, and the ``kind`` of failure; a status of 200 is an answer that is none.
+- ``cases.yaml``: which of them shows which case, see ``tests/support/dialectsheets.py``.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +26,90 @@ from openrouter.components import ChatResult, ChatStreamChunk
 
 from providers.base import Dialect
 from providers.errors import ProviderError
-from providers.types import Completion, Event, HttpResponse
+from providers.types import Completion, Event, HttpResponse, Usage
+from tests.wire.bedrock import frames
 
 WIRE = Path(__file__).parents[1] / "wire"
-Streams = dict[str, tuple[bytes, dict[str, Any]]]
+Json = dict[str, Any]
+Heard = tuple[list[Event], ProviderError | None]
+"""Every event, and the error that ended the stream if one did."""
+_SSE_EVENT = re.compile(rb".*?(?:\r?\n){2}|.+", re.DOTALL)
+_SSE_DATA = re.compile(rb"^data: ?(.*?)\r?$", re.MULTILINE)
 
 
-def streams(dialect: str) -> Streams:
-    """Name → bytes and expectation of every stream of a dialect."""
-    found = {}
-    for path in sorted((WIRE / dialect / "streams").iterdir()):
-        if path.suffix != ".json":
-            found[path.stem] = (path.read_bytes(), json.loads(path.with_suffix(".json").read_text("utf-8")))
-    return found
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """One recorded stream."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @cached_property
+    def pieces(self) -> tuple[bytes, ...]:
+        """The bytes, cut behind every event."""
+        raw = self.path.read_bytes()
+        if self.path.suffix == ".jsonl":
+            return tuple(frames.line(text) for text in raw.decode().splitlines() if text)
+        if self.path.suffix == ".ndjson":
+            return tuple(raw.splitlines(keepends=True))
+        return tuple(_SSE_EVENT.findall(raw))
+
+    @cached_property
+    def raw(self) -> bytes:
+        return b"".join(self.pieces)
+
+    @cached_property
+    def expected(self) -> Json:
+        """What it says, without where it is from."""
+        document = json.loads(self.path.with_suffix(".json").read_text("utf-8"))
+        return {name: value for name, value in document.items() if name != "source"}
+
+    @property
+    def fails(self) -> bool:
+        return "error" in self.expected
+
+    @cached_property
+    def documents(self) -> dict[int, Any]:
+        """The JSON of every piece that has some."""
+        found = {}
+        texts: Iterable[bytes] = self.pieces
+        if self.path.suffix == ".jsonl":
+            texts = self.path.read_bytes().splitlines()
+        elif self.path.suffix == ".sse":
+            texts = [b"".join(_SSE_DATA.findall(piece)) for piece in self.pieces]
+        for place, text in enumerate(texts):
+            try:
+                found[place] = json.loads(text)
+            except ValueError:
+                continue
+        return found
+
+    def with_document(self, place: int, document: Any) -> list[bytes]:
+        """The pieces, the JSON of one of them replaced."""
+        if self.path.suffix == ".jsonl":
+            piece = frames.strange(document)
+        elif self.path.suffix == ".ndjson":
+            piece = json.dumps(document).encode() + b"\n"
+        else:
+            told = b"data: " + json.dumps(document).encode()
+            piece = _SSE_DATA.sub(lambda _: told, self.pieces[place], count=1)
+        return [*self.pieces[:place], piece, *self.pieces[place + 1 :]]
 
 
-def documents(dialect: str, folder: str) -> dict[str, dict[str, Any]]:
+def streams(folder: str) -> dict[str, Stream]:
+    """Name → stream of a dialect's folder."""
+    return {path.stem: Stream(path) for path in sorted((WIRE / folder / "streams").glob("*")) if path.suffix != ".json"}
+
+
+def documents(dialect: str, folder: str) -> dict[str, Json]:
     """Name → document of a folder of JSON files."""
     return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((WIRE / dialect / folder).glob("*.json"))}
 
 
-def decode(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[list[Event], ProviderError | None]:
+def decode(dialect: Dialect, pieces: Iterable[bytes]) -> Heard:
     """Every event, and the error that ended the stream if one did, as the driver would see them."""
     decoder, events = dialect.decoder(), []
     try:
@@ -49,113 +124,175 @@ def decode(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[list[Event], Prov
     return events, decoder.error
 
 
-def _counted(usage: Any) -> dict[str, Any] | None:
-    if usage is None:
-        return None
-    return {name: count for name, count in msgspec.to_builtins(usage).items() if count}
+def same(one: Heard, other: Heard) -> bool:
+    """Two readings of one stream are the same."""
+    kinds = [error.failure.kind if error is not None else None for _, error in (one, other)]
+    return one[0] == other[0] and kinds[0] == kinds[1]
 
 
-def _join(details: list[dict[str, Any]]) -> list[list[Any]]:
-    """Reasoning details as [type, id, text, signature or data], fragments of one id joined."""
-    found: list[list[Any]] = []
-    for one in details:
-        more = one.get("signature") or one.get("data")
-        if found and found[-1][:2] == [one["type"], one.get("id")] and more is None:
-            found[-1][2] += one.get("text", "")
+def cut(raw: bytes, places: Iterable[int]) -> list[bytes]:
+    """``raw`` in pieces."""
+    marks = sorted({place % (len(raw) + 1) for place in places})
+    return [raw[a:b] for a, b in zip([0, *marks], [*marks, len(raw)], strict=True)]
+
+
+# -- what was said -----------------------------------------------------------------------------------------------------
+
+
+def message_of(choices: Iterable[Json]) -> Json:
+    """The message that a client makes of the deltas of one choice; a whole message is one delta. Fragments of reasoning stay as
+    they came, as most clients keep them."""
+    message: Json = {"role": "assistant", "content": None}
+    calls: dict[int, Json] = {}
+    for choice in choices:
+        delta = choice["delta"] if "delta" in choice else choice["message"]
+        for name in ("content", "reasoning", "refusal"):
+            if delta.get(name):
+                message[name] = (message.get(name) or "") + delta[name]
+        for name in ("reasoning_details", "images", "annotations"):
+            if delta.get(name):
+                message[name] = [*message.get(name, ()), *delta[name]]
+        if delta.get("phase"):
+            message["phase"] = delta["phase"]
+        if delta.get("function_call"):
+            _add(message.setdefault("function_call", {}), delta["function_call"])
+        for place, call in enumerate(delta.get("tool_calls") or ()):
+            one = calls.setdefault(call.get("index", place), {})
+            one |= {name: call[name] for name in ("id", "type") if name in call}
+            for kind in ("function", "custom"):
+                if kind in call:
+                    _add(one.setdefault(kind, {}), call[kind])
+    return message | ({"tool_calls": [calls[index] for index in sorted(calls)]} if calls else {})
+
+
+def _add(whole: dict[str, str], pieces: dict[str, str]) -> None:
+    for name, piece in pieces.items():
+        whole[name] = whole.get(name, "") + piece
+
+
+def joined(details: Iterable[Json]) -> list[Json]:
+    """Reasoning details with the fragments of a run put together, as the contract has it."""
+    found: list[Json] = []
+    for detail in details:
+        last = found[-1] if found else {}
+        if [last.get(name, "-") for name in ("type", "id", "index")] == [
+            detail.get(name, "-") for name in ("type", "id", "index")
+        ]:
+            words = {name: last.get(name, "") + detail[name] for name in ("text", "summary") if name in detail}
+            found[-1] = last | detail | words
         else:
-            found.append([one["type"], one.get("id"), one.get("text", ""), more])
+            found.append(dict(detail))
     return found
 
 
-def _shape(told: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in told.items() if value not in (None, "", [])}
+def _short(url: str) -> str:
+    return url if len(url) < 100 else f"{url[:40]}... ({len(url)})"
 
 
-def summary(events: list[Event]) -> dict[str, Any]:
-    """What a stream said."""
-    text, reasoning, native, usage = "", "", None, None
-    finish: list[str] = []
-    tools: dict[int, list[str]] = {}
-    details: list[dict[str, Any]] = []
-    annotations, images = [], []
-    logprobs: list[dict[str, Any]] = []
+def _calls(message: Json) -> Iterator[list[str]]:
+    for call in message.get("tool_calls", ()):
+        own = call.get("function") or call.get("custom") or {}
+        yield [call.get("id", ""), own.get("name", ""), own.get("arguments") or own.get("input") or ""]
+
+
+def counted(usage: Usage) -> Json:
+    """What is not zero of a usage."""
+    return {name: count for name, count in msgspec.to_builtins(usage).items() if count}
+
+
+def _token(token: Json) -> list[Any]:
+    ranked = [other["token"] for other in token.get("top_logprobs") or ()]
+    return [token["token"], token["logprob"], *([ranked] if ranked else [])]
+
+
+def _told(choices: Sequence[Json]) -> Json:
+    """What one choice said, told by its deltas or its message."""
+    message = message_of(choices)
+    tokens = [one for choice in choices for one in (choice.get("logprobs") or {}).get("content") or ()]
+    deltas = [choice["delta"] if "delta" in choice else choice["message"] for choice in choices]
+    kept = {name: message.get(name) for name in ("reasoning", "refusal", "phase", "function_call")}
+    return {
+        "text": message["content"],
+        **kept,
+        "details": joined(message.get("reasoning_details", ())),
+        "tools": list(_calls(message)),
+        "annotations": [one.get("url_citation", one) for one in message.get("annotations", ())],
+        "images": [_short(image["image_url"]["url"]) for image in message.get("images", ())],
+        "audio": [_short(delta["audio"].get("data", "")) for delta in deltas if delta.get("audio")],
+        "logprobs": [_token(token) for token in tokens],
+        "findings": [choice["content_filter_results"] for choice in choices if choice.get("content_filter_results")],
+        "native": next((c["native_finish_reason"] for c in reversed(choices) if c["native_finish_reason"]), None),
+    }
+
+
+def _shape(told: Json) -> Json:
+    return {name: value for name, value in told.items() if value not in (None, "", [], {})}
+
+
+def said(events: Sequence[Event]) -> Json:
+    """What a stream said: its first choice, further ones under ``others``."""
+    by_index: dict[int, list[Json]] = {}
     for event in events:
-        usage = event.usage if event.usage is not None else usage
-        finish += [event.finish] if event.finish else []
         for choice in event.chunk["choices"]:
-            delta, native = choice["delta"], choice["native_finish_reason"] or native
-            text += delta.get("content") or ""
-            reasoning += delta.get("reasoning") or ""
-            details += delta.get("reasoning_details", ())
-            annotations += [note["url_citation"] for note in delta.get("annotations", ())]
-            images += [image["image_url"]["url"] for image in delta.get("images", ())]
-            logprobs += (choice.get("logprobs") or {}).get("content") or ()
-            for tool in delta.get("tool_calls", ()):
-                one = tools.setdefault(tool["index"], ["", "", ""])
-                for place, piece in enumerate(
-                    (tool.get("id", ""), tool["function"].get("name", ""), tool["function"].get("arguments", ""))
-                ):
-                    one[place] += piece
-    return _shape(
-        {
-            "text": text,
-            "reasoning": reasoning,
-            "details": _join(details),
-            "tools": [tools[index] for index in sorted(tools)],
-            "annotations": annotations,
-            "images": images,
-            "logprobs": [[token["token"], token["logprob"]] for token in logprobs],
-            "finish": finish,
-            "native": native,
-            "usage": _counted(usage),
-        }
-    )
+            by_index.setdefault(choice["index"], []).append(choice)
+    told = [_shape(_told(by_index[index])) for index in sorted(by_index)]
+    usage = next((event.usage for event in reversed(events) if event.usage is not None), None)
+    finish = [event.finish for event in events if event.finish]
+    whole = _shape({**(told[0] if told else {}), "others": told[1:], "finish": finish})
+    return whole if usage is None else {**whole, "usage": counted(usage)}
 
 
-def told(completion: Completion) -> dict[str, Any]:
+def said_whole(completion: Completion) -> Json:
     """What a whole answer said, in the same shape."""
-    choice = completion.body["choices"][0]
-    message = choice["message"]
-    calls = message.get("tool_calls", ())
-    logprobs = (choice.get("logprobs") or {}).get("content") or ()
-    return _shape(
-        {
-            "text": message["content"],
-            "reasoning": message.get("reasoning"),
-            "details": _join(message.get("reasoning_details", [])),
-            "tools": [[call["id"], call["function"]["name"], call["function"]["arguments"]] for call in calls],
-            "annotations": [note["url_citation"] for note in message.get("annotations", ())],
-            "images": [image["image_url"]["url"] for image in message.get("images", ())],
-            "logprobs": [[token["token"], token["logprob"]] for token in logprobs],
-            "finish": [choice["finish_reason"]],
-            "native": choice["native_finish_reason"],
-            "usage": _counted(completion.usage),
-        }
-    )
+    choices = completion.body["choices"]
+    told = [_shape(_told([choice])) for choice in choices]
+    finish = [choice["finish_reason"] for choice in choices]
+    whole = _shape({**told[0], "others": told[1:], "finish": finish})
+    return whole if completion.usage is None else {**whole, "usage": counted(completion.usage)}
 
 
-def strict(events: list[Event]) -> None:
-    """Every chunk is one that the two official clients can read, and content is marked where there is some."""
+# -- what clients demand -----------------------------------------------------------------------------------------------
+
+_SHOWN = ("content", "reasoning", "refusal", "tool_calls", "images", "audio", "function_call")
+_SEALED = ("signature", "data")
+"""Of reasoning details: what nobody can read. A dialect may count it as content or not."""
+
+
+def strict(events: Sequence[Event], *, typed: bool = True) -> None:
+    """Every chunk is one that the two official clients can read, and content is marked where a caller could show something."""
+    begun: set[tuple[int, int]] = set()
     for event in events:
-        ChatCompletionChunk.model_validate(event.chunk)
-        ChatStreamChunk.model_validate({**event.chunk, "model": "m"})
-        shown = False
+        if typed:
+            whole = {**event.chunk, "id": "gen-1", "created": 1, "model": "m"}
+            ChatCompletionChunk.model_validate(whole)
+            ChatStreamChunk.model_validate(whole)
+        shown = sealed = False
         for choice in event.chunk["choices"]:
             assert {"index", "delta", "finish_reason", "native_finish_reason"} <= choice.keys()
-            names = ("content", "reasoning", "reasoning_details", "tool_calls", "images", "refusal")
-            shown = shown or any(choice["delta"].get(name) for name in names)
-        assert event.content is shown
+            delta = choice["delta"]
+            assert delta.get("role", "assistant") == "assistant"
+            shown = shown or any(delta.get(name) for name in _SHOWN)
+            for detail in delta.get("reasoning_details") or ():
+                shown = shown or bool(detail.get("text") or detail.get("summary"))
+                sealed = sealed or any(detail.get(name) for name in _SEALED)
+            for call in delta.get("tool_calls") or () if typed else ():
+                first = (choice["index"], call["index"]) not in begun
+                begun.add((choice["index"], call["index"]))
+                assert not first or (call["id"] and call["type"] == "function" and call["function"]["name"])
+        assert event.content is shown or (sealed and not shown), event.chunk
 
 
-def strict_whole(completion: Completion) -> None:
+def strict_whole(completion: Completion, *, typed: bool = True) -> None:
     """The answer is one that the two official clients can read, once the surface has added its own fields."""
     body = {**completion.body, "id": "gen-1", "created": 1, "model": "m", "system_fingerprint": None}
     body.pop("usage", None)
+    assert body["object"] == "chat.completion"
     ChatCompletion.model_validate(body)
-    ChatResult.model_validate(body)
+    if typed:
+        ChatResult.model_validate(body)
 
 
-def failure_of(dialect: Dialect, case: dict[str, Any]) -> ProviderError:
+def failure_of(dialect: Dialect, case: Json) -> ProviderError:
     """The error that a recorded refusal is read as; a text stands for bytes that are no JSON."""
     body = case["body"]
     content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
@@ -168,29 +305,46 @@ def failure_of(dialect: Dialect, case: dict[str, Any]) -> ProviderError:
     return dialect.failure(HttpResponse(case["status"], case.get("headers", {}), content))
 
 
-def same(one: tuple[list[Event], ProviderError | None], other: tuple[list[Event], ProviderError | None]) -> bool:
-    """Two readings of one stream are the same."""
-    kinds = [error.failure.kind if error is not None else None for _, error in (one, other)]
-    return [(e.chunk, e.usage, e.finish) for e in one[0]] == [(e.chunk, e.usage, e.finish) for e in other[0]] and (
-        kinds[0] == kinds[1]
-    )
+# -- damage ------------------------------------------------------------------------------------------------------------
 
 
-def cut(raw: bytes, places: Iterable[int]) -> list[bytes]:
-    """``raw`` in pieces."""
-    marks = sorted({place % (len(raw) + 1) for place in places})
-    return [raw[a:b] for a, b in zip([0, *marks], [*marks, len(raw)], strict=True)]
+def words(documents: Iterable[Any]) -> list[str]:
+    """Every name and short text of some documents."""
+    found: set[str] = set()
+    waiting: list[Any] = list(documents)
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            found.update(one)
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, str) and len(one) < 32:
+            found.add(one)
+    return sorted(found)
 
 
-def junk(*names: str) -> st.SearchStrategy[Any]:
-    """Any JSON whose keys are often those that a dialect looks for."""
-    keys = st.sampled_from(names)
-    scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4) | keys
+def junk(known: Sequence[str]) -> st.SearchStrategy[Any]:
+    """Any JSON, whose names and texts are often those that the vendor uses."""
+    names = st.sampled_from(known)
+    plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     return st.recursive(
-        scalars,
-        lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(keys, deeper, max_size=5),
-        max_leaves=14,
+        plain | st.text(max_size=4) | names,
+        lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(names, deeper, max_size=4),
+        max_leaves=10,
     )
+
+
+def grafted(data: st.DataObject, document: Any, strange: Any) -> Any:
+    """``document`` with something strange at one place."""
+    if not isinstance(document, dict | list) or not document or data.draw(st.integers(0, 5)) == 0:
+        return strange
+    copy: Any = document.copy()
+    at = data.draw(
+        st.sampled_from(sorted(document)) if isinstance(document, dict) else st.integers(0, len(document) - 1)
+    )
+    copy[at] = grafted(data, document[at], strange)
+    return copy
 
 
 def survives(read: Callable[[bytes], Any], raw: bytes) -> None:

@@ -1,0 +1,179 @@
+"""The contract of a dialect, the half about requests: nothing is changed in place, what was said arrives, what cannot be said is
+``unsupported`` and nothing else, and an answer goes back to its vendor as it came."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from providers.errors import ProviderError
+from providers.types import HttpRequest, Target
+from tests.support import dialectcases as cases
+from tests.support import dialectrequests as asked
+from tests.support.dialectoracles import judge
+from tests.support.dialectsheets import SHEETS, chatting
+
+Json = dict[str, Any]
+TARGETS = {name: sheet.targets for name, sheet in SHEETS.items()}
+BACK = [
+    *(
+        (name, "stream", one)
+        for name, sheet in SHEETS.items()
+        for one, stream in sheet.streams.items()
+        if not stream.fails
+    ),
+    *((name, "answer", one) for name, sheet in SHEETS.items() for one in sheet.answers),
+]
+
+
+def requested(name: str, target: Target, body: Json, *, stream: bool = False) -> HttpRequest:
+    """The request for a body, which stays as it is."""
+    before = copy.deepcopy(body)
+    try:
+        return SHEETS[name].dialect.request(target, body, stream=stream)
+    finally:
+        assert body == before
+
+
+@pytest.mark.parametrize("name", chatting())
+def test_every_dialects_requests_can_be_read(name: str) -> None:
+    """A new dialect comes with a reader of its requests, and with the endpoints to make them for."""
+    body = {"model": "a/b", "messages": [{"role": "user", "content": "hello"}]}
+    for target in TARGETS[name]:
+        for stream in (False, True):
+            request = requested(name, target, body, stream=stream)
+            assert "hello" in " ".join(asked.heard(name, request.content).texts)
+            assert request.url.startswith("http")
+            headers = dict(request.headers)
+            assert headers["content-type"] == "application/json"
+            assert all(value.isascii() and value.isprintable() for value in headers.values())
+
+
+@pytest.mark.parametrize("name", list(SHEETS))
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
+    """Every text once and in order; every call with its name and arguments; ids distinct, and those of calls those of their
+    results; every tool. The vendor's SDK could have sent it."""
+    body = data.draw(asked.talks())
+    target = data.draw(st.sampled_from(TARGETS[name]))
+    stream = data.draw(st.booleans())
+    request = requested(name, target, body, stream=stream)
+    judge(name, request, target.upstream_id, stream=stream)
+    heard = asked.heard(name, request.content)
+    everything = "\n".join(heard.texts)
+    places = []
+    for message in body["messages"]:
+        text = (
+            message["content"]
+            if isinstance(message["content"], str)
+            else (message["content"] or [{"text": ""}])[0]["text"]
+        )
+        if text:
+            assert everything.count(text.split()[0]) == 1
+            if message["role"] not in ("system", "developer"):
+                places.append(everything.index(text.split()[0]))
+                role = "user" if message["role"] == "tool" else message["role"]
+                assert [one for one, told in heard.said if text.split()[0] in told] == [role]
+    assert places == sorted(places)
+    calls = [one for message in body["messages"] for one in message.get("tool_calls", ())]
+    results = [message for message in body["messages"] if message["role"] == "tool"]
+    assert [(called, arguments) for _, called, arguments in heard.calls] == [
+        (one["function"]["name"], json.loads(one["function"]["arguments"])) for one in calls
+    ]
+    said = [
+        result["content"] if isinstance(result["content"], str) else result["content"][0]["text"] for result in results
+    ]
+    assert len(heard.results) == len(said)
+    assert all(text in told for text, (_, told) in zip(said, heard.results, strict=True))
+    ids = [id for id, _, _ in heard.calls]
+    if None in ids:  # a format without ids goes by names and order
+        assert [id for id, _ in heard.results] == [called for _, called, _ in heard.calls]
+    else:
+        assert [id for id, _ in heard.results] == ids
+        assert len(set(ids)) == len(ids)
+    assert sorted(heard.tools) == sorted(one["function"]["name"] for one in body.get("tools", ()))
+
+
+@pytest.mark.parametrize("name", list(SHEETS))
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_whatever_cannot_be_said_is_unsupported(name: str, data: st.DataObject) -> None:
+    """For anything that the surface lets through there is a request, or the failure that sends it to another endpoint."""
+    body = data.draw(asked.wild())
+    target = data.draw(st.sampled_from(TARGETS[name]))
+    refused: ProviderError | None = None
+    try:
+        request = requested(name, target, body, stream=data.draw(st.booleans()))
+    except ProviderError as error:
+        refused = error
+    else:
+        assert isinstance(json.loads(request.content), dict)
+    assert refused is None or (refused.failure.kind == "unsupported" and refused.message), refused
+
+
+@pytest.mark.parametrize("name", list(SHEETS))
+def test_a_picture_arrives(name: str) -> None:
+    """A picture inside of the request is there to the byte, and the words around it."""
+    parts = [
+        {"type": "text", "text": "before"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{asked.PNG}"}},
+        {"type": "text", "text": "behind"},
+    ]
+    body = {"model": "a/b", "messages": [{"role": "user", "content": parts}]}
+    told = "\n".join(asked.heard(name, requested(name, TARGETS[name][0], body).content).texts)
+    assert asked.PNG in told
+    assert told.index("before") < told.index("behind")
+
+
+@pytest.mark.parametrize("name", list(SHEETS))
+def test_a_schema_arrives(name: str) -> None:
+    """A wish for structured output is told with its schema, or refused; it is never forgotten."""
+    schema = {"type": "object", "properties": {"uncommon_field": {"type": "string"}}, "required": ["uncommon_field"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    body = {"model": "a/b", "messages": [{"role": "user", "content": "hi"}], "response_format": wanted}
+    for target in TARGETS[name]:
+        assert b"uncommon_field" in requested(name, target, body).content
+
+
+def shown(name: str, way: str, recording: str) -> Json:
+    """The message that a client makes of a recording."""
+    sheet = SHEETS[name]
+    if way == "answer":
+        raw = json.dumps(sheet.answers[recording]["body"]).encode()
+        return cases.message_of(sheet.dialect.completion(raw).body["choices"][:1])
+    events, _ = cases.decode(sheet.dialect, [sheet.streams[recording].raw])
+    return cases.message_of(choice for event in events for choice in event.chunk["choices"] if choice["index"] == 0)
+
+
+@pytest.mark.parametrize(("name", "way", "recording"), BACK)
+def test_an_answer_goes_back_as_it_came(name: str, way: str, recording: str) -> None:
+    """Text, ids, names and arguments of calls and what was signed or encrypted of the reasoning return to the vendor unchanged,
+    whether a client keeps the fragments of reasoning or joins them; another vendor's reasoning does not reach this one."""
+    sheet, message = SHEETS[name], shown(name, way, recording)
+    message.pop("function_call", None)
+    if any("custom" in one for one in message.get("tool_calls", ())):
+        message.pop("tool_calls")  # the results of such calls are no messages of chat
+    calls = message.get("tool_calls", ())
+    tools = [asked.tool(one["function"]["name"]) for one in calls]
+    joined = {**message, "reasoning_details": cases.joined(message.get("reasoning_details", ()))}
+    foreign = {"type": "reasoning.encrypted", "data": "foreign-secret", "format": "meta-responses-v1", "index": 0}
+    for said in (message, joined, {**message, "reasoning_details": [foreign, *joined["reasoning_details"]]}):
+        body = {"model": "a/b", "messages": asked.answered(said), **({"tools": tools} if tools else {})}
+        heard = asked.heard(name, requested(name, TARGETS[name][0], body).content)
+        told = "\n".join(heard.texts)
+        assert "foreign-secret" not in told or sheet.said.get("passes_reasoning")
+        if message["content"]:
+            assert message["content"].rstrip() in "".join(told for role, told in heard.said if role == "assistant")
+        expected = [(one["id"], one["function"]["name"], json.loads(one["function"]["arguments"])) for one in calls]
+        assert heard.calls == expected
+        assert [id for id, _ in heard.results] == [id for id, _, _ in expected]
+        if sheet.said.get("reasoning_back") is None and (message["content"] or calls):
+            for detail in message.get("reasoning_details", ()):
+                for sealed in (detail.get("signature"), detail.get("data")):
+                    assert (sealed or "").removeprefix(f"{name}:") in told
