@@ -200,7 +200,8 @@ async def test_foreign_reasoning_makes_the_round_trip(gateway: GatewayFactory) -
     chunks = deltas(*({"reasoning_details": [one]} for one in details), {"content": "x"})
     script = Vendor({"content": "x", "reasoning": "Hm.", "reasoning_details": details}, chunks)
     async with RawServer(script) as server:
-        stage = await gateway(Sale("t/a", "odd"), urls={"odd": f"{server.url}/v1"})
+        extended = {"odd": {"options": {"extended": True}}}  # a vendor that takes reasoning back
+        stage = await gateway(Sale("t/a", "odd"), urls={"odd": f"{server.url}/v1"}, provider=extended)
         caller = await stage.caller()
         async with client_of(caller) as client:
             whole = await client.messages.create(model="t/a", max_tokens=100, messages=MESSAGES)

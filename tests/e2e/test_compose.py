@@ -71,6 +71,8 @@ def test_every_vendor_can_be_switched_on(services: dict[str, Any]) -> None:
     """The key variable of every shipped vendor is passed through; the demo's own are not."""
     rows = [yaml.safe_load(file.read_text()) for file in (ROOT / "config" / "providers").glob("*.yaml")]
     wanted = {row["api_key_env"] for row in rows if row["api_key_env"]}
+    wanted |= {name for row in rows for name in row.get("credentials_env", {}).values()}
+    wanted |= {one["env"] for row in rows for one in row.get("variables", {}).values()}
     wanted = {name for name in wanted if not name.startswith("TOKENWAY_DEMO")}
     assert wanted
     assert wanted <= set(services["gateway"]["environment"])

@@ -20,7 +20,8 @@ from tests.support.process import Process, served
 from tests.support.vendor import vendor
 
 SALES = [Sale("t/a", "alpha", "ok+tokens=3"), Sale("acme/fast-1", "alpha", "ok+tokens=3")]
-INFERENCE = ["/api/v1/chat/completions"]
+CHAT = ["/api/v1/chat/completions"]
+ALL_PHASES = "examples,coverage,fuzzing,stateful"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 PATIENCE_S = 100
 
@@ -35,7 +36,9 @@ async def page(process: Process) -> dict[str, Any]:
     return document
 
 
-async def fuzz(process: Process, tmp_path: Path, key: str, paths: list[str], examples: int) -> str:
+async def fuzz(
+    process: Process, tmp_path: Path, key: str, paths: list[str], examples: int, phases: str = ALL_PHASES
+) -> str:
     """Run the real tool on these paths; what it says."""
     document = await page(process)
     document["paths"] = {path: document["paths"][path] for path in paths}
@@ -54,7 +57,7 @@ async def fuzz(process: Process, tmp_path: Path, key: str, paths: list[str], exa
             f"Authorization: Bearer {key}",
         ),
         *("--checks", CHECKS, "--max-examples", str(examples), "--seed", "1", "--no-color"),
-        *("--phases", "examples,coverage,fuzzing,stateful", "--generation-database", "none", "--workers", "1"),
+        *("--phases", phases, "--generation-database", "none", "--workers", "1"),
         *("--suppress-health-check", "all", "--request-timeout", "30", "--warnings", "off"),
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
@@ -79,9 +82,15 @@ async def test_no_server_error(tmp_path: Path) -> None:
         config = write_catalog(tmp_path / "config", {"alpha": alpha.base_url}, SALES)
         async with served(config, tmp_path / "data") as process:
             key = await process.key("1000")
-            management = [path for path in (await page(process))["paths"] if path not in INFERENCE]
+            operations = {path: methods for path, methods in (await page(process))["paths"].items()}
+            surfaces = [
+                path for path, methods in operations.items() if "inference" in methods.get("post", {}).get("tags", ())
+            ]
+            management = [path for path in operations if path not in surfaces]
             assert len(management) > 15
-            await fuzz(process, tmp_path, key, INFERENCE, 60)
+            assert len(surfaces) > 10
+            await fuzz(process, tmp_path, key, CHAT, 60)
+            await fuzz(process, tmp_path, key, [path for path in surfaces if path not in CHAT], 10, "fuzzing")
             await fuzz(process, tmp_path, key, management, 3)
             await fuzz(process, tmp_path, ADMIN_KEY, management, 12)
             answered = [entry for entry in alpha.truth.requests if entry.finished]
