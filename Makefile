@@ -32,8 +32,8 @@ test: $(VENV)/.dev ## the whole suite
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not soak" -rs -rf --tb=short
 
 check: $(VENV)/.dev ## lint, types, floors, house rules
-	@$(BIN)/ruff format --check --quiet gateway providers tests bench
-	@$(BIN)/ruff check --quiet gateway providers tests bench
+	@$(BIN)/ruff format --check --quiet gateway providers tests bench tools
+	@$(BIN)/ruff check --quiet gateway providers tests bench tools
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }; rm -f .lint-imports.log
 	@$(BIN)/python -m pytest -q tests/house

@@ -60,7 +60,13 @@ class SseParser:
             elif data[:7] == b"event: ":
                 name, _, rest = data[7:-2].partition(b"\n")
                 value = rest[6:]
-                if rest[:6] == b"data: " and value and b"\n" not in value and b"\r" not in data and len(value) <= LINE_MAX:
+                if (
+                    rest[:6] == b"data: "
+                    and value
+                    and b"\n" not in value
+                    and b"\r" not in data
+                    and len(value) <= LINE_MAX
+                ):
                     return [(name.decode("utf-8", "replace"), value)]
         events = self._feed(data)
         self._idle = not (self._tail or self._data or self._event or self._skip_lf)

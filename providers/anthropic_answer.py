@@ -15,10 +15,11 @@ from typing import Any
 
 import msgspec
 
+from providers._events import decode
 from providers.anthropic_messages import FORMAT
-from providers.anthropic_tools import STRUCTURED_TOOL
-from providers.errors import RAW_MAX, ProviderError, classify, failed, retry_after_s, status_of
-from providers.openai_answer import decode, said
+from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s, status_of
+from providers.openai_answer import said
+from providers.transcript import STRUCTURED_TOOL
 from providers.types import Completion, HttpResponse, Json, Usage
 from providers.usage import Counts
 
@@ -129,8 +130,7 @@ def text_of(value: Any) -> str:
 
 
 def broken(message: str, body: Json) -> ProviderError:
-    raw = msgspec.json.encode(body)[:RAW_MAX].decode("utf-8", "replace")
-    return failed("malformed", message, status=200, raw=raw)
+    return failed("malformed", message, status=200, raw=excerpt(body))
 
 
 def finish(native: str, *, calls: bool) -> str:
@@ -184,9 +184,8 @@ def usage(raw: Json) -> Usage:
 def failure_in(body: Json) -> ProviderError:
     """The error that a 200 or an event carries, as if it had the status that its type stands for."""
     code, type_, message = _words(body)
-    status = status_of(code, type_)
-    raw = msgspec.json.encode(body)[:RAW_MAX].decode("utf-8", "replace")
-    return _failure(status, (code, type_), message or "the vendor sent an error", raw)
+    message = message or "the vendor sent an error"
+    return failure_for(status_of(code, type_), message, raw=excerpt(body), words=(code, type_))
 
 
 def refused(response: HttpResponse) -> ProviderError:
@@ -195,9 +194,8 @@ def refused(response: HttpResponse) -> ProviderError:
         code, type_, message = _words(msgspec.json.decode(response.content))
     except (ValueError, RecursionError):
         code, type_, message = None, None, ""
-    raw = response.content[:RAW_MAX].decode("utf-8", "replace")
-    message = message or f"the vendor answered {response.status}"
-    return _failure(response.status, (code, type_), message, raw, retry_after_s(response.headers))
+    retry_s, raw = retry_after_s(response.headers), excerpt(response.content)
+    return failure_for(response.status, message, raw=raw, words=(code, type_), retry_s=retry_s)
 
 
 def _words(body: Any) -> tuple[Any, Any, str]:
@@ -206,12 +204,3 @@ def _words(body: Any) -> tuple[Any, Any, str]:
     details = error.get("details") if isinstance(error, dict) else None
     finer = details.get("error_code") if isinstance(details, dict) else None
     return finer or code, type_, message
-
-
-def _failure(
-    status: int, words: tuple[Any, Any], message: str, raw: str, retry_s: float | None = None
-) -> ProviderError:
-    lower = frozenset(str(word).lower() for word in words if word is not None)
-    row = classify(status, lower, f"{message} {raw}".lower())
-    code = next((str(word) for word in words if word), None)
-    return ProviderError(row, message, status=status, raw=raw, retry_after_s=retry_s, provider_code=code)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from providers._events import decode
 from providers.anthropic import Anthropic
 from providers.anthropic_answer import broken, failure_in
 from providers.anthropic_stream import Decoder
 from providers.errors import failed
-from providers.openai_answer import decode
 from providers.types import Completion, Json
 from providers.usage import COUNT_MAX
 

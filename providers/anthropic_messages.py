@@ -20,22 +20,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from base64 import b64decode, b64encode
 from typing import Any
-from urllib.parse import unquote_to_bytes
-
-import msgspec
 
 from providers.errors import failed
+from providers.transcript import arguments_object, data_of, is_text, text_in
 from providers.types import Json
 
 FORMAT = "anthropic-claude-v1"
 """``format`` of the reasoning details that are this vendor's."""
 _IMAGES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
-_TEXTS = {"application/json", "application/xml", "application/x-yaml", "application/yaml", "application/javascript"}
-_DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
-_decode = msgspec.json.Decoder().decode
 
 
 def conversation(messages: list[Json], *, mid_system: bool) -> tuple[list[Json], list[Json]]:
@@ -158,27 +152,18 @@ def _medium(url: str, field: str, name: Any) -> Json:
     """A picture or a document, by the vendor's own fetching (http, https) or from a data URL."""
     if url.startswith(("https://", "http://")):
         return {"type": "image" if field == "image_url" else "document", "source": {"type": "url", "url": url}}
-    head = _DATA_URL.match(url)
-    if head is None:
-        raise failed("unsupported", f"messages: {field} is neither an http(s) URL nor a data URL")
-    data, media_type = url[head.end() :], head[1].strip().lower() or "text/plain"
-    if ";base64" not in head[2].lower():
-        data = b64encode(unquote_to_bytes(data)).decode()
+    media_type, data = data_of(url, field)
     media_type = "image/jpeg" if media_type == "image/jpg" else media_type
     if media_type in _IMAGES:
         return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
     if media_type == "application/pdf" or (isinstance(name, str) and name.lower().endswith(".pdf")):
         return {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": data}}
-    if media_type.startswith("text/") or media_type in _TEXTS:
-        return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": _text(data, field)}}
+    if is_text(media_type):
+        return {
+            "type": "document",
+            "source": {"type": "text", "media_type": "text/plain", "data": text_in(data, field)},
+        }
     raise failed("unsupported", f"messages: Anthropic takes no {media_type[:80]} in {field}")
-
-
-def _text(data: str, field: str) -> str:
-    try:
-        return b64decode(data).decode("utf-8", "replace")
-    except ValueError as error:
-        raise failed("unsupported", f"messages: {field} is not base64: {error}") from error
 
 
 def _said(message: Json) -> list[Json]:
@@ -195,7 +180,7 @@ def _said(message: Json) -> list[Json]:
         if not isinstance(function, dict):
             raise failed("unsupported", "messages: a tool call that is no function call")
         use = {"type": "tool_use", "id": call_id(call.get("id")), "name": function.get("name")}
-        blocks.append({**use, "input": _arguments(function.get("arguments"))})
+        blocks.append({**use, "input": arguments_object(function.get("arguments"))})
     return thought + _marked(message, blocks) if blocks else []  # thinking alone is no turn
 
 
@@ -222,18 +207,6 @@ def _thinking(details: list[Any]) -> list[Json]:
             blocks.append({"type": "thinking", "thinking": "".join(pieces), "signature": signature})
             pieces.clear()
     return blocks
-
-
-def _arguments(arguments: Any) -> Json:
-    if isinstance(arguments, dict):
-        return arguments
-    if not isinstance(arguments, str) or not arguments.strip():
-        return {}
-    try:
-        value = _decode(arguments)
-    except (ValueError, RecursionError):
-        value = None
-    return value if isinstance(value, dict) else {"_unparsed_arguments": arguments}
 
 
 def call_id(id: Any) -> str:

@@ -11,16 +11,15 @@ count the prompt only at the end, or add ``data: [DONE]``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
-from providers._sse import SseParser
+from providers._events import SseDecoder, decode
 from providers.anthropic_answer import annotation, broken, failure_in, finish, refusal_of, text_of, usage
 from providers.anthropic_messages import FORMAT
-from providers.anthropic_tools import STRUCTURED_TOOL
-from providers.errors import ProviderError, failed
-from providers.openai_answer import decode
+from providers.errors import ProviderError
+from providers.transcript import STRUCTURED_TOOL
 from providers.types import Event, Json, Usage
 from providers.usage import later
 
@@ -44,29 +43,15 @@ class _Block:
         self.cited: list[Any] = []
 
 
-class Decoder:
+class Decoder(SseDecoder):
     """See ``base.Decoder``. Every vendor event is one ``Event``, with the vendor's own words in ``wire``."""
 
-    __slots__ = (
-        "_blocks",
-        "_calls",
-        "_details",
-        "_finished",
-        "_id",
-        "_model",
-        "_raw",
-        "_seen",
-        "_sse",
-        "_text",
-        "_usage",
-        "done",
-        "error",
-    )
+    __slots__ = ("_blocks", "_calls", "_details", "_id", "_model", "_raw", "_text", "_usage")
+
+    ends_with: ClassVar[str] = "a stop reason"
 
     def __init__(self) -> None:
-        self.done = False
-        self.error: ProviderError | None = None
-        self._sse = SseParser()
+        super().__init__()
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
         self._details = 0
@@ -75,55 +60,9 @@ class Decoder:
         self._raw: Json = {}
         self._usage: Usage | None = None
         self._id, self._model = "", ""
-        self._seen = False
-        self._finished = False
 
-    def feed(self, data: bytes) -> list[Event]:
-        return self._read(self._sse.feed(data))
-
-    def close(self) -> list[Event]:
-        if self.error is not None:
-            raise self.error
-        events = self._read(self._sse.close())
-        if self.error is None and not self._finished:
-            self.error = self._unfinished()
-        if self.error is not None and not events:
-            raise self.error
-        return events
-
-    def _unfinished(self) -> ProviderError:
-        stray = self._sse.stray.strip()
-        if stray.startswith(b"{") and not self._seen:
-            try:
-                body = decode(stray)
-            except ProviderError as unreadable:
-                return unreadable
-            return failure_in(body)
-        if not self._seen:
-            return failed("empty", "the stream ended before its first event", status=200)
-        return failed("cut", "the stream ended without a stop reason", status=200)
-
-    def _read(self, raw: list[tuple[str, bytes]]) -> list[Event]:
-        events: list[Event] = []
-        for name, data in raw:
-            if self.done:
-                break
-            try:
-                if data.strip() == b"[DONE]":
-                    self._end()
-                else:
-                    events.append(self._event(name, data))
-            except ProviderError as error:
-                self.error = error
-                break
-        if self.error is not None and not events:
-            raise self.error
-        return events
-
-    def _end(self) -> None:
-        self.done = True
-        if not self._finished:
-            self.error = self._unfinished()
+    def _document(self, raw: bytes) -> ProviderError:
+        return failure_in(decode(raw))
 
     def _event(self, name: str, data: bytes) -> Event:
         try:
@@ -149,7 +88,7 @@ class Decoder:
         if kind == "message_delta":
             return self._finish(body, wire)
         if kind == "message_stop":
-            self._end()
+            self._mark()
         return self._event_of(None, wire)
 
     def _event_of(self, delta: Json | None, wire: tuple[str, Json], *, content: bool = False) -> Event:

@@ -17,13 +17,11 @@ from typing import Any
 
 from providers.anthropic_messages import cache_of
 from providers.errors import failed
+from providers.transcript import JSON_ONLY, STRUCTURED_TOOL
 from providers.types import Json
 
-STRUCTURED_TOOL = "tokenway_structured_answer"
-"""The tool whose input is the caller's structured answer. Reserved: the answer's reader knows it by this name."""
 _VENDOR_TOOL = re.compile(r"[a-z][a-z0-9_]*_20\d{6}|mcp_toolset")
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "any": "any", "validated": "auto"}
-_JSON_ONLY = "Answer with one JSON object and nothing else: no prose around it, no code fences."
 _WEB_SEARCH = "web_search_20250305"
 
 
@@ -114,7 +112,7 @@ def add_format(options: Mapping[str, Any], body: Json, sent: Json) -> None:
     asked = asked if isinstance(asked, dict) else {}
     kind = asked.get("type")
     if kind == "json_object":
-        sent["system"] = [*sent.get("system", ()), {"type": "text", "text": _JSON_ONLY}]
+        sent["system"] = [*sent.get("system", ()), {"type": "text", "text": JSON_ONLY}]
         return
     if kind != "json_schema":
         if kind not in (None, "text"):

@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
+from providers._events import decode
 from providers.bedrock_blocks import REASONING_FORMAT
-from providers.bedrock_tools import ANSWER_TOOL
-from providers.errors import RAW_MAX, failed
-from providers.openai_answer import decode
+from providers.errors import excerpt, failed
+from providers.transcript import STRUCTURED_TOOL
 from providers.types import Completion, Json, Usage
 from providers.usage import Counts
 
@@ -70,7 +70,7 @@ def completion(raw: bytes) -> Completion:
     content = message.get("content") if isinstance(message, dict) else None
     native = body.get("stopReason")
     if not isinstance(content, list) or not isinstance(native, str):
-        text = raw[:RAW_MAX].decode("utf-8", "replace")
+        text = excerpt(raw)
         raise failed("malformed", "the answer has no message or no stop reason", status=200, raw=text)
     refuse(native)
     answer = _Answer()
@@ -131,7 +131,7 @@ class _Answer:
             return
         name, value = tool_name(tool.get("name")), tool.get("input")
         arguments = msgspec.json.encode({} if value is None else value).decode()
-        if name == ANSWER_TOOL:
+        if name == STRUCTURED_TOOL:
             self.structured = True
             self._structured = arguments
         else:

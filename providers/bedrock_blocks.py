@@ -13,10 +13,9 @@ import hashlib
 import re
 from typing import Any
 
-import msgspec
-
-from providers.bedrock_media import Media, unsupported
+from providers.bedrock_media import Media
 from providers.bedrock_tools import NAME
+from providers.transcript import arguments_object, unsupported
 from providers.types import Json
 
 REASONING_FORMAT = "anthropic-claude-v1"
@@ -149,7 +148,7 @@ class Messages:
             "toolUse": {
                 "toolUseId": tool_id(call.get("id")),
                 "name": name,
-                "input": _arguments(function.get("arguments")),
+                "input": arguments_object(function.get("arguments")),
             }
         }
 
@@ -183,19 +182,6 @@ class Messages:
 
 def _text(value: Any) -> list[Json]:
     return [{"text": value}] if isinstance(value, str) and value.strip() else []
-
-
-def _arguments(raw: Any) -> Json:
-    """Arguments as an object; what is none goes as ``_unparsed_arguments``: a model's slip must not end a conversation."""
-    if isinstance(raw, dict):
-        return raw
-    if not isinstance(raw, str) or not raw.strip():
-        return {}
-    try:
-        value = msgspec.json.decode(raw)
-    except (ValueError, RecursionError):
-        value = None
-    return value if isinstance(value, dict) else {"_unparsed_arguments": raw}
 
 
 def _reasoning(details: Any) -> list[Json]:

@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
+from providers._events import decode
 from providers.base import Decoder, Dialect
 from providers.bedrock import Signer
 from providers.bedrock_failure import failure
-from providers.bedrock_media import unsupported
-from providers.errors import RAW_MAX, ProviderError, failed
-from providers.openai_answer import decode
+from providers.errors import ProviderError, excerpt, failed
+from providers.transcript import unsupported
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target, Usage
 from providers.usage import Counts
 
@@ -60,7 +60,7 @@ class BedrockEmbeddings(Dialect):
         if vectors is None and isinstance(body.get("embedding"), list):
             vectors = [body["embedding"]]
         if not isinstance(vectors, list) or not vectors or not all(map(_is_vector, vectors)):
-            text = raw[:RAW_MAX].decode("utf-8", "replace")
+            text = excerpt(raw)
             raise failed("malformed", "the answer has no embeddings", status=200, raw=text)
         usage = None
         if "inputTextTokenCount" in body:

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
+from providers._events import object_in
 from providers._eventstream import Message
-from providers.errors import FAILURES, RAW_MAX, ProviderError, classify, retry_after_s
+from providers.errors import FAILURES, RAW_MAX, ProviderError, classify, excerpt, retry_after_s
 from providers.types import HttpResponse
 
 STATUS = {
@@ -57,8 +56,8 @@ _UNSUPPORTED = (
 
 def failure(response: HttpResponse) -> ProviderError:
     """What a status that is not 200 means."""
-    raw = response.content[:RAW_MAX].decode("utf-8", "replace")
-    body = _body(response.content)
+    raw = excerpt(response.content)
+    body = object_in(response.content)
     inner = body.get("Output")  # of an operation that this host does not know
     typed = body.get("__type") or (inner.get("__type") if isinstance(inner, dict) else None)
     name = _name(response.headers.get("x-amzn-errortype") or typed)
@@ -70,8 +69,8 @@ def failure(response: HttpResponse) -> ProviderError:
 
 def exception_of(message: Message) -> ProviderError:
     """What an event means that is an exception (modelled) or an error (not modelled)."""
-    raw = message.payload[:RAW_MAX].decode("utf-8", "replace")
-    body = _body(message.payload)
+    raw = excerpt(message.payload)
+    body = object_in(message.payload)
     name = _name(message.word(":exception-type") or message.word(":error-code"))
     text = _message(body) or message.word(":error-message")
     original = body.get("originalStatusCode")
@@ -91,14 +90,6 @@ def _error(name: str, text: str, raw: str, status: int) -> ProviderError:
     return ProviderError(
         row, text or f"the vendor answered {name or status}", status=status, raw=raw, provider_code=name or None
     )
-
-
-def _body(content: bytes) -> dict[str, Any]:
-    try:
-        body = msgspec.json.decode(content)
-    except (ValueError, RecursionError):
-        return {}  # a page of some balancer: status and headers alone speak
-    return body if isinstance(body, dict) else {}
 
 
 def _message(body: dict[str, Any]) -> str:

@@ -8,12 +8,10 @@ read with the operator's rights.
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
-from providers.errors import ProviderError, failed
+from providers.transcript import data_of, unsupported
 from providers.types import Json
 
 _IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/jpg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
@@ -29,11 +27,6 @@ _DOCUMENTS = {
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
 }  # fmt: skip
 _EXTENSIONS = frozenset(_DOCUMENTS.values())
-
-
-def unsupported(field: str, why: str) -> ProviderError:
-    """The refusal that sends a request to another endpoint."""
-    return failed("unsupported", f"{field}: {why}")
 
 
 class Media:
@@ -102,11 +95,8 @@ def _inline(url: Any, place: str) -> tuple[str, str]:
     """MIME type and base64 of a data URL."""
     if not isinstance(url, str) or not url.startswith("data:"):
         raise unsupported(place, "this vendor takes media only inside the request")
-    head, comma, data = url[5:].partition(",")
-    mime, *parameters = [word.strip().lower() for word in head.split(";")]
-    if "base64" not in parameters:
-        data = base64.b64encode(unquote_to_bytes(data)).decode("ascii")
+    mime, data = data_of(url, place)
     data = "".join(data.split()) if any(character.isspace() for character in data[:128]) else data
-    if not comma or not data:
+    if not data:
         raise unsupported(place, "an empty data URL")
     return mime or "text/plain", data

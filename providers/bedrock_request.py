@@ -22,8 +22,8 @@ from typing import Any
 
 from providers import effort
 from providers.bedrock_blocks import Caching, Messages
-from providers.bedrock_media import unsupported
 from providers.bedrock_tools import answer, specs, tool_config
+from providers.transcript import unsupported
 from providers.types import Json, Target
 
 BUDGET_MIN, BUDGET_MAX = 1024, 128_000

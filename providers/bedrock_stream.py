@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from providers._events import decode
 from providers._eventstream import EventStreamParser, Message
 from providers.bedrock_answer import (
     citations,
@@ -23,9 +24,8 @@ from providers.bedrock_answer import (
 )
 from providers.bedrock_blocks import REASONING_FORMAT
 from providers.bedrock_failure import exception_of
-from providers.bedrock_tools import ANSWER_TOOL
 from providers.errors import ProviderError, failed
-from providers.openai_answer import decode
+from providers.transcript import STRUCTURED_TOOL
 from providers.types import Event, Json
 
 IMAGE_MAX = 64 * 1024 * 1024
@@ -114,7 +114,7 @@ class Decoder:
             self._blocks[index] = _Block("ignored")
             return None
         name = tool_name(tool.get("name"))
-        if name == ANSWER_TOOL:
+        if name == STRUCTURED_TOOL:
             self._blocks[index] = _Block("answer")
             self._structured = True
             return None

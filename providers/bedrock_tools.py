@@ -14,12 +14,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from providers.bedrock_media import unsupported
+from providers.transcript import JSON_ONLY, STRUCTURED_TOOL, unsupported
 from providers.types import Json
 
-ANSWER_TOOL = "tokenway_structured_answer"
-"""Name of the tool whose input is a structured answer."""
-_JSON_ONLY: Json = {"text": "Answer with one JSON object and nothing else: no prose around it, no code fences."}
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -38,7 +35,7 @@ def answer(asked: Any, *, native: bool) -> Answer:
     if kind == "text":
         return Answer()
     if kind == "json_object":
-        return Answer(system=(_JSON_ONLY,))  # without a schema a forced tool answers {}
+        return Answer(system=({"text": JSON_ONLY},))
     wanted = given.get("json_schema")
     if kind != "json_schema" or not isinstance(wanted, dict):
         raise unsupported("response_format.type", f"{kind!r}")
@@ -52,7 +49,7 @@ def answer(asked: Any, *, native: bool) -> Answer:
     if schema.get("type") != "object":
         raise unsupported("response_format.json_schema.schema", "must describe an object")
     about = wanted.get("description")
-    return Answer(spec(ANSWER_TOOL, schema, f"Give the whole answer with this. {about or ''}".strip()))
+    return Answer(spec(STRUCTURED_TOOL, schema, f"Give the whole answer with this. {about or ''}".strip()))
 
 
 def specs(tools: Any, *, strict: bool) -> list[tuple[Json, Any]]:
@@ -69,7 +66,7 @@ def specs(tools: Any, *, strict: bool) -> list[tuple[Json, Any]]:
         name = function.get("name")
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise unsupported(f"{place}.function.name", "must be of at most 64 letters, digits, _ and -")
-        if name == ANSWER_TOOL:
+        if name == STRUCTURED_TOOL:
             raise unsupported(f"{place}.function.name", "is reserved")
         one = spec(name, function.get("parameters"), function.get("description"))
         if strict and function.get("strict") is True:
@@ -99,7 +96,7 @@ def tool_config(tools: list[Json], used: Iterable[str], asked: Any, wanted: Json
         # A caller who demands one of its own tools in this turn wants no final answer yet.
         kept = [*kept, wanted]
         alone = asked == "none" or not tools
-        choice = {"tool": {"name": ANSWER_TOOL}} if alone else {"any": {}}
+        choice = {"tool": {"name": STRUCTURED_TOOL}} if alone else {"any": {}}
     if not kept:
         return None
     return {"tools": kept, "toolChoice": choice} if choice else {"tools": kept}

@@ -16,11 +16,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
+from providers._events import decode, object_in
 from providers.cohere_request import PLAN, THOUGHT
-from providers.errors import RAW_MAX, ProviderError, classify, failed, retry_after_s
-from providers.openai_answer import decode, said
+from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s
+from providers.openai_answer import said
 from providers.transcript import thought
 from providers.types import Completion, HttpResponse, Json, Usage
 from providers.usage import Counts
@@ -68,8 +67,7 @@ def opened(raw: bytes) -> Json:
 
 
 def broken(what: str, body: Json) -> ProviderError:
-    raw = msgspec.json.encode(body)[:RAW_MAX].decode("utf-8", "replace")
-    return failed("malformed", what, status=200, raw=raw)
+    return failed("malformed", what, status=200, raw=excerpt(body))
 
 
 def _message(message: Json, body: Json) -> tuple[Json, bool]:
@@ -192,35 +190,21 @@ def usage(raw: Json) -> Usage:
 def fault(body: Json, status: int, *, retry_s: float | None = None, raw: str | None = None) -> ProviderError:
     """The error that a document tells of, as if (or because) the vendor had answered ``status``."""
     code, type_, message = said(body)
-    if raw is None:
-        raw = msgspec.json.encode(body)[:RAW_MAX].decode("utf-8", "replace")
+    raw = excerpt(body) if raw is None else raw
     text = f"{message} {raw}".lower()
-    words = {str(word).lower() for word in (code, type_) if word is not None}
-    meant = status
+    also, meant = set(), status
     if status == 498:
         if any(part in text for part in _UNSAFE):
-            words.add("content_policy_violation")
+            also.add("content_policy_violation")
         else:
             meant = 401
     if any(part in text for part in _TOO_LONG):
-        words.add("context_length_exceeded")
+        also.add("context_length_exceeded")
         meant = 400 if status == 500 else status
-    return ProviderError(
-        classify(meant, frozenset(words), text),
-        message or f"the vendor answered {status}",
-        status=status,
-        raw=raw,
-        retry_after_s=retry_s,
-        provider_code=str(code or type_) if code or type_ else None,
-    )
+    return failure_for(status, message, raw=raw, words=(code, type_), also=also, meant=meant, retry_s=retry_s)
 
 
 def refused(response: HttpResponse) -> ProviderError:
     """What a non-2xx answer means: ``{"message"}``, with ``id`` in newer versions."""
-    raw = response.content[:RAW_MAX].decode("utf-8", "replace")
-    try:
-        body = msgspec.json.decode(response.content)
-    except (ValueError, RecursionError):
-        body = {}
-    document = body if isinstance(body, dict) else {}
-    return fault(document, response.status, retry_s=retry_after_s(response.headers), raw=raw)
+    retry_s, raw = retry_after_s(response.headers), excerpt(response.content)
+    return fault(object_in(response.content), response.status, retry_s=retry_s, raw=raw)

@@ -8,27 +8,25 @@ Order and fields of the events: docs.cohere.com/docs/streaming and /tool-use-str
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from providers._sse import SseParser
+from providers._events import SseDecoder, decode
 from providers.cohere_answer import broken, demand, fault, finish, logprobs, notes_of, text_of, usage
 from providers.cohere_request import PLAN, THOUGHT
-from providers.errors import ProviderError, failed
-from providers.openai_answer import decode
+from providers.errors import ProviderError
 from providers.transcript import thought
 from providers.types import Event, Json
 
 
-class Decoder:
+class Decoder(SseDecoder):
     """One stream of events to chunks; ends with ``message-end``. See ``base.Decoder``."""
 
-    __slots__ = ("_bare", "_calls", "_head", "_length", "_offsets", "_seen", "_sse", "_thoughts", "done", "error")
+    __slots__ = ("_bare", "_calls", "_head", "_length", "_offsets", "_thoughts")
+
+    ends_with: ClassVar[str] = "message-end"
 
     def __init__(self) -> None:
-        self.done = False
-        self.error: ProviderError | None = None
-        self._sse = SseParser()
-        self._seen = False
+        super().__init__()
         self._head: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
         self._calls: dict[Any, int] = {}
         """Number of every tool call by the vendor's index."""
@@ -40,47 +38,11 @@ class Decoder:
         self._length = 0
         """Characters of text so far, and where each block of it began: citations count from there."""
 
-    def feed(self, data: bytes) -> list[Event]:
-        return self._read(self._sse.feed(data))
+    def _document(self, raw: bytes) -> ProviderError:
+        return fault(decode(raw), 500)
 
-    def close(self) -> list[Event]:
-        if self.error is not None:
-            raise self.error
-        events = self._read(self._sse.close())
-        if not self.done and self.error is None:
-            self.error = self._unfinished()
-        if self.error is not None and not events:
-            raise self.error
-        return events
-
-    def _unfinished(self) -> ProviderError:
-        stray = self._sse.stray.strip()
-        if stray.startswith(b"{") and not self._seen:
-            try:
-                return fault(decode(stray), 500)
-            except ProviderError as unreadable:
-                return unreadable
-        if not self._seen:
-            return failed("empty", "the stream ended before its first event", status=200)
-        return failed("cut", "the stream ended without message-end", status=200)
-
-    def _read(self, raw: list[tuple[str, bytes]]) -> list[Event]:
-        events: list[Event] = []
-        for name, data in raw:
-            if self.done or data.strip() == b"[DONE]":
-                break
-            try:
-                event = self._event(name, decode(data))
-            except ProviderError as error:
-                self.error = error
-                break
-            if event is not None:
-                events.append(event)
-        if self.error is not None and not events:
-            raise self.error
-        return events
-
-    def _event(self, name: str, body: Json) -> Event | None:
+    def _event(self, name: str, data: bytes) -> Event | None:
+        body = decode(data)
         kind = body.get("type")
         if not isinstance(kind, str):
             kind = name
@@ -89,8 +51,8 @@ class Decoder:
         if kind == "error" or (kind not in _READS and "message" in body):
             raise fault(body, 500)
         if kind == "message-end":
-            self._seen = self.done = True
-            return self._end(delta if isinstance(delta, dict) else {}, body)
+            self._seen = self._finished = self.done = True
+            return self._last(delta if isinstance(delta, dict) else {}, body)
         read = _READS.get(kind)
         if read is None:
             return None  # debug, citation-end, and what is not invented yet
@@ -182,7 +144,7 @@ class Decoder:
         notes = notes_of({**cited, "content_index": 0}, [offset])
         return {"annotations": notes} if notes else None
 
-    def _end(self, delta: Json, body: Json) -> Event:
+    def _last(self, delta: Json, body: Json) -> Event:
         native = delta.get("finish_reason")
         ended = finish(
             native, {"error": delta.get("error") or f"the vendor ended with {native}"}, calls=bool(self._calls)

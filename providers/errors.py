@@ -11,7 +11,7 @@ may another endpoint be tried? whom does it blame? may the same endpoint be trie
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from importlib.resources import files
@@ -133,6 +133,35 @@ def classify(status: int, codes: frozenset[str], text: str) -> Failure:
         if not match.code and not match.text:
             return match.row
     return FAILURES["malformed"]  # 1xx, 2xx and 3xx are no answers to a completion request
+
+
+def failure_for(  # noqa: PLR0913 - all but two are keywords
+    status: int,
+    message: str,
+    *,
+    raw: str,
+    words: Sequence[Any] = (),
+    also: Iterable[str] = (),
+    meant: int | None = None,
+    retry_s: float | None = None,
+) -> ProviderError:
+    """The error that a vendor's own stands for. ``words``: its codes, the most telling first; ``also``: codes of ``failures.yaml``
+    that its text stands for; ``meant``: the status that it means, where its own says less."""
+    codes = frozenset([*(str(word).lower() for word in words if word is not None), *also])
+    return ProviderError(
+        classify(status if meant is None else meant, codes, f"{message} {raw}".lower()),
+        message or f"the vendor answered {status}",
+        status=status,
+        raw=raw,
+        retry_after_s=retry_s,
+        provider_code=next((str(word) for word in words if word), None),
+    )
+
+
+def excerpt(document: Any) -> str:
+    """The beginning of what a vendor wrote: bytes as they are, anything else as JSON."""
+    content = document if isinstance(document, bytes) else msgspec.json.encode(document)
+    return content[:RAW_MAX].decode("utf-8", "replace")
 
 
 def status_of(code: Any, type_: Any = None) -> int:

@@ -8,13 +8,13 @@ A blocked prompt is a 200 without candidates (google-genai 3.4 ``types``, ai.goo
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec.structs import replace
 
-from providers._sse import SseParser
-from providers.errors import RAW_MAX, ProviderError, failed
+from providers._events import SseDecoder
+from providers.errors import ProviderError, excerpt, failed
 from providers.gemini_choice import Choice
 from providers.gemini_error import carried, error_of
 from providers.gemini_usage import searches, usage_of
@@ -30,13 +30,13 @@ def document(raw: bytes) -> Json:
     try:
         body = _decode(raw)
     except (ValueError, RecursionError) as broken:
-        raise failed("malformed", f"not JSON: {broken}", raw=raw[:RAW_MAX].decode("utf-8", "replace")) from broken
+        raise failed("malformed", f"not JSON: {broken}", raw=excerpt(raw)) from broken
     if not isinstance(body, dict) or "error" in body:
         error = error_of(body)
         if error is not None:
             raise carried(error)
         if not isinstance(body, dict):
-            raise failed("malformed", "not a JSON object", raw=raw[:RAW_MAX].decode("utf-8", "replace"))
+            raise failed("malformed", "not a JSON object", raw=excerpt(raw))
     return body
 
 
@@ -129,54 +129,36 @@ def completion(raw: bytes, origin: str) -> Completion:
     return Completion(body, answer.counted())
 
 
-class Decoder:
+class Decoder(SseDecoder):
     """One stream: bytes to events. See ``base.Decoder``."""
 
-    __slots__ = ("_answer", "_seen", "_sse", "done", "error")
+    __slots__ = ("_answer",)
+
+    documents: ClassVar[tuple[bytes, ...]] = (b"{", b"[")
 
     def __init__(self, origin: str) -> None:
-        self.done = False
-        self.error: ProviderError | None = None
-        self._sse = SseParser()
+        super().__init__()
         self._answer = _Answer(origin)
-        self._seen = False
 
-    def feed(self, data: bytes) -> list[Event]:
-        return self._read(self._sse.feed(data))
+    def _mark(self) -> None:
+        """Google sends no end mark, some proxies do: the end is the body's."""
 
-    def close(self) -> list[Event]:
-        if self.error is not None:
-            raise self.error
-        events = self._read(self._sse.close())
-        if self.error is None:
-            try:
-                events.append(self._end())
-            except ProviderError as error:
-                self.error = error
-        if self.error is not None and not events:
-            raise self.error
-        return events
+    def _document(self, raw: bytes) -> None:
+        document(raw)
 
-    def _read(self, raw: list[tuple[str, bytes]]) -> list[Event]:
-        events: list[Event] = []
-        for _, data in raw:
-            if data == b"[DONE]":  # Google sends none, some proxies do
-                continue
-            try:
-                self._event(data, events)
-            except ProviderError as error:
-                self.error = error
-                break
-        if self.error is not None and not events:
-            raise self.error
-        return events
+    def _ended(self, events: list[Event]) -> ProviderError | None:
+        try:
+            events.append(self._last())
+        except ProviderError as error:
+            return error
+        return None
 
-    def _event(self, data: bytes, events: list[Event]) -> None:
+    def _event(self, name: str, data: bytes) -> Event | None:
         body = document(data)
         answer = self._answer
         deltas = answer.read(body, data)
         if "candidates" not in body and "promptFeedback" not in body and "usageMetadata" not in body:
-            return
+            return None
         self._seen = True
         choices = []
         shown = False
@@ -191,7 +173,7 @@ class Decoder:
                 one["logprobs"] = {"content": choice.logprobs, "refusal": None}
                 choice.logprobs = []
             choices.append(one)
-        events.append(Event(self._chunk(choices), shown, None, answer.usage))
+        return Event(self._chunk(choices), shown, None, answer.usage)
 
     def _chunk(self, choices: list[Json]) -> Json:
         answer = self._answer
@@ -203,7 +185,7 @@ class Decoder:
             "choices": choices,
         }
 
-    def _end(self) -> Event:
+    def _last(self) -> Event:
         answer = self._answer
         if not answer.choices or any(choice.native is None for choice in answer.choices.values()):
             raise self._unfinished()
@@ -222,14 +204,3 @@ class Decoder:
             choices.append({"index": index, "delta": delta, "finish_reason": finish, "native_finish_reason": native})
         shown = any(choice.refusal for choice in answer.choices.values())
         return Event(self._chunk(choices), shown, first, answer.counted())
-
-    def _unfinished(self) -> ProviderError:
-        if self._seen:
-            return failed("cut", "the stream ended without a finish reason", status=200)
-        stray = self._sse.stray.strip()
-        if stray[:1] in (b"{", b"["):
-            try:
-                document(stray)
-            except ProviderError as error:
-                return error
-        return failed("empty", "the stream ended before its first event", status=200)

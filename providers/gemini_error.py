@@ -13,7 +13,16 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.errors import FAILURES, RAW_MAX, RETRY_AFTER_MAX_S, Failure, ProviderError, classify, retry_after_s
+from providers.errors import (
+    FAILURES,
+    RAW_MAX,
+    RETRY_AFTER_MAX_S,
+    Failure,
+    ProviderError,
+    classify,
+    excerpt,
+    retry_after_s,
+)
 from providers.types import HttpResponse, Json
 
 _STATUS: Final = {
@@ -50,7 +59,7 @@ def refusal_of(response: HttpResponse) -> ProviderError:
         error = error_of(msgspec.json.decode(response.content))
     except (ValueError, RecursionError):
         error = None  # a page of some balancer: the status alone speaks
-    raw = response.content[:RAW_MAX].decode("utf-8", "replace")
+    raw = excerpt(response.content)
     return _failure(response.status, error or {}, raw, response.headers)
 
 
@@ -60,7 +69,7 @@ def carried(error: Json) -> ProviderError:
     status = (
         code if isinstance(code, int) and 400 <= code <= 599 else _STATUS.get(str(error.get("status")).lower(), 500)
     )
-    raw = msgspec.json.encode(error)[:RAW_MAX].decode("utf-8", "replace")
+    raw = excerpt(error)
     return _failure(status, error, raw, {})
 
 

@@ -7,14 +7,14 @@ older models (github.com/anomalyco/opencode/pull/50504, 2026-09).
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import Any, Final
-from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from providers.errors import failed
 from providers.gemini_signatures import Signed, excuse
+from providers.transcript import data_of
 from providers.types import Json
 
 FILES_API: Final = "https://generativelanguage.googleapis.com/v1beta/files/"
@@ -74,12 +74,7 @@ def media(url: Any, voice: Voice, kind: str, where: str, *, name: Any = None) ->
     if not isinstance(url, str) or not url:
         raise failed("unsupported", f"{where} has no URL")
     if url[:5].lower() == "data:":
-        head, comma, data = url[5:].partition(",")
-        mime, *rest = (word.strip().lower() for word in head.split(";"))
-        if not comma:
-            raise failed("unsupported", f"{where} is no data URL")
-        if "base64" not in rest:
-            data = b64encode(unquote_to_bytes(data)).decode()
+        mime, data = data_of(url, where)
         return {"inlineData": {"mimeType": _mime(mime, name, kind), "data": data}}
     if native_uri(url):
         mime = "video/mp4" if _on_youtube(url) else _mime("", name, kind)

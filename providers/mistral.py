@@ -23,7 +23,7 @@ from providers._multipart import Field, encode
 from providers.errors import ProviderError
 from providers.mistral_answer import Decoder, elsewhere, plain, with_counts
 from providers.mistral_messages import chat_body
-from providers.openai import OpenAI, apply_options
+from providers.openai import OpenAI, apply_options, posted
 from providers.transcript import unsupported
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 
@@ -40,15 +40,7 @@ class Mistral(OpenAI):
             sent["stream"] = True
         if options:
             apply_options(options, sent)
-        headers = [
-            ("content-type", "application/json"),
-            ("accept", "text/event-stream" if stream else "application/json"),
-        ]
-        if target.api_key is not None:
-            own = options.get("api_key_header")
-            headers.append((own, target.api_key) if own else ("authorization", f"Bearer {target.api_key}"))
-        url = target.base_url + options.get("path", "/chat/completions")
-        return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
+        return posted(target, "/chat/completions", sent, stream=stream)
 
     def completion(self, raw: bytes) -> Completion:
         return with_counts(super().completion(plain(raw) if raw.strip() else raw))

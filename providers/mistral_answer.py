@@ -19,9 +19,9 @@ import msgspec
 from msgspec.structs import replace
 
 from providers import openai_answer
+from providers._events import decode
 from providers.errors import ProviderError, failed
 from providers.mistral_messages import THOUGHT, call_id
-from providers.openai_answer import decode
 from providers.transcript import thought
 from providers.types import Completion, Event, Json, Usage
 from providers.usage import Counts

@@ -19,11 +19,11 @@ from typing import Any, ClassVar
 import msgspec
 
 from providers import openai_operations
+from providers._events import decode
 from providers.base import Dialect
 from providers.errors import ProviderError
 from providers.ollama_answer import Decoder, fault, refused, usage, whole
 from providers.ollama_request import chat_body
-from providers.openai_answer import decode
 from providers.openai_operations import malformed
 from providers.transcript import unsupported
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target

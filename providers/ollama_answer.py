@@ -18,9 +18,9 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.errors import RAW_MAX, ProviderError, classify, failed, retry_after_s, status_of
+from providers._events import decode, object_in
+from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s, status_of
 from providers.ollama_request import THOUGHT
-from providers.openai_answer import decode
 from providers.transcript import thought
 from providers.types import Completion, Event, HttpResponse, Json, Usage
 from providers.usage import Counts
@@ -130,8 +130,7 @@ def _text(value: Any) -> str:
 
 
 def _broken(what: str, body: Json) -> ProviderError:
-    raw = msgspec.json.encode(body)[:RAW_MAX].decode("utf-8", "replace")
-    return failed("malformed", what, status=200, raw=raw)
+    return failed("malformed", what, status=200, raw=excerpt(body))
 
 
 def _logprobs(body: Json) -> Json:
@@ -167,8 +166,7 @@ def fault(
     body: Json, status: int | None = None, *, retry_s: float | None = None, raw: str | None = None
 ) -> ProviderError:
     """The error that a document tells of: ``error`` is a text, sometimes the JSON of the runner's own error."""
-    if raw is None:
-        raw = msgspec.json.encode(body)[:RAW_MAX].decode("utf-8", "replace")
+    raw = excerpt(body) if raw is None else raw
     error, code, type_ = body.get("error"), None, None
     if isinstance(error, str) and error.startswith("{"):
         try:
@@ -180,31 +178,18 @@ def fault(
         code, type_, error = error.get("code"), error.get("type"), error.get("message")
     message = _text(error) or (_text(body.get("message")) if status is not None else "")
     known = status if status is not None else status_of(code, type_)
-    words = {str(word).lower() for word in (code, type_) if word is not None}
     text = message.lower()
-    if 400 <= known < 500 and any(part in text for part in _TOO_LONG):
-        words.add("context_length_exceeded")
     if 400 <= known < 500 and any(part in text for part in _CANNOT):
         return failed("unsupported", message, status=known, raw=raw)
-    return ProviderError(
-        classify(known, frozenset(words), f"{text} {raw}".lower()),
-        message or f"the vendor answered {known}",
-        status=known,
-        raw=raw,
-        retry_after_s=retry_s,
-        provider_code=str(code or type_) if code or type_ else None,
-    )
+    too_long = 400 <= known < 500 and any(part in text for part in _TOO_LONG)
+    also = ("context_length_exceeded",) if too_long else ()
+    return failure_for(known, message, raw=raw, words=(code, type_), also=also, retry_s=retry_s)
 
 
 def refused(response: HttpResponse) -> ProviderError:
     """What a non-2xx answer means."""
-    raw = response.content[:RAW_MAX].decode("utf-8", "replace")
-    try:
-        body = msgspec.json.decode(response.content)
-    except (ValueError, RecursionError):
-        body = None
-    document = body if isinstance(body, dict) else {}
-    return fault(document, response.status, retry_s=retry_after_s(response.headers), raw=raw)
+    retry_s, raw = retry_after_s(response.headers), excerpt(response.content)
+    return fault(object_in(response.content), response.status, retry_s=retry_s, raw=raw)
 
 
 class Decoder:

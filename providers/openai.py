@@ -21,15 +21,16 @@ vendor's, and on the way back the differences between "compatible" vendors. Unkn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
 from providers import effort
+from providers._events import decode
 from providers.base import Dialect
-from providers.errors import RAW_MAX, ProviderError, classify, failed, retry_after_s
-from providers.openai_answer import Decoder, decode, read_choice, said, vendor_error
+from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s
+from providers.openai_answer import Decoder, read_choice, said, vendor_error
 from providers.openai_messages import plain
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 from providers.usage import normalise
@@ -65,15 +66,7 @@ class OpenAI(Dialect):
             _spell_reasoning(options, sent)
         if options:
             apply_options(options, sent)
-        headers = [
-            ("content-type", "application/json"),
-            ("accept", "text/event-stream" if stream else "application/json"),
-        ]
-        if target.api_key is not None:
-            own = options.get("api_key_header")
-            headers.append((own, target.api_key) if own else ("authorization", f"Bearer {target.api_key}"))
-        url = target.base_url + options.get("path", "/chat/completions")
-        return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
+        return posted(target, "/chat/completions", sent, stream=stream)
 
     def completion(self, raw: bytes) -> Completion:
         if not raw.strip():
@@ -84,9 +77,7 @@ class OpenAI(Dialect):
             raise error
         choices = body.get("choices")
         if not isinstance(choices, list):
-            raise failed(
-                "malformed", "the answer has no choices", status=200, raw=raw[:RAW_MAX].decode("utf-8", "replace")
-            )
+            raise failed("malformed", "the answer has no choices", status=200, raw=excerpt(raw))
         if not choices:
             raise failed("empty", "the answer has no choices", status=200)
         for index, choice in enumerate(choices):
@@ -99,18 +90,10 @@ class OpenAI(Dialect):
         return Decoder()
 
     def failure(self, response: HttpResponse) -> ProviderError:
-        raw = response.content[:RAW_MAX].decode("utf-8", "replace")
         code, type_, message = _read_refusal(response.content)
-        words = frozenset(str(word).lower() for word in (code, type_) if word is not None)
-        row = classify(response.status, words, f"{message} {raw}".lower())
-        return ProviderError(
-            row,
-            message or f"the vendor answered {response.status}",
-            status=response.status,
-            raw=raw,
-            retry_after_s=retry_after_s(response.headers),
-            provider_code=str(code or type_) if code or type_ else None,
-        )
+        retry_s = retry_after_s(response.headers)
+        raw = excerpt(response.content)
+        return failure_for(response.status, message, raw=raw, words=(code, type_), retry_s=retry_s)
 
 
 def _read_refusal(content: bytes) -> tuple[Any, Any, str]:
@@ -118,6 +101,21 @@ def _read_refusal(content: bytes) -> tuple[Any, Any, str]:
         return said(msgspec.json.decode(content))
     except (ValueError, RecursionError):
         return None, None, ""  # an HTML page of some balancer: the status alone speaks
+
+
+def posted(target: Target, path: str, sent: Json, *, stream: bool, more: Sequence[tuple[str, str]] = ()) -> HttpRequest:
+    """``sent`` on its way to ``path`` or the one of the options, with the key where the vendor wants it."""
+    options = target.options
+    headers = [
+        ("content-type", "application/json"),
+        ("accept", "text/event-stream" if stream else "application/json"),
+        *more,
+    ]
+    if target.api_key is not None:
+        own = options.get("api_key_header")
+        headers.append((own, target.api_key) if own else ("authorization", f"Bearer {target.api_key}"))
+    url = target.base_url + options.get("path", path)
+    return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
 
 
 def apply_options(options: Mapping[str, Any], sent: Json) -> None:

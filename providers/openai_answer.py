@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from providers._sse import SseParser
-from providers.errors import FAILURES, RAW_MAX, ProviderError, classify, failed, status_of
+from providers._events import SseDecoder, decode
+from providers.errors import FAILURES, RAW_MAX, ProviderError, excerpt, failed, failure_for, status_of
 from providers.types import Event, Json, Usage
 from providers.usage import later, normalise
 
@@ -43,18 +43,6 @@ FINISH = {
 }
 """Vendors' finish reasons to ours; what is not listed (``eos``, ``end_turn``, ``stop_sequence``) is ``stop``."""
 _SHOWN = ("content", "reasoning", "refusal", "tool_calls", "images", "audio", "function_call", "reasoning_details")
-_decode = msgspec.json.Decoder().decode
-
-
-def decode(raw: bytes) -> Json:
-    """A JSON object. Raises ``ProviderError`` (malformed) for anything else, whatever the way in which it is broken."""
-    try:
-        body = _decode(raw)
-    except (ValueError, RecursionError) as error:  # msgspec.DecodeError and UnicodeDecodeError are ValueErrors
-        raise failed("malformed", f"not JSON: {error}", raw=raw[:RAW_MAX].decode("utf-8", "replace")) from error
-    if not isinstance(body, dict):
-        raise failed("malformed", "not a JSON object", raw=raw[:RAW_MAX].decode("utf-8", "replace"))
-    return body
 
 
 def said(body: Any) -> tuple[Any, Any, str]:
@@ -88,16 +76,8 @@ def vendor_error(body: Json, *, event: str = "") -> ProviderError | None:
         if event != "error" and body.get("object") != "error":
             return None
     code, type_, message = said(body)
-    status = status_of(code, type_)
-    words = frozenset(str(word).lower() for word in (code, type_) if word is not None)
-    raw = msgspec.json.encode(body)[:RAW_MAX].decode("utf-8", "replace")
-    return ProviderError(
-        classify(status, words, f"{message} {raw}".lower()),
-        message or "the vendor sent an error",
-        status=status,
-        raw=raw,
-        provider_code=str(code or type_) if code or type_ else None,
-    )
+    message = message or "the vendor sent an error"
+    return failure_for(status_of(code, type_), message, raw=excerpt(body), words=(code, type_))
 
 
 def read_choice(choice: Any, index: int, part: str) -> tuple[bool, str | None]:
@@ -194,67 +174,22 @@ def _read_tools(delta: Json, part: str) -> None:
                 tool.setdefault("type", "function")
 
 
-class Decoder:
+class Decoder(SseDecoder):
     """One stream: bytes to events. See ``base.Decoder``."""
 
-    __slots__ = ("_finished", "_open", "_seen", "_sse", "_usage", "done", "error")
+    __slots__ = ("_open", "_usage")
 
     def __init__(self) -> None:
-        self.done = False
-        self.error: ProviderError | None = None
-        self._sse = SseParser()
+        super().__init__()
         self._usage: Usage | None = None
-        self._seen = False
-        self._finished = False
         self._open: set[int] = set()
         """Choices that began and have no finish reason yet."""
 
-    def feed(self, data: bytes) -> list[Event]:
-        return self._read(self._sse.feed(data))
+    def _complete(self) -> bool:
+        return self._finished and not self._open
 
-    def close(self) -> list[Event]:
-        if self.error is not None:
-            raise self.error
-        events = self._read(self._sse.close())
-        if not self._finished or self._open:
-            self.error = self._unfinished()
-        if self.error is not None and not events:
-            raise self.error
-        return events
-
-    def _unfinished(self) -> ProviderError:
-        stray = self._sse.stray.strip()
-        if stray.startswith(b"{") and not self._seen:
-            try:
-                error = vendor_error(decode(stray), event="error")
-            except ProviderError as unreadable:
-                error = unreadable
-            if error is not None:
-                return error
-        if not self._seen:
-            return failed("empty", "the stream ended before its first event", status=200)
-        return failed("cut", "the stream ended without a finish reason", status=200)
-
-    def _read(self, raw: list[tuple[str, bytes]]) -> list[Event]:
-        events: list[Event] = []
-        for name, data in raw:
-            if self.done:
-                break
-            if data == b"[DONE]" or data.strip() == b"[DONE]":
-                self.done = True
-                if not self._finished or self._open:
-                    self.error = self._unfinished()
-                break
-            try:
-                event = self._event(name, data)
-            except ProviderError as error:
-                self.error = error
-                break
-            if event is not None:
-                events.append(event)
-        if self.error is not None and not events:
-            raise self.error
-        return events
+    def _document(self, raw: bytes) -> ProviderError | None:
+        return vendor_error(decode(raw), event="error")
 
     def _event(self, name: str, data: bytes) -> Event | None:
         chunk = decode(data)

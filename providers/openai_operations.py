@@ -28,10 +28,11 @@ from typing import Any, ClassVar, NoReturn
 
 import msgspec
 
+from providers._events import decode
 from providers._http import Upstream
-from providers.errors import RAW_MAX, ProviderError, failed
+from providers.errors import ProviderError, excerpt, failed
 from providers.openai import OURS, OpenAI
-from providers.openai_answer import decode, vendor_error
+from providers.openai_answer import vendor_error
 from providers.types import Call, Clocks, Completion, HttpRequest, Json, Target, Usage
 from providers.usage import Counts, normalise
 
@@ -92,7 +93,7 @@ def opened(raw: bytes) -> Json:
 
 def malformed(what: str, raw: bytes) -> ProviderError:
     """A 200 that says nothing of use."""
-    return failed("malformed", what, status=200, raw=raw[:RAW_MAX].decode("utf-8", "replace"))
+    return failed("malformed", what, status=200, raw=excerpt(raw))
 
 
 # -- embeddings --------------------------------------------------------------------------------------------------------

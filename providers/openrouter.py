@@ -31,9 +31,9 @@ import msgspec
 from msgspec.structs import replace
 
 from providers import openai_answer, openai_operations
+from providers._events import decode
 from providers.errors import RAW_MAX, ProviderError, classify, retry_after_s, status_of
-from providers.openai import OpenAI, apply_options
-from providers.openai_answer import decode
+from providers.openai import OpenAI, apply_options, posted
 from providers.types import Completion, Event, HttpRequest, HttpResponse, Json, Target, Usage
 from providers.usage import Counts, normalise
 
@@ -64,16 +64,7 @@ class OpenRouter(OpenAI):
             sent["provider"] = routing
         if options:
             apply_options(options, sent)
-        headers = [
-            ("content-type", "application/json"),
-            ("accept", "text/event-stream" if stream else "application/json"),
-            *_app(target),
-        ]
-        if target.api_key is not None:
-            own = options.get("api_key_header")
-            headers.append((own, target.api_key) if own else ("authorization", f"Bearer {target.api_key}"))
-        url = target.base_url + options.get("path", "/chat/completions")
-        return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
+        return posted(target, "/chat/completions", sent, stream=stream, more=_app(target))
 
     def completion(self, raw: bytes) -> Completion:
         if b'"error"' in raw:

@@ -21,11 +21,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-import msgspec
-
 from providers.base import Dialect
 from providers.errors import ProviderError
-from providers.openai import OpenAI, apply_options
+from providers.openai import OpenAI, apply_options, posted
 from providers.responses_answer import Decoder, whole
 from providers.responses_request import build, pass_on
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
@@ -75,9 +73,4 @@ def _post(target: Target, sent: Json, user: Any, *, stream: bool) -> HttpRequest
         sent.setdefault(field, user)
     if options:
         apply_options(options, sent)
-    headers = [("content-type", "application/json"), ("accept", "text/event-stream" if stream else "application/json")]
-    if target.api_key is not None:
-        own = options.get("api_key_header")
-        headers.append((own, target.api_key) if own else ("authorization", f"Bearer {target.api_key}"))
-    url = target.base_url + options.get("path", "/responses")
-    return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
+    return posted(target, "/responses", sent, stream=stream)

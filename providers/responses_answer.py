@@ -14,8 +14,9 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from providers import openai_answer
-from providers.errors import RAW_MAX, failed
-from providers.openai_answer import FINISH, decode, vendor_error
+from providers._events import decode
+from providers.errors import excerpt, failed
+from providers.openai_answer import FINISH, vendor_error
 from providers.responses_errors import fault
 from providers.responses_output import PHASES, Reader, chances, merge, objects, text
 from providers.types import Completion, Event, Json, Usage
@@ -37,7 +38,7 @@ def whole(raw: bytes, format: str) -> Completion:
         error = vendor_error(dict(document))
         if error is not None:
             raise error
-        raise failed("malformed", "the answer has no output", status=200, raw=raw[:RAW_MAX].decode("utf-8", "replace"))
+        raise failed("malformed", "the answer has no output", status=200, raw=excerpt(raw))
     if status in ("in_progress", "queued"):
         raise failed("malformed", f"the answer is {status}: nothing fetches it later", status=200)
     reader = Reader(format)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
-from providers.errors import RAW_MAX, ProviderError, classify, status_of
+from providers.errors import ProviderError, classify, excerpt, status_of
 from providers.openai_answer import said
 
 _STATUS: Final = {
@@ -31,7 +29,7 @@ def fault(error: Any) -> ProviderError:
         error = {"message": error} if error else {}
     code, type_, message = said({"error": error})
     status = _STATUS.get(str(code), 0) or status_of(code, type_)
-    raw = msgspec.json.encode(error)[:RAW_MAX].decode("utf-8", "replace")
+    raw = excerpt(error)
     return ProviderError(
         classify(status, frozenset(str(word).lower() for word in (code, type_) if word), f"{message} {raw}".lower()),
         message or "the vendor failed without a word",

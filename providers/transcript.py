@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -18,6 +18,11 @@ from providers.types import Json
 
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)
 _TEXTS = {"application/json", "application/xml", "application/x-yaml", "application/yaml", "application/javascript"}
+STRUCTURED_TOOL: Final = "tokenway_structured_answer"
+"""The tool whose input is the caller's structured answer, where a vendor has no other way to one. Reserved: whoever reads the
+answer knows it by this name."""
+JSON_ONLY: Final = "Answer with one JSON object and nothing else: no prose around it, no code fences."
+"""``json_object`` for a vendor without a word for it: without a schema a forced tool would answer ``{}``."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -82,14 +87,27 @@ def url_of(part: Json, field: str) -> str:
 
 
 def data_of(url: str, field: str) -> tuple[str, str]:
-    """Media type (lower case) and base64 of a data URL."""
+    """Media type (lower case; empty when it names none, which stands for text/plain by RFC 2397) and base64 of a data URL."""
     head = _DATA_URL.match(url)
     if head is None:
         raise unsupported("messages", f"{field} is no data URL")
     data = url[head.end() :]
     if ";base64" not in head[2].lower():
         data = b64encode(unquote_to_bytes(data)).decode()
-    return head[1].strip().lower() or "text/plain", data
+    return head[1].strip().lower(), data
+
+
+def is_text(kind: str) -> bool:
+    """A media type that is read as text."""
+    return not kind or kind.startswith("text/") or kind in _TEXTS
+
+
+def text_in(data: str, field: str) -> str:
+    """The text in some base64."""
+    try:
+        return b64decode(data).decode("utf-8", "replace")
+    except ValueError as error:
+        raise unsupported("messages", f"{field} is not base64: {error}") from error
 
 
 def document_text(file: Json) -> str | None:
@@ -98,13 +116,9 @@ def document_text(file: Json) -> str | None:
     if not isinstance(data, str) or not data.startswith("data:"):
         return None
     kind, encoded = data_of(data, "file.file_data")
-    if not kind.startswith("text/") and kind not in _TEXTS:
+    if not is_text(kind):
         return None
-    try:
-        text = b64decode(encoded).decode("utf-8", "replace")
-    except ValueError as error:
-        raise unsupported("messages", f"file.file_data is not base64: {error}") from error
-    name = file.get("filename")
+    text, name = text_in(encoded, "file.file_data"), file.get("filename")
     return f"{name}:\n{text}" if isinstance(name, str) and name else text
 
 

@@ -82,7 +82,7 @@ async def test_no_server_error(tmp_path: Path) -> None:
         config = write_catalog(tmp_path / "config", {"alpha": alpha.base_url}, SALES)
         async with served(config, tmp_path / "data") as process:
             key = await process.key("1000")
-            operations = {path: methods for path, methods in (await page(process))["paths"].items()}
+            operations: dict[str, Any] = (await page(process))["paths"]
             surfaces = [
                 path for path, methods in operations.items() if "inference" in methods.get("post", {}).get("tags", ())
             ]

@@ -20,6 +20,9 @@ from tests.support.invariants import calm, charged, content, forget_health, one_
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DIALECTS = dialects()
+ALWAYS = ("openai", "responses", "anthropic", "gemini", "bedrock", "ollama")
+"""One dialect of each kind of framing and of usage; the others are asked in the long run."""
+ASKED = [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.soak) for name in DIALECTS]
 HTML = b"<!doctype html><html><title>502 Bad Gateway</title></html>"
 UPSTREAM = {"provider_unavailable", "provider_overloaded", "timeout"}
 """What a caller is told when the vendor sent nonsense."""
@@ -92,7 +95,7 @@ async def texts(rig: Rig) -> dict[str, str]:
 # -- what must not disturb -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_the_proper_answer(rig: Rig, dialect: str) -> None:
     """The rig itself: a whole answer arrives as it was sent and is charged as the vendor counts."""
     vendor = rig.vendors[dialect]
@@ -104,7 +107,7 @@ async def test_the_proper_answer(rig: Rig, dialect: str) -> None:
     assert (await caller.record(settled.generation_id)).usage_source == "reported"
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_bytes_in_any_portions(rig: Rig, texts: dict[str, str], dialect: str) -> None:
     """One byte at a time, three at a time, all at once: characters come through whole however they were cut."""
     vendor = rig.vendors[dialect]
@@ -115,7 +118,7 @@ async def test_bytes_in_any_portions(rig: Rig, texts: dict[str, str], dialect: s
         assert said(response, found) == texts[dialect]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_unknown_events(rig: Rig, texts: dict[str, str], dialect: str) -> None:
     """Before, between and after the known ones: passed over."""
     vendor = rig.vendors[dialect]
@@ -125,7 +128,7 @@ async def test_unknown_events(rig: Rig, texts: dict[str, str], dialect: str) -> 
     assert said(response, found) == texts[dialect]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_missing_usage_is_estimated_and_marked(rig: Rig, texts: dict[str, str], dialect: str) -> None:
     """Our own count is billed, JSON and SSE alike, and the record says whose it is."""
     vendor = rig.vendors[dialect]
@@ -146,7 +149,7 @@ async def test_missing_usage_is_estimated_and_marked(rig: Rig, texts: dict[str, 
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_nonsense_usage_is_not_billed(rig: Rig, texts: dict[str, str], dialect: str, nonsense: str) -> None:
     """Negative, absurd, fractional, text, lists: the answer is delivered and nobody pays more than it can have cost."""
     vendor = rig.vendors[dialect]
@@ -175,7 +178,7 @@ async def test_nonsense_usage_is_not_billed(rig: Rig, texts: dict[str, str], dia
 # -- what must be told ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_cut_at_every_event(rig: Rig, texts: dict[str, str], dialect: str) -> None:
     """With a proper end of HTTP or without: whole, or told to be broken off. Never a part that looks whole."""
     vendor = rig.vendors[dialect]
@@ -186,7 +189,7 @@ async def test_cut_at_every_event(rig: Rig, texts: dict[str, str], dialect: str)
         assert said(response, found) in (None, texts[dialect])
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_cut_inside_an_event(rig: Rig, texts: dict[str, str], dialect: str) -> None:
     """In the middle of a line, of a number, of a character."""
     vendor = rig.vendors[dialect]
@@ -198,7 +201,7 @@ async def test_cut_inside_an_event(rig: Rig, texts: dict[str, str], dialect: str
         assert said(response, found) in (None, texts[dialect])
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_bytes_that_are_no_text(rig: Rig, dialect: str) -> None:
     """UTF-8 that is none inside the text, whole and streamed: replaced or refused, never a fault of ours."""
     vendor = rig.vendors[dialect]
@@ -214,7 +217,7 @@ async def test_bytes_that_are_no_text(rig: Rig, dialect: str) -> None:
     failed(response)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_a_200_that_is_none(rig: Rig, dialect: str) -> None:
     """A page of HTML, nothing, half a document, the wrong document, a document in place of a stream, a stream in place of one."""
     vendor = rig.vendors[dialect]
@@ -248,7 +251,7 @@ async def test_a_200_that_is_none(rig: Rig, dialect: str) -> None:
         failed(response)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_a_stream_under_another_name(rig: Rig, texts: dict[str, str], dialect: str) -> None:
     """Proper bytes with a careless content type: whole or refused."""
     vendor = rig.vendors[dialect]
@@ -258,7 +261,7 @@ async def test_a_stream_under_another_name(rig: Rig, texts: dict[str, str], dial
         assert said(response, found) in (None, texts[dialect])
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_silence(rig: Rig, texts: dict[str, str], dialect: str) -> None:
     """Headers and nothing more; some events and nothing more; all but the last: the clock falls and is told."""
     vendor = rig.vendors[dialect]
@@ -271,7 +274,7 @@ async def test_silence(rig: Rig, texts: dict[str, str], dialect: str) -> None:
             assert response.status_code == 504
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_one_event_of_ten_megabytes(rig: Rig, texts: dict[str, str], dialect: str) -> None:
     """Junk before the stream, in one piece: refused or passed over, and memory is bounded by the clients' limits."""
     vendor = rig.vendors[dialect]
