@@ -117,6 +117,36 @@ def test_whatever_cannot_be_said_is_unsupported(name: str, data: st.DataObject) 
     assert refused is None or (refused.failure.kind == "unsupported" and refused.message), refused
 
 
+HI = {"role": "user", "content": "hi"}
+NASTY: dict[str, Json] = {
+    "a URL that is none": {"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://[::1"}}]}]},
+    "pictures that are no list": {"messages": [{"role": "assistant", "content": "a", "images": True}, HI]},
+    "allowed tools that are no list": {
+        "messages": [HI],
+        "tools": [asked.tool("f")],
+        "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": -1.5}},
+    },
+    "a tool of a type without a word": {"messages": [HI], "tools": [{"type": ""}]},
+    "arguments of another kind": {
+        "messages": [{"role": "assistant", "content": None, "tool_calls": [asked.call("a", "f", [1])]},
+                     {"role": "tool", "tool_call_id": "a", "content": "x"}, HI],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(SHEETS))
+@pytest.mark.parametrize("nasty", list(NASTY))
+def test_what_once_broke_a_dialect(name: str, nasty: str) -> None:
+    """Requests that the surface lets through and that raised something else than ``unsupported`` somewhere."""
+    for target in TARGETS[name]:
+        refused: ProviderError | None = None
+        try:
+            requested(name, target, {"model": "a/b", **NASTY[nasty]})
+        except ProviderError as error:
+            refused = error
+        assert refused is None or refused.failure.kind == "unsupported"
+
+
 @pytest.mark.parametrize("name", list(SHEETS))
 def test_a_picture_arrives(name: str) -> None:
     """A picture inside of the request is there to the byte, and the words around it."""
