@@ -1,61 +1,85 @@
-"""Names to dialects: what a catalogue writes after ``dialect:``, and for each operation its translator."""
+"""Names to dialects: what a catalogue writes after ``dialect:``, and for each operation its translator.
+
+A dialect is imported when it is first asked for: all of them together cost a third of a second at every start, the signing of
+tokens most of it, and few gateways speak more than three. ``ready`` does it ahead of the first request.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+import importlib
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, Final
 
-from providers._entra import Tokens as EntraTokens
-from providers.anthropic import Anthropic
-from providers.anthropic_count import AnthropicCount
-from providers.azure import Azure
-from providers.azure_operations import AzureEmbeddings, AzureImages, AzureSpeech, AzureTranscription
 from providers.base import Dialect
-from providers.bedrock import Bedrock
-from providers.bedrock_embeddings import BedrockEmbeddings
-from providers.cohere import Cohere
-from providers.cohere_operations import CohereEmbeddings, CohereRerank
-from providers.gemini import Gemini
-from providers.gemini_embeddings import GeminiEmbeddings
-from providers.gemini_images import GeminiImages
-from providers.google_auth import Tokens as GoogleTokens
-from providers.mistral import Mistral, MistralEmbeddings, MistralTranscription
-from providers.ollama import Ollama, OllamaEmbeddings
-from providers.openai import OpenAI
-from providers.openai_audio import Speech, Transcription
-from providers.openai_images import Images
-from providers.openai_operations import Embeddings, Rerank
-from providers.openrouter import OpenRouter, OpenRouterEmbeddings, OpenRouterRerank
-from providers.responses import Responses
-from providers.vertex import Vertex, VertexEmbeddings, VertexImages
-from providers.vertex_anthropic import VertexAnthropic, VertexAnthropicCount
 
-_GOOGLE, _ENTRA = GoogleTokens(), EntraTokens()
-"""Access tokens of service accounts and applications, kept until shortly before they expire."""
-_ALL: Final[tuple[Dialect, ...]] = (
-    *(OpenAI(), Embeddings(), Rerank(), Images(), Speech(), Transcription()),
-    *(Responses(), Anthropic(), AnthropicCount()),
-    *(Bedrock(), BedrockEmbeddings()),
-    *(Azure(_ENTRA), AzureEmbeddings(_ENTRA), AzureImages(_ENTRA), AzureSpeech(_ENTRA), AzureTranscription(_ENTRA)),
-    *(Cohere(), CohereEmbeddings(), CohereRerank()),
-    *(Mistral(), MistralEmbeddings(), MistralTranscription()),
-    *(Ollama(), OllamaEmbeddings()),
-    *(OpenRouter(), OpenRouterEmbeddings(), OpenRouterRerank()),
-    *(Gemini(), GeminiEmbeddings(), GeminiImages()),
-    *(Vertex(_GOOGLE), VertexEmbeddings(_GOOGLE), VertexImages(_GOOGLE)),
-    *(VertexAnthropic(_GOOGLE), VertexAnthropicCount(_GOOGLE)),
-)
-_DIALECTS: Final[dict[tuple[str, str], Dialect]] = {(one.name, one.operation): one for one in _ALL}
-_OPERATIONS: Final[dict[str, frozenset[str]]] = {
-    name: frozenset(operation for known, operation in _DIALECTS if known == name) for name, _ in _DIALECTS
+_WHERE: Final[dict[str, dict[str, str]]] = {
+    "anthropic": {"chat": "anthropic.Anthropic", "count_tokens": "anthropic_count.AnthropicCount"},
+    "azure": {
+        "chat": "azure.Azure",
+        "embeddings": "azure_operations.AzureEmbeddings",
+        "images": "azure_operations.AzureImages",
+        "speech": "azure_operations.AzureSpeech",
+        "transcription": "azure_operations.AzureTranscription",
+    },
+    "bedrock": {"chat": "bedrock.Bedrock", "embeddings": "bedrock_embeddings.BedrockEmbeddings"},
+    "cohere": {
+        "chat": "cohere.Cohere",
+        "embeddings": "cohere_operations.CohereEmbeddings",
+        "rerank": "cohere_operations.CohereRerank",
+    },
+    "gemini": {
+        "chat": "gemini.Gemini",
+        "embeddings": "gemini_embeddings.GeminiEmbeddings",
+        "images": "gemini_images.GeminiImages",
+    },
+    "mistral": {
+        "chat": "mistral.Mistral",
+        "embeddings": "mistral.MistralEmbeddings",
+        "transcription": "mistral.MistralTranscription",
+    },
+    "ollama": {"chat": "ollama.Ollama", "embeddings": "ollama.OllamaEmbeddings"},
+    "openai": {
+        "chat": "openai.OpenAI",
+        "embeddings": "openai_operations.Embeddings",
+        "images": "openai_images.Images",
+        "rerank": "openai_operations.Rerank",
+        "speech": "openai_audio.Speech",
+        "transcription": "openai_audio.Transcription",
+    },
+    "openrouter": {
+        "chat": "openrouter.OpenRouter",
+        "embeddings": "openrouter.OpenRouterEmbeddings",
+        "rerank": "openrouter.OpenRouterRerank",
+    },
+    "responses": {"chat": "responses.Responses"},
+    "vertex": {
+        "chat": "vertex.Vertex",
+        "embeddings": "vertex.VertexEmbeddings",
+        "images": "vertex.VertexImages",
+    },
+    "vertex-anthropic": {
+        "chat": "vertex_anthropic.VertexAnthropic",
+        "count_tokens": "vertex_anthropic.VertexAnthropicCount",
+    },
 }
+"""Dialect → operation → its class."""
+_TOKENS: Final = {"azure": "_entra.Tokens", "vertex": "google_auth.Tokens", "vertex-anthropic": "google_auth.Tokens"}
+"""Dialects that ask with access tokens of service accounts or applications, kept until shortly before they expire."""
+_OPERATIONS: Final = {name: frozenset(classes) for name, classes in _WHERE.items()}
+_made: Final[dict[tuple[str, str], Dialect]] = {}
 
 
 def dialect(name: str, operation: str = "chat") -> Dialect:
     """The one instance of a dialect. Raises ``KeyError`` whose text lists the known names."""
-    try:
-        return _DIALECTS[name, operation]
-    except KeyError:
-        raise KeyError(f"unknown dialect {name!r} of {operation}; known are: {', '.join(names())}") from None
+    found = _made.get((name, operation))
+    return found if found is not None else _make(name, operation)
+
+
+def ready(dialects: Iterable[tuple[str, str]]) -> None:
+    """Import these (name, operation), so that no request waits for it."""
+    for name, operation in dialects:
+        dialect(name, operation)
 
 
 def operations(name: str) -> frozenset[str]:
@@ -65,4 +89,23 @@ def operations(name: str) -> frozenset[str]:
 
 def names() -> list[str]:
     """Every known dialect."""
-    return sorted(_OPERATIONS)
+    return sorted(_WHERE)
+
+
+def _make(name: str, operation: str) -> Dialect:
+    where = _WHERE.get(name, {}).get(operation)
+    if where is None:
+        raise KeyError(f"unknown dialect {name!r} of {operation}; known are: {', '.join(names())}")
+    shared = _TOKENS.get(name)
+    made: Dialect = _class(where)(_shared(shared)) if shared is not None else _class(where)()
+    return _made.setdefault((name, operation), made)
+
+
+def _class(where: str) -> Any:
+    module, _, name = where.partition(".")
+    return getattr(importlib.import_module(f"providers.{module}"), name)
+
+
+@lru_cache
+def _shared(where: str) -> Any:
+    return _class(where)()

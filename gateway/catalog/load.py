@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,9 +41,18 @@ def fingerprint(config_dir: Path) -> tuple[tuple[str, int, int], ...]:
 def load(config_dir: Path, env: Mapping[str, str], *, dialects: Collection[str] | None = None) -> Catalog:
     """The catalogue of a directory; keys come from ``env``. ``dialects``, when given, are the only ones allowed.
 
+    The last one is remembered: a server looks at its catalogue before it opens its socket, and again when it builds its rooms.
     Raises CatalogError with up to twenty problems, each naming file, key and fix.
     """
-    loader = _Loader(env, dialects)
+    allowed = None if dialects is None else frozenset(dialects)
+    return _loaded(config_dir, fingerprint(config_dir), frozenset(env.items()), allowed)
+
+
+@lru_cache(maxsize=1)
+def _loaded(
+    config_dir: Path, _seen: object, environment: frozenset[tuple[str, str]], dialects: Collection[str] | None
+) -> Catalog:
+    loader = _Loader(dict(environment), dialects)
     for folder in FOLDERS:
         for file, stem, content in read(config_dir, folder):
             loader.digest.update(f"{file}\0{len(content)}\0".encode() + content)

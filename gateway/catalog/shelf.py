@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import fingerprint, load
+from providers import registry
 
 
 class Shelf:
@@ -16,7 +17,7 @@ class Shelf:
         """Raises CatalogError: without a first valid catalogue there is no gateway."""
         self._config_dir, self._env = config_dir, env
         self._fingerprint = fingerprint(config_dir)
-        self.current: Catalog = load(config_dir, env)
+        self.current: Catalog = _spoken(load(config_dir, env, dialects=registry.names()))
 
     def reload(self) -> bool:
         """Look at the files; True when a new catalogue is in force.
@@ -27,8 +28,15 @@ class Shelf:
         if seen == self._fingerprint:
             return False
         self._fingerprint = seen
-        fresh = load(self._config_dir, self._env)
+        fresh = load(self._config_dir, self._env, dialects=registry.names())
         if fresh.version == self.current.version:
             return False
-        self.current = fresh
+        self.current = _spoken(fresh)
         return True
+
+
+def _spoken(catalog: Catalog) -> Catalog:
+    """The same, with the dialects of every endpoint in use at hand."""
+    used = (each for each in catalog.endpoints.values() if each.provider.usable)
+    registry.ready({(each.dialect, operation) for each in used for operation in each.operations})
+    return catalog

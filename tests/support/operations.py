@@ -18,26 +18,10 @@ import msgspec
 import pytest
 import yaml
 
-from gateway.api.inference import front
-from gateway.api.inference.embeddings import Embeddings
-from gateway.api.inference.images import ImageEdits, ImageGenerations, Images
-from gateway.api.inference.rerank import Rerank
-from gateway.api.inference.speech import Speech
-from gateway.api.inference.transcriptions import Transcriptions
-from providers import openai_audio, openai_images, openai_operations, registry
-from providers.base import Dialect
 from tests.support import gateway as support
 from tests.support.gateway import Caller, Sale, Stage
 from tests.support.invariants import nano
 
-SURFACES = (Embeddings, Rerank, Images, ImageGenerations, ImageEdits, Speech, Transcriptions)
-DIALECTS: tuple[Dialect, ...] = (
-    openai_operations.Embeddings(),
-    openai_operations.Rerank(),
-    openai_images.Images(),
-    openai_audio.Speech(),
-    openai_audio.Transcription(),
-)
 Units = Mapping[str, Mapping[str, str]]
 """Upstream id → price fields beside tokens, e.g. ``{"ok": {"usd_per_mchar": "15"}}``."""
 
@@ -66,19 +50,8 @@ async def opened(
         return found
 
     patch.setattr(support, "write_catalog", written)
-    wired(patch)
     stage: Stage = await start(*sales, **options)
     return stage
-
-
-def wired(patch: pytest.MonkeyPatch) -> None:
-    """Every dialect and surface of this page is there, whether or not the product hangs it already."""
-    missing = tuple(one for one in SURFACES if one not in front.SURFACES)
-    patch.setattr(front, "SURFACES", front.SURFACES + missing)
-    for one in DIALECTS:
-        if (one.name, one.operation) not in registry._DIALECTS:
-            patch.setitem(registry._DIALECTS, (one.name, one.operation), one)
-            patch.setitem(registry._OPERATIONS, one.name, registry.operations(one.name) | {one.operation})
 
 
 async def post(caller: Caller, path: str, **body: Any) -> httpx.Response:

@@ -31,7 +31,8 @@ SURFACES: tuple[type[Surface], ...] = (
     *(Embeddings, Rerank, Images, ImageGenerations, ImageEdits, Speech, Transcriptions),
 )
 """Every API surface; a new one is one more name here."""
-PREFIXES = ("/api/v1", "/v1")
+PREFIX, ALIAS = "/api/v1", "/v1"
+"""Every path of the public API is known under both; the documentation names the first."""
 
 
 class Front:
@@ -49,13 +50,15 @@ class Front:
 
     def hang(self, surface: Surface) -> None:
         """One surface at its path."""
-        self._doors |= {prefix + surface.path: surface for prefix in PREFIXES}
+        self._doors |= {prefix + surface.path: surface for prefix in (PREFIX, ALIAS)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             surface = self._doors.get(scope["path"])
             if surface is not None:
                 return await surface(scope, receive, send)
+            if scope["path"].startswith(ALIAS + "/"):
+                scope = {**scope, "path": PREFIX + scope["path"].removeprefix(ALIAS)}
         return await self._app(scope, receive, send)
 
 
@@ -84,7 +87,7 @@ def documented(schema: dict[str, Any]) -> dict[str, Any]:
     )
     schema.setdefault("components", {}).setdefault("schemas", {}).update(components)
     for surface, request in zip(SURFACES, requests, strict=True):
-        schema["paths"][PREFIXES[0] + surface.path] = {"post": _operation(surface, request)}
+        schema["paths"][PREFIX + surface.path] = {"post": _operation(surface, request)}
     schema["components"].setdefault("securitySchemes", {})["bearer"] = {"type": "http", "scheme": "bearer"}
     return schema
 

@@ -13,21 +13,13 @@ from gateway.api.management import admin, credits, errors, generations, health, 
 from gateway.api.management.auth import management
 from gateway.api.management.schema.base import REFUSALS
 
-PREFIXES = ("/api/v1", "/v1")
-"""The second one is an alias, left out of the OpenAPI page."""
+PREFIX = "/api/v1"
 
 
 def mount(app: FastAPI) -> None:
     """Register every management route, the health routes and the error handlers. Needs ``app.state.rooms`` at run time."""
     errors.install(app)
-    for prefix in PREFIXES:
-        app.include_router(
-            router(),
-            prefix=prefix,
-            include_in_schema=prefix == PREFIXES[0],
-            responses=REFUSALS,
-            generate_unique_id_function=_operation_id,
-        )
+    app.include_router(router(), prefix=PREFIX, responses=REFUSALS, generate_unique_id_function=_operation_id)
     app.include_router(health.router, generate_unique_id_function=_operation_id)
 
 
