@@ -1,8 +1,8 @@
 # Tokenway. `make run` and `make test` work from a bare checkout with Python >= 3.11; everything goes into .venv.
-PYTHON ?= python3
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check soak bench clean lock
@@ -11,7 +11,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(VENV)/.run: pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || { python="$(PYTHON)"; python=$${python:-$$(deploy/fastest-python)}; echo "making $(VENV) with $$python"; $$python -m venv $(VENV); }
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tokenway needs Python >= 3.11; run: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "installing Tokenway into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
@@ -38,7 +38,8 @@ check: $(VENV)/.dev ## lint, types, floors, house rules
 	@$(BIN)/lint-imports --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }; rm -f .lint-imports.log
 	@$(BIN)/python -m pytest -q tests/house
 
-soak: $(VENV)/.dev ## long storms: kills, cancellations, ledger against a model (SOAK=short for CI)
+soak: $(VENV)/.dev ## long storms: kills, cancellations, ledger against a model, every example (SOAK=short for CI)
+	@SOAK=$(SOAK) $(BIN)/python -m pytest -q -m property tests -n $(WORKERS)
 	@SOAK=$(SOAK) $(BIN)/python -m pytest -q -m soak tests -rs -x
 
 bench: $(VENV)/.dev ## CPU per request and event, added latency, memory; beside nginx and the peers

@@ -64,8 +64,13 @@ class Media:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = {url: group.create_task(fetch.one(url, *about)) for url, about in wanted.items()}
-        except* ProviderError as several:
-            raise _first(several) from None
+        except (
+            BaseExceptionGroup
+        ) as several:  # not except*: before Python 3.11.4 what it raises comes out in a group again
+            refused = several.subgroup(ProviderError)
+            if refused is None:
+                raise
+            raise _first(refused) from None
         return Call(replaced(call.body, {path: tasks[url].result() for path, url in paths.items()}))
 
     async def _ask_resolver(self, host: str, port: int) -> Sequence[str]:

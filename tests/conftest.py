@@ -35,3 +35,10 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
         return {**ours, "asyncio": asyncio.new_event_loop}
     folder = item.path.relative_to(TESTS).parts[0]
     return ours if folder in SERVED else {"asyncio": asyncio.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Properties can be chosen by name: the long run tries them with all their examples."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("property")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import dialectcases as cases
 from tests.support.anthropicwire import DIALECT, STREAMS, sent
+from tests.support.examples import examples
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
     lambda t: bool(t.strip())
@@ -47,7 +48,7 @@ def replay(message: dict[str, Any]) -> list[dict[str, Any]]:
     return content
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(answers())
 def test_a_whole_answer_goes_back_as_it_came(content: list[dict[str, Any]]) -> None:
     """Blocks of thinking with their signatures, text, and calls with ids and arguments are the vendor's own again."""
@@ -82,7 +83,7 @@ def events_of(content: list[dict[str, Any]], cuts: int) -> bytes:
     return b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in told)
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(answers(), st.integers(1, 4), st.booleans())
 def test_a_streamed_answer_goes_back_as_it_came(content: list[dict[str, Any]], cuts: int, joined: bool) -> None:
     """Also when a client keeps the reasoning in the fragments in which it came."""

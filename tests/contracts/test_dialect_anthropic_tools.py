@@ -6,12 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from providers.errors import ProviderError
 from tests.support.anthropicwire import DIALECT, TARGET, sent
+from tests.support.examples import examples
 
 HI = {"role": "user", "content": "hi"}
 
@@ -247,7 +248,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.sampled_from(LOOSE), JUNK, st.sampled_from([{}, {"structured_outputs": "native", "thinking": "adaptive"}]))
 def test_junk_where_the_contract_is_loose_is_survived(field: str, junk: Any, options: dict[str, Any]) -> None:
     """In the fields that no surface checks to the leaves, anything becomes a request or is ``unsupported``."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import CreateEmbeddingResponse
 
@@ -15,6 +15,7 @@ from providers._http import fast
 from providers.bedrock_embeddings import BedrockEmbeddings
 from providers.errors import ProviderError
 from providers.types import Call, Clocks, HttpResponse, Target
+from tests.support.examples import examples
 from tests.support.rawserver import Peer, RawServer
 
 WIRE = Path(__file__).parents[1] / "wire/bedrock/embeddings"
@@ -104,7 +105,7 @@ def test_unreadable_answers(raw: bytes) -> None:
     assert caught.value.failure.kind == ("malformed" if raw else "empty")
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.text(st.characters(codec="latin-1"), max_size=30))
 def test_the_header_is_not_trusted(value: str) -> None:
     """A count in the header that is none, or absurd, is no count of tokens; the answer stands."""

@@ -12,7 +12,7 @@ from cohere import EmbedByTypeResponse, V2ChatResponse, V2RerankResponse
 from cohere.types import EmbedInput
 from cohere.v2.client import V2Client
 from cohere.v2.types.v2chat_stream_response import V2ChatStreamResponse
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -23,6 +23,7 @@ from providers.errors import ProviderError
 from providers.types import Target
 from tests.support import dialectcases as cases
 from tests.support.dialectoracles import checked, cohere
+from tests.support.examples import examples
 
 COHERE = Cohere()
 STREAMS = cases.streams("cohere")
@@ -76,7 +77,7 @@ NAMES = (
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(cases.junk(NAMES), st.sampled_from(["embeddings", "rerank"]))
 def test_any_json_is_an_answer_of_an_operation_or_a_failure(document: Any, operation: str) -> None:
     """No JSON raises anything but a provider's failure."""

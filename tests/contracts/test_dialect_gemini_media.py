@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from google.genai import types
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import CreateEmbeddingResponse
 
@@ -18,6 +18,7 @@ from providers.gemini_embeddings import GeminiEmbeddings
 from providers.gemini_images import GeminiImages
 from providers.types import Target, Usage
 from providers.vertex import VertexEmbeddings, VertexImages
+from tests.support.examples import examples
 
 BASE = "http://vendor/v1"
 STUDIO, CLOUD = GeminiEmbeddings(), VertexEmbeddings()
@@ -256,7 +257,7 @@ def test_pictures_that_did_not_come(raw: bytes, kind: str) -> None:
 FIELDS = ["embeddings", "embedding", "predictions", "values", "statistics", "token_count", "usageMetadata", "candidates", "content", "parts", "inlineData", "data", "mimeType", "bytesBase64Encoded", "raiFilteredReason", "error"]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.floats(allow_nan=False, allow_infinity=False),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from google.genai import types
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.errors import ProviderError
@@ -18,6 +18,7 @@ from providers.gemini_signatures import UNSIGNED
 from providers.types import Target
 from providers.vertex import Vertex
 from tests.support.dialectoracles import gemini as google
+from tests.support.examples import examples
 
 GEMINI, VERTEX = Gemini(), Vertex()
 BASE = "https://generativelanguage.googleapis.com/v1beta"
@@ -446,7 +447,7 @@ WORDS = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.sampled_from(["string", "object", "#", "#/$defs/a", "null", "#/properties/a"]),
@@ -554,7 +555,7 @@ def gathered(parts: list[dict[str, Any]], dialect: Gemini, pieces: int) -> dict[
     return message
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(answers(), st.sampled_from([GEMINI, VERTEX]), st.integers(0, 3))
 def test_an_answer_comes_back_as_it_went(parts: list[dict[str, Any]], dialect: Gemini, pieces: int) -> None:
     """Whole or streamed, sent back in the next turn: every part with its text, id, arguments and its own signature."""
@@ -571,7 +572,7 @@ def test_an_answer_comes_back_as_it_went(parts: list[dict[str, Any]], dialect: G
     assert joined(returned) == joined(parts)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(st.tuples(st.sampled_from(["user", "assistant", "calls"]), TEXT, ARGS), min_size=1, max_size=6))
 def test_a_conversation_keeps_its_order(turns_: list[tuple[str, str, dict[str, Any]]]) -> None:
     """Roles, texts, ids and arguments arrive in the order in which they were said."""

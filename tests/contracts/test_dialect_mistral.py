@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mistralai.client.models import (
     ChatCompletionResponse,
@@ -27,6 +27,7 @@ from providers.mistral_messages import call_id
 from providers.types import Target
 from tests.support import dialectcases as cases
 from tests.support.dialectoracles import mistral
+from tests.support.examples import examples
 
 MISTRAL = Mistral()
 BESIDE = {"embeddings": MistralEmbeddings(), "transcription": MistralTranscription()}
@@ -83,7 +84,7 @@ NAMES = (
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(cases.junk(NAMES), st.sampled_from(["embeddings", "transcription"]))
 def test_any_json_is_an_answer_of_an_operation_or_a_failure(document: Any, operation: str) -> None:
     """No JSON raises anything but a provider's failure."""
@@ -297,7 +298,7 @@ def test_an_answer_comes_back_unchanged(name: str) -> None:
 NINE = re.compile(r"[a-zA-Z0-9]{9}")
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_ids_are_nine_letters(one: str, other: str) -> None:
     """Any id becomes nine letters and digits, always the same; different ids differ; the vendor's own stay."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from ollama._types import ChatResponse, EmbedRequest, EmbedResponse
 
 from providers.errors import ProviderError
@@ -16,6 +16,7 @@ from providers.ollama_answer import LINE_MAX
 from providers.types import Target
 from tests.support import dialectcases as cases
 from tests.support.dialectoracles import ollama
+from tests.support.examples import examples
 
 OLLAMA = Ollama()
 EMBEDDINGS = OllamaEmbeddings()
@@ -66,7 +67,7 @@ NAMES = (
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(cases.junk(NAMES))
 def test_any_json_is_embeddings_or_a_failure(document: Any) -> None:
     """No JSON raises anything but a provider's failure."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openrouter.components import ChatRequest, ChatStreamChunk
 
@@ -17,6 +17,7 @@ from providers.errors import ProviderError
 from providers.openrouter import OpenRouter, OpenRouterEmbeddings, OpenRouterRerank
 from providers.types import HttpRequest, HttpResponse, Target
 from tests.support import dialectcases as cases
+from tests.support.examples import examples
 
 OPENROUTER = OpenRouter()
 BESIDE = {"embeddings": OpenRouterEmbeddings(), "rerank": OpenRouterRerank()}
@@ -156,7 +157,7 @@ NAMES = (
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(cases.junk(NAMES), st.sampled_from(["embeddings", "rerank"]))
 def test_any_json_is_an_answer_of_an_operation_or_a_failure(document: Any, operation: str) -> None:
     """No JSON raises anything but a provider's failure."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
@@ -15,6 +15,7 @@ from providers.errors import ProviderError
 from providers.responses import Responses
 from providers.types import Target
 from tests.support import dialectcases as cases
+from tests.support.examples import examples
 
 ANSWERS, STREAMS = cases.documents("responses", "answers"), cases.streams("responses")
 BY_HAND = [name for name, one in ANSWERS.items() if "types, 2026-11, by hand" in one["source"]]
@@ -194,7 +195,7 @@ def streamed(items: list[dict[str, Any]]) -> dict[str, Any]:
     return message | {"tool_calls": [calls[index] for index in sorted(calls)]}
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(answers(), st.booleans())
 def test_there_and_back(items: list[dict[str, Any]], stream: bool) -> None:
     """An answer that a chat client sends back unchanged reaches the vendor with ids, arguments and encrypted text as they were."""

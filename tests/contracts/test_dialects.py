@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -19,6 +19,7 @@ from providers.errors import FAILURES, RAW_MAX, ProviderError
 from providers.types import Call, Clocks, Event, HttpResponse, Usage
 from tests.support import dialectcases as cases
 from tests.support.dialectsheets import CASES, SHEETS, Sheet, chatting, last_count
+from tests.support.examples import examples
 from tests.support.rawserver import Peer, RawServer
 
 Json = dict[str, Any]
@@ -222,7 +223,7 @@ async def test_a_refused_stream(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.data())
 def test_any_damaged_byte_is_survived(name: str, data: st.DataObject) -> None:
     """A byte changed, lost or doubled anywhere gives events with an ending or a provider's failure, and the same ones however
@@ -245,7 +246,7 @@ JUNK = {name: cases.junk(cases.words(documents)) for name, documents in VENDORS.
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(st.data())
 def test_a_hostile_event_is_survived(name: str, data: st.DataObject) -> None:
     """Whatever JSON stands in whatever place of an event, only a provider's failure comes out, and what is no failure has an
@@ -259,7 +260,7 @@ def test_a_hostile_event_is_survived(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(st.data())
 def test_a_hostile_answer_is_survived(name: str, data: st.DataObject) -> None:
     """The same of whole answers: one that is an answer has choices."""
@@ -274,7 +275,7 @@ def test_a_hostile_answer_is_survived(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.binary(max_size=120))
 def test_noise_is_never_an_answer(name: str, noise: bytes) -> None:
     """No bytes raise anything but a provider's failure, and noise is neither a stream nor an answer."""
@@ -343,7 +344,7 @@ def test_a_refusal_is_its_row(name: str, recording: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.data())
 def test_any_refusal_is_a_failure(name: str, data: st.DataObject) -> None:
     """Whatever stands in a refusal, it is a failure of the taxonomy with the vendor's status."""

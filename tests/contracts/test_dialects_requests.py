@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.errors import ProviderError
@@ -17,6 +17,7 @@ from tests.support import dialectcases as cases
 from tests.support import dialectrequests as asked
 from tests.support.dialectoracles import judge
 from tests.support.dialectsheets import SHEETS, chatting
+from tests.support.examples import examples
 
 Json = dict[str, Any]
 TARGETS = {name: sheet.targets for name, sheet in SHEETS.items()}
@@ -55,7 +56,7 @@ def test_every_dialects_requests_can_be_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.data())
 def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
     """Every text once and in order; every call with its name and arguments; ids distinct, and those of calls those of their
@@ -101,7 +102,7 @@ def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.data())
 def test_whatever_cannot_be_said_is_unsupported(name: str, data: st.DataObject) -> None:
     """For anything that the surface lets through there is a request, or the failure that sends it to another endpoint."""

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import EmbeddingCreateParams
 from openai.types.audio import SpeechCreateParams
@@ -29,6 +29,7 @@ from providers.openai_audio import Speech, Transcription
 from providers.openai_images import Images, dimensions
 from providers.openai_operations import Embeddings, Rerank
 from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, Target
+from tests.support.examples import examples
 from tests.support.operations import wav
 
 WIRE = Path(__file__).parents[1] / "wire/openai/operations"
@@ -114,7 +115,7 @@ documents = st.dictionaries(
 
 
 @pytest.mark.parametrize("operation", list(ALL))
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(raw=st.binary(max_size=64) | documents.map(lambda value: json.dumps(value).encode()))
 def test_whatever_comes_is_an_answer_or_a_failure(operation: str, raw: bytes) -> None:
     """Hostile bytes raise ProviderError or give an answer that can be encoded; nothing else ever leaves a dialect."""
@@ -315,7 +316,7 @@ def test_sizes_are_said_in_the_vendors_way(
     assert dimensions(body, options) == wanted
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(wide=st.integers(1, 21), high=st.integers(1, 21), tier=st.sampled_from(["512", "1K", "1.5K", "4K"]))
 def test_computed_sizes_keep_the_ratio(wide: int, high: int, tier: str) -> None:
     """Multiples of 16 within a step of the ratio that was asked for."""
@@ -356,7 +357,7 @@ def test_an_answer_must_fit_its_question() -> None:
         completed("rerank", ranked, {"query": "q", "documents": ["a"]})
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     fields=st.lists(
         st.tuples(st.text(min_size=1, max_size=12), st.binary(max_size=60), st.none() | st.text(max_size=12)),

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.auth import jwt
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from providers._http import fast
@@ -24,6 +24,7 @@ from providers.errors import ProviderError
 from providers.google_auth import SCOPE, Account, Tokens, account_of, assertion
 from providers.types import Call, Clocks, HttpRequest, HttpResponse, Target
 from providers.vertex import Vertex, VertexEmbeddings
+from tests.support.examples import examples
 from tests.support.rawserver import Peer, RawServer
 
 CLOCKS = Clocks()
@@ -261,7 +262,7 @@ class Scripted:
         return None
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.binary(max_size=60) | st.from_regex(r'\{"access_token":("[^"\\]{0,5}"|[0-9]{1,3}|null|\[\])\}', fullmatch=True)
 )

@@ -66,7 +66,7 @@ async def endpoint(log: Path) -> AsyncIterator[tuple[str, asyncio.subprocess.Pro
 
 async def ask(client: openai.AsyncOpenAI, number: int) -> tuple[str, Decimal]:
     """One request: its id and what it cost."""
-    messages = [{"role": "user", "content": f"Say the number {number}."}]
+    messages = [{"role": "system", "content": "Count."}, {"role": "user", "content": f"Say {number}."}]
     if not streamed(number):
         answer = await client.chat.completions.create(model=MODEL, messages=messages, max_tokens=MAX_TOKENS)  # type: ignore[arg-type]
         assert answer.choices[0].message.content

@@ -7,10 +7,11 @@ from zlib import crc32
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from providers._eventstream import HEADERS_MAX, MESSAGE_MAX, EventStreamParser, Message
+from tests.support.examples import examples
 from tests.wire.bedrock.frames import frame
 
 # Of the test messages that AWS publishes for implementers of this format (also in botocore's and other SDKs' tests).
@@ -68,7 +69,7 @@ def test_every_type_of_header() -> None:
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(st.tuples(st.dictionaries(NAMES, st.text(max_size=20), max_size=4), st.binary(max_size=200)), max_size=4),
     st.lists(st.integers(0, 2000)),
@@ -88,7 +89,7 @@ def test_botocore_reads_the_same(messages: list[tuple[dict[str, str], bytes]], p
     assert not parser.pending
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.integers(0, 10**6), st.integers(1, 255))
 def test_a_changed_byte_is_noticed(place: int, flip: int) -> None:
     """A flipped byte in any of three messages: those before it are read, then the stream is damaged or short of an end."""
@@ -103,7 +104,7 @@ def test_a_changed_byte_is_noticed(place: int, flip: int) -> None:
     assert parser.feed(whole[0]) == []
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.binary(max_size=300))
 def test_noise_is_survived(noise: bytes) -> None:
     """Bytes that are no stream set the error or wait for more; nothing is raised."""

@@ -6,12 +6,13 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.inference import chat_schema, messages_input, messages_schema, messages_thinking
 from gateway.errors import BadRequest
 from providers.anthropic_messages import conversation
+from tests.support.examples import examples
 
 CACHED = {"type": "ephemeral", "ttl": "1h"}
 TOOL = {"name": "f", "input_schema": {"type": "object"}}
@@ -340,7 +341,7 @@ def turns(draw: st.DrawFn) -> list[dict[str, Any]]:
     return made
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(turns())
 def test_a_conversation_survives_the_translation(made: list[dict[str, Any]]) -> None:
     """Through the inner language and out again by Anthropic's dialect: roles, order, ids, arguments, signatures, words."""

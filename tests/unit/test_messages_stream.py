@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.inference import messages_output
@@ -21,6 +21,7 @@ from providers import registry
 from providers.errors import ProviderError
 from providers.types import Completion, Event
 from tests.support import messageshape
+from tests.support.examples import examples
 from tests.unit.test_hostile_answers import ANSWER, CHUNK, WEIRD, conclude, corridor, paths, served, with_value
 
 __all__ = ["corridor"]
@@ -107,7 +108,7 @@ def answers(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return message, deltas
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(answers(), st.integers(1, 4))
 def test_any_cut_gives_the_blocks_of_the_whole(
     corridor: Corridor, answer: tuple[dict[str, Any], list[dict[str, Any]]], batch: int

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.inference import messages, messages_thinking
 from gateway.api.inference.messages_thinking import NATIVE, PACKED, blocks, details, passable
+from tests.support.examples import examples
 
 FORMATS = ["openai-responses-v1", "google-gemini-v1", "xai-responses-v1", "unknown"]
 TEXTS = st.text(min_size=1, max_size=20)
@@ -41,7 +42,7 @@ OWN = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(st.one_of(FOREIGN, OWN), max_size=6))
 def test_details_come_back_as_they_were(given_details: list[dict[str, Any]]) -> None:
     """Types, formats, ids, signatures, encrypted texts and their order; an index is added where there was none."""
@@ -52,7 +53,7 @@ def test_details_come_back_as_they_were(given_details: list[dict[str, Any]]) -> 
     assert text == "".join(messages_thinking.text_of(one) for one in given_details)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.one_of(FOREIGN, OWN), min_size=1, max_size=6))
 def test_only_anthropics_own_is_passed_on(given_details: list[dict[str, Any]]) -> None:
     """Of a turn's thinking what Anthropic signed goes out, untouched; the rest of the turn stays."""

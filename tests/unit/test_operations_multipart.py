@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.inference.multipart import MAX_PARTS, Part, parse
 from gateway.errors import BadRequest
 from providers._multipart import Field, encode
+from tests.support.examples import examples
 
 KIND = b"multipart/form-data; boundary=xx"
 PART = b'--xx\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
@@ -86,7 +87,7 @@ def test_a_field_that_is_no_text_is_refused_by_name() -> None:
 names = st.text(st.characters(codec="utf-8", exclude_characters='"\\'), min_size=1, max_size=10)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(fields=st.lists(st.tuples(names, st.binary(max_size=80), st.none() | names), min_size=1, max_size=5))
 def test_what_the_writer_writes_the_reader_reads(fields: list[tuple[str, bytes, str | None]]) -> None:
     """Contents come back byte for byte; names too, but for line ends and zero bytes, which are escaped."""
@@ -99,7 +100,7 @@ def test_what_the_writer_writes_the_reader_reads(fields: list[tuple[str, bytes, 
         assert (part.filename is None) is (filename is None)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(raw=st.binary(max_size=200).map(lambda data: data.replace(b"\n", b"\r\n--xx")) | st.binary(max_size=80))
 def test_any_bytes_are_parts_or_a_refusal(raw: bytes) -> None:
     """Never anything else."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.inference import operations_schema as schema
 from gateway.errors import BadRequest, GatewayError, PayloadTooLarge
+from tests.support.examples import examples
 
 CHECKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "embeddings": schema.check_embeddings,
@@ -184,7 +185,7 @@ FIELDS = sorted(
 
 
 @pytest.mark.parametrize("operation", list(CHECKS))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(body=st.dictionaries(st.sampled_from(FIELDS), values, max_size=8))
 def test_any_json_is_accepted_or_refused(operation: str, body: dict[str, Any]) -> None:
     """Nothing but a GatewayError, whatever the fields hold, alone and over a good request; the request is not changed."""

@@ -9,13 +9,14 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import pricing
 from gateway.api.inference.durations import audio_ms
 from gateway.api.inference.sizes import measure
 from gateway.errors import BadRequest
+from tests.support.examples import examples
 from tests.support.operations import wav
 
 
@@ -102,7 +103,7 @@ def test_a_header_cannot_make_a_recording_shorter_than_its_bytes(recording: byte
     assert audio_ms(recording, "mp3") >= least_ms
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     data=st.tuples(
         st.sampled_from(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import pricing
@@ -13,6 +13,7 @@ from gateway.catalog import link
 from gateway.catalog.model import Price
 from gateway.catalog.rows import PriceRow
 from providers.types import Usage
+from tests.support.examples import examples
 
 PROMPTS = {
     "prompt": "prompt",
@@ -64,7 +65,7 @@ def own(of: dict[str, str], kind: str) -> Decimal:
     return Decimal(of[kind])
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(
     counts=counts,
     base=rates,
@@ -108,7 +109,7 @@ def test_a_bill_is_the_sum_of_products(
     assert 0 <= paid.prompt_nano <= paid.cost_nano
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(1, 2_000_000), st.sampled_from(sorted(PROMPTS)))
 def test_a_tier_begins_above_its_bound(bound: int, kind: str) -> None:
     """At the bound the price is the lower one, one token above it the dearer one, whatever kind of prompt token it is."""
@@ -119,7 +120,7 @@ def test_a_tier_begins_above_its_bound(bound: int, kind: str) -> None:
     assert costs == [bound * 1000, (bound + 1) * 2000]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(counts, rates, st.decimals(0, 100, places=12))
 def test_the_vendors_own_figure_wins_where_it_is_believed(
     counts: dict[str, int], base: dict[str, str], usd: Decimal

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from providers._sse import LINE_MAX, SseParser
 from providers.errors import ProviderError
+from tests.support.examples import examples
 
 LINES = st.lists(
     st.one_of(
@@ -64,7 +65,7 @@ def cut(raw: bytes, places: list[int]) -> list[bytes]:
     return [raw[a:b] for a, b in zip([0, *marks], [*marks, len(raw)], strict=True)]
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(
     LINES,
     st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=31, max_size=31),
@@ -87,7 +88,7 @@ def test_any_chunking_gives_the_specified_events(
     assert events == reference(expected_lines.split("\n")[:-1])
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300)))
 def test_junk_never_raises(raw: bytes, places: list[int]) -> None:
     """Any bytes are parsed or ignored, and the cuts do not matter."""

@@ -9,13 +9,14 @@ from urllib.parse import quote
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from providers._http import fast
 from providers._sigv4 import Keys, keys_of, signed
 from providers.bedrock import Bedrock
 from providers.types import Call, Clocks, HttpRequest, Target
+from tests.support.examples import examples
 from tests.support.rawserver import Peer, RawServer
 
 NOW = 1_440_938_160.0  # 2015-08-30T12:36:00Z
@@ -53,7 +54,7 @@ SEGMENT = st.text(min_size=1, max_size=12).filter(lambda text: text not in (".",
 NAME = st.from_regex(r"x-[a-z][a-z0-9-]{0,10}", fullmatch=True)
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(
     path=st.lists(SEGMENT, max_size=4),
     query=st.dictionaries(WORD, st.text(max_size=6), max_size=3),
