@@ -3,6 +3,7 @@ PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 4
+unexport PYTHONDONTWRITEBYTECODE # without byte code each of the suite's two hundred processes compiles the house again
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check soak bench clean lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import sys
@@ -58,6 +59,7 @@ def main() -> int:
     if missing := [tool for tool in _TOOLS if not shutil.which(tool)]:
         parser.error(f"not on PATH: {', '.join(missing)} (Debian: apt-get install nginx-light wrk util-linux)")
     signal.signal(signal.SIGTERM, _leave)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody serves without byte code
     try:
         if args.profile:
             path = profile.record(args.gateway_command, args.profile_seconds, args.out)

@@ -1,4 +1,5 @@
-"""uvicorn's HTTP protocol with the two limits it lacks: how large a request's head may be, and how long it may take.
+"""uvicorn's HTTP protocol with the two limits it lacks: how large a request's head may be, and how long it may take. And it tells
+the application who left (``exchange.DISCONNECT``), so that no task has to wait for that beside every request.
 
 Measured 2026-11 with uvicorn 0.54: a header of 200 MB is taken into memory before the application hears of it, and a connection
 that does not finish its first head stays open for ever. Both need no key, so the application's own limits come too late.
@@ -7,9 +8,12 @@ that does not finish its first head stays open for ever. Both need no key, so th
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.api.inference.exchange import DISCONNECT
 
 HEAD_BYTES_MAX = 262_144
 """Request line and headers. The application's ``GATEWAY_MAX_HEADER_BYTES`` refuses smaller ones in the documented shape."""
@@ -25,6 +29,8 @@ class GuardedHttp(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._watchers: set[Callable[[], None]] = set()
+        self._lost = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -33,6 +39,18 @@ class GuardedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
+        self._lost = True
+        for left in list(self._watchers):
+            left()
+
+    def watched(self, left: Callable[[], None]) -> Callable[[], None]:
+        """``left`` is called when the connection is lost; the answer takes that back. The body has been read."""
+        self._watchers.add(left)
+        if self._lost:
+            self.loop.call_soon(left)
+        else:
+            self.flow.resume_reading()  # a large body pauses it, and who does not read does not hear of the end
+        return lambda: self._watchers.discard(left)
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
@@ -48,6 +66,7 @@ class GuardedHttp(HttpToolsProtocol):
         """A request's first byte."""
         self._in_head, self._head_bytes = True, 0
         super().on_message_begin()
+        self.scope["extensions"] = {DISCONNECT: self.watched}  # type: ignore[dict-item]
 
     def on_headers_complete(self) -> None:
         """The head is in."""

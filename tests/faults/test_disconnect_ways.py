@@ -17,6 +17,8 @@ from tests.support.vendor import Line, until
 
 GatewayFactory = Callable[..., Any]
 PROMPT_TOKENS = 9
+LARGE = "after a large question"
+"""Larger than what the server takes without a pause: it has to go on reading to hear of the end."""
 CLOSED_S = 2.0
 """Generous; the goal is 100 ms, and the slowest is printed."""
 
@@ -36,8 +38,12 @@ async def leave(line: Line, how: str) -> float:
 async def at(stage: Stage, caller: Caller, line: Line, moment: str) -> None:
     """Bring the request to the moment at which its caller leaves."""
     sim = stage.vendors["alpha"]
-    model = "t/waits" if moment == "before the first content" else "t/talks"
-    await line.send(caller.request(model, stream=moment != "JSON"))
+    model = "t/waits" if moment in ("before the first content", LARGE) else "t/talks"
+    text = "much " * 20_000 if moment == LARGE else "hello"
+    head, gap, body = caller.request(model, text, stream=moment != "JSON").partition(b"\r\n\r\n")
+    await line.send(head + gap)
+    await asyncio.sleep(0.02 if moment == LARGE else 0)  # so that the body finds somebody waiting
+    await line.send(body)
     if moment == "in the middle":
         await line.head()
         text = ""
@@ -47,7 +53,7 @@ async def at(stage: Stage, caller: Caller, line: Line, moment: str) -> None:
     await until(lambda: sim.truth.in_flight)
 
 
-@pytest.mark.parametrize("moment", ["JSON", "before the first content", "in the middle"])
+@pytest.mark.parametrize("moment", ["JSON", "before the first content", "in the middle", LARGE])
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
 async def test_the_vendor_is_closed_at_once(gateway: GatewayFactory, how: str, moment: str) -> None:
     """Close, reset and a closed sending half all mean that the caller has left."""

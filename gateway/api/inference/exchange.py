@@ -1,6 +1,7 @@
 """One HTTP exchange: who is at the other end, whether they are still there, and what they have been sent.
 
-While the surface works, a watcher waits for ``http.disconnect`` and cancels the surface's task; nothing polls. ``send`` may be
+While the surface works, the server's word that the caller left cancels the surface's task; nothing polls. A server without that
+extension has a watcher wait for ``http.disconnect``. ``send`` may be
 called by the surface and by the keep-alive timer: every call carries whole SSE events, so they cannot mix.
 """
 
@@ -17,6 +18,8 @@ from gateway.api.inference.guard import Receive, Scope, Send
 from gateway.ending import Ask
 from gateway.errors import GatewayError
 
+DISCONNECT = "tokenway.disconnect"
+"""ASGI extension of our own server: takes the callback for the caller's leaving, and returns how to take that back."""
 Interruption = Literal["left", "shutdown"]
 
 _encode = msgspec.json.Encoder().encode
@@ -39,6 +42,7 @@ class Exchange:
         self._receive, self._send = receive, send
         self._task: asyncio.Task[Any] | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._unwatch: Callable[[], None] | None = None
         self._keepalive: asyncio.TimerHandle | None = None
         self._keepalive_s = 0.0
         self._stream_headers: list[tuple[bytes, bytes]] = []
@@ -53,12 +57,19 @@ class Exchange:
     def watch(self) -> None:
         """From here on the caller's leaving cancels this task, with ``interrupted`` set to ``left``."""
         self._task = asyncio.current_task()
-        self._watcher = asyncio.get_running_loop().create_task(self._wait_for_disconnect())
+        watched = self.scope.get("extensions", {}).get(DISCONNECT)
+        if watched is not None:
+            self._unwatch = watched(self._left)
+        else:
+            self._watcher = asyncio.get_running_loop().create_task(self._wait_for_disconnect())
 
     async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._watcher = None
+        self._left()
+
+    def _left(self) -> None:
         if not self.closed:
             self.interrupt("left")
 
@@ -71,6 +82,9 @@ class Exchange:
     def release(self) -> None:
         """Nothing watches any more. Idempotent."""
         self.closed = True
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
         if self._watcher is not None:
             self._watcher.cancel()
             self._watcher = None
