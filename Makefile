@@ -1,8 +1,8 @@
 # Tokenway. `make run` and `make test` work from a bare checkout with Python >= 3.11; everything goes into .venv.
-PYTHON ?=
+PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 4
+WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE # without byte code each of the suite's two hundred processes compiles the house again
 
 .DEFAULT_GOAL := help
@@ -12,7 +12,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(VENV)/.run: pyproject.toml
-	@test -x $(BIN)/python || { python="$(PYTHON)"; python=$${python:-$$(deploy/fastest-python)}; echo "making $(VENV) with $$python"; $$python -m venv $(VENV); }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tokenway needs Python >= 3.11; run: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "installing Tokenway into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .

@@ -148,7 +148,7 @@ def _tiers(price: Price) -> list[Price]:
 
 
 def _rate(price: Price, *kinds: str) -> int:
-    return max(price.of(kind) for kind in kinds)
+    return max(map(price.of, kinds))
 
 
 def _worst_femto(price: Price, prompt: Prompt, max_tokens: int) -> int:
@@ -167,25 +167,29 @@ def bill(price: Price, usage: Usage, *, images: int, fee_basis_points: int, repo
     """Price an answer. With ``reports_cost`` the vendor's own figure (``usage.cost_usd``) wins over the catalogue's price."""
     if price.tiers:
         price = price.at(usage.prompt_total)
-    prompt_femto = (
-        usage.prompt * price.of("prompt")
-        + usage.cache_read * price.of("input_cache_read")
-        + usage.cache_write * price.of("input_cache_write")
-        + usage.cache_write_1h * price.of("input_cache_write_1h")
-        + usage.audio_prompt * price.of("audio")
-        + usage.audio_cache_read * price.of("input_audio_cache")
-        + usage.image_prompt * price.of("image_token")
-        + price.of("request")
-        + images * price.of("image")
-    )
-    output_femto = (
-        usage.completion * price.of("completion")
-        + usage.reasoning * price.of("internal_reasoning")
-        + usage.audio_completion * price.of("audio_output")
-        + usage.image_completion * price.of("image_output_token")
-    )
+    of = price.of
+    prompt_femto = usage.prompt * of("prompt") + of("request")
+    for count, kind in (
+        (usage.cache_read, "input_cache_read"),
+        (usage.cache_write, "input_cache_write"),
+        (usage.cache_write_1h, "input_cache_write_1h"),
+        (usage.audio_prompt, "audio"),
+        (usage.audio_cache_read, "input_audio_cache"),
+        (usage.image_prompt, "image_token"),
+        (images, "image"),
+    ):
+        if count:
+            prompt_femto += count * of(kind)
+    output_femto = usage.completion * of("completion")
+    for count, kind in (
+        (usage.reasoning, "internal_reasoning"),
+        (usage.audio_completion, "audio_output"),
+        (usage.image_completion, "image_output_token"),
+    ):
+        if count:
+            output_femto += count * of(kind)
     for kind, count in (usage.units or {}).items():
-        output_femto += count * price.of(kind)
+        output_femto += count * of(kind)
     if reports_cost and usage.cost_usd is not None:
         cost_femto = int(usage.cost_usd.scaleb(15))
         prompt_femto = min(prompt_femto, cost_femto)

@@ -101,6 +101,8 @@ class Telemetry:
 
     def __init__(self, log_level: str = "info") -> None:
         self._ended: list[tuple[Mapping[str, Any], int, Times]] = []
+        self._counted: dict[tuple[Family, tuple[str, ...]], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._canonical = log_level in ("debug", "info")
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each: doubles a scrape and tells nobody anything
         self.log = structlog.get_logger()
@@ -144,41 +146,57 @@ class Telemetry:
         self.ledger_settle = self.ledger_latency.labels("settle")
         self.overruns = counter("overruns", "Answers that cost more than could be charged.")
 
-    def generation(self, line: Mapping[str, Any], *, lost_nano: int, times: Times) -> None:
-        """One generation has ended. ``line``: its canonical log line, whose names are checked before they become labels.
+    def request(self, surface: str, outcome: str) -> None:
+        """One request has been answered or refused, whether or not it became a generation."""
+        self._add(self.requests, 1, surface, outcome)
+        self._later()
 
-        Told in portions, every ``PORTION_S``: what a request costs is a tenth of its own turn at every counter and the log.
-        """
+    def generation(self, line: Mapping[str, Any], *, lost_nano: int, times: Times) -> None:
+        """One generation has ended. ``line``: its canonical log line, whose names are checked before they become labels."""
         self._ended.append((line, lost_nano, times))
-        if len(self._ended) == 1:
-            asyncio.get_running_loop().call_later(PORTION_S, self.flush)
+        self._later()
+
+    def _later(self) -> None:
+        """Told in portions, every ``PORTION_S``: what a request costs is a tenth of its own turn at every counter and the log."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(PORTION_S, self.flush)
 
     def flush(self) -> None:
         """Count and log what has ended. Called by the timer, before a scrape and when the process stops, always on the loop."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         ended, self._ended = self._ended, []
         for line, lost_nano, times in ended:
             self._count(line, lost_nano, times)
+        counted, self._counted = self._counted, {}
+        for (family, labels), amount in counted.items():
+            family.labels(*labels).inc(amount)
         if ended and self._canonical:
             # past structlog's processors, at a quarter of their time
             sys.stdout.buffer.write(b"".join([_encode(line) + b"\n" for line, _, _ in ended]))
             sys.stdout.buffer.flush()
 
+    def _add(self, family: Family, amount: float, *labels: str) -> None:
+        key = (family, labels)
+        self._counted[key] = self._counted.get(key, 0) + amount
+
     def _count(self, line: Mapping[str, Any], lost_nano: int, times: Times) -> None:
-        of = self.labels.of
+        of, add = self.labels.of, self._add
         for attempt in line["attempts"]:
             provider, _, kind = attempt.partition(":")
-            self.attempts.labels(of(provider), kind).inc()
+            add(self.attempts, 1, of(provider), kind)
         model, provider = of(line["model"]), of(line["provider"])
         streamed = "true" if line["streamed"] else "false"
-        self.generations.labels(model, line["outcome"]).inc()
+        add(self.generations, 1, model, line["outcome"])
         for kind, count in line["tokens"].items():
-            self.tokens.labels(model, kind).inc(count)
+            add(self.tokens, count, model, kind)
         if line["cost_nano"]:
-            self.cost.labels(provider).inc(line["cost_nano"] / NANO)
+            add(self.cost, line["cost_nano"] / NANO, provider)
         if line["fee_nano"]:
-            self.fee.labels(provider).inc(line["fee_nano"] / NANO)
+            add(self.fee, line["fee_nano"] / NANO, provider)
         if lost_nano > 0:
-            self.loss.labels(provider).inc(lost_nano / NANO)
+            add(self.loss, lost_nano / NANO, provider)
         self.duration.labels(streamed).observe(times.total_s)
         self.overhead.labels(streamed).observe(times.overhead_s)
         self.ledger_hold.observe(times.hold_s)

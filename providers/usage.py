@@ -52,6 +52,8 @@ class Counts:
             value = source.get(name)
             if value is None:
                 continue
+            if type(value) is int and 0 <= value <= COUNT_MAX:
+                return value
             if isinstance(value, float) and value.is_integer():
                 value = int(value)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
@@ -109,6 +111,8 @@ def later(before: Usage | None, now: Usage) -> Usage:
 
 
 def _cost(raw: Json) -> Decimal | None:
+    if "cost" not in raw and "cost_in_usd_ticks" not in raw:
+        return None
     value, unit = raw.get("cost"), Decimal(1)
     if isinstance(value, dict):  # Perplexity
         value = value.get("total_cost")

@@ -85,16 +85,19 @@ class Price:
     source: str = ""
     tiers: tuple[tuple[int, Price], ...] = ()
     """(more prompt tokens than, the whole price then), ascending."""
+    _known: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, kind: str) -> int:
         """The price of a kind: its own, else that of the kind it falls back to, else 0 (units that are not sold)."""
-        found = self.femto.get(kind)
-        while found is None:
-            kind = FALLBACK_KIND.get(kind, "")
-            if not kind:
-                return 0
-            found = self.femto.get(kind)
+        found = self._known.get(kind)
+        if found is None:
+            found = self._known[kind] = self._resolved(kind)
         return found
+
+    def _resolved(self, kind: str) -> int:
+        while kind and kind not in self.femto:
+            kind = FALLBACK_KIND.get(kind, "")
+        return self.femto[kind] if kind else 0
 
     def at(self, prompt_tokens: int) -> Price:
         """The price for a prompt of this length."""

@@ -84,7 +84,7 @@ class Board:
     def probe(self, endpoint_id: str) -> bool:
         """Asked right before an attempt: may it go? In half-open it takes the one slot, so of several only one goes."""
         card = self._cards.get(endpoint_id)
-        if card is None:
+        if card is None or card.breaker.open_until is None:
             return True
         card.fresh_until = 0.0
         return card.breaker.probe(self._clock())

@@ -6,20 +6,24 @@ compared: the same text, the same tokens, the same bill.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import anthropic
+import httpx
 import openai
 import pytest
 
 from providers import local_model
-from tests.e2e.test_local_model import endpoint
 from tests.support.gateway import Caller, Sale, Stage
 from tests.support.invariants import calm, charged, price
+from tests.support.process import ROOT, free_port
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.model, pytest.mark.timeout(180), pytest.mark.xdist_group("local-model")]
 
 DIALECTS = ("openai", "anthropic", "responses")
 MAX_TOKENS = 12
@@ -31,16 +35,41 @@ def sold(dialect: str) -> Sale:
     return Sale(f"local/{dialect}", dialect, local_model.MODEL, prompt="0.01", completion="0.02")
 
 
-@pytest.fixture
-async def stage(gateway: Start, tmp_path: Path) -> AsyncIterator[Stage]:
-    """The model as three providers, one for each of its APIs."""
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The model, once for all roads to it: its base URL."""
     local_model.check()
-    async with endpoint(tmp_path / "model.log") as (url, _):
-        yield await gateway(
-            *(sold(dialect) for dialect in DIALECTS),
-            urls=dict.fromkeys(DIALECTS, url),
-            provider={dialect: {"dialect": dialect} for dialect in DIALECTS},
-        )
+    port, log = free_port(), tmp_path_factory.mktemp("model") / "log"
+    command = ["-m", "providers.local_model", str(port), "--threads", "1", "--parent", str(os.getpid())]
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=out, stderr=out)
+    try:
+        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
+        while not healthy(url):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield url + "/v1"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def healthy(url: str) -> bool:
+    try:
+        return httpx.get(url + "/health", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture
+async def stage(gateway: Start, model: str) -> Stage:
+    """The model as three providers, one for each of its APIs."""
+    return await gateway(
+        *(sold(dialect) for dialect in DIALECTS),
+        urls=dict.fromkeys(DIALECTS, model),
+        provider={dialect: {"dialect": dialect} for dialect in DIALECTS},
+    )
 
 
 def openai_of(caller: Caller) -> openai.AsyncOpenAI:

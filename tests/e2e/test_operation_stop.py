@@ -144,7 +144,7 @@ async def shop(
     [
         ([signal.SIGTERM], 1, False),
         ([signal.SIGINT], 2, False),
-        ([signal.SIGTERM, signal.SIGTERM], 1, True),
+        pytest.param([signal.SIGTERM, signal.SIGTERM], 1, True, marks=pytest.mark.soak),
         ([signal.SIGTERM, signal.SIGTERM], 2, True),
     ],
     ids=["term-1-embedded", "ctrl-c-2-embedded", "twice-1-given", "twice-2-given"],
@@ -178,7 +178,7 @@ async def test_stop_under_load(tmp_path: Path, signals: list[signal.Signals], wo
         assert await process.stop() == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 2])
 async def test_second_ctrl_c(tmp_path: Path, workers: int) -> None:
     """Somebody is in a hurry: no grace, but still a last word to every caller, and every answer settled; exit 0."""
     async with shop(tmp_path, workers=workers, given=False, grace_s=300) as (process, vendor):

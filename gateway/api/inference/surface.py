@@ -131,7 +131,7 @@ class Surface(ABC):
         finally:
             exchange.release()
             rooms.exchanges.discard(exchange)
-            rooms.telemetry.requests.labels(self.name, outcome).inc()
+            rooms.telemetry.request(self.name, outcome)
 
     async def _ask(self, exchange: Exchange, receive: Receive) -> Ask:
         """Headers → caller → body → inner request. A key is looked at before a byte of the body is parsed."""
