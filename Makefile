@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 3
+WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE # without byte code each of the suite's two hundred processes compiles the house again
 
 .DEFAULT_GOAL := help
