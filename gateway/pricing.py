@@ -139,7 +139,7 @@ def hold_nano(prices: Iterable[Price], prompt: Prompt, max_tokens: int, fee_basi
 
 def output_hold_nano(price: Price, tokens: int, fee_basis_points: int) -> int:
     """What to add to a hold for ``tokens`` more output tokens. The dearest tier: a prompt does not say how long it is."""
-    rate = max(_rate(tier, "completion", "internal_reasoning") for tier in _tiers(price))
+    rate = max(tier.dearest("completion", "internal_reasoning") for tier in _tiers(price))
     return money.round_up(rate * tokens * (10_000 + fee_basis_points) * (100 + HOLD_MARGIN_PERCENT) // 1_000_000)
 
 
@@ -147,16 +147,12 @@ def _tiers(price: Price) -> list[Price]:
     return [price, *(dearer for _, dearer in price.tiers)]
 
 
-def _rate(price: Price, *kinds: str) -> int:
-    return max(map(price.of, kinds))
-
-
 def _worst_femto(price: Price, prompt: Prompt, max_tokens: int) -> int:
     price = price.at(prompt.tokens_bound) if price.tiers else price
-    rate_in = _rate(price, "prompt", "input_cache_write", "input_cache_write_1h")
+    rate_in = price.dearest("prompt", "input_cache_write", "input_cache_write_1h")
     if prompt.modalities is not TEXT_ONLY:
-        rate_in = max(rate_in, _rate(price, "audio", "image_token"))
-    rate_out = _rate(price, "completion", "internal_reasoning", "audio_output", "image_output_token")
+        rate_in = max(rate_in, price.dearest("audio", "image_token"))
+    rate_out = price.dearest("completion", "internal_reasoning", "audio_output", "image_output_token")
     fixed = price.of("request") + price.of("image") * prompt.images
     for kind, count in (prompt.units or {}).items():
         fixed += price.of(kind) * count

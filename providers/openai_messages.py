@@ -33,7 +33,7 @@ def plain(sent: Json, options: Mapping[str, Any]) -> None:
         return
     sent.pop("cache_control", None)
     messages = sent.get("messages")
-    if isinstance(messages, list) and any(_special(message) for message in messages):
+    if isinstance(messages, list) and any(map(_special, messages)):
         replay = options.get("reasoning_replay")
         sent["messages"] = [told for message in messages for told in _message(message, replay)]
     tools = sent.get("tools")

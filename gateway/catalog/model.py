@@ -85,13 +85,20 @@ class Price:
     source: str = ""
     tiers: tuple[tuple[int, Price], ...] = ()
     """(more prompt tokens than, the whole price then), ascending."""
-    _known: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: dict[str | tuple[str, ...], int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, kind: str) -> int:
         """The price of a kind: its own, else that of the kind it falls back to, else 0 (units that are not sold)."""
         found = self._known.get(kind)
         if found is None:
             found = self._known[kind] = self._resolved(kind)
+        return found
+
+    def dearest(self, *kinds: str) -> int:
+        """The highest price among these kinds."""
+        found = self._known.get(kinds)
+        if found is None:
+            found = self._known[kinds] = max(map(self.of, kinds))
         return found
 
     def _resolved(self, kind: str) -> int:
