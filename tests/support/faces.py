@@ -445,7 +445,11 @@ class BedrockClient(VendorClient):
         return self._said(answer["output"]["message"]["content"], answer["stopReason"], answer.get("usage"))
 
     async def streamed(self, asking: Asking) -> Said:
-        events = await asyncio.to_thread(self._with, lambda sdk: [*sdk.converse_stream(**self._body(asking))["stream"]])
+        def told(sdk: Any) -> list[Any]:
+            with closing(sdk.converse_stream(**self._body(asking))["stream"]) as stream:  # an error leaves it open
+                return [*stream]
+
+        events = await asyncio.to_thread(self._with, told)
         blocks: dict[int, dict[str, Any]] = {}
         finish, usage = None, None
         for event in events:
