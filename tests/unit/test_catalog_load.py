@@ -280,6 +280,16 @@ def test_version_is_the_content(config: Path) -> None:
     assert load(config, {}).version != first
 
 
+def test_the_last_one_is_remembered(config: Path) -> None:
+    """What has not changed is not read again; another environment or another file is."""
+    first = load(config, {})
+    assert load(config, {}) is first
+    assert load(config, {"ACME_API_KEY": "x"}) is not first
+    again = load(config, {})
+    write(config, "models/acme.yaml", MODELS.replace("Fast 1", "Fast 2"))
+    assert load(config, {}).version != again.version
+
+
 def test_fingerprint(config: Path) -> None:
     """A cheap look tells that a file was changed, added or removed."""
     seen = {fingerprint(config)}

@@ -50,6 +50,17 @@ def test_success(board: Board) -> None:
     assert health.throughput_tps.p99 == pytest.approx(50, rel=0.03)
 
 
+def test_a_closed_endpoint_is_looked_at_once_a_second(board: Board, clock: Clock) -> None:
+    """Attempts and successes do not make the windows be added up again for every request."""
+    see(board, M, GOOD, 20)
+    before = board.view(M)
+    assert board.probe(M) is True
+    see(board, M, GOOD)
+    assert board.view(M) is before
+    clock.now += 1
+    assert board.view(M).attempts == 21
+
+
 def test_failures_open(board: Board, clock: Clock) -> None:
     """Five failures in a row take the endpoint out at once, and say until when."""
     see(board, M, GOOD)

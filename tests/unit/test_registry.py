@@ -1,0 +1,41 @@
+"""The table of dialects: everything in it can be made, and nothing is before somebody speaks it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from providers import registry
+from tests.support.process import ROOT
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_place_is_a_dialect(name: str) -> None:
+    """Each operation of each name is made once, and is what the table says it is."""
+    for operation in registry.operations(name):
+        made = registry.dialect(name, operation)
+        assert (made.name, made.operation) == (name, operation)
+        assert registry.dialect(name, operation) is made
+
+
+def test_service_accounts_are_shared() -> None:
+    """Operations that ask with access tokens keep one store of them."""
+    assert len({id(registry.dialect("azure", each)._tokens) for each in registry.operations("azure")}) == 1  # type: ignore[attr-defined]
+
+
+def test_nothing_is_imported_before_it_is_spoken() -> None:
+    """A start does not pay for dialects that its catalogue has no key for."""
+    script = "import sys, gateway.app; print(*(name for name in sys.modules if name.startswith('providers.')))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "providers.registry" in loaded
+    assert not {"providers.bedrock", "providers.vertex", "providers.google_auth", "providers._entra"} & set(loaded)
+
+
+def test_an_unknown_dialect_is_refused_with_the_known_ones() -> None:
+    """A wrong name, and an operation that a dialect has not, say what there is."""
+    for name, operation in (("nobody", "chat"), ("ollama", "speech")):
+        with pytest.raises(KeyError, match="known are: anthropic, azure"):
+            registry.dialect(name, operation)
