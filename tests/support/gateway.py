@@ -193,7 +193,14 @@ async def running(config_dir: Path, data_dir: Path, redis_url: str, **overrides:
     sock = socket.create_server(("127.0.0.1", 0), backlog=2048)
     port = sock.getsockname()[1]
     server = Server(
-        uvicorn.Config(front, log_level="error", lifespan="on", http=GuardedHttp, timeout_graceful_shutdown=5)
+        uvicorn.Config(
+            front,
+            log_level="error",
+            lifespan="on",
+            http=GuardedHttp,
+            timeout_graceful_shutdown=5,
+            proxy_headers=False,
+        )
     )
     task = asyncio.create_task(server.serve(sockets=[sock]))
     while not server.started:

@@ -1,7 +1,6 @@
 """One HTTP exchange: who is at the other end, whether they are still there, and what they have been sent.
 
-While the surface works, the server's word that the caller left cancels the surface's task; nothing polls. A server without that
-extension has a watcher wait for ``http.disconnect``. ``send`` may be
+While the surface works, the server's word that the caller left cancels the surface's task; nothing polls. ``send`` may be
 called by the surface and by the keep-alive timer: every call carries whole SSE events, so they cannot mix.
 """
 
@@ -14,23 +13,39 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.api.inference import sse
-from gateway.api.inference.guard import Receive, Scope, Send
+from gateway.api.inference.channel import Channel, Headers
 from gateway.ending import Ask
 from gateway.errors import GatewayError
 
-DISCONNECT = "tokenway.disconnect"
-"""ASGI extension of our own server: takes the callback for the caller's leaving, and returns how to take that back."""
 Interruption = Literal["left", "shutdown"]
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Exchange:
-    """Made when the request's body is complete."""
+    """One per request."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
-        self.headers: dict[bytes, bytes] = {}
+    __slots__ = (
+        "_comments",
+        "_idle",
+        "_keepalive",
+        "_keepalive_s",
+        "_kept",
+        "_patience_s",
+        "_sending_since",
+        "_stream_headers",
+        "_task",
+        "ask",
+        "channel",
+        "closed",
+        "ending",
+        "interrupted",
+        "on_interrupt",
+        "started",
+    )
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
         self.ask: Ask | None = None
         self.ending: asyncio.Task[Any] | None = None
         """The generation's ending, when it was interrupted."""
@@ -39,35 +54,24 @@ class Exchange:
         """How a running stream says that it breaks off."""
         self.started = False
         self.closed = False
-        self._receive, self._send = receive, send
         self._task: asyncio.Task[Any] | None = None
-        self._watcher: asyncio.Task[None] | None = None
-        self._unwatch: Callable[[], None] | None = None
         self._keepalive: asyncio.TimerHandle | None = None
         self._keepalive_s = 0.0
-        self._stream_headers: list[tuple[bytes, bytes]] = []
+        self._stream_headers: Headers = ()
         self._idle = True
-        self._comments: set[asyncio.Task[None]] = set()
+        self._comments: set[asyncio.Task[None]] | None = None
         self._patience_s = 0.0
         self._sending_since: float | None = None
         """Loop time since which the caller takes nothing; None = nothing waits for it."""
+        self._kept = b""
+        """What could not be pushed and waits for ``drain``."""
 
     # -- the other end ------------------------------------------------------------------------------------------------
 
     def watch(self) -> None:
         """From here on the caller's leaving cancels this task, with ``interrupted`` set to ``left``."""
         self._task = asyncio.current_task()
-        watched = self.scope.get("extensions", {}).get(DISCONNECT)
-        if watched is not None:
-            self._unwatch = watched(self._left)
-        else:
-            self._watcher = asyncio.get_running_loop().create_task(self._wait_for_disconnect())
-
-    async def _wait_for_disconnect(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._watcher = None
-        self._left()
+        self.channel.watch(self._left)
 
     def _left(self) -> None:
         if not self.closed:
@@ -82,19 +86,14 @@ class Exchange:
     def release(self) -> None:
         """Nothing watches any more. Idempotent."""
         self.closed = True
-        if self._unwatch is not None:
-            self._unwatch()
-            self._unwatch = None
-        if self._watcher is not None:
-            self._watcher.cancel()
-            self._watcher = None
+        self.channel.unwatch()
         if self._keepalive is not None:
             self._keepalive.cancel()
             self._keepalive = None
 
     # -- keep-alive ---------------------------------------------------------------------------------------------------
 
-    def keep_alive(self, interval_s: float, headers: list[tuple[bytes, bytes]], patience_s: float) -> None:
+    def keep_alive(self, interval_s: float, headers: Headers, patience_s: float) -> None:
         """Start the stream, if need be, and send a comment whenever nothing was sent for ``interval_s``.
 
         A caller who takes nothing for ``patience_s`` counts as gone: it would hold its place, its credit and its vendor.
@@ -110,6 +109,7 @@ class Exchange:
             self._task.cancel()
             return
         if self._idle and since is None:
+            self._comments = self._comments or set()
             task = loop.create_task(self._comment())
             self._comments.add(task)
             task.add_done_callback(self._comments.discard)
@@ -119,40 +119,53 @@ class Exchange:
     async def _comment(self) -> None:
         if not self.closed:
             await self.start_stream(self._stream_headers)
-            await self._send({"type": "http.response.body", "body": sse.KEEP_ALIVE, "more_body": True})
+            await self.channel.send(sse.KEEP_ALIVE)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
-    async def start_stream(self, headers: list[tuple[bytes, bytes]]) -> None:
+    async def start_stream(self, headers: Headers) -> None:
         """Send status 200 and the stream's headers, once."""
         if not self.started:
             self.started = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self.channel.start(200, headers)
+
+    def push(self, data: bytes) -> bool:
+        """One or more whole events. False: the caller is slower than they come; they are kept, and ``drain`` is to be awaited."""
+        self._idle = False
+        if self.channel.push(data):
+            return True
+        self._kept += data
+        return False
+
+    async def drain(self) -> None:
+        """Send what was kept."""
+        data, self._kept = self._kept, b""
+        if data:
+            self._sending_since = asyncio.get_running_loop().time()
+            await self.channel.send(data)
+            self._sending_since = None
 
     async def send(self, data: bytes) -> None:
         """One or more whole events."""
-        self._idle = False
-        self._sending_since = asyncio.get_running_loop().time()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        self._sending_since = None
+        if not self.push(data):
+            await self.drain()
 
     async def finish(self, data: bytes = b"") -> None:
         """The last bytes of a stream."""
         self.closed = True
+        data, self._kept = self._kept + data, b""
         self._sending_since = asyncio.get_running_loop().time()
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        await self.channel.finish(data)
         self._sending_since = None
 
     async def answer(
-        self, status: int, body: bytes, headers: list[tuple[bytes, bytes]], content_type: bytes = b"application/json"
+        self, status: int, body: bytes, headers: Headers, content_type: bytes = b"application/json"
     ) -> None:
         """A whole answer."""
         self.started = self.closed = True
-        head = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": head})
-        await self._send({"type": "http.response.body", "body": body})
+        await self.channel.answer(status, [(b"content-type", content_type), *headers], body)
 
-    async def refuse(self, error: GatewayError, headers: list[tuple[bytes, bytes]], body: Any) -> None:
+    async def refuse(self, error: GatewayError, headers: Headers, body: Any) -> None:
         """An error with its own status: possible as long as nothing has been sent."""
         extra = [(name.encode(), value.encode()) for name, value in error.headers()]
         await self.answer(error.status, _encode(body), [*headers, *extra])

@@ -42,6 +42,8 @@ class Front:
         self.fastapi = app
         self._app: ASGIApp = app
         self._doors: dict[str, Surface] = {}
+        self.doors: dict[bytes, Surface] = {}
+        """By request target as it stands in the request line, for a server that asks before it makes an ASGI scope."""
 
     def open(self, rooms: Rooms) -> None:
         """The rooms exist now: hang the surfaces."""
@@ -51,6 +53,7 @@ class Front:
     def hang(self, surface: Surface) -> None:
         """One surface at its path."""
         self._doors |= {prefix + surface.path: surface for prefix in (PREFIX, ALIAS)}
+        self.doors |= {path.encode(): each for path, each in self._doors.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
 
+from gateway.api.inference.channel import Channel, Headers
 from gateway.errors import BadRequest, MethodNotAllowed, PayloadTooLarge, RequestTimeout
 from gateway.settings import Settings
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 _decoder = msgspec.json.Decoder()
 _OPENERS = (b"{", b"[")
 
 
-class CallerLeft(Exception):
-    """The connection closed before the request was complete."""
-
-
-def headers_of(scope: Scope, settings: Settings) -> dict[bytes, bytes]:
+def headers_of(pairs: Headers, settings: Settings) -> dict[bytes, bytes]:
     """Headers by lower-case name. Raises BadRequest for bombs and for what front proxies and we could read differently."""
-    pairs = scope["headers"]
     if len(pairs) > settings.max_header_count:
         raise BadRequest(f"Too many request headers; at most {settings.max_header_count} are accepted.")
     headers: dict[bytes, bytes] = {}
@@ -43,13 +33,13 @@ def headers_of(scope: Scope, settings: Settings) -> dict[bytes, bytes]:
     return headers
 
 
-def expect_post(scope: Scope) -> None:
+def expect_post(method: str) -> None:
     """Raises MethodNotAllowed."""
-    if scope["method"] != "POST":
-        raise MethodNotAllowed(f"{scope['method']} is not allowed here; use POST.")
+    if method != "POST":
+        raise MethodNotAllowed(f"{method} is not allowed here; use POST.")
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes], settings: Settings, at_least: int = 0) -> bytes:
+async def read_body(channel: Channel, headers: dict[bytes, bytes], settings: Settings, at_least: int = 0) -> bytes:
     """The whole body, of no more bytes than the setting, or ``at_least`` where a surface needs more. Refuses by Content-Length
     before reading, and while counting chunks.
 
@@ -60,20 +50,21 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], settings: Set
         raise BadRequest("Compressed request bodies are not accepted; send it with Content-Encoding: identity.")
     if int(headers.get(b"content-length", b"0") or 0) > limit:
         raise _too_large(limit)
+    body = channel.body
+    if body is not None:  # the usual case: it came with the head
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
     parts: list[bytes] = []
     size = 0
     deadline = _Deadline(settings.body_timeout_s)
     try:
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise CallerLeft
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
+        while (part := await channel.more()) is not None:
+            parts.append(part)
+            size += len(part)
             if size > limit:
                 raise _too_large(limit)
-            if not message.get("more_body"):
-                return b"".join(parts)
+        return b"".join(parts)
     except asyncio.CancelledError:
         if not deadline.fell():
             raise

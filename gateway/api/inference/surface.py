@@ -16,8 +16,8 @@ import msgspec
 
 from gateway import pricing
 from gateway.api.inference import conversation, guard, sse
+from gateway.api.inference.channel import Asgi, CallerLeft, Channel, Receive, Scope, Send
 from gateway.api.inference.exchange import Exchange
-from gateway.api.inference.guard import CallerLeft, Receive, Scope, Send
 from gateway.api.rooms import Rooms
 from gateway.ending import Ask, Client
 from gateway.errors import Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
@@ -103,13 +103,18 @@ class Surface(ABC):
     # -- the life of a request ----------------------------------------------------------------------------------------
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send)
+        """For ASGI servers."""
+        await self.serve(Asgi(scope, receive, send))
+
+    async def serve(self, channel: Channel) -> None:
+        """One request, from its head to the last byte of its answer."""
+        exchange = Exchange(channel)
         rooms, outcome = self.rooms, "ok"
         rooms.exchanges.add(exchange)
         try:
             rooms.in_flight.take()
             try:
-                ask = exchange.ask = await self._ask(exchange, receive)
+                ask = exchange.ask = await self._ask(channel)
                 exchange.watch()
                 await self._serve(exchange, ask)
             finally:
@@ -133,15 +138,15 @@ class Surface(ABC):
             rooms.exchanges.discard(exchange)
             rooms.telemetry.request(self.name, outcome)
 
-    async def _ask(self, exchange: Exchange, receive: Receive) -> Ask:
+    async def _ask(self, channel: Channel) -> Ask:
         """Headers → caller → body → inner request. A key is looked at before a byte of the body is parsed."""
         started, settings = time.perf_counter(), self.rooms.settings
-        guard.expect_post(exchange.scope)
-        headers = exchange.headers = guard.headers_of(exchange.scope, settings)
+        guard.expect_post(channel.method)
+        headers = guard.headers_of(channel.headers, settings)
         if self.rooms.draining:
             raise Unavailable("This process is shutting down; try again.", retry_after_s=1)
         caller = await self.rooms.accounts.authenticate(self._key(headers))
-        raw = await guard.read_body(receive, headers, settings, self.body_bytes)
+        raw = await guard.read_body(channel, headers, settings, self.body_bytes)
         sent = self.parse(raw, headers)
         body = self.accept(sent)
         conversation.check(body, sent)
