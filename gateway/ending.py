@@ -21,7 +21,7 @@ import msgspec
 
 from gateway import pricing, records
 from gateway.accounts import KeyPolicy
-from gateway.dispatch import Dispatch
+from gateway.dispatch import Attempt, Dispatch
 from gateway.ledger.entries import Posting
 from gateway.outgoing import Wire
 from providers.types import Completion, Event, Usage
@@ -198,10 +198,7 @@ def record(ask: Ask, dispatch: Dispatch, delivered: Delivered, ending: Ending) -
         cancelled=ending.outcome == "caller_left",
         finish_reason=BROKEN_OFF.get(ending.outcome, delivered.finish) if endpoint else None,
         native_finish_reason=delivered.native_finish,
-        attempts=tuple(
-            records.Attempt(a.candidate.endpoint.id, a.candidate.endpoint.provider.name, a.kind, a.status, a.latency_ms)
-            for a in dispatch.attempts
-        ),
+        attempts=tuple([_attempt(each) for each in dispatch.attempts]),
         api_type=API_TYPES.get(ask.operation, ask.operation),
         tokens=_tokens(usage),
         units=dict(usage.units) if usage.units else {},
@@ -218,8 +215,13 @@ def record(ask: Ask, dispatch: Dispatch, delivered: Delivered, ending: Ending) -
         user=ask.body.get("user"),
         session_id=ask.body.get("session_id"),
         policy=dispatch.plan.policy,
-        drops=tuple(records.Dropped(d.endpoint_id, d.filter, d.detail) for d in dispatch.plan.drops),
+        drops=tuple([records.Dropped(d.endpoint_id, d.filter, d.detail) for d in dispatch.plan.drops]),
     )
+
+
+def _attempt(tried: Attempt) -> records.Attempt:
+    endpoint = tried.candidate.endpoint
+    return records.Attempt(endpoint.id, endpoint.provider.name, tried.kind, tried.status, tried.latency_ms)
 
 
 API_TYPES = {"chat": "completions", "images": "image", "speech": "tts", "transcription": "stt"}

@@ -133,7 +133,7 @@ def prompt_nano(price: Price, tokens: int) -> int:
 
 def hold_nano(prices: Iterable[Price], prompt: Prompt, max_tokens: int, fee_basis_points: int) -> int:
     """What to set aside: the dearest of the endpoints that may serve, fee and a 5 % margin included, rounded up."""
-    femto = max((_worst_femto(price, prompt, max_tokens) for price in prices), default=0)
+    femto = max([_worst_femto(price, prompt, max_tokens) for price in prices], default=0)
     return money.round_up(femto * (10_000 + fee_basis_points) * (100 + HOLD_MARGIN_PERCENT) // 1_000_000)
 
 
@@ -153,10 +153,20 @@ def _worst_femto(price: Price, prompt: Prompt, max_tokens: int) -> int:
     if prompt.modalities is not TEXT_ONLY:
         rate_in = max(rate_in, price.dearest("audio", "image_token"))
     rate_out = price.dearest("completion", "internal_reasoning", "audio_output", "image_output_token")
-    fixed = price.of("request") + price.of("image") * prompt.images
-    for kind, count in (prompt.units or {}).items():
-        fixed += price.of(kind) * count
+    fixed = price.of("request") + (prompt.images and price.of("image") * prompt.images)
+    if prompt.units is not None:
+        fixed += sum(price.of(kind) * count for kind, count in prompt.units.items())
     return prompt.tokens_bound * rate_in + max_tokens * rate_out + fixed
+
+
+_RARE_IN = (
+    ("cache_write_1h", "input_cache_write_1h"),
+    ("audio_prompt", "audio"),
+    ("audio_cache_read", "input_audio_cache"),
+    ("image_prompt", "image_token"),
+)
+_RARE_OUT = (("audio_completion", "audio_output"), ("image_completion", "image_output_token"))
+"""Fields of ``Usage`` → the price kind of its tokens."""
 
 
 def bill(price: Price, usage: Usage, *, images: int, fee_basis_points: int, reports_cost: bool = False) -> Bill:
@@ -164,28 +174,22 @@ def bill(price: Price, usage: Usage, *, images: int, fee_basis_points: int, repo
     if price.tiers:
         price = price.at(usage.prompt_total)
     of = price.of
-    prompt_femto = usage.prompt * of("prompt") + of("request")
-    for count, kind in (
-        (usage.cache_read, "input_cache_read"),
-        (usage.cache_write, "input_cache_write"),
-        (usage.cache_write_1h, "input_cache_write_1h"),
-        (usage.audio_prompt, "audio"),
-        (usage.audio_cache_read, "input_audio_cache"),
-        (usage.image_prompt, "image_token"),
-        (images, "image"),
-    ):
-        if count:
-            prompt_femto += count * of(kind)
+    prompt_femto = usage.prompt * of("prompt") + of("request") + (images and images * of("image"))
     output_femto = usage.completion * of("completion")
-    for count, kind in (
-        (usage.reasoning, "internal_reasoning"),
-        (usage.audio_completion, "audio_output"),
-        (usage.image_completion, "image_output_token"),
-    ):
-        if count:
+    if usage.cache_read:
+        prompt_femto += usage.cache_read * of("input_cache_read")
+    if usage.cache_write:
+        prompt_femto += usage.cache_write * of("input_cache_write")
+    if usage.reasoning:
+        output_femto += usage.reasoning * of("internal_reasoning")
+    for name, kind in _RARE_IN:
+        if count := getattr(usage, name):
+            prompt_femto += count * of(kind)
+    for name, kind in _RARE_OUT:
+        if count := getattr(usage, name):
             output_femto += count * of(kind)
-    for kind, count in (usage.units or {}).items():
-        output_femto += count * of(kind)
+    if usage.units:
+        output_femto += sum(count * of(kind) for kind, count in usage.units.items())
     if reports_cost and usage.cost_usd is not None:
         cost_femto = int(usage.cost_usd.scaleb(15))
         prompt_femto = min(prompt_femto, cost_femto)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import astuple
 
 from gateway.money import format_usd, round_half_up
 
@@ -45,6 +47,9 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def completion_total(self) -> int:
         return self.completion + self.reasoning + self.audio_completion + self.image_completion
+
+
+_KINDS = Tokens.__struct_fields__
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -143,7 +148,13 @@ def usd(nano: int) -> msgspec.Raw:
 
 def iso(unix_s: float) -> str:
     """Unix seconds → ``2026-11-21T17:38:00.123Z``."""
-    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, micros = divmod(round(unix_s * 1_000_000), 1_000_000)
+    return f"{_to_the_second(second)}.{micros // 1000:03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _to_the_second(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def generation_view(record: Record, paid_nano: int) -> dict[str, Any]:
@@ -278,7 +289,7 @@ def log_line(record: Record, charged_nano: int, *, surface: str) -> dict[str, An
         "finish": record.finish_reason,
         "ttft_ms": record.latency_ms,
         "total_ms": record.generation_time_ms,
-        "tokens": {kind: count for kind in record.tokens.__struct_fields__ if (count := getattr(record.tokens, kind))},
+        "tokens": {kind: count for kind, count in zip(_KINDS, astuple(record.tokens), strict=True) if count},
         "usage_source": record.usage_source,
         "cost_nano": record.cost_nano,
         "fee_nano": record.fee_nano,

@@ -50,10 +50,10 @@ class Counts:
             return 0
         for name in names:
             value = source.get(name)
-            if value is None:
-                continue
             if type(value) is int and 0 <= value <= COUNT_MAX:
                 return value
+            if value is None:
+                continue
             if isinstance(value, float) and value.is_integer():
                 value = int(value)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
@@ -66,15 +66,17 @@ class Counts:
 def normalise(raw: Json) -> Usage:
     """One vendor's ``usage`` object. Never raises: what is nonsense counts 0 and sets ``suspect``."""
     counts = Counts()
-    prompt_details, completion_details = raw.get("prompt_tokens_details"), raw.get("completion_tokens_details")
-    prompt = counts.take(raw, "prompt_tokens", "input_tokens")
-    completion = counts.take(raw, "completion_tokens", "output_tokens")
-    read = counts.take(prompt_details, "cached_tokens") or counts.take(raw, "prompt_cache_hit_tokens", "cached_tokens")
-    write = counts.take(prompt_details, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
-    heard, spoken = counts.take(prompt_details, "audio_tokens"), counts.take(completion_details, "audio_tokens")
-    searches = counts.take(raw, "num_search_queries")
-    reasoning = counts.take(completion_details, "reasoning_tokens") or counts.take(raw, "reasoning_tokens")
-    total = counts.take(raw, "total_tokens")
+    take = counts.take
+    prompt, completion = take(raw, "prompt_tokens", "input_tokens"), take(raw, "completion_tokens", "output_tokens")
+    read = write = heard = spoken = reasoning = 0
+    if details := raw.get("prompt_tokens_details"):
+        read, heard = take(details, "cached_tokens"), take(details, "audio_tokens")
+        write = take(details, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+    if details := raw.get("completion_tokens_details"):
+        reasoning, spoken = take(details, "reasoning_tokens"), take(details, "audio_tokens")
+    read = read or take(raw, "prompt_cache_hit_tokens", "cached_tokens")
+    reasoning = reasoning or take(raw, "reasoning_tokens")
+    total, searches = take(raw, "total_tokens"), take(raw, "num_search_queries")
     outside = reasoning > completion or (reasoning > 0 and total == prompt + completion + reasoning)
     if read + write > prompt:
         counts.suspect = True
@@ -83,11 +85,11 @@ def normalise(raw: Json) -> Usage:
     answer = completion if outside else completion - reasoning
     heard, spoken = min(heard, prompt - read - write), min(spoken, answer)
     return Usage(
-        prompt=prompt - read - write - heard,
-        cache_read=read,
-        cache_write=write,
-        completion=answer - spoken,
-        reasoning=reasoning,
+        prompt - read - write - heard,
+        read,
+        write,
+        answer - spoken,
+        reasoning,
         audio_prompt=heard,
         audio_completion=spoken,
         units={"web_search": searches} if searches else None,

@@ -6,7 +6,9 @@ serve (the operator, the caller's lists), on which terms (data, quantization, pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from gateway.catalog.model import Endpoint, Price
 from gateway.health.board import EndpointHealth
@@ -135,12 +137,24 @@ def require_parameters(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | N
 BY_SIZE = frozenset({"context_length", "max_completion_tokens"})
 
 
-def too_large(endpoint: Endpoint, need: Need) -> bool:
-    """Would one of the filters of ``BY_SIZE`` drop it?"""
-    if need.operation != "chat":
-        return False
-    most, wanted = endpoint.max_completion_tokens, need.max_tokens or 0
-    return need.prompt_tokens + wanted > endpoint.context_length or (most is not None and wanted > most)
+class Room(NamedTuple):
+    """What fits every one of some endpoints, so that none of the filters of ``BY_SIZE`` drops one."""
+
+    context: float
+    completion: float
+
+    @classmethod
+    def of(cls, endpoints: Sequence[Endpoint], operation: str) -> Room:
+        """The smallest of each."""
+        if operation != "chat":
+            return cls(math.inf, math.inf)
+        most = [each.max_completion_tokens for each in endpoints if each.max_completion_tokens is not None]
+        return cls(min([each.context_length for each in endpoints], default=0), min(most, default=math.inf))
+
+    def fits(self, need: Need) -> bool:
+        """Is a request this small?"""
+        wanted = need.max_tokens or 0
+        return need.prompt_tokens + wanted <= self.context and wanted <= self.completion
 
 
 def asked(ask: Ask) -> list[tuple[str, Question]]:

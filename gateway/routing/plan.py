@@ -79,7 +79,8 @@ def plan(  # noqa: PLR0913 - every input of the decision is an argument, so that
     Never raises for lack of endpoints: ask ``refuse`` when ``candidates`` is empty.
     """
     ask = Ask(need, prefs, now, dice)
-    models = list({model.slug: model for model in models}.values())
+    if len(models) > 1:
+        models = list({model.slug: model for model in models}.values())
     drops: list[Drop] = []
     groups = [(prefs.sort_for(model), _eligible(model, ask, view, drops)) for model in models]
     if prefs.partition == "none" and groups:
@@ -90,14 +91,14 @@ def plan(  # noqa: PLR0913 - every input of the decision is an argument, so that
     names, chosen = _ranked(_guessable(groups) if panic else well, ask)
     if panic:
         chosen = chosen[:1]
-    if len(chosen) < sum(len(group) for _, group in groups):
+    if len(chosen) < sum([len(group) for _, group in groups]):
         taken = {candidate.endpoint.id for candidate in chosen}
         drops += [_left_out(each, now) for _, group in groups for each in group if each.endpoint.id not in taken]
     return Plan(
         candidates=tuple(chosen),
         drops=tuple(drops),
-        policy=",".join(dict.fromkeys(names)),
-        models=tuple(model.slug for model in models),
+        policy=names[0] if len(names) == 1 else ",".join(dict.fromkeys(names)),
+        models=tuple([model.slug for model in models]),
         now=now,
         panic=panic and bool(chosen),
     )
@@ -112,14 +113,14 @@ def _eligible(model: Model, ask: Ask, view: View, drops: list[Drop]) -> list[Can
     need = ask.need
     key = (ask.now // DAY_S, need.operation, need.parameters, need.input_modalities) if ask.prefs.plain else None
     known = model.memo.get(key)
-    if known is None or any(filters.too_large(endpoint, need) for endpoint in model.endpoints):
+    if known is None or not known[2].fits(need):
         passed, dropped = _filtered(model, ask)
         if key is not None and not any(drop.filter in filters.BY_SIZE for drop in dropped):
             if len(model.memo) >= MEMO_MAX:
                 model.memo.clear()
-            model.memo[key] = passed, dropped
+            model.memo[key] = passed, dropped, filters.Room.of(model.endpoints, need.operation)
     else:
-        passed, dropped = known
+        passed, dropped, _ = known
     drops += dropped
     return [Candidate(each, price, view(each.id), expected_femto(price, need)) for each, price in passed]
 

@@ -66,14 +66,19 @@ def _turns(messages: list[Json]) -> bool:
             _answer(open_calls, answered, message["tool_call_id"], f"messages[{index}].tool_call_id")
         elif role == "assistant":
             if answered or open_calls is None:
-                _complete(open_calls)
+                if open_calls:
+                    _complete(open_calls)
                 open_calls, answered = {}, set()
             for position, call in enumerate(message.get("tool_calls") or ()):
                 _call(open_calls, call["id"], f"messages[{index}].tool_calls[{position}]")
         elif role == "user":
-            _complete(open_calls)
-            open_calls, answered = None, set()
-    _complete(open_calls)
+            if open_calls:
+                _complete(open_calls)
+            open_calls = None
+            if answered:
+                answered = set()
+    if open_calls:
+        _complete(open_calls)
     return parts
 
 
@@ -92,8 +97,8 @@ def _answer(calls: dict[str, str], answered: set[str], id: str, where: str) -> N
     answered.add(id)
 
 
-def _complete(calls: dict[str, str] | None) -> None:
-    for id, where in (calls or {}).items():
+def _complete(calls: dict[str, str]) -> None:
+    for id, where in calls.items():
         raise _refused(where, f"the call {id[:64]!r} has no tool message right behind its turn; send one for each call")
 
 

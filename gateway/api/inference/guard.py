@@ -12,7 +12,6 @@ from gateway.errors import BadRequest, MethodNotAllowed, PayloadTooLarge, Reques
 from gateway.settings import Settings
 
 _decoder = msgspec.json.Decoder()
-_OPENERS = (b"{", b"[")
 
 
 def headers_of(pairs: Headers, settings: Settings) -> dict[bytes, bytes]:
@@ -115,7 +114,7 @@ def decode(raw: bytes, max_depth: int) -> dict[str, Any]:
         raise BadRequest(f"The request body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadRequest("The request body must be a JSON object.")
-    if sum(raw.count(opener) for opener in _OPENERS) > max_depth and _depth(value) > max_depth:
+    if raw.count(b"{") + raw.count(b"[") > max_depth and _depth(value) > max_depth:
         raise BadRequest(f"The request body is nested deeper than {max_depth} levels.")
     return value
 
