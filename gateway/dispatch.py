@@ -105,7 +105,7 @@ class Dispatch:
                 continue
             if failed is not None and not failed.failure.kind.startswith(UNSENT) and not rooms.budget.allow(model):
                 break
-            if self._sent() >= rooms.settings.max_attempts or self._left_s() <= 0:
+            if self.attempts and (self._sent() >= rooms.settings.max_attempts or self._left_s() <= 0):
                 break
             if not rooms.board.probe(candidate.endpoint.id) and not self.plan.panic:
                 continue
@@ -250,16 +250,15 @@ class Dispatch:
         return self.deadline - time.perf_counter()
 
     def _clocks(self, candidate: Candidate) -> Clocks:
-        settings, left_s = self.rooms.settings, max(self._left_s(), 0.001)
+        settings, left_s, health = self.rooms.settings, max(self._left_s(), 0.001), candidate.health
         first_s = settings.first_content_timeout_s
-        health = candidate.health
         if health.ttft_ms is not None and health.attempts >= TTFT_MIN_ATTEMPTS:
             first_s = min(first_s, max(TTFT_FLOOR_S, TTFT_FACTOR * health.ttft_ms.p99 / 1000))
         return Clocks(
-            connect_s=min(settings.connect_timeout_s, left_s),
-            first_content_s=min(first_s, left_s),
-            gap_s=min(settings.gap_timeout_s, left_s),
-            total_s=left_s if self.streamed else min(settings.answer_timeout_s, left_s),
+            min(settings.connect_timeout_s, left_s),
+            min(first_s, left_s),
+            min(settings.gap_timeout_s, left_s),
+            left_s if self.streamed else min(settings.answer_timeout_s, left_s),
         )
 
     def _last_word(self, error: ProviderError) -> GatewayError:

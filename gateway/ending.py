@@ -24,6 +24,7 @@ from gateway.accounts import KeyPolicy
 from gateway.dispatch import Attempt, Dispatch
 from gateway.ledger.entries import Posting
 from gateway.outgoing import Wire
+from gateway.routing.candidate import Candidate
 from providers.types import Completion, Event, Usage
 
 
@@ -180,43 +181,32 @@ def _losses(ask: Ask, dispatch: Dispatch) -> tuple[Posting, ...]:
 def record(ask: Ask, dispatch: Dispatch, delivered: Delivered, ending: Ending) -> records.Record:
     """What happened, for ``GET /generation``, the log and analytics. Never a prompt, never an answer."""
     candidate, usage, posting = dispatch.candidate, ending.usage, ending.posting
-    endpoint = candidate.endpoint if candidate is not None else None
-    first = dispatch.first_content
-    return records.Record(
-        id=ask.id,
-        created_at=ask.created_at,
-        organization=ask.caller.org,
-        key_hash=ask.caller.key_hash,
-        model_requested=dispatch.plan.models[0],
-        outcome=ending.outcome,
-        model=endpoint.model if endpoint else "",
-        provider=endpoint.provider.slug if endpoint else "",
-        provider_name=endpoint.provider.name if endpoint else "",
-        endpoint=endpoint.id if endpoint else "",
-        upstream_id=delivered.upstream_id,
-        streamed=ask.stream,
-        cancelled=ending.outcome == "caller_left",
-        finish_reason=BROKEN_OFF.get(ending.outcome, delivered.finish) if endpoint else None,
-        native_finish_reason=delivered.native_finish,
-        attempts=tuple([_attempt(each) for each in dispatch.attempts]),
-        api_type=API_TYPES.get(ask.operation, ask.operation),
-        tokens=_tokens(usage),
-        units=dict(usage.units) if usage.units else {},
-        usage_source="estimated" if usage.estimated else "reported",
-        cost_nano=posting.cost_nano,
-        fee_nano=posting.fee_nano,
-        total_nano=posting.want_nano,
-        prices_femto=dict(candidate.price.at(usage.prompt_total).femto) if candidate is not None else {},
-        latency_ms=round((first - ask.started) * 1000) if first is not None else None,
-        generation_time_ms=round((time.perf_counter() - ask.started) * 1000),
-        http_referer=ask.client.referer,
-        app_title=ask.client.title,
-        user_agent=ask.client.user_agent,
-        user=ask.body.get("user"),
-        session_id=ask.body.get("session_id"),
-        policy=dispatch.plan.policy,
-        drops=tuple([records.Dropped(d.endpoint_id, d.filter, d.detail) for d in dispatch.plan.drops]),
-    )
+    served = _served(candidate) if candidate is not None else ("", "", "", "")
+    first, outcome = dispatch.first_content, ending.outcome
+    now = time.perf_counter()
+    return records.Record(  # by position: thirty keywords are matched one by one, at the price of all the rest of this function
+        ask.id, ask.created_at, ask.caller.org, ask.caller.key_hash, dispatch.plan.models[0], outcome,
+        *served,  # model, provider, provider_name, endpoint
+        delivered.upstream_id, API_TYPES.get(ask.operation, ask.operation), ask.stream,
+        outcome == "caller_left",  # cancelled
+        BROKEN_OFF.get(outcome, delivered.finish) if candidate is not None else None,  # finish_reason
+        delivered.native_finish,
+        tuple([_attempt(each) for each in dispatch.attempts]),
+        _tokens(usage), usage.units or {}, "estimated" if usage.estimated else "reported",
+        posting.cost_nano, posting.fee_nano, posting.want_nano,
+        candidate.price.at(usage.prompt_total).femto if candidate is not None else {},
+        round((first - ask.started) * 1000) if first is not None else None,  # latency_ms
+        round((now - ask.started) * 1000),  # generation_time_ms
+        ask.client.referer, ask.client.title, ask.client.user_agent, ask.body.get("user"), ask.body.get("session_id"),
+        None,  # service_tier
+        dispatch.plan.policy,
+        tuple([records.Dropped(d.endpoint_id, d.filter, d.detail) for d in dispatch.plan.drops]),
+    )  # fmt: skip
+
+
+def _served(candidate: Candidate) -> tuple[str, str, str, str]:
+    endpoint = candidate.endpoint
+    return endpoint.model, endpoint.provider.slug, endpoint.provider.name, endpoint.id
 
 
 def _attempt(tried: Attempt) -> records.Attempt:

@@ -274,7 +274,7 @@ class Generation:
         if self.ending.implausible:
             self.desk.telemetry.log.warning("implausible usage was not billed", id=self.ask.id, endpoint=told.endpoint)
         self.desk.telemetry.generation(
-            records.log_line(told, self.charged_nano, surface=self.ask.surface),
+            (records.log_line, told, self.charged_nano, self.ask.surface, time.time()),
             lost_nano=lost_nano + sum(line.cost_nano for line in self.ending.losses),
             times=Times(total_s, max(total_s - self.dispatch.waited_s, 0.0), self.hold_s, self.settle_s),
         )

@@ -56,6 +56,8 @@ def _scaled(value: str | int | Decimal, places: int, rule: str) -> int:
 
 def format_usd(nano: int) -> str:
     """Nano-dollars → the shortest decimal text, ``1500000000`` → ``"1.5"``."""
+    if 0 < nano < NANO:  # the usual price of a request
+        return "0." + f"{nano:09d}".rstrip("0")
     if nano < 0:
         return "-" + format_usd(-nano)
     digits = f"{nano:010d}"

@@ -53,13 +53,13 @@ def target(endpoint: Endpoint) -> Target:
     """Where an endpoint is reached."""
     provider = endpoint.provider
     return Target(
-        provider=provider.slug,
-        base_url=provider.base_url,
-        upstream_id=endpoint.upstream_id,
-        api_key=provider.api_key,
-        headers=provider.headers,
-        options=endpoint.options,
-        credentials=provider.credentials,
+        provider.slug,
+        provider.base_url,
+        endpoint.upstream_id,
+        provider.api_key,
+        provider.headers,
+        endpoint.options,
+        provider.credentials,
     )
 
 

@@ -75,8 +75,8 @@ def measure(body: Mapping[str, Any]) -> Prompt:
     messages: Sequence[Mapping[str, Any]] = body.get("messages") or ()
     for message in messages:
         content = message.get("content")
-        if isinstance(content, str):
-            text_bytes += _size(content)
+        if type(content) is str:
+            text_bytes += len(content) if content.isascii() else len(content.encode())
         elif content:
             for part in content:
                 kind = part.get("type")

@@ -6,7 +6,7 @@ as an argument. Prompts and answers are never part of a record.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
@@ -22,6 +22,9 @@ UsageSource = Literal["reported", "estimated"]
 
 CLIPPED = {"http_referer": 512, "app_title": 128, "user_agent": 256, "user": 256, "session_id": 256, "upstream_id": 256}
 """Longest text, in characters, that a record keeps of what strangers send."""
+
+
+_NEVER_CLIPPED = min(CLIPPED.values())
 
 
 class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,10 +73,10 @@ class Dropped(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """One generation. Times in unix seconds or milliseconds, money in nano-USD, prices in femto-USD per unit.
 
-    Fields are only ever added, with a default: a record written by an older version still decodes.
+    Fields are only ever added, at the end and with a default: a record written by an older version still decodes.
     """
 
     id: str
@@ -96,7 +99,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     native_finish_reason: str | None = None
     attempts: tuple[Attempt, ...] = ()
     tokens: Tokens = Tokens()
-    units: dict[str, int] = {}
+    units: Mapping[str, int] = {}
     """What was billed and is not tokens, by price kind."""
     usage_source: UsageSource = "reported"
     cost_nano: int = 0
@@ -104,7 +107,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     fee_nano: int = 0
     total_nano: int = 0
     """The caller should pay: cost and fee, or 0 by the zero-completion insurance. The ledger says what was paid."""
-    prices_femto: dict[str, int] = {}
+    prices_femto: Mapping[str, int] = {}
     """Snapshot of the price in force, by kind."""
     latency_ms: int | None = None
     """Time to the first content."""
@@ -121,6 +124,13 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     drops: tuple[Dropped, ...] = ()
 
     def __post_init__(self) -> None:
+        told = (self.http_referer, self.app_title, self.user_agent, self.user, self.session_id, self.upstream_id)
+        for text in told:
+            if text is not None and len(text) > _NEVER_CLIPPED:
+                self._clip()
+                return
+
+    def _clip(self) -> None:
         for name, longest in CLIPPED.items():
             text = getattr(self, name)
             if text is not None and len(text) > longest:
@@ -272,7 +282,7 @@ def _origin(referer: str | None) -> str:
     return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
 
 
-def log_line(record: Record, charged_nano: int, *, surface: str) -> dict[str, Any]:
+def log_line(record: Record, charged_nano: int, surface: str, ended_at: float) -> dict[str, Any]:
     """The canonical log line of a request: ids, model, plan, attempts, times, tokens, money, outcome. Never a prompt."""
     return {
         "id": record.id,
@@ -296,5 +306,5 @@ def log_line(record: Record, charged_nano: int, *, surface: str) -> dict[str, An
         "charged_nano": charged_nano,
         "event": "generation",
         "level": "info",
-        "timestamp": iso(time.time()),
+        "timestamp": iso(ended_at),
     }

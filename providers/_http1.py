@@ -145,7 +145,7 @@ class Client:
         self.live: set[Connection] = set()
 
     async def send(self, request: HttpRequest, clocks: Clocks) -> HttpResponse:
-        exchange = await self._start(request, clocks, whole=True)
+        exchange = self._go_on(request, whole=True) or await self._start(request, clocks, whole=True)
         timer = exchange.fail_in(clocks.total_s, "total")
         try:
             content = await exchange.wait_complete()
@@ -155,7 +155,7 @@ class Client:
         return HttpResponse(exchange.status, exchange.headers, content)
 
     async def open(self, request: HttpRequest, clocks: Clocks) -> Exchange:
-        exchange = await self._start(request, clocks, whole=False)
+        exchange = self._go_on(request, whole=False) or await self._start(request, clocks, whole=False)
         by_total = clocks.total_s < clocks.first_content_s
         timer = exchange.fail_in(
             *((clocks.total_s, "total") if by_total else (clocks.first_content_s, "first_content"))
@@ -177,7 +177,8 @@ class Client:
         while self.live:
             await asyncio.sleep(0)
 
-    async def _start(self, request: HttpRequest, clocks: Clocks, *, whole: bool) -> Exchange:
+    def _go_on(self, request: HttpRequest, *, whole: bool) -> Exchange | None:
+        """The request on an idle connection, if there is one of use."""
         try:
             origin, head = _head(request.method, request.url, request.headers, request.address)
         except ValueError as error:  # a broken base URL or key: this endpoint cannot be asked
@@ -186,10 +187,14 @@ class Client:
         while idle:
             connection = idle.pop()
             if connection.usable():
-                break
+                return connection.start(head, request.content, whole=whole)
             connection.abort()
-        else:
-            connection = await self._connect(origin, clocks.connect_s)
+        return None
+
+    async def _start(self, request: HttpRequest, clocks: Clocks, *, whole: bool) -> Exchange:
+        """The request on a new connection."""
+        origin, head = _head(request.method, request.url, request.headers, request.address)
+        connection = await self._connect(origin, clocks.connect_s)
         return connection.start(head, request.content, whole=whole)
 
     async def _connect(self, origin: Origin, connect_s: float) -> Connection:

@@ -41,6 +41,12 @@ class Dialect(ABC):
         user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
         raise NotImplementedError(f"{self.name} has no shape of its own")
 
+    authorizes: ClassVar[bool] = False
+    """``authorize`` has something to do; found out by itself."""
+
+    def __init_subclass__(cls) -> None:
+        cls.authorizes = cls.authorize is not Dialect.authorize
+
     async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
         """The target with whatever must first be fetched to be let in (OAuth tokens). Raises ``ProviderError``."""
         return target
@@ -63,14 +69,18 @@ class Dialect(ABC):
 
     async def complete(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Completion:
         """One whole answer. Clocks: connect, total. Raises ``ProviderError``."""
-        response = await upstream.send(await self._spoken(upstream, target, call, clocks), clocks)
+        if self.authorizes:
+            target = await self.authorize(upstream, target, clocks)
+        response = await upstream.send(self._spoken(target, call, stream=False), clocks)
         if response.status != 200:
             raise self.failure(response)
         return self.read(response)
 
     async def stream(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Stream:
         """One streamed answer, opened: the vendor said 200. All four clocks. Raises ``ProviderError``."""
-        http = await upstream.open(await self._spoken(upstream, target, call, clocks, stream=True), clocks)
+        if self.authorizes:
+            target = await self.authorize(upstream, target, clocks)
+        http = await upstream.open(self._spoken(target, call, stream=True), clocks)
         if http.status != 200:
             raise self.failure(await refusal(http))
         if http.headers.get("content-type", "").startswith("application/json"):
@@ -78,10 +88,7 @@ class Dialect(ABC):
             raise failed("malformed", "asked for a stream, the vendor answered with one JSON document", status=200)
         return Stream(http, self.decoder(), clocks)
 
-    async def _spoken(
-        self, upstream: Upstream, target: Target, call: Call, clocks: Clocks, *, stream: bool = False
-    ) -> HttpRequest:
-        target = await self.authorize(upstream, target, clocks)
+    def _spoken(self, target: Target, call: Call, *, stream: bool) -> HttpRequest:
         if call.wire is not None:
             return self.passed(target, call.wire, call.body, stream=stream)
         return self.request(target, call.body, stream=stream)

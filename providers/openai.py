@@ -69,7 +69,7 @@ class OpenAI(Dialect):
         return posted(target, "/chat/completions", sent, stream=stream)
 
     def completion(self, raw: bytes) -> Completion:
-        if not raw.strip():
+        if not raw or raw.isspace():
             raise failed("empty", "a 200 without a body", status=200)
         body = decode(raw)
         error = vendor_error(body)

@@ -41,6 +41,8 @@ class Accounts:
         self._clock = clock
         self._library = Library(Path(__file__).with_name("functions.lua"), "tokenway_accounts_v1")
         self._cache: OrderedDict[str, KeyPolicy] = OrderedDict()
+        self._digests: dict[str, str] = {}
+        """Key → its hash, of keys that were good: reading and hashing one costs more than all else that a good key needs."""
 
     async def prepare(self) -> None:
         """Load the functions and found the default organisation."""
@@ -54,14 +56,15 @@ class Accounts:
 
         Raises Unauthorized only when Redis positively says: no such key, disabled, expired.
         """
+        known = self._digests.get(key)
+        policy = None if fresh or known is None else self._cache.get(known)
+        if policy is not None and self._usable(policy):
+            self._cache.move_to_end(policy.key_hash)
+            return policy
         code = secret.code(key)
         if code is None:
             raise Unauthorized(NO_SUCH_KEY)
         key_hash = secret.digest(key)
-        policy = None if fresh else self._cache.get(key_hash)
-        if policy is not None and self._usable(policy):
-            self._cache.move_to_end(key_hash)
-            return policy
         tag = keys.code_tag(code)
         policy = parse_policy(key_hash, await self._ask("HMGET", keys.api_key(tag, key_hash), *POLICY_FIELDS))
         if policy is not None and keys.tag(policy.org) != tag:
@@ -69,6 +72,9 @@ class Accounts:
         self.learn(policy, key_hash)
         if policy is None or not self._usable(policy):
             raise Unauthorized(NO_SUCH_KEY)
+        if len(self._digests) >= CACHE_MAX:
+            self._digests.clear()
+        self._digests[key] = key_hash
         return policy
 
     def learn(self, policy: KeyPolicy | None, key_hash: str) -> None:

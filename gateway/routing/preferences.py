@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
 import msgspec
@@ -79,11 +80,12 @@ def parse(body: Mapping[str, Any], providers: Mapping[str, str]) -> Preferences:
     ``providers`` = ``Catalog.provider_names``: lower-case slug, tag or display name → slug or tag. Raises BadRequest with
     the field's name, such as ``provider.order[1]``. Unknown keys inside ``provider`` are ignored, as in all the request.
     """
+    route, given = body.get("route"), body.get("provider")
+    if given is None and route is None and body.get("models") is None and type(body.get("model")) is str:
+        return _plain(body["model"])
     models, variants = _models(body)
-    route = body.get("route")
     if route is not None and route != "fallback":
         _refuse("route", 'must be "fallback" or absent; list fallbacks in models')
-    given = body.get("provider")
     if given is None:
         return Preferences(models=models, variants=variants, plain=True)
     if not isinstance(given, dict):
@@ -96,6 +98,13 @@ def parse(body: Mapping[str, Any], providers: Mapping[str, str]) -> Preferences:
     prefs = Preferences(models=models, variants=variants, **found)
     _contradictions(prefs)
     return prefs
+
+
+@lru_cache(maxsize=4096)
+def _plain(model: str) -> Preferences:
+    """The usual case: one model and no wishes."""
+    models, variants = _models({"model": model})
+    return Preferences(models=models, variants=variants, plain=True)
 
 
 def _models(body: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:

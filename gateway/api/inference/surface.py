@@ -153,24 +153,23 @@ class Surface(ABC):
         body.pop("service_tier", None)  # another tier has another price, and the catalogue has one
         now = time.time()
         return Ask(
-            id=new_id(now),
-            created_at=now,
-            started=started,
-            caller=caller,
-            body=body,
-            prompt=self.measure(body),
-            max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
-            stream=bool(body.get("stream")),
-            surface=self.name,
-            operation=self.operation,
-            wire=self._wire(sent),
-            client=_client(headers),
-            explain=headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
+            new_id(now),
+            now,
+            started,
+            caller,
+            body,
+            self.measure(body),
+            body.get("max_completion_tokens") or body.get("max_tokens"),
+            bool(body.get("stream")),
+            self.name,
+            self.operation,
+            self._wire(sent) if self.shape is not None else None,
+            _client(headers),
+            headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
         )
 
-    def _wire(self, sent: dict[str, Any]) -> Wire | None:
-        if self.shape is None:
-            return None
+    def _wire(self, sent: dict[str, Any]) -> Wire:
+        assert self.shape is not None
         passable = self.passable(sent)
         if "service_tier" in passable:
             passable = {name: value for name, value in passable.items() if name != "service_tier"}
@@ -285,12 +284,10 @@ def broken(error: ProviderError, generation: Generation) -> UpstreamFailed:
 
 
 def _client(headers: dict[bytes, bytes]) -> Client:
-    def text(name: bytes) -> str | None:
-        value = headers.get(name)
-        return value.decode("utf-8", "replace") if value else None
+    get = headers.get
+    referer, title = get(b"http-referer") or get(b"referer"), get(b"x-openrouter-title") or get(b"x-title")
+    return Client(_text(referer), _text(title), _text(get(b"user-agent")))
 
-    return Client(
-        referer=text(b"http-referer") or text(b"referer"),
-        title=text(b"x-openrouter-title") or text(b"x-title"),
-        user_agent=text(b"user-agent"),
-    )
+
+def _text(value: bytes | None) -> str | None:
+    return value.decode("utf-8", "replace") if value else None
