@@ -51,16 +51,19 @@ class Wire(msgspec.Struct, frozen=True):
 
 def target(endpoint: Endpoint) -> Target:
     """Where an endpoint is reached."""
-    provider = endpoint.provider
-    return Target(
-        provider.slug,
-        provider.base_url,
-        endpoint.upstream_id,
-        provider.api_key,
-        provider.headers,
-        endpoint.options,
-        provider.credentials,
-    )
+    found: Target | None = endpoint.memo.get("target")
+    if found is None:
+        provider = endpoint.provider
+        found = endpoint.memo["target"] = Target(
+            provider=provider.slug,
+            base_url=provider.base_url,
+            upstream_id=endpoint.upstream_id,
+            api_key=provider.api_key,
+            headers=provider.headers,
+            options=endpoint.options,
+            credentials=provider.credentials,
+        )
+    return found
 
 
 def anonymous(body: Json, org: str) -> Json:

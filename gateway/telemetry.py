@@ -12,7 +12,7 @@ import os
 import sys
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,8 +68,12 @@ class Times(NamedTuple):
     settle_s: float
 
 
-Line = tuple[Callable[..., dict[str, Any]], Any, int, str, float]
-"""A function and its arguments, called when the portion is told: a hundred in a row cost half of a hundred each by itself."""
+Line = tuple[Any, ...]
+"""What makes a canonical line, and its arguments: called with its portion, as a hundred in a row cost half as much as alone."""
+
+
+Group = Sequence[tuple[Mapping[str, Any], int, Times]]
+"""Canonical lines with what was lost and how long it took."""
 
 
 class Labels:
@@ -187,48 +191,60 @@ class Telemetry:
             self._timer.cancel()
             self._timer = None
         ended, self._ended = self._ended, []
-        lines = []
-        for (make, *told), lost_nano, times in ended:
-            lines.append(line := make(*told))
-            self._count(line, lost_nano, times)
+        lines = [make(*told) for (make, *told), _, _ in ended]
+        self._count(lines, ended)
         counted, self._counted = self._counted, {}
         for (family, labels), amount in counted.items():
             family.labels(*labels).inc(amount)
         observed, self._observed = self._observed, defaultdict(list)
         for (family, label), values in observed.items():
-            observe_all(family.labels(label), values)
+            if values:
+                observe_all(family.labels(label), values)
         if ended and self._canonical:
             # past structlog's processors, at a quarter of their time
             sys.stdout.buffer.write(b"\n".join([*map(_encode, lines), b""]))
             sys.stdout.buffer.flush()
 
     def _add(self, family: Family, amount: float, *labels: str) -> None:
-        key = (family, labels)
-        self._counted[key] = self._counted.get(key, 0) + amount
+        if amount:
+            key = (family, labels)
+            self._counted[key] = self._counted.get(key, 0) + amount
 
-    def _count(self, line: Mapping[str, Any], lost_nano: int, times: Times) -> None:
-        of, add, observed = self.labels.of, self._add, self._observed
-        for attempt in line["attempts"]:
-            provider, _, kind = attempt.partition(":")
-            add(self.attempts, 1, of(provider), kind)
-        model, provider = of(line["model"]), of(line["provider"])
-        streamed = "true" if line["streamed"] else "false"
-        add(self.generations, 1, model, line["outcome"])
-        for kind, count in line["tokens"].items():
-            add(self.tokens, count, model, kind)
-        if line["cost_nano"]:
-            add(self.cost, line["cost_nano"] / NANO, provider)
-        if line["fee_nano"]:
-            add(self.fee, line["fee_nano"] / NANO, provider)
-        if lost_nano > 0:
-            add(self.loss, lost_nano / NANO, provider)
-        observed[self.duration, streamed].append(times.total_s)
-        observed[self.overhead, streamed].append(times.overhead_s)
-        observed[self.ledger_latency, "hold"].append(times.hold_s)
-        if times.settle_s:  # 0 = not acknowledged in time
-            observed[self.ledger_latency, "settle"].append(times.settle_s)
-        if line["ttft_ms"] is not None and line["streamed"]:
-            observed[self.ttft, provider].append(line["ttft_ms"] / 1000)
+    def _count(self, lines: Sequence[Mapping[str, Any]], ended: Sequence[tuple[Line, int, Times]]) -> None:
+        """Generations that count for the same series are added up first."""
+        alike: dict[tuple[Any, ...], list[tuple[Mapping[str, Any], int, Times]]] = defaultdict(list)
+        for line, (_, lost_nano, times) in zip(lines, ended, strict=True):
+            series = line["model"], line["provider"], line["outcome"], line["streamed"], *line["attempts"]
+            alike[series].append((line, lost_nano, times))
+        for (model, provider, outcome, streamed, *attempts), group in alike.items():
+            for attempt in attempts:
+                tried, _, kind = attempt.partition(":")
+                self._add(self.attempts, len(group), self.labels.of(tried), kind)
+            self._add(self.generations, len(group), self.labels.of(model), outcome)
+            self._sum(group, self.labels.of(model), self.labels.of(provider))
+            self._time(group, self.labels.of(provider), "true" if streamed else "false")
+
+    def _sum(self, group: Group, model: str, provider: str) -> None:
+        tokens: dict[str, int] = defaultdict(int)
+        for line, _, _ in group:
+            for kind, count in line["tokens"].items():
+                tokens[kind] += count
+        for kind, count in tokens.items():
+            self._add(self.tokens, count, model, kind)
+        self._add(self.cost, sum([line["cost_nano"] for line, _, _ in group]) / NANO, provider)
+        self._add(self.fee, sum([line["fee_nano"] for line, _, _ in group]) / NANO, provider)
+        self._add(self.loss, sum([lost_nano for _, lost_nano, _ in group if lost_nano > 0]) / NANO, provider)
+
+    def _time(self, group: Group, provider: str, streamed: str) -> None:
+        observed = self._observed
+        observed[self.duration, streamed] += [times.total_s for _, _, times in group]
+        observed[self.overhead, streamed] += [times.overhead_s for _, _, times in group]
+        observed[self.ledger_latency, "hold"] += [times.hold_s for _, _, times in group]
+        # 0 = not acknowledged in time
+        observed[self.ledger_latency, "settle"] += [times.settle_s for _, _, times in group if times.settle_s]
+        if streamed == "true":
+            waits = [line["ttft_ms"] / 1000 for line, _, _ in group if line["ttft_ms"] is not None]
+            observed[self.ttft, provider] += waits
 
     def scrape(self) -> tuple[bytes, str]:
         """The text of ``/metrics`` and its content type. May run in a thread; ``flush`` before, on the loop."""

@@ -59,6 +59,8 @@ class AzureWay(Dialect):
         url = f"{request.url}{'&' if '?' in request.url else '?'}{query}" if query else request.url
         return replace(request, url=url, headers=tuple(_own(target, header) for header in request.headers))
 
+    authorizes: ClassVar[bool] = True
+
     async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
         """With a token of Entra ID as its key, when the target has credentials for one."""
         client = _client(target)

@@ -41,11 +41,7 @@ class Dialect(ABC):
         user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
         raise NotImplementedError(f"{self.name} has no shape of its own")
 
-    authorizes: ClassVar[bool] = False
-    """``authorize`` has something to do; found out by itself."""
-
-    def __init_subclass__(cls) -> None:
-        cls.authorizes = cls.authorize is not Dialect.authorize
+    authorizes: ClassVar[bool] = False  # ``authorize`` has something to do
 
     async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
         """The target with whatever must first be fetched to be let in (OAuth tokens). Raises ``ProviderError``."""

@@ -65,6 +65,8 @@ class _Authorized:
     def __init__(self, tokens: Tokens | None = None) -> None:
         self._tokens = tokens or Tokens()
 
+    authorizes: ClassVar[bool] = True
+
     async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
         return await authorized(self._tokens, upstream, target, clocks)
 

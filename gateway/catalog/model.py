@@ -157,6 +157,8 @@ class Endpoint:
     """The provider's and this endpoint's."""
     operations: frozenset[str] = frozenset({"chat"})
     """What may be asked of it: what its model makes and its dialect speaks."""
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """As a model's."""
 
     def price_at(self, when: float) -> Price | None:
         """The price in force at a unix time; None when nothing is written for that day: such an endpoint is refused."""

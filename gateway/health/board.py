@@ -12,10 +12,10 @@ import random
 import secrets
 from collections.abc import Callable, Iterator
 
-from gateway.catalog.model import provider_of
-from gateway.health.breaker import Breaker, State
+from gateway.health.breaker import State
+from gateway.health.card import Card
 from gateway.health.exchange import DAY, SHORT, Exchange, Facts
-from gateway.health.stats import FAIL, OK, Percentiles, Tally, bucket
+from gateway.health.stats import FAIL, OK, Percentiles, Tally
 from gateway.health.view import UNKNOWN, EndpointHealth, Observation
 from gateway.store.client import Store, store_errors
 
@@ -29,6 +29,8 @@ CREDENTIAL_OUT_S = 60.0
 """First pause after a refused credential; doubles when the next try is refused too, up to ``LONGEST_COOLING_S``."""
 PROBE_WAIT_S = 1.0
 """What we tell others to wait while a probe is under way."""
+GOOD_AT_ONCE = 1000
+"""Good endings that wait to be counted at most; they are counted once a second in any case."""
 OUTAGE_WINDOW_S, OUTAGE_SHARE = 30, 0.05
 """A recent outage: more than this share of the attempts of the last thirty seconds failed."""
 FOLDED_AT_ONCE = 25
@@ -37,31 +39,13 @@ BAND_ATTEMPTS, NORMAL_UPTIME, DEGRADED_UPTIME = 100, 95.0, 80.0
 """OpenRouter's provider guide: from 100 requests on ≥ 95 % is normal, 80-94 % lower priority, less fallback only."""
 
 
-class _Card:
-    """All that is kept about one endpoint."""
-
-    __slots__ = ("breaker", "cooling_until", "fresh_until", "health", "id", "pending", "provider", "tally", "touched")
-
-    def __init__(self, endpoint_id: str, dice: random.Random) -> None:
-        self.id = endpoint_id
-        self.pending: dict[str, int] = {}
-        """Counts of the second of ``touched`` that are in no window yet: one dictionary to add to while requests run."""
-        self.provider = provider_of(endpoint_id)
-        self.breaker = Breaker(dice)
-        self.tally = Tally()
-        self.cooling_until = 0.0
-        self.health = UNKNOWN
-        self.fresh_until = 0.0
-        self.touched = 0.0
-
-
 class Board:
     """One per process; its event loop owns it. ``clock`` gives unix seconds."""
 
     def __init__(self, clock: Callable[[], float], *, dice: random.Random | None = None) -> None:
         self._clock = clock
         self._dice = dice or random.Random()
-        self._cards: dict[str, _Card] = {}
+        self._cards: dict[str, Card] = {}
         self._credentials: dict[str, tuple[float, int]] = {}
         """Provider → (out until, times in a row)."""
         self._born = clock()
@@ -93,14 +77,20 @@ class Board:
         """Every attempt ends here once, whatever became of it (also a caller who left): a probe's slot depends on it."""
         now = self._clock()
         card = self._card(endpoint_id)
-        if card.pending and now // 1 != card.touched // 1:
-            self._fold(card)
+        if seen.ok and card.breaker.open_until is None and not self._credentials and card.health.state == "closed":
+            card.good.append(
+                (now, seen.ttft_ms, seen.tokens_per_s)
+            )  # the usual case: nothing asks before it is counted
+            if len(card.good) >= GOOD_AT_ONCE:
+                self._fold(card)
+            return
+        self._fold(card)
         card.touched = now
         before = card.breaker.changed_at
         if seen.ok:
             self._succeeded(card, seen, now)
         elif seen.blame == "endpoint":
-            _count(card, FAIL)
+            card.count(FAIL)
             card.breaker.fail(now)
             self._cool(endpoint_id, card, seen.retry_after_s, now)
         elif seen.blame == "capacity":
@@ -155,35 +145,27 @@ class Board:
             self._hear(kind, subject, until, at)
         self._forget(now)
 
-    def _card(self, endpoint_id: str) -> _Card:
+    def _card(self, endpoint_id: str) -> Card:
         card = self._cards.get(endpoint_id)
         if card is None:
-            card = self._cards[endpoint_id] = _Card(endpoint_id, self._dice)
+            card = self._cards[endpoint_id] = Card(endpoint_id, self._dice)
             card.touched = self._clock()
         return card
 
-    def _succeeded(self, card: _Card, seen: Observation, now: float) -> None:
+    def _succeeded(self, card: Card, seen: Observation, now: float) -> None:
         card.breaker.succeed(now)
-        _count(card, OK)
-        if seen.ttft_ms is not None:
-            _count(card, f"t{bucket(seen.ttft_ms)}")
-        if seen.tokens_per_s is not None:
-            _count(card, f"s{bucket(seen.tokens_per_s)}")
+        card.succeeded(seen.ttft_ms, seen.tokens_per_s)
         out = self._credentials.get(card.provider)
         if out is not None and now >= out[0]:
             del self._credentials[card.provider]  # the key is good again: the next refusal starts from the first pause
 
-    def _fold(self, card: _Card) -> None:
-        """Moves the pending counts into the windows and into what other processes are told."""
-        pending, card.pending = card.pending, {}
-        if not pending:
-            return
-        for key, count in pending.items():
-            card.tally.add(card.touched, key, count)
-        self._short.add(card.id, pending)
-        self._day.add(card.id, {key: count for key, count in pending.items() if key in (OK, FAIL)})
+    def _fold(self, card: Card) -> None:
+        """Moves the counts that wait into the windows, and into what other processes are told."""
+        for counts in card.fold():
+            self._short.add(card.id, counts)
+            self._day.add(card.id, {key: count for key, count in counts.items() if key in (OK, FAIL)})
 
-    def _cool(self, endpoint_id: str, card: _Card, retry_after_s: float | None, now: float) -> None:
+    def _cool(self, endpoint_id: str, card: Card, retry_after_s: float | None, now: float) -> None:
         """The later deadline wins: a shorter one never shortens a longer one."""
         if retry_after_s is None or retry_after_s <= 0:
             return
@@ -206,7 +188,7 @@ class Board:
             if card.provider == provider:
                 card.fresh_until = 0.0
 
-    def _look(self, card: _Card, now: float) -> tuple[EndpointHealth, float]:
+    def _look(self, card: Card, now: float) -> tuple[EndpointHealth, float]:
         """(how it stands, until when this may be repeated)."""
         self._fold(card)
         deadlines = {
@@ -236,7 +218,7 @@ class Board:
         )
         return health, min([now // 1 + 1, *ahead.values()])
 
-    def _learn(self, endpoint_id: str, now: float) -> _Card:
+    def _learn(self, endpoint_id: str, now: float) -> Card:
         card = self._card(endpoint_id)
         self._fold(card)
         card.touched, card.fresh_until = now, 0.0
@@ -261,10 +243,6 @@ class Board:
         """Endpoints that left the catalogue are dropped after a day without traffic."""
         for endpoint_id in [each for each, card in self._cards.items() if card.touched < now - 86_400]:
             del self._cards[endpoint_id]
-
-
-def _count(card: _Card, key: str) -> None:
-    card.pending[key] = card.pending.get(key, 0) + 1
 
 
 def _outage(tally: Tally, now: float) -> bool:

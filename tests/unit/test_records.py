@@ -10,6 +10,7 @@ import pytest
 from openrouter.components import GenerationResponse
 
 from gateway import records
+from gateway.api.management.generation_view import generation_view
 from gateway.records import Attempt, Dropped, Record, Tokens
 
 FULL = Record(
@@ -54,7 +55,7 @@ FULL = Record(
 
 
 def _seen(record: Record, paid_nano: int) -> dict:
-    return json.loads(msgspec.json.encode(records.generation_view(record, paid_nano)), parse_float=Decimal)
+    return json.loads(msgspec.json.encode(generation_view(record, paid_nano)), parse_float=Decimal)
 
 
 def test_encode_then_decode_is_the_same_record() -> None:
@@ -94,7 +95,7 @@ def test_what_strangers_send_is_clipped() -> None:
 
 def test_view_satisfies_the_official_sdk() -> None:
     """The official SDK's own model accepts the view, with the values in the places it documents."""
-    raw = msgspec.json.encode({"data": records.generation_view(FULL, 1_296_295)})
+    raw = msgspec.json.encode({"data": generation_view(FULL, 1_296_295)})
     data = GenerationResponse.model_validate_json(raw).data
     assert data.id == FULL.id
     assert data.model == "acme/fast-1"
@@ -113,9 +114,7 @@ def test_view_of_a_refusal_satisfies_the_official_sdk() -> None:
     record = Record(
         id="gen-1-x", created_at=1.0, organization="o", key_hash="k", model_requested="a/b", outcome="refused"
     )
-    data = GenerationResponse.model_validate_json(
-        msgspec.json.encode({"data": records.generation_view(record, 0)})
-    ).data
+    data = GenerationResponse.model_validate_json(msgspec.json.encode({"data": generation_view(record, 0)})).data
     assert data.model == "a/b"
     assert data.provider_name is None
     assert data.total_cost == 0
@@ -126,7 +125,7 @@ def test_money_is_exact_text_of_what_the_ledger_took() -> None:
     seen = _seen(FULL, 1)
     assert seen["usage"] == seen["total_cost"] == Decimal("0.000000001")
     assert seen["cost_details"] == {"provider_cost": Decimal("0.001234567"), "platform_fee": Decimal("0.000061728")}
-    assert b"e-" not in msgspec.json.encode(records.generation_view(FULL, 1)).lower()
+    assert b"e-" not in msgspec.json.encode(generation_view(FULL, 1)).lower()
 
 
 def test_cache_discount_counts_reads_and_writes() -> None:

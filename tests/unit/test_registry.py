@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from providers import registry
+from providers.base import Dialect
 from tests.support.process import ROOT
 
 
@@ -18,6 +19,7 @@ def test_every_place_is_a_dialect(name: str) -> None:
         made = registry.dialect(name, operation)
         assert (made.name, made.operation) == (name, operation)
         assert registry.dialect(name, operation) is made
+        assert made.authorizes is (type(made).authorize is not Dialect.authorize), "it would never be asked"
 
 
 def test_service_accounts_are_shared() -> None:

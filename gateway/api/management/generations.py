@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from gateway import records
 from gateway.api.management.answer import Answer
 from gateway.api.management.auth import ByAnyKey, InRooms
+from gateway.api.management.generation_view import generation_view
 from gateway.api.management.schema.accounts import GenerationAnswer
 from gateway.errors import NotFound
 
@@ -27,4 +28,4 @@ async def get_generation(rooms: InRooms, policy: ByAnyKey, id: Annotated[str, Qu
     record = records.decode(found.blob)
     if record.id != id or (policy is not None and record.organization != policy.org):
         raise NotFound("There is no such generation.")
-    return Answer({"data": records.generation_view(record, found.paid_nano)})
+    return Answer({"data": generation_view(record, found.paid_nano)})

@@ -1,0 +1,68 @@
+"""Counting in portions gives what counting one by one would have given."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+
+from gateway.telemetry import OVERHEAD_SECONDS, Telemetry, Times, observe_all
+
+
+def test_a_portion_of_observations_is_the_same_as_each_by_itself() -> None:
+    """Bounds, the first and last bucket and the sum are those of the library's own ``observe``."""
+    dice = random.Random(5)
+    values = [*OVERHEAD_SECONDS, 0.0, 5.0, -1.0, *(dice.random() / 10 for _ in range(500))]
+    texts = []
+    for portion in (True, False):
+        registry = CollectorRegistry()
+        histogram = Histogram("h", "text", registry=registry, buckets=OVERHEAD_SECONDS)
+        if portion:
+            observe_all(histogram, values)
+        else:
+            for value in values:
+                histogram.observe(value)
+        lines = generate_latest(registry).decode().splitlines()
+        texts.append([line for line in lines if "_created" not in line and not line.startswith("h_sum")])
+        total = float(next(line for line in lines if line.startswith("h_sum")).split()[1])
+        assert abs(total - sum(values)) < 1e-9
+    assert texts[0] == texts[1]
+
+
+def _line(number: int) -> dict[str, Any]:
+    """One of a few kinds of canonical lines."""
+    return {
+        "model": f"m{number % 2}",
+        "provider": "p",
+        "outcome": "complete" if number % 3 else "caller_left",
+        "streamed": number % 2 == 0,
+        "attempts": ["p:ok"] if number % 5 else ["q:overloaded", "p:ok"],
+        "tokens": {"prompt": number, "completion": 1},
+        "cost_nano": 10 * number,
+        "fee_nano": number,
+        "ttft_ms": number if number % 2 == 0 else None,
+    }
+
+
+async def test_generations_of_a_portion_are_added_up() -> None:
+    """One flush of many equals many flushes of one, in every sample of the scrape."""
+    scrapes = []
+    for at_once in (True, False):
+        telemetry = Telemetry("error")
+        telemetry.labels.learn(["m0", "m1", "p", "q"])
+        for number in range(1, 60):
+            times = Times(number / 1000, number / 10_000, 0.001, 0.0 if number % 7 == 0 else 0.002)
+            telemetry.generation((_line, number), lost_nano=number % 4, times=times)
+            if not at_once:
+                telemetry.flush()
+        telemetry.flush()
+        scrapes.append(
+            {
+                sample.name + str(sorted(sample.labels.items())): round(sample.value, 9)
+                for family in telemetry.registry.collect()
+                for sample in family.samples
+            }
+        )
+    assert scrapes[0] == scrapes[1]
+    assert scrapes[0]["tokenway_generations_total" + str([("model", "m1"), ("outcome", "complete")])] == 20
