@@ -179,7 +179,7 @@ class Exchange:
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > HEADERS_MAX:
             raise failed("malformed", "more than 64 kB of headers")
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self.headers[str(name, "latin-1").lower()] = str(value, "latin-1")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.api.inference.channel import CallerLeft, Headers
 
@@ -174,12 +174,13 @@ class Direct:
         self._expected = False
         lines = [STATUS_LINE[status]]
         for name, value in (*self._connection.server_state.default_headers, *headers):
-            if HEADER_VALUE_RE.search(value):
-                raise ValueError(f"a line break in the header {name!r}")
             lines.append(b"%b: %b\r\n" % (name, value))
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
-        return b"".join(lines)
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            raise ValueError(f"a line break in a header: {headers!r}")
+        return head
 
     def _completed(self) -> None:
         self.response_complete = True

@@ -72,6 +72,13 @@ class GuardedHttp(HttpToolsProtocol):
         self._in_head, self._head_bytes = True, 0
         self.url, self.headers, self.expect_100_continue = b"", [], False
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        name = name.lower()
+        self.headers.append((name, value))
+        if name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+
     def on_headers_complete(self) -> None:
         """The head is in."""
         self._in_head = False
