@@ -13,44 +13,50 @@ local LINE_MAX = 1000000000000000    -- 10^15, $1,000,000: the most one line car
 local WINDOW_S = 7200                -- how long an id is remembered after the hour it was made in
 local AHEAD_S = 3600                 -- an id from further in the future is a broken clock
 local DAY_MS = 86400000
-local call
-call = function(...) call = redis.call; return call(...) end -- redis.call does not exist at load time either
 
-local function s(x) if x == 0 then return '0' end return string.format('%.0f', x) end -- never '..' a number; never '-0'
-local function n(x) return tonumber(x) or 0 end
+local call, number, format, find, match, sub, floor, max, min, whole
+local function bind() -- at the first call: nothing of the server or of Lua's libraries exists while a library loads
+  call, number, floor, max, min = redis.call, tonumber, math.floor, math.max, math.min
+  format, find, match, sub = string.format, string.find, string.match, string.sub
+  -- '%d' takes a quarter of the time of '%.0f', but is exact only where C's long has 64 bits
+  whole = format('%d', MAXV) == '9007199254740991' and format('%d', -MAXV) == '-9007199254740991' and '%d' or '%.0f'
+end
+
+local function s(x) if x == 0 then return '0' end return format(whole, x) end -- never '..' a number; never '-0'
+local function n(x) return number(x) or 0 end
 local function int(x, signed)
-  if type(x) ~= 'string' or #x > 17 or not string.find(x, signed and '^%-?%d+$' or '^%d+$') then return nil end
-  local v = tonumber(x)
+  if type(x) ~= 'string' or #x > 17 or not find(x, signed and '^%-?%d+$' or '^%d+$') then return nil end
+  local v = number(x)
   if v > MAXV or v < -MAXV then return nil end
   return v
 end
 local function line_amount(x) local v = int(x); if v and v <= LINE_MAX then return v end return nil end
 local function add(text, x) -- exact beyond 2^53: lifetime totals are decimal text
   text = text or '0'
-  local low, high = n(string.sub(text, -15)) + x, n(string.sub(text, 1, -16))
+  local low, high = n(sub(text, -15)) + x, n(sub(text, 1, -16))
   if low < 0 then low, high = low + 1e15, high - 1 elseif low >= 1e15 then low, high = low - 1e15, high + 1 end
   if high == 0 then return s(low) end
-  return s(high) .. string.format('%015.0f', low)
+  return s(high) .. format('%015.0f', low)
 end
-local function now() local t = call('TIME'); return n(t[1]) * 1000 + math.floor(n(t[2]) / 1000) end
-local function born_s(id) return tonumber(string.match(id or '', '^gen%-(%d%d%d%d%d%d%d%d%d%d)%-%w+$')) end
+local function now() local t = call('TIME'); return n(t[1]) * 1000 + floor(n(t[2]) / 1000) end
+local function born_s(id) return number(match(id or '', '^gen%-(%d%d%d%d%d%d%d%d%d%d)%-%w+$')) end
 local function forgotten(born, ms) return born < ms / 1000 - WINDOW_S or born > ms / 1000 + AHEAD_S end
 
 -- Windows in UTC: days since 1970, weeks that begin on Monday, calendar months.
-local function week(day) return math.floor((day + 3) / 7) end
+local function week(day) return floor((day + 3) / 7) end
 local function month(day)
   local z = day + 719468
-  local era = math.floor(z / 146097)
+  local era = floor(z / 146097)
   local e = z - era * 146097
-  local y = math.floor((e - math.floor(e / 1460) + math.floor(e / 36524) - math.floor(e / 146096)) / 365)
-  local q = e - (365 * y + math.floor(y / 4) - math.floor(y / 100))
-  local mp = math.floor((5 * q + 2) / 153)
+  local y = floor((e - floor(e / 1460) + floor(e / 36524) - floor(e / 146096)) / 365)
+  local q = e - (365 * y + floor(y / 4) - floor(y / 100))
+  local mp = floor((5 * q + 2) / 153)
   local m = mp < 10 and mp + 3 or mp - 9
   return (y + era * 400 + (m <= 2 and 1 or 0)) * 12 + m
 end
 -- Usage of the running day, week and month. The stored day only moves forward: a clock set back reopens nothing.
 local function windows(was, ud, uw, um, ms)
-  local today = math.floor(ms / DAY_MS)
+  local today = floor(ms / DAY_MS)
   was = n(was)
   if today <= was then return was, n(ud), n(uw), n(um) end
   return today, 0, week(today) > week(was) and 0 or n(uw), month(today) > month(was) and 0 or n(um)
@@ -61,11 +67,11 @@ local function spent(per, ud, uw, um, ua)
 end
 local function split(text)
   if not text then return nil end
-  local t, pay, cost, fee, bal, seq = string.match(text, '^(%a):(%-?%d+):(%-?%d+):(%-?%d+):(%-?%d+):(%d+)$')
+  local t, pay, cost, fee, bal, seq = match(text, '^(%a):(%-?%d+):(%-?%d+):(%-?%d+):(%-?%d+):(%d+)$')
   return {t = t, pay = n(pay), cost = n(cost), fee = n(fee), bal = bal, seq = seq}
 end
-local function org_of(key) return string.match(key, '^{l%d+}:o:(.+)$') end
-local function key_of(key) return string.match(key, '^{l%d+}:k:(%x+)$') end
+local function org_of(key) return match(key, '^{l%d+}:o:(.+)$') end
+local function key_of(key) return match(key, '^{l%d+}:k:(%x+)$') end
 
 -- KEYS org key hold expiry done | ARGV id policy_version amount ttl_ms
 local function hold(K, A)
@@ -90,7 +96,7 @@ local function hold(K, A)
   local bal, org_held, key_held = n(o[1]), n(o[2]), n(k[7])
   local _, ud, uw, um = windows(k[8], k[9], k[10], k[11], ms)
   local free = n(k[4]) - spent(k[5], ud, uw, um, k[12]) - key_held
-  if k[4] and amount > free then return {'KEYLIM', s(math.max(free, 0))} end
+  if k[4] and amount > free then return {'KEYLIM', s(max(free, 0))} end
   if amount > bal - org_held then return {'CREDIT', s(bal - org_held)} end
   local expiry = s(ms + ttl)
   call('ZADD', K[4], expiry, A[1]) -- first, so that no hold can exist unswept
@@ -118,13 +124,13 @@ end
 -- What the payer really pays: never another request's hold, never past the key's limit. The rest is the operator's loss.
 local function payable(b, want)
   local room = b.bal - b.org_held
-  if b.limit then room = math.min(room, n(b.limit) - spent(b.per, b.ud, b.uw, b.um, b.ua) - b.key_held) end
-  local pay = math.min(want, math.max(room, 0))
-  return math.max(pay, b.bal - MAXV) -- a refund cannot lift a balance beyond what a double counts
+  if b.limit then room = min(room, n(b.limit) - spent(b.per, b.ud, b.uw, b.um, b.ua) - b.key_held) end
+  local pay = min(want, max(room, 0))
+  return max(pay, b.bal - MAXV) -- a refund cannot lift a balance beyond what a double counts
 end
 local function remember(K, b, id, text)
   call('HSET', K[5], id, text)
-  local until_s = math.max((math.floor(born_s(id) / 3600) + 1) * 3600, math.floor(b.ms / 1000)) + WINDOW_S + 60
+  local until_s = max((floor(born_s(id) / 3600) + 1) * 3600, floor(b.ms / 1000)) + WINDOW_S + 60
   call('EXPIREAT', K[5], s(until_s))
 end
 local function keep(K, record, ttl, pay)
@@ -145,8 +151,8 @@ local function post(K, b, id, line, losses, was)
   remember(K, b, id, table.concat({line.t, s(total), s(was.cost + line.cost), s(was.fee + line.fee), s(b.bal), s(b.seq)}, ':'))
   call('HSET', K[1], 'bal', s(b.bal), 'hold', s(b.org_held), 'seq', s(b.seq), 'used', add(b.used, pay))
   if b.known then
-    call('HSET', K[2], 'hold', s(b.key_held), 'day', s(b.day), 'ud', s(math.max(b.ud + pay, 0)),
-      'uw', s(math.max(b.uw + pay, 0)), 'um', s(math.max(b.um + pay, 0)), 'ua', add(b.ua, pay))
+    call('HSET', K[2], 'hold', s(b.key_held), 'day', s(b.day), 'ud', s(max(b.ud + pay, 0)),
+      'uw', s(max(b.uw + pay, 0)), 'um', s(max(b.um + pay, 0)), 'ua', add(b.ua, pay))
   end
   call('DEL', K[3])
   redis.pcall('ZREM', K[4], id) -- last and unchecked: a broken sweeper's list must not stop a posting half-way
@@ -252,7 +258,7 @@ local function extend(K, A)
   local o = call('HMGET', K[1], 'bal', 'hold')
   local _, ud, uw, um = windows(k[5], k[6], k[7], k[8], now())
   local free = n(k[2]) - spent(k[3], ud, uw, um, k[9]) - n(k[4])
-  if k[2] and more > free then return {'KEYLIM', s(math.max(free, 0))} end
+  if k[2] and more > free then return {'KEYLIM', s(max(free, 0))} end
   if more > n(o[1]) - n(o[2]) then return {'CREDIT', s(n(o[1]) - n(o[2]))} end
   call('HSET', K[3], 'a', s(total))
   call('HSET', K[1], 'hold', s(n(o[2]) + more))
@@ -266,7 +272,7 @@ local function grant(K, A)
   if not amount or not A[1] or A[1] == '' then return {'BADARG'} end
   local was = call('HGET', K[2], A[1])
   if was then
-    local before, bal, why = string.match(was, '^(%-?%d+):(%-?%d+):?(%x*)$')
+    local before, bal, why = match(was, '^(%-?%d+):(%-?%d+):?(%x*)$')
     return {before == s(amount) and why == redis.sha1hex(A[4] or '') and 'DUP' or 'CONFLICT', bal, before}
   end
   local o = call('HMGET', K[1], 'bal', 'hold', 'seq')
@@ -281,7 +287,7 @@ end
 
 -- KEYS expiry | ARGV limit -> org, key, id of holds whose time is over by the server's clock
 local function overdue(K, A)
-  local prefix, found = string.match(K[1], '^(.*:)hx$') .. 'h:', {}
+  local prefix, found = match(K[1], '^(.*:)hx$') .. 'h:', {}
   for _, id in ipairs(call('ZRANGEBYSCORE', K[1], '-inf', s(now()), 'LIMIT', '0', A[1])) do
     local h = call('HMGET', prefix .. id, 'o', 'k')
     if h[1] then
@@ -295,7 +301,7 @@ end
 
 -- KEYS expiry counter... | ARGV limit -> {all open holds: id org key amount expiry}, {`hold` of each counter key}, at one instant
 local function holds(K, A)
-  local prefix, open, counters = string.match(K[1], '^(.*:)hx$') .. 'h:', {}, {}
+  local prefix, open, counters = match(K[1], '^(.*:)hx$') .. 'h:', {}, {}
   for _, id in ipairs(call('ZRANGE', K[1], '0', s(n(A[1]) - 1))) do
     local h = call('HMGET', prefix .. id, 'o', 'k', 'a', 'x')
     open[#open + 1] = {id, h[1] or '', h[2] or '', h[3] or '0', h[4] or '0'}
@@ -306,11 +312,12 @@ end
 
 -- ARGV unix ms -> {day, week, month} numbers of the limit windows
 local function window(_, A)
-  local day = math.floor(n(A[1]) / DAY_MS)
+  local day = floor(n(A[1]) / DAY_MS)
   return {day, week(day), month(day)}
 end
 
-local function register(name, callback, flag)
+local function register(name, body, flag)
+  local function callback(K, A) if not call then bind() end return body(K, A) end
   redis.register_function{function_name = 'tokenway_ledger_v1_' .. name, callback = callback, flags = {flag}}
 end
 register('hold', hold)
