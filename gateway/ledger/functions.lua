@@ -24,13 +24,11 @@ end
 
 local function s(x) if x == 0 then return '0' end return format(whole, x) end -- never '..' a number; never '-0'
 local function n(x) return number(x) or 0 end
-local function int(x, signed)
-  if type(x) ~= 'string' or #x > 17 or not find(x, signed and '^%-?%d+$' or '^%d+$') then return nil end
+local function int(x, low, high) -- the text of an integer as `s` would write it, and nothing else: no '1e3', '0x10', ' 5', 'nan', '-0'
   local v = number(x)
-  if v > MAXV or v < -MAXV then return nil end
-  return v
+  if v and v >= low and v <= high and s(v) == x then return v end
+  return nil
 end
-local function line_amount(x) local v = int(x); if v and v <= LINE_MAX then return v end return nil end
 local function add(text, x) -- exact beyond 2^53: lifetime totals are decimal text
   text = text or '0'
   local low, high = n(sub(text, -15)) + x, n(sub(text, 1, -16))
@@ -70,12 +68,13 @@ local function split(text)
   local t, pay, cost, fee, bal, seq = match(text, '^(%a):(%-?%d+):(%-?%d+):(%-?%d+):(%-?%d+):(%d+)$')
   return {t = t, pay = n(pay), cost = n(cost), fee = n(fee), bal = bal, seq = seq}
 end
-local function org_of(key) return match(key, '^{l%d+}:o:(.+)$') end
-local function key_of(key) return match(key, '^{l%d+}:k:(%x+)$') end
+local function behind(name, mark) local at = find(name, mark, 1, true); return at and sub(name, at + 4) end
+local function org_of(name) return behind(name, '}:o:') end
+local function key_of(name) return behind(name, '}:k:') end
 
 -- KEYS org key hold expiry done | ARGV id policy_version amount ttl_ms
 local function hold(K, A)
-  local born, amount, ttl = born_s(A[1]), int(A[3]), int(A[4])
+  local born, amount, ttl = born_s(A[1]), int(A[3], 0, MAXV), int(A[4], 0, MAXV)
   if not (born and amount and ttl) then return {'BADARG'} end
   local open = call('HMGET', K[3], 'a', 'k')
   if open[1] then
@@ -164,7 +163,7 @@ local function postings(A, first)
   local list = {}
   if (#A - first + 1) % 4 ~= 0 then return nil end
   for i = first, #A, 4 do
-    local p = {provider = A[i], cost = line_amount(A[i + 1]), fee = line_amount(A[i + 2]), want = line_amount(A[i + 3])}
+    local p = {provider = A[i], cost = int(A[i + 1], 0, LINE_MAX), fee = int(A[i + 2], 0, LINE_MAX), want = int(A[i + 3], 0, LINE_MAX)}
     if not (p.cost and p.fee and p.want) then return nil end
     list[#list + 1] = p
   end
@@ -177,8 +176,8 @@ end
 
 -- ARGV id record record_ttl_s | provider cost fee want of the answer | the same of each failed attempt
 local function settle(K, A)
-  local id, ttl, list = A[1], int(A[3]), postings(A, 4)
-  if not (born_s(id) and ttl and ttl > 0 and list and #list > 0) then return {'BADARG'} end
+  local id, ttl, list = A[1], int(A[3], 1, MAXV), postings(A, 4)
+  if not (born_s(id) and ttl and list and #list > 0) then return {'BADARG'} end
   local was = split(call('HGET', K[5], id))
   if was and was.t ~= 'X' then return {'DUP', s(was.pay), was.bal, was.seq} end
   local b = books(K)
@@ -197,8 +196,8 @@ end
 
 -- ARGV id record record_ttl_s | provider cost fee want of each failed attempt. Also ends a hold that was never made.
 local function void(K, A)
-  local id, ttl, list = A[1], int(A[3]), postings(A, 4)
-  if not (born_s(id) and ttl and ttl > 0 and list) then return {'BADARG'} end
+  local id, ttl, list = A[1], int(A[3], 1, MAXV), postings(A, 4)
+  if not (born_s(id) and ttl and list) then return {'BADARG'} end
   local was = split(call('HGET', K[5], id))
   if was and was.t ~= 'X' then return {'DUP', s(was.pay), was.bal, was.seq} end
   local b = books(K)
@@ -236,7 +235,7 @@ end
 
 -- KEYS hold expiry | ARGV id ttl_ms provider cost fee want: a running stream says what it has delivered so far
 local function beat(K, A)
-  local ttl, p = int(A[2]), postings(A, 3)
+  local ttl, p = int(A[2], 0, MAXV), postings(A, 3)
   if not (ttl and p and #p == 1) then return {'BADARG'} end
   if call('EXISTS', K[1]) == 0 then return {'GONE'} end
   local expiry = s(now() + ttl)
@@ -247,7 +246,7 @@ end
 
 -- KEYS org key hold | ARGV total: grow a running hold to this amount; saying it twice is saying it once
 local function extend(K, A)
-  local total = int(A[1])
+  local total = int(A[1], 0, MAXV)
   if not total then return {'BADARG'} end
   local h = call('HMGET', K[3], 'a', 'k')
   if not h[1] then return {'GONE'} end
@@ -268,7 +267,7 @@ end
 
 -- KEYS org grants journal | ARGV id amount(+/-) actor reason. The same id with another amount or reason is a conflict.
 local function grant(K, A)
-  local amount = int(A[2], true)
+  local amount = int(A[2], -MAXV, MAXV)
   if not amount or not A[1] or A[1] == '' then return {'BADARG'} end
   local was = call('HGET', K[2], A[1])
   if was then
