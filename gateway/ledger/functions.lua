@@ -23,7 +23,7 @@ local function bind() -- at the first call: nothing of the server or of Lua's li
 end
 
 local function s(x) if x == 0 then return '0' end return format(whole, x) end -- never '..' a number; never '-0'
-local function n(x) return number(x) or 0 end
+local function n(x) return x and x + 0 or 0 end -- junk in a hash is an error: read everything before the first write
 local function int(x, low, high) -- the text of an integer as `s` would write it, and nothing else: no '1e3', '0x10', ' 5', 'nan', '-0'
   local v = number(x)
   if v and v >= low and v <= high and s(v) == x then return v end
@@ -31,7 +31,7 @@ local function int(x, low, high) -- the text of an integer as `s` would write it
 end
 local function add(text, x) -- exact beyond 2^53: lifetime totals are decimal text
   text = text or '0'
-  local low, high = n(sub(text, -15)) + x, n(sub(text, 1, -16))
+  local low, high = n(sub(text, -15)) + x, #text > 15 and n(sub(text, 1, -16)) or 0
   if low < 0 then low, high = low + 1e15, high - 1 elseif low >= 1e15 then low, high = low - 1e15, high + 1 end
   if high == 0 then return s(low) end
   return s(high) .. format('%015.0f', low)
@@ -74,14 +74,14 @@ local function key_of(name) return behind(name, '}:k:') end
 
 -- KEYS org key hold expiry done | ARGV id policy_version amount ttl_ms
 local function hold(K, A)
-  local born, amount, ttl = born_s(A[1]), int(A[3], 0, MAXV), int(A[4], 0, MAXV)
+  local id, born, amount, ttl = A[1], born_s(A[1]), int(A[3], 0, MAXV), int(A[4], 0, MAXV)
   if not (born and amount and ttl) then return {'BADARG'} end
-  local open = call('HMGET', K[3], 'a', 'k')
-  if open[1] then
-    if open[2] ~= key_of(K[2]) then return {'BADARG'} end
-    return {'DUP', open[1]}
+  local key, open = key_of(K[2]), call('HGET', K[3], 'a')
+  if open then
+    if call('HGET', K[3], 'k') ~= key then return {'BADARG'} end
+    return {'DUP', open}
   end
-  if call('HEXISTS', K[5], A[1]) == 1 then return {'DONE'} end
+  if call('HEXISTS', K[5], id) == 1 then return {'DONE'} end
   local ms = now()
   if forgotten(born, ms) then return {'STALE'} end
   local k = call('HMGET', K[2], 'org', 'v', 'st', 'lim', 'per', 'exp', 'hold', 'day', 'ud', 'uw', 'um', 'ua')
@@ -92,17 +92,20 @@ local function hold(K, A)
   if k[3] ~= '1' then return {'KEYOFF'} end
   if k[6] and n(k[6]) <= ms then return {'KEYEXP'} end
   local o = call('HMGET', K[1], 'bal', 'hold')
-  local bal, org_held, key_held = n(o[1]), n(o[2]), n(k[7])
-  local _, ud, uw, um = windows(k[8], k[9], k[10], k[11], ms)
-  local free = n(k[4]) - spent(k[5], ud, uw, um, k[12]) - key_held
-  if k[4] and amount > free then return {'KEYLIM', s(max(free, 0))} end
-  if amount > bal - org_held then return {'CREDIT', s(bal - org_held)} end
+  local org_held, key_held = n(o[2]), n(k[7])
+  if k[4] then
+    local _, ud, uw, um = windows(k[8], k[9], k[10], k[11], ms)
+    local left = k[4] - spent(k[5], ud, uw, um, k[12]) - key_held
+    if amount > left then return {'KEYLIM', s(max(left, 0))} end
+  end
+  local free = n(o[1]) - org_held
+  if amount > free then return {'CREDIT', s(free)} end
   local expiry = s(ms + ttl)
-  call('ZADD', K[4], expiry, A[1]) -- first, so that no hold can exist unswept
-  call('HSET', K[3], 'a', s(amount), 'x', expiry, 'o', k[1], 'k', key_of(K[2]))
+  call('ZADD', K[4], expiry, id) -- first, so that no hold can exist unswept
+  call('HSET', K[3], 'a', A[3], 'x', expiry, 'o', k[1], 'k', key)
   call('HSET', K[1], 'hold', s(org_held + amount))
   call('HSET', K[2], 'hold', s(key_held + amount), 'last', s(ms))
-  return {'OK', s(bal - org_held - amount)}
+  return {'OK', s(free - amount)}
 end
 
 -- Everything that ends a hold has KEYS org key hold expiry done journal record stale.
@@ -110,54 +113,57 @@ end
 local function books(K)
   local o = call('HMGET', K[1], 'bal', 'hold', 'seq', 'used')
   local k = call('HMGET', K[2], 'org', 'lim', 'per', 'hold', 'day', 'ud', 'uw', 'um', 'ua')
-  local h = call('HMGET', K[3], 'a', 'x', 'k', 'p', 'c', 'f', 'w')
+  local h = call('HMGET', K[3], 'a', 'k')
+  local key = key_of(K[2])
   if k[1] and k[1] ~= org_of(K[1]) then return nil end
-  if h[1] and h[3] ~= key_of(K[2]) then return nil end
-  local ms = now()
+  if h[1] and h[2] ~= key then return nil end
+  local ms, amount = now(), n(h[1])
   local day, ud, uw, um = windows(k[5], k[6], k[7], k[8], ms)
-  local amount = n(h[1])
-  return {ms = ms, bal = n(o[1]), org_held = n(o[2]) - amount, seq = n(o[3]), used = o[4] or '0',
-    known = k[1], limit = k[2], per = k[3], key_held = n(k[4]) - amount, day = day, ud = ud, uw = uw, um = um, ua = k[9] or '0',
-    open = h[1] and true or false, expiry = n(h[2]), provider = h[4], cost = n(h[5]), fee = n(h[6]), want = n(h[7])}
+  return {ms = ms, bal = n(o[1]), org_held = n(o[2]) - amount, seq = n(o[3]), used = o[4], open = h[1],
+    key = key, known = k[1], limit = k[2], per = k[3], key_held = n(k[4]) - amount, day = day, ud = ud, uw = uw, um = um, ua = k[9]}
 end
 -- What the payer really pays: never another request's hold, never past the key's limit. The rest is the operator's loss.
 local function payable(b, want)
   local room = b.bal - b.org_held
-  if b.limit then room = min(room, n(b.limit) - spent(b.per, b.ud, b.uw, b.um, b.ua) - b.key_held) end
-  local pay = min(want, max(room, 0))
-  return max(pay, b.bal - MAXV) -- a refund cannot lift a balance beyond what a double counts
+  if b.limit then room = min(room, b.limit - spent(b.per, b.ud, b.uw, b.um, b.ua) - b.key_held) end
+  if room < 0 then room = 0 end
+  if want > room then want = room end
+  return max(want, b.bal - MAXV) -- a refund cannot lift a balance beyond what a double counts
 end
-local function remember(K, b, id, text)
+local function until_s(id, ms) return max((floor(born_s(id) / 3600) + 1) * 3600, floor(ms / 1000)) + WINDOW_S + 60 end
+local function remember(K, id, text, expiry)
   call('HSET', K[5], id, text)
-  local until_s = max((floor(born_s(id) / 3600) + 1) * 3600, floor(b.ms / 1000)) + WINDOW_S + 60
-  call('EXPIREAT', K[5], s(until_s))
+  call('EXPIREAT', K[5], s(expiry))
 end
-local function keep(K, record, ttl, pay)
-  if record ~= '' then call('SET', K[7], s(pay) .. ':' .. record, 'EX', ttl) end
+local function keep(K, record, ttl, paid)
+  if record ~= '' then call('SET', K[7], paid .. ':' .. record, 'EX', ttl) end
 end
--- One posting of `line` {type provider cost fee want} after the losses of failed attempts; `was` is what expiry had charged.
-local function post(K, b, id, line, losses, was)
-  local key, pay = key_of(K[2]), payable(b, line.want)
-  local function write(t, h, provider, cost, fee, user)
-    b.seq = b.seq + 1
-    call('XADD', K[6], '*', 't', t, 'q', s(b.seq), 'k', key, 'h', h, 'p', provider, 'c', s(cost), 'f', s(fee),
-      'u', s(user), 'l', s(cost + fee - user), 'b', s(b.bal))
-  end
-  for i, loss in ipairs(losses) do write('L', id .. '/' .. i, loss.provider, loss.cost, loss.fee, 0) end
-  b.bal = b.bal - pay
-  if line.t ~= 'V' then write(line.t, id, line.provider, line.cost, line.fee, pay) end
-  local total = was.pay + pay
-  remember(K, b, id, table.concat({line.t, s(total), s(was.cost + line.cost), s(was.fee + line.fee), s(b.bal), s(b.seq)}, ':'))
-  call('HSET', K[1], 'bal', s(b.bal), 'hold', s(b.org_held), 'seq', s(b.seq), 'used', add(b.used, pay))
+local function journal(K, b, t, id, p, user, bal)
+  b.seq = b.seq + 1
+  call('XADD', K[6], '*', 't', t, 'q', s(b.seq), 'k', b.key, 'h', id, 'p', p.provider, 'c', s(p.cost), 'f', s(p.fee),
+    'u', s(user), 'l', s(p.cost + p.fee - user), 'b', bal)
+end
+local NOTHING = {pay = 0, cost = 0, fee = 0}
+-- One posting of `line` {t provider cost fee want} after the failed attempts list[first...]; `was` is what expiry had charged.
+-- The texts of what is paid in total, of the balance and of the sequence number after it. Computes everything, then writes.
+local function post(K, b, id, line, list, first, was)
+  local pay, expiry = payable(b, line.want), until_s(id, b.ms)
+  local before, bal, total = s(b.bal), s(b.bal - pay), s(was.pay + pay)
+  local used, ua = add(b.used, pay), add(b.ua, pay)
+  local cost, fee = was.cost + line.cost, was.fee + line.fee
+  for i = first, #list do journal(K, b, 'L', id .. '/' .. s(i - first + 1), list[i], 0, before) end
+  if line.t ~= 'V' then journal(K, b, line.t, id, line, pay, bal) end
+  local seq = s(b.seq)
+  remember(K, id, line.t .. ':' .. total .. ':' .. s(cost) .. ':' .. s(fee) .. ':' .. bal .. ':' .. seq, expiry)
+  call('HSET', K[1], 'bal', bal, 'hold', s(b.org_held), 'seq', seq, 'used', used)
   if b.known then
     call('HSET', K[2], 'hold', s(b.key_held), 'day', s(b.day), 'ud', s(max(b.ud + pay, 0)),
-      'uw', s(max(b.uw + pay, 0)), 'um', s(max(b.um + pay, 0)), 'ua', add(b.ua, pay))
+      'uw', s(max(b.uw + pay, 0)), 'um', s(max(b.um + pay, 0)), 'ua', ua)
   end
   call('DEL', K[3])
   redis.pcall('ZREM', K[4], id) -- last and unchecked: a broken sweeper's list must not stop a posting half-way
-  return total
+  return total, bal, seq
 end
-local NOTHING = {pay = 0, cost = 0, fee = 0}
 -- Provider, cost, fee, want: fours from ARGV[first]; nil when one of them is junk.
 local function postings(A, first)
   local list = {}
@@ -176,47 +182,48 @@ end
 
 -- ARGV id record record_ttl_s | provider cost fee want of the answer | the same of each failed attempt
 local function settle(K, A)
-  local id, ttl, list = A[1], int(A[3], 1, MAXV), postings(A, 4)
-  if not (born_s(id) and ttl and list and #list > 0) then return {'BADARG'} end
+  local id, born, ttl, list = A[1], born_s(A[1]), int(A[3], 1, MAXV), postings(A, 4)
+  if not (born and ttl and list and list[1]) then return {'BADARG'} end
   local was = split(call('HGET', K[5], id))
   if was and was.t ~= 'X' then return {'DUP', s(was.pay), was.bal, was.seq} end
   local b = books(K)
   if not b then return {'BADARG'} end
-  if not was and not b.open and forgotten(born_s(id), b.ms) then return put_aside(K, b, id, A, 4) end
-  local line, tag = table.remove(list, 1), b.open and 'OK' or 'NOHOLD'
+  if not was and not b.open and forgotten(born, b.ms) then return put_aside(K, b, id, A, 4) end
+  local line, tag = list[1], b.open and 'OK' or 'NOHOLD'
   line.t = 'S'
   if was then -- the sweeper charged the last checkpoint; post the difference, once
     line.t, line.cost, line.fee, line.want = 'A', line.cost - was.cost, line.fee - was.fee, line.want - was.pay
     tag = 'LATE'
   end
-  local paid = post(K, b, id, line, list, was or NOTHING)
+  local paid, bal, seq = post(K, b, id, line, list, 2, was or NOTHING)
   keep(K, A[2], A[3], paid)
-  return {tag, s(paid), s(b.bal), s(b.seq)}
+  return {tag, paid, bal, seq}
 end
 
 -- ARGV id record record_ttl_s | provider cost fee want of each failed attempt. Also ends a hold that was never made.
 local function void(K, A)
-  local id, ttl, list = A[1], int(A[3], 1, MAXV), postings(A, 4)
-  if not (born_s(id) and ttl and list) then return {'BADARG'} end
+  local id, born, ttl, list = A[1], born_s(A[1]), int(A[3], 1, MAXV), postings(A, 4)
+  if not (born and ttl and list) then return {'BADARG'} end
   local was = split(call('HGET', K[5], id))
   if was and was.t ~= 'X' then return {'DUP', s(was.pay), was.bal, was.seq} end
   local b = books(K)
   if not b then return {'BADARG'} end
-  if not was and not b.open and forgotten(born_s(id), b.ms) then
+  local bal, seq = s(b.bal), s(b.seq)
+  if not was and not b.open and forgotten(born, b.ms) then
     if #list > 0 then return put_aside(K, b, id, A, 4) end
-    return {'OK', '0', s(b.bal), s(b.seq)}
+    return {'OK', '0', bal, seq}
   end
-  local line = {t = 'V', provider = 'none', cost = 0, fee = 0, want = 0}
+  local line, _ = {t = 'V', provider = 'none', cost = 0, fee = 0, want = 0}
   if was and (was.pay > 0 or was.cost > 0 or was.fee > 0) then -- nothing was delivered after all: give the checkpoint back
     line.t, line.cost, line.fee, line.want = 'A', -was.cost, -was.fee, -was.pay
   end
   if b.open or #list > 0 or line.t == 'A' then
-    post(K, b, id, line, list, was or NOTHING)
+    _, bal, seq = post(K, b, id, line, list, 1, was or NOTHING)
   else
-    remember(K, b, id, table.concat({'V', '0', '0', '0', s(b.bal), s(b.seq)}, ':'))
+    remember(K, id, 'V:0:0:0:' .. bal .. ':' .. seq, until_s(id, b.ms))
   end
-  keep(K, A[2], A[3], 0)
-  return {'OK', '0', s(b.bal), s(b.seq)}
+  keep(K, A[2], A[3], '0')
+  return {'OK', '0', bal, seq}
 end
 
 -- ARGV id. For the sweeper: the server's clock decides; two sweepers do it once.
@@ -227,10 +234,11 @@ local function expire(K, A)
     call('ZREM', K[4], A[1])
     return {'GONE'}
   end
-  if b.expiry > b.ms then return {'LIVE'} end
-  local line = {t = 'X', provider = b.provider or 'none', cost = b.cost, fee = b.fee, want = b.want}
-  local paid = post(K, b, A[1], line, {}, NOTHING)
-  return {'OK', s(paid), s(b.bal), s(b.seq)}
+  local h = call('HMGET', K[3], 'x', 'p', 'c', 'f', 'w')
+  if n(h[1]) > b.ms then return {'LIVE'} end
+  local line = {t = 'X', provider = h[2] or 'none', cost = n(h[3]), fee = n(h[4]), want = n(h[5])}
+  local paid, bal, seq = post(K, b, A[1], line, {}, 1, NOTHING)
+  return {'OK', paid, bal, seq}
 end
 
 -- KEYS hold expiry | ARGV id ttl_ms provider cost fee want: a running stream says what it has delivered so far
