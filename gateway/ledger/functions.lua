@@ -133,7 +133,7 @@ end
 local function until_s(id, ms) return max((floor(born_s(id) / 3600) + 1) * 3600, floor(ms / 1000)) + WINDOW_S + 60 end
 local function remember(K, id, text, expiry)
   call('HSET', K[5], id, text)
-  call('EXPIREAT', K[5], s(expiry))
+  if call('EXPIRETIME', K[5]) < expiry then call('EXPIREAT', K[5], s(expiry)) end -- the hour's first id, or a late one
 end
 local function keep(K, record, ttl, paid)
   if record ~= '' then call('SET', K[7], paid .. ':' .. record, 'EX', ttl) end
