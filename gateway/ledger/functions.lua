@@ -138,23 +138,27 @@ end
 local function keep(K, record, ttl, paid)
   if record ~= '' then call('SET', K[7], paid .. ':' .. record, 'EX', ttl) end
 end
-local function journal(K, b, t, id, p, user, bal)
-  b.seq = b.seq + 1
-  call('XADD', K[6], '*', 't', t, 'q', s(b.seq), 'k', b.key, 'h', id, 'p', p.provider, 'c', s(p.cost), 'f', s(p.fee),
-    'u', s(user), 'l', s(p.cost + p.fee - user), 'b', bal)
+local function journal(K, key, id, p, u, l, b, q) -- texts, but for the posting
+  call('XADD', K[6], '*', 't', p.t, 'q', q, 'k', key, 'h', id, 'p', p.provider, 'c', p.c, 'f', p.f, 'u', u, 'l', l, 'b', b)
 end
-local NOTHING = {pay = 0, cost = 0, fee = 0}
--- One posting of `line` {t provider cost fee want} after the failed attempts list[first...]; `was` is what expiry had charged.
--- The texts of what is paid in total, of the balance and of the sequence number after it. Computes everything, then writes.
+-- One posting of `line` after the failed attempts list[first...]; `was` is what expiry had charged, or nil.
+-- Returns texts: paid in total, balance and sequence number after it. Everything is computed before the first write but
+-- the lines' own numbers.
 local function post(K, b, id, line, list, first, was)
   local pay, expiry = payable(b, line.want), until_s(id, b.ms)
-  local before, bal, total = s(b.bal), s(b.bal - pay), s(was.pay + pay)
-  local used, ua = add(b.used, pay), add(b.ua, pay)
-  local cost, fee = was.cost + line.cost, was.fee + line.fee
-  for i = first, #list do journal(K, b, 'L', id .. '/' .. s(i - first + 1), list[i], 0, before) end
-  if line.t ~= 'V' then journal(K, b, line.t, id, line, pay, bal) end
-  local seq = s(b.seq)
-  remember(K, id, line.t .. ':' .. total .. ':' .. s(cost) .. ':' .. s(fee) .. ':' .. bal .. ':' .. seq, expiry)
+  local paid, bal, loss = s(pay), s(b.bal - pay), s(line.cost + line.fee - pay)
+  local used, ua, seq = add(b.used, pay), add(b.ua, pay), b.seq
+  local total, cost, fee = paid, line.c, line.f
+  if was then total, cost, fee = s(was.pay + pay), s(was.cost + line.cost), s(was.fee + line.fee) end
+  for i = first, #list do
+    local p = list[i]
+    seq = seq + 1
+    journal(K, b.key, id .. '/' .. s(i - first + 1), p, '0', s(p.cost + p.fee), s(b.bal), s(seq))
+  end
+  if line.t ~= 'V' then seq = seq + 1 end
+  seq = s(seq)
+  if line.t ~= 'V' then journal(K, b.key, id, line, paid, loss, bal, seq) end
+  remember(K, id, line.t .. ':' .. total .. ':' .. cost .. ':' .. fee .. ':' .. bal .. ':' .. seq, expiry)
   call('HSET', K[1], 'bal', bal, 'hold', s(b.org_held), 'seq', seq, 'used', used)
   if b.known then
     call('HSET', K[2], 'hold', s(b.key_held), 'day', s(b.day), 'ud', s(max(b.ud + pay, 0)),
@@ -164,14 +168,18 @@ local function post(K, b, id, line, list, first, was)
   redis.pcall('ZREM', K[4], id) -- last and unchecked: a broken sweeper's list must not stop a posting half-way
   return total, bal, seq
 end
+-- A posting of type `t`: amounts, and the texts of cost and fee.
+local function posting(t, provider, cost, fee, want)
+  return {t = t, provider = provider, cost = cost, fee = fee, want = want, c = s(cost), f = s(fee)}
+end
 -- Provider, cost, fee, want: fours from ARGV[first]; nil when one of them is junk.
 local function postings(A, first)
   local list = {}
   if (#A - first + 1) % 4 ~= 0 then return nil end
   for i = first, #A, 4 do
-    local p = {provider = A[i], cost = int(A[i + 1], 0, LINE_MAX), fee = int(A[i + 2], 0, LINE_MAX), want = int(A[i + 3], 0, LINE_MAX)}
-    if not (p.cost and p.fee and p.want) then return nil end
-    list[#list + 1] = p
+    local c, f, cost, fee, want = A[i + 1], A[i + 2], int(A[i + 1], 0, LINE_MAX), int(A[i + 2], 0, LINE_MAX), int(A[i + 3], 0, LINE_MAX)
+    if not (cost and fee and want) then return nil end
+    list[#list + 1] = {t = 'L', provider = A[i], cost = cost, fee = fee, want = want, c = c, f = f}
   end
   return list
 end
@@ -192,10 +200,10 @@ local function settle(K, A)
   local line, tag = list[1], b.open and 'OK' or 'NOHOLD'
   line.t = 'S'
   if was then -- the sweeper charged the last checkpoint; post the difference, once
-    line.t, line.cost, line.fee, line.want = 'A', line.cost - was.cost, line.fee - was.fee, line.want - was.pay
+    line = posting('A', line.provider, line.cost - was.cost, line.fee - was.fee, line.want - was.pay)
     tag = 'LATE'
   end
-  local paid, bal, seq = post(K, b, id, line, list, 2, was or NOTHING)
+  local paid, bal, seq = post(K, b, id, line, list, 2, was)
   keep(K, A[2], A[3], paid)
   return {tag, paid, bal, seq}
 end
@@ -213,12 +221,12 @@ local function void(K, A)
     if #list > 0 then return put_aside(K, b, id, A, 4) end
     return {'OK', '0', bal, seq}
   end
-  local line, _ = {t = 'V', provider = 'none', cost = 0, fee = 0, want = 0}
+  local line, _ = posting('V', 'none', 0, 0, 0)
   if was and (was.pay > 0 or was.cost > 0 or was.fee > 0) then -- nothing was delivered after all: give the checkpoint back
-    line.t, line.cost, line.fee, line.want = 'A', -was.cost, -was.fee, -was.pay
+    line = posting('A', 'none', -was.cost, -was.fee, -was.pay)
   end
   if b.open or #list > 0 or line.t == 'A' then
-    _, bal, seq = post(K, b, id, line, list, 1, was or NOTHING)
+    _, bal, seq = post(K, b, id, line, list, 1, was)
   else
     remember(K, id, 'V:0:0:0:' .. bal .. ':' .. seq, until_s(id, b.ms))
   end
@@ -236,8 +244,8 @@ local function expire(K, A)
   end
   local h = call('HMGET', K[3], 'x', 'p', 'c', 'f', 'w')
   if n(h[1]) > b.ms then return {'LIVE'} end
-  local line = {t = 'X', provider = h[2] or 'none', cost = n(h[3]), fee = n(h[4]), want = n(h[5])}
-  local paid, bal, seq = post(K, b, A[1], line, {}, 1, NOTHING)
+  local line = posting('X', h[2] or 'none', n(h[3]), n(h[4]), n(h[5]))
+  local paid, bal, seq = post(K, b, A[1], line, {}, 1)
   return {'OK', paid, bal, seq}
 end
 
@@ -248,7 +256,7 @@ local function beat(K, A)
   if call('EXISTS', K[1]) == 0 then return {'GONE'} end
   local expiry = s(now() + ttl)
   call('ZADD', K[2], expiry, A[1])
-  call('HSET', K[1], 'x', expiry, 'p', p[1].provider, 'c', s(p[1].cost), 'f', s(p[1].fee), 'w', s(p[1].want))
+  call('HSET', K[1], 'x', expiry, 'p', p[1].provider, 'c', p[1].c, 'f', p[1].f, 'w', s(p[1].want))
   return {'OK'}
 end
 
