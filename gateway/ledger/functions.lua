@@ -23,6 +23,7 @@ local function bind() -- at the first call: nothing of the server or of Lua's li
 end
 
 local function s(x) if x == 0 then return '0' end return format(whole, x) end -- never '..' a number; never '-0'
+local function up(x) if x <= 0 then return '0' end return format(whole, x) end -- of a sum that is never less than nothing
 local function n(x) return x and x + 0 or 0 end -- junk in a hash is an error: read everything before the first write
 local function int(x, low, high) -- the text of an integer as `s` would write it, and nothing else: no '1e3', '0x10', ' 5', 'nan', '-0'
   local v = number(x)
@@ -120,7 +121,7 @@ local function books(K)
   local ms, amount = now(), n(h[1])
   local day, ud, uw, um = windows(k[5], k[6], k[7], k[8], ms)
   return {ms = ms, bal = n(o[1]), org_held = n(o[2]) - amount, seq = n(o[3]), used = o[4], open = h[1],
-    key = key, known = k[1], limit = k[2], per = k[3], key_held = n(k[4]) - amount, day = day, ud = ud, uw = uw, um = um, ua = k[9]}
+    key = key, known = k[1], limit = k[2], per = k[3], key_held = n(k[4]) - amount, day = day ~= n(k[5]) and day, ud = ud, uw = uw, um = um, ua = k[9]}
 end
 -- What the payer really pays: never another request's hold, never past the key's limit. The rest is the operator's loss.
 local function payable(b, want)
@@ -161,8 +162,8 @@ local function post(K, b, id, line, list, first, was)
   remember(K, id, line.t .. ':' .. total .. ':' .. cost .. ':' .. fee .. ':' .. bal .. ':' .. seq, expiry)
   call('HSET', K[1], 'bal', bal, 'hold', s(b.org_held), 'seq', seq, 'used', used)
   if b.known then
-    call('HSET', K[2], 'hold', s(b.key_held), 'day', s(b.day), 'ud', s(max(b.ud + pay, 0)),
-      'uw', s(max(b.uw + pay, 0)), 'um', s(max(b.um + pay, 0)), 'ua', ua)
+    if b.day then call('HSET', K[2], 'day', s(b.day)) end
+    call('HSET', K[2], 'hold', s(b.key_held), 'ud', up(b.ud + pay), 'uw', up(b.uw + pay), 'um', up(b.um + pay), 'ua', ua)
   end
   call('DEL', K[3])
   redis.pcall('ZREM', K[4], id) -- last and unchecked: a broken sweeper's list must not stop a posting half-way
