@@ -111,30 +111,31 @@ end
 
 -- Everything that ends a hold has KEYS org key hold expiry done journal record stale.
 -- `books` reads the hashes, so that one of the wrong type stops the call before its first write.
-local function books(K)
+local function books(K, born)
   local o = call('HMGET', K[1], 'bal', 'hold', 'seq', 'used')
   local k = call('HMGET', K[2], 'org', 'lim', 'per', 'hold', 'day', 'ud', 'uw', 'um', 'ua')
   local h = call('HMGET', K[3], 'a', 'k')
   local key = key_of(K[2])
   if k[1] and k[1] ~= org_of(K[1]) then return nil end
   if h[1] and h[2] ~= key then return nil end
-  local ms, amount = now(), n(h[1])
+  local ms, bal, amount = now(), n(o[1]), n(h[1])
+  local org_held, key_held = n(o[2]) - amount, n(k[4]) - amount
   local day, ud, uw, um = windows(k[5], k[6], k[7], k[8], ms)
-  return {ms = ms, bal = n(o[1]), org_held = n(o[2]) - amount, seq = n(o[3]), used = o[4], open = h[1],
-    key = key, known = k[1], limit = k[2], per = k[3], key_held = n(k[4]) - amount, day = day ~= n(k[5]) and day, ud = ud, uw = uw, um = um, ua = k[9]}
+  local room = bal - org_held
+  if k[2] then room = min(room, k[2] - spent(k[3], ud, uw, um, k[9]) - key_held) end
+  return {born = born, ms = ms, bal = bal, org_held = org_held, seq = n(o[3]), used = o[4], room = room, open = h[1],
+    key = key, known = k[1], key_held = key_held, day = day ~= n(k[5]) and day, ud = ud, uw = uw, um = um, ua = k[9]}
 end
 -- What the payer really pays: never another request's hold, never past the key's limit. The rest is the operator's loss.
 local function payable(b, want)
-  local room = b.bal - b.org_held
-  if b.limit then room = min(room, b.limit - spent(b.per, b.ud, b.uw, b.um, b.ua) - b.key_held) end
-  if room < 0 then room = 0 end
-  if want > room then want = room end
-  return max(want, b.bal - MAXV) -- a refund cannot lift a balance beyond what a double counts
+  local pay = min(want, max(b.room, 0))
+  return max(pay, b.bal - MAXV) -- a refund cannot lift a balance beyond what a double counts
 end
-local function until_s(id, ms) return max((floor(born_s(id) / 3600) + 1) * 3600, floor(ms / 1000)) + WINDOW_S + 60 end
-local function remember(K, id, text, expiry)
+-- When the last id of the same hour is forgotten; `remember` gets it from before the first write.
+local function memory_end(b) return max((floor(b.born / 3600) + 1) * 3600, floor(b.ms / 1000)) + WINDOW_S + 60 end
+local function remember(K, id, text, ends)
   call('HSET', K[5], id, text)
-  if call('EXPIRETIME', K[5]) < expiry then call('EXPIREAT', K[5], s(expiry)) end -- the hour's first id, or a late one
+  if call('EXPIRETIME', K[5]) < ends then call('EXPIREAT', K[5], s(ends)) end -- the hour's first id, or a late one
 end
 local function keep(K, record, ttl, paid)
   if record ~= '' then call('SET', K[7], paid .. ':' .. record, 'EX', ttl) end
@@ -146,7 +147,7 @@ end
 -- Returns texts: paid in total, balance and sequence number after it. Everything is computed before the first write but
 -- the lines' own numbers.
 local function post(K, b, id, line, list, first, was)
-  local pay, expiry = payable(b, line.want), until_s(id, b.ms)
+  local pay, ends = payable(b, line.want), memory_end(b)
   local paid, bal, loss = s(pay), s(b.bal - pay), s(line.cost + line.fee - pay)
   local used, ua, seq = add(b.used, pay), add(b.ua, pay), b.seq
   local total, cost, fee = paid, line.c, line.f
@@ -159,7 +160,7 @@ local function post(K, b, id, line, list, first, was)
   if line.t ~= 'V' then seq = seq + 1 end
   seq = s(seq)
   if line.t ~= 'V' then journal(K, b.key, id, line, paid, loss, bal, seq) end
-  remember(K, id, line.t .. ':' .. total .. ':' .. cost .. ':' .. fee .. ':' .. bal .. ':' .. seq, expiry)
+  remember(K, id, line.t .. ':' .. total .. ':' .. cost .. ':' .. fee .. ':' .. bal .. ':' .. seq, ends)
   call('HSET', K[1], 'bal', bal, 'hold', s(b.org_held), 'seq', seq, 'used', used)
   if b.known then
     if b.day then call('HSET', K[2], 'day', s(b.day)) end
@@ -195,7 +196,7 @@ local function settle(K, A)
   if not (born and ttl and list and list[1]) then return {'BADARG'} end
   local was = split(call('HGET', K[5], id))
   if was and was.t ~= 'X' then return {'DUP', s(was.pay), was.bal, was.seq} end
-  local b = books(K)
+  local b = books(K, born)
   if not b then return {'BADARG'} end
   if not was and not b.open and forgotten(born, b.ms) then return put_aside(K, b, id, A, 4) end
   local line, tag = list[1], b.open and 'OK' or 'NOHOLD'
@@ -215,7 +216,7 @@ local function void(K, A)
   if not (born and ttl and list) then return {'BADARG'} end
   local was = split(call('HGET', K[5], id))
   if was and was.t ~= 'X' then return {'DUP', s(was.pay), was.bal, was.seq} end
-  local b = books(K)
+  local b = books(K, born)
   if not b then return {'BADARG'} end
   local bal, seq = s(b.bal), s(b.seq)
   if not was and not b.open and forgotten(born, b.ms) then
@@ -229,7 +230,7 @@ local function void(K, A)
   if b.open or #list > 0 or line.t == 'A' then
     _, bal, seq = post(K, b, id, line, list, 1, was)
   else
-    remember(K, id, 'V:0:0:0:' .. bal .. ':' .. seq, until_s(id, b.ms))
+    remember(K, id, 'V:0:0:0:' .. bal .. ':' .. seq, memory_end(b))
   end
   keep(K, A[2], A[3], '0')
   return {'OK', '0', bal, seq}
@@ -237,7 +238,7 @@ end
 
 -- ARGV id. For the sweeper: the server's clock decides; two sweepers do it once.
 local function expire(K, A)
-  local b = books(K)
+  local b = books(K, born_s(A[1]))
   if not b then return {'BADARG'} end
   if not b.open then
     call('ZREM', K[4], A[1])
