@@ -7,7 +7,15 @@ import time
 import pytest
 
 from gateway.accounts import KeyChange
-from gateway.errors import BadRequest, Conflict, NotFound, PaymentRequired, Unauthorized, Unprocessable
+from gateway.errors import (
+    BadRequest,
+    Conflict,
+    LedgerUnavailable,
+    NotFound,
+    PaymentRequired,
+    Unauthorized,
+    Unprocessable,
+)
 from gateway.ledger import Hold, Ledger, Posting, StalePolicy, StalePosting, generation_id
 from gateway.money import MAX_NANO, NANO
 from gateway.store import keys
@@ -346,7 +354,7 @@ async def test_figures_stay_exact_at_the_largest_balances(ledger, store, policy)
 
 
 @pytest.mark.parametrize(
-    "junk", ["1.5", "1e3", "nan", "inf", "-1", "0x10", " 5", "5 ", "", "-0", str(2**53), "9" * 30, "\n5"]
+    "junk", ["1.5", "1e3", "nan", "inf", "-1", "0x10", " 5", "5 ", "", "-0", "05", "5.0", "5\0", str(2**53), "9" * 30, "\n5"]
 )
 async def test_junk_amounts_are_refused_by_the_functions_themselves(ledger, store, policy, junk):
     """Whatever a client sends, nothing but a plain integer below 2^53 is an amount; nothing is written."""
@@ -400,6 +408,24 @@ async def test_a_journal_that_cannot_be_written_leaves_everything_as_it_was(ledg
     assert await store.redis.hgetall(keys.organization(ORG)) == before[0]
     assert len(await ledger.open_holds()) == 1
     await store.redis.restore(keys.journal(ORG), 0, journal, replace=True)
+    assert (await ledger.settle(hold, Posting("alpha", 100, 5, 105))).paid_nano == 105
+    await clean(ledger)
+
+
+@pytest.mark.parametrize("field", ["bal", "hold", "seq", "used", "key: hold", "key: day", "key: uw", "key: ua"])
+async def test_a_figure_that_is_none_stops_a_posting_before_its_first_write(ledger, store, policy, field):
+    """Somebody wrote words into a counter: nothing is computed from them, nothing is written, and repaired it goes on."""
+    hold = await ledger.hold(new(), policy, 500, 60)
+    await ledger.settle(await ledger.hold(new(), policy, 5, 60), Posting("alpha", 100, 5, 105))
+    name = keys.api_key(keys.tag(ORG), policy.key_hash) if field.startswith("key") else keys.organization(ORG)
+    field = field.removeprefix("key: ")
+    figure = await store.redis.hget(name, field)
+    await store.redis.hset(name, field, "words")
+    before = {key: await store.redis.dump(key) for key in sorted(await store.redis.keys())}
+    with pytest.raises(LedgerUnavailable):
+        await ledger.settle(hold, Posting("alpha", 100, 5, 105), record=b"r", losses=[Posting("beta", 1, 0, 0)])
+    assert {key: await store.redis.dump(key) for key in sorted(await store.redis.keys())} == before
+    await store.redis.hset(name, field, figure)
     assert (await ledger.settle(hold, Posting("alpha", 100, 5, 105))).paid_nano == 105
     await clean(ledger)
 
@@ -476,6 +502,18 @@ async def test_a_refund_in_a_later_window_does_not_make_its_usage_negative(ledge
     assert (shown.usage_nano, shown.usage_daily_nano, shown.limit_remaining_nano) == (0, 0, 1000)
     with pytest.raises(PaymentRequired):
         await ledger.hold(new(), daily, 1001, 60)
+    await clean(ledger)
+
+
+async def test_a_refund_is_given_under_a_limit_that_was_lowered(ledger, accounts, policy):
+    """The key has used more than its new limit, so nothing can be charged; what was charged too much goes back all the same."""
+    secret, view = await accounts.create_key(name="lowered", limit_nano=NANO)
+    hold = await ledger.hold(new(), await accounts.authenticate(secret), 500, 60)
+    await ledger.beat(hold, Posting("alpha", 400, 20, 420), 0)
+    await ledger.expire()
+    await accounts.update_key(view.hash, KeyChange(limit_nano=10))
+    assert (await ledger.settle(hold, Posting("alpha", 100, 5, 105))).paid_nano == 105
+    assert (await statement(ledger))[-1] == ("adjusted", "alpha", -300, -15, -315, 0, 10 * NANO - 105)
     await clean(ledger)
 
 

@@ -1,0 +1,39 @@
+"""The ledger with the functions of the version before, and two ledgers that take turns, as during an upgrade."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from gateway.ledger import Ledger
+from gateway.ledger.statements import STEM
+from gateway.store.client import Store
+from gateway.store.library import Library
+
+PREVIOUS = Path(__file__).parents[1] / "golden" / "ledger" / "previous.lua"
+VERBS = ("hold", "settle", "void", "expire", "beat", "extend", "grant", "overdue", "holds")
+
+
+def previous(store: Store) -> Ledger:
+    """Today's class over yesterday's functions."""
+    room = Ledger(store)
+    library = Library(PREVIOUS, STEM)
+    assert library.name != room._library.name
+    room._library = library
+    for verb in VERBS:
+        attribute = f"_{verb}"
+        assert getattr(room, attribute).endswith(verb)
+        setattr(room, attribute, library.function(verb))
+    return room
+
+
+class Turns:
+    """Looks like a ledger; each call goes to the one that the dice say."""
+
+    def __init__(self, seed: int, *ledgers: Ledger) -> None:
+        self._dice = random.Random(seed)
+        self._ledgers = ledgers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dice.choice(self._ledgers), name)
