@@ -14,10 +14,10 @@ local WINDOW_S = 7200                -- how long an id is remembered after the h
 local AHEAD_S = 3600                 -- an id from further in the future is a broken clock
 local DAY_MS = 86400000
 
-local call, number, format, find, match, sub, floor, max, min, whole
+local call, format, find, match, sub, floor, max, min, whole
 local function bind() -- at the first call: nothing of the server or of Lua's libraries exists while a library loads
-  number, floor, max, min = tonumber, math.floor, math.max, math.min
   format, find, match, sub = string.format, string.find, string.match, string.sub
+  floor, max, min = math.floor, math.max, math.min
   -- '%d' takes half the time of '%.0f', but is exact only where C's long has 64 bits
   whole = format('%d', MAXV) == '9007199254740991' and format('%d', -MAXV) == '-9007199254740991' and '%d' or '%.0f'
   call = redis.call
@@ -27,8 +27,9 @@ local function s(x) if x == 0 then return '0' end return format(whole, x) end --
 local function up(x) if x <= 0 then return '0' end return format(whole, x) end -- of a sum that is never less than nothing
 local function n(x) return x and x + 0 or 0 end -- of what is stored; junk is an error, so before the first write
 local function int(x, low, high) -- only as `s` would write it: no '1e3', '0x10', ' 5', '05', 'nan', '-0'
-  local v = number(x)
-  if v and v >= low and v <= high and s(v) == x then return v end
+  if x ~= '0' and not (x and find(x, '^%-?[1-9]%d*$')) then return nil end
+  local v = x + 0
+  if v >= low and v <= high then return v end
   return nil
 end
 local function add(text, x) -- exact beyond 2^53: lifetime totals are decimal text
@@ -38,8 +39,8 @@ local function add(text, x) -- exact beyond 2^53: lifetime totals are decimal te
   if high == 0 then return s(low) end
   return s(high) .. format('%015.0f', low)
 end
-local function now() local t = call('TIME'); return n(t[1]) * 1000 + floor(n(t[2]) / 1000) end
-local function born_s(id) return number(match(id or '', '^gen%-(%d%d%d%d%d%d%d%d%d%d)%-%w+$')) end
+local function now() local t = call('TIME'); return t[1] * 1000 + floor(t[2] / 1000) end
+local function born_s(id) local t = match(id or '', '^gen%-(%d%d%d%d%d%d%d%d%d%d)%-%w+$'); return t and t + 0 end
 local function forgotten(born, ms) return born < ms / 1000 - WINDOW_S or born > ms / 1000 + AHEAD_S end
 
 -- Windows in UTC: days since 1970, weeks that begin on Monday, calendar months.
