@@ -354,7 +354,8 @@ async def test_figures_stay_exact_at_the_largest_balances(ledger, store, policy)
 
 
 @pytest.mark.parametrize(
-    "junk", ["1.5", "1e3", "nan", "inf", "-1", "0x10", " 5", "5 ", "", "-0", "05", "5.0", "5\0", str(2**53), "9" * 30, "\n5"]
+    "junk",
+    ["1.5", "1e3", "nan", "inf", "-1", "0x10", " 5", "5 ", "", "-0", "05", "5.0", "5\0", str(2**53), "9" * 30, "\n5"],
 )
 async def test_junk_amounts_are_refused_by_the_functions_themselves(ledger, store, policy, junk):
     """Whatever a client sends, nothing but a plain integer below 2^53 is an amount; nothing is written."""

@@ -91,7 +91,9 @@ async def a_day(ledger: Ledger, policies, ids: list[str], store) -> list[Any]:
     told: list[Any] = []
     for policy in policies:
         first, second, third, fourth, fifth, sixth = [await ledger.hold(ids.pop(), policy, NANO, 60) for _ in range(6)]
-        told.append(await ledger.settle(first, Posting("alpha", 10**15, 1, NANO), record=b"r", losses=[Posting("b", 3, 0, 0)]))
+        told.append(
+            await ledger.settle(first, Posting("alpha", 10**15, 1, NANO), record=b"r", losses=[Posting("b", 3, 0, 0)])
+        )
         told.append(await ledger.settle(await ledger.extend(second, 7), Posting("alpha", 0, 0, 0)))
         await ledger.void(third, record=b"nothing")
         await ledger.void(fourth, losses=[Posting("alpha", 20, 1, 0), Posting("beta", 20, 0, 0)])
