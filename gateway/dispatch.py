@@ -21,7 +21,7 @@ from gateway.routing.plan import Candidate, Plan
 from gateway.settings import Settings
 from providers import registry
 from providers._http import Upstream
-from providers.base import Dialect, Stream
+from providers.base import Dialect, Stream, Take
 from providers.errors import ProviderError
 from providers.media import Media
 from providers.types import Call, Clocks, Completion, Event, Json
@@ -200,20 +200,31 @@ class Dispatch:
         self.passed = call.wire is not None
         return dialect, call
 
-    async def read(self) -> list[Event]:
-        """The next events of the opened stream; ``[]`` at its proper end. Raises ProviderError."""
+    async def carry(self, take: Take) -> bool:
+        """Hand the opened stream's events to ``take``: those of ``first``, then the others in the callback in which they arrive.
+        True: its proper end. False: ``take`` said so. Raises ProviderError, and whatever ``take`` raises."""
         if self.first:
             events, self.first = self.first, []
-            return events
+            if not take(events):
+                return False
         assert self.stream is not None
-        since = time.perf_counter()
+        clock, ours_s = time.perf_counter, 0.0
+
+        def timed(events: list[Event]) -> bool:
+            nonlocal ours_s
+            begun = clock()
+            on = take(events)
+            ours_s += clock() - begun
+            return on
+
+        since = clock()
         try:
-            return await self.stream.read()
+            return await self.stream.carry(timed)
         except ProviderError as error:
             self._note_failure(self.attempts[-1], error)
             raise
         finally:
-            self.waited_s += time.perf_counter() - since
+            self.waited_s += clock() - since - ours_s
 
     async def aclose(self) -> None:
         """Close the upstream connection at once. Idempotent."""

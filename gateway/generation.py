@@ -26,6 +26,7 @@ from gateway.ledger.entries import Hold, Posting, StalePosting
 from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry, Times
+from providers.base import Take
 from providers.types import Event
 
 EXTEND_AT_PERCENT = 80
@@ -128,20 +129,39 @@ class Generation:
         for event in self.dispatch.first:
             self.delivered.event(event)
 
-    async def read(self) -> list[Event]:
-        """The next events that arrived together; ``[]`` at the proper end.
-
-        Raises ProviderError when the vendor breaks off, PaymentRequired when credit for more output is refused.
+    async def carry(self, take: Take) -> bool:
+        """Count the answer's events and hand them to ``take`` in the callback in which they arrive. True: the proper end. False:
+        ``take`` said so, and is called no more before the next ``carry``. Raises ProviderError when the vendor breaks off,
+        PaymentRequired when credit for more output is refused, and whatever ``take`` raises.
         """
-        if self.dispatch.first:  # counted when the answer was opened
-            return await self.dispatch.read()
-        tokens = pricing.text_tokens(self.delivered.size_bytes, self.delivered.pieces)
-        if tokens * 100 >= self.held_tokens * EXTEND_AT_PERCENT and self.delivered.finish is None:
-            await self._extend(tokens)  # before the next events, so that what was counted has been delivered
-        events = await self.dispatch.read()
-        for event in events:
-            self.delivered.event(event)
-        return events
+        delivered, opening, taken = self.delivered, self.dispatch.first, True
+
+        def count(events: list[Event]) -> bool:
+            nonlocal taken
+            if events is not opening:  # those were counted when the answer was opened
+                for event in events:
+                    delivered.event(event)
+            taken = take(events)
+            covered = delivered.pieces < pieces and delivered.size_bytes < size_bytes
+            return taken and (covered or delivered.finish is not None)
+
+        while taken:
+            tokens = pricing.text_tokens(delivered.size_bytes, delivered.pieces)
+            used = tokens * 100 >= self.held_tokens * EXTEND_AT_PERCENT and delivered.finish is None
+            if used and not self.dispatch.first:
+                await self._extend(tokens)  # before the next events, so that what was counted has been delivered
+            pieces, size_bytes = self._reach()
+            if await self.dispatch.carry(count):
+                return True
+        return False
+
+    def _reach(self) -> tuple[int, int]:
+        """Pieces and bytes of which either makes ``_extend`` decide something: integers, as each event is compared with them."""
+        limit = self.ask.max_tokens
+        if limit is None:
+            return pricing.text_reach(-(-self.held_tokens * EXTEND_AT_PERCENT // 100))
+        most = limit * RUNAWAY_PERCENT // 100 + RUNAWAY_SLACK + 1
+        return most, most * RUNAWAY_BYTES_PER_TOKEN
 
     async def _extend(self, tokens: int) -> None:
         """At 80 % of the held output: hold the same again, or end the stream; never run unpaid."""
@@ -180,8 +200,8 @@ class Generation:
                 if self.dispatch.pending is not None and not self.answered:
                     await self.dispatch.pending
                     self.opened()
-                while self.dispatch.stream is not None and await self.read():
-                    pass
+                if self.dispatch.stream is not None:
+                    await self.carry(lambda events: True)
         except Exception as error:  # noqa: BLE001 - whatever ends the drain, what was counted until then is billed
             self.desk.telemetry.log.info("drain ended early", id=self.ask.id, error=type(error).__name__)
 

@@ -113,6 +113,11 @@ def text_tokens(size_bytes: int, pieces: int) -> int:
     return max(pieces, -(-size_bytes // BYTES_PER_TOKEN))
 
 
+def text_reach(tokens: int) -> tuple[int, int]:
+    """The pieces and the bytes of which either alone makes ``text_tokens`` reach ``tokens``."""
+    return tokens, (tokens - 1) * BYTES_PER_TOKEN + 1
+
+
 def output_bytes(message: Mapping[str, Any]) -> int:
     """Size of what a delta or a whole message shows: text, reasoning, refusal, tool calls."""
     size = 0

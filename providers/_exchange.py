@@ -1,8 +1,13 @@
-"""One request and its answer over HTTP/1.1: the parser's callbacks on one side, the reader's calls on the other."""
+"""One request and its answer over HTTP/1.1: the parser's callbacks on one side, the reader's calls on the other.
+
+What arrives is either kept until somebody reads it, or, while somebody carries, pushed: decoded and passed on before the
+socket's callback returns, so that a streamed event wakes no task.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import httptools
@@ -36,6 +41,7 @@ class Exchange:
         "_pieces",
         "_released",
         "_size",
+        "_take",
         "_waiter",
         "complete",
         "headers",
@@ -64,7 +70,10 @@ class Exchange:
         self._released = False
         self._pieces: list[bytes] = []
         self._size = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[BaseException | bool | None] | None = None
+        """What it ends with is for ``carry``: what ``take`` raised, or False; None: look for yourself."""
+        self._take: Callable[[bytes], bool] | None = None
+        """Where the body goes as it arrives, while somebody carries."""
         self._error: ProviderError | None = None
 
     # -- the reader's side ---------------------------------------------------------------------------------------------
@@ -93,6 +102,27 @@ class Exchange:
                 await self._waiter
             finally:
                 self._waiter = None
+        return self._arrived()
+
+    async def carry(self, take: Callable[[bytes], bool]) -> bool:
+        while True:
+            if self._pieces and not take(self._arrived()):
+                return False
+            if self.complete:
+                return True
+            if self._error is not None:
+                raise self._error
+            self._waiter, self._take = self._loop.create_future(), take
+            try:
+                told = await self._waiter
+            finally:
+                self._waiter = self._take = None
+            if isinstance(told, BaseException):
+                raise told
+            if told is False:
+                return False
+
+    def _arrived(self) -> bytes:
         pieces = self._pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._pieces = []
@@ -153,8 +183,24 @@ class Exchange:
             inner = error.__context__
             self.fail(inner if isinstance(inner, ProviderError) else failed("malformed", f"not HTTP: {error}"))
             return
-        if self.complete or (not self.whole and (self._pieces or self.ready)):
+        if self._take is not None:
+            self._push(self._take)
+        elif self.complete or (not self.whole and (self._pieces or self.ready)):
             self._wake()
+
+    def _push(self, take: Callable[[bytes], bool]) -> None:
+        """Behind the parser's callbacks, so that ``take`` may do anything, and what came at once is handed over at once."""
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return  # stopped, failed or cancelled, and not resumed yet: what arrives is kept
+        told: BaseException | bool | None = None
+        if self._pieces:
+            try:
+                told = None if take(self._arrived()) else False
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the task that waits
+                told = error
+        if (told is not None or self.complete) and not waiter.done():
+            waiter.set_result(told)
 
     def lost(self, error: Exception | None) -> None:
         """The connection is gone."""

@@ -15,7 +15,7 @@ never sent twice: an idle connection that the vendor has closed is noticed befor
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import certifi
@@ -39,8 +39,16 @@ class HttpStream(Protocol):
     async def read(self) -> bytes:
         """The bytes that arrived, as they arrive; ``b""`` at the end. Raises ``ProviderError`` (cut, malformed)."""
 
+    async def carry(self, take: Callable[[bytes], bool]) -> bool:
+        """Hand the bytes to ``take`` in the very callback in which they arrive, first those that are there already.
+
+        True: the body has ended, and all of it was taken. False: ``take`` said so with the bytes it was just given; what arrives
+        afterwards waits for the next ``carry`` or ``read``, and beyond a window it holds up the vendor. Raises ``ProviderError``
+        as ``read`` does, and whatever ``take`` raises. Cancelled or returned, it hands over nothing more.
+        """
+
     def fail(self, error: ProviderError) -> None:
-        """Close the connection at once; the pending and every later ``read`` raises ``error``. For clocks."""
+        """Close the connection at once; the pending and every later ``read`` and ``carry`` raises ``error``. For clocks."""
 
     def release(self) -> None:
         """Nothing more is wanted though the body has not ended: keep the connection if it ends by itself within a second."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import httpx
 
@@ -111,6 +111,12 @@ class _PortableStream:
         finally:
             self._pending.cancel()
             self._pending = None
+
+    async def carry(self, take: Callable[[bytes], bool]) -> bool:
+        while data := await self.read():
+            if not take(data):
+                return False
+        return True
 
     async def _next(self) -> bytes:
         if self.encoded:

@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from providers._http import Upstream
 from providers.errors import ProviderError, failed
-from providers.stream import Decoder, Stream, refusal
+from providers.stream import Decoder, Stream, Take, refusal
 from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, Json, Target
 
-__all__ = ["Decoder", "Dialect", "Stream"]
+__all__ = ["Decoder", "Dialect", "Stream", "Take"]
 
 
 class Dialect(ABC):

@@ -1,18 +1,22 @@
-"""The driver of a streamed answer: reads the connection, feeds the decoder, keeps the clocks.
+"""The driver of a streamed answer: takes what the connection brings, feeds the decoder, keeps the clocks.
 
-One timer per stream, re-armed lazily: a stream that lives moves a deadline (one float an event) and the timer looks at it when
-it rings. The clocks judge the vendor only: time in which nobody reads is not a gap.
+While somebody carries, all of that happens in the callback in which the bytes arrive; no task wakes for an event. One timer per
+stream, re-armed lazily: a stream that lives notes when it was heard (one float an event) and the timer looks at that when it rings.
+The clocks judge the vendor only: time in which nobody reads or carries is not a gap.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from providers._http import HttpStream
 from providers.errors import Clock, ProviderError, failed, timed_out
 from providers.types import Clocks, Event, HttpResponse
 
+Take = Callable[[list[Event]], bool]
+"""Takes events, at least one; False: wait for me before there are more."""
 REFUSAL_MAX = 64 * 1024
 """Bytes read of the body of a refusal."""
 REFUSAL_S = 5.0
@@ -38,19 +42,20 @@ class Decoder(Protocol):
 
 
 class Stream:
-    """An opened answer. ``read`` until it returns ``[]``, then or earlier ``aclose``."""
+    """An opened answer. ``carry`` until it returns True or ``read`` until it returns ``[]``, then or earlier ``aclose``."""
 
     __slots__ = (
-        "_clock",
         "_clocks",
         "_decoder",
-        "_due",
         "_ended",
         "_first",
+        "_heard",
         "_http",
-        "_limit_s",
         "_loop",
+        "_raised",
         "_reading",
+        "_stopped",
+        "_take",
         "_timer",
         "_total_at",
     )
@@ -65,99 +70,130 @@ class Stream:
         self._ended = False
         self._reading = False
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-        self._clock: Clock = "first_content"
-        self._limit_s = clocks.first_content_s
+        self._heard = 0.0
+        """Loop time of the last event, or since which somebody waits for one."""
+        self._take: Take | None = None
+        self._stopped = False
+        """``take`` asked to be waited for."""
+        self._raised: ProviderError | None = None
+        """What was wrong with the bytes that were handed over."""
 
     async def read(self) -> list[Event]:
-        """Events that arrived together, at least one; ``[]`` is the proper end.
+        """Events that arrived together, at least one; ``[]`` is the proper end. Raises what ``carry`` raises."""
+        events: list[Event] = []
 
-        Raises ``ProviderError``: timeout_* with ``clock`` set, cut, malformed, empty, or what the vendor's error event means.
-        Any error closes the connection. Cancelling it leaves that to ``aclose``.
+        def keep(found: list[Event]) -> bool:
+            events.extend(found)
+            return False
+
+        await self.carry(keep)
+        return events
+
+    async def carry(self, take: Take) -> bool:
+        """Hand events to ``take`` in the callback in which they arrive, those that arrived together at once.
+
+        True: the proper end. False: ``take`` said so; what comes meanwhile waits for the next ``carry`` or ``read``. Raises
+        ``ProviderError``: timeout_* with ``clock`` set, cut, malformed, empty, or what the vendor's error event means; and whatever
+        ``take`` raises. A ``ProviderError`` closes the connection. Cancelling it leaves that to ``aclose``.
         """
-        if self._ended:
-            if self._decoder.error is not None:  # it came behind the last events, at the end of the body
-                raise self._decoder.error
-            return []
-        self._arm()
-        self._reading = True
+        decoder = self._decoder
+        self._take, self._reading = take, True
         try:
-            return await self._events()
+            if not self._ended and not decoder.done and decoder.error is None:
+                self._arm()
+                self._stopped, self._raised, broken = False, None, None
+                try:
+                    over = await self._http.carry(self._hand)
+                except ProviderError as error:
+                    over, broken = True, error
+                if self._stopped:
+                    return False
+                if self._raised is not None:
+                    raise self._raised
+                if over and (events := self._last(broken)) and not take(events):
+                    return False
+            if decoder.error is not None:  # it came behind the last events
+                raise decoder.error
+            if not self._ended:
+                self._finish()
+            return True
         except ProviderError:
             await self.aclose()
             raise
         finally:
-            self._reading = False
+            self._take, self._reading = None, False
 
     async def aclose(self) -> None:
         """Idempotent; closes the vendor's connection at once when the answer is not finished."""
         self._ended = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._disarm()
         await self._http.aclose()
 
-    async def _events(self) -> list[Event]:
-        if self._decoder.error is not None:
-            raise self._decoder.error
-        while not self._decoder.done:
-            try:
-                data = await self._http.read()
-            except ProviderError as error:
-                if error.failure.kind not in ("cut", "timeout_gap", "timeout_total"):
-                    raise
-                return self._finish(self._close(error))
-            if not data:
-                return self._finish(self._decoder.close())
-            events = self._decoder.feed(data)
-            if events:
+    def _hand(self, data: bytes) -> bool:
+        decoder, take = self._decoder, self._take
+        assert take is not None
+        try:
+            if events := decoder.feed(data):
+                self._heard = self._loop.time()
                 if self._first and any(event.content for event in events):
                     self._first = False
-                return events
-        return self._finish([])
+                    self._disarm()  # the next clock may fall sooner
+                    self._arm()
+                if not take(events):
+                    self._stopped = True
+                    return False
+        except ProviderError as error:
+            self._raised = error  # apart from the connection's errors, after which the answer may still be whole
+            return False
+        return decoder.error is None and not decoder.done
 
-    def _close(self, error: ProviderError) -> list[Event]:
-        # A vendor that dies or falls silent after the finish reason has still delivered the whole answer.
+    def _last(self, error: ProviderError | None) -> list[Event]:
+        """The body has ended, properly or by ``error``: what was still open in it."""
+        if error is not None and error.failure.kind not in ("cut", "timeout_gap", "timeout_total"):
+            raise error
         try:
-            return self._decoder.close()
+            events = self._decoder.close()
         except ProviderError:
+            if error is None:
+                raise
             raise error from None
+        self._finish()  # a vendor that dies or falls silent after the finish reason has still delivered the whole answer
+        return events
 
-    def _finish(self, events: list[Event]) -> list[Event]:
+    def _finish(self) -> None:
         self._ended = True
         self._http.release()
+        self._disarm()
+
+    def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        return events
 
     def _arm(self) -> None:
-        clocks = self._clocks
-        if self._first:
-            due, self._clock, self._limit_s = (
-                self._http.sent_at + clocks.first_content_s,
-                "first_content",
-                clocks.first_content_s,
-            )
-        else:
-            due, self._clock, self._limit_s = self._loop.time() + clocks.gap_s, "gap", clocks.gap_s
-        if due > self._total_at:
-            due, self._clock, self._limit_s = self._total_at, "total", clocks.total_s
-        self._due = due
-        if self._timer is not None and self._timer.when() > due:
-            self._timer.cancel()
-            self._timer = None
+        """Somebody waits for an event from now on. A timer that is there rings early at worst: time only moves its clock on."""
+        self._heard = self._loop.time()
         if self._timer is None:
+            due, _, _ = self._due()
             self._timer = self._loop.call_at(due, self._ring)
+
+    def _due(self) -> tuple[float, Clock, float]:
+        """When the next clock falls, which one, and its limit in seconds."""
+        clocks = self._clocks
+        due = self._http.sent_at + clocks.first_content_s if self._first else self._heard + clocks.gap_s
+        if due > self._total_at:
+            return self._total_at, "total", clocks.total_s
+        return (due, "first_content", clocks.first_content_s) if self._first else (due, "gap", clocks.gap_s)
 
     def _ring(self) -> None:
         self._timer = None
         if not self._reading:
-            return  # the next read arms it again
-        if self._loop.time() + 0.001 < self._due:
-            self._timer = self._loop.call_at(self._due, self._ring)
+            return  # the next carry arms it again
+        due, clock, limit_s = self._due()
+        if self._loop.time() + 0.001 < due:
+            self._timer = self._loop.call_at(due, self._ring)
         else:
-            self._http.fail(timed_out(self._clock, self._limit_s))
+            self._http.fail(timed_out(clock, limit_s))
 
 
 async def refusal(http: HttpStream) -> HttpResponse:

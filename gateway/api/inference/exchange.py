@@ -1,7 +1,7 @@
 """One HTTP exchange: who is at the other end, whether they are still there, and what they have been sent.
 
-While the surface works, the server's word that the caller left cancels the surface's task; nothing polls. ``send`` may be
-called by the surface and by the keep-alive timer: every call carries whole SSE events, so they cannot mix.
+While the surface works, the server's word that the caller left cancels the surface's task; nothing polls. What is sent may come
+from the surface and from the keep-alive timer: every piece is whole SSE events, so they cannot mix.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Exchange:
             await self.channel.start(200, headers)
 
     def push(self, data: bytes) -> bool:
-        """One or more whole events. False: the caller is slower than they come; they are kept, and ``drain`` is to be awaited."""
+        """One or more whole events, from within a callback. False: they are kept until ``drain`` has been awaited."""
         self._idle = False
         if self.channel.push(data):
             return True
@@ -138,17 +138,12 @@ class Exchange:
         return False
 
     async def drain(self) -> None:
-        """Send what was kept."""
+        """Send what ``push`` has kept, at the caller's pace."""
         data, self._kept = self._kept, b""
         if data:
             self._sending_since = asyncio.get_running_loop().time()
             await self.channel.send(data)
             self._sending_since = None
-
-    async def send(self, data: bytes) -> None:
-        """One or more whole events."""
-        if not self.push(data):
-            await self.drain()
 
     async def finish(self, data: bytes = b"") -> None:
         """The last bytes of a stream."""

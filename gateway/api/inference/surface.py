@@ -211,10 +211,14 @@ class Surface(ABC):
         encoder = self.encoder(generation)
         exchange.on_interrupt = encoder.failure
         await exchange.start_stream(headers)
+
+        def pass_on(events: list[Event]) -> bool:
+            data = encoder.events(events)
+            return exchange.push(data) if data else True
+
         try:
-            while events := await generation.read():
-                if data := encoder.events(events):
-                    await exchange.send(data)
+            while not await generation.carry(pass_on):
+                await exchange.drain()
         except ProviderError as error:
             await generation.close()
             await generation.end("upstream_failed")

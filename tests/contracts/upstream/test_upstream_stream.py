@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 
 import httpx
 import pytest
@@ -15,34 +14,27 @@ from providers._http import Upstream
 from providers._portable import portable
 from providers.base import Stream
 from providers.errors import ProviderError
-from providers.registry import dialect
 from providers.types import Call, Clocks, Event, Target
 from tests.support.rawserver import Peer, RawServer
+from tests.support.streams import ASKED, DONE, HEY, OPENAI, ROLE, STOP, begin, event, saying
 from tests.support.upstream import QUICK
-
-OPENAI = dialect("openai")
-ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-
-
-def event(content: str | None = None, finish: str | None = None) -> bytes:
-    delta = {"role": "assistant"} if content is None else {"content": content}
-    return (
-        b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}).encode() + b"\n\n"
-    )
-
-
-ROLE, HEY, STOP, DONE = event(), event("hey"), event("", "stop"), b"data: [DONE]\n\n"
-
-
-async def begin(upstream: Upstream, server: RawServer, clocks: Clocks = QUICK) -> Stream:
-    return await OPENAI.stream(upstream, Target("acme", server.url, "m"), Call(ASKED), clocks)
 
 
 async def drain(stream: Stream) -> tuple[list[Event], ProviderError | None]:
+    """All events; every other call asks to be waited for."""
     events: list[Event] = []
+    calls = 0
+
+    def take(found: list[Event]) -> bool:
+        nonlocal calls
+        assert found
+        events.extend(found)
+        calls += 1
+        return calls % 2 == 0
+
     try:
-        while batch := await stream.read():
-            events += batch
+        while not await stream.carry(take):
+            assert calls % 2
     except ProviderError as error:
         return events, error
     finally:
@@ -58,30 +50,6 @@ async def run(
     except ProviderError as error:  # on a busy machine a clock may fall before the headers are in
         return [], error
     return await drain(stream)
-
-
-def saying(*pieces: bytes | float, then: str = "end") -> Callable[[Peer], object]:
-    """A vendor that answers each request with these pieces; a number is a pause; afterwards end, hold, close or reset."""
-
-    async def script(peer: Peer) -> None:
-        while True:
-            await peer.request()
-            await peer.begin()
-            for piece in pieces:
-                if isinstance(piece, float):
-                    await asyncio.sleep(piece)
-                else:
-                    await peer.chunk(piece)
-            if then == "hold":
-                await peer.wait_gone()
-            if then in ("close", "reset"):
-                await asyncio.sleep(0.02)
-                if then == "reset":
-                    peer.reset()
-                return
-            await peer.end()
-
-    return script
 
 
 async def test_a_good_stream(upstream: Upstream) -> None:

@@ -1,0 +1,222 @@
+"""``Stream.carry``: events are handed over as they arrive; the clocks, the ends and the errors are those of ``read``."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from providers import _exchange
+from providers._http import Upstream
+from providers.errors import ProviderError
+from providers.types import Clocks, Event
+from tests.support.rawserver import RawServer
+from tests.support.streams import DONE, HEY, ROLE, STOP, begin, saying
+from tests.support.upstream import refused
+
+OVERLOADED = b'data: {"error":{"code":529,"message":"x"}}\n\n'
+
+
+class Taker:
+    """Keeps the batches it is given; says False with those of the given numbers, from 1."""
+
+    def __init__(self, *stops: int) -> None:
+        self.batches: list[list[Event]] = []
+        self.stops = stops
+
+    def __call__(self, events: list[Event]) -> bool:
+        assert events
+        self.batches.append(events)
+        return len(self.batches) not in self.stops
+
+    @property
+    def text(self) -> str:
+        deltas = [choice["delta"] for batch in self.batches for event in batch for choice in event.chunk["choices"]]
+        return "".join(delta.get("content") or "" for delta in deltas)
+
+
+async def test_to_the_end_in_one_call(upstream: Upstream) -> None:
+    """Events come in order, comments are none, and the end is told again when asked again."""
+    taker = Taker()
+    async with RawServer(saying(ROLE, HEY, b": x\n\n", 0.02, HEY, 0.02, STOP, DONE)) as server:
+        stream = await begin(upstream, server)
+        assert await stream.carry(taker)
+        assert taker.text == "heyhey"
+        assert [event.finish for batch in taker.batches for event in batch] == [None, None, None, "stop"]
+        assert await stream.carry(taker)
+        assert await stream.read() == []
+        await stream.aclose()
+
+
+async def test_each_event_leaves_as_it_arrives(upstream: Upstream) -> None:
+    """Events that arrive apart are handed over apart, those that arrive together at once."""
+    taker = Taker()
+    async with RawServer(saying(HEY, 0.05, HEY + HEY, 0.05, HEY, 0.05, STOP + DONE)) as server:
+        stream = await begin(upstream, server)
+        assert await stream.carry(taker)
+        assert [len(batch) for batch in taker.batches] == [1, 2, 1, 1]
+        await stream.aclose()
+
+
+async def test_read_and_carry_in_turn(upstream: Upstream) -> None:
+    """Nothing is lost or doubled between them."""
+    taker = Taker(1)
+    async with RawServer(saying(HEY, 0.02, HEY, 0.02, HEY, 0.02, STOP + DONE)) as server:
+        stream = await begin(upstream, server)
+        taker.batches.append(await stream.read())
+        taker.stops = (2,)
+        assert not await stream.carry(taker)
+        taker.batches.append(await stream.read())
+        assert await stream.carry(taker)
+        assert (taker.text, len(taker.batches)) == ("heyheyhey", 4)
+        await stream.aclose()
+
+
+async def test_stopped_with_the_end_mark(upstream: Upstream) -> None:
+    """Who asks to be waited for with the last events is waited for; the end is told by the next call."""
+    async with RawServer(saying(HEY, 0.02, STOP + DONE, then="hold")) as server:
+        stream = await begin(upstream, server)
+        taker = Taker(2)
+        assert not await stream.carry(taker)
+        assert await asyncio.wait_for(stream.carry(taker), 2)
+        assert len(taker.batches) == 2
+        await stream.aclose()
+
+
+async def test_stopped_with_the_last_lines(upstream: Upstream) -> None:
+    """The same where the end of the body completes the last event, and the cut comes behind it."""
+    async with RawServer(saying(ROLE, 0.02, HEY.rstrip(b"\n") + b"\n")) as server:
+        stream = await begin(upstream, server)
+        taker = Taker(2)
+        assert not await stream.carry(taker)
+        assert taker.text == "hey"
+        assert (await refused(stream.carry(taker))).failure.kind == "cut"
+        await stream.aclose()
+
+
+@pytest.mark.parametrize("stop", [False, True])
+async def test_error_behind_events(upstream: Upstream, monkeypatch: pytest.MonkeyPatch, stop: bool) -> None:
+    """It is raised when the events that came with it were taken, and the connection is closed at once."""
+    monkeypatch.setattr(_exchange, "LINGER_S", 60.0)
+    taker = Taker(1) if stop else Taker()
+    async with RawServer(saying(HEY + OVERLOADED, then="hold")) as server:
+        stream = await begin(upstream, server)
+        if stop:
+            assert not await stream.carry(taker)
+        error = await refused(stream.carry(taker))
+        assert (error.failure.kind, taker.text) == ("overloaded", "hey")
+        await asyncio.wait_for(server.peers[0].gone.wait(), 2)
+
+
+async def test_error_event_alone(upstream: Upstream) -> None:
+    """What the vendor says is raised as it is, although the connection is cut right behind it."""
+    taker = Taker()
+    async with RawServer(saying(HEY, 0.02, OVERLOADED, then="reset")) as server:
+        stream = await begin(upstream, server)
+        assert (await refused(stream.carry(taker))).failure.kind == "overloaded"
+        assert taker.text == "hey"
+
+
+async def test_the_gap_clock_while_carrying(upstream: Upstream) -> None:
+    """It takes over with the first content, though the clock before it had longer, and comments do not help."""
+    comments = [x for _ in range(60) for x in (b": x\n\n", 0.02)]
+    taker = Taker()
+    async with RawServer(saying(ROLE, 0.05, HEY, *comments, then="hold")) as server:
+        stream = await begin(upstream, server, Clocks(first_content_s=60, gap_s=0.3))
+        error = await refused(asyncio.wait_for(stream.carry(taker), 5))
+        assert (error.failure.kind, error.clock, taker.text) == ("timeout_gap", "gap", "hey")
+        await asyncio.wait_for(server.peers[0].gone.wait(), 2)
+
+
+async def test_the_first_content_clock_while_carrying(upstream: Upstream) -> None:
+    """Roles do not move it."""
+    async with RawServer(saying(*(x for _ in range(60) for x in (ROLE, 0.02)), then="hold")) as server:
+        stream = await begin(upstream, server, Clocks(first_content_s=0.3, gap_s=0.1))
+        error = await refused(asyncio.wait_for(stream.carry(Taker()), 5))
+        assert error.clock == "first_content"
+
+
+async def test_the_total_clock_while_carrying(upstream: Upstream) -> None:
+    """It falls although events come."""
+    async with RawServer(saying(*(x for _ in range(200) for x in (HEY, 0.02)), then="hold")) as server:
+        stream = await begin(upstream, server, Clocks(gap_s=10, total_s=0.4))
+        taker = Taker()
+        error = await refused(asyncio.wait_for(stream.carry(taker), 5))
+        assert error.clock == "total"
+        assert taker.batches
+
+
+async def test_every_event_moves_the_gap_clock(upstream: Upstream) -> None:
+    """One call carries a stream that is much longer than the gap may be."""
+    async with RawServer(saying(*(x for _ in range(20) for x in (HEY, 0.03)), STOP, DONE)) as server:
+        stream = await begin(upstream, server, Clocks(gap_s=0.4))
+        taker = Taker()
+        assert await stream.carry(taker)
+        assert taker.text == "hey" * 20
+        await stream.aclose()
+
+
+async def test_time_in_which_the_taker_is_waited_for_is_no_gap(upstream: Upstream) -> None:
+    """The vendor is not blamed for it."""
+    async with RawServer(saying(HEY, 0.05, HEY, STOP, DONE)) as server:
+        stream = await begin(upstream, server, Clocks(gap_s=0.2))
+        taker = Taker(1)
+        assert not await stream.carry(taker)
+        await asyncio.sleep(0.5)
+        assert await stream.carry(taker)
+        assert taker.text == "heyhey"
+        await stream.aclose()
+
+
+async def test_silence_behind_the_finish_is_a_whole_answer(upstream: Upstream) -> None:
+    """Cut or silent after the finish reason, the end is proper all the same."""
+    for then in ("hold", "close", "reset"):
+        async with RawServer(saying(HEY, STOP, then=then)) as server:
+            stream = await begin(upstream, server, Clocks(gap_s=0.2))
+            taker = Taker()
+            assert await asyncio.wait_for(stream.carry(taker), 5)
+            assert taker.text == "hey"
+            await stream.aclose()
+
+
+async def test_what_take_raises(upstream: Upstream) -> None:
+    """It reaches who waits; the connection stays with whoever closes the stream."""
+
+    def take(events: list[Event]) -> bool:
+        raise LookupError
+
+    async with RawServer(saying(ROLE, 0.02, HEY, then="hold")) as server:
+        stream = await begin(upstream, server)
+        assert await stream.read()
+        with pytest.raises(LookupError):
+            await asyncio.wait_for(stream.carry(take), 5)
+        await stream.aclose()
+        await asyncio.wait_for(server.peers[0].gone.wait(), 2)
+
+
+async def test_leaving_while_carrying(upstream: Upstream) -> None:
+    """Cancelled, nothing is handed over any more; closing closes the vendor's connection; no clock falls afterwards."""
+    taker = Taker()
+    async with RawServer(saying(*(x for _ in range(100) for x in (HEY, 0.01)), then="hold")) as server:
+        stream = await begin(upstream, server, Clocks(gap_s=0.1))
+        task = asyncio.create_task(stream.carry(taker))
+        while len(taker.batches) < 3:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        seen = len(taker.batches)
+        await stream.aclose()
+        await asyncio.wait_for(server.peers[0].gone.wait(), 2)
+        assert len(taker.batches) == seen
+        assert await stream.carry(taker)
+
+
+async def test_malformed_bytes_end_it(upstream: Upstream) -> None:
+    """What cannot be read is told as such, and closes the connection."""
+    async with RawServer(saying(HEY, 0.02, b"data: {nonsense\n\n", then="hold")) as server:
+        stream = await begin(upstream, server)
+        with pytest.raises(ProviderError) as caught:
+            await asyncio.wait_for(stream.carry(Taker()), 5)
+        assert caught.value.failure.kind == "malformed"
+        await asyncio.wait_for(server.peers[0].gone.wait(), 2)

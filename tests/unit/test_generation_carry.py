@@ -1,0 +1,241 @@
+"""``Generation.carry``: what is counted was handed over, once; credit for more output is asked for before more is handed over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway import pricing
+from gateway.errors import LedgerUnavailable, PaymentRequired
+from gateway.generation import Desk, Generation
+from gateway.inference import Corridor
+from gateway.ledger.entries import Hold
+from providers.errors import ProviderError, failed
+from providers.types import Event
+from tests.unit.test_hostile_answers import corridor, served
+
+__all__ = ["corridor"]
+
+
+def said(text: str, finish: str | None = None) -> Event:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish, "native_finish_reason": finish}
+    return Event({"id": "x", "choices": [choice]}, bool(text), finish)
+
+
+def words(count: int) -> list[list[Event]]:
+    """So many batches of one token."""
+    return [[said(f"{number:03} ")] for number in range(count)]
+
+
+class Scripted:
+    """In place of a stream: hands over its batches in one go, as in one callback after the other, then ends or breaks."""
+
+    def __init__(self, batches: list[list[Event]], error: ProviderError | None = None, wait_s: float = 0.0) -> None:
+        self.batches, self.error, self.wait_s = batches, error, wait_s
+
+    async def carry(self, take: Any) -> bool:
+        await asyncio.sleep(self.wait_s)
+        while self.batches:
+            if not take(self.batches.pop(0)):
+                return False
+        if self.error is not None:
+            raise self.error
+        return True
+
+
+class Purse:
+    """In place of the ledger: notes what had been handed over when it was asked for more."""
+
+    def __init__(self, taker: Taker, *answers: Exception | None) -> None:
+        self.taker, self.answers = taker, list(answers)
+        self.asked_at: list[int] = []
+
+    async def extend(self, hold: Hold, nano: int) -> Hold:
+        self.asked_at.append(len(self.taker.texts))
+        answer = self.answers.pop(0) if self.answers else None
+        await asyncio.sleep(0)
+        if answer is not None:
+            raise answer
+        return hold
+
+
+class Taker:
+    """What the caller got; says False with the events of the given numbers, from 1."""
+
+    def __init__(self, *stops: int) -> None:
+        self.texts: list[str] = []
+        self.stops = stops
+
+    def __call__(self, events: list[Event]) -> bool:
+        self.texts += [event.chunk["choices"][0]["delta"]["content"] for event in events]
+        return len(self.texts) not in self.stops
+
+
+def opened(
+    corridor: Corridor,
+    stream: Scripted,
+    purse: Purse,
+    *,
+    first: tuple[Event, ...] = (),
+    held: int = 1000,
+    limit: int | None = None,
+) -> Generation:
+    generation = served(corridor)
+    generation.ask = msgspec.structs.replace(generation.ask, max_tokens=limit)
+    generation.desk = Desk(purse, generation.desk.endings, generation.desk.telemetry, generation.desk.settings)
+    generation.dispatch.stream, generation.dispatch.first = stream, list(first)
+    generation.held_tokens = held
+    generation.opened()
+    return generation
+
+
+async def test_everything_once_and_in_order(corridor: Corridor) -> None:
+    """What was read while opening comes first and was counted then; the rest is counted as it is handed over."""
+    taker = Taker()
+    generation = opened(corridor, Scripted(words(5)), Purse(taker), first=(said("a"), said("b")))
+    assert generation.delivered.pieces == 2
+    assert await generation.carry(taker)
+    assert taker.texts == ["a", "b", "000 ", "001 ", "002 ", "003 ", "004 "]
+    assert (generation.delivered.pieces, generation.delivered.size_bytes) == (7, 22)
+
+
+@pytest.mark.parametrize("stops", [(1,), (2,), (3,), (7,), (1, 2, 3, 4, 5, 6, 7)])
+async def test_a_caller_who_must_be_waited_for(corridor: Corridor, stops: tuple[int, ...]) -> None:
+    """Nothing is handed over twice or lost, and what is counted is what was handed over, at every stop."""
+    taker = Taker(*stops)
+    generation = opened(corridor, Scripted([*words(4), [said("", "stop")]]), Purse(taker), first=(said("a"), said("b")))
+    rounds = 0
+    while not await generation.carry(taker):
+        rounds += 1
+        assert generation.delivered.pieces == min(len(taker.texts), 6)  # the last event is the finish alone
+    assert rounds == len([stop for stop in stops if stop != 1])  # the first two came together
+    assert taker.texts == ["a", "b", "000 ", "001 ", "002 ", "003 ", ""]
+
+
+async def test_credit_is_asked_for_in_the_middle_of_a_burst(corridor: Corridor) -> None:
+    """At 80 % of what is held, before the next event; then it goes on where it stopped."""
+    taker = Taker()
+    purse = Purse(taker)
+    generation = opened(corridor, Scripted(words(50)), purse, first=(said("a"),), held=10)
+    assert await generation.carry(taker)
+    assert purse.asked_at == [8, 16, 32]
+    assert generation.held_tokens == 80
+    assert taker.texts == ["a", *(f"{number:03} " for number in range(50))]
+    assert generation.delivered.pieces == 51
+
+
+async def test_long_events_use_credit_by_their_bytes(corridor: Corridor) -> None:
+    """Four bytes are a token; an event that crosses the mark is delivered whole, the next one waits."""
+    taker = Taker()
+    purse = Purse(taker)
+    generation = opened(corridor, Scripted([[said("x" * 28)], [said("y")], [said("z")]]), purse, held=10)
+    assert await generation.carry(taker)
+    assert purse.asked_at == [2]
+    assert len(taker.texts) == 3
+
+
+async def test_credit_and_the_caller_at_once(corridor: Corridor) -> None:
+    """The caller is waited for first; the credit is asked for before the next event."""
+    taker = Taker(8)
+    purse = Purse(taker)
+    generation = opened(corridor, Scripted(words(10)), purse, held=10)
+    assert not await generation.carry(taker)
+    assert purse.asked_at == []
+    assert await generation.carry(taker)
+    assert purse.asked_at == [8]
+    assert len(taker.texts) == 10
+
+
+async def test_credit_is_refused(corridor: Corridor) -> None:
+    """Nothing more is handed over, and what was counted was delivered."""
+    taker = Taker()
+    stream = Scripted(words(50))
+    generation = opened(corridor, stream, Purse(taker, None, PaymentRequired("no")), held=10)
+    with pytest.raises(PaymentRequired):
+        await generation.carry(taker)
+    assert len(taker.texts) == generation.delivered.pieces == 16
+    assert len(stream.batches) == 34
+
+
+async def test_a_silent_ledger_does_not_stop_the_answer(corridor: Corridor) -> None:
+    """It is asked again before each further batch until it answers."""
+    taker = Taker()
+    purse = Purse(taker, LedgerUnavailable("?"), LedgerUnavailable("?"))
+    generation = opened(corridor, Scripted(words(12)), purse, held=10)
+    assert await generation.carry(taker)
+    assert purse.asked_at == [8, 9, 10]
+    assert len(taker.texts) == 12
+
+
+async def test_no_credit_is_asked_for_behind_the_finish(corridor: Corridor) -> None:
+    """What follows the finish reason is no output."""
+    taker = Taker()
+    purse = Purse(taker)
+    stream = Scripted([*words(7), [said("end ", "stop")], [said("")], [said("")]])
+    generation = opened(corridor, stream, purse, held=10)
+    assert await generation.carry(taker)
+    assert purse.asked_at == []
+    assert len(taker.texts) == 10
+
+
+@pytest.mark.parametrize(("text", "most"), [("x", 28), ("x" * 160, 3)])
+async def test_a_vendor_that_runs_past_max_tokens(corridor: Corridor, text: str, most: int) -> None:
+    """It is cut behind 110 % and 16 pieces, or 16 bytes for each of them; the caller's limit asks for no credit."""
+    taker = Taker()
+    purse = Purse(taker)
+    generation = opened(corridor, Scripted([[said(text)] for _ in range(100)]), purse, held=10, limit=10)
+    with pytest.raises(PaymentRequired) as caught:
+        await generation.carry(taker)
+    assert caught.value.metadata == {"limit_source": "max_tokens"}
+    assert len(taker.texts) == generation.delivered.pieces == most
+    assert purse.asked_at == []
+
+
+async def test_a_vendor_that_breaks_off(corridor: Corridor) -> None:
+    """What came was handed over and counted; the attempt bears the failure's name."""
+    taker = Taker()
+    generation = opened(corridor, Scripted(words(3), failed("cut", "x")), Purse(taker))
+    with pytest.raises(ProviderError):
+        await generation.carry(taker)
+    assert len(taker.texts) == generation.delivered.pieces == 3
+    assert generation.dispatch.attempts[-1].kind == "cut"
+
+
+async def test_time_in_the_taker_is_not_time_waited_for_the_vendor(corridor: Corridor) -> None:
+    """It is the gateway's own."""
+
+    def slow(events: list[Event]) -> bool:
+        time.sleep(0.05)
+        return True
+
+    generation = opened(corridor, Scripted(words(4), wait_s=0.05), Purse(Taker()))
+    begun = time.perf_counter()
+    assert await generation.carry(slow)
+    elapsed_s = time.perf_counter() - begun
+    assert 0.045 <= generation.dispatch.waited_s <= elapsed_s - 0.19
+
+
+async def test_what_the_taker_raises(corridor: Corridor) -> None:
+    """It reaches the caller of ``carry`` and blames no vendor."""
+
+    def broken(events: list[Event]) -> bool:
+        raise LookupError
+
+    generation = opened(corridor, Scripted(words(4)), Purse(Taker()))
+    with pytest.raises(LookupError):
+        await generation.carry(broken)
+    assert generation.dispatch.attempts[-1].kind == "ok"
+
+
+def test_text_reach_is_where_text_tokens_arrive() -> None:
+    """The integers that are compared for each event say the same as the count itself."""
+    for tokens in (0, 1, 2, 7, 40, 4097):
+        pieces, size = pricing.text_reach(tokens)
+        for p in (0, 1, pieces - 1, pieces, pieces + 1):
+            for s in (0, size - 1, size, size + 1, size + 4):
+                if p >= 0 and s >= 0:
+                    assert (pricing.text_tokens(s, p) >= tokens) == (p >= pieces or s >= size)
