@@ -124,7 +124,7 @@ def output_bytes(message: Mapping[str, Any]) -> int:
     for name in ("content", "reasoning", "refusal"):
         text = message.get(name)
         if isinstance(text, str):
-            size += _size(text)
+            size += len(text) if text.isascii() else len(text.encode())
     for call in message.get("tool_calls") or ():
         function = call.get("function") or {}
         size += len(function.get("name") or "") + len(function.get("arguments") or "")

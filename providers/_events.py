@@ -76,7 +76,7 @@ class SseDecoder:
             if self.done:
                 break
             try:
-                if data == b"[DONE]" or data.strip() == b"[DONE]":
+                if data[:1] != b"{" and data.strip() == b"[DONE]":
                     self._mark()
                 else:
                     event = self._event(name, data)

@@ -52,22 +52,17 @@ class SseParser:
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events that ``data`` completes. Raises ``ProviderError`` (malformed) for a line or event over 16 MB."""
-        if self._idle and data[-2:] == b"\n\n":  # the usual case: exactly one event arrived, alone
+        if (
+            self._idle and data[-2:] == b"\n\n" and b"\r" not in data
+        ):  # the usual case: exactly one event arrived, alone
+            end = len(data) - 2
             if data[:6] == b"data: ":
-                value = data[6:-2]
-                if value and b"\n" not in value and b"\r" not in value and len(value) <= LINE_MAX:
-                    return [("", value)]
+                if data.find(b"\n") == end and 6 < end <= LINE_MAX:
+                    return [("", data[6:end])]
             elif data[:7] == b"event: ":
-                name, _, rest = data[7:-2].partition(b"\n")
-                value = rest[6:]
-                if (
-                    rest[:6] == b"data: "
-                    and value
-                    and b"\n" not in value
-                    and b"\r" not in data
-                    and len(value) <= LINE_MAX
-                ):
-                    return [(name.decode("utf-8", "replace"), value)]
+                at = data.find(b"\n") + 1
+                if data[at : at + 6] == b"data: " and data.find(b"\n", at) == end and at + 6 < end <= LINE_MAX:
+                    return [(data[7 : at - 1].decode("utf-8", "replace"), data[at + 6 : end])]
         events = self._feed(data)
         self._idle = not (self._tail or self._data or self._event or self._skip_lf)
         return events

@@ -197,7 +197,7 @@ class Decoder(SseDecoder):
             error = vendor_error(chunk, event=name)
             if error is not None:
                 raise error
-        usage = self._count(chunk)
+        usage = self._count(chunk) if b"usage" in data or b"\\u" in data else None  # a key may be written in escapes
         choices = chunk.get("choices")
         if choices is None:
             if usage is None:
@@ -222,11 +222,12 @@ class Decoder(SseDecoder):
     def _count(self, chunk: Json) -> Usage | None:
         raw = chunk.get("usage")
         if raw is None:
-            groq, choices = chunk.get("x_groq"), chunk.get("choices")
-            raw = groq.get("usage") if isinstance(groq, dict) else None
+            chunk.pop("usage", None)
+            if "x_groq" in chunk and isinstance(chunk["x_groq"], dict):
+                raw = chunk["x_groq"].get("usage")
+            choices = chunk.get("choices")
             if raw is None and isinstance(choices, list) and choices and isinstance(choices[0], dict):
                 raw = choices[0].pop("usage", None)  # Moonshot: in the last choice
-            chunk.pop("usage", None)
         if not isinstance(raw, dict):
             chunk.pop("usage", None)
             return None

@@ -108,8 +108,7 @@ class Completion:
     content_type: str = ""
 
 
-@dataclass(slots=True)
-class Event:
+class Event(msgspec.Struct):
     """One streamed event in the inner language (an OpenAI ``chat.completion.chunk`` object)."""
 
     chunk: Json

@@ -20,4 +20,4 @@ _encode = msgspec.json.Encoder().encode
 
 def frame(value: Any) -> bytes:
     """One ``data:`` event."""
-    return b"data: " + _encode(value) + b"\n\n"
+    return b"data: %b\n\n" % _encode(value)
