@@ -10,8 +10,10 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from gateway.errors import GatewayError, NoHealthyEndpoint, UpstreamFailed
 from gateway.health.board import Board, Observation
@@ -37,8 +39,7 @@ UNSENT = ("unsupported", "media_")
 """How the kinds of failures begin that come anything was sent to a vendor: the request cannot be said to this one."""
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """One try at one candidate. ``kind`` is ``ok`` or the failure's."""
 
     candidate: Candidate
@@ -61,8 +62,7 @@ class Dispatcher:
     settings: Settings
 
 
-@dataclass(slots=True)
-class Dispatch:
+class Dispatch(msgspec.Struct, eq=False):
     """The attempts of one request; afterwards the opened answer: ``completion``, or ``stream`` with ``first`` already read."""
 
     rooms: Dispatcher
@@ -74,16 +74,16 @@ class Dispatch:
     operation: str = "chat"
     wire: Wire | None = None
     """The request in the shape of its surface: it goes unchanged to an endpoint that speaks the same."""
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = {}
     """``provider.options``: provider slug → what only that provider gets."""
     passed: bool = False
     """The answer is in the caller's own wire shape."""
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = []
     candidate: Candidate | None = None
     """Being tried, or serving; None when none of them answers."""
     completion: Completion | None = None
     stream: Stream | None = None
-    first: list[Event] = field(default_factory=list)
+    first: list[Event] = []
     first_content: float | None = None
     """``time.perf_counter()`` of the first content."""
     waited_s: float = 0.0

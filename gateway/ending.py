@@ -14,7 +14,6 @@ It must not know: HTTP, Redis, what a ledger does with a posting.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -61,8 +60,7 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-@dataclass(slots=True)
-class Delivered:
+class Delivered(msgspec.Struct, eq=False):
     """Our own count of what came, billed when the vendor reports none, and the vendor's."""
 
     usage: Usage | None = None

@@ -12,10 +12,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
+import msgspec
 import structlog
 
 from gateway import pricing, records
@@ -100,8 +101,7 @@ class Desk:
     settings: Settings
 
 
-@dataclass(slots=True, eq=False)
-class Generation:
+class Generation(msgspec.Struct, eq=False):
     """See the module. Made before the hold is asked for, so that the hold has an owner whatever happens next."""
 
     ask: Ask
@@ -110,7 +110,7 @@ class Generation:
     hold: Hold
     held_tokens: int
     """Output tokens that the hold covers."""
-    delivered: Delivered = field(default_factory=Delivered)
+    delivered: Delivered = msgspec.field(default_factory=Delivered)
     answered: bool = False
     ended: bool = False
     ending: Ending = UNKNOWN

@@ -102,13 +102,8 @@ class Corridor:
         """Candidates in order and why the others were dropped. Pure but for the clock, the dice and the health board."""
         catalog = self.catalog()
         preferences = parse(ask.body, catalog.provider_names)
-        need = Need(
-            prompt_tokens=ask.prompt.tokens,
-            max_tokens=ask.max_tokens,
-            parameters=PARAMETERS.intersection(ask.body),
-            input_modalities=ask.prompt.modalities,
-            operation=ask.operation,
-        )
+        prompt = ask.prompt
+        need = Need(prompt.tokens, ask.max_tokens, PARAMETERS.intersection(ask.body), prompt.modalities, ask.operation)
         return plan(
             [catalog.resolve(slug)[0] for slug in preferences.models],
             need,
@@ -124,9 +119,9 @@ class Corridor:
         held_tokens = ask.max_tokens or (settings.default_max_tokens if ask.operation == "chat" else 0)
         if ask.prompt.units is not None:
             held_tokens += ask.prompt.units.get("image_output", 0) * pricing.IMAGE_OUTPUT_TOKENS
-        caps = [c.endpoint.max_completion_tokens for c in chosen.candidates if c.endpoint.max_completion_tokens]
-        if caps and ask.max_tokens is None:
-            held_tokens = min(held_tokens, max(caps))
+        if ask.max_tokens is None:
+            caps = [c.endpoint.max_completion_tokens for c in chosen.candidates if c.endpoint.max_completion_tokens]
+            held_tokens = min(held_tokens, max(caps, default=held_tokens))
         prices = [candidate.price for candidate in chosen.candidates]
         amount_nano = pricing.hold_nano(prices, ask.prompt, held_tokens, settings.fee_basis_points)
         return Generation(

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from bisect import bisect_left
+from collections import Counter as Counted
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -124,6 +125,7 @@ class Telemetry:
     """The metrics of one process. With ``PROMETHEUS_MULTIPROC_DIR`` set, a scrape sums over all worker processes."""
 
     def __init__(self, log_level: str = "info") -> None:
+        self._asked: list[tuple[str, str]] = []
         self._ended: list[tuple[Line, int, Times]] = []
         self._counted: dict[tuple[Family, tuple[str, ...]], float] = {}
         self._observed: dict[tuple[Family, str], list[float]] = defaultdict(list)
@@ -172,7 +174,7 @@ class Telemetry:
 
     def request(self, surface: str, outcome: str) -> None:
         """One request has been answered or refused, whether or not it became a generation."""
-        self._add(self.requests, 1, surface, outcome)
+        self._asked.append((surface, outcome))
         self._later()
 
     def generation(self, line: Line, *, lost_nano: int, times: Times) -> None:
@@ -191,6 +193,9 @@ class Telemetry:
             self._timer.cancel()
             self._timer = None
         ended, self._ended = self._ended, []
+        asked, self._asked = self._asked, []
+        for (surface, outcome), count in Counted(asked).items():
+            self._add(self.requests, count, surface, outcome)
         lines = [make(*told) for (make, *told), _, _ in ended]
         self._count(lines, ended)
         counted, self._counted = self._counted, {}

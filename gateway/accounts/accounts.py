@@ -51,15 +51,22 @@ class Accounts:
 
     # callers
 
+    def known(self, key: str) -> KeyPolicy | None:
+        """The policy of a key from this process's cache; the hold checks its version."""
+        digest = self._digests.get(key)
+        policy = None if digest is None else self._cache.get(digest)
+        if policy is None or not self._usable(policy):
+            return None
+        self._cache.move_to_end(policy.key_hash)
+        return policy
+
     async def authenticate(self, key: str, *, fresh: bool = False) -> KeyPolicy:
-        """The policy of a key: from this process's cache (the hold checks its version), or ``fresh`` from Redis.
+        """The policy of a key: known, or ``fresh`` from Redis.
 
         Raises Unauthorized only when Redis positively says: no such key, disabled, expired.
         """
-        known = self._digests.get(key)
-        policy = None if fresh or known is None else self._cache.get(known)
-        if policy is not None and self._usable(policy):
-            self._cache.move_to_end(policy.key_hash)
+        policy = None if fresh else self.known(key)
+        if policy is not None:
             return policy
         code = secret.code(key)
         if code is None:

@@ -7,7 +7,7 @@ from the surface and from the keep-alive timer: every piece is whole SSE events,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import msgspec
@@ -153,12 +153,12 @@ class Exchange:
         await self.channel.finish(data)
         self._sending_since = None
 
-    async def answer(
+    def answer(
         self, status: int, body: bytes, headers: Headers, content_type: bytes = b"application/json"
-    ) -> None:
-        """A whole answer."""
+    ) -> Awaitable[None]:
+        """A whole answer; to be awaited."""
         self.started = self.closed = True
-        await self.channel.answer(status, [(b"content-type", content_type), *headers], body)
+        return self.channel.answer(status, [(b"content-type", content_type), *headers], body)
 
     async def refuse(self, error: GatewayError, headers: Headers, body: Any) -> None:
         """An error with its own status: possible as long as nothing has been sent."""

@@ -38,25 +38,25 @@ def expect_post(method: str) -> None:
         raise MethodNotAllowed(f"{method} is not allowed here; use POST.")
 
 
-async def read_body(channel: Channel, headers: dict[bytes, bytes], settings: Settings, at_least: int = 0) -> bytes:
-    """The whole body, of no more bytes than the setting, or ``at_least`` where a surface needs more. Refuses by Content-Length
-    before reading, and while counting chunks.
-
-    Raises PayloadTooLarge, RequestTimeout, BadRequest (compressed bodies) and CallerLeft.
+def body_of(channel: Channel, headers: dict[bytes, bytes], limit: int) -> bytes | None:
+    """The body if it came with the head, as it usually does; None: ``read_body`` is to be awaited. Refuses by Content-Length before
+    reading. Raises PayloadTooLarge and BadRequest (compressed bodies).
     """
-    limit = max(settings.max_body_bytes, at_least)
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise BadRequest("Compressed request bodies are not accepted; send it with Content-Encoding: identity.")
     if int(headers.get(b"content-length", b"0") or 0) > limit:
         raise _too_large(limit)
     body = channel.body
-    if body is not None:  # the usual case: it came with the head
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
+    if body is not None and len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+async def read_body(channel: Channel, limit: int, timeout_s: float) -> bytes:
+    """The whole body, piece by piece. Raises PayloadTooLarge, RequestTimeout and CallerLeft."""
     parts: list[bytes] = []
     size = 0
-    deadline = _Deadline(settings.body_timeout_s)
+    deadline = _Deadline(timeout_s)
     try:
         while (part := await channel.more()) is not None:
             parts.append(part)
@@ -67,7 +67,7 @@ async def read_body(channel: Channel, headers: dict[bytes, bytes], settings: Set
     except asyncio.CancelledError:
         if not deadline.fell():
             raise
-        raise RequestTimeout(f"The request body did not arrive within {settings.body_timeout_s:g} seconds.") from None
+        raise RequestTimeout(f"The request body did not arrive within {timeout_s:g} seconds.") from None
     finally:
         deadline.timer.cancel()
 

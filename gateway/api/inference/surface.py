@@ -145,8 +145,11 @@ class Surface(ABC):
         headers = guard.headers_of(channel.headers, settings)
         if self.rooms.draining:
             raise Unavailable("This process is shutting down; try again.", retry_after_s=1)
-        caller = await self.rooms.accounts.authenticate(self._key(headers))
-        raw = await guard.read_body(channel, headers, settings, self.body_bytes)
+        key, accounts, limit = self._key(headers), self.rooms.accounts, max(settings.max_body_bytes, self.body_bytes)
+        caller = accounts.known(key) or await accounts.authenticate(key)
+        raw = guard.body_of(channel, headers, limit)
+        if raw is None:
+            raw = await guard.read_body(channel, limit, settings.body_timeout_s)
         sent = self.parse(raw, headers)
         body = self.accept(sent)
         conversation.check(body, sent)
