@@ -207,24 +207,16 @@ class Dispatch(msgspec.Struct, eq=False):
             events, self.first = self.first, []
             if not take(events):
                 return False
-        assert self.stream is not None
-        clock, ours_s = time.perf_counter, 0.0
-
-        def timed(events: list[Event]) -> bool:
-            nonlocal ours_s
-            begun = clock()
-            on = take(events)
-            ours_s += clock() - begun
-            return on
-
-        since = clock()
+        stream = self.stream
+        assert stream is not None
+        since, ours_s = time.perf_counter(), stream.taking_s
         try:
-            return await self.stream.carry(timed)
+            return await stream.carry(take)
         except ProviderError as error:
             self._note_failure(self.attempts[-1], error)
             raise
         finally:
-            self.waited_s += clock() - since - ours_s
+            self.waited_s += time.perf_counter() - since - (stream.taking_s - ours_s)
 
     async def aclose(self) -> None:
         """Close the upstream connection at once. Idempotent."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter
 from typing import Protocol
 
 from providers._http import HttpStream
@@ -58,6 +59,7 @@ class Stream:
         "_take",
         "_timer",
         "_total_at",
+        "taking_s",
     )
 
     def __init__(self, http: HttpStream, decoder: Decoder, clocks: Clocks) -> None:
@@ -77,6 +79,8 @@ class Stream:
         """``take`` asked to be waited for."""
         self._raised: ProviderError | None = None
         """What was wrong with the bytes that were handed over."""
+        self.taking_s = 0.0
+        """Time spent in ``take`` while somebody carried: it is not the vendor's."""
 
     async def read(self) -> list[Event]:
         """Events that arrived together, at least one; ``[]`` is the proper end. Raises what ``carry`` raises."""
@@ -139,7 +143,10 @@ class Stream:
                     self._first = False
                     self._disarm()  # the next clock may fall sooner
                     self._arm()
-                if not take(events):
+                begun = perf_counter()
+                on = take(events)
+                self.taking_s += perf_counter() - begun
+                if not on:
                     self._stopped = True
                     return False
         except ProviderError as error:

@@ -65,7 +65,7 @@ class ChatEncoder:
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
-        self._identity = identity(generation)
+        self._identity = {**identity(generation), "object": "chat.completion.chunk"}
         self._opened = False
         self._hidden = conceals(generation.ask)
 
@@ -77,7 +77,6 @@ class ChatEncoder:
             if not choices:  # the vendor's usage chunk: ours is the last one, with the cost
                 continue
             chunk.update(self._identity)
-            chunk["object"] = "chat.completion.chunk"
             chunk.pop("usage", None)
             chunk.pop("error", None)
             if chunk.get("system_fingerprint", "") is None:  # in chunks: a string or absent
@@ -90,12 +89,11 @@ class ChatEncoder:
                 self._opened = True
                 choices[0]["delta"].setdefault("role", "assistant")
             frames.append(sse.frame(chunk))
-        return b"".join(frames)
+        return frames[0] if len(frames) == 1 else b"".join(frames)
 
     def finish(self) -> bytes:
         usage: Json = {
             **self._identity,
-            "object": "chat.completion.chunk",
             "choices": [],
             "usage": usage_view(self._generation),
         }
