@@ -36,11 +36,15 @@ class Scripted:
 
     def __init__(self, batches: list[list[Event]], error: ProviderError | None = None, wait_s: float = 0.0) -> None:
         self.batches, self.error, self.wait_s = batches, error, wait_s
+        self.taking_s = 0.0
 
     async def carry(self, take: Any) -> bool:
         await asyncio.sleep(self.wait_s)
         while self.batches:
-            if not take(self.batches.pop(0)):
+            begun = time.perf_counter()
+            on = take(self.batches.pop(0))
+            self.taking_s += time.perf_counter() - begun
+            if not on:
                 return False
         if self.error is not None:
             raise self.error

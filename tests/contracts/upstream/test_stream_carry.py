@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -177,6 +178,21 @@ async def test_silence_behind_the_finish_is_a_whole_answer(upstream: Upstream) -
             assert await asyncio.wait_for(stream.carry(taker), 5)
             assert taker.text == "hey"
             await stream.aclose()
+
+
+async def test_time_in_the_taker_is_told(upstream: Upstream) -> None:
+    """What the taker needs is counted apart from what the vendor needs."""
+
+    def slow(events: list[Event]) -> bool:
+        time.sleep(0.03)
+        return True
+
+    async with RawServer(saying(HEY, 0.05, HEY, 0.05, STOP + DONE)) as server:
+        stream = await begin(upstream, server)
+        begun = time.perf_counter()
+        assert await stream.carry(slow)
+        assert 0.089 <= stream.taking_s <= time.perf_counter() - begun
+        await stream.aclose()
 
 
 async def test_what_take_raises(upstream: Upstream) -> None:
