@@ -33,19 +33,17 @@ def plain(sent: Json, options: Mapping[str, Any]) -> None:
         return
     sent.pop("cache_control", None)
     messages = sent.get("messages")
-    if isinstance(messages, list) and any(map(_special, messages)):
-        replay = options.get("reasoning_replay")
-        sent["messages"] = [told for message in messages for told in _message(message, replay)]
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message.get("content"), list) or not FOREIGN.isdisjoint(message):
+            replay = options.get("reasoning_replay")
+            sent["messages"] = [told for message in messages for told in _message(message, replay)]
+            break
     tools = sent.get("tools")
     if tools:
         sent["tools"] = [_tool(tool, index) for index, tool in enumerate(tools)]
     verbosity = sent.get("verbosity")
     if verbosity in VERBOSITY:
         sent["verbosity"] = VERBOSITY[verbosity]
-
-
-def _special(message: Json) -> bool:
-    return isinstance(message.get("content"), list) or not FOREIGN.isdisjoint(message)
 
 
 def _message(message: Json, replay: str | None) -> list[Json]:

@@ -293,8 +293,5 @@ def broken(error: ProviderError, generation: Generation) -> UpstreamFailed:
 def _client(headers: dict[bytes, bytes]) -> Client:
     get = headers.get
     referer, title = get(b"http-referer") or get(b"referer"), get(b"x-openrouter-title") or get(b"x-title")
-    return Client(_text(referer), _text(title), _text(get(b"user-agent")))
-
-
-def _text(value: bytes | None) -> str | None:
-    return value.decode("utf-8", "replace") if value else None
+    told = (referer, title, get(b"user-agent"))
+    return Client(*[value.decode("utf-8", "replace") if value else None for value in told])

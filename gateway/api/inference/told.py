@@ -37,10 +37,11 @@ def conceals(ask: Ask) -> bool:
 def usage_view(generation: Generation) -> Json:
     """``cost`` is what the caller was charged; ``cost_details`` the provider's split and the fee."""
     usage, bill = generation.ending.usage, generation.ending.bill
+    prompt, completion = usage.prompt_total, usage.completion_total
     view: Json = {
-        "prompt_tokens": usage.prompt_total,
-        "completion_tokens": usage.completion_total,
-        "total_tokens": usage.prompt_total + usage.completion_total,
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
         "prompt_tokens_details": {
             "cached_tokens": usage.cache_read + usage.audio_cache_read,
             "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
