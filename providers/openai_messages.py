@@ -33,11 +33,12 @@ def plain(sent: Json, options: Mapping[str, Any]) -> None:
         return
     sent.pop("cache_control", None)
     messages = sent.get("messages")
-    for message in messages if isinstance(messages, list) else ():
-        if isinstance(message.get("content"), list) or not FOREIGN.isdisjoint(message):
-            replay = options.get("reasoning_replay")
-            sent["messages"] = [told for message in messages for told in _message(message, replay)]
-            break
+    if isinstance(messages, list):
+        for message in messages:
+            if isinstance(message.get("content"), list) or not FOREIGN.isdisjoint(message):
+                replay = options.get("reasoning_replay")
+                sent["messages"] = [told for one in messages for told in _message(one, replay)]
+                break
     tools = sent.get("tools")
     if tools:
         sent["tools"] = [_tool(tool, index) for index, tool in enumerate(tools)]
