@@ -21,6 +21,7 @@ import msgspec
 import pytest
 import uvicorn
 import yaml
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway import records
 from gateway.api.rooms import Rooms
@@ -119,6 +120,7 @@ class Gateway:
     url: str
     rooms: Rooms
     client: httpx.AsyncClient
+    server: Server
 
     @property
     def admin(self) -> dict[str, str]:
@@ -179,8 +181,12 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def running(config_dir: Path, data_dir: Path, redis_url: str, **overrides: Any) -> AsyncIterator[Gateway]:
-    """Serve the app on a free port until the block ends."""
+async def running(
+    config_dir: Path, data_dir: Path, redis_url: str, *, asgi: bool = False, idle_s: float = 5, **overrides: Any
+) -> AsyncIterator[Gateway]:
+    """Serve the app on a free port until the block ends. ``asgi``: behind uvicorn's own protocol, which knows nothing but ASGI.
+    ``idle_s``: how long a connection may be idle.
+    """
     settings = Settings(
         config_dir=config_dir,
         data_dir=data_dir,
@@ -197,7 +203,9 @@ async def running(config_dir: Path, data_dir: Path, redis_url: str, **overrides:
             front,
             log_level="error",
             lifespan="on",
-            http=GuardedHttp,
+            http=HttpToolsProtocol if asgi else GuardedHttp,
+            ws="none",
+            timeout_keep_alive=idle_s,  # type: ignore[arg-type] # its timers take fractions
             timeout_graceful_shutdown=5,
             proxy_headers=False,
         )
@@ -211,7 +219,7 @@ async def running(config_dir: Path, data_dir: Path, redis_url: str, **overrides:
     url = f"http://127.0.0.1:{port}"
     try:
         async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-            yield Gateway(url, front.fastapi.state.rooms, client)
+            yield Gateway(url, front.fastapi.state.rooms, client, server)
     finally:
         server.leave()
         await task
@@ -302,7 +310,7 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     """A gateway that sells ``sales``. Providers are simulated vendors, but those in ``urls``.
 
-    ``provider``: slug → further fields of its file. ``settings``: as for ``Settings``.
+    ``provider``: slug → further fields of its file. ``settings``: as for ``Settings`` and ``running``.
     """
     urls = urls or {}
     async with AsyncExitStack() as stack:
