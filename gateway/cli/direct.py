@@ -135,7 +135,10 @@ class Direct:
         self._left = None
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """See ``Channel``."""
+        """See ``Channel``. Waits while the caller does not read the answers before this one."""
+        flow = self._connection.flow
+        while flow.write_paused and not self.disconnected:
+            await flow.drain()
         if not self.disconnected:
             self._connection.transport.write(
                 b"%bcontent-length: %d\r\n\r\n%b" % (self._head(status, headers), len(body), body)
