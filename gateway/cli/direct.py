@@ -163,7 +163,8 @@ class Direct:
         flow = self._connection.flow
         while flow.write_paused and not self.disconnected:
             await flow.drain()
-        self.push(data)
+        if not self.response_complete:  # the end may have overtaken a keep-alive comment that waited here
+            self.push(data)
 
     async def finish(self, data: bytes) -> None:
         """See ``Channel``."""
