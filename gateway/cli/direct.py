@@ -174,7 +174,9 @@ class Direct:
             self._completed()
 
     def _head(self, status: int, headers: Headers) -> bytes:
-        """Status line and headers, without the blank line behind them. Raises ValueError for line breaks in a value."""
+        """Status line and headers, without the blank line behind them. Raises ValueError for line breaks in a value; then the
+        connection is given up: the surface takes its answer for sent.
+        """
         self._expected = False
         lines = [STATUS_LINE[status]]
         for name, value in (*self._connection.server_state.default_headers, *headers):
@@ -183,6 +185,8 @@ class Direct:
             lines.append(b"connection: close\r\n")
         head = b"".join(lines)
         if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            self.disconnected = True
+            self._connection.transport.close()
             raise ValueError(f"a line break in a header: {headers!r}")
         return head
 
