@@ -20,7 +20,7 @@ from gateway.api.inference.surface import Surface
 from gateway.cli.direct import Direct
 
 HEAD_BYTES_MAX = 262_144
-"""Request line and headers. The application's ``GATEWAY_MAX_HEADER_BYTES`` refuses smaller ones in the documented shape."""
+"""Request line and headers; or the trailers behind a body. The application's ``GATEWAY_MAX_HEADER_BYTES`` refuses smaller ones in the documented shape."""
 HEAD_S = 30.0
 """From the connection, or from the first byte of a further request, to the end of its headers."""
 
@@ -34,7 +34,8 @@ class GuardedHttp(HttpToolsProtocol):
         self._open: deque[RequestResponseCycle | Direct] = deque()
         """Requests whose answers are not complete, in order: the first one runs, the others stand in line."""
         self._in_head = True
-        self._head_bytes = 0
+        self._bare_bytes = 0
+        """Read since the head began or since the last piece of a body: head, trailers, chunk sizes."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
 
@@ -56,24 +57,24 @@ class GuardedHttp(HttpToolsProtocol):
                 request.message_event.set()
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self._refuse(431, b"Request Header Fields Too Large")
-                return
+        self._bare_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_timer is None:  # a whole head in one piece, the usual case, costs no timer
+        if self._bare_bytes > HEAD_BYTES_MAX:
+            self._refuse(431, b"Request Header Fields Too Large")
+        elif self._in_head and self._head_timer is None:  # a whole head in one piece, the usual case, costs no timer
             self._await_head()
 
     # -- the parser's callbacks ---------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._bare_bytes = True, 0
         self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
+        """One header. A trailer is none: it comes behind the body, and who asks has been said before it."""
+        if not self._in_head:
+            return
         name = name.lower()
         self.headers.append((name, value))
         if name == b"expect":
@@ -81,7 +82,7 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is in."""
-        self._in_head = False
+        self._in_head, self._bare_bytes = False, 0
         self._stop_waiting()
         surface = None if self._open else self._doors.get(self.url)
         parser = self.parser
@@ -111,6 +112,7 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
+        self._bare_bytes = 0
         request = self._open[-1] if self._open else None
         if type(request) is Direct:
             request.feed(body)
