@@ -170,7 +170,14 @@ class GuardedHttp(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         self._stop_waiting()
-        self._head_timer = self.loop.call_later(HEAD_S, self._refuse, 408, b"Request Timeout")
+        self._head_timer = self.loop.call_later(HEAD_S, self._late)
+
+    def _late(self) -> None:
+        """Reading pauses for a large body that stands in line: then the head behind it is not late, it has not been read."""
+        if self.flow.read_paused:
+            self._await_head()
+        else:
+            self._refuse(408, b"Request Timeout")
 
     def _stop_waiting(self) -> None:
         if self._head_timer is not None:
