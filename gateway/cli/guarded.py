@@ -23,6 +23,8 @@ HEAD_BYTES_MAX = 262_144
 """Request line and headers; or the trailers behind a body. The application's ``GATEWAY_MAX_HEADER_BYTES`` refuses smaller ones in the documented shape."""
 HEAD_S = 30.0
 """From the connection, or from the first byte of a further request, to the end of its headers."""
+LINE_MAX = 100
+"""Requests of one connection without an answer (pipelining). Reading goes on while they wait, so they need a limit."""
 
 
 class GuardedHttp(HttpToolsProtocol):
@@ -84,6 +86,8 @@ class GuardedHttp(HttpToolsProtocol):
         """The head is in."""
         self._in_head, self._bare_bytes = False, 0
         self._stop_waiting()
+        if len(self._open) >= LINE_MAX:
+            raise ValueError("too many requests in line")  # the parser stops, and 400 is the end of the connection
         surface = None if self._open else self._doors.get(self.url)
         parser = self.parser
         if (
@@ -107,8 +111,11 @@ class GuardedHttp(HttpToolsProtocol):
         super().on_message_begin()  # makes the scope
         self.url, self.headers, self.expect_100_continue = url, headers, expect
         self.scope["headers"] = headers
+        paused = self.flow.read_paused
         super().on_headers_complete()
         self._open.append(self.cycle)
+        if not paused:  # uvicorn pauses for who stands in line; who does not read does not hear of the end
+            self.flow.resume_reading()
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
