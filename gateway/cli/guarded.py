@@ -14,13 +14,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.api.inference.surface import Surface
 from gateway.cli.direct import Direct
 
 HEAD_BYTES_MAX = 262_144
-"""Request line and headers; or the trailers behind a body. The application's ``GATEWAY_MAX_HEADER_BYTES`` refuses smaller ones in the documented shape."""
+"""Request line and headers; or the trailers behind a body. The application's ``GATEWAY_MAX_HEADER_BYTES`` refuses smaller heads in
+the documented shape.
+"""
 HEAD_S = 30.0
 """From the connection, or from the first byte of a further request, to the end of its headers."""
 LINE_MAX = 100
@@ -60,11 +63,27 @@ class GuardedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._bare_bytes += len(data)
-        super().data_received(data)
+        while data:
+            try:
+                self.parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as stop:
+                data = self._declined() + data[stop.args[0] :]
+            except httptools.HttpParserError:
+                self.logger.warning("Invalid HTTP request received.")
+                self.send_400_response("Invalid HTTP request received.")
+                return
         if self._bare_bytes > HEAD_BYTES_MAX:
             self._refuse(431, b"Request Header Fields Too Large")
         elif self._in_head and self._head_timer is None:  # a whole head in one piece, the usual case, costs no timer
             self._await_head()
+
+    def _declined(self) -> bytes:
+        """The head whose body the parser has skipped because it offers another protocol, without its offer: to be read again."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        self.parser = _parser(self)
+        headers = [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(headers))
 
     # -- the parser's callbacks ---------------------------------------------------------------------------------------
 
@@ -84,18 +103,17 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is in."""
+        parser = self.parser
+        if parser.should_upgrade():
+            if parser.get_method() == b"CONNECT":
+                raise ValueError("no tunnels here")
+            return  # and once more when it has been read without its offer
         self._in_head, self._bare_bytes = False, 0
         self._stop_waiting()
         if len(self._open) >= LINE_MAX:
             raise ValueError("too many requests in line")  # the parser stops, and 400 is the end of the connection
         surface = None if self._open else self._doors.get(self.url)
-        parser = self.parser
-        if (
-            surface is None
-            or parser.get_method() != b"POST"
-            or parser.get_http_version() != "1.1"
-            or parser.should_upgrade()
-        ):
+        if surface is None or parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
             self._to_asgi()
             return
         keep = parser.should_keep_alive()
@@ -128,6 +146,8 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A whole request."""
+        if self.parser.should_upgrade():
+            return
         request = self._open[-1] if self._open else None
         if type(request) is Direct:
             request.feed_eof()
@@ -194,7 +214,16 @@ class GuardedHttp(HttpToolsProtocol):
     def _refuse(self, status: int, phrase: bytes) -> None:
         """Say so and close. Answers to earlier requests of the same connection are lost with it: its sender breaks HTTP."""
         self._stop_waiting()
+        if self.transport.is_closing():
+            return
         body = b'{"error":{"code":%d,"message":"%b.","metadata":{"error_type":"invalid_request"}}}' % (status, phrase)
         head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         self.transport.write(head % (status, phrase, len(body)) + body)
         self.transport.close()
+
+
+def _parser(protocol: GuardedHttp) -> httptools.HttpRequestParser:
+    """As uvicorn makes it: what follows a request that asks for the connection's end is no error."""
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
