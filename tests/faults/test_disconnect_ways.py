@@ -21,6 +21,7 @@ LARGE = "after a large question"
 """Larger than what the server takes without a pause: it has to go on reading to hear of the end."""
 CLOSED_S = 2.0
 """Generous; the goal is 100 ms, and the slowest is printed."""
+on_each_server = pytest.mark.parametrize("asgi", [False, True], ids=["direct", "asgi"])
 
 
 async def leave(line: Line, how: str) -> float:
@@ -55,16 +56,16 @@ async def at(stage: Stage, caller: Caller, line: Line, moment: str) -> None:
 
 @pytest.mark.parametrize("moment", ["JSON", "before the first content", "in the middle", LARGE])
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
-async def test_the_vendor_is_closed_at_once(gateway: GatewayFactory, how: str, moment: str) -> None:
+@on_each_server
+async def test_the_vendor_is_closed_at_once(gateway: GatewayFactory, asgi: bool, how: str, moment: str) -> None:
     """Close, reset and a closed sending half all mean that the caller has left."""
-    stage = await gateway(
-        Sale("t/talks", "alpha", "ok+tokens=2000+tps=100"), Sale("t/waits", "alpha", "ok+ttft=20000"), keepalive_s=0.05
-    )
+    sales = (Sale("t/talks", "alpha", "ok+tokens=2000+tps=100"), Sale("t/waits", "alpha", "ok+ttft=20000"))
+    stage = await gateway(*sales, keepalive_s=0.05, asgi=asgi)
     tasks = our_tasks()
     caller = await stage.caller()
     sim = stage.vendors["alpha"]
     slowest_s = 0.0
-    for _ in range(3):
+    for _ in range(2):
         sim.truth.reset()
         async with connected(stage.gateway) as line:
             await at(stage, caller, line, moment)
@@ -74,18 +75,19 @@ async def test_the_vendor_is_closed_at_once(gateway: GatewayFactory, how: str, m
         assert entry.client_closed_early
         assert entry.ended_at is not None
         slowest_s = max(slowest_s, entry.ended_at - left)
-    print(f"\n{how} {moment}: vendor closed within {slowest_s * 1000:.1f} ms")
+    print(f"\n{how} {moment} asgi={asgi}: vendor closed within {slowest_s * 1000:.1f} ms")
     assert slowest_s < CLOSED_S
     await calm(stage, tasks)
     lines = await caller.lines()
-    assert len(lines) == 3
+    assert len(lines) == 2
     assert all((line.user_nano > 0) is (moment == "in the middle") for line in lines)
 
 
-async def test_a_caller_who_stops_reading(gateway: GatewayFactory) -> None:
+@on_each_server
+async def test_a_caller_who_stops_reading(gateway: GatewayFactory, asgi: bool) -> None:
     """What nobody reads is not fetched: the vendor is slowed down, memory stays small, and only what was taken is charged."""
     sale = Sale("t/a", "alpha", "endless+batch=250", prompt="0", completion="0.1")
-    stage = await gateway(sale, gap_timeout_s=0.5)
+    stage = await gateway(sale, gap_timeout_s=0.5, asgi=asgi)
     tasks = our_tasks()
     caller = await stage.caller()
     sim = stage.vendors["alpha"]
@@ -112,10 +114,11 @@ async def test_a_caller_who_stops_reading(gateway: GatewayFactory) -> None:
 
 
 @pytest.mark.parametrize("script", ["endless+batch=250", "ok+tokens=200000+batch=5000"])
-async def test_a_caller_who_never_reads(gateway: GatewayFactory, script: str) -> None:
+@on_each_server
+async def test_a_caller_who_never_reads(gateway: GatewayFactory, asgi: bool, script: str) -> None:
     """It is let go after the gap's time, also at the very end of its answer: no place, no hold and no vendor stays taken."""
     sale = Sale("t/a", "alpha", script, prompt="0", completion="0.1")
-    stage = await gateway(sale, gap_timeout_s=0.4, keepalive_s=0.1)
+    stage = await gateway(sale, gap_timeout_s=0.4, keepalive_s=0.1, asgi=asgi)
     tasks = our_tasks()
     caller = await stage.caller()
     async with connected(stage.gateway) as line:
