@@ -15,6 +15,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.api.inference.channel import CallerLeft, Headers
 
+READ_S = 60.0
+"""How long an answer waits while the caller reads nothing of the answers before it."""
+
 
 class Connection(Protocol):
     """What a direct request asks of its connection."""
@@ -136,9 +139,8 @@ class Direct:
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """See ``Channel``. Waits while the caller does not read the answers before this one."""
-        flow = self._connection.flow
-        while flow.write_paused and not self.disconnected:
-            await flow.drain()
+        if self._connection.flow.write_paused:
+            await self._room()
         if not self.disconnected:
             self._connection.transport.write(
                 b"%bcontent-length: %d\r\n\r\n%b" % (self._head(status, headers), len(body), body)
@@ -172,6 +174,17 @@ class Direct:
         if not self.disconnected:
             self._connection.transport.write(b"0\r\n\r\n")
             self._completed()
+
+    async def _room(self) -> None:
+        """Wait until there is room for an answer. Who reads nothing for so long has its connection ended: it holds a place."""
+        flow = self._connection.flow
+        try:
+            async with asyncio.timeout(READ_S):
+                while flow.write_paused and not self.disconnected:
+                    await flow.drain()
+        except TimeoutError:
+            self.disconnected = True
+            self._connection.transport.abort()
 
     def _head(self, status: int, headers: Headers) -> bytes:
         """Status line and headers, without the blank line behind them. Raises ValueError for line breaks in a value; then the
