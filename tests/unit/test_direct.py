@@ -1,0 +1,158 @@
+"""A request on one of our own connections, at the edges that no socket reaches on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+
+from gateway.api.inference.channel import CallerLeft
+from gateway.cli import direct as direct_room
+from tests.support.pipe import KIND, direct, lose, turn
+
+
+async def test_the_body() -> None:
+    """None until it is whole; ``more`` gives the pieces that are there; what follows an answer is thrown away."""
+    connection, _, request = await direct(10, b"ab")
+    assert request.body is None
+    connection.data_received(b"cd")
+    assert await request.more() == b"abcd"
+    waiting = asyncio.create_task(request.more())
+    await turn()
+    assert not waiting.done()
+    connection.data_received(b"efgh")
+    connection.data_received(b"ij")
+    assert await waiting == b"efghij"
+    assert await request.more() is None
+    assert request.body == b""
+    await request.answer(200, KIND, b"ok")
+    request.feed(b"late")
+    assert request.body == b""
+    lose(connection)
+
+
+async def test_a_large_body_pauses_and_goes_on() -> None:
+    """Reading stops above the limit, goes on when the body is asked for, or when somebody waits for the caller's end."""
+    connection, pipe, request = await direct(1_000_000, b"x" * (HIGH_WATER_LIMIT + 1))
+    assert pipe.paused
+    assert len(await request.more() or b"") == HIGH_WATER_LIMIT + 1
+    waiting = asyncio.create_task(request.more())
+    await turn()
+    assert not pipe.paused
+    lose(connection)
+    with pytest.raises(CallerLeft):
+        await waiting
+    connection, pipe, request = await direct(100_000, b"x" * 100_000)
+    assert (pipe.paused, len(request.body or b"")) == (True, 100_000)
+    request.watch(lambda: None)
+    assert not pipe.paused
+    lose(connection)
+
+
+async def test_who_watches_is_told() -> None:
+    """Once, also when the caller has left before; not after ``unwatch``."""
+    told: list[str] = []
+    connection, _, request = await direct(0)
+    request.watch(lambda: told.append("first"))
+    lose(connection)
+    assert told == ["first"]
+    connection, _, request = await direct(0)
+    lose(connection)
+    request.watch(lambda: told.append("second"))
+    assert told == ["first"]
+    await turn()
+    assert told == ["first", "second"]
+    connection, _, request = await direct(0)
+    request.watch(lambda: told.append("third"))
+    request.unwatch()
+    request.unwatch()
+    lose(connection)
+    assert told == ["first", "second"]
+
+
+async def test_an_answer_waits_for_the_answers_before_it() -> None:
+    """A caller who reads nothing is not written to without end; when it leaves, nobody waits any more."""
+    for leaves in (False, True):
+        connection, pipe, request = await direct(0)
+        connection.pause_writing()
+        answering = asyncio.create_task(request.answer(200, KIND, b"ok"))
+        await turn()
+        assert not answering.done()
+        assert not pipe.written
+        if leaves:
+            lose(connection)
+        else:
+            connection.resume_writing()
+        await answering
+        assert bool(pipe.written) is not leaves
+        assert request.response_complete is not leaves
+        lose(connection)
+
+
+async def test_an_answer_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller who goes on reading nothing loses its connection, and the request its place."""
+    monkeypatch.setattr(direct_room, "READ_S", 0.01)
+    connection, pipe, request = await direct(0)
+    connection.pause_writing()
+    await request.answer(200, KIND, b"ok")
+    assert (pipe.aborted, pipe.written) == (True, b"")
+    lose(connection)
+
+
+async def test_a_comment_is_not_sent_behind_the_end() -> None:
+    """It waited for the caller, and the end came first."""
+    connection, pipe, request = await direct(0)
+    await request.start(200, KIND)
+    connection.pause_writing()
+    assert not request.push(b"x")
+    comment = asyncio.create_task(request.send(b": still there\n\n"))
+    await turn()
+    connection.resume_writing()
+    await request.finish(b"last")
+    await comment
+    assert pipe.written.endswith(b"\r\n\r\n4\r\nlast\r\n0\r\n\r\n")
+    lose(connection)
+
+
+async def test_chunks() -> None:
+    """Of the chunked coding; an empty one would be the end."""
+    connection, pipe, request = await direct(0)
+    await request.start(200, KIND)
+    assert pipe.written.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert pipe.written.endswith(b"content-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n")
+    pipe.written = b""
+    assert request.push(b"")
+    assert request.push(b"0123456789abcdef")
+    await request.send(b"yz")
+    await request.finish(b"")
+    assert pipe.written == b"10\r\n0123456789abcdef\r\n2\r\nyz\r\n0\r\n\r\n"
+    assert not pipe.closed
+    lose(connection)
+
+
+async def test_nothing_is_written_to_who_has_left() -> None:
+    """Whatever the surface still says."""
+    connection, pipe, request = await direct(0)
+    lose(connection)
+    await request.start(200, KIND)
+    assert not request.push(b"x")
+    await request.send(b"x")
+    await request.finish(b"x")
+    await request.answer(200, KIND, b"x")
+    assert not pipe.written
+
+
+@pytest.mark.parametrize("evil", ["a\r\nb", "a\nb", "a\rb", "a\r\n\r\nHTTP/1.1 200 OK"])
+@pytest.mark.parametrize("place", ["name", "value"])
+async def test_a_line_break_in_a_header(evil: str, place: str) -> None:
+    """Nothing goes out, now or later, and the connection ends."""
+    pair = (evil.encode(), b"x") if place == "name" else (b"x", evil.encode())
+    for stream in (False, True):
+        connection, pipe, request = await direct(0)
+        with pytest.raises(ValueError, match="line break"):
+            await (request.start(200, [pair]) if stream else request.answer(200, [pair], b"body"))
+        await request.finish(b"the end of nothing")
+        assert pipe.closed
+        assert not pipe.written
+        lose(connection)
