@@ -30,9 +30,12 @@ DEATHS_AT_START_MAX = 3
 LOCK_WAIT_S = 3.0
 OLDEST_MAJOR = 7
 
-_DIE_WITH_PARENT = (
+_AS_A_CHILD = (
     "import ctypes,os,signal,sys\n"
     "ctypes.CDLL(None).prctl(1,signal.SIGTERM,0,0,0)\n"  # PR_SET_PDEATHSIG survives exec
+    # So does the policy: who is woken by a write does not push the writer off its core, but runs when that one waits.
+    "try: os.sched_setscheduler(0,os.SCHED_BATCH,os.sched_param(0))\n"
+    "except OSError: pass\n"
     "if os.getppid()!=int(sys.argv[1]): sys.exit(1)\n"
     "os.execv(sys.argv[2],sys.argv[2:])\n"
 )
@@ -180,7 +183,7 @@ class Embedded:
             *("--maxmemory-policy", "noeviction"),
         ]
         if ON_LINUX:
-            return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *server]
+            return [sys.executable, "-I", "-S", "-c", _AS_A_CHILD, str(os.getpid()), *server]
         return server
 
     def _supervise(self, binary: Path) -> None:

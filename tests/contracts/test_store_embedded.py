@@ -77,6 +77,12 @@ async def test_it_is_configured_as_a_ledger_needs(server):
     assert server.socket_path.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="a scheduling policy of Linux")
+def test_it_does_not_push_its_gateway_off_the_core(server):
+    """Woken by a write, it runs when the writer waits: see decision 45."""
+    assert os.sched_getscheduler(server.pid) == os.SCHED_BATCH
+
+
 async def test_data_survives_stop_and_start(tmp_path):
     """A stopped server's data is there at the next start, and the directory is free in between."""
     server = Embedded(tmp_path)
