@@ -1,5 +1,5 @@
 # Tokenway gateway and worker in one image. Dependencies are pinned by requirements.lock.
-FROM python:3.12-slim-bookworm AS build
+FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 COPY requirements.lock ./
 RUN python -m venv /opt/tokenway && /opt/tokenway/bin/pip install --no-cache-dir -r requirements.lock
@@ -9,7 +9,7 @@ COPY providers providers
 COPY config config
 RUN /opt/tokenway/bin/pip install --no-cache-dir --no-deps .
 
-FROM python:3.12-slim-bookworm
+FROM python:3.13-slim-bookworm
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/tokenway tokenway
 COPY --from=build /opt/tokenway /opt/tokenway
 COPY config /etc/tokenway

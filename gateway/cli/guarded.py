@@ -35,7 +35,8 @@ class GuardedHttp(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._doors: Mapping[bytes, Surface] = getattr(self.app, "doors", {})
+        # The application itself: wrapped, as uvicorn does it when asked to trust proxies, it has no doors, and this fails aloud.
+        self._doors: Mapping[bytes, Surface] = self.app.doors
         self._open: deque[RequestResponseCycle | Direct] = deque()
         """Requests whose answers are not complete, in order: the first one runs, the others stand in line."""
         self._in_head = True

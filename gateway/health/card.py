@@ -14,7 +14,16 @@ class Card:
     """One endpoint. The board decides what is written on it."""
 
     __slots__ = (
-        *("breaker", "cooling_until", "fresh_until", "good", "health", "id", "pending", "provider", "tally", "touched"),
+        "breaker",
+        "cooling_until",
+        "fresh_until",
+        "good",
+        "health",
+        "id",
+        "pending",
+        "provider",
+        "tally",
+        "touched",
     )
 
     def __init__(self, endpoint_id: str, dice: random.Random) -> None:

@@ -80,9 +80,9 @@ def parse(body: Mapping[str, Any], providers: Mapping[str, str]) -> Preferences:
     ``providers`` = ``Catalog.provider_names``: lower-case slug, tag or display name → slug or tag. Raises BadRequest with
     the field's name, such as ``provider.order[1]``. Unknown keys inside ``provider`` are ignored, as in all the request.
     """
-    route, given = body.get("route"), body.get("provider")
-    if given is None and route is None and body.get("models") is None and type(body.get("model")) is str:
-        return _plain(body["model"])
+    route, given, model = body.get("route"), body.get("provider"), body.get("model")
+    if given is None and route is None and type(model) is str and len(model) <= MAX_WORD and body.get("models") is None:
+        return _plain(model)
     models, variants = _models(body)
     if route is not None and route != "fallback":
         words.refuse("route", 'must be "fallback" or absent; list fallbacks in models')
