@@ -68,8 +68,13 @@ def _floor(result: Result, target: str, row: Row) -> list[float]:
     bare = result["samples"]["bare"]
     if ".half." not in row.sample:
         return list(bare.get(row.sample, []))
-    rates = result["samples"].get(target, {}).get("plain.half.rate_per_s", [])
-    return list(bare.get(row.sample.replace(".half.", f".at{rates[0]:.0f}."), [])) if rates else []
+    left: dict[str, list[float]] = {}
+    floors = []
+    for rate in result["samples"].get(target, {}).get("plain.half.rate_per_s", []):
+        name = row.sample.replace(".half.", f".at{rate:.0f}.")
+        repeats = left.setdefault(name, list(bare.get(name, [])))
+        floors += [repeats.pop(0)] if repeats else []
+    return floors
 
 
 def of(result: Result, target: str, row: Row) -> Figure | None:

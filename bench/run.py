@@ -63,32 +63,34 @@ def _start_all(site: Site, options: Options, stack: ExitStack, notes: list[str])
     return targets
 
 
-def half_rates(per_s: dict[str, float]) -> dict[str, float]:
-    """Target → requests a second at half load. nginx is driven as the gateway is, so that both delays can be compared."""
-    rates = {name: min(found / 2, _RATE_CAP_PER_S) for name, found in per_s.items() if name != "bare" and found}
-    if "gateway" in rates and "nginx" in rates:
-        rates["nginx"] = rates["gateway"]
-    return rates
+def half_rate(target: str, per_s: float, targets: Sequence[str]) -> tuple[float, list[str]]:
+    """Half of the requests a second that ``target`` has just done, and who is driven at that rate: nginx as the gateway is, so that both
+    delays can be compared."""
+    if target == "bare" or not per_s or (target == "nginx" and "gateway" in targets):
+        return 0.0, []
+    beside = ["nginx"] if target == "gateway" and "nginx" in targets else []
+    return min(per_s / 2, _RATE_CAP_PER_S), [target, *beside]
 
 
 def _say(text: str) -> None:
     print(f"{datetime.now(UTC):%H:%M:%S} {text}", file=sys.stderr, flush=True)
 
 
-def _round(bench: Bench, targets: Sequence[Target], rates: dict[str, float]) -> None:
-    """Plain upstream: saturation of all, then each one's half load beside the bare upstream at that rate, then streams."""
-    per_s: dict[str, float] = {}
+def _round(bench: Bench, targets: Sequence[Target]) -> None:
+    """Plain upstream: each one's saturation and right behind it its half load, beside the bare upstream at that rate; then streams.
+
+    Half of what it did a moment ago: a shared host may be half as fast a minute later, and then half is full.
+    """
+    named = {target.name: target for target in targets}
     for target in targets:
         with bench.forgiving(target):
-            per_s[target.name] = bench.saturation(target, "plain")
-    if not rates:
-        rates.update(half_rates(per_s))
-    for rate in sorted(set(rates.values())):
-        bench.rate(targets[0], "plain", rate, f"at{rate:.0f}")
+            rate, driven = half_rate(target.name, bench.saturation(target, "plain"), tuple(named))
+            for name in driven:
+                bench.rate(named[name], "plain", rate, "half")
+            if driven:
+                bench.rate(targets[0], "plain", rate, f"at{rate:.0f}")
     for target in targets:
         with bench.forgiving(target):
-            if target.name in rates:
-                bench.rate(target, "plain", rates[target.name], "half")
             bench.streams(target, "plain")
             for kind in gateway.DIALECTS:
                 if kind in target.routes:
@@ -110,12 +112,11 @@ def _measure(bench: Bench, targets: Sequence[Target], effort: Effort) -> list[fl
             _say(f"warming {target.title}, {kind} upstream")
             with bench.forgiving(target):
                 bench.warm(target, kind)
-    rates: dict[str, float] = {}
     noise = []
     for turn in range(effort.rounds):
         noise.append(quiet.sample(_QUIET_S))
         _say(f"round {turn + 1} of {effort.rounds}; the machine is {noise[-1]:.0%} busy with other things")
-        _round(bench, targets, rates)
+        _round(bench, targets)
         if turn < effort.tls_rounds:
             _tls_round(bench, targets)
     for target in targets:

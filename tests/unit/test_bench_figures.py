@@ -10,7 +10,7 @@ import pytest
 
 from bench import figures, quiet, report, stats
 from bench.figures import ROWS, Row
-from bench.run import half_rates
+from bench.run import half_rate
 
 
 def _row(sample: str) -> Row:
@@ -38,19 +38,23 @@ def result() -> dict[str, Any]:
         "settings": {"GATEWAY_SERVER": "uvicorn"},
         "targets": {name: {"title": name, "callers": 50} for name in ("bare", "nginx", "gateway")},
         "samples": {
-            "bare": {"plain.at2000.latency_us_p50": [100.0, 120.0], "plain.transit_us_p50": [40.0, 60.0]},
+            "bare": {
+                "plain.at2000.latency_us_p50": [100.0],
+                "plain.at1500.latency_us_p50": [120.0],
+                "plain.transit_us_p50": [40.0, 60.0],
+            },
             "nginx": {
                 "plain.request_cpu_us": [14.0, 16.0],
                 "plain.request_per_s": [50_000.0],
                 "plain.busy_share": [0.6],
-                "plain.half.rate_per_s": [2000.0],
+                "plain.half.rate_per_s": [2000.0, 1500.0],
                 "plain.half.latency_us_p50": [150.0, 170.0],
             },
             "gateway": {
                 "plain.request_cpu_us": [200.0, 400.0],
                 "plain.request_per_s": [4000.0],
                 "plain.busy_share": [0.99],
-                "plain.half.rate_per_s": [2000.0],
+                "plain.half.rate_per_s": [2000.0, 1500.0],
                 "plain.half.latency_us_p50": [600.0, 520.0],
                 "plain.transit_us_p50": [140.0, 160.0],
                 "plain.batched_share": [0.0, 0.5],
@@ -171,9 +175,12 @@ def test_numbers_have_three_digits() -> None:
 
 def test_half_load_is_capped_and_nginx_follows_the_gateway() -> None:
     """nginx's own half would drown the client; a dead target has no rate; the bare upstream is not a target."""
-    rates = half_rates({"bare": 40_000, "nginx": 30_000, "gateway": 4_000, "litellm": 60, "portkey": 0})
-    assert rates == {"nginx": 2000, "gateway": 2000, "litellm": 30}
-    assert half_rates({"bare": 40_000, "nginx": 30_000}) == {"nginx": 3000}
+    names = ("bare", "nginx", "gateway", "litellm", "portkey")
+    assert half_rate("gateway", 4000, names) == (2000, ["gateway", "nginx"])
+    assert half_rate("litellm", 60, names) == (30, ["litellm"])
+    for name, per_s in (("bare", 40_000), ("nginx", 30_000), ("portkey", 0)):
+        assert half_rate(name, per_s, names) == (0, [])
+    assert half_rate("nginx", 30_000, names[:2]) == (3000, ["nginx"])
 
 
 def test_busy_and_stolen_shares_come_from_ticks() -> None:
