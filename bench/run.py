@@ -64,8 +64,8 @@ def _start_all(site: Site, options: Options, stack: ExitStack, notes: list[str])
 
 
 def half_rate(target: str, per_s: float, targets: Sequence[str]) -> tuple[float, list[str]]:
-    """Half of the requests a second that ``target`` has just done, and who is driven at that rate: nginx as the gateway is, so that both
-    delays can be compared."""
+    """Half of the requests a second that ``target`` has just done, and who is driven at that rate: nginx like the gateway, so that
+    their delays can be compared."""
     if target == "bare" or not per_s or (target == "nginx" and "gateway" in targets):
         return 0.0, []
     beside = ["nginx"] if target == "gateway" and "nginx" in targets else []

@@ -25,7 +25,7 @@ SALES = [
     Sale(MODEL, "dear", local_model.MODEL, prompt="0.05", completion="0.10"),
 ]
 REQUESTS, AT_ONCE, KILLED_AT = 200, 4, 100
-MAX_TOKENS = 4
+MAX_TOKENS = 2
 
 
 def streamed(number: int) -> bool:
