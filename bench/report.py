@@ -36,8 +36,12 @@ def cell(result: Result, target: str, row: Row) -> str:
 
 
 def _budget(result: Result, row: Row) -> str:
-    verdict = {None: "", True: " ✓", False: " ✗ missed"}[figures.met(result, row)]
-    return f"≤ {row.limit:g} {row.unit}{verdict}" if row.limit is not None else ""
+    if row.limit is None:
+        return ""
+    verdict = {None: "", True: " ✓", False: " ✗ missed"}
+    times = figures.ratio(result, "gateway", row)
+    found = f"≤ {row.limit:g} {row.unit}{verdict[figures.met(result, row)]}"
+    return found if row.times is None or times is None else f"{found}; ≤ {row.times:g}x{verdict[times <= row.times]}"
 
 
 def table(result: Result) -> str:

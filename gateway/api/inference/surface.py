@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 
 from gateway import pricing
+from gateway.accounts import KeyPolicy
 from gateway.api.inference import conversation, guard, sse
 from gateway.api.inference.channel import Asgi, CallerLeft, Channel, Receive, Scope, Send
 from gateway.api.inference.exchange import Exchange
@@ -145,8 +146,8 @@ class Surface(ABC):
         headers = guard.headers_of(channel.headers, settings)
         if self.rooms.draining:
             raise Unavailable("This process is shutting down; try again.", retry_after_s=1)
-        key, accounts, limit = self._key(headers), self.rooms.accounts, max(settings.max_body_bytes, self.body_bytes)
-        caller = accounts.known(key) or await accounts.authenticate(key)
+        key, limit = _key(headers), max(settings.max_body_bytes, self.body_bytes)
+        caller = self.rooms.accounts.known(key) or await self._authenticate(key)
         raw = guard.body_of(channel, headers, limit)
         if raw is None:
             raw = await guard.read_body(channel, limit, settings.body_timeout_s)
@@ -178,17 +179,10 @@ class Surface(ABC):
             passable = {name: value for name, value in passable.items() if name != "service_tier"}
         return Wire(self.shape, passable)
 
-    def _key(self, headers: dict[bytes, bytes]) -> str:
-        value = headers.get(b"authorization", b"")
-        if value[:7].lower() == _BEARER:
-            key = value[7:].strip().decode("latin-1")
-        else:
-            key = headers.get(b"x-api-key", b"").decode("latin-1")
-        if not key:
-            raise Unauthorized("No API key given. Send it as: Authorization: Bearer <key>.")
+    async def _authenticate(self, key: str) -> KeyPolicy:
         if secrets.compare_digest(key.encode(), self.rooms.admin_key.encode()):
             raise Forbidden("This is a management key; inference needs an API key made by POST /api/v1/keys.")
-        return key
+        return await self.rooms.accounts.authenticate(key)
 
     async def _serve(self, exchange: Exchange, ask: Ask) -> None:
         headers = _headers(ask)
@@ -268,6 +262,14 @@ class Surface(ABC):
 
 
 _encode = msgspec.json.Encoder().encode
+
+
+def _key(headers: dict[bytes, bytes]) -> str:
+    value = headers.get(b"authorization", b"")
+    key = value[7:].strip() if value[:7].lower() == _BEARER else headers.get(b"x-api-key", b"")
+    if not key:
+        raise Unauthorized("No API key given. Send it as: Authorization: Bearer <key>.")
+    return key.decode("latin-1")
 
 
 def _headers(ask: Ask | None) -> Headers:
