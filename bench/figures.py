@@ -18,8 +18,8 @@ SHAKY_SPREAD = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. ``added``: the bare upstream's figure is taken off. ``limit``: the gateway's budget; ``times``: the same
-    as a multiple of nginx where it was set, which slower and faster machines can keep too.
+    """One line of the table. ``added``: the bare upstream's figure is taken off. ``limit``: the gateway's budget;
+    ``times``: the same as a multiple of nginx where it was set, which slower and faster machines can keep too.
     """
 
     title: str
