@@ -88,11 +88,7 @@ class Exchange:
         while not self.complete:
             if self._error is not None:
                 raise self._error
-            self._waiter = self._loop.create_future()  # as _wait does, without a coroutine more
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._wait()
         return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
     async def read(self) -> bytes:
@@ -101,11 +97,7 @@ class Exchange:
                 return b""
             if self._error is not None:
                 raise self._error
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._wait()
         return self._arrived()
 
     async def carry(self, take: Callable[[bytes], bool]) -> bool:

@@ -157,8 +157,8 @@ class Endpoint:
     """The provider's and this endpoint's."""
     operations: frozenset[str] = frozenset({"chat"})
     """What may be asked of it: what its model makes and its dialect speaks."""
-    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    """As a model's."""
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """As a model's; a changed copy of the row begins with none."""
 
     def price_at(self, when: float) -> Price | None:
         """The price in force at a unix time; None when nothing is written for that day: such an endpoint is refused."""
@@ -196,5 +196,5 @@ class Model:
     default_parameters: Mapping[str, Any] = field(default_factory=dict)
     reasoning: Mapping[str, Any] | None = None
     """As in the public catalogue: mandatory, default_enabled, default_effort, supported_efforts ..."""
-    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
     """Answers that depend on nothing but this row, kept by those who ask often; they die with the catalogue."""

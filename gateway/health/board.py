@@ -78,9 +78,8 @@ class Board:
         now = self._clock()
         card = self._card(endpoint_id)
         if seen.ok and card.breaker.open_until is None and not self._credentials and card.health.state == "closed":
-            card.good.append(
-                (now, seen.ttft_ms, seen.tokens_per_s)
-            )  # the usual case: nothing asks before it is counted
+            # The usual case: nothing asks before it is counted.
+            card.good.append((now, seen.ttft_ms, seen.tokens_per_s))
             if len(card.good) >= GOOD_AT_ONCE:
                 self._fold(card)
             return

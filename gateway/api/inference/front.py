@@ -41,9 +41,8 @@ class Front:
     def __init__(self, app: FastAPI) -> None:
         self.fastapi = app
         self._app: ASGIApp = app
-        self._doors: dict[str, Surface] = {}
         self.doors: dict[bytes, Surface] = {}
-        """By request target as it stands in the request line, for a server that asks before it makes an ASGI scope."""
+        """By request target as it stands in the request line, as a server may ask before it makes an ASGI scope."""
 
     def open(self, rooms: Rooms) -> None:
         """The rooms exist now: hang the surfaces."""
@@ -52,12 +51,11 @@ class Front:
 
     def hang(self, surface: Surface) -> None:
         """One surface at its path."""
-        self._doors |= {prefix + surface.path: surface for prefix in (PREFIX, ALIAS)}
-        self.doors |= {path.encode(): each for path, each in self._doors.items()}
+        self.doors |= {(prefix + surface.path).encode(): surface for prefix in (PREFIX, ALIAS)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            surface = self._doors.get(scope["path"])
+            surface = self.doors.get(scope["path"].encode(errors="replace"))
             if surface is not None:
                 return await surface(scope, receive, send)
             if scope["path"].startswith(ALIAS + "/"):
