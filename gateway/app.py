@@ -1,4 +1,4 @@
-"""Floor 8½: ``create_app``: builds every room in order, closes in reverse. The only wiring there is."""
+"""``create_app``: builds every room in order, closes in reverse. The only wiring there is."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from gateway import __version__, worker
 from gateway import settings as settings_room
 from gateway.accounts import Accounts
 from gateway.api import management
-from gateway.api.inference import front
-from gateway.api.rooms import Rooms
-from gateway.catalog.shelf import Shelf
-from gateway.dispatch import Dispatcher
+from gateway.api.inference import asgi
+from gateway.catalog.store import Shelf
 from gateway.errors import LedgerUnavailable
-from gateway.generation import Desk, Endings
-from gateway.health.board import Board
-from gateway.health.budget import RetryBudget
-from gateway.inference import Corridor
+from gateway.health.registry import Board
+from gateway.health.retry_budget import RetryBudget
 from gateway.ledger.ledger import Ledger
-from gateway.limits import InFlight
+from gateway.pipeline.attempts import Dispatcher
+from gateway.pipeline.generation import Desk, Endings
+from gateway.pipeline.pipeline import Corridor
+from gateway.server.in_flight import InFlight
+from gateway.services import Rooms
 from gateway.settings import Settings
 from gateway.store import client as store_client
 from gateway.store.embedded import Embedded
 from gateway.telemetry import Telemetry, set_up_logs
-from providers import _http
-from providers.media import Media
+from providers.media.fetch import Media
+from providers.transport import client
 
 LAST_WORD_S = 2.0
 """Of the shutdown grace, kept for error events and settlements."""
@@ -47,7 +47,7 @@ GC_THRESHOLD = 20_000
 """Objects between two collections of the youngest generation: a request leaves next to nothing behind for them."""
 
 
-def create() -> front.Front:
+def create() -> asgi.Front:
     """The factory that HTTP servers call in each worker process, which is theirs alone; settings come from the environment."""
     door = create_app(settings_room.load())
     gc.collect()
@@ -56,7 +56,7 @@ def create() -> front.Front:
     return door
 
 
-def create_app(settings: Settings) -> front.Front:
+def create_app(settings: Settings) -> asgi.Front:
     """The ASGI application. Rooms are built when the server starts it, and closed when the server stops it."""
 
     @asynccontextmanager
@@ -82,7 +82,7 @@ def create_app(settings: Settings) -> front.Front:
                     task.cancel()
 
     app = FastAPI(title="Tokenway", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None)
-    door = front.Front(app)
+    door = asgi.Front(app)
     management.mount(app)
 
     @app.get("/metrics", include_in_schema=False)
@@ -97,7 +97,7 @@ def create_app(settings: Settings) -> front.Front:
 
     def openapi() -> dict[str, Any]:
         if not document:
-            document.update(front.documented(plain_openapi()))
+            document.update(asgi.documented(plain_openapi()))
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -106,7 +106,7 @@ def create_app(settings: Settings) -> front.Front:
 
 @asynccontextmanager
 async def _rooms(settings: Settings) -> AsyncIterator[tuple[Rooms, Shelf]]:
-    """Every room, from the lowest floor up; closed from the top down."""
+    """Every room, from the lowest layer up; closed from the top down."""
     set_up_logs(settings.log_level)
     telemetry = Telemetry(settings.log_level)
     shelf = Shelf(settings.config_dir, os.environ)
@@ -114,7 +114,7 @@ async def _rooms(settings: Settings) -> AsyncIterator[tuple[Rooms, Shelf]]:
     admin_key = settings_room.admin_key(settings)
     with _embedded(settings) as redis_url:
         store = await store_client.connect(redis_url, timeout_s=settings.ledger_timeout_s)
-        upstream = _http.fast()
+        upstream = client.fast()
         try:
             ledger = Ledger(store, record_ttl_s=settings.record_ttl_s)
             accounts = Accounts(store)

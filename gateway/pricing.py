@@ -1,4 +1,4 @@
-"""Floor 3: tokens × price. Estimates before an answer, costs after it. Pure; integers only.
+"""Tokens × price. Estimates before an answer, costs after it. Pure; integers only.
 
 It must not know: who pays, whether there is credit, which endpoint is chosen.
 """

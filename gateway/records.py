@@ -1,6 +1,6 @@
 """What happened to one generation: written once at its ending, read by ``GET /generation`` and by analytics.
 
-Floor 3. It must not know: HTTP, Redis, the ledger. What the caller paid is the ledger's word, so the log line takes it
+It must not know: HTTP, Redis, the ledger. What the caller paid is the ledger's word, so the log line takes it
 as an argument. Prompts and answers are never part of a record.
 """
 

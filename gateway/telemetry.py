@@ -1,4 +1,4 @@
-"""Floor 1: one canonical log line a request, and Prometheus metrics whose labels are bounded by construction.
+"""One canonical log line a request, and Prometheus metrics whose labels are bounded by construction.
 
 A label value is a name of the catalogue, of a failure row or of a closed list here; anything else becomes ``other``. Keys, users
 and organisations never become labels: they belong to the usage store. It must not know: what a request is.

@@ -1,4 +1,4 @@
-"""Floor 8½: background loops. Some belong to every gateway process, some may run anywhere and are safe to run twice.
+"""Background loops. Some belong to every gateway process, some may run anywhere and are safe to run twice.
 
 ``gateway_loops`` share health, beat running holds, reload the catalogue. ``ledger_loops`` sweep overdue holds and audit the books;
 the ``tokenway worker`` process runs them, and so does a gateway, because nobody should need a second process to be safe.
@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from gateway.api.rooms import Rooms
 from gateway.catalog.read import CatalogError
-from gateway.catalog.shelf import Shelf
+from gateway.catalog.store import Shelf
 from gateway.ledger.ledger import Ledger
+from gateway.services import Rooms
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry
 

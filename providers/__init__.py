@@ -1,4 +1,4 @@
-"""Floor 0: a library that speaks vendors' dialects over HTTP.
+"""A library that speaks vendors' dialects over HTTP.
 
 It must not know: gateways, callers, credits, Redis, catalogues, metrics. It imports nothing of ours.
 """

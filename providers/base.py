@@ -9,9 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from providers._http import Upstream
 from providers.errors import ProviderError, failed
-from providers.stream import Decoder, Stream, Take, refusal
+from providers.transport.client import Upstream
+from providers.transport.stream import Decoder, Stream, Take, refusal
 from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, Json, Target
 
 __all__ = ["Decoder", "Dialect", "Stream", "Take"]

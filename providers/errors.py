@@ -48,7 +48,7 @@ class Failure:
 class ProviderError(Exception):
     """A vendor failed, in one of the ways of ``failures.yaml``."""
 
-    def __init__(  # noqa: PLR0913 - all but two are keywords
+    def __init__(
         self,
         failure: Failure,
         message: str,
@@ -135,7 +135,7 @@ def classify(status: int, codes: frozenset[str], text: str) -> Failure:
     return FAILURES["malformed"]  # 1xx, 2xx and 3xx are no answers to a completion request
 
 
-def failure_for(  # noqa: PLR0913 - all but two are keywords
+def failure_for(
     status: int,
     message: str,
     *,

@@ -14,57 +14,61 @@ from typing import Any, Final
 from providers.base import Dialect
 
 _WHERE: Final[dict[str, dict[str, str]]] = {
-    "anthropic": {"chat": "anthropic.Anthropic", "count_tokens": "anthropic_count.AnthropicCount"},
+    "anthropic": {"chat": "anthropic.dialect.Anthropic", "count_tokens": "anthropic.count_tokens.AnthropicCount"},
     "azure": {
-        "chat": "azure.Azure",
-        "embeddings": "azure_operations.AzureEmbeddings",
-        "images": "azure_operations.AzureImages",
-        "speech": "azure_operations.AzureSpeech",
-        "transcription": "azure_operations.AzureTranscription",
+        "chat": "azure.dialect.Azure",
+        "embeddings": "azure.operations.AzureEmbeddings",
+        "images": "azure.operations.AzureImages",
+        "speech": "azure.operations.AzureSpeech",
+        "transcription": "azure.operations.AzureTranscription",
     },
-    "bedrock": {"chat": "bedrock.Bedrock", "embeddings": "bedrock_embeddings.BedrockEmbeddings"},
+    "bedrock": {"chat": "bedrock.dialect.Bedrock", "embeddings": "bedrock.embeddings.BedrockEmbeddings"},
     "cohere": {
-        "chat": "cohere.Cohere",
-        "embeddings": "cohere_operations.CohereEmbeddings",
-        "rerank": "cohere_operations.CohereRerank",
+        "chat": "cohere.dialect.Cohere",
+        "embeddings": "cohere.operations.CohereEmbeddings",
+        "rerank": "cohere.operations.CohereRerank",
     },
     "gemini": {
-        "chat": "gemini.Gemini",
-        "embeddings": "gemini_embeddings.GeminiEmbeddings",
-        "images": "gemini_images.GeminiImages",
+        "chat": "gemini.dialect.Gemini",
+        "embeddings": "gemini.embeddings.GeminiEmbeddings",
+        "images": "gemini.images.GeminiImages",
     },
     "mistral": {
-        "chat": "mistral.Mistral",
-        "embeddings": "mistral.MistralEmbeddings",
-        "transcription": "mistral.MistralTranscription",
+        "chat": "mistral.dialect.Mistral",
+        "embeddings": "mistral.dialect.MistralEmbeddings",
+        "transcription": "mistral.dialect.MistralTranscription",
     },
-    "ollama": {"chat": "ollama.Ollama", "embeddings": "ollama.OllamaEmbeddings"},
+    "ollama": {"chat": "ollama.dialect.Ollama", "embeddings": "ollama.dialect.OllamaEmbeddings"},
     "openai": {
-        "chat": "openai.OpenAI",
-        "embeddings": "openai_operations.Embeddings",
-        "images": "openai_images.Images",
-        "rerank": "openai_operations.Rerank",
-        "speech": "openai_audio.Speech",
-        "transcription": "openai_audio.Transcription",
+        "chat": "openai.dialect.OpenAI",
+        "embeddings": "openai.operations.Embeddings",
+        "images": "openai.images.Images",
+        "rerank": "openai.operations.Rerank",
+        "speech": "openai.audio.Speech",
+        "transcription": "openai.audio.Transcription",
     },
     "openrouter": {
-        "chat": "openrouter.OpenRouter",
-        "embeddings": "openrouter.OpenRouterEmbeddings",
-        "rerank": "openrouter.OpenRouterRerank",
+        "chat": "openrouter.dialect.OpenRouter",
+        "embeddings": "openrouter.dialect.OpenRouterEmbeddings",
+        "rerank": "openrouter.dialect.OpenRouterRerank",
     },
-    "responses": {"chat": "responses.Responses"},
+    "responses": {"chat": "responses.dialect.Responses"},
     "vertex": {
-        "chat": "vertex.Vertex",
-        "embeddings": "vertex.VertexEmbeddings",
-        "images": "vertex.VertexImages",
+        "chat": "vertex.dialect.Vertex",
+        "embeddings": "vertex.dialect.VertexEmbeddings",
+        "images": "vertex.dialect.VertexImages",
     },
     "vertex-anthropic": {
-        "chat": "vertex_anthropic.VertexAnthropic",
-        "count_tokens": "vertex_anthropic.VertexAnthropicCount",
+        "chat": "vertex.anthropic.VertexAnthropic",
+        "count_tokens": "vertex.anthropic.VertexAnthropicCount",
     },
 }
 """Dialect → operation → its class."""
-_TOKENS: Final = {"azure": "_entra.Tokens", "vertex": "google_auth.Tokens", "vertex-anthropic": "google_auth.Tokens"}
+_TOKENS: Final = {
+    "azure": "auth.entra.Tokens",
+    "vertex": "auth.google.Tokens",
+    "vertex-anthropic": "auth.google.Tokens",
+}
 """Dialects that ask with access tokens of service accounts or applications, kept until shortly before they expire."""
 _OPERATIONS: Final = {name: frozenset(classes) for name, classes in _WHERE.items()}
 _made: Final[dict[tuple[str, str], Dialect]] = {}
@@ -102,7 +106,7 @@ def _make(name: str, operation: str) -> Dialect:
 
 
 def _class(where: str) -> Any:
-    module, _, name = where.partition(".")
+    module, _, name = where.rpartition(".")
     return getattr(importlib.import_module(f"providers.{module}"), name)
 
 

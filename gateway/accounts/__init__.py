@@ -1,4 +1,4 @@
-"""Floor 3: who may call. Organisations, their API keys, and the policy of each key.
+"""Who may call. Organisations, their API keys, and the policy of each key.
 
 It must not know: balances (the ledger moves credits), requests, models, HTTP.
 """

@@ -23,8 +23,8 @@ from gateway.errors import BadRequest, NotFound, Unauthorized
 from gateway.money import MAX_NANO
 from gateway.store import keys
 from gateway.store.client import Calls, Store, store_errors
-from gateway.store.library import Library, ledger_unavailable
 from gateway.store.policy import ACTIVE, DELETED, DISABLED, POLICY_FIELDS, RESET_CODES, KeyPolicy, parse_policy
+from gateway.store.redis_functions import Library, ledger_unavailable
 
 NO_SUCH_KEY = "No such API key, or it is disabled or expired."
 """One text for all of it: an attacker learns nothing from the difference."""

@@ -1,4 +1,4 @@
-"""Floor 8: the doors. ``inference`` is plain ASGI on the request's way, ``management`` is FastAPI off it.
+"""The doors. ``inference`` is plain ASGI on the request's way, ``management`` is FastAPI off it.
 
 It must not know: who builds the rooms (``app``), processes, the command line. It parses, asks a room, and renders.
 """

@@ -12,9 +12,9 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from gateway.catalog.catalog import Catalog, provider_names, trigrams
-from gateway.catalog.link import endpoint, model, price, provider, secrets
 from gateway.catalog.model import Endpoint, Model, Price, Provider
 from gateway.catalog.read import CatalogError, Problem, parse, read, suggest, validate
+from gateway.catalog.resolve import endpoint, model, price, provider, secrets
 from gateway.catalog.rows import QUANTIZATIONS, ModelRow, PriceRow, ProviderRow
 
 __all__ = ["Catalog", "CatalogError", "fingerprint", "load"]

@@ -1,4 +1,4 @@
-"""Floor 9: the command ``tokenway``. Reads words, calls the house, prints; one file per group of commands.
+"""The command ``tokenway``. Reads words, calls the house, prints; one file per group of commands.
 
 Exit codes: 0 done, 1 the answer is "no" (an audit with differences, a key that does not exist), 2 it could not be tried
 (settings, catalogue, port, data directory, Redis); the message names what to change. It must not know how anything is
@@ -10,7 +10,8 @@ from __future__ import annotations
 import typer
 
 from gateway import __version__
-from gateway.cli import catalog, credit, key, offline, operate, organization, serving, trial
+from gateway.cli import catalog, credit, key, offline, operate, organization, serving
+from gateway.cli.demo import command
 
 app = typer.Typer(
     name="tokenway",
@@ -20,10 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serving.serve)
-app.command()(trial.demo)
+app.command()(command.demo)
 app.command()(operate.worker)
 app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    trial.simulate
+    command.simulate
 )
 app.command("check-config")(operate.check_config)
 app.command()(operate.reconcile)

@@ -17,7 +17,7 @@ from gateway.catalog.load import load
 from gateway.catalog.model import Endpoint, Price
 from gateway.catalog.read import CatalogError
 from gateway.cli import configured
-from gateway.cli.screen import AsJson, as_json, refuse
+from gateway.cli.output import AsJson, as_json, refuse
 from gateway.money import format_price
 from providers import registry
 

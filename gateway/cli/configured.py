@@ -13,7 +13,7 @@ from gateway import settings as settings_file
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import load
 from gateway.catalog.read import CatalogError
-from gateway.cli.screen import refuse
+from gateway.cli.output import refuse
 from gateway.settings import Settings
 from providers import registry
 

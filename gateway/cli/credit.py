@@ -11,7 +11,7 @@ from gateway.accounts import DEFAULT_ORG, Organization
 from gateway.api.management.organizations import line_view, organization_view
 from gateway.api.management.schema.accounts import GrantCredits
 from gateway.cli.offline import Books, checked, on_books
-from gateway.cli.screen import AsJson, as_json, facts, table
+from gateway.cli.output import AsJson, as_json, facts, table
 from gateway.ledger.entries import Balances, Entry, GrantResult
 from gateway.money import format_usd
 

@@ -11,7 +11,7 @@ from gateway.api.management.key_views import key_view
 from gateway.api.management.keys import changes
 from gateway.api.management.schema.keys import CreateKey, UpdateKey
 from gateway.cli.offline import Books, checked, on_books
-from gateway.cli.screen import AsJson, as_json, facts, refuse, table
+from gateway.cli.output import AsJson, as_json, facts, refuse, table
 from gateway.money import format_usd
 from gateway.records import iso
 
@@ -28,7 +28,7 @@ MANY = 1_000_000
 
 
 @app.command()
-def create(  # noqa: PLR0913 - a command's options are its interface
+def create(
     *,
     name: Annotated[str, typer.Option(help="What the key is for.")],
     org: Annotated[str, typer.Option(help="Organisation that pays.")] = DEFAULT_ORG,
@@ -95,7 +95,7 @@ def show(hash: Hash, json: AsJson = False) -> None:
 
 
 @app.command()
-def update(  # noqa: PLR0913 - a command's options are its interface
+def update(
     hash: Hash,
     *,
     name: Annotated[str | None, typer.Option()] = None,

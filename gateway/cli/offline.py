@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gateway.accounts import Accounts
-from gateway.api.management.answer import refusal
+from gateway.api.management.http import refusal
 from gateway.cli import configured
-from gateway.cli.screen import refuse
+from gateway.cli.output import refuse
 from gateway.errors import GatewayError, LedgerUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings

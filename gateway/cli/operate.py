@@ -11,7 +11,7 @@ import typer
 from gateway.api.management.admin import audit_view
 from gateway.cli import configured
 from gateway.cli.offline import CALL_TIMEOUT_S, HOW, Books, on_books, running_store
-from gateway.cli.screen import AsJson, as_json, facts, refuse, table
+from gateway.cli.output import AsJson, as_json, facts, refuse, table
 from gateway.ledger.entries import AuditReport
 from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings

@@ -9,7 +9,7 @@ import typer
 from gateway.api.management.organizations import organization_view
 from gateway.api.management.schema.accounts import CreateOrganization
 from gateway.cli.offline import Books, checked, on_books
-from gateway.cli.screen import AsJson, as_json, table
+from gateway.cli.output import AsJson, as_json, table
 
 app = typer.Typer(no_args_is_help=True)
 

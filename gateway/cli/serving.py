@@ -25,7 +25,7 @@ import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from gateway.cli import configured
-from gateway.cli.screen import refuse
+from gateway.cli.output import refuse
 from gateway.errors import LedgerUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings
@@ -152,7 +152,7 @@ def run(settings: Settings, listener: socket.socket) -> None:
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="gateway.cli.guarded:GuardedHttp",
+        http="gateway.server.protocol:GuardedHttp",
         ws="none",
         interface="asgi3",
         lifespan="on",

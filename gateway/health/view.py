@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gateway.health.breaker import State
-from gateway.health.stats import Percentiles
+from gateway.health.rolling_stats import Percentiles
 
 
 class Observation(msgspec.Struct, frozen=True):

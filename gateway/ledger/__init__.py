@@ -1,4 +1,4 @@
-"""Floor 3: who has how much. Holds, postings, the journal, and the proof that they agree.
+"""Who has how much. Holds, postings, the journal, and the proof that they agree.
 
 It must not know: models, prices, tokens, HTTP, how a key is minted. It is told amounts and moves them.
 """

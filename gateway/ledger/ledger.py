@@ -35,8 +35,8 @@ from gateway.money import MAX_NANO, format_usd
 from gateway.store import keys
 from gateway.store.client import Calls, Store, store_errors
 from gateway.store.errors import StoreError
-from gateway.store.library import Argument, ledger_unavailable
 from gateway.store.policy import KeyPolicy, parse_policy
+from gateway.store.redis_functions import Argument, ledger_unavailable
 
 NO_SUCH_KEY = "No such API key, or it is disabled or expired."
 _SOURCES = {b"KEYLIM": "key_limit", b"CREDIT": "credits"}

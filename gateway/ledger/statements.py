@@ -13,7 +13,7 @@ from gateway.errors import BadRequest
 from gateway.ledger.entries import GENERATION_ID, Balances, Entry, OpenHold, Record, parse_entry
 from gateway.store import keys
 from gateway.store.client import Calls, RedisCalls, Store, store_errors
-from gateway.store.library import Library, ledger_unavailable
+from gateway.store.redis_functions import Library, ledger_unavailable
 
 STEM = "tokenway_ledger_v1"
 CURSOR = re.compile(r"\d{1,16}-\d{1,10}", re.ASCII)

@@ -1,4 +1,4 @@
-"""Floor 4: which endpoints may serve a request, in which order, and why not the others. Pure: no I/O, no own clock or dice.
+"""Which endpoints may serve a request, in which order, and why not the others. Pure: no I/O, no own clock or dice.
 
 It must not know: credits, HTTP, dialects, Redis. Filters drop and say why, policies rank; equal inputs give equal plans.
 """

@@ -10,8 +10,8 @@ from statistics import median
 import msgspec
 
 from gateway.catalog.model import Endpoint, Price
-from gateway.health.board import EndpointHealth
-from gateway.health.stats import Percentiles
+from gateway.health.registry import EndpointHealth
+from gateway.health.rolling_stats import Percentiles
 from gateway.routing.preferences import Preferences
 
 TYPICAL_COMPLETION_TOKENS = 400

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from gateway.catalog.model import Endpoint, Price
-from gateway.health.board import EndpointHealth
+from gateway.health.registry import EndpointHealth
 from gateway.money import format_price
 from gateway.routing.candidate import Ask, Need
 from gateway.routing.preferences import PRICE_CAPS, matches

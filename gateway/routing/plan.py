@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.catalog.model import Endpoint, Model, Price
 from gateway.errors import GatewayError
-from gateway.health.board import EndpointHealth
+from gateway.health.registry import EndpointHealth
 from gateway.routing import filters, policies, refusal
 from gateway.routing.candidate import Ask, Candidate, Drop, Need, expected_femto, speeds
 from gateway.routing.preferences import Preferences
@@ -65,7 +65,7 @@ class Plan(msgspec.Struct, frozen=True):
         }
 
 
-def plan(  # noqa: PLR0913 - every input of the decision is an argument, so that it replays
+def plan(
     models: Sequence[Model],
     need: Need,
     prefs: Preferences,

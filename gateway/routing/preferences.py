@@ -14,7 +14,7 @@ import msgspec
 from gateway.catalog.catalog import MAX_WORD, VARIANTS
 from gateway.catalog.model import Endpoint, Model
 from gateway.catalog.rows import QUANTIZATIONS
-from gateway.routing import words
+from gateway.routing import validators
 
 SORTS = ("price", "throughput", "latency")
 VARIANT_SORTS = dict(zip(VARIANTS, ("throughput", "price"), strict=True))
@@ -85,11 +85,11 @@ def parse(body: Mapping[str, Any], providers: Mapping[str, str]) -> Preferences:
         return _plain(model)
     models, variants = _models(body)
     if route is not None and route != "fallback":
-        words.refuse("route", 'must be "fallback" or absent; list fallbacks in models')
+        validators.refuse("route", 'must be "fallback" or absent; list fallbacks in models')
     if given is None:
         return Preferences(models=models, variants=variants, plain=True)
     if not isinstance(given, dict):
-        words.refuse("provider", f"must be an object, not {words.kind(given)}")
+        validators.refuse("provider", f"must be an object, not {validators.kind(given)}")
     found: dict[str, Any] = {}
     for key, value in given.items():
         reader = _READERS.get(key)
@@ -110,12 +110,12 @@ def _plain(model: str) -> Preferences:
 def _models(body: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
     model, more = body.get("model"), body.get("models")
     if model is not None and (not isinstance(model, str) or not model):
-        words.refuse("model", f"must be a model's name such as author/model, not {words.kind(model)}")
+        validators.refuse("model", f"must be a model's name such as author/model, not {validators.kind(model)}")
     named = [] if model is None else [model]
     if more is not None:
         named += _strings("models", more, limit=MAX_MODELS)
     if not named:
-        words.refuse("model", "is missing; name a model, or several in models")
+        validators.refuse("model", "is missing; name a model, or several in models")
     models = tuple(dict.fromkeys(named))
     pairs = (name.rpartition(":") for name in models)
     return models, {base: suffix for base, _, suffix in pairs if suffix in VARIANT_SORTS}
@@ -123,12 +123,12 @@ def _models(body: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
 
 def _strings(name: str, value: Any, limit: int = MAX_LIST) -> list[str]:
     if not isinstance(value, list):
-        words.refuse(name, f"must be a list of strings, not {words.kind(value)}")
+        validators.refuse(name, f"must be a list of strings, not {validators.kind(value)}")
     if len(value) > limit:
-        words.refuse(name, f"has {len(value)} entries; at most {limit} are allowed")
+        validators.refuse(name, f"has {len(value)} entries; at most {limit} are allowed")
     for number, item in enumerate(value):
         if not isinstance(item, str) or not item:
-            words.refuse(f"{name}[{number}]", f"must be a non-empty string, not {words.kind(item)}")
+            validators.refuse(f"{name}[{number}]", f"must be a non-empty string, not {validators.kind(item)}")
     return value
 
 
@@ -139,9 +139,9 @@ def _providers(name: str, value: Any, providers: Mapping[str, str]) -> list[str]
         if known is None:
             near = difflib.get_close_matches(item[:MAX_WORD].lower(), providers, n=3, cutoff=0.6)
             hint = f"did you mean {' or '.join(sorted({providers[each] for each in near}))}?" if near else ""
-            words.refuse(
+            validators.refuse(
                 f"{name}[{number}]",
-                f"{words.cut(item)} is not a provider here; {hint or 'GET /api/v1/providers lists them'}",
+                f"{validators.cut(item)} is not a provider here; {hint or 'GET /api/v1/providers lists them'}",
             )
         found.append(known)
     return found
@@ -150,14 +150,14 @@ def _providers(name: str, value: Any, providers: Mapping[str, str]) -> list[str]
 def _order(name: str, value: Any, providers: Mapping[str, str]) -> dict[str, Any]:
     found = _providers(name, value, providers)
     if not found:
-        words.refuse(name, "is empty; list providers or leave it out")
+        validators.refuse(name, "is empty; list providers or leave it out")
     return {"order": tuple(dict.fromkeys(found))}
 
 
 def _only(name: str, value: Any, providers: Mapping[str, str]) -> dict[str, Any]:
     found = _providers(name, value, providers)
     if not found:
-        words.refuse(name, "is empty and would allow nothing; list providers or leave it out")
+        validators.refuse(name, "is empty and would allow nothing; list providers or leave it out")
     return {"only": frozenset(found)}
 
 
@@ -167,37 +167,39 @@ def _ignore(name: str, value: Any, providers: Mapping[str, str]) -> dict[str, An
 
 def _flag(name: str, value: Any, _: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(value, bool):
-        words.refuse(name, f"must be true or false, not {words.kind(value)}")
+        validators.refuse(name, f"must be true or false, not {validators.kind(value)}")
     return {name.rpartition(".")[2]: value}
 
 
 def _quantizations(name: str, value: Any, _: Mapping[str, str]) -> dict[str, Any]:
     found = [
-        words.one_of(f"{name}[{number}]", item, QUANTIZATIONS) for number, item in enumerate(_strings(name, value))
+        validators.one_of(f"{name}[{number}]", item, QUANTIZATIONS) for number, item in enumerate(_strings(name, value))
     ]
     if not found:
-        words.refuse(name, "is empty and would allow nothing; list quantizations or leave it out")
+        validators.refuse(name, "is empty and would allow nothing; list quantizations or leave it out")
     return {"quantizations": frozenset(found)}
 
 
 def _sort(name: str, value: Any, _: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(value, str):
-        return {"sort": words.one_of(name, value, SORTS)}
+        return {"sort": validators.one_of(name, value, SORTS)}
     if not isinstance(value, dict):
-        words.refuse(
-            name, f"must be one of {', '.join(SORTS)}, or an object with by and partition, not {words.kind(value)}"
+        validators.refuse(
+            name, f"must be one of {', '.join(SORTS)}, or an object with by and partition, not {validators.kind(value)}"
         )
     found = {}
     if value.get("by") is not None:
-        found["sort"] = words.one_of(f"{name}.by", value["by"], SORTS)
+        found["sort"] = validators.one_of(f"{name}.by", value["by"], SORTS)
     if value.get("partition") is not None:
-        found["partition"] = words.one_of(f"{name}.partition", value["partition"], ("model", "none"))
+        found["partition"] = validators.one_of(f"{name}.partition", value["partition"], ("model", "none"))
     return found
 
 
 def _max_price(name: str, value: Any, _: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        words.refuse(name, f'must be an object such as {{"prompt": 1, "completion": 2}}, not {words.kind(value)}')
+        validators.refuse(
+            name, f'must be an object such as {{"prompt": 1, "completion": 2}}, not {validators.kind(value)}'
+        )
     caps = {}
     for key, units in PRICE_CAPS.items():
         given = value.get(key)
@@ -209,9 +211,9 @@ def _max_price(name: str, value: Any, _: Mapping[str, str]) -> dict[str, Any]:
             except ValueError:
                 number = math.nan
         else:
-            number = words.number(f"{name}.{key}", given)
+            number = validators.number(f"{name}.{key}", given)
         if not math.isfinite(number) or not 0 <= number <= 10**9:
-            words.refuse(f"{name}.{key}", "must be a price in dollars, 0 or more")
+            validators.refuse(f"{name}.{key}", "must be a price in dollars, 0 or more")
         # Not exact in femto-dollars means below any price we can write: rounding down keeps the cap a cap.
         caps[key] = int(Decimal(str(given)) * 10**15 / units)
     return {"max_price_femto": caps}
@@ -223,19 +225,19 @@ def _thresholds(name: str, value: Any, _: Mapping[str, str]) -> dict[str, Any]:
     for percentile in PERCENTILES:
         if given.get(percentile) is not None:
             where = f"{name}.{percentile}" if isinstance(value, dict) else name
-            number = words.number(where, given[percentile])
+            number = validators.number(where, given[percentile])
             if not math.isfinite(number) or number < 0:
-                words.refuse(where, "must be 0 or more")
+                validators.refuse(where, "must be 0 or more")
             found.append(Threshold(percentile, float(number)))
     return {name.rpartition(".")[2]: tuple(found)}
 
 
 def _options(name: str, value: Any, _: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        words.refuse(name, f"must be an object of provider slug to object, not {words.kind(value)}")
+        validators.refuse(name, f"must be an object of provider slug to object, not {validators.kind(value)}")
     for slug, passed in value.items():
         if not isinstance(passed, dict):
-            words.refuse(f"{name}.{words.cut(slug)}", f"must be an object, not {words.kind(passed)}")
+            validators.refuse(f"{name}.{validators.cut(slug)}", f"must be an object, not {validators.kind(passed)}")
     return {"options": value}
 
 
@@ -245,7 +247,7 @@ _READERS: Mapping[str, Callable[[str, Any, Mapping[str, str]], dict[str, Any]]] 
     "ignore": _ignore,
     "allow_fallbacks": _flag,
     "require_parameters": _flag,
-    "data_collection": lambda name, value, _: {"data_collection": words.one_of(name, value, ("allow", "deny"))},
+    "data_collection": lambda name, value, _: {"data_collection": validators.one_of(name, value, ("allow", "deny"))},
     "zdr": _flag,
     "enforce_distillable_text": _flag,
     "quantizations": _quantizations,
@@ -261,19 +263,19 @@ def _contradictions(prefs: Preferences) -> None:
     """Wishes that no catalogue could meet are the caller's mistake, not an outage."""
     both = sorted(prefs.only & prefs.ignore)
     if both:
-        words.refuse("provider.ignore", f"{both[0]} is also in provider.only; take it out of one of them")
+        validators.refuse("provider.ignore", f"{both[0]} is also in provider.only; take it out of one of them")
     if prefs.only and all(_covered(name, prefs.ignore) for name in prefs.only):
-        words.refuse("provider.ignore", "excludes everything that provider.only allows; shorten one of them")
+        validators.refuse("provider.ignore", "excludes everything that provider.only allows; shorten one of them")
     ignored = [name for name in prefs.order if _covered(name, prefs.ignore)]
     if ignored:
-        words.refuse("provider.ignore", f"{ignored[0]} is also in provider.order; take it out of one of them")
+        validators.refuse("provider.ignore", f"{ignored[0]} is also in provider.order; take it out of one of them")
     if (
         prefs.order
         and prefs.only
         and not prefs.allow_fallbacks
         and not any(_meet(prefs.only, name) for name in prefs.order)
     ):
-        words.refuse("provider.order", "lists nothing that provider.only allows, and allow_fallbacks is false")
+        validators.refuse("provider.order", "lists nothing that provider.only allows, and allow_fallbacks is false")
 
 
 def _covered(name: str, names: frozenset[str]) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from anthropic.types import ErrorResponse
 
-from providers.anthropic_answer import usage
-from providers.anthropic_count import AnthropicCount
+from providers.anthropic.count_tokens import AnthropicCount
+from providers.anthropic.response import usage
 from providers.errors import ProviderError
 from providers.types import HttpResponse, Target
 from tests.support.anthropicwire import DIALECT, ERRORS, TARGET, target

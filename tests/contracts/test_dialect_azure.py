@@ -13,13 +13,13 @@ import openai
 import pytest
 import uvloop
 
-from providers._entra import Client, Tokens
-from providers._http import fast
-from providers.azure import Azure, AzureWay
+from providers.auth.entra import Client, Tokens
+from providers.azure.dialect import Azure, AzureWay
 from providers.errors import ProviderError
-from providers.openai_audio import Speech, Transcription
-from providers.openai_images import Images
-from providers.openai_operations import Embeddings
+from providers.openai.audio import Speech, Transcription
+from providers.openai.images import Images
+from providers.openai.operations import Embeddings
+from providers.transport.client import fast
 from providers.types import Call, Clocks, HttpRequest, Target
 from tests.support import dialectcases as cases
 from tests.support.rawserver import Peer, RawServer

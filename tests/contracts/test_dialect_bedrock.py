@@ -10,7 +10,7 @@ import pytest
 from botocore.eventstream import EventStreamBuffer
 from botocore.parsers import create_parser
 
-from providers.bedrock import Bedrock
+from providers.bedrock.dialect import Bedrock
 from providers.errors import ProviderError
 from tests.support import dialectcases as cases
 from tests.wire.bedrock import frames

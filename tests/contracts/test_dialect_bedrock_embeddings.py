@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import CreateEmbeddingResponse
 
-from providers._http import fast
-from providers.bedrock_embeddings import BedrockEmbeddings
+from providers.bedrock.embeddings import BedrockEmbeddings
 from providers.errors import ProviderError
+from providers.transport.client import fast
 from providers.types import Call, Clocks, HttpResponse, Target
 from tests.support.examples import examples
 from tests.support.rawserver import Peer, RawServer

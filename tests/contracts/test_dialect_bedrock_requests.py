@@ -10,7 +10,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from providers.bedrock import Bedrock
+from providers.bedrock.dialect import Bedrock
 from providers.errors import ProviderError
 from providers.types import Target
 from tests.support.dialectoracles import bedrock

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from providers._sse import SseParser
-from providers.cohere import Cohere
-from providers.cohere_operations import CohereEmbeddings, CohereRerank
+from providers.cohere.dialect import Cohere
+from providers.cohere.operations import CohereEmbeddings, CohereRerank
 from providers.errors import ProviderError
+from providers.transport.sse import SseParser
 from providers.types import Target
 from tests.support import dialectcases as cases
 from tests.support.dialectoracles import checked, cohere

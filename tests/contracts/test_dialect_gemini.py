@@ -7,9 +7,9 @@ import json
 import pytest
 from google.genai import types
 
-from providers._http import fast
 from providers.errors import ProviderError
-from providers.gemini import Gemini
+from providers.gemini.dialect import Gemini
+from providers.transport.client import fast
 from providers.types import Call, Clocks, Target
 from tests.support import dialectcases as cases
 from tests.support.rawserver import Peer, RawServer

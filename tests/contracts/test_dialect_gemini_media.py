@@ -14,10 +14,10 @@ from openai.types import CreateEmbeddingResponse
 
 from providers.base import Dialect
 from providers.errors import ProviderError
-from providers.gemini_embeddings import GeminiEmbeddings
-from providers.gemini_images import GeminiImages
+from providers.gemini.embeddings import GeminiEmbeddings
+from providers.gemini.images import GeminiImages
 from providers.types import Target, Usage
-from providers.vertex import VertexEmbeddings, VertexImages
+from providers.vertex.dialect import VertexEmbeddings, VertexImages
 from tests.support.examples import examples
 
 BASE = "http://vendor/v1"

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.errors import ProviderError
-from providers.gemini import Gemini
-from providers.gemini_schema import json_schema, openapi
-from providers.gemini_signatures import UNSIGNED
+from providers.gemini.dialect import Gemini
+from providers.gemini.schema import json_schema, openapi
+from providers.gemini.signatures import UNSIGNED
 from providers.types import Target
-from providers.vertex import Vertex
+from providers.vertex.dialect import Vertex
 from tests.support.dialectoracles import gemini as google
 from tests.support.examples import examples
 

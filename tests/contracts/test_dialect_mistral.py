@@ -20,10 +20,10 @@ from mistralai.client.models import (
     TranscriptionResponse,
 )
 
-from providers._sse import SseParser
 from providers.errors import ProviderError
-from providers.mistral import Mistral, MistralEmbeddings, MistralTranscription
-from providers.mistral_messages import call_id
+from providers.mistral.dialect import Mistral, MistralEmbeddings, MistralTranscription
+from providers.mistral.request import call_id
+from providers.transport.sse import SseParser
 from providers.types import Target
 from tests.support import dialectcases as cases
 from tests.support.dialectoracles import mistral

@@ -11,8 +11,8 @@ from hypothesis import given
 from ollama._types import ChatResponse, EmbedRequest, EmbedResponse
 
 from providers.errors import ProviderError
-from providers.ollama import Ollama, OllamaEmbeddings
-from providers.ollama_answer import LINE_MAX
+from providers.ollama.dialect import Ollama, OllamaEmbeddings
+from providers.ollama.response import LINE_MAX
 from providers.types import Target
 from tests.support import dialectcases as cases
 from tests.support.dialectoracles import ollama

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openrouter.components import ChatRequest, ChatStreamChunk
 
-from providers._sse import SseParser
 from providers.errors import ProviderError
-from providers.openrouter import OpenRouter, OpenRouterEmbeddings, OpenRouterRerank
+from providers.openrouter.dialect import OpenRouter, OpenRouterEmbeddings, OpenRouterRerank
+from providers.transport.sse import SseParser
 from providers.types import HttpRequest, HttpResponse, Target
 from tests.support import dialectcases as cases
 from tests.support.examples import examples

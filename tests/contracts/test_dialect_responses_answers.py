@@ -12,7 +12,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from providers.errors import ProviderError
-from providers.responses import Responses
+from providers.responses.dialect import Responses
 from providers.types import Target
 from tests.support import dialectcases as cases
 from tests.support.examples import examples

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from providers.errors import ProviderError
-from providers.responses import Responses
-from providers.responses_request import CHAT_ONLY, GATEWAYS_OWN
+from providers.responses.dialect import Responses
+from providers.responses.request import CHAT_ONLY, GATEWAYS_OWN
 from providers.types import Target
 from tests.support.dialectoracles import responses_api
 

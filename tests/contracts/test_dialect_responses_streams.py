@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from providers.responses import Responses
+from providers.responses.dialect import Responses
 from tests.support import dialectcases as cases
 
 RESPONSES = Responses()

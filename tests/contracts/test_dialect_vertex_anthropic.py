@@ -12,10 +12,10 @@ import httpx2
 import pytest
 
 from providers import registry
-from providers._http import fast
 from providers.errors import ProviderError
+from providers.transport.client import fast
 from providers.types import Call, Clocks, HttpRequest, Target
-from providers.vertex_anthropic import VertexAnthropic, VertexAnthropicCount
+from providers.vertex.anthropic import VertexAnthropic, VertexAnthropicCount
 from tests.support import dialectoracles
 from tests.support.rawserver import Peer, RawServer
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from providers._http import fast
 from providers.errors import FAILURES, RAW_MAX, ProviderError
+from providers.transport.client import fast
 from providers.types import Call, Clocks, Event, HttpResponse, Usage
 from tests.support import dialectcases as cases
 from tests.support.dialectsheets import CASES, SHEETS, Sheet, chatting, last_count

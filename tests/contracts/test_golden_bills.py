@@ -22,8 +22,8 @@ from genai_prices import data_snapshot
 from genai_prices.types import ExtractedUsage, ModelPrice, Tier, TieredPrices
 
 from gateway import pricing
-from gateway.api.inference import sizes
-from gateway.catalog import link
+from gateway.api.inference import token_estimate
+from gateway.catalog import resolve
 from gateway.catalog.model import Price
 from gateway.catalog.rows import PriceRow
 from providers.registry import dialect
@@ -79,7 +79,7 @@ and pictures inside, we count each kind by itself."""
 
 def price_of(bill: dict[str, Any]) -> Price:
     """The price as the catalogue would read it from a file."""
-    return link.price(PriceRow.model_validate({"upstream_id": bill["model"].replace(" ", ""), **bill["price"]}))
+    return resolve.price(PriceRow.model_validate({"upstream_id": bill["model"].replace(" ", ""), **bill["price"]}))
 
 
 def usage_of(bill: dict[str, Any]) -> Usage:
@@ -96,7 +96,7 @@ def usage_of(bill: dict[str, Any]) -> Usage:
         headers = {"content-type": "application/json", **bill.get("headers", {})}
         usage = speaks.read(HttpResponse(200, headers, content)).usage
         if usage is None:
-            sent = sizes.measure(bill["operation"], bill["sent"])
+            sent = token_estimate.measure(bill["operation"], bill["sent"])
             return Usage(prompt=sent.tokens, units=sent.units, estimated=True)
         return usage
     decoder = speaks.decoder()

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from providers import media
 from providers.errors import ProviderError
-from providers.media import MEDIA_ALL_MAX, MEDIA_MAX, MEDIA_MOST, Media
+from providers.media import fetch
+from providers.media.fetch import MEDIA_ALL_MAX, MEDIA_MAX, MEDIA_MOST, Media
 from providers.types import Call
 from tests.support.mapped_network import OTHER, PUBLIC, Network, private
 from tests.support.private_urls import ADDRESSES, PRIVATE
@@ -315,7 +315,7 @@ async def test_how_many(network: Network) -> None:
 
 async def test_in_time(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that sends a byte now and then, a resolver that never answers: over when the time is."""
-    monkeypatch.setattr(media, "MEDIA_S", 0.3)
+    monkeypatch.setattr(fetch, "MEDIA_S", 0.3)
 
     async def drip(peer: Peer) -> None:
         await peer.request()
@@ -372,7 +372,7 @@ async def test_the_first_failure_ends_the_others(network: Network) -> None:
     """Nobody waits for a picture of a request that is refused already."""
     peers: list[Peer] = []
     async with serving(network, sometimes_silent(peers)) as (given, _):
-        async with asyncio.timeout(media.MEDIA_S / 2):
+        async with asyncio.timeout(fetch.MEDIA_S / 2):
             error = await refusal(given, asking(picture(f"https://{HOST}/never"), picture(f"https://{HOST}/404")))
             assert "messages[0].content[2]" in error.message
             for peer in peers:

@@ -21,13 +21,13 @@ from openai.types.audio import SpeechCreateParams
 from openai.types.image_generate_params import ImageGenerateParamsNonStreaming
 from pydantic import ConfigDict, TypeAdapter, with_config
 
-from providers._http import Upstream
-from providers._multipart import Field, encode
 from providers.base import Dialect
 from providers.errors import ProviderError
-from providers.openai_audio import Speech, Transcription
-from providers.openai_images import Images, dimensions
-from providers.openai_operations import Embeddings, Rerank
+from providers.openai.audio import Speech, Transcription
+from providers.openai.images import Images, dimensions
+from providers.openai.operations import Embeddings, Rerank
+from providers.transport.client import Upstream
+from providers.transport.multipart import Field, encode
 from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, Target
 from tests.support.examples import examples
 from tests.support.operations import wav

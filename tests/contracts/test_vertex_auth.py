@@ -19,11 +19,11 @@ from google.auth import jwt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers._http import fast
+from providers.auth.google import SCOPE, Account, Tokens, account_of, assertion
 from providers.errors import ProviderError
-from providers.google_auth import SCOPE, Account, Tokens, account_of, assertion
+from providers.transport.client import fast
 from providers.types import Call, Clocks, HttpRequest, HttpResponse, Target
-from providers.vertex import Vertex, VertexEmbeddings
+from providers.vertex.dialect import Vertex, VertexEmbeddings
 from tests.support.examples import examples
 from tests.support.rawserver import Peer, RawServer
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from providers import local_model
+from simulator import local_model
 from tests.e2e.test_local_model import endpoint
 from tests.support import wireshape
 from tests.support.gateway import Sale, Stage, events

@@ -15,7 +15,7 @@ import httpx
 import openai
 import pytest
 
-from providers import local_model
+from simulator import local_model
 from tests.support.gateway import Sale, write_catalog
 from tests.support.process import ROOT, Process, free_port, served
 
@@ -42,7 +42,7 @@ async def endpoint(log: Path) -> AsyncIterator[tuple[str, asyncio.subprocess.Pro
     port = free_port()
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "providers.local_model", str(port), "--threads", "1", "--parent", str(os.getpid())),
+            *(sys.executable, "-m", "simulator.local_model", str(port), "--threads", "1", "--parent", str(os.getpid())),
             cwd=ROOT,
             stdout=out,
             stderr=out,

@@ -18,7 +18,7 @@ import httpx
 import openai
 import pytest
 
-from providers import local_model
+from simulator import local_model
 from tests.support.gateway import Caller, Sale, Stage
 from tests.support.invariants import calm, charged, price
 from tests.support.process import ROOT, free_port
@@ -40,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The model, once for all roads to it: its base URL."""
     local_model.check()
     port, log = free_port(), tmp_path_factory.mktemp("model") / "log"
-    command = ["-m", "providers.local_model", str(port), "--threads", "1", "--parent", str(os.getpid())]
+    command = ["-m", "simulator.local_model", str(port), "--threads", "1", "--parent", str(os.getpid())]
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=out, stderr=out)
     try:

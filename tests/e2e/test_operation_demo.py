@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo import LOCAL_MODELS, VENDORS
+from gateway.cli.demo import LOCAL_MODELS, VENDORS
 from tests.support.process import ROOT, Process, descendants, ended
 
 PATIENCE_S = 60
@@ -89,7 +89,7 @@ async def test_the_demo(demo: Process, tmp_path: Path) -> None:
     assert spent["total_credits"] == 5
     assert 0 < spent["total_usage"] < 5
     children = descendants(demo.pid)
-    assert any("providers.simulated" in line for line in children.values())
+    assert any("simulator" in line for line in children.values())
     os.killpg(demo.pid, signal.SIGINT)
     assert await demo.wait() == 0, demo.said()
     assert not [line for pid, line in children.items() if alive(pid)]

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from providers.simulated import SimulatedVendor
+from simulator import SimulatedVendor
 from tests.support.gateway import Sale, events, write_catalog
 from tests.support.process import Process, served
 from tests.support.vendor import text_of, until, vendor

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from providers.simulated import SimulatedVendor
+from simulator import SimulatedVendor
 from tests.support.gateway import Sale, events, write_catalog
 from tests.support.process import Process, served
 from tests.support.vendor import vendor

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from gateway.store.embedded import Embedded
-from providers.simulated import SimulatedVendor
+from simulator import SimulatedVendor
 from tests.support.gateway import Sale, events, write_catalog
 from tests.support.process import Process, served
 from tests.support.vendor import text_of

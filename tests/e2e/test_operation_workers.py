@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from gateway.telemetry import PORTION_S
-from providers.simulated import SimulatedVendor
+from simulator import SimulatedVendor
 from tests.support.gateway import Sale, write_catalog
 from tests.support.process import Process, scraped, served, workers
 from tests.support.vendor import vendors

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from providers.simulated.truth import Entry
+from simulator.request_log import Entry
 from tests.support.gateway import Caller, Sale, Stage, connected, events
 from tests.support.invariants import calm, content, our_tasks, price
 from tests.support.vendor import Line, until

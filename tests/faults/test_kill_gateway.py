@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.store.embedded import Embedded
-from providers.simulated import SimulatedVendor
+from simulator import SimulatedVendor
 from tests.support.gateway import Sale, write_catalog
 from tests.support.process import Process
 from tests.support.redisproxy import RedisProxy

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from providers.simulated import SimulatedVendor
+from simulator import SimulatedVendor
 from tests.support.gateway import Sale, write_catalog
 from tests.support.process import Process
 

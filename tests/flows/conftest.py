@@ -9,9 +9,9 @@ import pytest_asyncio
 
 from gateway.store.client import connect
 from gateway.store.embedded import Embedded
-from tests.support.channels import both
 from tests.support.gateway import Sale, Stage
 from tests.support.management import managed
+from tests.support.responders import both
 
 __all__ = ["managed", "servers"]
 

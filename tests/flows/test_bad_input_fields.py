@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from gateway.api.inference.chat_schema import ChatRequest
+from gateway.api.inference.chat.schema import ChatRequest
 from gateway.store.client import connect
 from gateway.store.embedded import Embedded
 from tests.support import wireshape

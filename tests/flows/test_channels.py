@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tests.support.channels import PATH, Answer, closes, on_both, question, read, request
 from tests.support.gateway import Caller, Stage, connected, events
+from tests.support.responders import PATH, Answer, closes, on_both, question, read, request
 from tests.support.vendor import Line, text_of
 from tests.support.wireshape import GENERATION_ID
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.support.channels import Answer, chunked, on_both, question, read, request
 from tests.support.gateway import Caller, Stage, connected
+from tests.support.responders import Answer, chunked, on_both, question, read, request
 from tests.support.vendor import Line
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

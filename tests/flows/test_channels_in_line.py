@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.support.channels import Answer, closes, on_both, question, read, request
 from tests.support.gateway import Caller, Stage, connected, events
 from tests.support.invariants import calm, content
+from tests.support.responders import Answer, closes, on_both, question, read, request
 from tests.support.vendor import Line, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

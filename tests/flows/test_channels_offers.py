@@ -7,9 +7,9 @@ import contextlib
 
 import pytest
 
-from tests.support.channels import Answer, chunked, closes, on_both, question, read, request
 from tests.support.gateway import Caller, Stage, connected, events
 from tests.support.invariants import calm
+from tests.support.responders import Answer, chunked, closes, on_both, question, read, request
 from tests.support.vendor import Line
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

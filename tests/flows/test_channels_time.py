@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from gateway.api.inference.speech import Speech
-from gateway.cli import guarded
-from gateway.generation import Generation
-from gateway.inference import Corridor
-from tests.support.channels import SERVERS, Answer, closes, question, read, request
+from gateway.pipeline.generation import Generation
+from gateway.pipeline.pipeline import Corridor
+from gateway.server import protocol
 from tests.support.gateway import Caller, Sale, Stage, connected, events
 from tests.support.invariants import calm, our_tasks
 from tests.support.operations import sale
 from tests.support.rawserver import Peer, RawServer
+from tests.support.responders import SERVERS, Answer, closes, question, read, request
 from tests.support.vendor import Line, until
 
 GatewayFactory = Callable[..., Any]
@@ -79,7 +79,7 @@ async def test_a_request_under_way_is_not_idle(gateway: GatewayFactory, server: 
 
 async def test_a_head_that_takes_too_long(gateway: GatewayFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """408 and the end, for the first request of a connection and for a later one; the answers in between are whole."""
-    monkeypatch.setattr(guarded, "HEAD_S", 0.3)
+    monkeypatch.setattr(protocol, "HEAD_S", 0.3)
     stage, caller = await opened(gateway, "direct")
     for start in (b"", b"POST /api", request(caller)[:-2]):
         for before in (False, True):

@@ -6,7 +6,7 @@ from openrouter.components import ListEndpointsResponse, ModelResponse, ModelsCo
 from openrouter.operations import ListEndpointsZdrResponse, ListProvidersResponse
 
 from gateway.api.management.schema import catalog as schema
-from gateway.health.board import Observation
+from gateway.health.registry import Observation
 from tests.support.management import Managed, bearer, refused
 
 

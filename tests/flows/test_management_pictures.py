@@ -14,11 +14,11 @@ from openrouter.components import (
     ModelsListResponse,
 )
 
-from gateway.api.management import pictures
+from gateway.api.management import image_models
 from gateway.api.management.catalog_views import endpoints_view, model_view, offer
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import load
-from gateway.health.board import Board
+from gateway.health.registry import Board
 from tests.support.operations import opened, sale
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -68,6 +68,6 @@ def test_the_whole_shipped_catalogue_fits_the_sdk(shipped: Catalog) -> None:
 def test_every_shipped_image_model_says_what_it_bills(shipped: Catalog) -> None:
     """No endpoint that makes pictures is listed without a line for them."""
     for model in shipped.models.values():
-        for endpoint, price in pictures._sold(model, time.time()):
-            lines = pictures._endpoint(endpoint, price)["pricing"]
+        for endpoint, price in image_models._sold(model, time.time()):
+            lines = image_models._endpoint(endpoint, price)["pricing"]
             assert any(line["billable"] == "output_image" for line in lines), endpoint.id

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from gateway.api.inference import front
+from gateway.api.inference import asgi
 from providers import registry
 from tests.support.dialects import KEY, SETTINGS, SOLD, SURFACES, VARIABLE, VARIANTS
-from tests.support.faces import Asking, Said, VendorClient
+from tests.support.formats import Asking, Said, VendorClient
 from tests.support.gateway import Caller, Sale, Stage
 from tests.support.invariants import calm, forget_health, price
 from tests.support.vendor import vendor
@@ -207,7 +207,7 @@ def test_nothing_is_left_out() -> None:
     paths = {"chat": "/chat/completions", "chat-openrouter": "/chat/completions"}
     asked = {paths.get(name, f"/{name}") for name in SURFACES}
     assert asked == {
-        one.path for one in front.SURFACES if one.operation == "chat" and one.path != "/messages/count_tokens"
+        one.path for one in asgi.SURFACES if one.operation == "chat" and one.path != "/messages/count_tokens"
     }
     assert all(case in CASES and reason for (_, _, case), reason in IMPOSSIBLE.items())
 

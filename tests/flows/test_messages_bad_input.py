@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from gateway.api.inference.messages_schema import MessagesRequest
+from gateway.api.inference.messages.schema import MessagesRequest
 from gateway.store.client import connect
 from gateway.store.embedded import Embedded
 from tests.support import messageshape

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.api.inference.messages_output import ERROR_TYPES
+from gateway.api.inference.messages.response import ERROR_TYPES
 from tests.support import messageshape
 from tests.support.gateway import Caller, Sale
 from tests.support.invariants import calm, charged

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.api.inference import messages_thinking
+from gateway.api.inference.messages import thinking as messages_thinking
 from tests.support import messageshape
 from tests.support.gateway import Caller, Sale, Stage
 from tests.support.invariants import calm, charged, price

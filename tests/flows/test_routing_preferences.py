@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from gateway.health.board import Observation
+from gateway.health.registry import Observation
 from gateway.store.client import connect
 from gateway.store.embedded import Embedded
 from tests.support import wireshape

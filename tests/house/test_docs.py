@@ -24,8 +24,8 @@ from gateway.settings import Settings
 from gateway.telemetry import Telemetry
 from providers import registry
 from providers.errors import FAILURES
-from providers.simulated import WORDS
-from providers.simulated import parse as parse_script
+from simulator import WORDS
+from simulator import parse as parse_script
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -238,7 +238,7 @@ def test_example_files_are_valid() -> None:
 
 def test_options_of_the_dialect_are_documented() -> None:
     """The options of the openai dialect in docs/writing-a-provider.md are those its docstring lists, and the code reads each."""
-    source = (ROOT / "providers/openai.py").read_text()
+    source = (ROOT / "providers/openai/dialect.py").read_text()
     known = re.findall(r"^- ``(\w+)``:", ast.get_docstring(ast.parse(source)) or "", flags=re.M)
     text = section(page("docs/writing-a-provider.md"), "## A compatible vendor")
     assert first_cells(text.partition("| option | meaning |")[2].partition("\n\n")[0]) == known

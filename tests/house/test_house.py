@@ -13,11 +13,10 @@ import pytest
 from gateway.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("gateway", "providers")
+PACKAGES = ("gateway", "providers", "simulator")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-MAX_FUNCTION, MAX_FILE, MAX_FILE_WITH_REASON, MAX_POSITIONAL = 50, 300, 400, 5
+MAX_FUNCTION, MAX_FILE, MAX_POSITIONAL = 50, 600, 5
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "core"}
-REASON = re.compile(r"Over 300 lines because \w+")
 
 
 def tracked() -> list[Path]:
@@ -39,7 +38,7 @@ def test_file(path: Path) -> None:
     lines = text.count("\n")
     doc = ast.get_docstring(tree)
     assert doc, "every module says what it is"
-    assert lines <= (MAX_FILE_WITH_REASON if REASON.search(doc) else MAX_FILE), f"{lines} lines"
+    assert lines <= MAX_FILE, f"{lines} lines"
     assert path.stem not in BANNED_NAMES
     for function in functions(tree):
         length = (function.end_lineno or 0) - function.lineno + 1
@@ -56,12 +55,12 @@ def test_no_module_state(path: Path) -> None:
     assert not [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Global)]
 
 
-def test_every_package_names_its_floor() -> None:
-    """A package's docstring names its floor and what it must not know."""
-    for init in (p for p in SOURCES if p.name == "__init__.py" and p.parent.name not in (*PACKAGES, "policies")):
+def test_every_package_says_what_it_must_not_know() -> None:
+    """A package's docstring says what it is and what it must not know."""
+    for init in (p for p in SOURCES if p.name == "__init__.py" and p.parent != ROOT / "gateway"):
         doc = (ast.get_docstring(ast.parse(init.read_text())) or "").lower()
-        assert "floor" in doc, f"{init.relative_to(ROOT)} does not name its floor"
         assert "must not know" in doc, f"{init.relative_to(ROOT)} does not say what it must not know"
+        assert not re.search(r"\bfloor [0-9]", doc), f"{init.relative_to(ROOT)}: layers have names, not numbers"
 
 
 def test_blind_except_only_at_the_edges() -> None:
@@ -69,8 +68,8 @@ def test_blind_except_only_at_the_edges() -> None:
     allowed = {
         "gateway/api/inference/surface.py",
         "gateway/worker.py",
-        "gateway/generation.py",
-        "providers/_exchange.py",
+        "gateway/pipeline/generation.py",
+        "providers/transport/client_response.py",
     }
     for path in SOURCES:
         for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -81,16 +80,15 @@ def test_blind_except_only_at_the_edges() -> None:
 
 
 def test_contract_of_a_dialect_fits_on_a_page() -> None:
-    """``providers/base.py`` stays within 90 lines and a policy's contract within 70."""
+    """``providers/base.py`` stays within 90 lines."""
     assert (ROOT / "providers/base.py").read_text().count("\n") <= 90
-    assert (ROOT / "gateway/routing/policies/__init__.py").read_text().count("\n") <= 70
 
 
 def test_httpclients_live_in_one_file() -> None:
-    """No HTTP client library is imported outside the two implementations of the seam in ``providers/_http.py``."""
+    """No HTTP client library is imported outside the two implementations of the seam in ``providers/transport/client.py``."""
     clients = {"httpx", "pyreqwest", "aiohttp", "requests", "urllib3"}
     for path in SOURCES:
-        if path.name.startswith(("_http", "_portable")):
+        if path.match("providers/transport/*"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []

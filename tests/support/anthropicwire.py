@@ -8,7 +8,7 @@ from typing import Any
 from anthropic.types import RawMessageStreamEvent
 from pydantic import TypeAdapter
 
-from providers.anthropic import Anthropic
+from providers.anthropic.dialect import Anthropic
 from providers.types import Target
 from tests.support.dialectcases import documents, streams
 from tests.support.dialectoracles import anthropic

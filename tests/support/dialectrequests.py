@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gateway.api.inference.chat_schema import check
+from gateway.api.inference.chat.schema import check
 from gateway.errors import BadRequest
 
 Json = dict[str, Any]

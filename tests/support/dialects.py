@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from providers.simulated import SimulatedVendor
-from tests.support.faces import (
+from simulator import SimulatedVendor
+from tests.support.formats import (
     AnthropicClient,
     Asking,
     Call,

@@ -24,15 +24,15 @@ import yaml
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway import records
-from gateway.api.rooms import Rooms
 from gateway.app import create_app
-from gateway.cli.guarded import GuardedHttp
 from gateway.ledger.entries import Balances, Entry
 from gateway.money import parse_usd
+from gateway.server.protocol import GuardedHttp
+from gateway.services import Rooms
 from gateway.settings import Settings
 from gateway.store.client import Store
 from gateway.store.embedded import Embedded
-from providers.simulated import SimulatedVendor
+from simulator import SimulatedVendor
 from tests.support.vendor import Line, vendor
 
 ADMIN_KEY = "test-management-key-0123456789"

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.ledger import Ledger
 from gateway.ledger.statements import STEM
 from gateway.store.client import Store
-from gateway.store.library import Library
+from gateway.store.redis_functions import Library
 
 PREVIOUS = Path(__file__).parents[1] / "golden" / "ledger" / "previous.lua"
 VERBS = ("hold", "settle", "void", "expire", "beat", "extend", "grant", "overdue", "holds")

@@ -14,8 +14,8 @@ from typing import Any
 
 import trustme
 
-from providers import addresses
-from providers._http import Upstream, fast, tls_context
+from providers.transport import addresses
+from providers.transport.client import Upstream, fast, tls_context
 
 PUBLIC = "93.184.216.34"
 OTHER = "2606:4700::6810:84e5"

@@ -9,8 +9,8 @@ from datetime import date
 from typing import Any
 
 from gateway.catalog.model import Endpoint, Model, Price, Provider, endpoint_id
-from gateway.health.board import UNKNOWN, EndpointHealth
-from gateway.health.stats import Percentiles
+from gateway.health.registry import UNKNOWN, EndpointHealth
+from gateway.health.rolling_stats import Percentiles
 from gateway.routing.candidate import Ask, Candidate, Need, expected_femto
 from gateway.routing.plan import Plan, plan
 from gateway.routing.preferences import Preferences, parse

@@ -13,8 +13,8 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from gateway.cli.direct import Direct
-from gateway.cli.guarded import GuardedHttp
+from gateway.server.fast_responder import Direct
+from gateway.server.protocol import GuardedHttp
 
 HEAD = b"POST /door HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
 KIND = [(b"content-type", b"text/plain")]

@@ -6,9 +6,9 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from providers._http import Upstream
 from providers.base import Stream
 from providers.registry import dialect
+from providers.transport.client import Upstream
 from providers.types import Call, Clocks, Target
 from tests.support.rawserver import Peer, RawServer
 from tests.support.upstream import QUICK

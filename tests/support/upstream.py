@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from providers._http import Upstream, fast
-from providers._portable import portable
 from providers.errors import ProviderError
+from providers.transport.client import Upstream, fast
+from providers.transport.httpx_client import portable
 from providers.types import Clocks, HttpRequest
 from tests.support.rawserver import Peer
 

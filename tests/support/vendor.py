@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from providers.simulated import SimulatedVendor
+from simulator import SimulatedVendor
 
 PATIENCE_S = 20
 """How long a test waits for something that must happen; a failure, never a measurement."""

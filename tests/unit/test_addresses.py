@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers import addresses
-from providers.addresses import NotPublic, Place
-from providers.media_places import linked
+from providers.media.locations import linked
+from providers.transport import addresses
+from providers.transport.addresses import NotPublic, Place
 from tests.support.private_urls import ADDRESSES, PRIVATE, PUBLIC
 
 WHERE = Place("https://pictures.example.com/x", "pictures.example.com", 443)

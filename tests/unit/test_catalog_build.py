@@ -24,8 +24,8 @@ from tools.catalog.__main__ import main
 from tools.catalog.build import build
 from tools.catalog.choose import decide, outliers, plausible, same
 from tools.catalog.inputs import Inputs
-from tools.catalog.offers import Offer, Rates, exact, plain
 from tools.catalog.oracle import Oracle
+from tools.catalog.price_rows import Offer, Rates, exact, plain
 
 DAY = "2026-11-12"
 ONE_MODEL = [

@@ -16,8 +16,8 @@ from gateway.catalog.load import load
 from gateway.catalog.schema import texts
 from gateway.settings import Settings
 from tools.catalog.choose import same
-from tools.catalog.offers import Rates
 from tools.catalog.oracle import Oracle
+from tools.catalog.price_rows import Rates
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 VENDORS = {

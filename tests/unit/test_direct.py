@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
-from gateway.api.inference.channel import CallerLeft
-from gateway.cli import direct as direct_room
+from gateway.server import fast_responder as direct_room
+from gateway.server.responder import CallerLeft
 from tests.support.pipe import KIND, direct, lose, turn
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers import effort
+from providers.chat import effort
 
 WORDS = st.sampled_from(effort.EFFORTS)
 

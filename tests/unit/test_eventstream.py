@@ -10,7 +10,7 @@ from botocore.eventstream import EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers._eventstream import HEADERS_MAX, MESSAGE_MAX, EventStreamParser, Message
+from providers.transport.aws_eventstream import HEADERS_MAX, MESSAGE_MAX, EventStreamParser, Message
 from tests.support.examples import examples
 from tests.wire.bedrock.frames import frame
 

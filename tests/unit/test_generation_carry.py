@@ -11,9 +11,9 @@ import pytest
 
 from gateway import pricing
 from gateway.errors import LedgerUnavailable, PaymentRequired
-from gateway.generation import Desk, Generation
-from gateway.inference import Corridor
 from gateway.ledger.entries import Hold
+from gateway.pipeline.generation import Desk, Generation
+from gateway.pipeline.pipeline import Corridor
 from providers.errors import ProviderError, failed
 from providers.types import Event
 from tests.unit.test_hostile_answers import corridor, served

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
-from gateway.cli import guarded
-from gateway.cli.direct import Direct
+from gateway.server import protocol
+from gateway.server.fast_responder import Direct
 from tests.support.pipe import HEAD, KIND, Door, connect, direct, lose, turn
 
 
@@ -70,7 +70,7 @@ async def test_everybody_in_line_is_told() -> None:
 
 async def test_a_head_is_late_when_it_could_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """While reading pauses its time begins anew."""
-    monkeypatch.setattr(guarded, "HEAD_S", 0.01)
+    monkeypatch.setattr(protocol, "HEAD_S", 0.01)
     connection, pipe, _ = await direct(0)
     large = HEAD % (HIGH_WATER_LIMIT + 1) + b"x" * (HIGH_WATER_LIMIT + 1)
     connection.data_received(large + b"POST /do")

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from gateway.health.board import UNKNOWN, Board, Observation
+from gateway.health.registry import UNKNOWN, Board, Observation
 from tests.support.market import NOW, Clock
 
 M, N, OTHER = "a/m@acme/m", "a/n@acme/n", "b/m@acme/m"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.health.budget import RetryBudget
+from gateway.health.retry_budget import RetryBudget
 from tests.support.market import Clock
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.health.board import Board, Observation
-from gateway.health.exchange import BACKLOG_PER_TURN, PORTION, SHORT
+from gateway.health.registry import Board, Observation
+from gateway.health.shared_counters import BACKLOG_PER_TURN, PORTION, SHORT
 from gateway.store import health_keys
 from gateway.store.client import Store, connect
 from gateway.store.embedded import Embedded

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.health.stats import FAIL, OK, Percentiles, Tally, Window, bucket, middle, percentiles
+from gateway.health.rolling_stats import FAIL, OK, Percentiles, Tally, Window, bucket, middle, percentiles
 from tests.support.market import NOW
 
 

@@ -13,14 +13,14 @@ import msgspec
 import pytest
 
 from gateway import pricing, records
-from gateway.api.inference.chat_completions import ChatCompletions, ChatEncoder
+from gateway.api.inference.chat.completions import ChatCompletions, ChatEncoder
 from gateway.catalog.load import load
-from gateway.dispatch import Attempt, Dispatcher
-from gateway.ending import Ask, record
-from gateway.generation import Desk, Endings, Generation
-from gateway.health.board import Board
-from gateway.health.budget import RetryBudget
-from gateway.inference import Corridor
+from gateway.health.registry import Board
+from gateway.health.retry_budget import RetryBudget
+from gateway.pipeline.attempts import Attempt, Dispatcher
+from gateway.pipeline.generation import Desk, Endings, Generation
+from gateway.pipeline.pipeline import Corridor
+from gateway.pipeline.settlement import Ask, record
 from gateway.settings import Settings
 from gateway.store.policy import KeyPolicy
 from gateway.telemetry import Telemetry

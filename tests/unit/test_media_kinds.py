@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.media_kinds import fault, is_base64, kind_of, magic
+from providers.media.kinds import fault, is_base64, kind_of, magic
 
 
 @given(st.binary(min_size=1), st.integers(0, 80))

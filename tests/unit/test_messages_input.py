@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.inference import chat_schema, messages_input, messages_schema, messages_thinking
+from gateway.api.inference.chat import schema as chat_schema
+from gateway.api.inference.messages import request, schema, thinking
 from gateway.errors import BadRequest
-from providers.anthropic_messages import conversation
+from providers.anthropic.messages import conversation
 from tests.support.examples import examples
 
 CACHED = {"type": "ephemeral", "ttl": "1h"}
@@ -22,8 +23,8 @@ def inner(**body: Any) -> dict[str, Any]:
     """Checked and translated; the request is untouched and the result a valid chat request."""
     given_body = {"model": "t/a", "messages": [{"role": "user", "content": "hi"}], **body}
     before = copy.deepcopy(given_body)
-    messages_schema.check(given_body, messages_schema.MessagesRequest)
-    chat = messages_input.inner(given_body)
+    schema.check(given_body, schema.MessagesRequest)
+    chat = request.inner(given_body)
     assert given_body == before
     chat_schema.check(chat)
     return chat
@@ -189,7 +190,7 @@ def test_thinking_in_its_order() -> None:
         {"type": "thinking", "thinking": "Two.", "signature": ""},
         text("A"),
     )
-    native = messages_thinking.NATIVE
+    native = thinking.NATIVE
     assert said["reasoning"] == "One.Two."
     assert said["reasoning_details"] == [
         {"type": "reasoning.text", "text": "One.", "signature": "S1", "format": native, "index": 0},

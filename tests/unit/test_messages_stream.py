@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.inference import messages_output
-from gateway.api.inference.completions import Completions, CompletionsEncoder
-from gateway.api.inference.messages import Messages
-from gateway.api.inference.messages_stream import MessagesEncoder, PassedEncoder
-from gateway.api.inference.messages_thinking import NATIVE
+from gateway.api.inference.chat.legacy_completions import Completions, CompletionsEncoder
+from gateway.api.inference.messages import response
+from gateway.api.inference.messages.stream import MessagesEncoder, PassedEncoder
+from gateway.api.inference.messages.surface import Messages
+from gateway.api.inference.messages.thinking import NATIVE
 from gateway.errors import Unavailable
-from gateway.generation import Generation
-from gateway.inference import Corridor
+from gateway.pipeline.generation import Generation
+from gateway.pipeline.pipeline import Corridor
 from providers import registry
 from providers.errors import ProviderError
 from providers.types import Completion, Event
@@ -117,7 +117,7 @@ def test_any_cut_gives_the_blocks_of_the_whole(
     message, deltas = answer
     events = [*(chunk(delta) for delta in deltas), chunk({}, "stop")]
     found = streamed(served(corridor), [events[at : at + batch] for at in range(0, len(events), batch)])
-    assert messageshape.blocks(found) == messages_output.content(message)
+    assert messageshape.blocks(found) == response.content(message)
     assert found[-2][1]["delta"]["stop_reason"] == ("tool_use" if message["tool_calls"] else "end_turn")
 
 

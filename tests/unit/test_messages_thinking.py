@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.inference import messages, messages_thinking
-from gateway.api.inference.messages_thinking import NATIVE, PACKED, blocks, details, passable
+from gateway.api.inference.messages import surface, thinking
+from gateway.api.inference.messages.thinking import NATIVE, PACKED, blocks, details, passable
 from tests.support.examples import examples
 
 FORMATS = ["openai-responses-v1", "google-gemini-v1", "xai-responses-v1", "unknown"]
@@ -50,7 +50,7 @@ def test_details_come_back_as_they_were(given_details: list[dict[str, Any]]) -> 
     again, text = details(made)
     expected = [{**one, "index": one.get("index", number)} for number, one in enumerate(given_details)]
     assert again == expected
-    assert text == "".join(messages_thinking.text_of(one) for one in given_details)
+    assert text == "".join(thinking.text_of(one) for one in given_details)
 
 
 @examples(100)
@@ -123,7 +123,7 @@ def test_what_is_not_understood_is_left_alone(turns: Any) -> None:
     """The copy to be passed on is made before anything has been checked: it never raises."""
     kept, _ = passable(turns)
     assert kept == turns or turns[0]["role"] == "assistant"
-    assert isinstance(messages.passable({"messages": turns, "thinking": 5, "context_management": []}, []), dict)
+    assert isinstance(surface.passable({"messages": turns, "thinking": 5, "context_management": []}, []), dict)
 
 
 def test_thinking_is_off_in_another_vendors_tool_loop() -> None:
@@ -137,14 +137,13 @@ def test_thinking_is_off_in_another_vendors_tool_loop() -> None:
     ]
     edits = [{"type": "clear_thinking_20251015"}, {"type": "clear_tool_uses_20250919"}]
     enabled = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "context_management": {"edits": edits}}
-    seen = messages.passable({"messages": loop, **enabled}, [])
+    seen = surface.passable({"messages": loop, **enabled}, [])
     assert seen["thinking"] == {"type": "disabled"}
     assert seen["context_management"] == {"edits": edits[1:]}
     later = [*loop, {"role": "assistant", "content": [{"type": "text", "text": "y"}]}, {"role": "user", "content": "z"}]
-    assert messages.passable({"messages": later, **enabled}, [])["thinking"]["type"] == "enabled"
+    assert surface.passable({"messages": later, **enabled}, [])["thinking"]["type"] == "enabled"
     adaptive = {"messages": loop, "thinking": {"type": "adaptive"}}
-    assert messages.passable(adaptive, [])["thinking"] == {"type": "adaptive"}
+    assert surface.passable(adaptive, [])["thinking"] == {"type": "adaptive"}
     assert (
-        len(messages.passable({"messages": [loop[0], {"role": "assistant", "content": [foreign]}]}, [])["messages"])
-        == 1
+        len(surface.passable({"messages": [loop[0], {"role": "assistant", "content": [foreign]}]}, [])["messages"]) == 1
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.api.inference.multipart import MAX_PARTS, Part, parse
 from gateway.errors import BadRequest
-from providers._multipart import Field, encode
+from providers.transport.multipart import Field, encode
 from tests.support.examples import examples
 
 KIND = b"multipart/form-data; boundary=xx"

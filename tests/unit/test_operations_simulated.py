@@ -15,7 +15,7 @@ import httpx
 import openai
 import pytest
 
-from providers.simulated import SimulatedVendor
+from simulator import SimulatedVendor
 from tests.support.operations import wav
 from tests.support.vendor import vendor
 

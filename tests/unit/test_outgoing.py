@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.catalog.model import Endpoint, Provider
-from gateway.outgoing import target
+from gateway.pipeline.upstream_request import target
 
 PROVIDER = Provider(slug="acme", name="Acme", dialect="openai", base_url="https://acme.example/v1", api_key="one")
 ENDPOINT = Endpoint(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import pricing
-from gateway.catalog import link
+from gateway.catalog import resolve
 from gateway.catalog.model import Price
 from gateway.catalog.rows import PriceRow
 from providers.types import Usage
@@ -49,7 +49,7 @@ sold = st.dictionaries(st.sampled_from(sorted(UNITS)), st.tuples(st.integers(0, 
 def price(usd_per_mtok: dict[str, str], steps: list[tuple[int, dict[str, str]]], **units: str) -> Price:
     row: dict[str, Any] = {"upstream_id": "m", "from": "2026-01-01", "source": "s", "usd_per_mtok": usd_per_mtok}
     row["overrides"] = [{"min_prompt_tokens": above, "usd_per_mtok": dearer} for above, dearer in steps]
-    return link.price(PriceRow.model_validate(row | units))
+    return resolve.price(PriceRow.model_validate(row | units))
 
 
 def half_up(value: Decimal) -> int:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers._sse import LINE_MAX, SseParser
 from providers.errors import ProviderError
+from providers.transport.sse import LINE_MAX, SseParser
 from tests.support.examples import examples
 
 LINES = st.lists(

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.inference import responses_reasoning, responses_schema
-from gateway.api.inference.responses_input import inner, passable
+from gateway.api.inference.responses import reasoning
+from gateway.api.inference.responses import schema as responses_schema
+from gateway.api.inference.responses.request import inner, passable
 from gateway.errors import BadRequest
 
 Json = dict[str, Any]
@@ -363,23 +364,23 @@ DETAIL = st.one_of(
 @given(st.lists(DETAIL, max_size=5))
 def test_what_is_sealed_comes_back_unchanged(details: list[Json]) -> None:
     """Sealing and unsealing is the identity, and a seal is recognised."""
-    text = responses_reasoning.seal(details)
-    assert responses_reasoning.sealed(text)
-    assert responses_reasoning.unseal(text) == details
+    text = reasoning.seal(details)
+    assert reasoning.sealed(text)
+    assert reasoning.unseal(text) == details
 
 
 @given(st.text(max_size=40))
 def test_a_broken_seal_is_an_error_and_nothing_else(text: str) -> None:
     """Whatever stands behind the mark: details, or ValueError."""
     with contextlib.suppress(ValueError):
-        assert isinstance(responses_reasoning.unseal("twr1." + text), list)
+        assert isinstance(reasoning.unseal("twr1." + text), list)
 
 
 def test_a_vendor_of_this_api_sees_no_foreign_reasoning() -> None:
     """Another vendor's reasoning stays at home, OpenAI's goes without the fields that are not OpenAI's; the rest is untouched."""
     own = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "E"}
     foreign = {**own, "format": "anthropic-claude-v1", "signature": "S"}
-    sealed = {**own, "encrypted_content": responses_reasoning.seal([{"type": "reasoning.text"}])}
+    sealed = {**own, "encrypted_content": reasoning.seal([{"type": "reasoning.text"}])}
     marked = {**own, "format": "openai-responses-v1", "signature": None}
     body = {"model": "t/a", "input": [USER, own, foreign, sealed, marked, CALL, OUTPUT]}
     assert passable(body) == {"model": "t/a", "input": [USER, own, own, CALL, OUTPUT]}

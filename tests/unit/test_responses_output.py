@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from gateway import pricing
 from gateway.accounts import KeyPolicy
-from gateway.api.inference import responses_frame as frame
-from gateway.api.inference.responses_input import inner
-from gateway.api.inference.responses_output import Output
-from gateway.api.inference.responses_stream import Numbered
-from gateway.ending import Ask
-from gateway.outgoing import Wire
+from gateway.api.inference.responses import envelope as frame
+from gateway.api.inference.responses.request import inner
+from gateway.api.inference.responses.response import Output
+from gateway.api.inference.responses.stream import Numbered
+from gateway.pipeline.settlement import Ask
+from gateway.pipeline.upstream_request import Wire
 from tests.support import responseshape
 
 Json = dict[str, Any]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.catalog.model import Model
 from gateway.errors import BadRequest, NoEndpoints, NoHealthyEndpoint
-from gateway.health.board import UNKNOWN, EndpointHealth
+from gateway.health.registry import UNKNOWN, EndpointHealth
 from gateway.routing.candidate import Need
 from gateway.routing.preferences import Preferences, parse
 from tests.support.market import NOW, decide, down, endpoint, model, prefs, provider, reasons, sellers, spread

@@ -12,9 +12,9 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers._http import fast
-from providers._sigv4 import Keys, keys_of, signed
-from providers.bedrock import Bedrock
+from providers.auth.sigv4 import Keys, keys_of, signed
+from providers.bedrock.dialect import Bedrock
+from providers.transport.client import fast
 from providers.types import Call, Clocks, HttpRequest, Target
 from tests.support.examples import examples
 from tests.support.rawserver import Peer, RawServer

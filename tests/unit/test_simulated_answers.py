@@ -11,7 +11,7 @@ import pytest
 import trustme
 from openai import AsyncOpenAI
 
-from providers.simulated import WORDS
+from simulator import WORDS
 from tests.support.vendor import events, line, request_bytes, text_of, vendor, vendors
 
 ASK_USAGE: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}

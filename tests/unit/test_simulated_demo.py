@@ -16,16 +16,15 @@ import pytest
 import yaml
 from openai import OpenAI
 
-from gateway import demo
 from gateway.accounts import Accounts
-from gateway.demo import Demo, DemoError, banner, ensure_account
-from gateway.demo.account import _account
+from gateway.cli import demo
+from gateway.cli.demo import Demo, DemoError, banner, ensure_account
+from gateway.cli.demo.account import _account
 from gateway.ledger.ledger import Ledger
 from gateway.money import NANO
 from gateway.store.client import connect
 from gateway.store.embedded import Embedded
-from providers import local_model
-from providers.simulated import parse
+from simulator import local_model, parse
 from tests.support.vendor import PATIENCE_S
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import providers.simulated.faces as faces
-from tests.support.faces import CLIENTS, KINDS, Asking, ChatClient, VendorClient
+import simulator.formats as faces
+from tests.support.formats import CLIENTS, KINDS, Asking, ChatClient, VendorClient
 from tests.support.vendor import vendor
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
@@ -31,7 +31,7 @@ def test_faces_know_no_dialect() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             ours = [name for name in names if name.split(".")[0] in ("providers", "gateway")]
-            assert all(name.startswith("providers.simulated") for name in ours), f"{path.name}: {ours}"
+            assert all(name.startswith("simulator") for name in ours), f"{path.name}: {ours}"
 
 
 @BOTH

@@ -14,8 +14,8 @@ from botocore.eventstream import EventStreamBuffer
 from google import genai
 from google.genai import types as genai_types
 
-from providers.simulated.faces import FACES
-from tests.support.faces import CLIENTS, NO_TLS, TOOLS, Asking
+from simulator.formats import FACES
+from tests.support.formats import CLIENTS, NO_TLS, TOOLS, Asking
 from tests.support.vendor import line, until, vendor
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")

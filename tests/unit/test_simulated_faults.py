@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from providers.simulated import SimulatedVendor
-from providers.simulated.bodies import GARBAGE
+from simulator import SimulatedVendor
+from simulator.bodies import GARBAGE
 from tests.support.vendor import Line, events, line, text_of, until, vendor
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.simulated import WORDS, GrammarError, parse, pieces, prompt_tokens
-from providers.simulated.faults import FAULTS, REFUSALS
-from providers.simulated.tokens import PROSE, numbers, prose
+from simulator import WORDS, GrammarError, parse, pieces, prompt_tokens
+from simulator.faults import FAULTS, REFUSALS
+from simulator.tokens import PROSE, numbers, prose
 
 SAMPLE = {
     "N": "3",

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from providers.simulated import SimulatedVendor, Truth, truth
+from simulator import SimulatedVendor, Truth, request_log
 from tests.support.vendor import PATIENCE_S, line, until, vendor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ async def test_truth_over_http() -> None:
 
 def test_totals_outlive_the_kept_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries are bounded, sums are not."""
-    monkeypatch.setattr(truth, "KEPT_REQUESTS", 2)
+    monkeypatch.setattr(request_log, "KEPT_REQUESTS", 2)
     ledger = Truth("sim")
     ledger.requests = type(ledger.requests)(maxlen=2)
     for number in range(5):
@@ -159,9 +159,9 @@ async def test_stop_leaves_nothing_and_start_takes_a_taken_port_badly() -> None:
 
 
 async def start_command(*arguments: str) -> asyncio.subprocess.Process:
-    """``python -m providers.simulated`` with its output piped."""
+    """``python -m simulator`` with its output piped."""
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "providers.simulated", *arguments, cwd=ROOT, env={**os.environ, "SIM_KEY": "sk-x"},
+        sys.executable, "-m", "simulator", *arguments, cwd=ROOT, env={**os.environ, "SIM_KEY": "sk-x"},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 
@@ -200,7 +200,7 @@ async def test_child_does_not_outlive_its_parent() -> None:
         pytest.skip("PR_SET_PDEATHSIG is Linux")
     code = (
         "import subprocess, sys, os, time\n"
-        "p = subprocess.Popen([sys.executable, '-m', 'providers.simulated', 'x=0', '--parent', str(os.getpid())])\n"
+        "p = subprocess.Popen([sys.executable, '-m', 'simulator', 'x=0', '--parent', str(os.getpid())])\n"
         "print(p.pid, flush=True)\ntime.sleep(60)\n"
     )
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT, stdout=asyncio.subprocess.PIPE)

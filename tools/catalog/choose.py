@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import median
 
-from tools.catalog.offers import BY_HAND, Offer, Rates, plain
+from tools.catalog.price_rows import BY_HAND, Offer, Rates, plain
 
 TOLERANCE = Decimal("0.01")
 """Prices that differ by less are the same price, rounded otherwise."""

@@ -9,7 +9,7 @@ from datetime import date
 from statistics import median_low
 from typing import Any
 
-from tools.catalog.offers import Offer
+from tools.catalog.price_rows import Offer
 
 MADE_BY_MODE = {
     "embedding": "embeddings", "rerank": "rerank", "audio_speech": "speech", "audio_transcription": "transcription",

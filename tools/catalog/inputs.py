@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from tools.catalog import litellm_source, modelsdev_source
-from tools.catalog.offers import BY_HAND, CHAT_MODES, Offer, Rates
 from tools.catalog.oracle import Oracle
+from tools.catalog.price_rows import BY_HAND, CHAT_MODES, Offer, Rates
 
 HERE = Path(__file__).parent
 NOT_CHAT = re.compile(

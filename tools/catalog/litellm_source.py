@@ -13,7 +13,7 @@ from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
-from tools.catalog.offers import PER_MILLION, Offer, Rates, exact
+from tools.catalog.price_rows import PER_MILLION, Offer, Rates, exact
 
 LIST = "litellm/model_prices_and_context_window_backup.json"
 TOKEN_FIELDS = {

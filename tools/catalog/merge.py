@@ -12,7 +12,7 @@ from tools.catalog import names
 from tools.catalog.choose import Dispute, decide, outliers, shorthand
 from tools.catalog.inputs import Inputs
 from tools.catalog.names import Name, Slugs
-from tools.catalog.offers import CHAT_MODES, Offer, Rates
+from tools.catalog.price_rows import CHAT_MODES, Offer, Rates
 
 ROUTED = ("global.", "us.")
 """Bedrock's newer models are called through an inference profile; the widest one is taken."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from importlib import metadata, resources
 from typing import Any
 
-from tools.catalog.offers import Offer, Rates, exact
+from tools.catalog.price_rows import Offer, Rates, exact
 
 KINDS = {
     "input": "prompt", "output": "completion", "cache_read": "input_cache_read", "cache_write": "input_cache_write",

@@ -11,7 +11,7 @@ from importlib import metadata
 from genai_prices.data import providers
 from genai_prices.types import TieredPrices
 
-from tools.catalog.offers import Rates
+from tools.catalog.price_rows import Rates
 
 KINDS = {
     "input_mtok": "prompt", "output_mtok": "completion", "cache_read_mtok": "input_cache_read",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tools.catalog.merge import Sold
-from tools.catalog.offers import CHAT_MODES, Offer
+from tools.catalog.price_rows import CHAT_MODES, Offer
 
 ORDER = (
     "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty",

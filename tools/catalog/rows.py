@@ -9,7 +9,7 @@ from typing import Any
 from tools.catalog import attributes, facts, parameters
 from tools.catalog.inputs import Inputs
 from tools.catalog.merge import Merged, Sold
-from tools.catalog.offers import CHAT_MODES, Offer, Rates, plain
+from tools.catalog.price_rows import CHAT_MODES, Offer, Rates, plain
 
 Rows = dict[str, list[dict[str, Any]]]
 """File stem → rows."""

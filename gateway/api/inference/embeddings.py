@@ -12,9 +12,9 @@ from array import array
 from typing import Any, ClassVar
 
 from gateway.api.inference import operations_schema as schema
-from gateway.api.inference import told
-from gateway.api.inference.operation import Json, WholeAnswers, completion_of
-from gateway.generation import Generation
+from gateway.api.inference import response_fields
+from gateway.api.inference.json_surface import Json, WholeAnswers, completion_of
+from gateway.pipeline.generation import Generation
 
 
 class Embeddings(WholeAnswers):
@@ -32,8 +32,8 @@ class Embeddings(WholeAnswers):
         found = completion_of(generation).body
         convert = packed if generation.ask.body.get("encoding_format") == "base64" else numbers
         rows = [{**row, "embedding": convert(row["embedding"])} for row in found["data"]]
-        usage = told.usage_view(generation)
-        identity = told.identity(generation)
+        usage = response_fields.usage_view(generation)
+        identity = response_fields.identity(generation)
         answer: Json = {
             "id": identity["id"],
             "object": "list",
@@ -45,7 +45,7 @@ class Embeddings(WholeAnswers):
             },
         }
         if generation.ask.explain:
-            answer["openrouter_metadata"] = told.explain(generation)
+            answer["openrouter_metadata"] = response_fields.explain(generation)
         return answer
 
 

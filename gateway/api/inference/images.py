@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from gateway.api.inference import guard, multipart, sse, told
+from gateway.api.inference import multipart, response_fields
 from gateway.api.inference import operations_schema as schema
-from gateway.api.inference.operation import Json, WholeAnswers, asked, completion_of
+from gateway.api.inference.json_surface import Json, WholeAnswers, asked, completion_of
 from gateway.errors import BadRequest
-from gateway.generation import Generation
+from gateway.pipeline.generation import Generation
+from gateway.server import request_reader, sse
 
 _encode = msgspec.json.Encoder().encode
 _NUMBERS = ("n", "output_compression", "seed")
@@ -35,7 +36,7 @@ class Images(WholeAnswers):
         return schema.inner(body, "response_format", "partial_images")
 
     def answer(self, generation: Generation) -> Json:
-        identity, found = told.identity(generation), completion_of(generation).body
+        identity, found = response_fields.identity(generation), completion_of(generation).body
         answer: Json = {
             "id": identity["id"],
             "created": identity["created"],
@@ -46,7 +47,7 @@ class Images(WholeAnswers):
         }
         answer |= {name: found[name] for name in ("background", "output_format", "quality", "size") if name in found}
         if generation.ask.explain:
-            answer["openrouter_metadata"] = told.explain(generation)
+            answer["openrouter_metadata"] = response_fields.explain(generation)
         return answer
 
     def reply(self, generation: Generation) -> tuple[bytes, bytes]:
@@ -102,7 +103,7 @@ class ImageEdits(Images):
             elif part.name == "stream":
                 body["stream"] = part.text.lower() == "true"
             elif part.name == "provider":
-                body["provider"] = guard.decode(part.content, self.rooms.settings.max_json_depth)
+                body["provider"] = request_reader.decode(part.content, self.rooms.settings.max_json_depth)
             else:
                 body[part.name] = _value(part)
         if not references:
@@ -131,7 +132,7 @@ def _format(picture: Json) -> str:
 
 def usage_view(generation: Generation) -> Json:
     """OpenRouter's usage, and the same numbers under OpenAI's names for pictures."""
-    usage, view = generation.ending.usage, told.usage_view(generation)
+    usage, view = generation.ending.usage, response_fields.usage_view(generation)
     view["completion_tokens_details"]["image_tokens"] = usage.image_completion
     view["input_tokens"], view["output_tokens"] = view["prompt_tokens"], view["completion_tokens"]
     view["input_tokens_details"] = {

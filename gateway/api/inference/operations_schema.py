@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from gateway.api.inference.chat_schema import AudioPart, FilePart, ImagePart, LegacyVideoPart, Name, TextPart, VideoPart
+from gateway.api.inference.chat.schema import AudioPart, FilePart, ImagePart, LegacyVideoPart, Name, TextPart, VideoPart
 from gateway.errors import BadRequest, PayloadTooLarge
 
 MAX_INPUTS = 2_048

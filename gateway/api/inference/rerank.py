@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from gateway.api.inference import operations_schema as schema
-from gateway.api.inference import told
-from gateway.api.inference.operation import Json, WholeAnswers, completion_of
-from gateway.generation import Generation
+from gateway.api.inference import response_fields
+from gateway.api.inference.json_surface import Json, WholeAnswers, completion_of
+from gateway.pipeline.generation import Generation
 
 
 class Rerank(WholeAnswers):
@@ -23,7 +23,7 @@ class Rerank(WholeAnswers):
 
     def answer(self, generation: Generation) -> Json:
         documents = generation.ask.body["documents"]
-        identity = told.identity(generation)
+        identity = response_fields.identity(generation)
         answer: Json = {
             "id": identity["id"],
             "model": identity["model"],
@@ -39,7 +39,7 @@ class Rerank(WholeAnswers):
             "usage": _usage(generation),
         }
         if generation.ask.explain:
-            answer["openrouter_metadata"] = told.explain(generation)
+            answer["openrouter_metadata"] = response_fields.explain(generation)
         return answer
 
 
@@ -51,7 +51,7 @@ def _document(sent: str | Json) -> Json:
 
 def _usage(generation: Generation) -> Json:
     usage = generation.ending.usage
-    found: Json = {"total_tokens": usage.prompt_total, "cost": told.usd(generation.charged_nano)}
+    found: Json = {"total_tokens": usage.prompt_total, "cost": response_fields.usd(generation.charged_nano)}
     units = (usage.units or {}).get("search_unit")
     if units is not None:
         found["search_units"] = units

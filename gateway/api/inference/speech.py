@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from gateway.api.inference import operations_schema as schema
-from gateway.api.inference import told
-from gateway.api.inference.operation import Json, WholeAnswers, completion_of
-from gateway.generation import Generation
+from gateway.api.inference import response_fields
+from gateway.api.inference.json_surface import Json, WholeAnswers, completion_of
+from gateway.pipeline.generation import Generation
 
 DEFAULT_FORMAT = "pcm"
 """The contract's; OpenAI's own default is mp3."""
@@ -26,7 +26,7 @@ class Speech(WholeAnswers):
 
     def answer(self, generation: Generation) -> Json:
         """What is known of the answer beside its bytes."""
-        return {**told.identity(generation), "usage": told.usage_view(generation)}
+        return {**response_fields.identity(generation), "usage": response_fields.usage_view(generation)}
 
     def reply(self, generation: Generation) -> tuple[bytes, bytes]:
         completion = completion_of(generation)

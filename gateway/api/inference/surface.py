@@ -16,14 +16,15 @@ import msgspec
 
 from gateway import pricing
 from gateway.accounts import KeyPolicy
-from gateway.api.inference import conversation, guard, sse
-from gateway.api.inference.channel import Asgi, CallerLeft, Channel, Receive, Scope, Send
-from gateway.api.inference.exchange import Exchange
-from gateway.api.rooms import Rooms
-from gateway.ending import Ask, Client
+from gateway.api.inference.validation import conversation
 from gateway.errors import Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
-from gateway.generation import Generation
-from gateway.outgoing import Wire
+from gateway.pipeline.generation import Generation
+from gateway.pipeline.settlement import Ask, Client
+from gateway.pipeline.upstream_request import Wire
+from gateway.server import request_reader, sse
+from gateway.server.request_lifecycle import Exchange
+from gateway.server.responder import Asgi, CallerLeft, Channel, Receive, Scope, Send
+from gateway.services import Rooms
 from providers.errors import ProviderError
 from providers.types import Event
 
@@ -67,7 +68,7 @@ class Surface(ABC):
 
     def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> dict[str, Any]:
         """The body as sent. Raises BadRequest for what is not JSON."""
-        return guard.decode(raw, self.rooms.settings.max_json_depth)
+        return request_reader.decode(raw, self.rooms.settings.max_json_depth)
 
     @abstractmethod
     def accept(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -142,15 +143,15 @@ class Surface(ABC):
     async def _ask(self, channel: Channel) -> Ask:
         """Headers → caller → body → inner request. A key is looked at before a byte of the body is parsed."""
         started, settings = time.perf_counter(), self.rooms.settings
-        guard.expect_post(channel.method)
-        headers = guard.headers_of(channel.headers, settings)
+        request_reader.expect_post(channel.method)
+        headers = request_reader.headers_of(channel.headers, settings)
         if self.rooms.draining:
             raise Unavailable("This process is shutting down; try again.", retry_after_s=1)
         key, limit = _key(headers), max(settings.max_body_bytes, self.body_bytes)
         caller = self.rooms.accounts.known(key) or await self._authenticate(key)
-        raw = guard.body_of(channel, headers, limit)
+        raw = request_reader.body_of(channel, headers, limit)
         if raw is None:
-            raw = await guard.read_body(channel, limit, settings.body_timeout_s)
+            raw = await request_reader.read_body(channel, limit, settings.body_timeout_s)
         sent = self.parse(raw, headers)
         body = self.accept(sent)
         conversation.check(body, sent)

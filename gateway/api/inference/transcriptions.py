@@ -6,11 +6,12 @@ import binascii
 import re
 from typing import Any, ClassVar
 
-from gateway.api.inference import guard, multipart, told
+from gateway.api.inference import multipart, response_fields
 from gateway.api.inference import operations_schema as schema
-from gateway.api.inference.operation import Json, WholeAnswers, asked, completion_of
+from gateway.api.inference.json_surface import Json, WholeAnswers, asked, completion_of
 from gateway.errors import BadRequest, PayloadTooLarge
-from gateway.generation import Generation
+from gateway.pipeline.generation import Generation
+from gateway.server import request_reader
 
 _VERBOSE = ("task", "language", "duration", "segments", "words")
 _LISTS = ("timestamp_granularities", "keyterms", "include")
@@ -47,11 +48,11 @@ class Transcriptions(WholeAnswers):
         verbose = generation.ask.body.get("response_format") == "verbose_json"
         for name in ("error", "x_groq", *(() if verbose else _VERBOSE)):
             found.pop(name, None)
-        identity = told.identity(generation)
+        identity = response_fields.identity(generation)
         found |= {name: identity[name] for name in ("id", "model", "provider")}
         found["usage"] = _usage(generation)
         if generation.ask.explain:
-            found["openrouter_metadata"] = told.explain(generation)
+            found["openrouter_metadata"] = response_fields.explain(generation)
         return found
 
     def reply(self, generation: Generation) -> tuple[bytes, bytes]:
@@ -69,7 +70,7 @@ def _usage(generation: Generation) -> Json:
         "input_tokens": usage.prompt_total,
         "output_tokens": usage.completion_total,
         "total_tokens": usage.prompt_total + usage.completion_total,
-        "cost": told.usd(generation.charged_nano),
+        "cost": response_fields.usd(generation.charged_nano),
     }
     if length_ms is not None:
         found["seconds"] = length_ms / 1000
@@ -90,7 +91,7 @@ def _form(parts: list[multipart.Part], max_depth: int) -> Json:
         elif name in body:
             raise BadRequest(f"{name}: given twice.", field=name)
         elif name in _OBJECTS:
-            body[name] = guard.decode(part.content, max_depth)
+            body[name] = request_reader.decode(part.content, max_depth)
         elif name == "temperature":
             body[name] = _number(part)
         elif name in ("diarize", "stream"):

@@ -1,4 +1,4 @@
-"""Part of floor 8: the management API: ordinary FastAPI, off the request's way.
+"""The management API: ordinary FastAPI, off the request's way.
 
 It must not know: how an inference request is served, Redis commands, processes. Every route asks a room and renders the
 answer; every refusal has the one documented shape (``errors``).
@@ -9,7 +9,17 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 
-from gateway.api.management import admin, credits, errors, generations, health, keys, models, organizations, pictures
+from gateway.api.management import (
+    admin,
+    credits,
+    errors,
+    generations,
+    health,
+    image_models,
+    keys,
+    models,
+    organizations,
+)
 from gateway.api.management.auth import management
 from gateway.api.management.schema.base import REFUSALS
 
@@ -33,6 +43,6 @@ def router() -> APIRouter:
     managed = APIRouter(dependencies=[Depends(management)])
     for part in (keys.router, organizations.router, admin.router):
         managed.include_router(part)
-    for part in (models.router, pictures.router, keys.own, credits.router, generations.router, managed):
+    for part in (models.router, image_models.router, keys.own, credits.router, generations.router, managed):
         everything.include_router(part)
     return everything

@@ -11,8 +11,8 @@ import msgspec
 from fastapi import APIRouter, Query
 
 from gateway.accounts import DEFAULT_ORG
-from gateway.api.management.answer import Answer
 from gateway.api.management.auth import InRooms
+from gateway.api.management.http import Answer
 from gateway.api.management.schema.accounts import AuditAnswer, HoldList, RoutingAnswer
 from gateway.ledger.entries import AuditReport
 from gateway.money import format_price, format_usd

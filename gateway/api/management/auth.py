@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
-from gateway.api.rooms import Rooms
 from gateway.errors import Forbidden, LedgerUnavailable, Unauthorized
+from gateway.services import Rooms
 from gateway.store.policy import KeyPolicy
 
 MAX_KEY_LENGTH = 512

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from gateway.catalog.model import Endpoint, Model, Price, Provider
-from gateway.health.board import EndpointHealth
+from gateway.health.registry import EndpointHealth
 from gateway.money import format_price
 
 View = Callable[[str], EndpointHealth]

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from gateway.accounts import DEFAULT_ORG
-from gateway.api.management.answer import Answer
 from gateway.api.management.auth import ByAnyKey, InRooms
+from gateway.api.management.http import Answer
 from gateway.api.management.schema.accounts import CreditsAnswer
 from gateway.errors import Forbidden
 from gateway.records import usd

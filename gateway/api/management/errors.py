@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
-from gateway.api.management.answer import Answer, refusal
+from gateway.api.management.http import Answer, refusal
 from gateway.errors import GatewayError, LedgerUnavailable, MethodNotAllowed, NotFound
 from gateway.store.errors import StoreError
 

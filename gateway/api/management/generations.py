@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from gateway import records
-from gateway.api.management.answer import Answer
 from gateway.api.management.auth import ByAnyKey, InRooms
 from gateway.api.management.generation_view import generation_view
+from gateway.api.management.http import Answer
 from gateway.api.management.schema.accounts import GenerationAnswer
 from gateway.errors import NotFound
 

@@ -6,10 +6,10 @@ import asyncio
 
 from fastapi import APIRouter
 
-from gateway.api.management.answer import Answer
 from gateway.api.management.auth import InRooms
+from gateway.api.management.http import Answer
 from gateway.api.management.schema.base import Readiness
-from gateway.api.rooms import Rooms
+from gateway.services import Rooms
 from gateway.store.errors import StoreError
 
 router = APIRouter(tags=["Health"])

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query
 
 from gateway.accounts import DEFAULT_ORG
 from gateway.accounts.views import KeyChange
-from gateway.api.management.answer import Answer, body_of, described
 from gateway.api.management.auth import ByAnyKey, InRooms
+from gateway.api.management.http import Answer, body_of, described
 from gateway.api.management.key_views import current_key_view, key_view, management_key_view
 from gateway.api.management.schema import keys as schema
 from gateway.errors import BadRequest

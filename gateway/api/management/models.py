@@ -8,14 +8,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from gateway.api.management.answer import Answer
 from gateway.api.management.auth import ByInferenceKey, InRooms, Recognised
 from gateway.api.management.catalog_views import callable_now, endpoint_view, endpoints_view, model_view, provider_view
+from gateway.api.management.http import Answer
 from gateway.api.management.listing import Filter, Listing, Row, keeps_nothing, no_false_promises, ordered, page, rows
 from gateway.api.management.schema import catalog as schema
-from gateway.api.rooms import Rooms
 from gateway.catalog.model import Model
 from gateway.errors import BadRequest, NotFound
+from gateway.services import Rooms
 
 router = APIRouter(tags=["Models"])
 

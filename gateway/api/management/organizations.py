@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query
 
 from gateway.accounts import Organization
-from gateway.api.management.answer import Answer, body_of, described
 from gateway.api.management.auth import InRooms
+from gateway.api.management.http import Answer, body_of, described
 from gateway.api.management.schema import accounts as schema
-from gateway.api.rooms import Rooms
 from gateway.errors import BadRequest
 from gateway.ledger.entries import Balances, Entry
 from gateway.money import format_usd
 from gateway.records import iso
+from gateway.services import Rooms
 
 router = APIRouter(prefix="/admin/organizations", tags=["Organizations"])
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
-from providers._http import Upstream, tls_context
+from providers.transport.client import Upstream, tls_context
 from tests.support.upstream import CLIENTS
 
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from providers import _exchange
-from providers._http import Upstream
 from providers.errors import ProviderError
+from providers.transport import client_response
+from providers.transport.client import Upstream
 from providers.types import Clocks, Event
 from tests.support.rawserver import RawServer
 from tests.support.streams import DONE, HEY, ROLE, STOP, begin, saying
@@ -98,7 +98,7 @@ async def test_stopped_with_the_last_lines(upstream: Upstream) -> None:
 @pytest.mark.parametrize("stop", [False, True])
 async def test_error_behind_events(upstream: Upstream, monkeypatch: pytest.MonkeyPatch, stop: bool) -> None:
     """It is raised when the events that came with it were taken, and the connection is closed at once."""
-    monkeypatch.setattr(_exchange, "LINGER_S", 60.0)
+    monkeypatch.setattr(client_response, "LINGER_S", 60.0)
     taker = Taker(1) if stop else Taker()
     async with RawServer(saying(HEY + OVERLOADED, then="hold")) as server:
         stream = await begin(upstream, server)

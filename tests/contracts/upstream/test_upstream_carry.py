@@ -7,9 +7,9 @@ import ssl
 
 import pytest
 
-from providers._http import HttpStream, Upstream, fast
-from providers._http1 import Client
 from providers.errors import failed
+from providers.transport.client import HttpStream, Upstream, fast
+from providers.transport.http1 import Client
 from tests.support.rawserver import Peer, RawServer, Script
 from tests.support.upstream import QUICK, ask, refused
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from providers._http import Upstream
-from providers._http1 import Client
+from providers.transport.client import Upstream
+from providers.transport.http1 import Client
 from providers.types import Clocks
 from tests.support.rawserver import Peer, RawServer
 from tests.support.upstream import CLIENTS, QUICK, ask, echo, read_all, refused

@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from providers._http import Upstream, fast
-from providers._http1 import Client
+from providers.transport.client import Upstream, fast
+from providers.transport.http1 import Client
 from providers.types import Clocks, HttpRequest
 from tests.support.rawserver import Peer, RawServer
 from tests.support.upstream import QUICK, ask, echo, read_all, refused

@@ -9,11 +9,11 @@ import httpx
 import pytest
 import respx
 
-from providers import stream as driver
-from providers._http import Upstream
-from providers._portable import portable
 from providers.base import Stream
 from providers.errors import ProviderError
+from providers.transport import stream as driver
+from providers.transport.client import Upstream
+from providers.transport.httpx_client import portable
 from providers.types import Call, Clocks, Event, Target
 from tests.support.rawserver import Peer, RawServer
 from tests.support.streams import ASKED, DONE, HEY, OPENAI, ROLE, STOP, begin, event, saying

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import trustme
 
-from providers._http import Upstream, tls_context
+from providers.transport.client import Upstream, tls_context
 from tests.support.rawserver import Peer, RawServer
 from tests.support.upstream import CLIENTS, QUICK, ask, echo, read_all, refused
 

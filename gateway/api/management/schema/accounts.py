@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from gateway.api.management.schema.base import Body, Iso, Shape, Usd, UsdText
-from gateway.api.management.schema.words import Grant, Name, said
+from gateway.api.management.schema.validators import Grant, Name, said
 
 
 class CreateOrganization(Body):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from gateway.api.management.schema.base import Body, Iso, Shape, Usd
-from gateway.api.management.schema.words import Instant, Limit, Name, OrganizationId, Reset
+from gateway.api.management.schema.validators import Instant, Limit, Name, OrganizationId, Reset
 
 
 class CreateKey(Body):

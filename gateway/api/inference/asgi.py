@@ -1,0 +1,115 @@
+"""The front door: inference paths go straight to their surface, everything else to FastAPI.
+
+Measured: a request that walks through FastAPI's middleware, router and dependency injection costs more than everything the gateway
+itself does, so the door looks at the path first. The surfaces are routes of the FastAPI app all the same (see ``documented``),
+for the OpenAPI page and for whoever mounts the app somewhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.api.inference.chat.completions import ChatCompletions
+from gateway.api.inference.chat.legacy_completions import Completions
+from gateway.api.inference.embeddings import Embeddings
+from gateway.api.inference.images import ImageEdits, ImageGenerations, Images
+from gateway.api.inference.messages.count_tokens import CountTokens
+from gateway.api.inference.messages.surface import Messages
+from gateway.api.inference.rerank import Rerank
+from gateway.api.inference.responses.surface import Responses
+from gateway.api.inference.speech import Speech
+from gateway.api.inference.surface import Surface
+from gateway.api.inference.transcriptions import Transcriptions
+from gateway.services import Rooms
+
+SURFACES: tuple[type[Surface], ...] = (
+    *(ChatCompletions, Completions, Responses, Messages, CountTokens),
+    *(Embeddings, Rerank, Images, ImageGenerations, ImageEdits, Speech, Transcriptions),
+)
+"""Every API surface; a new one is one more name here."""
+PREFIX, ALIAS = "/api/v1", "/v1"
+"""Every path of the public API is known under both; the documentation names the first."""
+
+
+class Front:
+    """The outermost ASGI application."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.fastapi = app
+        self._app: ASGIApp = app
+        self.doors: dict[bytes, Surface] = {}
+        """By request target as it stands in the request line, as a server may ask before it makes an ASGI scope."""
+
+    def open(self, rooms: Rooms) -> None:
+        """The rooms exist now: hang the surfaces."""
+        for surface in SURFACES:
+            self.hang(surface(rooms))
+
+    def hang(self, surface: Surface) -> None:
+        """One surface at its path."""
+        self.doors |= {(prefix + surface.path).encode(): surface for prefix in (PREFIX, ALIAS)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            surface = self.doors.get(scope["path"].encode(errors="replace"))
+            if surface is not None:
+                return await surface(scope, receive, send)
+            if scope["path"].startswith(ALIAS + "/"):
+                scope = {**scope, "path": PREFIX + scope["path"].removeprefix(ALIAS)}
+        return await self._app(scope, receive, send)
+
+
+STATUSES = (400, 401, 402, 403, 404, 405, 408, 413, 422, 429, 500, 502, 503, 504)
+ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message"],
+            "properties": {
+                "code": {"type": "integer"},
+                "message": {"type": "string"},
+                "metadata": {"type": "object"},
+            },
+        }
+    },
+}
+
+
+def documented(schema: dict[str, Any]) -> dict[str, Any]:
+    """Add the inference surfaces to FastAPI's OpenAPI document, from the very types that validate requests."""
+    requests, components = msgspec.json.schema_components(
+        [surface.request_type for surface in SURFACES], ref_template="#/components/schemas/{name}"
+    )
+    schema.setdefault("components", {}).setdefault("schemas", {}).update(components)
+    for surface, request in zip(SURFACES, requests, strict=True):
+        schema["paths"][PREFIX + surface.path] = {"post": _operation(surface, request)}
+    schema["components"].setdefault("securitySchemes", {})["bearer"] = {"type": "http", "scheme": "bearer"}
+    return schema
+
+
+def _operation(surface: type[Surface], request: dict[str, Any]) -> dict[str, Any]:
+    responses: dict[str, Any] = {
+        "200": {
+            "description": "The answer; a stream of events when `stream` is true.",
+            "content": {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {}},
+        }
+    }
+    for status in STATUSES:
+        responses[str(status)] = {
+            "description": "Refused or failed, in the one error shape.",
+            "content": {"application/json": {"schema": ERROR}},
+        }
+    return {
+        "tags": ["inference"],
+        "summary": surface.summary,
+        "operationId": surface.name,
+        "security": [{"bearer": []}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
+        "responses": responses,
+    }

@@ -1,0 +1,42 @@
+"""What the surfaces beside chat have in common: their answers are whole, their size is not a conversation's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway import pricing
+from gateway.api.inference import token_estimate
+from gateway.api.inference.surface import Encoder, Surface
+from gateway.errors import BadRequest, GatewayError
+from gateway.pipeline.generation import Generation
+from gateway.pipeline.settlement import Ask
+from gateway.server import sse
+from providers.types import Completion
+
+Json = dict[str, Any]
+
+
+class WholeAnswers(Surface):
+    """``accept`` leaves ``stream`` out of the inner request, so that no answer is ever opened as a stream."""
+
+    def measure(self, body: Json) -> pricing.Prompt:
+        return token_estimate.measure(self.operation, body)
+
+    def encoder(self, generation: Generation) -> Encoder:
+        raise BadRequest(f"{self.path} does not stream.", field="stream")
+
+    def late(self, ask: Ask, error: GatewayError) -> bytes:
+        return sse.frame(self.error(error)) + sse.DONE
+
+
+def completion_of(generation: Generation) -> Completion:
+    """The whole answer of a generation that has one."""
+    completion = generation.dispatch.completion
+    assert completion is not None
+    return completion
+
+
+def asked(generation: Generation, name: str) -> Any:
+    """A field of the request as the caller sent it; for a surface with a ``shape``."""
+    wire = generation.ask.wire
+    return wire.body.get(name) if wire is not None else None

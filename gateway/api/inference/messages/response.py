@@ -1,0 +1,244 @@
+"""An inner answer as an Anthropic message: blocks, stop reason, usage and errors. Pure.
+
+Sources: Anthropic's Python SDK 2.12.0 (response types) and OpenRouter's API reference (``cost``, ``provider`` and the names of
+error types), read 2026-11-21. Pictures have no block in Anthropic's answers; they come in the block of its requests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.api.inference.messages import thinking
+from gateway.api.inference.messages.request import UNPARSED
+from gateway.api.inference.response_fields import conceals, identity, usage_view
+from gateway.errors import GatewayError
+from gateway.pipeline.generation import Generation
+
+Json = dict[str, Any]
+STOP_REASONS = frozenset(
+    {"end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal", "model_context_window_exceeded"}
+    | {"compaction"}
+)
+_STOP = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
+_REQUEST_SHAPED = (
+    "context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded", "string_too_long", "invalid_request",
+    "invalid_prompt", "content_policy_violation", "refusal", "invalid_image", "image_too_large", "image_too_small",
+    "unsupported_image_format", "image_download_failed", "precondition_failed", "payload_too_large", "unprocessable",
+)  # fmt: skip
+ERROR_TYPES = {
+    "authentication": "authentication_error",
+    "permission_denied": "permission_error",
+    "payment_required": "billing_error",
+    "not_found": "not_found_error",
+    "image_not_found": "not_found_error",
+    "rate_limit_exceeded": "rate_limit_error",
+    "provider_overloaded": "overloaded_error",
+    "timeout": "timeout_error",
+    **dict.fromkeys(_REQUEST_SHAPED, "invalid_request_error"),
+}
+"""Our ``error_type`` to Anthropic's; what is not listed is ``api_error``."""
+
+
+def message(generation: Generation) -> Json:
+    """A whole answer, translated."""
+    completion = generation.dispatch.completion
+    assert completion is not None
+    choices = completion.body.get("choices") or [{}]
+    told = choices[0].get("message") or {}
+    answer = opening(generation)
+    answer["content"] = content(told, hidden=conceals(generation.ask))
+    answer.update(ended(choices[0], told, generation.ask.body.get("stop"), called=bool(told.get("tool_calls"))))
+    answer["usage"] = usage(generation)
+    return answer
+
+
+def opening(generation: Generation) -> Json:
+    """The message before anything was said; also what ``message_start`` carries."""
+    mine = identity(generation)
+    return {
+        "id": mine["id"],
+        "type": "message",
+        "role": "assistant",
+        "model": mine["model"],
+        "provider": mine["provider"],
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "stop_details": None,
+        "container": None,
+    }
+
+
+# -- content -----------------------------------------------------------------------------------------------------------
+
+
+def content(told: Json, *, hidden: bool = False) -> list[Json]:
+    """Blocks in Anthropic's order: thinking, text, pictures, tool calls."""
+    blocks = thinking.blocks(told, hidden=hidden)
+    text = "".join(part for part in (told.get("content"), told.get("refusal")) if isinstance(part, str))
+    cited = citations(told.get("annotations"), text)
+    if text or cited:
+        blocks.append({"type": "text", "text": text, "citations": cited or None})
+    blocks += [block for image in listed(told.get("images")) if (block := picture(image)) is not None]
+    for position, call in enumerate(listed(told.get("tool_calls"))):
+        function = call.get("function") or {}
+        block = tool_use(call.get("id"), function.get("name"), position)
+        block["input"] = arguments(function.get("arguments"))
+        blocks.append(block)
+    return blocks
+
+
+def listed(value: Any) -> list[Any]:
+    """A list, or nothing: vendors send all sorts of things in fields that nobody reads."""
+    return value if isinstance(value, list) else []
+
+
+def tool_use(id: Any, name: Any, position: int) -> Json:
+    """A call before its input is known."""
+    named = id if isinstance(id, str) and id else f"toolu_{position}"
+    return {"type": "tool_use", "id": named, "name": name or "", "input": {}, "caller": {"type": "direct"}}
+
+
+def arguments(text: Any) -> Json:
+    """The input of a call: always an object in this shape; what is none travels under ``UNPARSED``."""
+    if not isinstance(text, str) or not text.strip():
+        return {}
+    try:
+        value = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {UNPARSED: text}
+
+
+def citations(annotations: Any, text: str) -> list[Json]:
+    """Web citations in Anthropic's form; files parsed on the way in have none."""
+    found = []
+    for annotation in listed(annotations):
+        cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
+        if not isinstance(cited, dict) or not isinstance(cited.get("url"), str):
+            continue
+        said, title = cited.get("content"), cited.get("title")
+        if not isinstance(said, str):
+            start, end = cited.get("start_index"), cited.get("end_index")
+            said = text[start:end] if isinstance(start, int) and isinstance(end, int) and 0 <= start < end else ""
+        found.append(
+            {
+                "type": "web_search_result_location",
+                "url": cited["url"],
+                "title": title if isinstance(title, str) else None,
+                "cited_text": said,
+                "encrypted_index": "",
+            }
+        )
+    return found
+
+
+def picture(image: Any) -> Json | None:
+    """A generated picture as the block in which this shape takes pictures."""
+    url = image.get("image_url") if isinstance(image, dict) else None
+    url = url.get("url") if isinstance(url, dict) else url
+    if not isinstance(url, str):
+        return None
+    head, comma, data = url.partition(",")
+    if head.startswith("data:") and head.endswith(";base64") and comma:
+        source = {"type": "base64", "media_type": head[5:-7] or "image/png", "data": data}
+    else:
+        source = {"type": "url", "url": url}
+    return {"type": "image", "source": source}
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+def ended(choice: Json, told: Json, stops: Any, *, called: bool) -> Json:
+    """``stop_reason``, ``stop_sequence``, ``stop_details``. ``called``: there are tool calls, whatever the vendor says."""
+    finish, native = choice.get("finish_reason"), choice.get("native_finish_reason")
+    reason = native if isinstance(native, str) and native in STOP_REASONS else _STOP.get(finish or "stop", "end_turn")
+    if called and reason == "end_turn":
+        reason = "tool_use"
+    if told.get("refusal") and reason == "end_turn":
+        reason = "refusal"
+    named = choice.get("stop_sequence") or choice.get(
+        "stop_reason"
+    )  # vLLM names the sequence as the choice's stop_reason
+    sequence = named if isinstance(named, str) and named in (stops or ()) else None
+    if reason == "end_turn" and sequence is not None:
+        reason = "stop_sequence"
+    elif reason != "stop_sequence":
+        sequence = None
+    elif sequence is None and stops and len(stops) == 1:
+        sequence = stops[0]
+    details = None
+    if reason == "refusal":
+        details = {"type": "refusal", "category": None, "explanation": told.get("refusal") or None}
+    return {"stop_reason": reason, "stop_sequence": sequence, "stop_details": details}
+
+
+def usage(generation: Generation) -> Json:
+    """As it was charged; every field that the SDKs know is there."""
+    counted, view = generation.ending.usage, usage_view(generation)
+    searches = (counted.units or {}).get("web_search")
+    return {
+        **counts(counted.prompt_total - counted.cache_read - counted.cache_write - counted.cache_write_1h),
+        "cache_creation_input_tokens": counted.cache_write + counted.cache_write_1h,
+        "cache_read_input_tokens": counted.cache_read,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": counted.cache_write,
+            "ephemeral_1h_input_tokens": counted.cache_write_1h,
+        },
+        "output_tokens": counted.completion_total,
+        "output_tokens_details": {"thinking_tokens": counted.reasoning},
+        "server_tool_use": {"web_search_requests": searches, "web_fetch_requests": 0} if searches else None,
+        "cost": view["cost"],
+        "cost_details": view["cost_details"],
+        "is_byok": view["is_byok"],
+    }
+
+
+def counts(input_tokens: int) -> Json:
+    """Usage when only the prompt is known: the opening of a stream."""
+    return {
+        "input_tokens": input_tokens,
+        "output_tokens": 0,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+        "server_tool_use": None,
+        "service_tier": "standard",
+        "inference_geo": None,
+        "output_tokens_details": None,
+        "speed": "standard",
+    }
+
+
+def passed_usage(given: Any, generation: Generation) -> Json:
+    """The vendor's usage with what we own in it: the counts as charged, and the cost. The rest stays as it came."""
+    mine = usage(generation)
+    kept = {name: value for name, value in (given if isinstance(given, dict) else {}).items() if value is not None}
+    ours = {name: value for name, value in mine.items() if value is not None}
+    for name in ("service_tier", "speed", "server_tool_use", "output_tokens_details"):
+        if name in kept:
+            ours.pop(name, None)
+    return {**mine, **kept, **ours}
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+def envelope(error: GatewayError, id: str | None = None) -> Json:
+    """Anthropic's envelope. ``error_type`` is ours, finer than ``type``; ``request_id`` is the generation's once there is one."""
+    told: Json = {
+        "type": ERROR_TYPES.get(error.error_type, "api_error"),
+        "message": error.message,
+        "error_type": error.error_type,
+    }
+    if "error_code" in error.metadata:  # by this the SDKs choose their exception
+        told["details"] = {"error_code": error.metadata["error_code"]}
+    if error.availability is not None:
+        told["availability"] = error.availability
+    found: Json = {"type": "error", "error": told, "request_id": id}
+    if error.metadata:
+        found["metadata"] = error.metadata
+    return found

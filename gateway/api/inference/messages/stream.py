@@ -1,0 +1,284 @@
+"""Streams in Anthropic's event sequence: translated from inner chunks, or passed on with only our own fields rewritten.
+
+Anthropic's order: ``message_start``, ``ping``, then block after block (``content_block_start``, deltas, ``content_block_stop``;
+never two at once), ``message_delta`` with the stop reason and the final usage, ``message_stop``. Inner chunks know no blocks, and
+the calls of parallel tools may come interleaved: a block that cannot begin yet waits in a queue behind the one that is open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from gateway.api.inference.messages import response, thinking
+from gateway.api.inference.messages.response import listed
+from gateway.api.inference.response_fields import conceals, explain
+from gateway.errors import GatewayError
+from gateway.pipeline.generation import Generation
+from gateway.pipeline.settlement import Ask
+from providers.types import Event
+
+Json = dict[str, Any]
+_encode = msgspec.json.Encoder().encode
+
+
+def frame(name: str, data: Json) -> bytes:
+    """One event with its name, which this protocol's clients read."""
+    return b"event: " + name.encode() + b"\ndata: " + _encode(data) + b"\n\n"
+
+
+def broken(error: GatewayError, ask: Ask, usage: Json | None = None) -> bytes:
+    """The end of a stream that broke off. ``usage``: what was charged all the same."""
+    told = response.envelope(error, ask.id)
+    if usage is not None:
+        told["usage"] = usage
+    return frame("error", told)
+
+
+@dataclass(slots=True, eq=False)
+class _Block:
+    """One content block on its way out. Its key says what else belongs to it: nothing to a ``whole`` one."""
+
+    key: tuple[str, Any]
+    start: Json
+    detail: Json = field(default_factory=dict)
+    """Of thinking: everything that must be packed into its signature."""
+    json: str = ""
+    """Arguments of a call so far."""
+    waiting: list[Json] = field(default_factory=list)
+    """Deltas that could not be sent yet."""
+
+    @property
+    def complete(self) -> bool:
+        """Nothing more can come of it, so another one may begin."""
+        if self.key[0] != "tool":
+            return True
+        try:
+            msgspec.json.decode(self.json)
+        except (ValueError, RecursionError):
+            return False
+        return bool(self.start["name"])
+
+
+class MessagesEncoder:
+    """Inner chunks to Anthropic's events."""
+
+    def __init__(self, generation: Generation) -> None:
+        self._generation = generation
+        self._hidden = conceals(generation.ask)
+        self._out: list[bytes] = []
+        self._queue: list[_Block] = []
+        self._opened = self._begun = False
+        self._index = 0
+        self._calls: set[int] = set()
+        self._choice: Json = {}
+        self._refusal = ""
+
+    # -- the encoder's contract ---------------------------------------------------------------------------------------
+
+    def events(self, events: list[Event]) -> bytes:
+        self._open()
+        for event in events:
+            for choice in (event.chunk.get("choices") or ())[:1]:
+                self._read(choice.get("delta") or {})
+                if choice.get("finish_reason"):
+                    self._choice = choice
+        self._advance()
+        return self._taken()
+
+    def finish(self) -> bytes:
+        self._open()
+        self._flush()
+        told = {"refusal": self._refusal}
+        stops = self._generation.ask.body.get("stop")
+        delta = response.ended(self._choice, told, stops, called=bool(self._calls))
+        usage = response.usage(self._generation)
+        self._put("message_delta", {"delta": {**delta, "container": None}, "usage": usage})
+        stop: Json = {}
+        if self._generation.ask.explain:
+            stop["openrouter_metadata"] = explain(self._generation)
+        self._put("message_stop", stop)
+        return self._taken()
+
+    def failure(self, error: GatewayError, finish_reason: str) -> bytes:
+        generation = self._generation
+        usage = response.usage(generation) if generation.ended else None
+        return self._taken() + broken(error, generation.ask, usage)
+
+    # -- reading a delta ----------------------------------------------------------------------------------------------
+
+    def _read(self, delta: Json) -> None:
+        details = [one for one in listed(delta.get("reasoning_details")) if isinstance(one, dict)]
+        reasoning = delta.get("reasoning")
+        if isinstance(reasoning, str) and reasoning and not any(thinking.text_of(one) for one in details):
+            self._thinking(("thinking", None), reasoning)
+        for detail in details:
+            self._think(detail)
+        for name in ("content", "refusal"):
+            text = delta.get(name)
+            if isinstance(text, str) and text:
+                self._say({"type": "text_delta", "text": text})
+                self._refusal += text if name == "refusal" else ""
+        for citation in response.citations(delta.get("annotations"), ""):
+            self._say({"type": "citations_delta", "citation": citation})
+        for image in listed(delta.get("images")):
+            if (block := response.picture(image)) is not None:
+                self._whole(block)
+        for position, call in enumerate(listed(delta.get("tool_calls"))):
+            index = call.get("index")
+            self._call(call, index if isinstance(index, int) else position)
+
+    def _think(self, detail: Json) -> None:
+        """One fragment of ``reasoning_details``."""
+        kind, index = detail.get("type"), detail.get("index")
+        if kind == "reasoning.encrypted" and isinstance(detail.get("data"), str):
+            self._whole({"type": "redacted_thinking", "data": thinking.opaque(detail)})
+        if kind not in thinking.THOUGHTS:
+            return
+        text = thinking.text_of(detail)
+        key = ("thinking", (kind, index))
+        last = self._queue[-1] if self._queue else None
+        if not text and last is not None and last.key[0] == "thinking":
+            key = last.key  # a signature that comes by itself belongs to what was thought last
+        block = self._thinking(key, text)
+        signature = detail.get("signature")
+        signed = block.detail.get("signature", "") + (signature if isinstance(signature, str) else "")
+        block.detail.update({name: value for name, value in detail.items() if value is not None})
+        block.detail["signature"] = signed
+
+    def _thinking(self, key: tuple[str, Any], text: str) -> _Block:
+        block = self._last(key, {"type": "thinking", "thinking": "", "signature": ""})
+        if text and not self._hidden:
+            block.waiting.append({"type": "thinking_delta", "thinking": text})
+        return block
+
+    def _say(self, delta: Json) -> None:
+        self._last(("text", None), {"type": "text", "text": "", "citations": None}).waiting.append(delta)
+
+    def _whole(self, block: Json) -> None:
+        self._queue.append(_Block(("whole", None), block))
+
+    def _last(self, key: tuple[str, Any], start: Json) -> _Block:
+        """The block that came last when it is of this kind, else a new one."""
+        if not self._queue or self._queue[-1].key != key:
+            self._queue.append(_Block(key, start))
+        return self._queue[-1]
+
+    def _call(self, call: Json, index: int) -> None:
+        function = call.get("function") or {}
+        key = ("tool", index)
+        block = next((block for block in self._queue if block.key == key), None)
+        if block is None:
+            if index in self._calls:  # behind its own end
+                return
+            self._calls.add(index)
+            start = response.tool_use(call.get("id"), function.get("name"), len(self._calls) - 1)
+            block = _Block(key, start)
+            self._queue.append(block)
+        elif not block.start["name"] and function.get("name"):
+            block.start["name"] = function["name"]
+        piece = function.get("arguments")
+        if isinstance(piece, str) and piece:
+            block.json += piece
+            block.waiting.append({"type": "input_json_delta", "partial_json": piece})
+
+    # -- writing blocks -----------------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Send what may be sent: all of the open block, and of the next ones as soon as it is complete."""
+        while self._queue:
+            head = self._queue[0]
+            if head.key[0] != "tool" or head.start["name"]:
+                self._show(head)
+            if len(self._queue) == 1 or not head.complete:
+                return
+            self._close()
+
+    def _flush(self) -> None:
+        while self._queue:
+            self._close()
+
+    def _show(self, block: _Block) -> None:
+        empty = block.key[0] == "thinking" and not block.waiting
+        if not self._begun and not empty:
+            self._begun = True
+            self._put("content_block_start", {"index": self._index, "content_block": block.start})
+        for delta in block.waiting:
+            self._put("content_block_delta", {"index": self._index, "delta": delta})
+        block.waiting.clear()
+
+    def _close(self) -> None:
+        block = self._queue.pop(0)
+        if block.key[0] == "thinking" and (signature := thinking.opaque(block.detail)):
+            block.waiting.append({"type": "signature_delta", "signature": signature})
+        self._show(block)
+        if self._begun:
+            self._put("content_block_stop", {"index": self._index})
+            self._index += 1
+        self._begun = False
+
+    def _open(self) -> None:
+        if self._opened:
+            return
+        self._opened = True
+        message = response.opening(self._generation)
+        message["usage"] = response.counts(self._generation.ask.prompt.tokens)
+        self._put("message_start", {"message": message})
+        self._put("ping", {})
+
+    def _put(self, name: str, data: Json) -> None:
+        self._out.append(frame(name, {"type": name, **data}))
+
+    def _taken(self) -> bytes:
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+
+class PassedEncoder:
+    """The vendor's own events, in its order. The end waits for the settlement, because it carries the usage as charged."""
+
+    def __init__(self, generation: Generation) -> None:
+        self._generation = generation
+        self._delta: Json | None = None
+        self._stop: Json = {"type": "message_stop"}
+
+    def events(self, events: list[Event]) -> bytes:
+        frames = []
+        for event in events:
+            name, data = event.wire or ("", {})
+            if name == "message_stop":
+                self._stop = data
+            elif name == "message_delta":
+                if self._delta is not None:
+                    frames.append(frame(name, self._delta))
+                self._delta = data
+            elif name == "message_start":
+                frames.append(frame(name, {**data, "message": self._opened(data.get("message"))}))
+            elif name and name != "error":
+                frames.append(frame(name, data))
+        return b"".join(frames)
+
+    def _opened(self, message: Any) -> Json:
+        mine = response.opening(self._generation)
+        given = message if isinstance(message, dict) else {}
+        usage = given.get("usage") or response.counts(self._generation.ask.prompt.tokens)
+        return {**mine, **given, "id": mine["id"], "model": mine["model"], "provider": mine["provider"], "usage": usage}
+
+    def finish(self) -> bytes:
+        delta: Json = self._delta or {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        }
+        usage = response.passed_usage(delta.get("usage"), self._generation)
+        stop = dict(self._stop)
+        if self._generation.ask.explain:
+            stop["openrouter_metadata"] = explain(self._generation)
+        return frame("message_delta", {**delta, "usage": usage}) + frame("message_stop", stop)
+
+    def failure(self, error: GatewayError, finish_reason: str) -> bytes:
+        generation = self._generation
+        usage = response.usage(generation) if generation.ended else None
+        return broken(error, generation.ask, usage)

@@ -1,0 +1,98 @@
+"""What every surface tells of a generation beside the answer itself: identity, usage and cost, the decision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.pipeline.generation import Generation
+from gateway.pipeline.settlement import Ask
+from gateway.records import usd
+
+Json = dict[str, Any]
+
+__all__ = ["conceals", "explain", "identity", "usage_view", "usd"]
+
+
+def identity(generation: Generation) -> Json:
+    """The fields of an OpenAI-shaped answer that are ours."""
+    candidate = generation.dispatch.candidate
+    assert candidate is not None
+    return {
+        "id": generation.ask.id,
+        "created": int(generation.ask.created_at),
+        "model": candidate.endpoint.model,
+        "provider": candidate.endpoint.provider.name,
+    }
+
+
+def conceals(ask: Ask) -> bool:
+    """The caller wants no reasoning text (``reasoning.exclude``), though it is made and billed."""
+    body = ask.body
+    if body.get("include_reasoning") is False:
+        return True
+    reasoning = body.get("reasoning")
+    return reasoning is not None and reasoning.get("exclude") is True
+
+
+def usage_view(generation: Generation) -> Json:
+    """``cost`` is what the caller was charged; ``cost_details`` the provider's split and the fee."""
+    usage, bill = generation.ending.usage, generation.ending.bill
+    prompt, completion = usage.prompt_total, usage.completion_total
+    view: Json = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read + usage.audio_cache_read,
+            "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
+        },
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "cost": usd(generation.charged_nano),
+        "is_byok": False,
+        "cost_details": {
+            "upstream_inference_prompt_cost": usd(bill.prompt_nano),
+            "upstream_inference_completions_cost": usd(bill.cost_nano - bill.prompt_nano),
+            "platform_fee": usd(generation.ending.posting.fee_nano),
+        },
+    }
+    if usage.audio_prompt or usage.audio_cache_read:
+        view["prompt_tokens_details"]["audio_tokens"] = usage.audio_prompt + usage.audio_cache_read
+    if usage.audio_completion:
+        view["completion_tokens_details"]["audio_tokens"] = usage.audio_completion
+    if usage.image_completion:
+        view["completion_tokens_details"]["image_tokens"] = usage.image_completion
+    searches = (usage.units or {}).get("web_search")
+    if searches:
+        view["server_tool_use_details"] = {"web_search_requests": searches}
+    return view
+
+
+def explain(generation: Generation) -> Json:
+    """``openrouter_metadata`` as OpenRouter has it, and beyond it every dropped endpoint with the filter that dropped it."""
+    dispatch = generation.dispatch
+    plan, served = dispatch.plan, dispatch.candidate
+    considered = [c.endpoint for c in plan.candidates]
+    attempts = [
+        {"provider": a.candidate.endpoint.provider.name, "model": a.candidate.endpoint.model, "status": a.status or 0}
+        for a in dispatch.attempts
+    ]
+    return {
+        "requested": plan.models[0],
+        "strategy": "fallback" if served is not None and served.endpoint.model != plan.models[0] else "direct",
+        "region": None,
+        "summary": f"{plan.policy}: {len(considered)} candidates, {len(plan.drops)} dropped, {len(attempts)} tried",
+        "attempt": len(attempts),
+        "is_byok": False,
+        "endpoints": {
+            "total": len(considered) + len(plan.drops),
+            "available": [
+                {"provider": e.provider.name, "model": e.model, "selected": served is not None and e is served.endpoint}
+                for e in considered
+            ],
+            "dropped": [
+                {"provider": d.provider, "model": d.model, "filter": d.filter, "detail": d.detail} for d in plan.drops
+            ],
+        },
+        "attempts": attempts,
+        "policy": plan.policy,
+    }

@@ -1,0 +1,179 @@
+"""The Response object: what it repeats of the request, how it ended, its usage. Pure but for the clock in ``completed_at``."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from gateway.api.inference.response_fields import conceals, explain, identity, usage_view
+from gateway.api.inference.responses.response import INCOMPLETE, Output
+from gateway.errors import GatewayError
+from gateway.pipeline.generation import Generation
+from gateway.pipeline.settlement import Ask
+
+Json = dict[str, Any]
+_NULLABLE = (
+    "instructions", "max_output_tokens", "max_tool_calls", "presence_penalty", "frequency_penalty", "temperature", "top_p",
+    "prompt_cache_key", "reasoning", "safety_identifier", "service_tier", "user",
+)  # fmt: skip
+"""Fields of the request that the answer repeats, null when they were not sent."""
+TOKEN_LIMITS = frozenset({"context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded", "string_too_long"})
+"""Error types that end a running answer as incomplete instead of failed."""
+_CODES = {
+    "rate_limit_exceeded": "rate_limit_exceeded",
+    "context_length_exceeded": "invalid_prompt",
+    "invalid_request": "invalid_prompt",
+    "content_policy_violation": "image_content_policy_violation",
+}
+
+
+# -- the frame --------------------------------------------------------------------------------------------------------
+
+
+def frame(ask: Ask, *, model: str) -> Json:
+    """A Response without output, usage and provider. ``id`` is the generation's id, so ``GET /generation?id=`` finds it."""
+    sent: Json = ask.wire.body if ask.wire is not None else {}
+    view: Json = {
+        "id": ask.id,
+        "object": "response",
+        "created_at": int(ask.created_at),
+        "completed_at": None,
+        "status": "in_progress",
+        "model": model,
+        "output": [],
+        "error": None,
+        "incomplete_details": None,
+        "background": False,
+        "store": False,
+        "previous_response_id": None,
+        "metadata": sent.get("metadata") or {},
+        "parallel_tool_calls": sent.get("parallel_tool_calls") is not False,
+        "text": _text(sent.get("text") or {}),
+        "tool_choice": "auto" if sent.get("tool_choice") is None else sent["tool_choice"],
+        "tools": [_tool(tool) for tool in sent.get("tools") or ()],
+        "truncation": sent.get("truncation") or "disabled",
+        **{name: sent.get(name) for name in _NULLABLE},
+    }
+    if sent.get("top_logprobs") is not None:  # a number or absent: null fails strict clients
+        view["top_logprobs"] = sent["top_logprobs"]
+    return view
+
+
+def _text(text: Json) -> Json:
+    view = {name: value for name, value in text.items() if value is not None}
+    view.setdefault("format", {"type": "text"})
+    return view
+
+
+def _tool(tool: Json) -> Json:
+    return {"parameters": None, "strict": None, **tool} if tool["type"] == "function" else tool
+
+
+def opened(generation: Generation) -> Json:
+    """The frame of a generation that an endpoint serves."""
+    who = identity(generation)
+    return frame(generation.ask, model=who["model"]) | {"provider": who["provider"]}
+
+
+def concluded(view: Json, output: list[Json], finish: str | None) -> Json:
+    """The frame with its output, completed or incomplete."""
+    reason = INCOMPLETE.get(finish or "")
+    ending: Json = {"status": "completed", "completed_at": int(time.time())}
+    if reason is not None:
+        ending = {"status": "incomplete", "incomplete_details": {"reason": reason}}
+    return {**view, **ending, "output": output}
+
+
+def priced(view: Json, generation: Generation) -> Json:
+    """The same with usage as charged, and the decision when it was asked for."""
+    told = {**view, "usage": usage(generation)}
+    if generation.ask.explain:
+        told["openrouter_metadata"] = explain(generation)
+    return told
+
+
+def failed(view: Json, error: GatewayError, *, incomplete: bool = False) -> Json:
+    """The frame of an answer that broke off. ``incomplete``: at a limit of tokens or credit; the error says which."""
+    ending: Json = {"status": "failed"}
+    if incomplete:
+        ending = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    said = {"code": code(error), "message": error.message}
+    return {**view, **ending, "error": said, "error_type": error.error_type}
+
+
+def code(error: GatewayError) -> str:
+    """An error type in the vocabulary of this API."""
+    return _CODES.get(error.error_type, "server_error")
+
+
+def usage(generation: Generation) -> Json:
+    """Usage in the names of this API; ``cost`` is what the caller was charged."""
+    chat = usage_view(generation)
+    costs = chat["cost_details"]
+    view = {
+        "input_tokens": chat["prompt_tokens"],
+        "input_tokens_details": chat["prompt_tokens_details"],
+        "output_tokens": chat["completion_tokens"],
+        "output_tokens_details": chat["completion_tokens_details"],
+        "total_tokens": chat["total_tokens"],
+        "cost": chat["cost"],
+        "is_byok": chat["is_byok"],
+        "cost_details": {
+            "upstream_inference_input_cost": costs["upstream_inference_prompt_cost"],
+            "upstream_inference_output_cost": costs["upstream_inference_completions_cost"],
+            "platform_fee": costs["platform_fee"],
+        },
+    }
+    if "server_tool_use_details" in chat:
+        view["server_tool_use_details"] = chat["server_tool_use_details"]
+    return view
+
+
+# -- a whole answer ---------------------------------------------------------------------------------------------------
+
+
+def response(generation: Generation) -> Json:
+    """The Response object of a whole answer, built from the inner language."""
+    completion = generation.dispatch.completion
+    assert completion is not None
+    body, output = completion.body, Output(generation.ask)
+    choice: Json = next(iter(body.get("choices") or ()), {})
+    finish = choice.get("finish_reason")
+    output.delta(choice.get("message") or {}, choice.get("logprobs"))
+    output.close(finish)
+    view = opened(generation)
+    if isinstance(body.get("service_tier"), str):
+        view["service_tier"] = body["service_tier"]
+    return priced(concluded(view, output.view, finish), generation)
+
+
+def passed(generation: Generation, wire: Json) -> Json:
+    """The vendor's own Response object: only what is ours is rewritten, what it left out is filled in."""
+    ours = opened(generation)
+    owned = {name: ours[name] for name in ("id", "object", "created_at", "model", "provider", "store")}
+    # The vendor knows the end user under another name than the caller wrote.
+    owned |= {name: ours[name] for name in ("user", "safety_identifier", "previous_response_id", "background")}
+    view = {**ours, **wire, **owned}
+    view.pop("top_logprobs", None) if view.get("top_logprobs", 0) is None else None
+    if conceals(generation.ask):
+        view["output"] = [bare(item) for item in view["output"] or ()]
+    return view
+
+
+def bare(item: Json) -> Json:
+    """An item without reasoning that could be read; what is encrypted stays for the next turn."""
+    if item.get("type") != "reasoning":
+        return item
+    return {name: value for name, value in item.items() if name != "content"} | {"summary": []}
+
+
+def counted(view: Json, generation: Generation) -> Json:
+    """The vendor's object with usage as charged; what else it counted is kept."""
+    theirs, told = view.get("usage"), priced(view, generation)
+    if isinstance(theirs, dict):
+        ours = told["usage"]
+        for name in ("input_tokens_details", "output_tokens_details"):
+            if isinstance(theirs.get(name), dict):
+                ours[name] = {**theirs[name], **ours[name]}
+        told["usage"] = {**theirs, **ours}
+    return told

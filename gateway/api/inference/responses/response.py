@@ -1,0 +1,188 @@
+"""The output items of one answer, out of deltas of the inner language. Pure; a whole answer is one delta, so JSON and SSE agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.api.inference.response_fields import conceals
+from gateway.api.inference.responses import reasoning, tools
+from gateway.api.inference.responses.items import Call, Events, Item, Message, Reasoning
+from gateway.pipeline.settlement import Ask
+
+Json = dict[str, Any]
+_PREFIX = {"function": "fc", "custom_tool": "ctc", "local_shell": "lsh"}
+INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""Finish reason → why an answer is incomplete."""
+
+
+class Output:
+    """The items of one answer. Every step returns the events that tell it."""
+
+    def __init__(self, ask: Ask) -> None:
+        sent: Json = ask.wire.body if ask.wire is not None else {}
+        self._suffix = ask.id.rpartition("-")[2]
+        self._kinds = tools.kinds(sent.get("tools"))
+        self._sealing = "reasoning.encrypted_content" in (sent.get("include") or ())
+        self._hidden = conceals(ask)
+        self._items: list[Item] = []
+        self._calls: dict[Any, Call] = {}
+        self._ids: set[str] = set()
+        self._phase: str | None = None
+
+    @property
+    def view(self) -> list[Json]:
+        return [item.value for item in self._items]
+
+    def delta(self, delta: Json, logprobs: Any = None) -> Events:
+        """One more delta of the inner language, or a whole message."""
+        events: Events = []
+        if not self._hidden:
+            for fragment in reasoning.fragments(delta):
+                events += self._think(fragment)
+        if isinstance(delta.get("phase"), str):  # commentary and final answer are messages of their own
+            self._phase = delta["phase"]
+            events += self._settle()
+        text, refusal = delta.get("content"), delta.get("refusal")
+        if isinstance(text, str) and text:
+            message, begun = self._message()
+            events += begun + message.text(text, _logprobs(logprobs))
+        if isinstance(refusal, str) and refusal:
+            message, begun = self._message()
+            events += begun + message.refusal(refusal)
+        for annotation in map(_annotation, _list(delta.get("annotations"))):
+            if annotation is not None:
+                message, begun = self._message()
+                events += begun + message.annotate(annotation)
+        for image in _list(delta.get("images")):
+            events += self._image(image)
+        for position, call in enumerate(delta.get("tool_calls") or ()):
+            events += self._call(call, position)
+        return events
+
+    def close(self, finish: str | None) -> Events:
+        """The answer has ended: so do its items."""
+        status = "incomplete" if finish in INCOMPLETE else "completed"
+        self._calls.clear()
+        return [event for item in self._items if item.open for event in item.close(status)]
+
+    def cut(self) -> list[Json]:
+        """What there is of an answer that broke off, told without events."""
+        self.close("length")
+        return self.view
+
+    def _settle(self) -> Events:
+        """What is open ends, but for calls."""
+        return [
+            event
+            for item in self._items
+            if item.open and not isinstance(item, Call)
+            for event in item.close("completed")
+        ]
+
+    def _begin(self, item: Item) -> Events:
+        """A new item behind the others."""
+        events = self._settle()
+        self._items.append(item)
+        return events + item.added()
+
+    def _message(self) -> tuple[Message, Events]:
+        last = next((item for item in reversed(self._items) if item.open and isinstance(item, Message)), None)
+        if last is not None:
+            return last, []
+        made = Message(f"msg_{self._suffix}_{len(self._items)}", len(self._items))
+        if self._phase is not None:
+            made.value["phase"], self._phase = self._phase, None
+        return made, self._begin(made)
+
+    def _think(self, fragment: Json) -> Events:
+        last = self._items[-1] if self._items else None
+        if isinstance(last, Reasoning) and last.takes(fragment):
+            return last.add(fragment)
+        if not (reasoning.visible(fragment)[1] or fragment.get("signature") or self._sealing):
+            return []
+        id = fragment.get("id")
+        if not isinstance(id, str) or not id or id in self._ids:
+            id = reasoning.item_id(self._suffix, len(self._items))
+        self._ids.add(id)
+        made = Reasoning(id, len(self._items), sealing=self._sealing)
+        return self._begin(made) + made.add(fragment)
+
+    def _image(self, image: Any) -> Events:
+        link = image.get("image_url") if isinstance(image, dict) else None
+        url = link.get("url") if isinstance(link, dict) else None
+        if not isinstance(url, str):
+            return []
+        index, id = len(self._items), image.get("id")
+        value: Json = {
+            "id": id if isinstance(id, str) and id else f"ig_{self._suffix}_{index}",
+            "type": "image_generation_call",
+            "status": "in_progress",
+            "result": None,
+        }
+        item = Item(value, index)
+        events = self._begin(item)
+        if url.startswith("data:"):
+            value["result"] = url.partition(",")[2]
+        else:
+            value["image_url"] = url
+        for phase in ("in_progress", "completed"):
+            type_ = f"response.image_generation_call.{phase}"
+            events.append({"type": type_, "item_id": value["id"], "output_index": index})
+        return events + item.close("completed")
+
+    def _call(self, call: Json, position: int) -> Events:
+        own = call.get("custom")  # a vendor with custom tools of its own sends free text
+        said = own if isinstance(own, dict) else call.get("function") or {}
+        key = call["index"] if isinstance(call.get("index"), int) else position
+        name, id = _word(said.get("name")), _word(call.get("id"))
+        known = self._calls.get(key)
+        events: Events = []
+        if known is None or (id and name and known.value["call_id"] != id):  # some vendors number every call 0
+            index = len(self._items)
+            kind = "custom_tool" if own is not None else self._kinds.get(name, "function")
+            known = self._calls[key] = Call(
+                f"{_PREFIX[kind]}_{self._suffix}_{index}",
+                index,
+                (id or f"call_{self._suffix}_{index}", name),
+                kind,
+            )
+            events = self._begin(known)
+        known.free = known.free or own is not None
+        return events + known.arguments(_word(said.get("arguments")) or _word(said.get("input")))
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _logprobs(given: Any) -> list[Json]:
+    """OpenAI's chat form has ``bytes: null`` where its Responses form has a list."""
+    listed = _list(given.get("content")) if isinstance(given, dict) else []
+    return [
+        _token(one) | {"top_logprobs": [_token(top) for top in _list(one.get("top_logprobs")) if isinstance(top, dict)]}
+        for one in listed
+        if isinstance(one, dict)
+    ]
+
+
+def _token(one: Json) -> Json:
+    chance = one.get("logprob")
+    number = chance if isinstance(chance, int | float) else 0.0
+    return {"token": _word(one.get("token")), "logprob": number, "bytes": _list(one.get("bytes"))}
+
+
+def _annotation(given: Any) -> Json | None:
+    """Nested in chat, flat here. File annotations have no form here."""
+    citation = given.get("url_citation") if isinstance(given, dict) else None
+    if not isinstance(citation, dict):
+        return None
+    flat: Json = {"type": "url_citation", "url": _word(citation.get("url")), "title": _word(citation.get("title"))}
+    for name in ("start_index", "end_index"):
+        flat[name] = citation[name] if isinstance(citation.get(name), int) else 0
+    if isinstance(citation.get("content"), str):
+        flat["content"] = citation["content"]
+    return flat

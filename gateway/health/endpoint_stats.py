@@ -1,0 +1,71 @@
+"""All that one process keeps about one endpoint. Counts wait until somebody asks: while requests run, each adds to one list."""
+
+from __future__ import annotations
+
+import random
+
+from gateway.catalog.model import provider_of
+from gateway.health.breaker import Breaker
+from gateway.health.rolling_stats import OK, Tally, bucket
+from gateway.health.view import UNKNOWN
+
+
+class Card:
+    """One endpoint. The board decides what is written on it."""
+
+    __slots__ = (
+        "breaker",
+        "cooling_until",
+        "fresh_until",
+        "good",
+        "health",
+        "id",
+        "pending",
+        "provider",
+        "tally",
+        "touched",
+    )
+
+    def __init__(self, endpoint_id: str, dice: random.Random) -> None:
+        self.id = endpoint_id
+        self.provider = provider_of(endpoint_id)
+        self.breaker = Breaker(dice)
+        self.tally = Tally()
+        self.good: list[tuple[float, float | None, float | None]] = []
+        """Good endings (unix seconds, time to first content in ms, tokens a second) that nobody has counted yet."""
+        self.pending: dict[str, int] = {}
+        """Counts of the second of ``touched`` that are in no window yet."""
+        self.touched = 0.0
+        self.cooling_until = 0.0
+        self.health = UNKNOWN
+        self.fresh_until = 0.0
+
+    def count(self, key: str) -> None:
+        """One more of ``key`` (see ``Tally``) in the second of ``touched``."""
+        self.pending[key] = self.pending.get(key, 0) + 1
+
+    def succeeded(self, ttft_ms: float | None, tokens_per_s: float | None) -> None:
+        """Counts one good ending."""
+        self.count(OK)
+        if ttft_ms is not None:
+            self.count(f"t{bucket(ttft_ms)}")
+        if tokens_per_s is not None:
+            self.count(f"s{bucket(tokens_per_s)}")
+
+    def fold(self) -> list[dict[str, int]]:
+        """Everything that waits goes into the windows, second by second; returns what went."""
+        good, self.good = self.good, []
+        moved: list[dict[str, int]] = []
+        for when, ttft_ms, tokens_per_s in good:
+            if when // 1 != self.touched // 1:
+                moved += self._move()
+            self.touched = when
+            self.breaker.succeed(when)
+            self.succeeded(ttft_ms, tokens_per_s)
+        return moved + self._move()
+
+    def _move(self) -> list[dict[str, int]]:
+        pending, self.pending = self.pending, {}
+        for key, count in pending.items():
+            self.tally.add(self.touched, key, count)
+        return [pending] if pending else []

@@ -1,0 +1,88 @@
+"""What leaves for a vendor: where to, and which fields of the request. Pure.
+
+It must not know: attempts, callers' keys, credit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.catalog.model import Endpoint
+from providers.types import Call, Json, Target
+
+DROPPABLE = frozenset(
+    {
+        "temperature", "top_p", "top_k", "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty",
+        "logit_bias", "logprobs", "top_logprobs", "prediction", "seed", "response_format", "structured_outputs",
+        "tools", "tool_choice", "parallel_tool_calls", "reasoning", "reasoning_effort", "include_reasoning",
+        "web_search_options", "verbosity",
+    }
+)  # fmt: skip
+"""Parameters that an endpoint may lack; ``stop`` and the token bounds are never dropped: they change what is billed."""
+
+
+OWNED = frozenset(
+    {
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "n",
+        "max_tokens",
+        "max_completion_tokens",
+        "user",
+        "usage",
+        "service_tier",
+    }
+)
+"""What ``provider.options`` cannot reach: it decides what is held, billed and sent to whom."""
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """A request in the wire shape of its surface, as the caller wrote it."""
+
+    shape: str
+    body: Json
+
+
+def target(endpoint: Endpoint) -> Target:
+    """Where an endpoint is reached."""
+    found: Target | None = endpoint.memo.get("target")
+    if found is None:
+        provider = endpoint.provider
+        found = endpoint.memo["target"] = Target(
+            provider=provider.slug,
+            base_url=provider.base_url,
+            upstream_id=endpoint.upstream_id,
+            api_key=provider.api_key,
+            headers=provider.headers,
+            options=endpoint.options,
+            credentials=provider.credentials,
+        )
+    return found
+
+
+def anonymous(body: Json, org: str) -> Json:
+    """The end user's id leaves as a hash, the same one for the same user of an organisation, never as the caller wrote it."""
+    user = body.get("user")
+    if user is None:
+        return body
+    return {**body, "user": hashlib.sha256(f"{org}\0{user}".encode()).hexdigest()[:32]}
+
+
+def adapted(body: Json, endpoint: Endpoint, options: Mapping[str, Mapping[str, Any]], wire: Json | None = None) -> Call:
+    """What this endpoint gets: parameters it does not support are dropped, as OpenRouter does; the caller's options for its
+    provider are added where the request does not say otherwise. ``wire``, the same request in the endpoint's own shape, goes
+    out in its place unless something had to be changed."""
+    supported = endpoint.supported_parameters
+    lacking = (body.keys() & DROPPABLE) - supported if supported else None
+    if lacking:
+        body = {name: value for name, value in body.items() if name not in lacking}
+    extra = options.get(endpoint.provider.slug)
+    if extra:
+        body = {**{name: value for name, value in extra.items() if name not in OWNED}, **body}
+    return Call(body, None if lacking or extra else wire)

@@ -1,0 +1,116 @@
+"""Which first? A policy ranks the candidates of one group (one model's, or all models' with ``partition: none``).
+
+The contract, proved for every policy by ``tests/contracts/test_policies.py``:
+
+- pure: no I/O, no clock; chance only from ``context.rng``, so equal inputs give equal ranks
+- returns each candidate exactly once: policies rank, filters drop
+- the caller's wishes come in ``context.preferences``; facts about endpoints are read from ``candidate.health``, never kept here
+
+A new policy is a function and a row of ``POLICIES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from gateway.routing.candidate import Ask, Candidate, speeds
+
+Policy = Callable[[Sequence[Candidate], Ask], list[Candidate]]
+OUTAGE_GROUP = 3
+
+
+def balanced(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
+    """The default: a price-weighted random choice among healthy endpoints, as OpenRouter documents it up to autumn 2026.
+
+    1. Endpoints with an outage in the last thirty seconds go last; those below 95 % and 80 % uptime before them.
+    2. Of the best group that has any, one is drawn with weight 1/price²: at prices of 1 and 3 the cheap one leads 9 : 1.
+    3. The rest are fallbacks by price; equal prices in random order, so that the load of a failing leader spreads.
+
+    A half-open endpoint whose outage is over leads when a healthy fallback is ready: somebody has to try it, and the
+    breaker lets only one request at a time do so.
+    """
+    if len(candidates) < 2:
+        return list(candidates)
+    chance = ask.dice.random
+    keyed = sorted(
+        ((uptime_group(each), each.expected_femto, chance()), place) for place, each in enumerate(candidates)
+    )
+    ranked = [candidates[place] for _, place in keyed]
+    best = keyed[0][0][0]
+    leader = _draw([place for (level, _, _), place in keyed if level == best], candidates, ask)
+    ranked.sort(key=lambda each: each is not candidates[leader])
+    probe = next((each for each in ranked if _ready_to_try(each)), None)
+    if probe is not None:
+        ranked.sort(key=lambda each: each is not probe)
+    return ranked
+
+
+def uptime_group(candidate: Candidate) -> int:
+    """0 stable, 1 and 2 the lower uptime bands, 3 a recent outage."""
+    return OUTAGE_GROUP if candidate.health.recent_outage else candidate.health.band
+
+
+def _draw(places: Sequence[int], candidates: Sequence[Candidate], ask: Ask) -> int:
+    """One of the places at random, weighted by the inverse square of the expected cost. A free endpoint beats any other."""
+    costs = [candidates[place].expected_femto for place in places]
+    cheapest = min(costs)
+    weights = [float(cost == 0) if cheapest == 0 else (cheapest / cost) ** 2 for cost in costs]
+    return ask.dice.choices(places, weights)[0]
+
+
+def _ready_to_try(candidate: Candidate) -> bool:
+    return candidate.health.state == "half_open" and not candidate.health.recent_outage
+
+
+def price(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
+    """``sort: price`` and ``:floor``: the cheapest for this request first, strictly."""
+    del ask
+    return sorted(candidates, key=lambda candidate: (candidate.expected_femto, candidate.endpoint.id))
+
+
+def latency(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
+    """``sort: latency``: the shortest time to the first token (median) first, strictly; equal ones by price."""
+    del ask
+    known = speeds(candidates, lambda health: health.ttft_ms)
+
+    def key(candidate: Candidate) -> tuple[float, int, str]:
+        ttft_ms = known[candidate.endpoint.id]
+        return (ttft_ms.p50 if ttft_ms else 0.0, candidate.expected_femto, candidate.endpoint.id)
+
+    return sorted(candidates, key=key)
+
+
+def throughput(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
+    """``sort: throughput`` and ``:nitro``: the most tokens a second (median) first, strictly; equal ones by price."""
+    del ask
+    known = speeds(candidates, lambda health: health.throughput_tps)
+
+    def key(candidate: Candidate) -> tuple[float, int, str]:
+        tokens_per_s = known[candidate.endpoint.id]
+        return (-tokens_per_s.p50 if tokens_per_s else 0.0, candidate.expected_femto, candidate.endpoint.id)
+
+    return sorted(candidates, key=key)
+
+
+def order(candidates: Sequence[Candidate], ask: Ask, rest: Policy) -> list[Candidate]:
+    """``provider.order``: the named endpoints in the caller's order, then the others as ``rest`` ranks them."""
+    places = {name: place for place, name in enumerate(ask.prefs.order)}
+
+    def place(candidate: Candidate) -> int:
+        endpoint = candidate.endpoint
+        return min(places.get(endpoint.tag, len(places)), places.get(endpoint.provider.slug, len(places)))
+
+    return sorted(rest(candidates, ask), key=place)
+
+
+POLICIES: Mapping[str, Policy] = {"balanced": balanced, "price": price, "throughput": throughput, "latency": latency}
+"""What ``sort`` may name, and the default."""
+DEFAULT = "balanced"
+
+
+def rank(candidates: Sequence[Candidate], ask: Ask, sort: str | None) -> tuple[str, list[Candidate]]:
+    """(name of the policy, ranked candidates). ``provider.order`` goes before any sort and switches balancing off."""
+    if ask.prefs.order:
+        return "order", order(candidates, ask, POLICIES[sort or "price"])
+    name = sort or DEFAULT
+    return name, POLICIES[name](candidates, ask)

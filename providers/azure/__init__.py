@@ -1,0 +1,4 @@
+"""Azure OpenAI and Azure AI Foundry.
+
+It must not know: the gateway, other vendors' dialects unless it extends them.
+"""

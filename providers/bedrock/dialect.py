@@ -1,0 +1,97 @@
+"""AWS Bedrock: Converse and ConverseStream, the same for every model that Bedrock sells.
+
+``POST {base_url}/model/{id}/converse`` and ``/converse-stream``; ``base_url`` is ``https://bedrock-runtime.<region>.
+amazonaws.com``. The id is that of a model, an inference profile or its ARN. Signed with ``Target.credentials``
+(``access_key_id``, ``secret_access_key``, ``session_token``), or let in by a Bedrock API key as ``api_key``
+(docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html, 2026-11).
+
+``Target.options`` (all optional but ``region``):
+
+- ``region``: of the signature; not needed where the host's name says it, nor with an API key.
+- ``family``: ``anthropic``, ``nova``, ``openai`` or empty: whose spelling of its own fields the model speaks. Default: by its
+  id; needed for profiles whose ARN does not name the model.
+- ``reasoning``: ``anthropic`` (a budget), ``adaptive`` (Claude 4.6 and later), ``openai`` (gpt-oss), ``openai-responses``
+  (GPT), ``nova`` (Nova 2) or ``none``; default: the family's.
+- ``max_tokens_thinking``: ``maxTokens`` of an answer with a budget of thinking when the caller set none; default 32,000.
+- ``structured_outputs``: ``native`` for models that constrain their output: ``outputConfig.textFormat`` and strict tools;
+  default: a forced tool.
+- ``prompt_caching``: whether the model takes cache points; default: Claude and Nova do.
+- ``extra_body``: mapping merged over the body, objects one level deep (``null`` removes a field): guardrails, tiers.
+
+Callers may send ``guardrailConfig`` and ``requestMetadata`` by ``provider.options``; an operator's ``extra_body`` wins.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import ClassVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from providers.auth.sigv4 import keys_of, signed
+from providers.base import Dialect
+from providers.bedrock.errors import failure
+from providers.bedrock.request import converse
+from providers.bedrock.response import completion
+from providers.bedrock.stream import Decoder
+from providers.errors import ProviderError, failed
+from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
+
+_HOST = re.compile(r"(?:^|\.)bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
+
+
+class Signer:
+    """Requests to Bedrock with whatever lets them in. ``clock`` gives Unix seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+
+    def post(self, target: Target, path: str, body: Json, accept: str) -> HttpRequest:
+        """``body`` to ``/model/{id}/{path}``. Raises ``ProviderError``: credential, when there is nothing to be let in with."""
+        url = f"{target.base_url}/model/{quote(target.upstream_id, safe='')}/{path}"
+        headers = (("content-type", "application/json"), ("accept", accept), *target.headers)
+        request = HttpRequest(url, headers, msgspec.json.encode(body))
+        keys = keys_of(target.credentials)
+        if keys is not None:
+            return signed(request, keys, region=_region(target), service="bedrock", now=self._clock())
+        if target.api_key is None:
+            raise failed("credential", "neither an access key nor an API key is configured for this provider")
+        return HttpRequest(url, (*headers, ("authorization", f"Bearer {target.api_key}")), request.content)
+
+
+def _region(target: Target) -> str:
+    region = target.options.get("region")
+    if isinstance(region, str) and region:
+        return region
+    match = _HOST.search(urlsplit(target.base_url).hostname or "")
+    if match is None:
+        raise failed("credential", "options.region is not configured for this provider")
+    return match[1]
+
+
+class Bedrock(Dialect):
+    """Converse and ConverseStream."""
+
+    name: ClassVar[str] = "bedrock"
+    inlines_media: ClassVar[bool] = True
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._signer = Signer(clock)
+
+    def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
+        path, accept = (
+            ("converse-stream", "application/vnd.amazon.eventstream") if stream else ("converse", "application/json")
+        )
+        return self._signer.post(target, path, converse(target, body), accept)
+
+    def completion(self, raw: bytes) -> Completion:
+        return completion(raw)
+
+    def decoder(self) -> Decoder:
+        return Decoder()
+
+    def failure(self, response: HttpResponse) -> ProviderError:
+        return failure(response)

@@ -1,0 +1,205 @@
+"""Messages of the inner language to Converse messages: roles, content blocks, cache points. Pure.
+
+Facts, each read 2026-11. From botocore 1.44.5's service model of bedrock-runtime: names, formats, lengths and patterns. From
+the Converse guide (docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html) and its error texts: text that
+is empty or white space is refused, also in tool results, which must not be empty either (github.com/NousResearch/
+hermes-agent/pull/64858, github.com/pydantic/pydantic-ai/pull/6116); a message with a document needs a text. A cache point is
+a block of its own behind what it ends, never inside a tool result (github.com/langchain-ai/langchain-aws/pull/503).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from providers.bedrock.media import Media
+from providers.bedrock.tools import NAME
+from providers.chat.messages import arguments_object, unsupported
+from providers.types import Json
+
+REASONING_FORMAT = "anthropic-claude-v1"
+"""The format of ``reasoning_details`` that carry Claude's signatures: Bedrock takes them back as it gave them."""
+EMPTY = "(empty)"
+"""Stands for a user's message or a tool's result without content: Converse refuses both."""
+CACHE_POINTS_MAX = 4
+
+_TOOL_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
+
+
+class Caching:
+    """Whether and how this endpoint takes cache points; counts those set."""
+
+    def __init__(self, *, on: bool, ttl: bool = True) -> None:
+        self.on = on
+        self._ttl = ttl
+        self._set = 0
+
+    def point(self, control: Any) -> list[Json]:
+        """The cache point that ``cache_control`` asks for, or nothing. A fifth one would be refused, so it is left out."""
+        if not self.on or not isinstance(control, dict) or self._set >= CACHE_POINTS_MAX:
+            return []
+        self._set += 1
+        point: Json = {"type": "default"}
+        if self._ttl and control.get("ttl") in ("5m", "1h"):
+            point["ttl"] = control["ttl"]
+        return [{"cachePoint": point}]
+
+
+def tool_id(value: Any) -> str:
+    """An id that Converse takes: the given one, or when its form is another vendor's, always the same made of it."""
+    text = value if isinstance(value, str) else str(value)
+    return (
+        text if _TOOL_ID.fullmatch(text) else f"call_{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:32]}"
+    )
+
+
+class Messages:
+    """One conversation on its way to Converse: ``add`` every message in order, then take ``system`` and ``done()``."""
+
+    def __init__(self, caching: Caching, *, signed: bool) -> None:
+        self.system: list[Json] = []
+        self.tools_used: dict[str, None] = {}
+        """Names of the tools that the conversation mentions, in order."""
+        self._messages: list[Json] = []
+        self.caching = caching
+        self._signed = signed
+        self._media = Media()
+
+    def add(self, message: Json, place: str) -> None:
+        """``place`` names the message in a refusal, e.g. ``messages[3]``. Raises ``ProviderError``: unsupported."""
+        match message.get("role"):
+            case "system" | "developer":
+                self.system += self._parts(message, place, only_text=True)
+            case "user":
+                self._append("user", self._user(message, place) or [{"text": EMPTY}])
+            case "assistant":
+                self._append("assistant", self._assistant(message, place))
+            case "tool":
+                self._append("user", self._result(message, place))
+            case role:
+                raise unsupported(f"{place}.role", f"{role!r} is unknown here")
+
+    def done(self) -> list[Json]:
+        """The messages. Raises ``ProviderError``: a conversation without a user's message, or that begins with another."""
+        if not self._messages or self._messages[0]["role"] != "user":
+            raise unsupported("messages", "a conversation with this vendor begins with a message of the user")
+        last = self._messages[-1]
+        if last["role"] == "assistant" and "text" in last["content"][-1]:
+            # Claude refuses a prefill that ends with white space.
+            last["content"][-1] = {"text": last["content"][-1]["text"].rstrip()}
+        return self._messages
+
+    def cache_end(self, control: Any) -> None:
+        """A cache point at the end of what is sent, unless there is one."""
+        for message in reversed(self._messages):
+            if message["role"] == "user":
+                if "cachePoint" not in message["content"][-1]:
+                    message["content"] += self.caching.point(control)
+                return
+
+    def replays_unsigned_tools(self) -> bool:
+        """The assistant's turn that is still going on calls tools without having thought: Claude then refuses to think."""
+        for message in reversed(self._messages):
+            kinds = {kind for block in message["content"] for kind in block}
+            if message["role"] == "user" and "toolResult" not in kinds:
+                return False
+            if "toolUse" in kinds and "reasoningContent" not in kinds:
+                return True
+        return False
+
+    def _append(self, role: str, blocks: list[Json]) -> None:
+        if not blocks:
+            return
+        if self._messages and self._messages[-1]["role"] == role:
+            self._messages[-1]["content"] += blocks
+        else:
+            self._messages.append({"role": role, "content": blocks})
+
+    def _user(self, message: Json, place: str) -> list[Json]:
+        blocks = self._parts(message, place)
+        name = message.get("name")
+        first = next((block for block in blocks if "text" in block), None)
+        if isinstance(name, str) and name and first is not None:
+            first["text"] = f"{name}: {first['text']}"
+        document = next((block["document"] for block in blocks if "document" in block), None)
+        if document is not None and first is None:
+            blocks.append({"text": document["name"]})
+        return blocks
+
+    def _assistant(self, message: Json, place: str) -> list[Json]:
+        blocks = _reasoning(message.get("reasoning_details")) if self._signed else []
+        blocks += self._parts(message, place)
+        if not any("text" in block for block in blocks) and isinstance(message.get("refusal"), str):
+            blocks += _text(message["refusal"])
+        for index, call in enumerate(message.get("tool_calls") or ()):
+            blocks.append(self._call(call, f"{place}.tool_calls[{index}]"))
+        return blocks if any("reasoningContent" not in block for block in blocks) else []  # thinking alone is no turn
+
+    def _call(self, call: Any, place: str) -> Json:
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise unsupported(place, "only calls of functions can be sent to this vendor")
+        name = function["name"]
+        if not NAME.fullmatch(name):
+            raise unsupported(f"{place}.function.name", "must be of at most 64 letters, digits, _ and -")
+        self.tools_used[name] = None
+        return {
+            "toolUse": {
+                "toolUseId": tool_id(call.get("id")),
+                "name": name,
+                "input": arguments_object(function.get("arguments")),
+            }
+        }
+
+    def _result(self, message: Json, place: str) -> list[Json]:
+        blocks = self._parts(message, place)
+        points = [block for block in blocks if "cachePoint" in block]
+        content = [block for block in blocks if "cachePoint" not in block] or [{"text": EMPTY}]
+        return [{"toolResult": {"toolUseId": tool_id(message.get("tool_call_id")), "content": content}}, *points]
+
+    def _parts(self, message: Json, place: str, *, only_text: bool = False) -> list[Json]:
+        content = message.get("content")
+        if isinstance(content, str):
+            # A string cannot carry cache_control itself; some clients put it beside it.
+            text = _text(content)
+            return text + self.caching.point(message.get("cache_control")) if text else []
+        blocks: list[Json] = []
+        for index, part in enumerate(content or ()):
+            made = self._part(part, f"{place}.content[{index}]", only_text=only_text)
+            if made:
+                blocks += made + self.caching.point(part.get("cache_control") or part.get("prompt_cache_breakpoint"))
+        return blocks
+
+    def _part(self, part: Any, place: str, *, only_text: bool) -> list[Json]:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind in ("text", "refusal"):
+            return _text(part.get(kind))
+        if only_text:
+            raise unsupported(place, f"{kind!r} in a system message")
+        return [self._media.block(part, place)]
+
+
+def _text(value: Any) -> list[Json]:
+    return [{"text": value}] if isinstance(value, str) and value.strip() else []
+
+
+def _reasoning(details: Any) -> list[Json]:
+    """Claude's own reasoning, back as it came: signed text and what is encrypted. What others thought is left out.
+
+    A caller may have kept the fragments of a stream as they came: those up to a signature are one text.
+    """
+    blocks: list[Json] = []
+    text = ""
+    for detail in details if isinstance(details, list) else ():
+        if not isinstance(detail, dict) or detail.get("format") != REASONING_FORMAT:
+            continue
+        signature, data = detail.get("signature"), detail.get("data")
+        if detail.get("type") == "reasoning.text":
+            text += detail["text"] if isinstance(detail.get("text"), str) else ""
+            if isinstance(signature, str) and signature:
+                blocks.append({"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}})
+                text = ""
+        elif detail.get("type") == "reasoning.encrypted" and isinstance(data, str) and data:
+            blocks.append({"reasoningContent": {"redactedContent": data}})
+    return blocks

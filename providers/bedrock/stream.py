@@ -1,0 +1,220 @@
+"""Streams of ConverseStream: bytes to events of the inner language. Pure.
+
+A stream is framed as ``application/vnd.amazon.eventstream``; it ends with ``messageStop`` and, behind it, ``metadata`` with
+the usage. Payloads carry a field ``p`` of random length against eavesdroppers; it means nothing. (botocore 1.44.5's service
+model of bedrock-runtime, ConverseStreamOutput, 2026-11.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from providers.bedrock.errors import exception_of
+from providers.bedrock.messages import REASONING_FORMAT
+from providers.bedrock.response import (
+    citations,
+    encrypted,
+    finish_of,
+    object_of,
+    pictures,
+    refuse,
+    tool_name,
+    usage_of,
+    word_of,
+)
+from providers.chat.messages import STRUCTURED_TOOL
+from providers.errors import ProviderError, failed
+from providers.transport.aws_eventstream import EventStreamParser, Message
+from providers.transport.event_json import decode
+from providers.types import Event, Json
+
+IMAGE_MAX = 64 * 1024 * 1024
+"""Characters of one streamed picture above which the stream is refused."""
+
+
+class _Block:
+    """An open content block."""
+
+    __slots__ = ("begun", "call", "format", "kind", "pieces", "size")
+
+    def __init__(self, kind: str, *, call: int = 0, format_: Any = None) -> None:
+        self.kind = kind
+        """``tool``, ``answer`` (a structured one), ``image`` or ``ignored``."""
+        self.call = call
+        self.format = format_
+        self.begun = False
+        self.pieces: list[str] = []
+        self.size = 0
+
+
+class Decoder:
+    """One stream: bytes to events. See ``base.Decoder``."""
+
+    __slots__ = ("_blocks", "_calls", "_finished", "_frames", "_seen", "_structured", "done", "error")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.error: ProviderError | None = None
+        self._frames = EventStreamParser()
+        self._blocks: dict[int, _Block] = {}
+        self._calls = 0
+        self._structured = False
+        self._seen = False
+        self._finished = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        events: list[Event] = []
+        for message in self._frames.feed(data):
+            try:
+                event = self._event(message)
+            except ProviderError as error:
+                self.error = error
+                break
+            if event is not None:
+                events.append(event)
+            if self.done:
+                return events
+        if self.error is None:
+            self.error = self._frames.error
+        if self.error is not None and not events:
+            raise self.error
+        return events
+
+    def close(self) -> list[Event]:
+        if self.error is not None:
+            raise self.error
+        if self._finished:
+            return []
+        if not self._seen and not self._frames.pending:
+            raise failed("empty", "the stream ended before its first event", status=200)
+        raise failed("cut", "the stream ended without a stop reason", status=200)
+
+    def _event(self, message: Message) -> Event | None:
+        kind = message.word(":message-type")
+        if kind in ("exception", "error"):
+            raise exception_of(message)
+        name = message.word(":event-type")
+        reader = _READERS.get(name)
+        if reader is None:
+            return None
+        self._seen = True
+        return reader(self, decode(message.payload))
+
+    def _start(self, body: Json) -> Event | None:
+        return _chunk({"role": "assistant", "content": ""})
+
+    def _block_start(self, body: Json) -> Event | None:
+        index, start = _index(body), object_of(body, "start")
+        if isinstance(start.get("image"), dict):
+            self._blocks[index] = _Block("image", format_=start["image"].get("format"))
+        tool = start.get("toolUse")
+        if not isinstance(tool, dict):
+            return None
+        if tool.get("type") == "server_tool_use":
+            self._blocks[index] = _Block("ignored")
+            return None
+        name = tool_name(tool.get("name"))
+        if name == STRUCTURED_TOOL:
+            self._blocks[index] = _Block("answer")
+            self._structured = True
+            return None
+        function = {"name": name, "arguments": ""}
+        call = {"index": self._calls, "id": word_of(tool.get("toolUseId"), "a tool's id"), "type": "function"}
+        self._blocks[index] = _Block("tool", call=self._calls)
+        self._calls += 1
+        return _chunk({"tool_calls": [{**call, "function": function}]}, content=True)
+
+    def _block_delta(self, body: Json) -> Event | None:
+        index, delta = _index(body), object_of(body, "delta")
+        if isinstance(delta.get("text"), str):
+            return _chunk({"content": delta["text"]}, content=delta["text"] != "")
+        if isinstance(delta.get("toolUse"), dict):
+            return self._input(index, delta["toolUse"].get("input"))
+        if isinstance(delta.get("reasoningContent"), dict):
+            return _thought(delta["reasoningContent"], index)
+        if isinstance(delta.get("citation"), dict):
+            annotations = citations(delta["citation"])
+            return _chunk({"annotations": annotations}) if annotations else None
+        block = self._blocks.get(index)
+        if block is not None and block.kind == "image" and isinstance(delta.get("image"), dict):
+            source = delta["image"].get("source")
+            if isinstance(source, dict) and isinstance(source.get("bytes"), str):
+                block.pieces.append(source["bytes"])
+                block.size += len(source["bytes"])
+                if block.size > IMAGE_MAX:
+                    raise failed("malformed", f"a picture of more than {IMAGE_MAX} characters")
+        return None
+
+    def _input(self, index: int, piece: Any) -> Event | None:
+        block = self._blocks.get(index)
+        if not isinstance(piece, str) or block is None:
+            raise failed("malformed", "input of a tool that has not begun")
+        if block.kind == "ignored" or not piece:
+            return None
+        block.begun = True
+        return self._piece(block, piece)
+
+    def _piece(self, block: _Block, piece: str) -> Event:
+        if block.kind == "answer":
+            return _chunk({"content": piece}, content=True)
+        return _chunk({"tool_calls": [{"index": block.call, "function": {"arguments": piece}}]}, content=True)
+
+    def _block_stop(self, body: Json) -> Event | None:
+        block = self._blocks.pop(_index(body), None)
+        if block is None or block.kind == "ignored":
+            return None
+        if block.kind == "image":
+            images = pictures(block.format, "".join(block.pieces))
+            return _chunk({"images": images}, content=True) if images else None
+        return None if block.begun else self._piece(block, "{}")  # a tool without arguments comes without a delta
+
+    def _stop(self, body: Json) -> Event | None:
+        native = word_of(body.get("stopReason"), "a stop reason")
+        refuse(native)
+        self._finished = True
+        finish = finish_of(native, tools=self._calls > 0, structured=self._structured)
+        return _chunk({}, finish=finish, native=native)
+
+    def _metadata(self, body: Json) -> Event | None:
+        self.done = self._finished
+        usage = usage_of(body.get("usage"))
+        if usage is None:
+            return None
+        chunk: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": []}
+        return Event(chunk, usage=usage)
+
+
+_READERS = {
+    "messageStart": Decoder._start,
+    "contentBlockStart": Decoder._block_start,
+    "contentBlockDelta": Decoder._block_delta,
+    "contentBlockStop": Decoder._block_stop,
+    "messageStop": Decoder._stop,
+    "metadata": Decoder._metadata,
+}
+
+
+def _chunk(delta: Json, *, content: bool = False, finish: str | None = None, native: str | None = None) -> Event:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish, "native_finish_reason": native}
+    chunk: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": [choice]}
+    return Event(chunk, content, finish)
+
+
+def _thought(content: Json, index: int) -> Event | None:
+    """A piece of reasoning. Whether it will be signed is not known yet: only Claude's is, and only signed text goes back."""
+    text, signature, redacted = content.get("text"), content.get("signature"), content.get("redactedContent")
+    detail: Json = {"type": "reasoning.text", "format": REASONING_FORMAT, "index": index}
+    if isinstance(text, str) and text:
+        return _chunk({"reasoning": text, "reasoning_details": [{**detail, "text": text}]}, content=True)
+    if isinstance(signature, str) and signature:
+        return _chunk({"reasoning_details": [{**detail, "signature": signature}]}, content=True)
+    if isinstance(redacted, str) and redacted:
+        return _chunk({"reasoning_details": [encrypted(redacted, index)]}, content=True)
+    return None
+
+
+def _index(body: Json) -> int:
+    value = body.get("contentBlockIndex")
+    if type(value) is not int or value < 0:
+        raise failed("malformed", "a content block's index is no number")
+    return value

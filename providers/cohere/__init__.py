@@ -1,0 +1,4 @@
+"""Cohere's v2 API.
+
+It must not know: the gateway, other vendors' dialects unless it extends them.
+"""

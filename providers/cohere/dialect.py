@@ -1,0 +1,59 @@
+"""Cohere's own chat API, version 2: ``POST {base_url}/chat`` with ``https://api.cohere.com/v2``.
+
+Requests are made in ``cohere_request``, answers are read in ``cohere_answer`` and ``cohere_stream``; embeddings and rerank are in
+``cohere_operations``.
+
+``Target.options`` (all optional):
+
+- ``thinking``: ``false`` for models without reasoning, which refuse the field.
+- ``max_completion_tokens``: the model's output limit, of which an effort is a share where the caller gives no limit.
+- ``path``: instead of ``/chat``.
+- ``drop_parameters``, ``extra_body``: fields of the vendor's body to leave out, to merge over it (``null`` removes one).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from providers.base import Dialect
+from providers.cohere.request import chat_body
+from providers.cohere.response import refused, whole
+from providers.cohere.stream import Decoder
+from providers.errors import ProviderError
+from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
+
+
+class Cohere(Dialect):
+    """Takes pictures by URL and as data URLs."""
+
+    name: ClassVar[str] = "cohere"
+
+    def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
+        options = target.options
+        sent = chat_body(options, target.upstream_id, body)
+        if stream:
+            sent["stream"] = True
+        for name in options.get("drop_parameters", ()):
+            sent.pop(name, None)
+        sent.update(options.get("extra_body", {}))
+        sent = {name: value for name, value in sent.items() if value is not None}
+        return posted(target, options.get("path", "/chat"), sent, stream=stream)
+
+    def completion(self, raw: bytes) -> Completion:
+        return whole(raw)
+
+    def decoder(self) -> Decoder:
+        return Decoder()
+
+    def failure(self, response: HttpResponse) -> ProviderError:
+        return refused(response)
+
+
+def posted(target: Target, path: str, sent: Json, *, stream: bool = False) -> HttpRequest:
+    """A request with the key as bearer."""
+    headers = [("content-type", "application/json"), ("accept", "text/event-stream" if stream else "application/json")]
+    if target.api_key is not None:
+        headers.append(("authorization", f"Bearer {target.api_key}"))
+    return HttpRequest(target.base_url + path, (*headers, *target.headers), msgspec.json.encode(sent))

@@ -1,0 +1,172 @@
+"""The stream of Cohere's v2 chat as chunks of the inner language. Pure. Whole answers and errors are in ``cohere_answer``.
+
+Order and fields of the events: docs.cohere.com/docs/streaming and /tool-use-streaming, types of the vendor's SDK (``cohere``
+7.3, ``V2ChatStreamResponse``); 2026-11. A tool call begins with its id and name, its arguments come in pieces under the same
+``index``; a citation comes whole in ``citation-start``. The last event is ``message-end``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+from providers.chat.messages import thought
+from providers.cohere.request import PLAN, THOUGHT
+from providers.cohere.response import broken, demand, fault, finish, logprobs, notes_of, text_of, usage
+from providers.errors import ProviderError
+from providers.transport.event_json import SseDecoder, decode
+from providers.types import Event, Json
+
+
+class Decoder(SseDecoder):
+    """One stream of events to chunks; ends with ``message-end``. See ``base.Decoder``."""
+
+    __slots__ = ("_bare", "_calls", "_head", "_length", "_offsets", "_thoughts")
+
+    ends_with: ClassVar[str] = "message-end"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._head: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
+        self._calls: dict[Any, int] = {}
+        """Number of every tool call by the vendor's index."""
+        self._bare: set[Any] = set()
+        """Calls that have no arguments yet."""
+        self._thoughts: dict[Any, int] = {}
+        """Number of every block of thinking by the vendor's index."""
+        self._offsets: dict[Any, int] = {}
+        self._length = 0
+        """Characters of text so far, and where each block of it began: citations count from there."""
+
+    def _document(self, raw: bytes) -> ProviderError:
+        return fault(decode(raw), 500)
+
+    def _event(self, name: str, data: bytes) -> Event | None:
+        body = decode(data)
+        kind = body.get("type")
+        if not isinstance(kind, str):
+            kind = name
+        delta = body.get("delta")
+        message = delta.get("message") if isinstance(delta, dict) else None
+        if kind == "error" or (kind not in _READS and "message" in body):
+            raise fault(body, 500)
+        if kind == "message-end":
+            self._seen = self._finished = self.done = True
+            return self._last(delta if isinstance(delta, dict) else {}, body)
+        read = _READS.get(kind)
+        if read is None:
+            return None  # debug, citation-end, and what is not invented yet
+        self._seen = True
+        told = read(self, message if isinstance(message, dict) else {}, body)
+        return None if told is None else self._say(told, body)
+
+    def _say(self, delta: Json, body: Json) -> Event:
+        choice: Json = {"index": 0, "delta": delta, "finish_reason": None, "native_finish_reason": None}
+        if body.get("logprobs"):
+            choice["logprobs"] = {"content": logprobs(body["logprobs"]), "refusal": None}
+        shown = bool(delta.get("content") or delta.get("reasoning") or delta.get("tool_calls"))
+        return Event({**self._head, "choices": [choice]}, shown)
+
+    def _start(self, message: Json, body: Json) -> Json:
+        self._head["id"] = text_of(body.get("id"))
+        return {"role": "assistant", "content": ""}
+
+    def _block(self, message: Json, body: Json) -> Json | None:
+        index = _index(body)
+        content = message.get("content")
+        if isinstance(content, dict) and content.get("type") == "thinking":
+            self._thoughts.setdefault(index, len(self._thoughts) + 1)
+        else:
+            self._offsets[index] = self._length
+        return self._text(message, body)
+
+    def _text(self, message: Json, body: Json) -> Json | None:
+        content = message.get("content")
+        if not isinstance(content, dict):
+            return None
+        text, thinking = content.get("text"), content.get("thinking")
+        if isinstance(text, str) and text:
+            self._offsets.setdefault(_index(body), self._length)
+            self._length += len(text)
+            return {"content": text}
+        if isinstance(thinking, str) and thinking:
+            number = self._thoughts.setdefault(_index(body), len(self._thoughts) + 1)
+            return {"reasoning": thinking, "reasoning_details": [thought(THOUGHT, number, thinking)]}
+        return None
+
+    def _plan(self, message: Json, body: Json) -> Json | None:
+        plan = message.get("tool_plan")
+        if not isinstance(plan, str) or not plan:
+            return None
+        return {"reasoning": plan, "reasoning_details": [thought(PLAN, 0, plan)]}
+
+    def _call(self, message: Json, body: Json) -> Json:
+        call = message.get("tool_calls")
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(call, dict) or not isinstance(function, dict):
+            raise broken("a tool call without function", body)
+        index = _index(body)
+        if index in self._calls:
+            raise broken("a tool call begins twice", body)
+        number = self._calls[index] = len(self._calls)
+        if not function.get("arguments"):
+            self._bare.add(index)
+        spelled = {"name": demand(function, "name", body), "arguments": text_of(function.get("arguments"))}
+        return {
+            "tool_calls": [{"index": number, "id": demand(call, "id", body), "type": "function", "function": spelled}]
+        }
+
+    def _arguments(self, message: Json, body: Json) -> Json | None:
+        call = message.get("tool_calls")
+        function = call.get("function") if isinstance(call, dict) else None
+        pieces = function.get("arguments") if isinstance(function, dict) else None
+        if not isinstance(pieces, str) or not pieces:
+            return None
+        number = self._calls.get(_index(body))
+        if number is None:
+            raise broken("arguments of a call that never began", body)
+        self._bare.discard(_index(body))
+        return {"tool_calls": [{"index": number, "function": {"arguments": pieces}}]}
+
+    def _called(self, message: Json, body: Json) -> Json | None:
+        index = _index(body)
+        if index not in self._bare:
+            return None
+        self._bare.discard(index)  # no arguments are an empty object: nothing is no JSON
+        return {"tool_calls": [{"index": self._calls[index], "function": {"arguments": "{}"}}]}
+
+    def _cite(self, message: Json, body: Json) -> Json | None:
+        cited = message.get("citations")
+        if not isinstance(cited, dict):
+            return None
+        index = cited.get("content_index")
+        offset = self._offsets.get(index, 0) if isinstance(index, int) else 0
+        notes = notes_of({**cited, "content_index": 0}, [offset])
+        return {"annotations": notes} if notes else None
+
+    def _last(self, delta: Json, body: Json) -> Event:
+        native = delta.get("finish_reason")
+        ended = finish(
+            native, {"error": delta.get("error") or f"the vendor ended with {native}"}, calls=bool(self._calls)
+        )
+        choice: Json = {"index": 0, "delta": {}, "finish_reason": ended, "native_finish_reason": native}
+        told = delta.get("usage")
+        counted = usage(told) if isinstance(told, dict) else None
+        return Event({**self._head, "choices": [choice]}, finish=ended, usage=counted)
+
+
+def _index(body: Json) -> int:
+    index = body.get("index")
+    return index if isinstance(index, int) and not isinstance(index, bool) else 0
+
+
+_READS: Final[dict[str, Callable[[Decoder, Json, Json], Json | None]]] = {
+    "message-start": Decoder._start,
+    "content-start": Decoder._block,
+    "content-delta": Decoder._text,
+    "tool-plan-delta": Decoder._plan,
+    "tool-call-start": Decoder._call,
+    "tool-call-delta": Decoder._arguments,
+    "tool-call-end": Decoder._called,
+    "citation-start": Decoder._cite,
+}

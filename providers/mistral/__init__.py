@@ -1,0 +1,4 @@
+"""Mistral's API.
+
+It must not know: the gateway, other vendors' dialects unless it extends them.
+"""

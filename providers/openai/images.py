@@ -1,0 +1,242 @@
+"""Pictures from OpenAI-compatible vendors: ``POST /images/generations``, and ``/images/edits`` when the request has references.
+
+``Target.options`` beside those of every operation (``openai_operations``):
+
+- ``images_shape``: what the vendor takes for the dimensions. ``size`` (default: ``WIDTHxHEIGHT``, computed from ``resolution``
+  and ``aspect_ratio`` where the caller gives those), ``pixels`` (Together: ``width`` and ``height``), ``aspect`` (xAI:
+  ``aspect_ratio`` and ``resolution`` themselves).
+- ``images_sizes``: the only sizes it knows, e.g. ``[1024x1024, 1536x1024, 1024x1536]``; the one nearest in shape is taken.
+- ``images_response_format``: what makes it answer with bytes instead of addresses (``b64_json``; Together: ``base64``). OpenAI's
+  present models refuse the field and always send bytes.
+- ``images_seed: true``: it takes a ``seed``; OpenAI refuses the field.
+- ``images_edits_path``: instead of ``/images/edits``; ``null`` when the vendor takes no references.
+
+Sources: ``openai`` 3.54 (``image_generate_params``, ``image_edit_params``, ``images_response``), docs.x.ai and docs.together.ai
+references of image generation; 2026-11.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Any, ClassVar
+
+import msgspec
+
+from providers.errors import failed
+from providers.openai.operations import Operation, malformed, opened
+from providers.transport.multipart import Field, encode
+from providers.types import Completion, HttpRequest, Json, Target, Usage
+from providers.usage import Counts, normalise
+
+TIERS = {"512": 512, "768": 768, "1k": 1024, "1.5k": 1536, "2k": 2048, "4k": 4096}
+"""Resolution → the side of a square of that many pixels."""
+STEP = 16
+"""Sides are multiples of this (gpt-image-2 demands it)."""
+_PIXELS = re.compile(r"(\d{2,5})x(\d{2,5})")
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.IGNORECASE)
+_OURS = ("input_references", "resolution", "aspect_ratio", "size", "seed")
+_MAGIC = (
+    (b"\x89PNG", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"RIFF", "image/webp"),
+    (b"<svg", "image/svg+xml"),
+    (b"<?xml", "image/svg+xml"),
+)
+
+
+class Images(Operation):
+    """References must be data URLs by now. An answer has ``data[].b64_json`` and ``media_type``."""
+
+    operation: ClassVar[str] = "images"
+    path: ClassVar[str] = "/images/generations"
+    inlines_media: ClassVar[bool] = True
+
+    def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
+        if stream:
+            return super().request(target, body, stream=True)
+        sent = {name: value for name, value in body.items() if name not in _OURS}
+        if body.get("seed") is not None and target.options.get("images_seed"):
+            sent["seed"] = body["seed"]
+        sent |= dimensions(body, target.options)
+        if wanted := target.options.get("images_response_format"):
+            sent["response_format"] = wanted
+        references = body.get("input_references")
+        if not references:
+            return super().request(target, sent, stream=False)
+        path = target.options.get("images_edits_path", "/images/edits")
+        if path is None:
+            raise failed("unsupported", "input_references: this provider draws from text only")
+        files = [_file(index, one) for index, one in enumerate(references)]
+        content, kind = encode([*files, *form(self._spelled(target, sent))])
+        return self._post(
+            msgspec.structs.replace(target, options={**target.options, "images_path": path}), path, content, kind
+        )
+
+    def completion(self, raw: bytes) -> Completion:
+        body = opened(raw)
+        rows = body.get("data")
+        if not isinstance(rows, list):
+            raise malformed("the answer has no data", raw)
+        drawn = [picture for picture in (_picture(row, body) for row in rows) if picture is not None]
+        if not drawn:
+            if any(isinstance(row, dict) and isinstance(row.get("url"), str) for row in rows):
+                raise failed(
+                    "malformed", "the vendor sent addresses instead of pictures; set images_response_format", status=200
+                )
+            raise failed("empty", "the answer has no picture", status=200)
+        answer: Json = {"created": body.get("created"), "data": drawn}
+        for name in ("background", "output_format", "quality", "size"):
+            if isinstance(body.get(name), str):
+                answer[name] = body[name]
+        return Completion(answer, _usage(body.get("usage"), len(drawn)))
+
+
+def dimensions(body: Json, options: Any) -> Json:
+    """The fields that say how large and of what shape, in the vendor's spelling. Raises ``ProviderError`` (unsupported)."""
+    shape = options.get("images_shape", "size")
+    size, ratio = body.get("size"), body.get("aspect_ratio")
+    tier = body.get("resolution")
+    if isinstance(size, str) and size.lower() in TIERS:  # contract: a tier as size is a resolution
+        size, tier = None, size
+    if ratio == "auto":
+        ratio = None
+    if shape == "aspect":
+        found: Json = {"aspect_ratio": ratio or _ratio_of(size), "resolution": tier.lower() if tier else None}
+        return {name: value for name, value in found.items() if value is not None}
+    if size is None and (ratio is not None or tier is not None):
+        size = _pixels(str(ratio or "1:1"), TIERS.get(str(tier or "1k").lower(), 1024))
+    if size is None or size == "auto":
+        return {} if size is None or shape == "pixels" else {"size": size}
+    if known := options.get("images_sizes"):
+        size = _nearest(str(size), known)
+    if shape == "pixels":
+        match = _PIXELS.fullmatch(str(size))
+        if match is None:
+            raise failed("unsupported", f"size: {size} is not WIDTHxHEIGHT")
+        return {"width": int(match[1]), "height": int(match[2])}
+    return {"size": size}
+
+
+def _pixels(ratio: str, side: int) -> str:
+    """Width and height of that ratio and of about ``side``² pixels, as multiples of ``STEP``."""
+    wide, _, high = ratio.partition(":")
+    try:
+        proportion = float(wide) / float(high)
+    except (ValueError, ZeroDivisionError):
+        raise failed("unsupported", f"aspect_ratio: {ratio} is not W:H") from None
+    if not 0.05 <= proportion <= 20:
+        raise failed("unsupported", f"aspect_ratio: {ratio} is out of this provider's range")
+    width, height = side * proportion**0.5, side / proportion**0.5
+    return f"{max(STEP, round(width / STEP) * STEP)}x{max(STEP, round(height / STEP) * STEP)}"
+
+
+def _proportion(size: Any) -> float | None:
+    match = _PIXELS.fullmatch(size) if isinstance(size, str) else None
+    return int(match[1]) / int(match[2]) if match and int(match[2]) else None
+
+
+def _ratio_of(size: Any) -> str | None:
+    """``1792x1024`` → the nearest of the usual ratios."""
+    proportion = _proportion(size)
+    if proportion is None:
+        return None
+    usual = ("1:1", "3:2", "2:3", "4:3", "3:4", "16:9", "9:16", "2:1", "1:2")
+    return min(usual, key=lambda one: abs(int(one.split(":")[0]) / int(one.split(":")[1]) - proportion))
+
+
+def _nearest(size: str, known: Any) -> str:
+    proportion = _proportion(size)
+    if size in known or proportion is None:
+        return size
+    return min((str(one) for one in known), key=lambda one: abs((_proportion(one) or 1e9) - proportion))
+
+
+def _file(index: int, reference: Any) -> Field:
+    """A reference as the file that the vendor wants."""
+    url = (reference.get("image_url") or {}).get("url") if isinstance(reference, dict) else None
+    head = _DATA_URL.match(url) if isinstance(url, str) else None
+    if not isinstance(url, str) or head is None:
+        raise failed(
+            "unsupported", f"input_references[{index}].image_url.url: this provider takes pictures as bytes only"
+        )
+    kind = head[1] or "image/png"
+    try:
+        content = binascii.a2b_base64(url[head.end() :])
+    except ValueError:
+        raise failed("unsupported", f"input_references[{index}].image_url.url is not base64") from None
+    extension = kind.partition("/")[2].partition("+")[0]
+    return Field("image[]", content, f"reference-{index}.{extension}", kind)
+
+
+def form(sent: Json) -> list[Field]:
+    """JSON fields as fields of a form: lists are repeated with ``[]``, objects are JSON."""
+    fields = []
+    for name, value in sent.items():
+        if isinstance(value, list):
+            fields += [Field(f"{name}[]", _text(one)) for one in value]
+        elif value is not None:
+            fields.append(Field(name, _text(value)))
+    return fields
+
+
+def _text(value: Any) -> bytes:
+    return value.encode("utf-8", "replace") if isinstance(value, str) else msgspec.json.encode(value)
+
+
+def _picture(row: Any, body: Json) -> Json | None:
+    """One picture, or None when there is none in the row."""
+    if not isinstance(row, dict):
+        return None
+    text, kind = row.get("b64_json") or row.get("url"), row.get("media_type")
+    if not isinstance(text, str):
+        return None
+    head = _DATA_URL.match(text)
+    if head is not None:
+        text, kind = text[head.end() :], head[1] or kind
+    elif row.get("b64_json") is None:
+        return None
+    try:
+        content = binascii.a2b_base64(text)
+    except ValueError:
+        return None
+    if not content:
+        return None
+    picture: Json = {"b64_json": text}
+    sniffed = next((name for magic, name in _MAGIC if content.lstrip().startswith(magic)), None)
+    declared = body.get("output_format")
+    kind = sniffed or (kind if isinstance(kind, str) else None) or (f"image/{declared}" if declared else None)
+    if kind is not None:
+        picture["media_type"] = kind
+    if isinstance(row.get("revised_prompt"), str):
+        picture["revised_prompt"] = row["revised_prompt"]
+    return picture
+
+
+def _usage(raw: Any, pictures: int) -> Usage:
+    """Pictures made, and for gpt-image models their tokens: text and picture apart, on both sides."""
+    units = {"image_output": pictures}
+    if not isinstance(raw, dict):
+        return Usage(units=units)
+    counts = Counts()
+    given, made = raw.get("input_tokens_details"), raw.get("output_tokens_details")
+    if not isinstance(given, dict):
+        given = raw.get("prompt_tokens_details")
+    if not isinstance(made, dict):
+        made = raw.get("completion_tokens_details")
+    prompt = counts.take(raw, "input_tokens", "prompt_tokens")
+    completion = counts.take(raw, "output_tokens", "completion_tokens")
+    seen = min(counts.take(given, "image_tokens"), prompt)
+    written = min(counts.take(made, "text_tokens"), completion)
+    reasoned = min(counts.take(made, "reasoning_tokens"), completion - written)
+    return Usage(
+        prompt=prompt - seen,
+        image_prompt=seen,
+        completion=written,
+        reasoning=reasoned,
+        image_completion=completion - written - reasoned,
+        units=units,
+        cost_usd=normalise(raw).cost_usd,
+        suspect=counts.suspect,
+    )

@@ -1,0 +1,4 @@
+"""OpenRouter as a vendor.
+
+It must not know: the gateway, other vendors' dialects unless it extends them.
+"""

@@ -1,0 +1,4 @@
+"""OpenAI's Responses API as a vendor dialect.
+
+It must not know: the gateway, other vendors' dialects unless it extends them.
+"""

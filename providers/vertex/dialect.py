@@ -1,0 +1,83 @@
+"""Gemini on Vertex AI: the bodies of ``gemini.py``, the addresses and the credentials of Google Cloud.
+
+Base URL: ``https://{region}-aiplatform.googleapis.com/v1/projects/{project}/locations/{region}/publishers/google``. The two
+names in braces are filled by ``authorize``: ``{project}`` from ``Target.credentials["project"]`` or the service account,
+``{region}`` from ``Target.credentials["region"]`` or ``Target.options["region"]``, else ``global`` (whose host has no prefix;
+docs.cloud.google.com/vertex-ai/generative-ai/docs/learn/locations, read 2026-11; ``us`` and ``eu`` are hosts of their own,
+``AnthropicVertex`` of ``anthropic`` 2.12).
+
+The key: a service account's JSON (``Target.credentials["service_account"]`` or the key itself), an OAuth access token, or an
+API key of Vertex's express mode (``AIza``, ``AQ.``). Vertex fetches media by itself (gs:// and http), so URLs go out as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from msgspec.structs import replace
+
+from providers.auth.google import Tokens, account_of
+from providers.errors import failed
+from providers.gemini.dialect import Gemini
+from providers.gemini.embeddings import GeminiEmbeddings
+from providers.gemini.images import GeminiImages
+from providers.transport.client import Upstream
+from providers.types import Clocks, Target
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9.:-]{0,62}")
+
+
+async def authorized(tokens: Tokens, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
+    """The target with an access token for its key and a base URL without braces. Raises ``ProviderError``."""
+    token = await tokens.bearer(upstream, target, clocks)
+    base = target.base_url
+    if "{" in base:
+        base = _filled(base, target)
+    if token is None and base is target.base_url:
+        return target
+    return replace(target, api_key=target.api_key if token is None else token, base_url=base)
+
+
+def _filled(base: str, target: Target) -> str:
+    project = target.credentials.get("project", "")
+    if not project and "{project}" in base:
+        account = account_of(target)
+        project = account.project_id if account is not None else ""
+    region = target.credentials.get("region") or str(target.options.get("region", "global"))
+    for name, value in (("project", project), ("region", region)):
+        # They become part of a host and a path: nothing but a name may stand there.
+        if f"{{{name}}}" in base and not _NAME.fullmatch(value):
+            raise failed("credential", f"no {name} of Google Cloud is known for this endpoint")
+    if region == "global":
+        base = base.replace("{region}-aiplatform", "aiplatform")
+    elif region in ("us", "eu"):  # several regions behind one address
+        base = base.replace("{region}-aiplatform", f"aiplatform.{region}.rep")
+    return base.replace("{project}", project).replace("{region}", region)
+
+
+class _Authorized:
+    """What makes an operation of AI Studio one of Vertex."""
+
+    name: ClassVar[str] = "vertex"
+    inlines_media: ClassVar[bool] = False
+
+    def __init__(self, tokens: Tokens | None = None) -> None:
+        self._tokens = tokens or Tokens()
+
+    authorizes: ClassVar[bool] = True
+
+    async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
+        return await authorized(self._tokens, upstream, target, clocks)
+
+
+class Vertex(_Authorized, Gemini):
+    """Chat with Gemini on Vertex AI."""
+
+
+class VertexEmbeddings(_Authorized, GeminiEmbeddings):
+    """Embeddings of Vertex AI."""
+
+
+class VertexImages(_Authorized, GeminiImages):
+    """Pictures of Vertex AI."""

@@ -1,0 +1,16 @@
+"""Vendors as real HTTP servers whose *model name* selects latency, faults and the truth about tokens.
+
+Shipped, not a test double: ``python -m simulator sim-alpha=9101`` runs one, any OpenAI client can use it, and
+its ledger (``GET /__truth``; ``DELETE`` forgets) says what was sent, to whom, and who left when. It must not know the
+gateway, its catalogue or credits; it knows the OpenAI chat dialect and how to break it, down to single bytes.
+
+The language of model names is in ``grammar``, the definition of a token in ``tokens``, the faults in ``faults``.
+A request with ``stream: true`` gets usage only when it asks for it by ``stream_options.include_usage``, as with OpenAI.
+"""
+
+from simulator.grammar import WORDS, GrammarError, Script, parse
+from simulator.request_log import Entry, Truth
+from simulator.tokens import pieces, prompt_tokens
+from simulator.vendor import SimulatedVendor
+
+__all__ = ["WORDS", "Entry", "GrammarError", "Script", "SimulatedVendor", "Truth", "parse", "pieces", "prompt_tokens"]

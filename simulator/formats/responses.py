@@ -1,0 +1,244 @@
+"""OpenAI's Responses API: ``POST /v1/responses``, stateless: nothing is stored, whatever ``store`` says.
+
+Items, events and their order: platform.openai.com/docs/api-reference/responses-streaming and openai 3.54 (2026-11). A summary of
+the reasoning is given when ``reasoning.summary`` asks for it, the sealed reasoning when ``include`` names
+``reasoning.encrypted_content``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from simulator.bodies import error_body
+from simulator.call import ChatRequest, Part
+from simulator.formats.responses_shape import ITEMS, REQUEST, Call, Item, Message, Output, ResponsesRequest, check
+from simulator.formats.signed import seal
+from simulator.formats.wire_format import (
+    Asked,
+    Complaint,
+    Face,
+    Frame,
+    Json,
+    Refusal,
+    Route,
+    Turn,
+    counts,
+    function,
+    reasons,
+    shown,
+    sse,
+)
+from simulator.http import Request
+from simulator.steps import encode
+
+SEALED: Final = "reasoning.encrypted_content"
+ECHOED: Final = (
+    "instructions",
+    "max_output_tokens",
+    "metadata",
+    "temperature",
+    "top_p",
+    "text",
+    "truncation",
+    "user",
+    "store",
+)
+
+
+class Responses(Face):
+    """``/v1/responses``."""
+
+    name = "responses"
+
+    def route(self, path: str) -> Route | None:
+        """The model is in the body."""
+        return Route() if path == "/v1/responses" else None
+
+    def ask(self, request: Request, route: Route) -> Asked:
+        """Items become messages; reasoning that came back is laid on the item after it."""
+        asked = self.decode(REQUEST, request.body)
+        given = asked.input if isinstance(asked.input, list) else [{"role": "user", "content": asked.input}]
+        items = [self._item(item, at) for at, item in enumerate(given)]
+        thoughts = check(asked, items, reasons(asked.model))
+        messages: list[Json] = [{"role": "system", "content": asked.instructions}] if asked.instructions else []
+        messages += [_plain(item, thoughts) for item in items]
+        tools = [
+            function(tool["name"], tool.get("parameters"))
+            for tool in asked.tools or ()
+            if tool.get("type") == "function"
+        ]
+        chat = ChatRequest(asked.model, messages, asked.stream, max_tokens=asked.max_output_tokens, tools=tools or None)
+        return Asked(chat, asked.user or asked.safety_identifier, wish=_wish(asked))
+
+    def body(self, turn: Turn, sent: int | None = None) -> Json:
+        """A response."""
+        output = [_item_of(turn, at, part, text) for at, (part, text) in enumerate(turn.texts(sent))]
+        return _response(turn, output, ended=True)
+
+    def frames(self, turn: Turn) -> Iterator[Frame]:
+        """Every event has its number."""
+        number = 0
+        for name, data, tokens in _events(turn):
+            if not name:  # thought, but not shown
+                yield Frame(b"", tokens)
+                continue
+            frame = sse({"type": name, "sequence_number": number} | data, name)
+            yield Frame(frame, tokens, usage=name in ("response.completed", "response.incomplete"))
+            number += 1
+
+    def envelope(self, status: int, message: str | None = None, **more: str | None) -> bytes:
+        """OpenAI's."""
+        if message is None:
+            return error_body(status, code=more.get("code"))
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        return encode(
+            {"error": {"message": message, "type": kind, "param": more.get("param"), "code": more.get("code")}}
+        )
+
+    def alarm(self, status: int, code: str | None = None) -> bytes:
+        """An ``error`` event, flat as documented."""
+        known = {429: "rate_limit_exceeded", 400: "invalid_prompt"}
+        data = {
+            "type": "error",
+            "code": code or known.get(status, "server_error"),
+            "param": None,
+            "sequence_number": 9_999,
+        }
+        return sse(data | {"message": "The server had an error while processing your request"}, "error")
+
+    def framed(self, data: bytes) -> bytes:
+        """As a piece of text."""
+        return sse(data, "response.output_text.delta")
+
+    def unfit(self, complaint: Complaint) -> Refusal:
+        """In OpenAI's words."""
+        place = complaint.place
+        if complaint.unknown:
+            return Refusal(400, f"Unknown parameter: '{place}'.", param=place, code="unknown_parameter")
+        if complaint.missing:
+            return Refusal(
+                400, f"Missing required parameter: '{place}'.", param=place, code="missing_required_parameter"
+            )
+        return Refusal(400, f"Invalid type for '{place}': {complaint.text}", param=place or None, code="invalid_type")
+
+    def _item(self, item: Json, at: int) -> Item:
+        kind = ITEMS.get(item.get("type", "message"))
+        if kind is None:
+            place = f"input[{at}]"
+            raise Refusal(400, f"Invalid value: '{item.get('type')}'.", param=place, code="invalid_value")
+        return self.convert(item, kind, f"input[{at}]")
+
+
+def _wish(asked: ResponsesRequest) -> Json:
+    echo = {name: getattr(asked, name) for name in ECHOED}
+    echo["parallel_tool_calls"] = asked.parallel_tool_calls is not False
+    echo["tools"], echo["tool_choice"] = asked.tools or [], asked.tool_choice or "auto"
+    summary = asked.reasoning is not None and (asked.reasoning.summary or asked.reasoning.generate_summary)
+    echo["reasoning"] = {"effort": asked.reasoning.effort if asked.reasoning else None, "summary": summary or None}
+    return {"echo": echo, "summary": bool(summary), "sealed": SEALED in (asked.include or ())}
+
+
+def _plain(item: Item, thoughts: dict[str, str]) -> Json:
+    if isinstance(item, Message):
+        return {"role": item.role, "content": item.content}
+    if isinstance(item, Output):
+        return {"role": "tool", "content": item.output}
+    if isinstance(item, Call):
+        return {"role": "assistant", "content": ""}
+    return {"role": "assistant", "content": "", "reasoning_content": thoughts[item.id]}
+
+
+def _item_of(turn: Turn, at: int, part: Part, text: str, status: str = "completed") -> Json:
+    number, wish = turn.number, turn.asked.wish
+    if part.kind == "reasoning_content":
+        item: Json = {"id": f"rs_sim{number}", "type": "reasoning", "summary": []}
+        if wish["summary"] and text:
+            item["summary"] = [{"type": "summary_text", "text": text}]
+        if wish["sealed"] and status == "completed":
+            item["encrypted_content"] = seal(f"rs_sim{number}", "".join(part.pieces))
+        return item
+    if part.kind == "arguments":
+        item = {"id": f"fc_sim{number}x{at}", "type": "function_call", "status": status, "name": part.tool}
+        return item | {"call_id": f"call_sim{number}x{at}", "arguments": text}
+    item = {"id": f"msg_sim{number}", "type": "message", "status": status, "role": "assistant", "content": []}
+    if status == "completed":
+        item["content"] = [_text(text)]
+    return item
+
+
+def _text(text: str) -> Json:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _response(turn: Turn, output: list[Json], *, ended: bool) -> Json:
+    limited = ended and turn.call.finish == "length"
+    status = "incomplete" if limited else "completed" if ended else "in_progress"
+    found: Json = {
+        "id": f"resp_sim{turn.number}",
+        "object": "response",
+        "created_at": turn.call.created,
+        "status": status,
+    }
+    found |= {"error": None, "incomplete_details": {"reason": "max_output_tokens"} if limited else None}
+    found |= turn.asked.wish["echo"] | {"model": turn.call.request.model, "output": output}
+    return found | {"previous_response_id": None, "usage": _usage(turn) if ended else None}
+
+
+def _usage(turn: Turn) -> Json | None:
+    report = counts(turn.call)
+    if report is None:
+        return None
+    found: Json = {
+        "input_tokens": report.prompt,
+        "input_tokens_details": {"cached_tokens": report.cached, "cache_write_tokens": 0},
+        "output_tokens": report.completion,
+        "output_tokens_details": {"reasoning_tokens": report.reasoning},
+        "total_tokens": report.prompt + report.completion,
+    }
+    return shown(turn.call, found)
+
+
+def _events(turn: Turn) -> Iterator[tuple[str, Json, int]]:
+    yield "response.created", {"response": _response(turn, [], ended=False)}, 0
+    yield "response.in_progress", {"response": _response(turn, [], ended=False)}, 0
+    output: list[Json] = []
+    for at, (part, text) in enumerate(turn.texts()):
+        opened, done = _item_of(turn, at, part, "", "in_progress"), _item_of(turn, at, part, text)
+        yield "response.output_item.added", {"output_index": at, "item": opened}, 0
+        yield from _inside(turn, part, {"item_id": done["id"], "output_index": at})
+        yield "response.output_item.done", {"output_index": at, "item": done}, 0
+        output.append(done)
+    end = "response.incomplete" if turn.call.finish == "length" else "response.completed"
+    yield end, {"response": _response(turn, output, ended=True)}, 0
+
+
+def _inside(turn: Turn, part: Part, where: Json) -> Iterator[tuple[str, Json, int]]:
+    """The events between an item's beginning and its end."""
+    whole = "".join(part.pieces)
+    if part.kind == "arguments":
+        for text, amount in turn.runs(part):
+            yield "response.function_call_arguments.delta", where | {"delta": text}, amount
+        yield "response.function_call_arguments.done", where | {"name": part.tool, "arguments": whole}, 0
+        return
+    if part.kind == "reasoning_content":
+        yield from _summary(turn, part, where | {"summary_index": 0}, whole)
+        return
+    where = where | {"content_index": 0}
+    yield "response.content_part.added", where | {"part": _text("")}, 0
+    for text, amount in turn.runs(part):
+        yield "response.output_text.delta", where | {"delta": text, "logprobs": []}, amount
+    yield "response.output_text.done", where | {"text": whole, "logprobs": []}, 0
+    yield "response.content_part.done", where | {"part": _text(whole)}, 0
+
+
+def _summary(turn: Turn, part: Part, where: Json, whole: str) -> Iterator[tuple[str, Json, int]]:
+    if not turn.asked.wish["summary"]:
+        yield "", {}, len(part.pieces)
+        return
+    empty: Json = {"type": "summary_text", "text": ""}
+    yield "response.reasoning_summary_part.added", where | {"part": empty}, 0
+    for text, amount in turn.runs(part):
+        yield "response.reasoning_summary_text.delta", where | {"delta": text}, amount
+    yield "response.reasoning_summary_text.done", where | {"text": whole}, 0
+    yield "response.reasoning_summary_part.done", where | {"part": empty | {"text": whole}}, 0
