@@ -1,4 +1,4 @@
-"""Open-loop JSON load: requests arrive when the dice say, not when the last answer came.
+"""Open-loop JSON load: requests arrive when the rng say, not when the last answer came.
 
 Latency counts from the intended arrival, so a stall of the target is not forgiven (no coordinated omission). Microseconds.
 """
@@ -70,7 +70,7 @@ class OpenLoop:
         self._job = job
         self._request: bytes = job["request"].encode()
         self._gap_ns = 1e9 / job["rate_per_s"]
-        self._dice = random.Random(7)
+        self._rng = random.Random(7)
         self._pacer = Pacer(asyncio.get_running_loop())
         self._last_arrival = asyncio.Event()
         self._due_ns = self._end_ns = self._counted_from_ns = 0
@@ -94,7 +94,7 @@ class OpenLoop:
             self.free.pop().send(self._request, self._due_ns)
         else:
             self._failed += 1  # more in flight than sockets: the target does not carry this rate
-        self._due_ns += int(self._dice.expovariate(1) * self._gap_ns)
+        self._due_ns += int(self._rng.expovariate(1) * self._gap_ns)
         if self._due_ns < self._end_ns:
             self._pacer.at(self._due_ns, self._arrive)
         else:

@@ -131,8 +131,8 @@ async def _caller(job: dict[str, Any], tally: Tally, delay_s: float) -> None:
 
 async def run(job: dict[str, Any]) -> dict[str, Any]:
     """Each of ``callers`` reads ``streams_each`` streams of ``events`` events; they start spread over ``spread_s``."""
-    tally, dice = Tally(), random.Random(11)
+    tally, rng = Tally(), random.Random(11)
     async with asyncio.TaskGroup() as group:
         for _ in range(job["callers"]):
-            group.create_task(_caller(job, tally, dice.random() * job["spread_s"]))
+            group.create_task(_caller(job, tally, rng.random() * job["spread_s"]))
     return tally.result(job["gap_us"])

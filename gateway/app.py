@@ -1,4 +1,4 @@
-"""``create_app``: builds every room in order, closes in reverse. The only wiring there is."""
+"""``create_app``: builds every service in order, closes in reverse. The only wiring there is."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import __version__, worker
-from gateway import settings as settings_room
+from gateway import settings as gateway_settings
 from gateway.accounts import Accounts
 from gateway.api import management
 from gateway.api.inference import asgi
-from gateway.catalog.store import Shelf
+from gateway.background import BackgroundSettlements
+from gateway.catalog.store import CatalogStore
 from gateway.errors import LedgerUnavailable
-from gateway.health.registry import Board
+from gateway.health.registry import HealthRegistry
 from gateway.health.retry_budget import RetryBudget
 from gateway.ledger.ledger import Ledger
-from gateway.pipeline.attempts import Dispatcher
-from gateway.pipeline.generation import Desk, Endings
-from gateway.pipeline.pipeline import Corridor
+from gateway.pipeline.pipeline import Pipeline
 from gateway.server.in_flight import InFlight
-from gateway.services import Rooms
+from gateway.services import Services
 from gateway.settings import Settings
 from gateway.store import client as store_client
 from gateway.store.embedded import Embedded
@@ -47,47 +46,49 @@ GC_THRESHOLD = 20_000
 """Objects between two collections of the youngest generation: a request leaves next to nothing behind for them."""
 
 
-def create() -> asgi.Front:
+def create() -> asgi.InferenceRouter:
     """The factory that HTTP servers call in each worker process, which is theirs alone; settings come from the environment."""
-    door = create_app(settings_room.load())
+    router = create_app(gateway_settings.load())
     gc.collect()
     gc.freeze()  # what lives as long as the process is not looked at again with every collection
     gc.set_threshold(GC_THRESHOLD, 20, 50)
-    return door
+    return router
 
 
-def create_app(settings: Settings) -> asgi.Front:
-    """The ASGI application. Rooms are built when the server starts it, and closed when the server stops it."""
+def create_app(settings: Settings) -> asgi.InferenceRouter:
+    """The ASGI application. Services are built when the server starts it, and closed when the server stops it."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _rooms(settings) as (rooms, shelf):
-            app.state.rooms = rooms
-            door.open(rooms)
+        async with _services(settings) as (services, catalogs):
+            in_flight = InFlight(settings.max_in_flight)
+            pipeline = Pipeline(services)
+            app.state.services, app.state.in_flight, app.state.pipeline = services, in_flight, pipeline
+            router.add_surfaces(pipeline, in_flight)
             loops = [
-                *worker.gateway_loops(rooms, shelf),
-                *worker.ledger_loops(rooms.ledger, settings, rooms.telemetry, audit=False),
+                *worker.gateway_loops(services, in_flight, catalogs),
+                *worker.ledger_loops(services.ledger, settings, services.telemetry, audit=False),
             ]
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(_run(loop)) for loop in loops]
                 hurry = asyncio.Event()
-                with _on_signal(lambda: group.create_task(_wind_down(rooms, hurry)), hurry.set):
+                with _on_signal(lambda: group.create_task(_wind_down(services, in_flight, hurry)), hurry.set):
                     yield
-                rooms.draining = True
-                rooms.desk.endings.close()
-                left = await rooms.desk.endings.drain(ENDINGS_GRACE_S)
-                rooms.telemetry.flush()
-                rooms.telemetry.log.info("stopped", unsettled=left)
+                in_flight.draining = True
+                services.background.close()
+                left = await services.background.drain(ENDINGS_GRACE_S)
+                services.telemetry.flush()
+                services.telemetry.log.info("stopped", unsettled=left)
                 for task in tasks:
                     task.cancel()
 
     app = FastAPI(title="Tokenway", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None)
-    door = asgi.Front(app)
+    router = asgi.InferenceRouter(app)
     management.mount(app)
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
-        telemetry: Telemetry = request.app.state.rooms.telemetry
+        telemetry: Telemetry = request.app.state.services.telemetry
         telemetry.flush()  # here, on the loop that appends to the portion; the text is made in a thread
         body, content_type = await asyncio.to_thread(telemetry.scrape)
         return Response(body, media_type=content_type)
@@ -101,17 +102,17 @@ def create_app(settings: Settings) -> asgi.Front:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return door
+    return router
 
 
 @asynccontextmanager
-async def _rooms(settings: Settings) -> AsyncIterator[tuple[Rooms, Shelf]]:
-    """Every room, from the lowest layer up; closed from the top down."""
+async def _services(settings: Settings) -> AsyncIterator[tuple[Services, CatalogStore]]:
+    """Every service, from the lowest layer up; closed in reverse."""
     set_up_logs(settings.log_level)
     telemetry = Telemetry(settings.log_level)
-    shelf = Shelf(settings.config_dir, os.environ)
-    worker.learn_names(telemetry, shelf)
-    admin_key = settings_room.admin_key(settings)
+    catalogs = CatalogStore(settings.config_dir, os.environ)
+    worker.learn_names(telemetry, catalogs)
+    admin_key = gateway_settings.admin_key(settings)
     with _embedded(settings) as redis_url:
         store = await store_client.connect(redis_url, timeout_s=settings.ledger_timeout_s)
         upstream = client.fast()
@@ -127,24 +128,21 @@ async def _rooms(settings: Settings) -> AsyncIterator[tuple[Rooms, Shelf]]:
                 with attempt:  # a busy machine may miss the deadline of a hot call while it loads the functions
                     await ledger.prepare()
                     await accounts.prepare()
-            board = Board(time.time)
-            budget = RetryBudget(settings.retry_budget_percent, settings.retry_budget_floor_per_s)
-            desk = Desk(ledger, Endings(), telemetry, settings)
-            dispatcher = Dispatcher(upstream, Media(upstream), board, budget, settings)
-            rooms = Rooms(
+            services = Services(
                 settings=settings,
                 store=store,
                 ledger=ledger,
                 accounts=accounts,
-                catalog=shelf,
-                board=board,
-                admin_key=admin_key,
+                catalog=catalogs,
+                health=HealthRegistry(time.time),
+                retry_budget=RetryBudget(settings.retry_budget_percent, settings.retry_budget_floor_per_s),
+                upstream=upstream,
+                media=Media(upstream),
                 telemetry=telemetry,
-                corridor=Corridor(lambda: shelf.current, accounts, dispatcher, desk),
-                desk=desk,
-                in_flight=InFlight(settings.max_in_flight),
+                background=BackgroundSettlements(),
+                admin_key=admin_key,
             )
-            yield rooms, shelf
+            yield services, catalogs
         finally:
             await upstream.aclose()
             await store.aclose()
@@ -168,16 +166,16 @@ async def _run(loop: Any) -> None:
     await loop
 
 
-async def _wind_down(rooms: Rooms, hurry: asyncio.Event) -> None:
+async def _wind_down(services: Services, in_flight: InFlight, hurry: asyncio.Event) -> None:
     """SIGTERM: readiness off at once; running streams may finish; just before the grace is over, or when somebody is in a
     hurry, the rest end aloud."""
-    rooms.draining = True
-    grace_s = max(rooms.settings.shutdown_grace_s - LAST_WORD_S, 0)
+    in_flight.draining = True
+    grace_s = max(services.settings.shutdown_grace_s - LAST_WORD_S, 0)
     deadline = time.monotonic() + grace_s
-    while rooms.exchanges and time.monotonic() < deadline and not hurry.is_set():
+    while in_flight.requests and time.monotonic() < deadline and not hurry.is_set():
         await asyncio.sleep(0.05)
-    rooms.desk.endings.close()
-    for exchange in list(rooms.exchanges):
+    services.background.close()
+    for exchange in list(in_flight.requests):
         exchange.interrupt("shutdown")
 
 

@@ -1,24 +1,28 @@
-"""The rooms a request may enter, handed to every door as ``app.state.rooms``. Built and closed by ``app.create_app`` only."""
+"""What requests need that lives as long as the process: built in order by ``app.create_app``, and closed there in reverse.
+
+It must not know: requests, HTTP.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.accounts import Accounts
+from gateway.background import BackgroundSettlements
 from gateway.catalog.catalog import Catalog
-from gateway.health.registry import Board
+from gateway.health.registry import HealthRegistry
+from gateway.health.retry_budget import RetryBudget
 from gateway.ledger.ledger import Ledger
-from gateway.pipeline.generation import Desk
-from gateway.pipeline.pipeline import Corridor
-from gateway.server.in_flight import InFlight
 from gateway.settings import Settings
 from gateway.store.client import Store
 from gateway.telemetry import Telemetry
+from providers.media.fetch import Media
+from providers.transport.client import Upstream
 
 
 class CatalogHolder(Protocol):
-    """A reload swaps ``current``; whoever read it keeps a consistent snapshot."""
+    """A reload swaps ``current``; whoever has read it keeps a consistent snapshot."""
 
     @property
     def current(self) -> Catalog:
@@ -26,21 +30,19 @@ class CatalogHolder(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Rooms:
-    """One per process. Everything is set once, but ``draining``, which SIGTERM sets: readiness goes off, streams finish."""
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One per process."""
 
     settings: Settings
     store: Store
     ledger: Ledger
     accounts: Accounts
     catalog: CatalogHolder
-    board: Board
-    admin_key: str
+    health: HealthRegistry
+    retry_budget: RetryBudget
+    upstream: Upstream
+    media: Media
     telemetry: Telemetry
-    corridor: Corridor
-    desk: Desk
-    in_flight: InFlight
-    exchanges: set[Any] = field(default_factory=set)
-    """The HTTP exchanges being served, so that shutdown can end the last streams aloud."""
-    draining: bool = False
+    background: BackgroundSettlements
+    admin_key: str

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from gateway.catalog.read import CatalogError
-from gateway.catalog.store import Shelf
+from gateway.catalog.store import CatalogStore
 from gateway.ledger.ledger import Ledger
-from gateway.services import Rooms
+from gateway.server.in_flight import InFlight
+from gateway.services import Services
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry
 
@@ -34,21 +35,21 @@ async def every(interval_s: float, step: Callable[[], Awaitable[None]], telemetr
             )
 
 
-def gateway_loops(rooms: Rooms, shelf: Shelf) -> list[Coroutine[Any, Any, None]]:
+def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStore) -> list[Coroutine[Any, Any, None]]:
     """Loops that every gateway process needs for itself."""
-    settings, telemetry = rooms.settings, rooms.telemetry
+    settings, telemetry = services.settings, services.telemetry
 
     async def share_health() -> None:
-        await rooms.board.share(rooms.store)
-        for endpoint_id in shelf.current.endpoints:
-            state = rooms.board.view(endpoint_id).state
+        await services.health.share(services.store)
+        for endpoint_id in catalogs.current.endpoints:
+            state = services.health.view(endpoint_id).state
             telemetry.breaker.labels(endpoint_id).set(BREAKER_LEVEL[state])
-        telemetry.in_flight.set(rooms.in_flight.now)
-        telemetry.streams_open.set(len(rooms.desk.endings.open))
+        telemetry.in_flight.set(in_flight.now)
+        telemetry.streams_open.set(len(services.background.open))
 
     async def beat_holds() -> None:
         """The hold of a running answer lives on, and carries what was delivered so far, in case this process dies."""
-        beats = [rooms.ledger.beat(g.hold, g.checkpoint(), settings.hold_ttl_s) for g in rooms.desk.endings.open]
+        beats = [services.ledger.beat(g.hold, g.checkpoint(), settings.hold_ttl_s) for g in services.background.open]
         for answer in await asyncio.gather(*beats, return_exceptions=True):
             if isinstance(answer, Exception):  # one that failed; the others are beaten all the same
                 telemetry.ledger_errors.labels("beat").inc()
@@ -56,10 +57,10 @@ def gateway_loops(rooms: Rooms, shelf: Shelf) -> list[Coroutine[Any, Any, None]]
 
     async def reload_catalog() -> None:
         try:
-            if await asyncio.to_thread(shelf.reload):  # parsing takes tens of milliseconds: not on the loop
-                learn_names(telemetry, shelf)
+            if await asyncio.to_thread(catalogs.reload):  # parsing takes tens of milliseconds: not on the loop
+                learn_names(telemetry, catalogs)
                 telemetry.catalog_reloads.labels("ok").inc()
-                telemetry.log.info("catalogue reloaded", version=shelf.current.version)
+                telemetry.log.info("catalogue reloaded", version=catalogs.current.version)
         except CatalogError as error:
             telemetry.catalog_reloads.labels("refused").inc()
             telemetry.log.error("catalogue refused, the old one stays in force", error=str(error))
@@ -93,7 +94,7 @@ def ledger_loops(
     return loops
 
 
-def learn_names(telemetry: Telemetry, shelf: Shelf) -> None:
+def learn_names(telemetry: Telemetry, catalogs: CatalogStore) -> None:
     """Metric labels come only from the catalogue."""
-    catalog = shelf.current
+    catalog = catalogs.current
     telemetry.labels.learn({*catalog.models, *catalog.providers, *catalog.endpoints})

@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from providers.errors import ProviderError, failed
 from providers.transport.client import Upstream
-from providers.transport.stream import Decoder, Stream, Take, refusal
+from providers.transport.stream import Decoder, EventSink, Stream, refusal
 from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, Json, Target
 
-__all__ = ["Decoder", "Dialect", "Stream", "Take"]
+__all__ = ["Decoder", "Dialect", "EventSink", "Stream"]
 
 
 class Dialect(ABC):
@@ -23,7 +23,7 @@ class Dialect(ABC):
     name: ClassVar[str]
     operation: ClassVar[str] = "chat"
     """``chat``, ``embeddings``, ``rerank``, ``images``, ``speech``, ``transcription``, ``count_tokens``."""
-    shape: ClassVar[str | None] = None
+    api_format: ClassVar[str | None] = None
     """The API surface that speaks this very wire format: its requests and answers pass unchanged (see ``passed``)."""
     inlines_media: ClassVar[bool] = False
     """The vendor takes no URLs of pictures and files: they must have become data URLs before ``request``."""
@@ -36,7 +36,7 @@ class Dialect(ABC):
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         """The vendor's request for ``body`` (inner language). Pure; ``body`` is not changed."""
 
-    def passed(self, target: Target, wire: Json, body: Json, *, stream: bool) -> HttpRequest:
+    def passthrough(self, target: Target, wire: Json, body: Json, *, stream: bool) -> HttpRequest:
         """The vendor's request for ``wire``, written in this dialect's own shape: only the model, the stream flag and the end
         user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
         raise NotImplementedError(f"{self.name} has no shape of its own")
@@ -85,6 +85,6 @@ class Dialect(ABC):
         return Stream(http, self.decoder(), clocks)
 
     def _spoken(self, target: Target, call: Call, *, stream: bool) -> HttpRequest:
-        if call.wire is not None:
-            return self.passed(target, call.wire, call.body, stream=stream)
+        if call.native is not None:
+            return self.passthrough(target, call.native, call.body, stream=stream)
         return self.request(target, call.body, stream=stream)

@@ -36,9 +36,9 @@ class Failure:
     status: int
     """The status our client sees when this failure is the last word. A vendor's 401/402/403 is never the client's."""
     error_type: str
-    elsewhere: bool
+    failover: bool
     """Try another endpoint?"""
-    blame: Blame
+    attributed_to: Blame
     retry_same: bool
     """May the same endpoint be tried again when there is no other?"""
     may_bill: bool

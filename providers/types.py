@@ -38,7 +38,7 @@ class Call(msgspec.Struct, frozen=True):
 
     body: Json
     """In the inner language of the operation."""
-    wire: Json | None = None
+    native: Json | None = None
     """The same request as the caller wrote it, when the dialect's ``shape`` is the caller's: then it is what goes out."""
 
 
@@ -101,7 +101,7 @@ class Completion:
 
     body: Json
     usage: Usage | None
-    wire: Json | None = None
+    native: Json | None = None
     """The vendor's own document, unchanged: set by a dialect with a ``shape``, for the surface that speaks the same."""
     content: bytes = b""
     """An answer that is not JSON: speech."""
@@ -117,7 +117,7 @@ class Event(msgspec.Struct):
     finish: str | None = None
     """The normalised finish reason, on the event that ends the choice."""
     usage: Usage | None = None
-    wire: tuple[str, Json] | None = None
+    native: tuple[str, Json] | None = None
     """The vendor's own event (name, data), unchanged: set by a dialect with a ``shape``. Every event of the vendor appears in
     exactly one ``Event``, in order; what says nothing in the inner language comes with ``choices: []``."""
 

@@ -63,7 +63,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--key-env", metavar="NAME", help="environment variable with the API key that callers must send"
     )
-    parser.add_argument("--seed", type=int, default=0, help="dice of flaky models")
+    parser.add_argument("--seed", type=int, default=0, help="rng of flaky models")
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process ends (Linux)")
     parser.add_argument("--words", action="store_true", help="print the language of model names and exit")
     options = parser.parse_args(arguments)

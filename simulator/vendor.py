@@ -34,7 +34,7 @@ _REBIND_TRIES, _REBIND_PAUSE_S = 100, 0.01
 class SimulatedVendor:
     """``start`` it, point a dialect at ``base_url``, compare with ``truth``, ``stop`` it.
 
-    ``key``: requests without ``Authorization: Bearer <key>`` get 401. ``seed``: the dice of flaky models.
+    ``key``: requests without ``Authorization: Bearer <key>`` get 401. ``seed``: the rng of flaky models.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class SimulatedVendor:
         self.connections: set[Connection] = set()
         self.host, self.port = "127.0.0.1", 0
         self._key = key
-        self._dice = random.Random(seed)
+        self._rng = random.Random(seed)
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._placeholder: socket.socket | None = None
@@ -236,7 +236,7 @@ class SimulatedVendor:
         return Job(_once(whole(status, error_body(status, message))), request.keep_alive, None, entry)
 
     def _roll(self, script: Script) -> Script:
-        if script.flaky is None or self._dice.random() < script.flaky:
+        if script.flaky is None or self._rng.random() < script.flaky:
             return script
         return script.plain
 

@@ -41,7 +41,7 @@ def fingerprint(config_dir: Path) -> tuple[tuple[str, int, int], ...]:
 def load(config_dir: Path, env: Mapping[str, str], *, dialects: Collection[str] | None = None) -> Catalog:
     """The catalogue of a directory; keys come from ``env``. ``dialects``, when given, are the only ones allowed.
 
-    The last one is remembered: a server looks at its catalogue before it opens its socket, and again when it builds its rooms.
+    The last one is remembered: a server looks at its catalogue before it opens its socket, and again when it builds its services.
     Raises CatalogError with up to twenty problems, each naming file, key and fix.
     """
     allowed = None if dialects is None else frozenset(dialects)

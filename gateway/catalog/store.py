@@ -10,7 +10,7 @@ from gateway.catalog.load import fingerprint, load
 from providers import registry
 
 
-class Shelf:
+class CatalogStore:
     """``current`` is swapped whole; whoever read it keeps a consistent catalogue."""
 
     def __init__(self, config_dir: Path, env: Mapping[str, str]) -> None:

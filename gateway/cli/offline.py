@@ -37,7 +37,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The rooms that hold money and keys."""
+    """The services that hold money and keys."""
 
     ledger: Ledger
     accounts: Accounts

@@ -152,7 +152,7 @@ def run(settings: Settings, listener: socket.socket) -> None:
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="gateway.server.protocol:GuardedHttp",
+        http="gateway.server.protocol:LimitedHttpProtocol",
         ws="none",
         interface="asgi3",
         lifespan="on",

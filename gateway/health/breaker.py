@@ -1,4 +1,4 @@
-"""One endpoint's breaker: CLOSED → OPEN → HALF-OPEN → CLOSED. Clock readings and dice are arguments.
+"""One endpoint's breaker: CLOSED → OPEN → HALF-OPEN → CLOSED. Clock readings and rng are arguments.
 
 CLOSED     opens at 5 failures in a row, or at ≥ 50 % failures of ≥ 20 attempts within 10 s
 OPEN       for 5 s * 2^k (k = times it failed its probe), at most 300 s, ± 20 %
@@ -23,10 +23,10 @@ PROBE_TTL_S = 60.0
 class Breaker:
     """Not thread-safe: one event loop owns it."""
 
-    __slots__ = ("_cells", "_dice", "_failures", "_good_probes", "_opened", "_probe_until", "changed_at", "open_until")
+    __slots__ = ("_cells", "_failures", "_good_probes", "_opened", "_probe_until", "_rng", "changed_at", "open_until")
 
-    def __init__(self, dice: random.Random) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self.open_until: float | None = None
         """Set while open or half-open: when probing may begin."""
         self.changed_at = 0.0
@@ -94,7 +94,7 @@ class Breaker:
 
     def _open(self, now: float) -> None:
         pause_s = min(FIRST_OPEN_S * 2.0 ** min(self._opened, 10), LONGEST_OPEN_S)
-        self.open_until = now + pause_s * (1 + JITTER * (2 * self._dice.random() - 1))
+        self.open_until = now + pause_s * (1 + JITTER * (2 * self._rng.random() - 1))
         self.changed_at = now
         self._opened += 1
         self._good_probes, self._probe_until = 0, 0.0

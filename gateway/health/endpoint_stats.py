@@ -6,11 +6,11 @@ import random
 
 from gateway.catalog.model import provider_of
 from gateway.health.breaker import Breaker
-from gateway.health.rolling_stats import OK, Tally, bucket
+from gateway.health.rolling_stats import OK, RollingStats, bucket
 from gateway.health.view import UNKNOWN
 
 
-class Card:
+class EndpointStats:
     """One endpoint. The board decides what is written on it."""
 
     __slots__ = (
@@ -26,11 +26,11 @@ class Card:
         "touched",
     )
 
-    def __init__(self, endpoint_id: str, dice: random.Random) -> None:
+    def __init__(self, endpoint_id: str, rng: random.Random) -> None:
         self.id = endpoint_id
         self.provider = provider_of(endpoint_id)
-        self.breaker = Breaker(dice)
-        self.tally = Tally()
+        self.breaker = Breaker(rng)
+        self.tally = RollingStats()
         self.good: list[tuple[float, float | None, float | None]] = []
         """Good endings (unix seconds, time to first content in ms, tokens a second) that nobody has counted yet."""
         self.pending: dict[str, int] = {}
@@ -52,7 +52,7 @@ class Card:
         if tokens_per_s is not None:
             self.count(f"s{bucket(tokens_per_s)}")
 
-    def fold(self) -> list[dict[str, int]]:
+    def flush(self) -> list[dict[str, int]]:
         """Everything that waits goes into the windows, second by second; returns what went."""
         good, self.good = self.good, []
         moved: list[dict[str, int]] = []

@@ -13,13 +13,13 @@ import secrets
 from collections.abc import Callable, Iterator
 
 from gateway.health.breaker import State
-from gateway.health.endpoint_stats import Card
-from gateway.health.rolling_stats import FAIL, OK, Percentiles, Tally
-from gateway.health.shared_counters import DAY, SHORT, Exchange, Facts
+from gateway.health.endpoint_stats import EndpointStats
+from gateway.health.rolling_stats import FAIL, OK, Percentiles, RollingStats
+from gateway.health.shared_counters import DAY, SHORT, SharedCounters, SharedFacts
 from gateway.health.view import UNKNOWN, EndpointHealth, Observation
 from gateway.store.client import Store, store_errors
 
-__all__ = ["UNKNOWN", "Board", "EndpointHealth", "Observation"]
+__all__ = ["UNKNOWN", "EndpointHealth", "HealthRegistry", "Observation"]
 
 CAPACITY_COOLING_S = 5.0
 """How long a 429 without Retry-After keeps requests away (the same default as LiteLLM's cooldown)."""
@@ -39,26 +39,30 @@ BAND_ATTEMPTS, NORMAL_UPTIME, DEGRADED_UPTIME = 100, 95.0, 80.0
 """OpenRouter's provider guide: from 100 requests on ≥ 95 % is normal, 80-94 % lower priority, less fallback only."""
 
 
-class Board:
+class HealthRegistry:
     """One per process; its event loop owns it. ``clock`` gives unix seconds."""
 
-    def __init__(self, clock: Callable[[], float], *, dice: random.Random | None = None) -> None:
+    def __init__(self, clock: Callable[[], float], *, rng: random.Random | None = None) -> None:
         self._clock = clock
-        self._dice = dice or random.Random()
-        self._cards: dict[str, Card] = {}
+        self._rng = rng or random.Random()
+        self._endpoints: dict[str, EndpointStats] = {}
         self._credentials: dict[str, tuple[float, int]] = {}
         """Provider → (out until, times in a row)."""
         self._born = clock()
         writer = secrets.token_hex(4)
-        self._short, self._day, self._facts = Exchange(SHORT, writer), Exchange(DAY, writer), Facts(writer)
+        self._short, self._day, self._facts = (
+            SharedCounters(SHORT, writer),
+            SharedCounters(DAY, writer),
+            SharedFacts(writer),
+        )
 
     def view(self, endpoint_id: str) -> EndpointHealth:
         """Cheap: computed once a second at most, or when something happened."""
-        card = self._cards.get(endpoint_id)
+        card = self._endpoints.get(endpoint_id)
         if card is None:
             if not self._credentials:
                 return UNKNOWN
-            card = self._card(endpoint_id)
+            card = self._stats(endpoint_id)
         now = self._clock()
         if now < card.fresh_until:
             return card.health
@@ -67,7 +71,7 @@ class Board:
 
     def probe(self, endpoint_id: str) -> bool:
         """Asked right before an attempt: may it go? In half-open it takes the one slot, so of several only one goes."""
-        card = self._cards.get(endpoint_id)
+        card = self._endpoints.get(endpoint_id)
         if card is None or card.breaker.open_until is None:
             return True
         card.fresh_until = 0.0
@@ -76,7 +80,7 @@ class Board:
     def observe(self, endpoint_id: str, seen: Observation) -> None:
         """Every attempt ends here once, whatever became of it (also a caller who left): a probe's slot depends on it."""
         now = self._clock()
-        card = self._card(endpoint_id)
+        card = self._stats(endpoint_id)
         if seen.ok and card.breaker.open_until is None and not self._credentials and card.health.state == "closed":
             # The usual case: nothing asks before it is counted.
             card.good.append((now, seen.ttft_ms, seen.tokens_per_s))
@@ -88,14 +92,14 @@ class Board:
         before = card.breaker.changed_at
         if seen.ok:
             self._succeeded(card, seen, now)
-        elif seen.blame == "endpoint":
+        elif seen.attributed_to == "endpoint":
             card.count(FAIL)
             card.breaker.fail(now)
             self._cool(endpoint_id, card, seen.retry_after_s, now)
-        elif seen.blame == "capacity":
+        elif seen.attributed_to == "capacity":
             self._cool(endpoint_id, card, seen.retry_after_s or CAPACITY_COOLING_S, now)
             card.breaker.release()
-        elif seen.blame == "credential":
+        elif seen.attributed_to == "credential":
             self._refused(card.provider, now)
             card.breaker.release()
         else:
@@ -107,7 +111,7 @@ class Board:
 
     def speeds(self, endpoint_id: str) -> tuple[Percentiles | None, Percentiles | None]:
         """(TTFT ms, tokens/s) of the last thirty minutes, as the public listing shows them."""
-        card = self._cards.get(endpoint_id)
+        card = self._endpoints.get(endpoint_id)
         if card is None:
             return None, None
         self._fold(card)
@@ -115,7 +119,7 @@ class Board:
 
     def views(self) -> Iterator[tuple[str, EndpointHealth]]:
         """Every endpoint that anything is known about: for metrics and the console."""
-        for endpoint_id in list(self._cards):
+        for endpoint_id in list(self._endpoints):
             yield endpoint_id, self.view(endpoint_id)
 
     async def share(self, store: Store) -> None:
@@ -128,7 +132,7 @@ class Board:
             await self._share(store, self._clock())
 
     async def _share(self, store: Store, now: float) -> None:
-        for number, card in enumerate(list(self._cards.values()), 1):
+        for number, card in enumerate(list(self._endpoints.values()), 1):
             self._fold(card)
             if number % FOLDED_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -144,27 +148,27 @@ class Board:
             self._hear(kind, subject, until, at)
         self._forget(now)
 
-    def _card(self, endpoint_id: str) -> Card:
-        card = self._cards.get(endpoint_id)
+    def _stats(self, endpoint_id: str) -> EndpointStats:
+        card = self._endpoints.get(endpoint_id)
         if card is None:
-            card = self._cards[endpoint_id] = Card(endpoint_id, self._dice)
+            card = self._endpoints[endpoint_id] = EndpointStats(endpoint_id, self._rng)
             card.touched = self._clock()
         return card
 
-    def _succeeded(self, card: Card, seen: Observation, now: float) -> None:
+    def _succeeded(self, card: EndpointStats, seen: Observation, now: float) -> None:
         card.breaker.succeed(now)
         card.succeeded(seen.ttft_ms, seen.tokens_per_s)
         out = self._credentials.get(card.provider)
         if out is not None and now >= out[0]:
             del self._credentials[card.provider]  # the key is good again: the next refusal starts from the first pause
 
-    def _fold(self, card: Card) -> None:
+    def _fold(self, card: EndpointStats) -> None:
         """Moves the counts that wait into the windows, and into what other processes are told."""
-        for counts in card.fold():
+        for counts in card.flush():
             self._short.add(card.id, counts)
             self._day.add(card.id, {key: count for key, count in counts.items() if key in (OK, FAIL)})
 
-    def _cool(self, endpoint_id: str, card: Card, retry_after_s: float | None, now: float) -> None:
+    def _cool(self, endpoint_id: str, card: EndpointStats, retry_after_s: float | None, now: float) -> None:
         """The later deadline wins: a shorter one never shortens a longer one."""
         if retry_after_s is None or retry_after_s <= 0:
             return
@@ -183,11 +187,11 @@ class Board:
         self._refresh(provider)
 
     def _refresh(self, provider: str) -> None:
-        for card in self._cards.values():
+        for card in self._endpoints.values():
             if card.provider == provider:
                 card.fresh_until = 0.0
 
-    def _look(self, card: Card, now: float) -> tuple[EndpointHealth, float]:
+    def _look(self, card: EndpointStats, now: float) -> tuple[EndpointHealth, float]:
         """(how it stands, until when this may be repeated)."""
         self._fold(card)
         deadlines = {
@@ -217,8 +221,8 @@ class Board:
         )
         return health, min([now // 1 + 1, *ahead.values()])
 
-    def _learn(self, endpoint_id: str, now: float) -> Card:
-        card = self._card(endpoint_id)
+    def _learn(self, endpoint_id: str, now: float) -> EndpointStats:
+        card = self._stats(endpoint_id)
         self._fold(card)
         card.touched, card.fresh_until = now, 0.0
         return card
@@ -240,11 +244,11 @@ class Board:
 
     def _forget(self, now: float) -> None:
         """Endpoints that left the catalogue are dropped after a day without traffic."""
-        for endpoint_id in [each for each, card in self._cards.items() if card.touched < now - 86_400]:
-            del self._cards[endpoint_id]
+        for endpoint_id in [each for each, card in self._endpoints.items() if card.touched < now - 86_400]:
+            del self._endpoints[endpoint_id]
 
 
-def _outage(tally: Tally, now: float) -> bool:
+def _outage(tally: RollingStats, now: float) -> bool:
     good, attempts = tally.success(OUTAGE_WINDOW_S, now)
     return attempts - good > OUTAGE_SHARE * attempts
 

@@ -94,7 +94,7 @@ class Window:
         return self.totals
 
 
-class Tally:
+class RollingStats:
     """All windows of one endpoint."""
 
     __slots__ = ("counts", "throughput", "ttft")

@@ -41,7 +41,7 @@ SHORT = Kind(cell_s=10, keep_s=1800, every_s=1, spans=(30, 300, 1800))
 DAY = Kind(cell_s=1800, keep_s=86_400, every_s=10, spans=(86_400,))
 
 
-class Exchange:
+class SharedCounters:
     """Counters of one kind, out and in."""
 
     def __init__(self, kind: Kind, writer: str) -> None:
@@ -147,7 +147,7 @@ async def _scan(store: Store, key: str) -> AsyncIterator[tuple[str, str]]:
             return
 
 
-class Facts:
+class SharedFacts:
     """Deadlines and breaker edges. Every process writes its own fields, so that none can shorten another's deadline."""
 
     def __init__(self, writer: str) -> None:

@@ -15,7 +15,7 @@ class Observation(msgspec.Struct, frozen=True):
 
     ok: bool
     kind: str | None = None
-    blame: str | None = None
+    attributed_to: str | None = None
     ttft_ms: float | None = None
     tokens_per_s: float | None = None
     retry_after_s: float | None = None

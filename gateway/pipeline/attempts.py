@@ -1,7 +1,8 @@
-"""The one attempt loop: open, wait for the first content, classify, observe, next.
+"""The failover loop of one request: open, wait for the first content, classify the failure, observe, next candidate.
 
-Nothing has reached the caller while this runs, so every failure here is invisible as long as another candidate can answer. It asks
-the failure's row what may be done next and never looks at a status number. It must not know: callers, credit, wire shapes.
+Nothing has reached the client while this runs, so every failure here is invisible as long as another candidate can answer. The
+failure's row in ``failures.yaml`` decides what may be done next, never a status number. It must not know: callers, credit, the
+formats of API surfaces.
 """
 
 from __future__ import annotations
@@ -10,22 +11,19 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from gateway.errors import GatewayError, NoHealthyEndpoint, UpstreamFailed
-from gateway.health.registry import Board, Observation
-from gateway.health.retry_budget import RetryBudget
-from gateway.pipeline.upstream_request import Wire, adapted, target
+from gateway.health.view import Observation
+from gateway.pipeline.request import NativeRequest
+from gateway.pipeline.upstream_request import adapted, target
 from gateway.routing.plan import Candidate, Plan
-from gateway.settings import Settings
+from gateway.services import Services
 from providers import registry
-from providers.base import Dialect, Stream, Take
+from providers.base import Dialect, Stream
 from providers.errors import ProviderError
-from providers.media.fetch import Media
-from providers.transport.client import Upstream
 from providers.types import Call, Clocks, Completion, Event, Json
 
 SAME_ENDPOINT_WAIT_S = 2.0
@@ -36,7 +34,7 @@ TTFT_FLOOR_S = 5.0
 TTFT_MIN_ATTEMPTS = 100
 MASKED_FROM = 500
 UNSENT = ("unsupported", "media_")
-"""How the kinds of failures begin that come anything was sent to a vendor: the request cannot be said to this one."""
+"""How the kinds of failures begin that happen before anything is sent: the request cannot be expressed for this vendor."""
 
 
 class Attempt(msgspec.Struct, eq=False):
@@ -51,34 +49,23 @@ class Attempt(msgspec.Struct, eq=False):
     retry_after_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatcher:
-    """The rooms that attempts need; one for the process."""
-
-    upstream: Upstream
-    media: Media
-    board: Board
-    budget: RetryBudget
-    settings: Settings
-
-
-class Dispatch(msgspec.Struct, eq=False):
+class Attempts(msgspec.Struct, eq=False):
     """The attempts of one request; afterwards the opened answer: ``completion``, or ``stream`` with ``first`` already read."""
 
-    rooms: Dispatcher
+    services: Services
     plan: Plan
     body: Json
     streamed: bool
     deadline: float
     """``time.perf_counter()`` at which the whole request is over."""
     operation: str = "chat"
-    wire: Wire | None = None
+    native: NativeRequest | None = None
     """The request in the shape of its surface: it goes unchanged to an endpoint that speaks the same."""
     options: Mapping[str, Mapping[str, Any]] = {}
     """``provider.options``: provider slug → what only that provider gets."""
-    passed: bool = False
+    passthrough: bool = False
     """The answer is in the caller's own wire shape."""
-    attempts: list[Attempt] = []
+    made: list[Attempt] = []
     candidate: Candidate | None = None
     """Being tried, or serving; None when none of them answers."""
     completion: Completion | None = None
@@ -96,58 +83,62 @@ class Dispatch(msgspec.Struct, eq=False):
 
         Raises UpstreamFailed with the last failure when none does, or at once when another endpoint could not help either.
         """
-        rooms, failed = self.rooms, None
-        hopeless: str | None = None
+        services, failed = self.services, None
+        unsuited_model: str | None = None
         model = self.plan.models[0]
-        rooms.budget.request(model)
+        services.retry_budget.request(model)
         for candidate in self.plan.candidates:
-            if candidate.endpoint.model == hopeless:
+            if candidate.endpoint.model == unsuited_model:
                 continue
-            if failed is not None and not failed.failure.kind.startswith(UNSENT) and not rooms.budget.allow(model):
+            if (
+                failed is not None
+                and not failed.failure.kind.startswith(UNSENT)
+                and not services.retry_budget.allow(model)
+            ):
                 break
-            if self.attempts and (self._sent() >= rooms.settings.max_attempts or self._left_s() <= 0):
+            if self.made and (self._sent_count() >= services.settings.max_attempts or self._left_s() <= 0):
                 break
-            if not rooms.board.probe(candidate.endpoint.id) and not self.plan.panic:
+            if not services.health.probe(candidate.endpoint.id) and not self.plan.panic:
                 continue
             try:
                 return await self._attempt(candidate)
             except ProviderError as error:
                 failed = error
                 if (
-                    not error.failure.elsewhere
+                    not error.failure.failover
                 ):  # the request itself does not suit: only another model of the list may help
-                    hopeless = candidate.endpoint.model
-        while failed is not None and await self._once_more(failed):
+                    unsuited_model = candidate.endpoint.model
+        while failed is not None and await self._retry_same(failed):
             try:
                 return await self._attempt(self.plan.candidates[0])
             except ProviderError as error:
                 failed = error
         if failed is None:
             raise NoHealthyEndpoint("Every endpoint of this model is being probed after an outage.", retry_after_s=1)
-        raise self._last_word(failed)
+        raise self._final_error(failed)
 
-    async def _once_more(self, failed: ProviderError) -> bool:
+    async def _retry_same(self, failed: ProviderError) -> bool:
         """A model with one endpoint: wait a moment and try the same again, where the failure's row allows it."""
-        failure, settings = failed.failure, self.rooms.settings
+        failure, settings = failed.failure, self.services.settings
         pause_s = failed.retry_after_s if failed.retry_after_s is not None else random.uniform(*SAME_ENDPOINT_JITTER_S)
         alone = len(self.plan.candidates) == 1 and not self.plan.panic
-        if not (failure.retry_same and failure.elsewhere and alone):
+        if not (failure.retry_same and failure.failover and alone):
             return False
-        if self._sent() >= settings.max_attempts or pause_s > min(SAME_ENDPOINT_WAIT_S, self._left_s()):
+        if self._sent_count() >= settings.max_attempts or pause_s > min(SAME_ENDPOINT_WAIT_S, self._left_s()):
             return False
-        if not self.rooms.budget.allow(self.plan.models[0]):
+        if not self.services.retry_budget.allow(self.plan.models[0]):
             return False
         await asyncio.sleep(pause_s)
         return True
 
-    def _sent(self) -> int:
+    def _sent_count(self) -> int:
         """Attempts that reached out for a vendor: only they cost time and count."""
-        return sum(not attempt.kind.startswith(UNSENT) for attempt in self.attempts)
+        return sum(not attempt.kind.startswith(UNSENT) for attempt in self.made)
 
     async def _attempt(self, candidate: Candidate) -> None:
         self.candidate = candidate
         attempt = Attempt(candidate, time.perf_counter())
-        self.attempts.append(attempt)
+        self.made.append(attempt)
         work = self._open_stream(candidate) if self.streamed else self._complete(candidate)
         try:
             if candidate.endpoint.provider.cancel_stops_billing:
@@ -156,7 +147,7 @@ class Dispatch(msgspec.Struct, eq=False):
                 self.pending = asyncio.get_running_loop().create_task(work)
                 await asyncio.shield(self.pending)
         except ProviderError as error:
-            self._note_failure(attempt, error)
+            self.note_failure(attempt, error)
             self.candidate = None
             raise
         except BaseException:
@@ -171,13 +162,13 @@ class Dispatch(msgspec.Struct, eq=False):
     async def _complete(self, candidate: Candidate) -> None:
         dialect, call = await self._call(candidate)
         where, clocks = target(candidate.endpoint), self._clocks(candidate)
-        self.completion = await dialect.complete(self.rooms.upstream, where, call, clocks)
+        self.completion = await dialect.complete(self.services.upstream, where, call, clocks)
 
     async def _open_stream(self, candidate: Candidate) -> None:
         """Open and read until the first content; role-only deltas and comments are not content."""
         dialect, call = await self._call(candidate)
         where, clocks = target(candidate.endpoint), self._clocks(candidate)
-        stream = await dialect.stream(self.rooms.upstream, where, call, clocks)
+        stream = await dialect.stream(self.services.upstream, where, call, clocks)
         first: list[Event] = []
         try:
             while events := await stream.read():
@@ -191,69 +182,46 @@ class Dispatch(msgspec.Struct, eq=False):
 
     async def _call(self, candidate: Candidate) -> tuple[Dialect, Call]:
         """Who translates for this candidate, and what it is asked. Raises ProviderError when media cannot be fetched for it."""
-        endpoint, wire = candidate.endpoint, self.wire
+        endpoint, wire = candidate.endpoint, self.native
         dialect = registry.dialect(endpoint.dialect, self.operation)
-        own = wire.body if wire is not None and wire.shape == dialect.shape else None
+        own = wire.body if wire is not None and wire.api_format == dialect.api_format else None
         call = adapted(self.body, endpoint, self.options, own)
         if dialect.inlines_media or endpoint.options.get("inlines_media"):
-            call = await self.rooms.media.inlined(call, dialect.opens)
-        self.passed = call.wire is not None
+            call = await self.services.media.inlined(call, dialect.opens)
+        self.passthrough = call.native is not None
         return dialect, call
-
-    async def carry(self, take: Take) -> bool:
-        """Hand the opened stream's events to ``take``: those of ``first``, then the others in the callback in which they arrive.
-        True: its proper end. False: ``take`` said so. Raises ProviderError, and whatever ``take`` raises."""
-        if self.first:
-            events, self.first = self.first, []
-            if not take(events):
-                return False
-        stream = self.stream
-        assert stream is not None
-        since, ours_s = time.perf_counter(), stream.taking_s
-        try:
-            return await stream.carry(take)
-        except ProviderError as error:
-            self._note_failure(self.attempts[-1], error)
-            raise
-        finally:
-            self.waited_s += time.perf_counter() - since - (stream.taking_s - ours_s)
-
-    async def aclose(self) -> None:
-        """Close the upstream connection at once. Idempotent."""
-        if self.stream is not None:
-            await self.stream.aclose()
-        if self.pending is not None:
-            self.pending.cancel()
 
     def observe_end(self, *, complete: bool, tokens: int) -> None:
         """Tell the health board how the last attempt ended, unless its failure has been told already.
 
         A complete answer gives its time to first content and its speed; a caller who left blames nobody.
         """
-        if self.candidate is None or not self.attempts or self.attempts[-1].kind not in ("ok", "cancelled"):
+        if self.candidate is None or not self.made or self.made[-1].kind not in ("ok", "cancelled"):
             return
-        seen = Observation(ok=False, kind="cancelled", blame="nobody")
+        seen = Observation(ok=False, kind="cancelled", attributed_to="nobody")
         if complete:
-            started, first = self.attempts[-1].started, self.first_content
+            started, first = self.made[-1].started, self.first_content
             elapsed_s = time.perf_counter() - started
             ttft_ms = (first - started) * 1000 if first is not None else None
             seen = Observation(ok=True, ttft_ms=ttft_ms, tokens_per_s=tokens / elapsed_s if tokens else None)
-        self.rooms.board.observe(self.candidate.endpoint.id, seen)
+        self.services.health.observe(self.candidate.endpoint.id, seen)
 
-    def _note_failure(self, attempt: Attempt, error: ProviderError) -> None:
+    def note_failure(self, attempt: Attempt, error: ProviderError) -> None:
         failure = error.failure
         attempt.kind, attempt.status, attempt.may_bill = failure.kind, error.status, failure.may_bill
         attempt.retry_after_s = error.retry_after_s
-        self.rooms.board.observe(
+        self.services.health.observe(
             attempt.candidate.endpoint.id,
-            Observation(ok=False, kind=failure.kind, blame=failure.blame, retry_after_s=error.retry_after_s),
+            Observation(
+                ok=False, kind=failure.kind, attributed_to=failure.attributed_to, retry_after_s=error.retry_after_s
+            ),
         )
 
     def _left_s(self) -> float:
         return self.deadline - time.perf_counter()
 
     def _clocks(self, candidate: Candidate) -> Clocks:
-        settings, left_s, health = self.rooms.settings, max(self._left_s(), 0.001), candidate.health
+        settings, left_s, health = self.services.settings, max(self._left_s(), 0.001), candidate.health
         first_s = settings.first_content_timeout_s
         if health.ttft_ms is not None and health.attempts >= TTFT_MIN_ATTEMPTS:
             first_s = min(first_s, max(TTFT_FLOOR_S, TTFT_FACTOR * health.ttft_ms.p99 / 1000))
@@ -264,10 +232,10 @@ class Dispatch(msgspec.Struct, eq=False):
             left_s if self.streamed else min(settings.answer_timeout_s, left_s),
         )
 
-    def _last_word(self, error: ProviderError) -> GatewayError:
+    def _final_error(self, error: ProviderError) -> GatewayError:
         """The failure the caller sees: a vendor's own words for 4xx, masked for 5xx, each attempt named."""
         failure = error.failure
-        provider = self.attempts[-1].candidate.endpoint.provider
+        provider = self.made[-1].candidate.endpoint.provider
         metadata: dict[str, Any] = {"provider_name": provider.name}
         if error.raw and failure.status < MASKED_FROM:
             metadata["raw"] = error.raw
@@ -276,12 +244,12 @@ class Dispatch(msgspec.Struct, eq=False):
         if error.clock is not None:
             metadata["clock"] = error.clock
         metadata["attempts"] = [
-            {"provider": a.candidate.endpoint.provider.slug, "code": a.kind, "status": a.status} for a in self.attempts
+            {"provider": a.candidate.endpoint.provider.slug, "code": a.kind, "status": a.status} for a in self.made
         ]
         message = error.message if failure.status < MASKED_FROM else f"Provider returned error ({failure.kind})"
-        hints = [attempt.retry_after_s for attempt in self.attempts if attempt.retry_after_s is not None]
-        wait_s = min(hints) if len(hints) == len(self.attempts) else None
-        if self.plan.panic and failure.elsewhere:
+        hints = [attempt.retry_after_s for attempt in self.made if attempt.retry_after_s is not None]
+        wait_s = min(hints) if len(hints) == len(self.made) else None
+        if self.plan.panic and failure.failover:
             until = self.plan.candidates[0].health.cooling_until or 0
             message = f"No endpoint of this model is healthy, and the one that was tried failed again ({failure.kind})."
             return NoHealthyEndpoint(message, metadata=metadata, retry_after_s=wait_s or max(until - self.plan.now, 1))

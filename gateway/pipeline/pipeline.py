@@ -1,7 +1,7 @@
-"""THE CORRIDOR. Every request of every API surface walks through ``begin``: plan → hold → first successful attempt.
+"""The request pipeline. Every request of every API surface goes through ``begin``: plan → hold → first successful attempt.
 
-Read this file, then ``dispatch.py`` (the attempts), then ``generation.py`` (the one ending), and you have read the product.
-It must not know: HTTP, wire shapes.
+Read this file, then ``attempts.py`` (the failover loop), ``generation.py`` (the one ending) and ``settlement.py`` (who pays what).
+It must not know: HTTP, the formats of API surfaces.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from gateway import pricing
-from gateway.accounts import Accounts, KeyPolicy
-from gateway.catalog.catalog import Catalog
+from gateway.accounts import KeyPolicy
 from gateway.errors import GatewayError, LedgerUnavailable, PaymentRequired, Unauthorized, UpstreamFailed
 from gateway.ledger.entries import Hold, StalePolicy
 from gateway.money import format_usd, parse_usd
-from gateway.pipeline.attempts import Dispatch, Dispatcher
-from gateway.pipeline.generation import Desk, Generation
-from gateway.pipeline.settlement import Ask
+from gateway.pipeline.attempts import Attempts
+from gateway.pipeline.generation import Generation
+from gateway.pipeline.request import InferenceRequest
 from gateway.pipeline.upstream_request import DROPPABLE, anonymous
 from gateway.routing.filters import Need
 from gateway.routing.plan import Plan, plan
 from gateway.routing.preferences import parse
+from gateway.services import Services
 from providers import registry
 
 PARAMETERS = DROPPABLE | {"max_tokens", "max_completion_tokens", "stop"}
@@ -33,137 +33,140 @@ PARAMETERS = DROPPABLE | {"max_tokens", "max_completion_tokens", "stop"}
 
 
 @dataclass(frozen=True, slots=True)
-class Corridor:
-    """The rooms a request passes. Clock (unix seconds) and dice are arguments, so a decision replays exactly."""
+class Pipeline:
+    """One per process. ``clock`` (unix seconds) and ``rng`` are fields, so that a decision can be replayed exactly."""
 
-    catalog: Callable[[], Catalog]
-    accounts: Accounts
-    dispatcher: Dispatcher
-    desk: Desk
+    services: Services
     clock: Callable[[], float] = time.time
-    dice: random.Random = random.Random()  # noqa: RUF009 - one die for the process
+    rng: random.Random = random.Random()  # noqa: RUF009 - one generator for the process
 
-    async def begin(self, ask: Ask) -> Generation:
+    async def begin(self, request: InferenceRequest) -> Generation:
         """From a parsed request to an opened answer.
 
         Raises BadRequest, NoEndpoints and NoHealthyEndpoint before any credit is held; Unauthorized, PaymentRequired and
         LedgerUnavailable by the hold; UpstreamFailed when no attempt succeeds (the hold is given back).
         """
-        chosen = self.plan(ask)
+        chosen = self.plan(request)
         if not chosen.candidates:
             raise chosen.refuse()
-        generation = self._prepare(ask, chosen)
+        generation = self._prepare(request, chosen)
         try:
             await self._hold(generation)
-            await generation.dispatch.open()
+            await generation.attempts.open()
         except GatewayError as error:
             if not generation.ended:
                 await generation.end("upstream_failed")
                 error.recorded = True
             raise
         except BaseException:
-            self.desk.endings.spawn(generation.leave())
+            self.services.background.spawn(generation.leave())
             raise
         generation.opened()
         return generation
 
-    async def count(self, ask: Ask) -> int:
+    async def count(self, request: InferenceRequest) -> int:
         """Tokens of a prompt, free of charge: as the first candidate that can count says, else our own estimate.
 
         Raises BadRequest, NoEndpoints and NoHealthyEndpoint as ``begin`` does.
         """
-        chosen = self.plan(ask)
+        chosen = self.plan(request)
         if not chosen.candidates:
             raise chosen.refuse()
         able = tuple(c for c in chosen.candidates if "count_tokens" in registry.operations(c.endpoint.dialect))
         if not able:
-            return ask.prompt.tokens
-        dispatch = Dispatch(
-            self.dispatcher,
+            return request.prompt.tokens
+        attempts = Attempts(
+            self.services,
             structs.replace(chosen, candidates=able[:1]),
-            anonymous(ask.body, ask.caller.org),
+            anonymous(request.body, request.caller.org),
             streamed=False,
-            deadline=ask.started + self.desk.settings.answer_timeout_s,
+            deadline=request.started + self.services.settings.answer_timeout_s,
             operation="count_tokens",
-            wire=ask.wire,
+            native=request.native,
         )
         try:
-            await dispatch.open()
+            await attempts.open()
         except UpstreamFailed as error:
             if error.status < 500:
                 raise
-            return ask.prompt.tokens
+            return request.prompt.tokens
         finally:
-            dispatch.observe_end(complete=False, tokens=0)
-        assert dispatch.completion is not None
-        return int(dispatch.completion.body["input_tokens"])
+            attempts.observe_end(complete=False, tokens=0)
+        assert attempts.completion is not None
+        return int(attempts.completion.body["input_tokens"])
 
-    def plan(self, ask: Ask) -> Plan:
-        """Candidates in order and why the others were dropped. Pure but for the clock, the dice and the health board."""
-        catalog = self.catalog()
-        preferences = parse(ask.body, catalog.provider_names)
-        prompt = ask.prompt
-        need = Need(prompt.tokens, ask.max_tokens, PARAMETERS.intersection(ask.body), prompt.modalities, ask.operation)
+    def plan(self, request: InferenceRequest) -> Plan:
+        """Candidates in order and why the others were dropped. Pure but for the clock, the rng and the health board."""
+        catalog = self.services.catalog.current
+        preferences = parse(request.body, catalog.provider_names)
+        prompt = request.prompt
+        need = Need(
+            prompt.tokens,
+            request.max_tokens,
+            PARAMETERS.intersection(request.body),
+            prompt.modalities,
+            request.operation,
+        )
         return plan(
             [catalog.resolve(slug)[0] for slug in preferences.models],
             need,
             preferences,
-            view=self.dispatcher.board.view,
+            view=self.services.health.view,
             now=self.clock(),
-            dice=self.dice,
+            rng=self.rng,
         )
 
-    def _prepare(self, ask: Ask, chosen: Plan) -> Generation:
+    def _prepare(self, request: InferenceRequest, chosen: Plan) -> Generation:
         """The generation and the size of its hold: the dearest candidate, the most output it may produce."""
-        settings = self.desk.settings
-        held_tokens = ask.max_tokens or (settings.default_max_tokens if ask.operation == "chat" else 0)
-        if ask.prompt.units is not None:
-            held_tokens += ask.prompt.units.get("image_output", 0) * pricing.IMAGE_OUTPUT_TOKENS
-        if ask.max_tokens is None:
+        settings = self.services.settings
+        held_tokens = request.max_tokens or (settings.default_max_tokens if request.operation == "chat" else 0)
+        if request.prompt.units is not None:
+            held_tokens += request.prompt.units.get("image_output", 0) * pricing.IMAGE_OUTPUT_TOKENS
+        if request.max_tokens is None:
             caps = [c.endpoint.max_completion_tokens for c in chosen.candidates if c.endpoint.max_completion_tokens]
             held_tokens = min(held_tokens, max(caps, default=held_tokens))
         prices = [candidate.price for candidate in chosen.candidates]
-        amount_nano = pricing.hold_nano(prices, ask.prompt, held_tokens, settings.fee_basis_points)
+        amount_nano = pricing.hold_nano(prices, request.prompt, held_tokens, settings.fee_basis_points)
         return Generation(
-            ask=ask,
-            desk=self.desk,
-            dispatch=Dispatch(
-                self.dispatcher,
+            request=request,
+            services=self.services,
+            attempts=Attempts(
+                self.services,
                 chosen,
-                anonymous(ask.body, ask.caller.org),
-                ask.stream,
-                deadline=ask.started + settings.total_timeout_s,
-                operation=ask.operation,
-                wire=ask.wire,
-                options=(ask.body.get("provider") or {}).get("options") or {},
+                anonymous(request.body, request.caller.org),
+                request.stream,
+                deadline=request.started + settings.total_timeout_s,
+                operation=request.operation,
+                native=request.native,
+                options=(request.body.get("provider") or {}).get("options") or {},
             ),
-            hold=Hold(ask.id, ask.caller.org, ask.caller.key_hash, amount_nano),
+            hold=Hold(request.id, request.caller.org, request.caller.key_hash, amount_nano),
             held_tokens=held_tokens,
         )
 
     async def _hold(self, generation: Generation) -> None:
         """Authentication, limits and credit in one round trip. A policy learnt too long ago is refused with the new one."""
-        ask, hold, desk = generation.ask, generation.hold, self.desk
-        policy: KeyPolicy = ask.caller
+        request, hold, services = generation.request, generation.hold, self.services
+        policy: KeyPolicy = request.caller
         since = time.perf_counter()
         try:
             for _ in range(3):
                 try:
-                    generation.hold = await desk.ledger.hold(
-                        hold.id, policy, hold.amount_nano, desk.settings.hold_ttl_s
+                    generation.hold = await services.ledger.hold(
+                        hold.id, policy, hold.amount_nano, services.settings.hold_ttl_s
                     )
-                    desk.endings.open.add(generation)  # from here on its hold is beaten
+                    services.background.open.add(generation)  # from here on its hold is beaten
                     return
                 except StalePolicy as stale:
-                    self.accounts.learn(stale.policy, policy.key_hash)
+                    self.services.accounts.learn(stale.policy, policy.key_hash)
                     if stale.policy is None:
                         raise Unauthorized("This API key no longer exists.") from None
                     policy = stale.policy
             raise LedgerUnavailable("The key's policy keeps changing; try again.")
         except LedgerUnavailable:
-            desk.telemetry.ledger_errors.labels("hold").inc()
+            services.telemetry.ledger_errors.labels("hold").inc()
             generation.ended = True
-            desk.endings.spawn(generation.give_back())
+            services.background.spawn(generation.give_back())
             raise
         except PaymentRequired as refused:
             generation.ended = True
@@ -173,15 +176,15 @@ class Corridor:
             raise
         finally:
             generation.hold_s = time.perf_counter() - since
-            if generation.ended:  # refused: no ending will tell it
-                desk.telemetry.ledger_hold.observe(generation.hold_s)
+            if generation.ended:  # refused: no settlement will report it
+                services.telemetry.ledger_hold.observe(generation.hold_s)
 
 
 def _unaffordable(refused: PaymentRequired, generation: Generation) -> PaymentRequired:
     """The text that clients of OpenRouter parse, with the numbers that would fit."""
     remaining_nano = parse_usd(refused.metadata["remaining"])
-    candidates, prompt = generation.dispatch.plan.candidates, generation.ask.prompt
-    fee = generation.desk.settings.fee_basis_points
+    candidates, prompt = generation.attempts.plan.candidates, generation.request.prompt
+    fee = generation.services.settings.fee_basis_points
     prices = [candidate.price for candidate in candidates]
     base_nano = pricing.hold_nano(prices, prompt, 0, fee)
     per_thousand_nano = max(pricing.output_hold_nano(price, 1000, fee) for price in prices)

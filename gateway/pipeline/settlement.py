@@ -19,41 +19,11 @@ from typing import Any
 import msgspec
 
 from gateway import pricing, records
-from gateway.accounts import KeyPolicy
 from gateway.ledger.entries import Posting
-from gateway.pipeline.attempts import Attempt, Dispatch
-from gateway.pipeline.upstream_request import Wire
+from gateway.pipeline.attempts import Attempt, Attempts
+from gateway.pipeline.request import InferenceRequest
 from gateway.routing.candidate import Candidate
 from providers.types import Completion, Event, Usage
-
-
-class Client(msgspec.Struct, frozen=True):
-    """What the caller says about itself; kept in the record, never in a label."""
-
-    referer: str | None = None
-    title: str | None = None
-    user_agent: str | None = None
-
-
-class Ask(msgspec.Struct, frozen=True):
-    """One request, parsed: the inner language whatever the surface."""
-
-    id: str
-    created_at: float
-    started: float
-    """``time.perf_counter()`` when the request came in."""
-    caller: KeyPolicy
-    body: dict[str, Any]
-    prompt: pricing.Prompt
-    max_tokens: int | None
-    stream: bool
-    surface: str
-    operation: str = "chat"
-    wire: Wire | None = None
-    """The request as the caller wrote it, where a dialect may speak the same shape."""
-    client: Client = Client()
-    explain: bool = False
-    """The caller asked for ``openrouter_metadata``."""
 
 
 def _text(value: Any) -> str | None:
@@ -98,7 +68,7 @@ class Delivered(msgspec.Struct, eq=False):
             self.pieces, self.finish = 1, "stop"
 
 
-class Ending(msgspec.Struct, frozen=True):
+class Settlement(msgspec.Struct, frozen=True):
     """How a generation ended, priced."""
 
     outcome: records.Outcome
@@ -118,30 +88,30 @@ class Ending(msgspec.Struct, frozen=True):
 
 BROKEN_OFF = {"upstream_failed": "error", "credit_exhausted": "length", "shutdown": "error"}
 """What the caller was told as finish reason when the answer did not end by itself."""
-UNKNOWN = Ending("refused", Usage(), pricing.NOTHING, Posting("", 0, 0, 0), ())
+UNKNOWN = Settlement("refused", Usage(), pricing.NOTHING, Posting("", 0, 0, 0), ())
 
 
 def conclude(
-    outcome: records.Outcome, ask: Ask, dispatch: Dispatch, delivered: Delivered, fee_basis_points: int
-) -> Ending:
-    """Who pays what for this ending."""
-    losses = _losses(ask, dispatch)
-    candidate = dispatch.candidate
+    outcome: records.Outcome, request: InferenceRequest, attempts: Attempts, delivered: Delivered, fee_basis_points: int
+) -> Settlement:
+    """Who pays what for this settlement."""
+    losses = _losses(request, attempts)
+    candidate = attempts.candidate
     if candidate is None:
-        return Ending(outcome, Usage(), pricing.NOTHING, Posting("", 0, 0, 0), losses)
+        return Settlement(outcome, Usage(), pricing.NOTHING, Posting("", 0, 0, 0), losses)
     ours = pricing.text_tokens(delivered.size_bytes, delivered.pieces)
     usage = delivered.usage
     context = candidate.endpoint.context_length
-    implausible = usage is not None and not pricing.plausible(usage, ask.prompt, context, delivered_tokens=ours)
+    implausible = usage is not None and not pricing.plausible(usage, request.prompt, context, delivered_tokens=ours)
     if usage is None or implausible:
-        usage = _estimated(ask, ours)
-    elif ask.prompt.units is not None:  # a vendor that counts tokens, but not what it sells
-        usage = msgspec.structs.replace(usage, units={**ask.prompt.units, **(usage.units or {})})
+        usage = _estimated(request, ours)
+    elif request.prompt.units is not None:  # a vendor that counts tokens, but not what it sells
+        usage = msgspec.structs.replace(usage, units={**request.prompt.units, **(usage.units or {})})
     seller = candidate.endpoint.provider
     bill = pricing.bill(
         candidate.price,
         usage,
-        images=ask.prompt.images,
+        images=request.prompt.images,
         fee_basis_points=fee_basis_points,
         reports_cost=bool(candidate.endpoint.options.get("reports_cost")),
     )
@@ -149,13 +119,13 @@ def conclude(
         posting = Posting(seller.slug, bill.cost_nano, 0, 0)
     else:
         posting = Posting(seller.slug, bill.cost_nano, bill.fee_nano, bill.total_nano)
-    return Ending(outcome, usage, bill, posting, losses, implausible)
+    return Settlement(outcome, usage, bill, posting, losses, implausible)
 
 
-def _estimated(ask: Ask, delivered_tokens: int) -> Usage:
+def _estimated(request: InferenceRequest, delivered_tokens: int) -> Usage:
     """Our own count, where the vendor gives none that can be true."""
-    completion = delivered_tokens if ask.operation == "chat" else 0
-    return Usage(prompt=ask.prompt.tokens, completion=completion, units=ask.prompt.units, estimated=True)
+    completion = delivered_tokens if request.operation == "chat" else 0
+    return Usage(prompt=request.prompt.tokens, completion=completion, units=request.prompt.units, estimated=True)
 
 
 def _insured(outcome: records.Outcome, delivered: Delivered) -> bool:
@@ -165,41 +135,60 @@ def _insured(outcome: records.Outcome, delivered: Delivered) -> bool:
     return tokens == 0 and delivered.pieces == 0 and delivered.finish in (None, "", "error")
 
 
-def _losses(ask: Ask, dispatch: Dispatch) -> tuple[Posting, ...]:
+def _losses(request: InferenceRequest, attempts: Attempts) -> tuple[Posting, ...]:
     lines = []
-    served = dispatch.attempts[-1] if dispatch.candidate is not None and dispatch.attempts else None
-    for attempt in dispatch.attempts:
+    served = attempts.made[-1] if attempts.candidate is not None and attempts.made else None
+    for attempt in attempts.made:
         if attempt.may_bill and attempt is not served:
-            cost_nano = pricing.prompt_nano(attempt.candidate.price, ask.prompt.tokens)
+            cost_nano = pricing.prompt_nano(attempt.candidate.price, request.prompt.tokens)
             if cost_nano:
                 lines.append(Posting(attempt.candidate.endpoint.provider.slug, cost_nano, 0, 0))
     return tuple(lines)
 
 
-def record(ask: Ask, dispatch: Dispatch, delivered: Delivered, ending: Ending) -> records.Record:
+def record(
+    request: InferenceRequest, attempts: Attempts, delivered: Delivered, settlement: Settlement
+) -> records.Record:
     """What happened, for ``GET /generation``, the log and analytics. Never a prompt, never an answer."""
-    candidate, usage, posting = dispatch.candidate, ending.usage, ending.posting
-    served = _served(candidate) if candidate is not None else ("", "", "", "")
-    first, outcome = dispatch.first_content, ending.outcome
+    candidate, usage, posting = attempts.candidate, settlement.usage, settlement.posting
+    model, provider, provider_name, endpoint = _served(candidate) if candidate is not None else ("", "", "", "")
+    first, outcome = attempts.first_content, settlement.outcome
     now = time.perf_counter()
-    return records.Record(  # by position: thirty keywords are matched one by one, at the price of all the rest of this function
-        ask.id, ask.created_at, ask.caller.org, ask.caller.key_hash, dispatch.plan.models[0], outcome,
-        *served,  # model, provider, provider_name, endpoint
-        delivered.upstream_id, API_TYPES.get(ask.operation, ask.operation), ask.stream,
-        outcome == "caller_left",  # cancelled
-        BROKEN_OFF.get(outcome, delivered.finish) if candidate is not None else None,  # finish_reason
-        delivered.native_finish,
-        tuple([_attempt(each) for each in dispatch.attempts]),
-        _tokens(usage), usage.units or {}, "estimated" if usage.estimated else "reported",
-        posting.cost_nano, posting.fee_nano, posting.want_nano,
-        candidate.price.at(usage.prompt_total).femto if candidate is not None else {},
-        round((first - ask.started) * 1000) if first is not None else None,  # latency_ms
-        round((now - ask.started) * 1000),  # generation_time_ms
-        ask.client.referer, ask.client.title, ask.client.user_agent, ask.body.get("user"), ask.body.get("session_id"),
-        None,  # service_tier
-        dispatch.plan.policy,
-        tuple([records.Dropped(d.endpoint_id, d.filter, d.detail) for d in dispatch.plan.drops]),
-    )  # fmt: skip
+    return records.Record(
+        id=request.id,
+        created_at=request.created_at,
+        organization=request.caller.org,
+        key_hash=request.caller.key_hash,
+        model_requested=attempts.plan.models[0],
+        outcome=outcome,
+        model=model,
+        provider=provider,
+        provider_name=provider_name,
+        endpoint=endpoint,
+        upstream_id=delivered.upstream_id,
+        api_type=API_TYPES.get(request.operation, request.operation),
+        streamed=request.stream,
+        cancelled=outcome == "caller_left",
+        finish_reason=BROKEN_OFF.get(outcome, delivered.finish) if candidate is not None else None,
+        native_finish_reason=delivered.native_finish,
+        attempts=tuple([_attempt(each) for each in attempts.made]),
+        tokens=_tokens(usage),
+        units=usage.units or {},
+        usage_source="estimated" if usage.estimated else "reported",
+        cost_nano=posting.cost_nano,
+        fee_nano=posting.fee_nano,
+        total_nano=posting.want_nano,
+        prices_femto=candidate.price.at(usage.prompt_total).femto if candidate is not None else {},
+        latency_ms=round((first - request.started) * 1000) if first is not None else None,
+        generation_time_ms=round((now - request.started) * 1000),
+        http_referer=request.client.referer,
+        app_title=request.client.title,
+        user_agent=request.client.user_agent,
+        user=request.body.get("user"),
+        session_id=request.body.get("session_id"),
+        policy=attempts.plan.policy,
+        drops=tuple([records.Dropped(d.endpoint_id, d.filter, d.detail) for d in attempts.plan.drops]),
+    )
 
 
 def _served(candidate: Candidate) -> tuple[str, str, str, str]:

@@ -9,8 +9,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from gateway.catalog.model import Endpoint
 from providers.types import Call, Json, Target
 
@@ -40,13 +38,6 @@ OWNED = frozenset(
     }
 )
 """What ``provider.options`` cannot reach: it decides what is held, billed and sent to whom."""
-
-
-class Wire(msgspec.Struct, frozen=True):
-    """A request in the wire shape of its surface, as the caller wrote it."""
-
-    shape: str
-    body: Json
 
 
 def target(endpoint: Endpoint) -> Target:

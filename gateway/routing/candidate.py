@@ -29,13 +29,13 @@ class Need(msgspec.Struct, frozen=True):
     operation: str = "chat"
 
 
-class Ask(msgspec.Struct, frozen=True):
+class RoutingContext(msgspec.Struct, frozen=True):
     """Everything a decision may depend on beside the endpoints. ``now`` in unix seconds."""
 
     need: Need
-    prefs: Preferences
+    preferences: Preferences
     now: float
-    dice: random.Random
+    rng: random.Random
 
 
 class Candidate(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gateway.catalog.model import Endpoint, Price
 from gateway.health.registry import EndpointHealth
 from gateway.money import format_price
-from gateway.routing.candidate import Ask, Need
+from gateway.routing.candidate import Need, RoutingContext
 from gateway.routing.preferences import PRICE_CAPS, matches
 
 __all__ = ["SOFT", "Need", "Question", "asked", "soft_misses", "unhealthy"]
@@ -39,17 +39,17 @@ SAME_AS = {
 }
 """A parameter is also supported where its sibling is."""
 
-Question = Callable[[Endpoint, Price | None, Ask], str | None]
+Question = Callable[[Endpoint, Price | None, RoutingContext], str | None]
 
 
-def no_key(endpoint: Endpoint, _: Price | None, __: Ask) -> str | None:
+def no_key(endpoint: Endpoint, _: Price | None, __: RoutingContext) -> str | None:
     provider = endpoint.provider
     if provider.usable:
         return None
     return f"{' and '.join(provider.lacking) or provider.api_key_env} is not set on this gateway"
 
 
-def operation(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+def operation(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
     wanted = ask.need.operation
     if wanted in endpoint.operations:
         return None
@@ -57,14 +57,14 @@ def operation(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
     return f"offers {offered}, wanted is {wanted}"
 
 
-def unpriced(endpoint: Endpoint, price: Price | None, _: Ask) -> str | None:
+def unpriced(endpoint: Endpoint, price: Price | None, _: RoutingContext) -> str | None:
     return (
         None if price is not None else f"no price is written for {endpoint.upstream_id} today, and unpriced is not free"
     )
 
 
-def allowed(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
-    prefs = ask.prefs
+def allowed(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
+    prefs = ask.preferences
     if prefs.only and not matches(prefs.only, endpoint):
         return f"{endpoint.tag} is not in provider.only"
     if prefs.ignore and matches(prefs.ignore, endpoint):
@@ -74,28 +74,28 @@ def allowed(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
     return None
 
 
-def zdr(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
-    if ask.prefs.zdr and endpoint.provider.data_policy.retains_prompts:
+def zdr(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
+    if ask.preferences.zdr and endpoint.provider.data_policy.retains_prompts:
         return f"{endpoint.provider.name} may keep prompts"
     return None
 
 
-def training(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+def training(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
     policy = endpoint.provider.data_policy
-    if ask.prefs.data_collection == "deny" and (policy.training or policy.retains_prompts):
+    if ask.preferences.data_collection == "deny" and (policy.training or policy.retains_prompts):
         return f"{endpoint.provider.name} may {'train on' if policy.training else 'keep'} prompts"
     return None
 
 
-def quantization(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
-    wanted, mine = ask.prefs.quantizations, endpoint.quantization or "unknown"
+def quantization(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
+    wanted, mine = ask.preferences.quantizations, endpoint.quantization or "unknown"
     if not wanted or mine in wanted or any(mine in QUANTIZATION_FAMILIES.get(each, ()) for each in wanted):
         return None
     return f"runs at {mine}, wanted is {' or '.join(sorted(wanted))}"
 
 
-def max_price(_: Endpoint, price: Price | None, ask: Ask) -> str | None:
-    for kind, cap in ask.prefs.max_price_femto.items():
+def max_price(_: Endpoint, price: Price | None, ask: RoutingContext) -> str | None:
+    for kind, cap in ask.preferences.max_price_femto.items():
         mine = price.of(kind) if price is not None else 0
         if mine > cap:
             per, units = ("M tokens", PRICE_CAPS[kind]) if PRICE_CAPS[kind] > 1 else (kind, 1)
@@ -103,12 +103,12 @@ def max_price(_: Endpoint, price: Price | None, ask: Ask) -> str | None:
     return None
 
 
-def modalities(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+def modalities(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
     missing = ask.need.input_modalities - endpoint.input_modalities
     return f"does not take {' and '.join(sorted(missing))} input" if missing else None
 
 
-def context_length(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+def context_length(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
     if ask.need.operation != "chat":  # a batch of texts, each of which has the whole context for itself
         return None
     wanted = ask.need.prompt_tokens + (ask.need.max_tokens or 0)
@@ -117,7 +117,7 @@ def context_length(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
     return f"holds {endpoint.context_length} tokens, the request needs about {wanted}"
 
 
-def max_completion_tokens(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+def max_completion_tokens(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
     wanted, most = ask.need.max_tokens, endpoint.max_completion_tokens
     return (
         None
@@ -126,7 +126,7 @@ def max_completion_tokens(endpoint: Endpoint, _: Price | None, ask: Ask) -> str 
     )
 
 
-def require_parameters(endpoint: Endpoint, _: Price | None, ask: Ask) -> str | None:
+def require_parameters(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
     known = endpoint.supported_parameters
     missing = {
         name for name in ask.need.parameters & PARAMETERS if name not in known and SAME_AS.get(name) not in known
@@ -157,9 +157,9 @@ class Room(NamedTuple):
         return need.prompt_tokens + wanted <= self.context and wanted <= self.completion
 
 
-def asked(ask: Ask) -> list[tuple[str, Question]]:
+def asked(ask: RoutingContext) -> list[tuple[str, Question]]:
     """(name, question) of every filter that this request makes it worth asking, in order."""
-    prefs, need = ask.prefs, ask.need
+    prefs, need = ask.preferences, ask.need
     wanted = (
         (True, "operation", operation),
         (True, "provider_key", no_key),

@@ -13,7 +13,7 @@ from gateway.catalog.model import Endpoint, Model, Price
 from gateway.errors import GatewayError
 from gateway.health.registry import EndpointHealth
 from gateway.routing import filters, policies, refusal
-from gateway.routing.candidate import Ask, Candidate, Drop, Need, expected_femto, speeds
+from gateway.routing.candidate import Candidate, Drop, Need, RoutingContext, expected_femto, speeds
 from gateway.routing.preferences import Preferences
 
 View = Callable[[str], EndpointHealth]
@@ -72,13 +72,13 @@ def plan(
     *,
     view: View,
     now: float,
-    dice: random.Random,
+    rng: random.Random,
 ) -> Plan:
     """Filters drop, policies rank, too slow ones move to the end. ``models`` in the caller's order; ``now`` in unix seconds.
 
     Never raises for lack of endpoints: ask ``refuse`` when ``candidates`` is empty.
     """
-    ask = Ask(need, prefs, now, dice)
+    ask = RoutingContext(need, prefs, now, rng)
     if len(models) > 1:
         models = list({model.slug: model for model in models}.values())
     drops: list[Drop] = []
@@ -104,14 +104,14 @@ def plan(
     )
 
 
-def _eligible(model: Model, ask: Ask, view: View, drops: list[Drop]) -> list[Candidate]:
+def _eligible(model: Model, ask: RoutingContext, view: View, drops: list[Drop]) -> list[Candidate]:
     """The endpoints that pass every filter, healthy or not; the others go to ``drops``.
 
     Without provider preferences the answer is the same for every request of a day that sends the same parameters, but for
     its size; so it is kept with the model, and used when the request is not too large for anyone.
     """
     need = ask.need
-    key = (ask.now // DAY_S, need.operation, need.parameters, need.input_modalities) if ask.prefs.plain else None
+    key = (ask.now // DAY_S, need.operation, need.parameters, need.input_modalities) if ask.preferences.plain else None
     known = model.memo.get(key)
     if known is None or not known[2].fits(need):
         passed, dropped = _filtered(model, ask)
@@ -125,12 +125,12 @@ def _eligible(model: Model, ask: Ask, view: View, drops: list[Drop]) -> list[Can
     return [Candidate(each, price, view(each.id), expected_femto(price, need)) for each, price in passed]
 
 
-def _filtered(model: Model, ask: Ask) -> tuple[list[tuple[Endpoint, Price]], list[Drop]]:
+def _filtered(model: Model, ask: RoutingContext) -> tuple[list[tuple[Endpoint, Price]], list[Drop]]:
     """(endpoints that pass with the price in force, drops)."""
     drops: list[Drop] = []
     questions = filters.asked(ask)
     today = datetime.fromtimestamp(ask.now, UTC).date()
-    if ask.prefs.enforce_distillable_text and model.attributes.get("distillable") is not True:
+    if ask.preferences.enforce_distillable_text and model.attributes.get("distillable") is not True:
         drops += [
             _drop(each, "distillable", "the model's licence is not known to allow it") for each in model.endpoints
         ]
@@ -154,16 +154,16 @@ def _filtered(model: Model, ask: Ask) -> tuple[list[tuple[Endpoint, Price]], lis
     return passed, drops
 
 
-def _ranked(groups: Groups, ask: Ask) -> tuple[list[str], list[Candidate]]:
+def _ranked(groups: Groups, ask: RoutingContext) -> tuple[list[str], list[Candidate]]:
     """(names of the policies, candidates of all groups in order)."""
     names, chosen = [], []
     for sort, group in groups:
         name, ranked = policies.rank(group, ask, sort)
         names.append(name)
-        if ask.prefs.preferred_min_throughput or ask.prefs.preferred_max_latency:
-            slow = _slow(ranked, ask.prefs)
+        if ask.preferences.preferred_min_throughput or ask.preferences.preferred_max_latency:
+            slow = _slow(ranked, ask.preferences)
             ranked.sort(key=lambda candidate: candidate.endpoint.id in slow)
-        chosen += ranked if ask.prefs.allow_fallbacks or ask.prefs.order else ranked[:1]
+        chosen += ranked if ask.preferences.allow_fallbacks or ask.preferences.order else ranked[:1]
     return names, chosen
 
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from gateway.routing.candidate import Ask, Candidate, speeds
+from gateway.routing.candidate import Candidate, RoutingContext, speeds
 
-Policy = Callable[[Sequence[Candidate], Ask], list[Candidate]]
+Policy = Callable[[Sequence[Candidate], RoutingContext], list[Candidate]]
 OUTAGE_GROUP = 3
 
 
-def balanced(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
+def balanced(candidates: Sequence[Candidate], ask: RoutingContext) -> list[Candidate]:
     """The default: a price-weighted random choice among healthy endpoints, as OpenRouter documents it up to autumn 2026.
 
     1. Endpoints with an outage in the last thirty seconds go last; those below 95 % and 80 % uptime before them.
@@ -31,7 +31,7 @@ def balanced(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
     """
     if len(candidates) < 2:
         return list(candidates)
-    chance = ask.dice.random
+    chance = ask.rng.random
     keyed = sorted(
         ((uptime_group(each), each.expected_femto, chance()), place) for place, each in enumerate(candidates)
     )
@@ -50,25 +50,25 @@ def uptime_group(candidate: Candidate) -> int:
     return OUTAGE_GROUP if candidate.health.recent_outage else candidate.health.band
 
 
-def _draw(places: Sequence[int], candidates: Sequence[Candidate], ask: Ask) -> int:
+def _draw(places: Sequence[int], candidates: Sequence[Candidate], ask: RoutingContext) -> int:
     """One of the places at random, weighted by the inverse square of the expected cost. A free endpoint beats any other."""
     costs = [candidates[place].expected_femto for place in places]
     cheapest = min(costs)
     weights = [float(cost == 0) if cheapest == 0 else (cheapest / cost) ** 2 for cost in costs]
-    return ask.dice.choices(places, weights)[0]
+    return ask.rng.choices(places, weights)[0]
 
 
 def _ready_to_try(candidate: Candidate) -> bool:
     return candidate.health.state == "half_open" and not candidate.health.recent_outage
 
 
-def price(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
+def price(candidates: Sequence[Candidate], ask: RoutingContext) -> list[Candidate]:
     """``sort: price`` and ``:floor``: the cheapest for this request first, strictly."""
     del ask
     return sorted(candidates, key=lambda candidate: (candidate.expected_femto, candidate.endpoint.id))
 
 
-def latency(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
+def latency(candidates: Sequence[Candidate], ask: RoutingContext) -> list[Candidate]:
     """``sort: latency``: the shortest time to the first token (median) first, strictly; equal ones by price."""
     del ask
     known = speeds(candidates, lambda health: health.ttft_ms)
@@ -80,7 +80,7 @@ def latency(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
     return sorted(candidates, key=key)
 
 
-def throughput(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
+def throughput(candidates: Sequence[Candidate], ask: RoutingContext) -> list[Candidate]:
     """``sort: throughput`` and ``:nitro``: the most tokens a second (median) first, strictly; equal ones by price."""
     del ask
     known = speeds(candidates, lambda health: health.throughput_tps)
@@ -92,9 +92,9 @@ def throughput(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
     return sorted(candidates, key=key)
 
 
-def order(candidates: Sequence[Candidate], ask: Ask, rest: Policy) -> list[Candidate]:
+def order(candidates: Sequence[Candidate], ask: RoutingContext, rest: Policy) -> list[Candidate]:
     """``provider.order``: the named endpoints in the caller's order, then the others as ``rest`` ranks them."""
-    places = {name: place for place, name in enumerate(ask.prefs.order)}
+    places = {name: place for place, name in enumerate(ask.preferences.order)}
 
     def place(candidate: Candidate) -> int:
         endpoint = candidate.endpoint
@@ -108,9 +108,9 @@ POLICIES: Mapping[str, Policy] = {"balanced": balanced, "price": price, "through
 DEFAULT = "balanced"
 
 
-def rank(candidates: Sequence[Candidate], ask: Ask, sort: str | None) -> tuple[str, list[Candidate]]:
+def rank(candidates: Sequence[Candidate], ask: RoutingContext, sort: str | None) -> tuple[str, list[Candidate]]:
     """(name of the policy, ranked candidates). ``provider.order`` goes before any sort and switches balancing off."""
-    if ask.prefs.order:
+    if ask.preferences.order:
         return "order", order(candidates, ask, POLICIES[sort or "price"])
     name = sort or DEFAULT
     return name, POLICIES[name](candidates, ask)

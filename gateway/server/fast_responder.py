@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from gateway.server.responder import CallerLeft, Headers
+from gateway.server.responder import ClientDisconnected, Headers
 
 READ_S = 60.0
 """How long an answer waits while the caller reads nothing of the answers before it."""
@@ -30,7 +30,7 @@ class Connection(Protocol):
     def on_response_complete(self) -> None: ...
 
 
-class Direct:
+class FastResponder:
     """A channel (see ``gateway.server.responder``) on one of our own connections. HTTP/1.1, POST."""
 
     __slots__ = (
@@ -88,7 +88,7 @@ class Direct:
             self._left()
 
     @property
-    def message_event(self) -> Direct:
+    def message_event(self) -> FastResponder:
         """uvicorn's name for what wakes up who waits for the body."""
         return self
 
@@ -115,7 +115,7 @@ class Direct:
             if self._whole:
                 return None
             if self.disconnected:
-                raise CallerLeft
+                raise ClientDisconnected
             self._connection.flow.resume_reading()
             self._waiter = self._connection.loop.create_future()
             try:

@@ -1,4 +1,4 @@
-"""How much one process takes on. More is shed at once, before any credit is held.
+"""The requests being served, and how many one process takes on: more are refused at once, before any credit is held.
 
 It must not know: callers, prices, endpoints.
 """
@@ -6,20 +6,27 @@ It must not know: callers, prices, endpoints.
 from __future__ import annotations
 
 from gateway.errors import Unavailable
+from gateway.server.request_lifecycle import RequestLifecycle
 
 
 class InFlight:
-    """Counts the requests inside this process; refuses beyond the limit with 503 and Retry-After."""
+    """One per process."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.now = 0
+        """Requests that hold one of the ``limit`` places."""
+        self.requests: set[RequestLifecycle] = set()
+        """Every request being served, so that shutdown can end the last streams with an error event."""
+        self.draining = False
+        """SIGTERM has come: readiness is off, no new requests are taken, running streams finish."""
 
-    def take(self) -> None:
-        """Raises Unavailable when the process is full. Every ``take`` needs one ``give``."""
+    def acquire(self) -> None:
+        """Take a place; each needs one ``release``. Raises Unavailable when the process is full."""
         if self.now >= self.limit:
             raise Unavailable(f"{self.limit} requests are running here already; try again shortly.", retry_after_s=1)
         self.now += 1
 
-    def give(self) -> None:
+    def release(self) -> None:
+        """Give the place back."""
         self.now -= 1

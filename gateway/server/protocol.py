@@ -17,7 +17,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gateway.server.fast_responder import Direct
+from gateway.server.fast_responder import FastResponder
 from gateway.server.responder import Handler
 
 HEAD_BYTES_MAX = 262_144
@@ -30,14 +30,14 @@ LINE_MAX = 100
 """Requests of one connection without an answer (pipelining). Reading goes on while they wait, so they need a limit."""
 
 
-class GuardedHttp(HttpToolsProtocol):
+class LimitedHttpProtocol(HttpToolsProtocol):
     """One connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # The application itself: wrapped, as uvicorn does it when asked to trust proxies, it has no doors, and this fails aloud.
-        self._doors: Mapping[bytes, Handler] = self.app.doors
-        self._open: deque[RequestResponseCycle | Direct] = deque()
+        self._routes: Mapping[bytes, Handler] = self.app.routes
+        self._open: deque[RequestResponseCycle | FastResponder] = deque()
         """Requests whose answers are not complete, in order: the first one runs, the others stand in line."""
         self._in_head = True
         self._bare_bytes = 0
@@ -56,7 +56,7 @@ class GuardedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
         super()._unset_keepalive_if_required()
         for request in self._open:
-            if type(request) is Direct:
+            if type(request) is FastResponder:
                 request.lose()
             else:  # uvicorn tells only the last one
                 request.disconnected = True
@@ -113,12 +113,12 @@ class GuardedHttp(HttpToolsProtocol):
         self._stop_waiting()
         if len(self._open) >= LINE_MAX:
             raise ValueError("too many requests in line")  # the parser stops, and 400 is the end of the connection
-        surface = None if self._open else self._doors.get(self.url)
+        surface = None if self._open else self._routes.get(self.url)
         if surface is None or parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
             self._to_asgi()
             return
         keep = parser.should_keep_alive()
-        request = Direct(self, self.headers, keep_alive=keep, expected=self.expect_100_continue)
+        request = FastResponder(self, self.headers, keep_alive=keep, expected=self.expect_100_continue)
         self.cycle = request  # type: ignore[assignment]
         self._open.append(request)
         task = self.loop.create_task(surface.serve(request))
@@ -140,7 +140,7 @@ class GuardedHttp(HttpToolsProtocol):
         """A piece of a body."""
         self._bare_bytes = 0
         request = self._open[-1] if self._open else None
-        if type(request) is Direct:
+        if type(request) is FastResponder:
             request.feed(body)
         else:
             super().on_body(body)
@@ -150,14 +150,14 @@ class GuardedHttp(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         request = self._open[-1] if self._open else None
-        if type(request) is Direct:
+        if type(request) is FastResponder:
             request.feed_eof()
         else:
             super().on_message_complete()
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
-    def _served(self, request: Direct, task: asyncio.Task[None]) -> None:
+    def _served(self, request: FastResponder, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         if task.cancelled() or task.exception() is not None or not request.response_complete:
             if not task.cancelled() and task.exception() is not None:
@@ -223,7 +223,7 @@ class GuardedHttp(HttpToolsProtocol):
         self.transport.close()
 
 
-def _parser(protocol: GuardedHttp) -> httptools.HttpRequestParser:
+def _parser(protocol: LimitedHttpProtocol) -> httptools.HttpRequestParser:
     """As uvicorn makes it: what follows a request that asks for the connection's end is no error."""
     parser = httptools.HttpRequestParser(protocol)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)

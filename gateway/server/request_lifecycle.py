@@ -13,16 +13,16 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.errors import GatewayError
-from gateway.pipeline.settlement import Ask
+from gateway.pipeline.request import InferenceRequest
 from gateway.server import sse
-from gateway.server.responder import Channel, Headers
+from gateway.server.responder import Headers, Responder
 
 Interruption = Literal["left", "shutdown"]
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Exchange:
+class RequestLifecycle:
     """One per request."""
 
     __slots__ = (
@@ -35,19 +35,19 @@ class Exchange:
         "_sending_since",
         "_stream_headers",
         "_task",
-        "ask",
-        "channel",
         "closed",
-        "ending",
         "interrupted",
         "on_interrupt",
+        "request",
+        "responder",
+        "settlement",
         "started",
     )
 
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.ask: Ask | None = None
-        self.ending: asyncio.Task[Any] | None = None
+    def __init__(self, channel: Responder) -> None:
+        self.responder = channel
+        self.request: InferenceRequest | None = None
+        self.settlement: asyncio.Task[Any] | None = None
         """The generation's ending, when it was interrupted."""
         self.interrupted: Interruption | None = None
         self.on_interrupt: Callable[[GatewayError, str], bytes] | None = None
@@ -71,7 +71,7 @@ class Exchange:
     def watch(self) -> None:
         """From here on the caller's leaving cancels this task, with ``interrupted`` set to ``left``."""
         self._task = asyncio.current_task()
-        self.channel.watch(self._left)
+        self.responder.watch(self._left)
 
     def _left(self) -> None:
         if not self.closed:
@@ -86,7 +86,7 @@ class Exchange:
     def release(self) -> None:
         """Nothing watches any more. Idempotent."""
         self.closed = True
-        self.channel.unwatch()
+        self.responder.unwatch()
         if self._keepalive is not None:
             self._keepalive.cancel()
             self._keepalive = None
@@ -119,7 +119,7 @@ class Exchange:
     async def _comment(self) -> None:
         if not self.closed:
             await self.start_stream(self._stream_headers)
-            await self.channel.send(sse.KEEP_ALIVE)
+            await self.responder.send(sse.KEEP_ALIVE)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
@@ -127,12 +127,12 @@ class Exchange:
         """Send status 200 and the stream's headers, once."""
         if not self.started:
             self.started = True
-            await self.channel.start(200, headers)
+            await self.responder.start(200, headers)
 
     def push(self, data: bytes) -> bool:
         """One or more whole events, from within a callback. False: they are kept until ``drain`` has been awaited."""
         self._idle = False
-        if self.channel.push(data):
+        if self.responder.push(data):
             return True
         self._kept += data
         return False
@@ -142,7 +142,7 @@ class Exchange:
         data, self._kept = self._kept, b""
         if data:
             self._sending_since = asyncio.get_running_loop().time()
-            await self.channel.send(data)
+            await self.responder.send(data)
             self._sending_since = None
 
     async def finish(self, data: bytes = b"") -> None:
@@ -150,17 +150,17 @@ class Exchange:
         self.closed = True
         data, self._kept = self._kept + data, b""
         self._sending_since = asyncio.get_running_loop().time()
-        await self.channel.finish(data)
+        await self.responder.finish(data)
         self._sending_since = None
 
-    def answer(
+    def respond(
         self, status: int, body: bytes, headers: Headers, content_type: bytes = b"application/json"
     ) -> Awaitable[None]:
         """A whole answer; to be awaited."""
         self.started = self.closed = True
-        return self.channel.answer(status, [(b"content-type", content_type), *headers], body)
+        return self.responder.answer(status, [(b"content-type", content_type), *headers], body)
 
     async def refuse(self, error: GatewayError, headers: Headers, body: Any) -> None:
         """An error with its own status: possible as long as nothing has been sent."""
         extra = [(name.encode(), value.encode()) for name, value in error.headers()]
-        await self.answer(error.status, _encode(body), [*headers, *extra])
+        await self.respond(error.status, _encode(body), [*headers, *extra])

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from gateway.errors import BadRequest, MethodNotAllowed, PayloadTooLarge, RequestTimeout
-from gateway.server.responder import Channel, Headers
+from gateway.server.responder import Headers, Responder
 from gateway.settings import Settings
 
 _decoder = msgspec.json.Decoder()
 
 
-def headers_of(pairs: Headers, settings: Settings) -> dict[bytes, bytes]:
+def read_headers(pairs: Headers, settings: Settings) -> dict[bytes, bytes]:
     """Headers by lower-case name. Raises BadRequest for bombs and for what front proxies and we could read differently."""
     if len(pairs) > settings.max_header_count:
         raise BadRequest(f"Too many request headers; at most {settings.max_header_count} are accepted.")
@@ -38,7 +38,7 @@ def expect_post(method: str) -> None:
         raise MethodNotAllowed(f"{method} is not allowed here; use POST.")
 
 
-def body_of(channel: Channel, headers: dict[bytes, bytes], limit: int) -> bytes | None:
+def buffered_body(channel: Responder, headers: dict[bytes, bytes], limit: int) -> bytes | None:
     """The body if it came with the head, as it usually does; None: ``read_body`` is to be awaited. Refuses by Content-Length before
     reading. Raises PayloadTooLarge and BadRequest (compressed bodies).
     """
@@ -52,7 +52,7 @@ def body_of(channel: Channel, headers: dict[bytes, bytes], limit: int) -> bytes 
     return body
 
 
-async def read_body(channel: Channel, limit: int, timeout_s: float) -> bytes:
+async def read_body(channel: Responder, limit: int, timeout_s: float) -> bytes:
     """The whole body, piece by piece. Raises PayloadTooLarge, RequestTimeout and CallerLeft."""
     parts: list[bytes] = []
     size = 0
@@ -65,7 +65,7 @@ async def read_body(channel: Channel, limit: int, timeout_s: float) -> bytes:
                 raise _too_large(limit)
         return b"".join(parts)
     except asyncio.CancelledError:
-        if not deadline.fell():
+        if not deadline.expired():
             raise
         raise RequestTimeout(f"The request body did not arrive within {timeout_s:g} seconds.") from None
     finally:
@@ -87,7 +87,7 @@ class _Deadline:
         if self._task is not None:
             self._task.cancel()
 
-    def fell(self) -> bool:
+    def expired(self) -> bool:
         """Was the cancellation ours? Then it is taken back."""
         if self._hit and self._task is not None:
             self._task.uncancel()
@@ -98,7 +98,7 @@ def _too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"The request body is larger than {limit} bytes.")
 
 
-def decode(raw: bytes, max_depth: int) -> dict[str, Any]:
+def decode_json(raw: bytes, max_depth: int) -> dict[str, Any]:
     """Strict JSON → a dictionary. NaN, lone surrogates, a BOM and deep nesting are refused; of duplicate keys the last wins,
     and because the body is encoded again nobody downstream can read it differently.
 

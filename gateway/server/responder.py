@@ -16,11 +16,11 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class CallerLeft(Exception):
+class ClientDisconnected(Exception):
     """The connection closed before the request was complete."""
 
 
-class Channel(Protocol):
+class Responder(Protocol):
     """One request and the way back. Header names are lower case; an answer's must hold no line breaks."""
 
     method: str
@@ -58,10 +58,10 @@ class Channel(Protocol):
 class Handler(Protocol):
     """Serves one request; what a route leads to."""
 
-    async def serve(self, channel: Channel) -> None: ...
+    async def serve(self, channel: Responder) -> None: ...
 
 
-class Asgi:
+class AsgiResponder:
     """A channel of any ASGI server."""
 
     body: bytes | None = None
@@ -79,7 +79,7 @@ class Asgi:
             return None
         message = await self._receive()
         if message["type"] != "http.request":
-            raise CallerLeft
+            raise ClientDisconnected
         self._all_read = not message.get("more_body")
         return bytes(message.get("body", b""))
 

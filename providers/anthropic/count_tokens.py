@@ -40,7 +40,7 @@ class AnthropicCount(Anthropic):
         count = body.get("input_tokens")
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= COUNT_MAX:
             raise broken("the answer has no input_tokens", body)
-        return Completion({"input_tokens": count}, None, wire=body)
+        return Completion({"input_tokens": count}, None, native=body)
 
     def decoder(self) -> Decoder:
         raise failed("unsupported", "counting tokens gives no stream")

@@ -59,13 +59,13 @@ class Anthropic(Dialect):
     """``POST {base_url}/messages``."""
 
     name: ClassVar[str] = "anthropic"
-    shape: ClassVar[str | None] = "messages"
+    api_format: ClassVar[str | None] = "messages"
     path: ClassVar[str] = "/messages"
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         return self.posted(target, self.spelled(target, body), _callers(body), stream=stream)
 
-    def passed(self, target: Target, wire: Json, body: Json, *, stream: bool) -> HttpRequest:
+    def passthrough(self, target: Target, wire: Json, body: Json, *, stream: bool) -> HttpRequest:
         sent = {name: value for name, value in wire.items() if name not in OURS and not name.startswith("_")}
         sent["model"] = target.upstream_id
         sent.setdefault("max_tokens", max_tokens(target.options, body))  # the vendor demands one, the contract does not

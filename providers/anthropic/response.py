@@ -66,7 +66,7 @@ def whole(raw: bytes) -> Completion:
         "choices": [choice],
     }
     raw_usage = body.get("usage")
-    return Completion(answer, usage(raw_usage) if isinstance(raw_usage, dict) else None, wire=body)
+    return Completion(answer, usage(raw_usage) if isinstance(raw_usage, dict) else None, native=body)
 
 
 class _Message:

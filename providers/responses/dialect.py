@@ -36,7 +36,7 @@ class Responses(Dialect):
     """One class serves all vendors; a subclass with another ``format`` marks the reasoning as a vendor's that is not OpenAI."""
 
     name: ClassVar[str] = "responses"
-    shape: ClassVar[str | None] = "responses"
+    api_format: ClassVar[str | None] = "responses"
     format: ClassVar[str] = "openai-responses-v1"
     """Of the reasoning details that answers carry: encrypted reasoning can be read by its maker alone."""
 
@@ -44,7 +44,7 @@ class Responses(Dialect):
         formats = frozenset({self.format, target.options.get("reasoning_format", self.format)})
         return _post(target, build(body, target.options, formats), body.get("user"), stream=stream)
 
-    def passed(self, target: Target, wire: Json, body: Json, *, stream: bool) -> HttpRequest:
+    def passthrough(self, target: Target, wire: Json, body: Json, *, stream: bool) -> HttpRequest:
         sent = pass_on(wire, target.options)
         sent.pop("user", None)
         return _post(target, sent, body.get("user"), stream=stream)

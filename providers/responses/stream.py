@@ -142,7 +142,7 @@ class Decoder(openai_answer.Decoder):
             return self._end(kind, document)
         elif document.get("error"):
             raise fault(document["error"])
-        return Event({**self._head, "choices": []}, wire=(kind, document))
+        return Event({**self._head, "choices": []}, native=(kind, document))
 
     def _say(self, delta: Json, wire: tuple[str, Json]) -> Event:
         self._seen = True
@@ -153,7 +153,7 @@ class Decoder(openai_answer.Decoder):
         if not self._begun:
             self._begun = True
             choice["delta"] = {"role": "assistant", "content": "", **delta}
-        return Event({**self._head, "choices": [choice]}, shown, wire=wire)
+        return Event({**self._head, "choices": [choice]}, shown, native=wire)
 
     def _end(self, kind: str, document: Json) -> Event:
         response = _response(document)

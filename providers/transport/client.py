@@ -39,7 +39,7 @@ class HttpStream(Protocol):
     async def read(self) -> bytes:
         """The bytes that arrived, as they arrive; ``b""`` at the end. Raises ``ProviderError`` (cut, malformed)."""
 
-    async def carry(self, take: Callable[[bytes], bool]) -> bool:
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
         """Hand the bytes to ``take`` in the very callback in which they arrive, first those that are there already.
 
         True: the body has ended, and all of it was taken. False: ``take`` said so with the bytes it was just given; what arrives

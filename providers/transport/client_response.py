@@ -28,7 +28,7 @@ class Channel(Protocol):
     def finished(self, *, keep: bool) -> None: ...
 
 
-class Exchange:
+class ClientResponse:
     """One request and its answer on a connection: the parser's callbacks below, the reader's side above."""
 
     __slots__ = (
@@ -100,7 +100,7 @@ class Exchange:
             await self._wait()
         return self._arrived()
 
-    async def carry(self, take: Callable[[bytes], bool]) -> bool:
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
         while True:
             if self._pieces and not take(self._arrived()):
                 return False

@@ -21,7 +21,7 @@ from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 from providers.errors import ProviderError, failed, timed_out
-from providers.transport.client_response import Exchange
+from providers.transport.client_response import ClientResponse
 from providers.types import Clocks, HttpRequest, HttpResponse
 
 IDLE_MAX_S = 55.0
@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._client = client
         self._origin = origin
         self.loop = loop
-        self.exchange: Exchange | None = None
+        self.exchange: ClientResponse | None = None
         self.idle_since = 0.0
         self._paused = False
 
@@ -76,8 +76,8 @@ class Connection(asyncio.Protocol):
         self._probe.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._client.live.add(self)
 
-    def start(self, head: bytes, content: bytes, *, whole: bool) -> Exchange:
-        self.exchange = Exchange(self, self.loop, whole=whole)
+    def start(self, head: bytes, content: bytes, *, whole: bool) -> ClientResponse:
+        self.exchange = ClientResponse(self, self.loop, whole=whole)
         self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(content), content))
         return self.exchange
 
@@ -154,7 +154,7 @@ class Client:
             exchange.drop()
         return HttpResponse(exchange.status, exchange.headers, content)
 
-    async def open(self, request: HttpRequest, clocks: Clocks) -> Exchange:
+    async def open(self, request: HttpRequest, clocks: Clocks) -> ClientResponse:
         exchange = self._go_on(request, whole=False) or await self._start(request, clocks, whole=False)
         by_total = clocks.total_s < clocks.first_content_s
         timer = exchange.fail_in(
@@ -177,7 +177,7 @@ class Client:
         while self.live:
             await asyncio.sleep(0)
 
-    def _go_on(self, request: HttpRequest, *, whole: bool) -> Exchange | None:
+    def _go_on(self, request: HttpRequest, *, whole: bool) -> ClientResponse | None:
         """The request on an idle connection, if there is one of use."""
         try:
             origin, head = _head(request.method, request.url, request.headers, request.address)
@@ -191,7 +191,7 @@ class Client:
             connection.abort()
         return None
 
-    async def _start(self, request: HttpRequest, clocks: Clocks, *, whole: bool) -> Exchange:
+    async def _start(self, request: HttpRequest, clocks: Clocks, *, whole: bool) -> ClientResponse:
         """The request on a new connection."""
         origin, head = _head(request.method, request.url, request.headers, request.address)
         connection = await self._connect(origin, clocks.connect_s)

@@ -112,7 +112,7 @@ class _PortableStream:
             self._pending.cancel()
             self._pending = None
 
-    async def carry(self, take: Callable[[bytes], bool]) -> bool:
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
         while data := await self.read():
             if not take(data):
                 return False

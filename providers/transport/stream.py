@@ -16,7 +16,7 @@ from providers.errors import Clock, ProviderError, failed, timed_out
 from providers.transport.client import HttpStream
 from providers.types import Clocks, Event, HttpResponse
 
-Take = Callable[[list[Event]], bool]
+EventSink = Callable[[list[Event]], bool]
 """Takes events, at least one; False: wait for me before there are more."""
 REFUSAL_MAX = 64 * 1024
 """Bytes read of the body of a refusal."""
@@ -74,7 +74,7 @@ class Stream:
         self._timer: asyncio.TimerHandle | None = None
         self._heard = 0.0
         """Loop time of the last event, or since which somebody waits for one."""
-        self._take: Take | None = None
+        self._take: EventSink | None = None
         self._stopped = False
         """``take`` asked to be waited for."""
         self._raised: ProviderError | None = None
@@ -90,10 +90,10 @@ class Stream:
             events.extend(found)
             return False
 
-        await self.carry(keep)
+        await self.pump(keep)
         return events
 
-    async def carry(self, take: Take) -> bool:
+    async def pump(self, take: EventSink) -> bool:
         """Hand events to ``take`` in the callback in which they arrive, those that arrived together at once.
 
         True: the proper end. False: ``take`` said so; what comes meanwhile waits for the next ``carry`` or ``read``. Raises
@@ -107,7 +107,7 @@ class Stream:
                 self._arm()
                 self._stopped, self._raised, broken = False, None, None
                 try:
-                    over = await self._http.carry(self._hand)
+                    over = await self._http.pump(self._hand)
                 except ProviderError as error:
                     over, broken = True, error
                 if self._stopped:

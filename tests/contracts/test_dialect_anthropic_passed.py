@@ -185,7 +185,7 @@ def test_counting_sends_what_makes_the_prompt() -> None:
 def test_the_count() -> None:
     """The vendor's number, and its document beside it; anything else is malformed or the error it carries."""
     answer = COUNT.completion(b'{"input_tokens": 33}')
-    assert (answer.body, answer.wire, answer.usage) == ({"input_tokens": 33}, {"input_tokens": 33}, None)
+    assert (answer.body, answer.native, answer.usage) == ({"input_tokens": 33}, {"input_tokens": 33}, None)
     for raw in (b"{}", b'{"input_tokens":-1}', b'{"input_tokens":true}', b'{"input_tokens":1.5}', b"[]", b""):
         with pytest.raises(ProviderError) as caught:
             COUNT.completion(raw)

@@ -128,7 +128,7 @@ def test_media_by_url_are_fetched_here() -> None:
 def test_the_registry_has_both_operations() -> None:
     """Chat and counting, with the tokens that Gemini's dialect on Vertex uses too."""
     assert registry.operations("vertex-anthropic") == {"chat", "count_tokens"}
-    assert registry.dialect("vertex-anthropic").shape == "messages"
+    assert registry.dialect("vertex-anthropic").api_format == "messages"
 
 
 async def test_a_call_with_an_access_token_over_real_sockets() -> None:

@@ -108,8 +108,8 @@ def test_a_stream_says_what_it_says(name: str, recording: str) -> None:
     for note in said.get("annotations", ()):
         assert 0 <= note.get("start_index", 0) <= note.get("end_index", 0) <= len(said.get("text", ""))
     cases.strict(events, typed=sheet.typed(recording))
-    wires = [event.wire for event in events]
-    if sheet.dialect.shape is None:
+    wires = [event.native for event in events]
+    if sheet.dialect.api_format is None:
         assert set(wires) <= {None}
     else:
         sent = [document for document in stream.documents.values() if isinstance(document, dict)]
@@ -307,7 +307,7 @@ def test_an_answer_says_what_it_says(name: str, recording: str) -> None:
     answer = sheet.dialect.completion(json.dumps(case["body"]).encode())
     assert cases.said_whole(answer) == sheet.here(case["expected"])
     cases.strict_whole(answer, typed=sheet.typed(recording))
-    assert answer.wire == (case["body"] if sheet.dialect.shape is not None else None)
+    assert answer.native == (case["body"] if sheet.dialect.api_format is not None else None)
 
 
 @pytest.mark.parametrize(("name", "way", "recording"), [

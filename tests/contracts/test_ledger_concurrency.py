@@ -40,17 +40,17 @@ async def test_a_dollar_is_never_overspent(accounts, ledger, concurrency, bound)
         policy = await caller(accounts, ledger, NANO)
     else:
         policy = await caller(accounts, ledger, 100 * NANO, limit_nano=NANO, reset="daily")
-    dice, refused, paid = random.Random(concurrency), 0, []
+    rng, refused, paid = random.Random(concurrency), 0, []
 
     async def request():
         nonlocal refused
-        bill = dice.randrange(NANO // 100, NANO // 20)
+        bill = rng.randrange(NANO // 100, NANO // 20)
         try:
             hold = await ledger.hold(generation_id(time.time()), policy, bill, 60)
         except PaymentRequired:
             refused += 1
             return
-        await asyncio.sleep(dice.random() / 20)
+        await asyncio.sleep(rng.random() / 20)
         paid.append(await ledger.settle(hold, Posting("alpha", bill, 0, bill)))
 
     await asyncio.gather(*(request() for _ in range(concurrency)))
@@ -67,18 +67,18 @@ async def test_settle_void_and_expire_race_and_one_wins(store, accounts, ledger)
     policy = await caller(accounts, ledger, 1000 * NANO)
     replica = await connect(f"unix://{store.redis.connection_pool.connection_kwargs['path']}", timeout_s=5)
     other = Ledger(replica)
-    dice, id_of = random.Random(7), []
+    rng, id_of = random.Random(7), []
 
     async def fight(number):
-        hold = await ledger.hold(generation_id(time.time()), policy, 1000, dice.choice([0, 60]))
+        hold = await ledger.hold(generation_id(time.time()), policy, 1000, rng.choice([0, 60]))
         id_of.append(hold.id)
-        await ledger.beat(hold, Posting("alpha", 300, 15, 315), dice.choice([0, 60]))
+        await ledger.beat(hold, Posting("alpha", 300, 15, 315), rng.choice([0, 60]))
         calls = [
-            dice.choice([ledger, other]).settle(hold, Posting("alpha", 600, 30, 630)),
-            dice.choice([ledger, other]).settle(hold, Posting("alpha", 600, 30, 630)),
-            dice.choice([ledger, other]).void(hold),
+            rng.choice([ledger, other]).settle(hold, Posting("alpha", 600, 30, 630)),
+            rng.choice([ledger, other]).settle(hold, Posting("alpha", 600, 30, 630)),
+            rng.choice([ledger, other]).void(hold),
         ]
-        dice.shuffle(calls)
+        rng.shuffle(calls)
         if number % 50 == 0:
             calls += [ledger.expire(), other.expire()]
         await asyncio.gather(*calls)
@@ -135,7 +135,7 @@ async def test_a_lost_reply_is_not_a_second_effect(valkey_server, accounts, ledg
 
 async def test_cancelled_callers_do_not_shift_replies(store):
     """10,000 calls, half of their callers cancelled at random moments: every reply is the one to its own call."""
-    dice, wrong, answered = random.Random(3), 0, 0
+    rng, wrong, answered = random.Random(3), 0, 0
 
     async def ask(number):
         nonlocal wrong, answered
@@ -147,8 +147,8 @@ async def test_cancelled_callers_do_not_shift_replies(store):
     for number in range(10_000):
         task = asyncio.create_task(ask(number))
         tasks.append(task)
-        if dice.random() < 0.5:
-            asyncio.get_running_loop().call_later(dice.random() / 500, task.cancel)
+        if rng.random() < 0.5:
+            asyncio.get_running_loop().call_later(rng.random() / 500, task.cancel)
         if number % 100 == 0:
             await asyncio.sleep(0)
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -162,7 +162,7 @@ async def test_cancelled_callers_do_not_shift_replies(store):
 async def test_cancelled_ledger_calls_leave_a_clean_ledger(accounts, ledger):
     """Callers that vanish between any two bytes: what they held is swept, the books agree."""
     policy = await caller(accounts, ledger, 100 * NANO)
-    dice = random.Random(5)
+    rng = random.Random(5)
 
     async def request():
         hold = await ledger.hold(generation_id(time.time()), policy, 1000, 0)
@@ -172,7 +172,7 @@ async def test_cancelled_ledger_calls_leave_a_clean_ledger(accounts, ledger):
     for number in range(2000):
         task = asyncio.create_task(request())
         tasks.append(task)
-        asyncio.get_running_loop().call_later(dice.random() / 300, task.cancel)
+        asyncio.get_running_loop().call_later(rng.random() / 300, task.cancel)
         if number % 50 == 0:
             await asyncio.sleep(0.001)
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -185,11 +185,11 @@ async def test_the_audit_is_exact_while_traffic_runs(accounts, ledger):
     """Reconciliation over and over during holds, settlements, grants and new keys: never a false difference."""
     policies = [await caller(accounts, ledger, 50 * NANO) for _ in range(3)]
     stop = asyncio.Event()
-    dice = random.Random(11)
+    rng = random.Random(11)
 
     async def traffic():
         while not stop.is_set():
-            hold = await ledger.hold(generation_id(time.time()), dice.choice(policies), 1000, 60)
+            hold = await ledger.hold(generation_id(time.time()), rng.choice(policies), 1000, 60)
             await ledger.settle(hold, Posting("alpha", 500, 25, 525))
 
     async def founding():

@@ -60,7 +60,7 @@ class Storm:
     """Draws operations, plays them to both ledgers, compares."""
 
     def __init__(self, seed: int, store: Store, accounts: Accounts, ledger: Ledger) -> None:
-        self.dice = random.Random(seed)
+        self.rng = random.Random(seed)
         self.store, self.accounts, self.ledger = store, accounts, ledger
         self.model = Model(today=int(time.time() // 86_400))
         self.policies: dict[str, list] = {}
@@ -72,46 +72,46 @@ class Storm:
         for number, org in enumerate(orgs):
             self.model.orgs[org] = Account()
             for reset in RESETS:
-                limit = self.dice.choice([None, 10**9, 5 * 10**9]) if number else 3 * 10**9
+                limit = self.rng.choice([None, 10**9, 5 * 10**9]) if number else 3 * 10**9
                 secret, view = await self.accounts.create_key(name=reset, org=org, limit_nano=limit, reset=reset)
                 self.policies[view.hash] = [await self.accounts.authenticate(secret)]
                 self.model.keys[view.hash] = Key(org, limit, reset, day=0)
 
     def posting(self) -> tuple[str, int, int, int]:
-        cost = self.dice.choice([0, 1, self.dice.randrange(10**6), self.dice.randrange(5 * 10**8)])
-        fee = self.dice.choice([0, (cost * 500 + 5000) // 10_000])
-        return self.dice.choice(PROVIDERS), cost, fee, self.dice.choice([cost + fee, cost + fee, 0, cost // 2])
+        cost = self.rng.choice([0, 1, self.rng.randrange(10**6), self.rng.randrange(5 * 10**8)])
+        fee = self.rng.choice([0, (cost * 500 + 5000) // 10_000])
+        return self.rng.choice(PROVIDERS), cost, fee, self.rng.choice([cost + fee, cost + fee, 0, cost // 2])
 
     def losses(self) -> list[tuple[str, int, int]]:
-        count = self.dice.choice([0, 0, 0, 1, 2])
-        return [(self.dice.choice(PROVIDERS), self.dice.randrange(10**6), 0) for _ in range(count)]
+        count = self.rng.choice([0, 0, 0, 1, 2])
+        return [(self.rng.choice(PROVIDERS), self.rng.randrange(10**6), 0) for _ in range(count)]
 
     def operation(self):
         """(call to the ledger, answer of the model)."""
-        kind = self.dice.choices(("hold", "settle", "void", "beat", "extend"), (40, 30, 9, 9, 7))[0]
+        kind = self.rng.choices(("hold", "settle", "void", "beat", "extend"), (40, 30, 9, 9, 7))[0]
         model, ledger = self.model, self.ledger
         if kind == "hold":
-            if self.ids and self.dice.random() < 0.1:
-                id, key_hash = self.dice.choice(self.ids[-200:])
+            if self.ids and self.rng.random() < 0.1:
+                id, key_hash = self.rng.choice(self.ids[-200:])
             else:
-                id, key_hash = generation_id(time.time()), self.dice.choice(list(self.policies))
+                id, key_hash = generation_id(time.time()), self.rng.choice(list(self.policies))
                 self.ids.append((id, key_hash))
             known = self.policies[key_hash]
-            policy = known[-1] if self.dice.random() < 0.9 else self.dice.choice(known)
-            amount, ttl_s = self.dice.choice([0, 10**5, self.dice.randrange(10**8)]), self.dice.choice([0.0, NEVER_S])
+            policy = known[-1] if self.rng.random() < 0.9 else self.rng.choice(known)
+            amount, ttl_s = self.rng.choice([0, 10**5, self.rng.randrange(10**8)]), self.rng.choice([0.0, NEVER_S])
             return ledger.hold(id, policy, amount, ttl_s), model.hold(id, key_hash, policy.version, amount, ttl_s == 0)
-        if self.ids and self.dice.random() < 0.97:
-            id, key_hash = self.dice.choice(self.ids[-60:])
+        if self.ids and self.rng.random() < 0.97:
+            id, key_hash = self.rng.choice(self.ids[-60:])
         else:
-            id, key_hash = generation_id(time.time()), self.dice.choice(list(self.policies))  # a hold that got lost
+            id, key_hash = generation_id(time.time()), self.rng.choice(list(self.policies))  # a hold that got lost
             self.ids.append((id, key_hash))
         org = model.keys[key_hash].org
-        hold = Hold(id, org, key_hash, self.dice.randrange(10**8))
+        hold = Hold(id, org, key_hash, self.rng.randrange(10**8))
         if kind == "beat":
-            posting, ttl_s = self.posting(), self.dice.choice([0.0, NEVER_S])
+            posting, ttl_s = self.posting(), self.rng.choice([0.0, NEVER_S])
             return ledger.beat(hold, Posting(*posting), ttl_s), model.beat(id, posting, ttl_s == 0)
         if kind == "extend":
-            more = self.dice.randrange(10**8)
+            more = self.rng.randrange(10**8)
             return ledger.extend(hold, more), model.extend(id, hold.amount_nano + more)
         losses = self.losses()
         lines = [Posting(provider, cost, fee, 0) for provider, cost, fee in losses]
@@ -130,24 +130,24 @@ class Storm:
 
     async def interlude(self) -> None:
         """What takes more than one round trip: sweeping, granting, key changes, the passing of days."""
-        kind = self.dice.choice(("expire", "grant", "grant", "change", "midnight"))
+        kind = self.rng.choice(("expire", "grant", "grant", "change", "midnight"))
         if kind == "expire":
             tags = sorted({keys.tag(org) for org in self.model.orgs})
             order = [id.decode() for t in tags for id in await self.store.redis.zrange(keys.holds_by_expiry(t), 0, -1)]
             assert await answer(self.ledger.expire(10_000)) == self.model.expire(order)
         elif kind == "grant":
-            org = self.dice.choice(list(self.model.orgs))
-            amount = self.dice.choice([10**9, 2 * 10**9, -(10**8), -(10**10), 2**53 - 1])
-            id = f"grant-{self.dice.randrange(300)}"
+            org = self.rng.choice(list(self.model.orgs))
+            amount = self.rng.choice([10**9, 2 * 10**9, -(10**8), -(10**10), 2**53 - 1])
+            id = f"grant-{self.rng.randrange(300)}"
             call = self.ledger.grant(org, amount, id=id, actor="storm", reason="")
             expected = self.model.grant(org, id, amount)
             assert await answer(call) == expected
             self.seen[expected[0]] += 1
         elif kind == "change":
-            key_hash = self.dice.choice(list(self.policies))
+            key_hash = self.rng.choice(list(self.policies))
             key = self.model.keys[key_hash]
-            key.limit = self.dice.choice([None, 0, 10**9, 5 * 10**9])
-            key.reset, key.disabled = self.dice.choice(RESETS), self.dice.random() < 0.3
+            key.limit = self.rng.choice([None, 0, 10**9, 5 * 10**9])
+            key.reset, key.disabled = self.rng.choice(RESETS), self.rng.random() < 0.3
             key.version += 1
             change = KeyChange(limit_nano=key.limit, reset=key.reset, disabled=key.disabled)
             await self.accounts.update_key(key_hash, change)
@@ -159,9 +159,9 @@ class Storm:
                 )
             )
         else:
-            key_hash = self.dice.choice(list(self.policies))
+            key_hash = self.rng.choice(list(self.policies))
             key = self.model.keys[key_hash]
-            key.day = self.model.today - self.dice.choice([-1, 0, 1, 3, 8, 40])
+            key.day = self.model.today - self.rng.choice([-1, 0, 1, 3, 8, 40])
             await self.store.redis.hset(self.name(key_hash), "day", key.day)
         self.seen[kind] += 1
 
@@ -210,7 +210,7 @@ async def storm(seed: int, operations: int, store: Store, accounts: Accounts, le
     await run.set_up()
     done = 0
     while done < operations:
-        size = run.dice.randrange(1, 60)
+        size = run.rng.randrange(1, 60)
         await run.batch(size)
         await run.interlude()
         done += size + 1

@@ -24,12 +24,12 @@ async def window(ledger, store, ms):
 
 async def test_windows_change_exactly_at_their_boundaries(ledger, store):
     """Every midnight, Monday and first of month from 1970 to 2100 that was drawn, one millisecond before and after."""
-    dice = random.Random(1)
+    rng = random.Random(1)
     moments = [datetime(1970, 1, 1, tzinfo=UTC), datetime(2000, 2, 29, tzinfo=UTC), datetime(2100, 3, 1, tzinfo=UTC)]
     for _ in range(300):
-        year, number = dice.randrange(1971, 2101), dice.randrange(1, 13)
+        year, number = rng.randrange(1971, 2101), rng.randrange(1, 13)
         moments.append(datetime(year, number, 1, tzinfo=UTC))
-        moments.append(datetime(year, number, dice.randrange(1, calendar.monthrange(year, number)[1] + 1), tzinfo=UTC))
+        moments.append(datetime(year, number, rng.randrange(1, calendar.monthrange(year, number)[1] + 1), tzinfo=UTC))
     for moment in moments:
         ms = int(moment.timestamp()) * 1000
         for at_ms in (ms - 1, ms, ms + 86_399_999):

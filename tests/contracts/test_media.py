@@ -210,7 +210,7 @@ async def test_what_is_not_what_its_part_takes(network: Network, kind: str, call
     async with serving(network, answering(content, called)) as (given, _):
         error = await refusal(given, asking({"type": kind, kind: {key: URL}}))
     assert (error.failure.kind, error.failure.error_type) == ("media_unsupported", "unsupported_image_format")
-    assert error.failure.elsewhere
+    assert error.failure.failover
     assert b"403" not in error.message.encode()
 
 

@@ -16,13 +16,13 @@ from msgspec import structs
 
 from gateway.health.registry import UNKNOWN, EndpointHealth
 from gateway.routing import policies
-from gateway.routing.candidate import Ask, Candidate
+from gateway.routing.candidate import Candidate, RoutingContext
 from tests.support.market import ask, candidate, endpoint, prefs, spread
 
-Ranker = Callable[[list[Candidate], Ask], list[Candidate]]
+Ranker = Callable[[list[Candidate], RoutingContext], list[Candidate]]
 
 
-def by_order(candidates: list[Candidate], asked: Ask) -> list[Candidate]:
+def by_order(candidates: list[Candidate], asked: RoutingContext) -> list[Candidate]:
     return policies.rank(candidates, structs.replace(asked, prefs=prefs({"order": ["c", "a"]})), None)[1]
 
 
@@ -49,7 +49,7 @@ CANDIDATES = st.lists(
 @pytest.mark.parametrize("name", RANKERS)
 @given(CANDIDATES, st.integers(0, 5))
 def test_contract(name: str, candidates: list[Candidate], seed: int) -> None:
-    """Ranks are a permutation, repeat with the same dice, and leave their input alone."""
+    """Ranks are a permutation, repeat with the same rng, and leave their input alone."""
     before = copy.copy(candidates)
     first, second = (RANKERS[name](candidates, ask(seed=seed)) for _ in range(2))
     assert first == second
@@ -71,8 +71,8 @@ def test_registry() -> None:
 
 
 def leaders(candidates: list[Candidate], rounds: int = 4000) -> Counter[str]:
-    dice = random.Random(11)
-    asked = structs.replace(ask(), dice=dice)
+    rng = random.Random(11)
+    asked = structs.replace(ask(), rng=rng)
     return Counter(policies.POLICIES["balanced"](candidates, asked)[0].endpoint.provider.slug for _ in range(rounds))
 
 

@@ -305,8 +305,8 @@ async def test_our_refusals(stage: Stage, caller: Caller, client: anthropic.Asyn
     thread = {"thread": {"type": "continue", "previous_message_id": "gen-1"}}
     gone = await refused(anthropic.NotFoundError, extra_body=thread)
     assert type(gone).__name__ == "ThreadNotFoundError"
-    found = await stage.gateway.rooms.accounts.authenticate(caller.secret)
-    await stage.gateway.rooms.accounts.update_key(found.key_hash, KeyChange(disabled=True))
+    found = await stage.gateway.services.accounts.authenticate(caller.secret)
+    await stage.gateway.services.accounts.update_key(found.key_hash, KeyChange(disabled=True))
     await refused(anthropic.AuthenticationError)
 
 

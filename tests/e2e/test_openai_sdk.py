@@ -196,7 +196,7 @@ async def test_errors_of_the_key(stage: Stage, caller: Caller) -> None:
     async with client_of(caller, key="sk-tw-v1-nonsense") as client:
         with pytest.raises(openai.AuthenticationError):
             await client.chat.completions.create(model="acme/fast-1", messages=MESSAGES)
-    async with client_of(caller, key=stage.gateway.rooms.admin_key) as client:
+    async with client_of(caller, key=stage.gateway.services.admin_key) as client:
         with pytest.raises(openai.PermissionDeniedError):
             await client.chat.completions.create(model="acme/fast-1", messages=MESSAGES)
     poor = await stage.caller("0")
@@ -204,8 +204,8 @@ async def test_errors_of_the_key(stage: Stage, caller: Caller) -> None:
         with pytest.raises(openai.APIStatusError) as caught:
             await client.chat.completions.create(model="acme/fast-1", messages=MESSAGES)
         assert caught.value.status_code == 402
-    policy = await stage.gateway.rooms.accounts.authenticate(caller.secret)
-    await stage.gateway.rooms.accounts.update_key(policy.key_hash, KeyChange(disabled=True))
+    policy = await stage.gateway.services.accounts.authenticate(caller.secret)
+    await stage.gateway.services.accounts.update_key(policy.key_hash, KeyChange(disabled=True))
     async with client_of(caller) as client:
         with pytest.raises(openai.AuthenticationError):
             await client.chat.completions.create(model="acme/fast-1", messages=MESSAGES)

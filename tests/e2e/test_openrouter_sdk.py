@@ -161,8 +161,8 @@ async def test_typed_errors(stage: Stage, sdk: OpenRouter, model: str, error: ty
 async def test_errors_of_the_key(stage: Stage, caller: Caller) -> None:
     """401, 402 and 403 as typed exceptions."""
     poor = await stage.caller("0")
-    policy = await stage.gateway.rooms.accounts.authenticate(caller.secret)
-    await stage.gateway.rooms.accounts.update_key(policy.key_hash, KeyChange(disabled=True))
+    policy = await stage.gateway.services.accounts.authenticate(caller.secret)
+    await stage.gateway.services.accounts.update_key(policy.key_hash, KeyChange(disabled=True))
     for key, error in (
         ("sk-tw-v1-nonsense", errors.UnauthorizedResponseError),
         (caller.secret, errors.UnauthorizedResponseError),
@@ -206,7 +206,7 @@ async def test_the_other_calls(stage: Stage, caller: Caller, sdk: OpenRouter) ->
         made = await admin.api_keys.create_async(name="from the SDK")
         credits = await admin.credits.get_credits_async()
         assert credits.data.total_usage >= 0
-    await stage.gateway.rooms.ledger.grant("default", 10**9, id="for-the-sdk", actor="test", reason="test")
+    await stage.gateway.services.ledger.grant("default", 10**9, id="for-the-sdk", actor="test", reason="test")
     async with OpenRouter(api_key=made.key, server_url=f"{caller.gateway.url}/api/v1") as fresh:
         assert (await fresh.chat.send_async(model="acme/fast-1", messages=MESSAGES)).choices
     await calm(stage)

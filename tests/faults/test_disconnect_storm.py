@@ -51,11 +51,11 @@ async def _leave(line: Line, how: str) -> None:
     line.writer.transport.abort()
 
 
-async def one(stage: Stage, caller: Caller, leaving: Leaving, dice: random.Random) -> Leaving:
+async def one(stage: Stage, caller: Caller, leaving: Leaving, rng: random.Random) -> Leaving:
     """Ask, read for a random while or until a random token, hang up; a few stay to the end."""
     whole_s = 0.1 + TOKENS / TPS
-    stay_s = dice.uniform(0, whole_s * 1.1) if not leaving.stream or dice.random() < 0.2 else 60
-    enough = dice.choice((b"HTTP/1.1 200", *(f'"{n:03d} "'.encode() for n in range(TOKENS - 5)), b"[DONE]"))
+    stay_s = rng.uniform(0, whole_s * 1.1) if not leaving.stream or rng.random() < 0.2 else 60
+    enough = rng.choice((b"HTTP/1.1 200", *(f'"{n:03d} "'.encode() for n in range(TOKENS - 5)), b"[DONE]"))
     async with connected(stage.gateway) as line:
         await line.send(caller.request("t/a", stream=leaving.stream, user=leaving.user))
         with contextlib.suppress(TimeoutError):
@@ -65,7 +65,7 @@ async def one(stage: Stage, caller: Caller, leaving: Leaving, dice: random.Rando
                 leaving.raw += data
         leaving.finished = (b"[DONE]" if leaving.stream else b'"cost_details"') in leaving.raw
         leaving.left_at = time.monotonic()
-        await _leave(line, dice.choice(("reset", "close")))
+        await _leave(line, rng.choice(("reset", "close")))
     if leaving.stream:
         leaving.seen_tokens = len(content(events(_whole_events(leaving.raw)))) // 4
     return leaving
@@ -84,14 +84,14 @@ async def storm(stage: Stage, count: int, seed: int, *, at_once: int = 80) -> tu
     Not more at once than this one event loop, which serves callers, gateway and vendor, has time for: uvloop accepts one
     connection a turn, and callers who leave before they are accepted prove nothing.
     """
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     caller = await stage.caller("50")
     gate = asyncio.Semaphore(at_once)
 
     async def run(number: int) -> Leaving:
         async with gate:
-            await asyncio.sleep(dice.uniform(0, 0.1))
-            return await one(stage, caller, Leaving(f"u-{number}", stream=number % 2 == 0), dice)
+            await asyncio.sleep(rng.uniform(0, 0.1))
+            return await one(stage, caller, Leaving(f"u-{number}", stream=number % 2 == 0), rng)
 
     return caller, await asyncio.gather(*(run(number) for number in range(count)))
 

@@ -234,5 +234,5 @@ async def test_the_callers_mistake_is_passed_on_at_once(
     assert not stage.vendors["good"].truth.requests
     assert await caller.lines() == []
     assert (await caller.record(response.headers["x-generation-id"])).outcome == "upstream_failed"
-    assert stage.gateway.rooms.board.view(f"bad/status={status}@p/{status}").attempts == 0
+    assert stage.gateway.services.health.view(f"bad/status={status}@p/{status}").attempts == 0
     await calm(stage)

@@ -124,7 +124,7 @@ async def test_the_only_endpoint_is_asked_again(gateway: GatewayFactory, stream:
     sim = stage.vendors["alpha"]
     await sim.refuse()
     asking = asyncio.create_task(caller.chat("t/a", stream=stream))
-    board = stage.gateway.rooms.board
+    board = stage.gateway.services.health
     while board.view("alpha/ok@t/a").attempts == 0:
         await asyncio.sleep(0.001)
     await sim.accept()
@@ -155,7 +155,7 @@ async def test_a_storm_of_failures_does_not_become_a_storm_of_retries(gateway: G
     )
     caller = await stage.caller()
     for _ in range(40):
-        stage.gateway.rooms.board._cards.clear()
+        stage.gateway.services.health._endpoints.clear()
         assert (await caller.chat("t/a")).status_code == 502
     made = sum(len(sim.truth.requests) for sim in stage.vendors.values())
     assert 40 < made <= 40 + 4 + 5 + 1
@@ -191,7 +191,7 @@ async def test_a_caller_who_leaves_during_the_probe_gives_the_slot_back(gateway:
     """A half-open endpoint whose probing caller hangs up is probed by the next one, not a minute later."""
     stage = await gateway(Sale("t/a", "alpha", "ok+ttft=100"), health_share_interval_s=3600)
     caller = await stage.caller()
-    board = stage.gateway.rooms.board
+    board = stage.gateway.services.health
     breaker = board._card("alpha/ok+ttft=100@t/a").breaker
     breaker._open(time.time() - 3600)
     assert breaker.state(time.time()) == "half_open"

@@ -27,6 +27,6 @@ async def test_credit_stays_held_while_the_vendor_thinks(gateway) -> None:
 
     response, _ = await caller.stream("t/mute")
     assert response.status_code == 504
-    await until(lambda: not stage.gateway.rooms.desk.endings.open)
+    await until(lambda: not stage.gateway.services.background.open)
     assert (await caller.balances()).held_nano == 0
     await calm(stage)

@@ -169,7 +169,7 @@ async def test_broken_off(stage: Stage, row: Row) -> None:
 
 async def test_a_stream_that_lives_is_not_cut(stage: Stage) -> None:
     """The gap clock measures gaps, not the whole: tokens every 10 ms for longer than the gap arrive complete."""
-    stage.gateway.rooms.board._cards.clear()
+    stage.gateway.services.health._endpoints.clear()
     caller = await stage.caller()
     response, found = await caller.stream("m/total", max_tokens=80, provider={"order": ["bad"]})
     assert len(content(wireshape.stream(response, found))) == 320

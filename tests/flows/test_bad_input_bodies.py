@@ -194,7 +194,7 @@ async def test_the_management_key_is_no_inference_key(stage: Stage) -> None:
 async def test_a_key_that_has_stopped_working(stage: Stage, caller: Caller, change: str) -> None:
     """401 from the next request on, although the process knows the key; its credit is untouched."""
     wireshape.answer(await caller.chat("t/a"))
-    accounts = stage.gateway.rooms.accounts
+    accounts = stage.gateway.services.accounts
     policy = await accounts.authenticate(caller.secret)
     if change == "deleted":
         await accounts.delete_key(policy.key_hash)

@@ -513,7 +513,7 @@ async def test_a_picture_that_cannot_be_fetched(
             provider={"gem": {"dialect": "gemini"}},
         ) as stage,
     ):
-        stage.gateway.rooms.corridor.dispatcher.media._lookup = lookup
+        stage.gateway.services.media._lookup = lookup
         caller = await stage.caller()
         body = parted({"type": "image_url", "image_url": {"url": "https://pictures.example.com/x.png"}})
         for answers[:] in ([["127.0.0.1"]], [["8.8.8.8", "fd00::1"]], [[]]):

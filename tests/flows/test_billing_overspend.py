@@ -29,8 +29,8 @@ async def test_no_overspend(gateway: GatewayFactory, concurrent: int, limited_by
     tasks = our_tasks()
     usd, limit = ("1", None) if limited_by == "credits" else ("500", DOLLAR)
     caller = await stage.caller(usd, limit_nano=limit)
-    dice = random.Random(concurrent)
-    sizes = [dice.choice((100, 200, 300, 400, 500)) for _ in range(concurrent)]
+    rng = random.Random(concurrent)
+    sizes = [rng.choice((100, 200, 300, 400, 500)) for _ in range(concurrent)]
 
     async def ask(number: int, size: int) -> httpx.Response:
         async with connected(stage.gateway) as line:
@@ -66,7 +66,7 @@ async def test_the_first_requests_of_a_key_nobody_has_seen(gateway: GatewayFacto
     dear = Sale("t/a", "alpha", "ok+tokens=100+batch=100", prompt="0", completion="1000")
     stage = await gateway(dear)
     caller = await stage.caller("0.2")
-    assert not stage.gateway.rooms.accounts._cache
+    assert not stage.gateway.services.accounts._cache
     answers = await asyncio.gather(*(caller.chat("t/a", max_tokens=100) for _ in range(30)))
     assert sum(answer.status_code == 200 for answer in answers) == 1
     assert (await caller.balances()).used_nano == price(dear, PROMPT_TOKENS, 100).total

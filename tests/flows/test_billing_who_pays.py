@@ -222,9 +222,9 @@ async def test_retrying_the_same_endpoint_books_the_failed_attempt(gateway: Gate
     sale = Sale("t/a", "alpha", "flaky=0.5+hangup")
     stage = await gateway(sale)
     sim = stage.vendors["alpha"]
-    sim._dice.seed(1)
-    assert sim._dice.random() < 0.5 <= sim._dice.random()
-    sim._dice.seed(1)
+    sim._rng.seed(1)
+    assert sim._rng.random() < 0.5 <= sim._rng.random()
+    sim._rng.seed(1)
     caller = await stage.caller()
     id, _ = await ask(caller, "t/a", stream)
     assert [a.kind for a in (await caller.record(id)).attempts] == ["cut", "ok"]

@@ -274,7 +274,7 @@ async def test_leaving_inside_the_body(servers: Stages, reset: bool) -> None:
             async with connected(stage.gateway) as line:
                 await line.send(data)
                 await pause()
-                assert stage.gateway.rooms.exchanges
+                assert stage.gateway.in_flight.requests
                 if not reset:
                     line.writer.write_eof()
                     assert await line.rest() in (b"", b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.api.inference.speech import Speech
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.pipeline import Corridor
+from gateway.pipeline.pipeline import Pipeline
 from gateway.server import protocol
 from tests.support.gateway import Caller, Sale, Stage, connected, events
 from tests.support.invariants import calm, our_tasks
@@ -173,7 +173,7 @@ async def test_a_fault_before_the_answer(gateway: GatewayFactory, server: str, m
     async with connected(stage.gateway) as line:
         for stream in (False, True):
             with monkeypatch.context() as patch:
-                patch.setattr(Corridor, "begin", broken)
+                patch.setattr(Pipeline, "begin", broken)
                 answer = await ask(line, caller, stream=stream)
             assert (answer.status, answer.json()["error"]["code"]) == (500, 500)
             assert b"secret" not in answer.body

@@ -157,7 +157,7 @@ async def test_metadata_only_when_asked(gateway: GatewayFactory) -> None:
     assert "openrouter_metadata" not in plain
     headers = {"X-OpenRouter-Metadata": "Enabled"}
     for stream in (False, True):
-        stage.gateway.rooms.board._cards.clear()
+        stage.gateway.services.health._endpoints.clear()
         response = await caller.raw(msgspec.json.encode({**asked, "stream": stream}), **headers)
         if stream:
             found = events(response.text)

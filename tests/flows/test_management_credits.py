@@ -157,7 +157,7 @@ async def test_from_the_answer_to_the_books(managed: Managed) -> None:
 async def test_a_generation_belongs_to_its_organization(managed: Managed) -> None:
     """Another organisation's generation and one that never was get the very same 404; the operator sees every one."""
     gateway = managed.gateway
-    other = await gateway.rooms.accounts.create_org("other")
+    other = await gateway.services.accounts.create_org("other")
     mine, theirs = await gateway.key("1"), await gateway.key("1", org=other.id)
     id = (await gateway.chat(mine, "acme/fast-1")).json()["id"]
     never = id[:-1] + ("a" if id[-1] != "a" else "b")
@@ -176,7 +176,7 @@ async def test_a_generation_belongs_to_its_organization(managed: Managed) -> Non
 async def test_credits_of_others_are_not_shown(managed: Managed) -> None:
     """An inference key sees its own organisation's credits only; the management key any, ``default`` when none is named."""
     gateway = managed.gateway
-    other = await gateway.rooms.accounts.create_org("other")
+    other = await gateway.services.accounts.create_org("other")
     await _grant(managed, "7", "x", org=other.id)
     key = await gateway.key("2")
     refused(await managed.anyone.get(f"/api/v1/credits?organization_id={other.id}", headers=bearer(key)), 403)
@@ -190,7 +190,7 @@ async def test_credits_of_others_are_not_shown(managed: Managed) -> None:
 async def test_the_audit_tells_a_forged_balance(managed: Managed) -> None:
     """Someone who writes a balance past the ledger is found: 409 with the organisation and both figures."""
     await _grant(managed, "3", "x")
-    await managed.gateway.rooms.store.redis.hset(names.organization("default"), "bal", 10**12)
+    await managed.gateway.services.store.redis.hset(names.organization("default"), "bal", 10**12)
     audit = await managed.admin.get("/api/v1/admin/audit")
     assert audit.status_code == 409
     body = schema.AuditAnswer.model_validate_json(audit.text)
@@ -200,15 +200,15 @@ async def test_the_audit_tells_a_forged_balance(managed: Managed) -> None:
 
 async def test_open_holds_are_listed(managed: Managed) -> None:
     """Credit that is set aside shows as a hold and as ``held_usd`` until it is voided."""
-    rooms = managed.gateway.rooms
+    services = managed.gateway.services
     secret = await managed.gateway.key("1")
-    policy = await rooms.accounts.authenticate(secret)
-    hold = await rooms.ledger.hold(generation_id(time.time()), policy, 250_000_000, 60)
+    policy = await services.accounts.authenticate(secret)
+    hold = await services.ledger.hold(generation_id(time.time()), policy, 250_000_000, 60)
     (shown,) = (await managed.admin.get("/api/v1/admin/holds")).json()["data"]
     assert (shown["generation_id"], shown["amount_usd"], shown["key_hash"]) == (hold.id, "0.25", policy.key_hash)
     account = (await managed.admin.get("/api/v1/admin/organizations/default")).json()["data"]
     assert (account["held_usd"], account["available_usd"]) == ("0.25", "0.75")
-    await rooms.ledger.void(hold)
+    await services.ledger.void(hold)
     assert (await managed.admin.get("/api/v1/admin/holds")).json() == {"data": []}
 
 

@@ -23,7 +23,7 @@ async def test_ready(managed: Managed) -> None:
     ready = await managed.anyone.get("/readyz")
     assert ready.status_code == 200
     assert ready.json()["status"] == "ready"
-    managed.gateway.rooms.draining = True
+    managed.gateway.in_flight.draining = True
     try:
         draining = await managed.anyone.get("/readyz")
         assert draining.status_code == 503
@@ -31,7 +31,7 @@ async def test_ready(managed: Managed) -> None:
         assert any("draining" in reason for reason in draining.json()["reasons"])
         assert (await managed.anyone.get("/healthz")).status_code == 200
     finally:
-        managed.gateway.rooms.draining = False
+        managed.gateway.in_flight.draining = False
 
 
 async def test_unknown_paths_and_methods(managed: Managed) -> None:

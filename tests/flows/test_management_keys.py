@@ -204,7 +204,7 @@ async def test_the_sdk_raises_its_typed_exceptions(managed: Managed) -> None:
 async def test_a_dead_key_is_dead_at_once(managed: Managed) -> None:
     """Disabled, deleted or expired, a key answers 401 on its own route and on inference."""
     gateway = managed.gateway
-    await gateway.rooms.ledger.grant("default", 10**9, id="g", actor="test", reason="test")
+    await gateway.services.ledger.grant("default", 10**9, id="g", actor="test", reason="test")
     chat = {"model": "acme/fast-1", "messages": [{"role": "user", "content": "hi"}]}
 
     async def statuses(secret: str) -> set[int]:
@@ -221,7 +221,7 @@ async def test_a_dead_key_is_dead_at_once(managed: Managed) -> None:
     assert await statuses(secret) == {200}
     await managed.admin.delete(path)
     assert await statuses(secret) == {401}
-    old, _ = await gateway.rooms.accounts.create_key(name="old", expires_at=time.time() - 1)
+    old, _ = await gateway.services.accounts.create_key(name="old", expires_at=time.time() - 1)
     assert await statuses(old) == {401}
 
 
@@ -235,7 +235,7 @@ async def test_the_management_key_buys_no_inference(managed: Managed) -> None:
 
 async def test_lists_page_by_offset(managed: Managed) -> None:
     """Newest first, 100 a page, by organisation when asked."""
-    accounts = managed.gateway.rooms.accounts
+    accounts = managed.gateway.services.accounts
     org = await accounts.create_org("other")
     for number in range(103):
         await accounts.create_key(name=str(number))

@@ -155,7 +155,7 @@ async def test_unknown_models_are_not_found(managed: Managed) -> None:
 
 async def test_endpoints_tell_health_and_hide_percentiles_from_strangers(managed: Managed) -> None:
     """Uptime is public; latency (ms) and throughput need a key; an endpoint without a credential has status -10."""
-    board, catalog = managed.gateway.rooms.board, managed.gateway.rooms.catalog.current
+    board, catalog = managed.gateway.services.health, managed.gateway.services.catalog.current
     (mine,) = [e.id for e in catalog.models["acme/fast-1"].endpoints if e.provider.slug == "acme"]
     for _ in range(20):
         board.observe(mine, Observation(ok=True, ttft_ms=200.0, tokens_per_s=50.0))

@@ -18,7 +18,7 @@ from gateway.api.management import image_models
 from gateway.api.management.catalog_views import endpoints_view, model_view, offer
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import load
-from gateway.health.registry import Board
+from gateway.health.registry import HealthRegistry
 from tests.support.operations import opened, sale
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -53,7 +53,7 @@ async def test_lists_by_what_is_made(gateway, monkeypatch):
 
 def test_the_whole_shipped_catalogue_fits_the_sdk(shipped: Catalog) -> None:
     """Every model, with tiers, units and endpoints, is what the official SDK validates."""
-    now, board = time.time(), Board(time.time)
+    now, board = time.time(), HealthRegistry(time.time)
     offered = [(model, offer(model, now)) for model in shipped.models.values()]
     views = [model_view(model, *found) for model, found in offered if found is not None]
     assert len(views) >= 500

@@ -48,7 +48,7 @@ async def test_a_vendors_failure(
         assert response.status_code == status
         told = messageshape.error(response.json(), type_)
         assert told["error_type"] == error_type
-        stage.gateway.rooms.board._cards.clear()
+        stage.gateway.services.health._endpoints.clear()
     assert (await caller.balances()).used_nano == 0
     await calm(stage)
 

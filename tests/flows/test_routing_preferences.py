@@ -72,24 +72,26 @@ async def always(caller: Caller, who: str, model: str = "t/a", times: int = 12, 
 
 def spoil(stage: Stage, provider: str, *, failures: int = 1) -> None:
     """Let it fail in the board's eyes."""
-    for endpoint in stage.gateway.rooms.catalog.current.endpoints.values():
+    for endpoint in stage.gateway.services.catalog.current.endpoints.values():
         if endpoint.provider.slug == provider:
             for _ in range(failures):
-                stage.gateway.rooms.board.observe(endpoint.id, Observation(ok=False, kind="cut", blame="endpoint"))
+                stage.gateway.services.health.observe(
+                    endpoint.id, Observation(ok=False, kind="cut", attributed_to="endpoint")
+                )
 
 
 def measure(stage: Stage, provider: str, *, ttft_ms: float, tokens_per_s: float) -> None:
     """Let it have been so fast, often enough to count."""
-    for endpoint in stage.gateway.rooms.catalog.current.endpoints.values():
+    for endpoint in stage.gateway.services.catalog.current.endpoints.values():
         if endpoint.provider.slug == provider and endpoint.model == "t/a":
             for _ in range(50):
                 seen = Observation(ok=True, ttft_ms=ttft_ms, tokens_per_s=tokens_per_s)
-                stage.gateway.rooms.board.observe(endpoint.id, seen)
+                stage.gateway.services.health.observe(endpoint.id, seen)
 
 
 async def test_default_is_weighted_by_price(shared: Stage, caller: Caller) -> None:
     """Prices 1, 2 and 10: chances 100 : 25 : 1, by the inverse square; nobody is always or never chosen but the dear one."""
-    shared.gateway.rooms.corridor.dice.seed(7)
+    shared.gateway.pipeline.rng.seed(7)
     counts = Counter([await served(caller) for _ in range(300)])
     assert 210 <= counts["Cheap"] <= 265
     assert 35 <= counts["Middle"] <= 85

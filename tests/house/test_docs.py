@@ -17,7 +17,7 @@ from gateway.catalog.read import validate
 from gateway.catalog.rows import ModelRow, PriceRow, ProviderRow
 from gateway.cli import app as cli
 from gateway.routing import filters, policies, refusal
-from gateway.routing.candidate import Ask, Need
+from gateway.routing.candidate import Need, RoutingContext
 from gateway.routing.plan import SOFT_FILTER
 from gateway.routing.preferences import Preferences
 from gateway.settings import Settings
@@ -91,7 +91,7 @@ def test_filters_are_documented() -> None:
         "only": frozenset({"x"}), "zdr": True, "data_collection": "deny", "quantizations": frozenset({"fp8"}),
         "max_price_femto": {"prompt": 1}, "require_parameters": True,
     }  # fmt: skip
-    ask = Ask(Need(1, 1, frozenset({"seed"})), Preferences(**everything), 0.0, random.Random(0))
+    ask = RoutingContext(Need(1, 1, frozenset({"seed"})), Preferences(**everything), 0.0, random.Random(0))
     known = {name for name, _ in filters.asked(ask)} | refusal.HEALTH | set(refusal.ADVICE)
     documented = first_cells(section(page("docs/routing.md"), "## Filters"))
     assert sorted(documented) == sorted(known | {SOFT_FILTER, "allow_fallbacks"})
@@ -107,7 +107,9 @@ def test_kinds_of_failure_are_documented() -> None:
     """docs/routing.md has each row of failures.yaml with the status, the word on other endpoints, and the blame it really has."""
     text = section(page("docs/routing.md"), "### Kinds of failure")
     rows = re.findall(r"^\| `(\w+)` \| .* \| (\d+) \| (yes|no) \| (\w+) \|$", text, flags=re.M)
-    expected = [(row.kind, str(row.status), "yes" if row.elsewhere else "no", row.blame) for row in FAILURES.values()]
+    expected = [
+        (row.kind, str(row.status), "yes" if row.failover else "no", row.attributed_to) for row in FAILURES.values()
+    ]
     assert sorted(rows) == sorted(expected)
 
 

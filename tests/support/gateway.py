@@ -27,8 +27,10 @@ from gateway import records
 from gateway.app import create_app
 from gateway.ledger.entries import Balances, Entry
 from gateway.money import parse_usd
-from gateway.server.protocol import GuardedHttp
-from gateway.services import Rooms
+from gateway.pipeline.pipeline import Pipeline
+from gateway.server.in_flight import InFlight
+from gateway.server.protocol import LimitedHttpProtocol
+from gateway.services import Services
 from gateway.settings import Settings
 from gateway.store.client import Store
 from gateway.store.embedded import Embedded
@@ -118,7 +120,9 @@ class Gateway:
     """A running gateway and a client for it."""
 
     url: str
-    rooms: Rooms
+    services: Services
+    pipeline: Pipeline
+    in_flight: InFlight
     client: httpx.AsyncClient
     server: Server
 
@@ -128,9 +132,9 @@ class Gateway:
 
     async def key(self, usd: str = "5", *, org: str = "default", **options: Any) -> str:
         """A fresh inference key; ``usd`` of credit is added to its organisation."""
-        secret, _ = await self.rooms.accounts.create_key(name="test", org=org, **options)
+        secret, _ = await self.services.accounts.create_key(name="test", org=org, **options)
         if parse_usd(usd):
-            await self.rooms.ledger.grant(org, parse_usd(usd), id=secret[-16:], actor="test", reason="test")
+            await self.services.ledger.grant(org, parse_usd(usd), id=secret[-16:], actor="test", reason="test")
         return secret
 
     async def chat(self, key: str, model: str, text: str = "hello", **more: Any) -> httpx.Response:
@@ -148,7 +152,11 @@ class Gateway:
     async def settled(self) -> None:
         """Wait until no generation is open and no ending is under way."""
         for _ in range(1000):
-            if not self.rooms.desk.endings.open and not self.rooms.desk.endings.pending and not self.rooms.exchanges:
+            if (
+                not self.services.background.open
+                and not self.services.background.pending
+                and not self.in_flight.requests
+            ):
                 return
             await asyncio.sleep(0.01)
         raise AssertionError("endings did not finish")
@@ -203,7 +211,7 @@ async def running(
             front,
             log_level="error",
             lifespan="on",
-            http=HttpToolsProtocol if asgi else GuardedHttp,
+            http=HttpToolsProtocol if asgi else LimitedHttpProtocol,
             ws="none",
             timeout_keep_alive=idle_s,  # type: ignore[arg-type] # its timers take fractions
             timeout_graceful_shutdown=5,
@@ -219,7 +227,8 @@ async def running(
     url = f"http://127.0.0.1:{port}"
     try:
         async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-            yield Gateway(url, front.fastapi.state.rooms, client, server)
+            state = front.fastapi.state
+            yield Gateway(url, state.services, state.pipeline, state.in_flight, client, server)
     finally:
         server.leave()
         await task
@@ -256,17 +265,17 @@ class Caller:
         found: list[Entry] = []
         cursor: str | None = None
         while True:
-            page, cursor = await self.gateway.rooms.ledger.journal(self.org, after=cursor, limit=500)
+            page, cursor = await self.gateway.services.ledger.journal(self.org, after=cursor, limit=500)
             found += [entry for entry in page if entry.type != "grant"]
             if cursor is None:
                 return found
 
     async def balances(self) -> Balances:
-        return await self.gateway.rooms.ledger.balances(self.org)
+        return await self.gateway.services.ledger.balances(self.org)
 
     async def record(self, id: str) -> records.Record:
         """The record of a generation of this caller; it must be there."""
-        found = await self.gateway.rooms.ledger.record(self.org, id)
+        found = await self.gateway.services.ledger.record(self.org, id)
         assert found is not None, f"no record of {id}"
         return records.decode(found.blob)
 
@@ -290,7 +299,7 @@ class Stage:
 
     async def caller(self, usd: str = "5", **options: Any) -> Caller:
         """A new organisation with a key and so much credit; ``options`` as for a key."""
-        org = await self.gateway.rooms.accounts.create_org("test")
+        org = await self.gateway.services.accounts.create_org("test")
         secret = await self.gateway.key(usd, org=org.id, **options)
         return Caller(self.gateway, secret, org.id)
 

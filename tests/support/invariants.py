@@ -39,15 +39,15 @@ async def calm(stage: Stage, tasks: set[asyncio.Task[Any]] | None = None) -> Aud
 
     ``tasks``: those of ours that ran before; no others may run now.
     """
-    rooms = stage.gateway.rooms
+    services = stage.gateway.services
     await stage.gateway.settled()
-    assert not rooms.desk.endings.open
-    assert rooms.desk.endings.pending == 0
-    assert not rooms.exchanges
-    assert rooms.in_flight.now == 0
+    assert not services.background.open
+    assert services.background.pending == 0
+    assert not stage.gateway.in_flight.requests
+    assert stage.gateway.in_flight.now == 0
     for sim in stage.vendors.values():
         await until(lambda sim=sim: sim.truth.in_flight == 0)
-    report = await rooms.ledger.audit()
+    report = await services.ledger.audit()
     assert report.clean, report.differences
     assert report.open_holds == 0
     assert report.held_nano == 0
@@ -59,10 +59,10 @@ async def calm(stage: Stage, tasks: set[asyncio.Task[Any]] | None = None) -> Aud
 
 def forget_health(stage: Stage) -> None:
     """Every endpoint is as if nobody had tried it. Only for a stage that does not share health (a long interval)."""
-    board = stage.gateway.rooms.board
-    board._cards.clear()
+    board = stage.gateway.services.health
+    board._endpoints.clear()
     board._credentials.clear()
-    stage.gateway.rooms.corridor.dispatcher.budget._models.clear()
+    stage.gateway.services.retry_budget._models.clear()
     for sim in stage.vendors.values():
         sim.truth.reset()
 

@@ -29,11 +29,11 @@ def previous(store: Store) -> Ledger:
 
 
 class Turns:
-    """Looks like a ledger; each call goes to the one that the dice say."""
+    """Looks like a ledger; each call goes to the one that the rng say."""
 
     def __init__(self, seed: int, *ledgers: Ledger) -> None:
-        self._dice = random.Random(seed)
+        self._rng = random.Random(seed)
         self._ledgers = ledgers
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._dice.choice(self._ledgers), name)
+        return getattr(self._rng.choice(self._ledgers), name)

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.catalog.model import Endpoint, Model, Price, Provider, endpoint_id
 from gateway.health.registry import UNKNOWN, EndpointHealth
 from gateway.health.rolling_stats import Percentiles
-from gateway.routing.candidate import Ask, Candidate, Need, expected_femto
+from gateway.routing.candidate import Candidate, Need, RoutingContext, expected_femto
 from gateway.routing.plan import Plan, plan
 from gateway.routing.preferences import Preferences, parse
 
@@ -69,8 +69,8 @@ def prefs(wishes: Mapping[str, Any] | None = None, names: Sequence[str] = ("a", 
     return parse({"model": "acme/m", "provider": dict(wishes or {})}, {name: name for name in names})
 
 
-def ask(wishes: Preferences | None = None, *, need: Need | None = None, seed: int = 1) -> Ask:
-    return Ask(need or Need(prompt_tokens=100), wishes or Preferences(), NOW, random.Random(seed))
+def ask(wishes: Preferences | None = None, *, need: Need | None = None, seed: int = 1) -> RoutingContext:
+    return RoutingContext(need or Need(prompt_tokens=100), wishes or Preferences(), NOW, random.Random(seed))
 
 
 def decide(
@@ -89,7 +89,7 @@ def decide(
         wishes or Preferences(),
         view=lambda endpoint_id: known.get(endpoint_id.partition("/")[0], UNKNOWN),
         now=NOW,
-        dice=random.Random(seed),
+        rng=random.Random(seed),
     )
 
 

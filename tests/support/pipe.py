@@ -13,8 +13,8 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from gateway.server.fast_responder import Direct
-from gateway.server.protocol import GuardedHttp
+from gateway.server.fast_responder import FastResponder
+from gateway.server.protocol import LimitedHttpProtocol
 
 HEAD = b"POST /door HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
 KIND = [(b"content-type", b"text/plain")]
@@ -50,13 +50,13 @@ class Pipe(asyncio.Transport):
 class Door:
     """A surface that keeps the channel it is given, and does with it what a test says; an ASGI app that answers 404."""
 
-    def __init__(self, act: Callable[[Direct], Awaitable[None]] | None = None) -> None:
-        self.doors = {b"/door": self}
-        self.given: list[Direct] = []
+    def __init__(self, act: Callable[[FastResponder], Awaitable[None]] | None = None) -> None:
+        self.routes = {b"/door": self}
+        self.given: list[FastResponder] = []
         self.disconnects = 0
         self._act = act
 
-    async def serve(self, channel: Direct) -> None:
+    async def serve(self, channel: FastResponder) -> None:
         self.given.append(channel)
         if self._act is not None:
             await self._act(channel)
@@ -70,9 +70,9 @@ class Door:
         self.disconnects += 1
 
 
-def connect(door: Door) -> tuple[GuardedHttp, Pipe]:
+def connect(door: Door) -> tuple[LimitedHttpProtocol, Pipe]:
     """An open connection."""
-    connection = GuardedHttp(
+    connection = LimitedHttpProtocol(
         uvicorn.Config(door, interface="asgi3", ws="none", log_config=None, proxy_headers=False), ServerState(), {}
     )
     pipe = Pipe()
@@ -86,7 +86,7 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-async def direct(size: int = 10, sent: bytes = b"") -> tuple[GuardedHttp, Pipe, Direct]:
+async def direct(size: int = 10, sent: bytes = b"") -> tuple[LimitedHttpProtocol, Pipe, FastResponder]:
     """A request whose surface does nothing, and so much of its body."""
     door = Door()
     connection, pipe = connect(door)
@@ -95,7 +95,7 @@ async def direct(size: int = 10, sent: bytes = b"") -> tuple[GuardedHttp, Pipe, 
     return connection, pipe, door.given[0]
 
 
-def lose(connection: GuardedHttp) -> None:
+def lose(connection: LimitedHttpProtocol) -> None:
     """The end of a connection and of what ran on it."""
     connection.connection_lost(None)
     for task in connection.tasks:

@@ -8,7 +8,7 @@ import pytest
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from gateway.server import fast_responder as direct_room
-from gateway.server.responder import CallerLeft
+from gateway.server.responder import ClientDisconnected
 from tests.support.pipe import KIND, direct, lose, turn
 
 
@@ -41,7 +41,7 @@ async def test_a_large_body_pauses_and_goes_on() -> None:
     await turn()
     assert not pipe.paused
     lose(connection)
-    with pytest.raises(CallerLeft):
+    with pytest.raises(ClientDisconnected):
         await waiting
     connection, pipe, request = await direct(100_000, b"x" * 100_000)
     assert (pipe.paused, len(request.body or b"")) == (True, 100_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from typing import Any
 
@@ -12,13 +13,13 @@ import pytest
 from gateway import pricing
 from gateway.errors import LedgerUnavailable, PaymentRequired
 from gateway.ledger.entries import Hold
-from gateway.pipeline.generation import Desk, Generation
-from gateway.pipeline.pipeline import Corridor
+from gateway.pipeline.generation import Generation
+from gateway.pipeline.pipeline import Pipeline
 from providers.errors import ProviderError, failed
 from providers.types import Event
-from tests.unit.test_hostile_answers import corridor, served
+from tests.unit.test_hostile_answers import pipeline, served
 
-__all__ = ["corridor"]
+__all__ = ["pipeline"]
 
 
 def said(text: str, finish: str | None = None) -> Event:
@@ -38,7 +39,7 @@ class Scripted:
         self.batches, self.error, self.wait_s = batches, error, wait_s
         self.taking_s = 0.0
 
-    async def carry(self, take: Any) -> bool:
+    async def pump(self, take: Any) -> bool:
         await asyncio.sleep(self.wait_s)
         while self.batches:
             begun = time.perf_counter()
@@ -80,7 +81,7 @@ class Taker:
 
 
 def opened(
-    corridor: Corridor,
+    pipeline: Pipeline,
     stream: Scripted,
     purse: Purse,
     *,
@@ -88,151 +89,151 @@ def opened(
     held: int = 1000,
     limit: int | None = None,
 ) -> Generation:
-    generation = served(corridor)
-    generation.ask = msgspec.structs.replace(generation.ask, max_tokens=limit)
-    generation.desk = Desk(purse, generation.desk.endings, generation.desk.telemetry, generation.desk.settings)
-    generation.dispatch.stream, generation.dispatch.first = stream, list(first)
+    generation = served(pipeline)
+    generation.request = msgspec.structs.replace(generation.request, max_tokens=limit)
+    generation.services = dataclasses.replace(generation.services, ledger=purse)
+    generation.attempts.stream, generation.attempts.first = stream, list(first)
     generation.held_tokens = held
     generation.opened()
     return generation
 
 
-async def test_everything_once_and_in_order(corridor: Corridor) -> None:
+async def test_everything_once_and_in_order(pipeline: Pipeline) -> None:
     """What was read while opening comes first and was counted then; the rest is counted as it is handed over."""
     taker = Taker()
-    generation = opened(corridor, Scripted(words(5)), Purse(taker), first=(said("a"), said("b")))
+    generation = opened(pipeline, Scripted(words(5)), Purse(taker), first=(said("a"), said("b")))
     assert generation.delivered.pieces == 2
-    assert await generation.carry(taker)
+    assert await generation.pump(taker)
     assert taker.texts == ["a", "b", "000 ", "001 ", "002 ", "003 ", "004 "]
     assert (generation.delivered.pieces, generation.delivered.size_bytes) == (7, 22)
 
 
 @pytest.mark.parametrize("stops", [(1,), (2,), (3,), (7,), (1, 2, 3, 4, 5, 6, 7)])
-async def test_a_caller_who_must_be_waited_for(corridor: Corridor, stops: tuple[int, ...]) -> None:
+async def test_a_caller_who_must_be_waited_for(pipeline: Pipeline, stops: tuple[int, ...]) -> None:
     """Nothing is handed over twice or lost, and what is counted is what was handed over, at every stop."""
     taker = Taker(*stops)
-    generation = opened(corridor, Scripted([*words(4), [said("", "stop")]]), Purse(taker), first=(said("a"), said("b")))
+    generation = opened(pipeline, Scripted([*words(4), [said("", "stop")]]), Purse(taker), first=(said("a"), said("b")))
     rounds = 0
-    while not await generation.carry(taker):
+    while not await generation.pump(taker):
         rounds += 1
         assert generation.delivered.pieces == min(len(taker.texts), 6)  # the last event is the finish alone
     assert rounds == len([stop for stop in stops if stop != 1])  # the first two came together
     assert taker.texts == ["a", "b", "000 ", "001 ", "002 ", "003 ", ""]
 
 
-async def test_credit_is_asked_for_in_the_middle_of_a_burst(corridor: Corridor) -> None:
+async def test_credit_is_asked_for_in_the_middle_of_a_burst(pipeline: Pipeline) -> None:
     """At 80 % of what is held, before the next event; then it goes on where it stopped."""
     taker = Taker()
     purse = Purse(taker)
-    generation = opened(corridor, Scripted(words(50)), purse, first=(said("a"),), held=10)
-    assert await generation.carry(taker)
+    generation = opened(pipeline, Scripted(words(50)), purse, first=(said("a"),), held=10)
+    assert await generation.pump(taker)
     assert purse.asked_at == [8, 16, 32]
     assert generation.held_tokens == 80
     assert taker.texts == ["a", *(f"{number:03} " for number in range(50))]
     assert generation.delivered.pieces == 51
 
 
-async def test_long_events_use_credit_by_their_bytes(corridor: Corridor) -> None:
+async def test_long_events_use_credit_by_their_bytes(pipeline: Pipeline) -> None:
     """Four bytes are a token; an event that crosses the mark is delivered whole, the next one waits."""
     taker = Taker()
     purse = Purse(taker)
-    generation = opened(corridor, Scripted([[said("x" * 28)], [said("y")], [said("z")]]), purse, held=10)
-    assert await generation.carry(taker)
+    generation = opened(pipeline, Scripted([[said("x" * 28)], [said("y")], [said("z")]]), purse, held=10)
+    assert await generation.pump(taker)
     assert purse.asked_at == [2]
     assert len(taker.texts) == 3
 
 
-async def test_credit_and_the_caller_at_once(corridor: Corridor) -> None:
+async def test_credit_and_the_caller_at_once(pipeline: Pipeline) -> None:
     """The caller is waited for first; the credit is asked for before the next event."""
     taker = Taker(8)
     purse = Purse(taker)
-    generation = opened(corridor, Scripted(words(10)), purse, held=10)
-    assert not await generation.carry(taker)
+    generation = opened(pipeline, Scripted(words(10)), purse, held=10)
+    assert not await generation.pump(taker)
     assert purse.asked_at == []
-    assert await generation.carry(taker)
+    assert await generation.pump(taker)
     assert purse.asked_at == [8]
     assert len(taker.texts) == 10
 
 
-async def test_credit_is_refused(corridor: Corridor) -> None:
+async def test_credit_is_refused(pipeline: Pipeline) -> None:
     """Nothing more is handed over, and what was counted was delivered."""
     taker = Taker()
     stream = Scripted(words(50))
-    generation = opened(corridor, stream, Purse(taker, None, PaymentRequired("no")), held=10)
+    generation = opened(pipeline, stream, Purse(taker, None, PaymentRequired("no")), held=10)
     with pytest.raises(PaymentRequired):
-        await generation.carry(taker)
+        await generation.pump(taker)
     assert len(taker.texts) == generation.delivered.pieces == 16
     assert len(stream.batches) == 34
 
 
-async def test_a_silent_ledger_does_not_stop_the_answer(corridor: Corridor) -> None:
+async def test_a_silent_ledger_does_not_stop_the_answer(pipeline: Pipeline) -> None:
     """It is asked again before each further batch until it answers."""
     taker = Taker()
     purse = Purse(taker, LedgerUnavailable("?"), LedgerUnavailable("?"))
-    generation = opened(corridor, Scripted(words(12)), purse, held=10)
-    assert await generation.carry(taker)
+    generation = opened(pipeline, Scripted(words(12)), purse, held=10)
+    assert await generation.pump(taker)
     assert purse.asked_at == [8, 9, 10]
     assert len(taker.texts) == 12
 
 
-async def test_no_credit_is_asked_for_behind_the_finish(corridor: Corridor) -> None:
+async def test_no_credit_is_asked_for_behind_the_finish(pipeline: Pipeline) -> None:
     """What follows the finish reason is no output."""
     taker = Taker()
     purse = Purse(taker)
     stream = Scripted([*words(7), [said("end ", "stop")], [said("")], [said("")]])
-    generation = opened(corridor, stream, purse, held=10)
-    assert await generation.carry(taker)
+    generation = opened(pipeline, stream, purse, held=10)
+    assert await generation.pump(taker)
     assert purse.asked_at == []
     assert len(taker.texts) == 10
 
 
 @pytest.mark.parametrize(("text", "most"), [("x", 28), ("x" * 160, 3)])
-async def test_a_vendor_that_runs_past_max_tokens(corridor: Corridor, text: str, most: int) -> None:
+async def test_a_vendor_that_runs_past_max_tokens(pipeline: Pipeline, text: str, most: int) -> None:
     """It is cut behind 110 % and 16 pieces, or 16 bytes for each of them; the caller's limit asks for no credit."""
     taker = Taker()
     purse = Purse(taker)
-    generation = opened(corridor, Scripted([[said(text)] for _ in range(100)]), purse, held=10, limit=10)
+    generation = opened(pipeline, Scripted([[said(text)] for _ in range(100)]), purse, held=10, limit=10)
     with pytest.raises(PaymentRequired) as caught:
-        await generation.carry(taker)
+        await generation.pump(taker)
     assert caught.value.metadata == {"limit_source": "max_tokens"}
     assert len(taker.texts) == generation.delivered.pieces == most
     assert purse.asked_at == []
 
 
-async def test_a_vendor_that_breaks_off(corridor: Corridor) -> None:
+async def test_a_vendor_that_breaks_off(pipeline: Pipeline) -> None:
     """What came was handed over and counted; the attempt bears the failure's name."""
     taker = Taker()
-    generation = opened(corridor, Scripted(words(3), failed("cut", "x")), Purse(taker))
+    generation = opened(pipeline, Scripted(words(3), failed("cut", "x")), Purse(taker))
     with pytest.raises(ProviderError):
-        await generation.carry(taker)
+        await generation.pump(taker)
     assert len(taker.texts) == generation.delivered.pieces == 3
-    assert generation.dispatch.attempts[-1].kind == "cut"
+    assert generation.attempts.made[-1].kind == "cut"
 
 
-async def test_time_in_the_taker_is_not_time_waited_for_the_vendor(corridor: Corridor) -> None:
+async def test_time_in_the_taker_is_not_time_waited_for_the_vendor(pipeline: Pipeline) -> None:
     """It is the gateway's own."""
 
     def slow(events: list[Event]) -> bool:
         time.sleep(0.05)
         return True
 
-    generation = opened(corridor, Scripted(words(4), wait_s=0.05), Purse(Taker()))
+    generation = opened(pipeline, Scripted(words(4), wait_s=0.05), Purse(Taker()))
     begun = time.perf_counter()
-    assert await generation.carry(slow)
+    assert await generation.pump(slow)
     elapsed_s = time.perf_counter() - begun
-    assert 0.045 <= generation.dispatch.waited_s <= elapsed_s - 0.19
+    assert 0.045 <= generation.attempts.waited_s <= elapsed_s - 0.19
 
 
-async def test_what_the_taker_raises(corridor: Corridor) -> None:
+async def test_what_the_taker_raises(pipeline: Pipeline) -> None:
     """It reaches the caller of ``carry`` and blames no vendor."""
 
     def broken(events: list[Event]) -> bool:
         raise LookupError
 
-    generation = opened(corridor, Scripted(words(4)), Purse(Taker()))
+    generation = opened(pipeline, Scripted(words(4)), Purse(Taker()))
     with pytest.raises(LookupError):
-        await generation.carry(broken)
-    assert generation.dispatch.attempts[-1].kind == "ok"
+        await generation.pump(broken)
+    assert generation.attempts.made[-1].kind == "ok"
 
 
 def test_text_reach_is_where_text_tokens_arrive() -> None:

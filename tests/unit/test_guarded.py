@@ -8,7 +8,7 @@ import pytest
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from gateway.server import protocol
-from gateway.server.fast_responder import Direct
+from gateway.server.fast_responder import FastResponder
 from tests.support.pipe import HEAD, KIND, Door, connect, direct, lose, turn
 
 
@@ -17,7 +17,7 @@ from tests.support.pipe import HEAD, KIND, Door, connect, direct, lose, turn
 async def test_a_surface_without_an_answer(how: str, started: bool, caplog: pytest.LogCaptureFixture) -> None:
     """The connection ends: that is how HTTP says so; a fault is logged."""
 
-    async def act(channel: Direct) -> None:
+    async def act(channel: FastResponder) -> None:
         if started:
             await channel.start(200, KIND)
         if how == "raises":

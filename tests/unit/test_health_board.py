@@ -6,14 +6,14 @@ import random
 
 import pytest
 
-from gateway.health.registry import UNKNOWN, Board, Observation
+from gateway.health.registry import UNKNOWN, HealthRegistry, Observation
 from tests.support.market import NOW, Clock
 
 M, N, OTHER = "a/m@acme/m", "a/n@acme/n", "b/m@acme/m"
 GOOD = Observation(ok=True, ttft_ms=200.0, tokens_per_s=50.0)
-BAD = Observation(ok=False, kind="server_error", blame="endpoint")
-BUSY = Observation(ok=False, kind="rate_limited", blame="capacity")
-REFUSED = Observation(ok=False, kind="unauthorized", blame="credential")
+BAD = Observation(ok=False, kind="server_error", attributed_to="endpoint")
+BUSY = Observation(ok=False, kind="rate_limited", attributed_to="capacity")
+REFUSED = Observation(ok=False, kind="unauthorized", attributed_to="credential")
 
 
 @pytest.fixture
@@ -22,23 +22,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def board(clock: Clock) -> Board:
-    return Board(clock, dice=random.Random(7))
+def board(clock: Clock) -> HealthRegistry:
+    return HealthRegistry(clock, rng=random.Random(7))
 
 
-def see(board: Board, endpoint: str, observation: Observation, times: int = 1) -> None:
+def see(board: HealthRegistry, endpoint: str, observation: Observation, times: int = 1) -> None:
     for _ in range(times):
         board.observe(endpoint, observation)
 
 
-def test_nobody_knows_it_yet(board: Board) -> None:
+def test_nobody_knows_it_yet(board: HealthRegistry) -> None:
     """An endpoint nobody has tried is available, with no numbers at all."""
     assert board.view(M) == UNKNOWN
     assert board.probe(M) is True
     assert board.speeds(M) == (None, None)
 
 
-def test_success(board: Board) -> None:
+def test_success(board: HealthRegistry) -> None:
     """Successes give uptime, attempts and percentiles."""
     see(board, M, GOOD, 20)
     health = board.view(M)
@@ -50,7 +50,7 @@ def test_success(board: Board) -> None:
     assert health.throughput_tps.p99 == pytest.approx(50, rel=0.03)
 
 
-def test_a_closed_endpoint_is_looked_at_once_a_second(board: Board, clock: Clock) -> None:
+def test_a_closed_endpoint_is_looked_at_once_a_second(board: HealthRegistry, clock: Clock) -> None:
     """Attempts and successes do not make the windows be added up again for every request."""
     see(board, M, GOOD, 20)
     before = board.view(M)
@@ -61,7 +61,7 @@ def test_a_closed_endpoint_is_looked_at_once_a_second(board: Board, clock: Clock
     assert board.view(M).attempts == 21
 
 
-def test_failures_open(board: Board, clock: Clock) -> None:
+def test_failures_open(board: HealthRegistry, clock: Clock) -> None:
     """Five failures in a row take the endpoint out at once, and say until when."""
     see(board, M, GOOD)
     assert board.view(M).available
@@ -78,7 +78,7 @@ def test_failures_open(board: Board, clock: Clock) -> None:
     assert board.view(M).state == "closed"
 
 
-def test_recent_outage_ages(board: Board, clock: Clock) -> None:
+def test_recent_outage_ages(board: HealthRegistry, clock: Clock) -> None:
     """A failure counts as a recent outage for thirty seconds."""
     see(board, M, BAD)
     assert board.view(M).recent_outage
@@ -88,7 +88,7 @@ def test_recent_outage_ages(board: Board, clock: Clock) -> None:
     assert not board.view(M).recent_outage
 
 
-def test_one_failure_among_many_is_no_outage(board: Board) -> None:
+def test_one_failure_among_many_is_no_outage(board: HealthRegistry) -> None:
     """A busy endpoint is not put last for one failure in a hundred."""
     see(board, M, GOOD, 99)
     see(board, M, BAD)
@@ -100,7 +100,7 @@ def test_one_failure_among_many_is_no_outage(board: Board) -> None:
 
 
 @pytest.mark.parametrize(("bad", "band"), [(0, 0), (5, 0), (6, 1), (20, 1), (21, 2), (60, 2)])
-def test_bands(board: Board, clock: Clock, bad: int, band: int) -> None:
+def test_bands(board: HealthRegistry, clock: Clock, bad: int, band: int) -> None:
     """From a hundred attempts on: below 95 % uptime is degraded, below 80 % fallback only."""
     for number in range(100):
         board.observe(M, BAD if number < bad else GOOD)
@@ -108,14 +108,14 @@ def test_bands(board: Board, clock: Clock, bad: int, band: int) -> None:
     assert board.view(M).band == band
 
 
-def test_no_band_without_a_hundred_attempts(board: Board) -> None:
+def test_no_band_without_a_hundred_attempts(board: HealthRegistry) -> None:
     """Three failures of four requests say little yet."""
     see(board, M, BAD, 3)
     see(board, M, GOOD)
     assert board.view(M).band == 0
 
 
-def test_capacity_cools_without_blame(board: Board, clock: Clock) -> None:
+def test_capacity_cools_without_blame(board: HealthRegistry, clock: Clock) -> None:
     """429 keeps requests away for its Retry-After, five seconds without one, and costs no uptime."""
     see(board, M, GOOD)
     see(board, M, BUSY, 10)
@@ -126,34 +126,34 @@ def test_capacity_cools_without_blame(board: Board, clock: Clock) -> None:
     assert board.view(M).available
 
 
-def test_the_later_deadline_wins(board: Board, clock: Clock) -> None:
+def test_the_later_deadline_wins(board: HealthRegistry, clock: Clock) -> None:
     """A shorter Retry-After never shortens a longer one."""
-    board.observe(M, Observation(ok=False, blame="capacity", retry_after_s=60))
-    board.observe(M, Observation(ok=False, blame="capacity", retry_after_s=2))
+    board.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=60))
+    board.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=2))
     board.observe(M, BUSY)
     assert board.view(M).cooling_until == NOW + 60
     clock.pass_(30)
-    board.observe(M, Observation(ok=False, blame="endpoint", retry_after_s=50))
+    board.observe(M, Observation(ok=False, attributed_to="endpoint", retry_after_s=50))
     assert board.view(M).cooling_until == NOW + 80
 
 
-def test_absurd_retry_after_is_bounded(board: Board) -> None:
+def test_absurd_retry_after_is_bounded(board: HealthRegistry) -> None:
     """No header takes an endpoint out for a year."""
-    board.observe(M, Observation(ok=False, blame="capacity", retry_after_s=10.0**9))
+    board.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=10.0**9))
     assert board.view(M).cooling_until == NOW + 3600
 
 
-def test_retry_after_outlasts_the_breaker(board: Board, clock: Clock) -> None:
+def test_retry_after_outlasts_the_breaker(board: HealthRegistry, clock: Clock) -> None:
     """An open breaker and a Retry-After: both must be over."""
     see(board, M, BAD, 4)
-    board.observe(M, Observation(ok=False, blame="endpoint", retry_after_s=40))
+    board.observe(M, Observation(ok=False, attributed_to="endpoint", retry_after_s=40))
     clock.pass_(20)
     assert (board.view(M).state, board.view(M).reason) == ("open", "cooling")
     clock.pass_(20)
     assert board.view(M).state == "half_open"
 
 
-def test_credential_takes_the_vendor_out(board: Board, clock: Clock) -> None:
+def test_credential_takes_the_vendor_out(board: HealthRegistry, clock: Clock) -> None:
     """A refused key takes every endpoint of that vendor out, also those never seen, and no other vendor's."""
     see(board, OTHER, GOOD)
     board.observe(M, REFUSED)
@@ -171,7 +171,7 @@ def test_credential_takes_the_vendor_out(board: Board, clock: Clock) -> None:
     assert board.view(N).available
 
 
-def test_credential_pause_grows_until_it_works(board: Board, clock: Clock) -> None:
+def test_credential_pause_grows_until_it_works(board: HealthRegistry, clock: Clock) -> None:
     """60, 120, 240 ... seconds; refusals still under way count once; a success starts anew."""
     pauses = []
     for _ in range(8):
@@ -187,23 +187,23 @@ def test_credential_pause_grows_until_it_works(board: Board, clock: Clock) -> No
 
 
 @pytest.mark.parametrize("blame", ["caller", "nobody", None, "unheard of"])
-def test_nobody_to_blame(board: Board, blame: str | None) -> None:
+def test_nobody_to_blame(board: HealthRegistry, blame: str | None) -> None:
     """The caller's faults and departures change no number."""
-    see(board, M, Observation(ok=False, blame=blame), 50)
+    see(board, M, Observation(ok=False, attributed_to=blame), 50)
     assert board.view(M) == UNKNOWN
 
 
-def test_left_probe_frees_its_slot(board: Board, clock: Clock) -> None:
+def test_left_probe_frees_its_slot(board: HealthRegistry, clock: Clock) -> None:
     """When the caller of a probe leaves, the next request may probe."""
     see(board, M, BAD, 5)
     clock.pass_(7)
     assert board.probe(M)
     assert not board.probe(M)
-    board.observe(M, Observation(ok=False, blame="nobody"))
+    board.observe(M, Observation(ok=False, attributed_to="nobody"))
     assert board.probe(M)
 
 
-def test_numbers_age(board: Board, clock: Clock) -> None:
+def test_numbers_age(board: HealthRegistry, clock: Clock) -> None:
     """Five minutes, thirty minutes and a day are what they say; afterwards nothing is known again."""
     see(board, M, BAD)
     see(board, M, GOOD, 3)
@@ -221,7 +221,7 @@ def test_numbers_age(board: Board, clock: Clock) -> None:
     ]
 
 
-def test_view_is_the_same_within_a_second(board: Board, clock: Clock) -> None:
+def test_view_is_the_same_within_a_second(board: HealthRegistry, clock: Clock) -> None:
     """Good news waits for the next second, bad news does not."""
     see(board, M, GOOD)
     first = board.view(M)
@@ -233,7 +233,7 @@ def test_view_is_the_same_within_a_second(board: Board, clock: Clock) -> None:
     assert not board.view(M).available
 
 
-def test_views_lists_what_is_known(board: Board) -> None:
+def test_views_lists_what_is_known(board: HealthRegistry) -> None:
     """Metrics see every endpoint that something is known about."""
     see(board, M, GOOD)
     see(board, OTHER, BUSY)

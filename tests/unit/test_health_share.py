@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.health.registry import Board, Observation
+from gateway.health.registry import HealthRegistry, Observation
 from gateway.health.shared_counters import BACKLOG_PER_TURN, PORTION, SHORT
 from gateway.store import health_keys
 from gateway.store.client import Store, connect
@@ -18,14 +18,14 @@ from tests.support.market import Clock
 
 M, N = "a/m@acme/m", "a/n@acme/n"
 GOOD = Observation(ok=True, ttft_ms=200.0, tokens_per_s=50.0)
-BAD = Observation(ok=False, kind="server_error", blame="endpoint")
+BAD = Observation(ok=False, kind="server_error", attributed_to="endpoint")
 
 
-def boards(count: int, clock: Clock) -> list[Board]:
-    return [Board(clock, dice=random.Random(number)) for number in range(count)]
+def boards(count: int, clock: Clock) -> list[HealthRegistry]:
+    return [HealthRegistry(clock, rng=random.Random(number)) for number in range(count)]
 
 
-async def beat(clock: Clock, store: Store, *all_of_them: Board, seconds: int = 1) -> None:
+async def beat(clock: Clock, store: Store, *all_of_them: HealthRegistry, seconds: int = 1) -> None:
     for _ in range(seconds):
         clock.pass_(1)
         for board in all_of_them:
@@ -87,8 +87,8 @@ async def test_cooling_travels_and_never_shrinks(store: Store) -> None:
     clock = Clock()
     here, there = boards(2, clock)
     began = clock.now
-    here.observe(M, Observation(ok=False, blame="capacity", retry_after_s=90))
-    there.observe(M, Observation(ok=False, blame="capacity", retry_after_s=10))
+    here.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=90))
+    there.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=10))
     await beat(clock, store, here, there, seconds=2)
     assert here.view(M).cooling_until == there.view(M).cooling_until == began + 90
 
@@ -97,7 +97,7 @@ async def test_credential_travels(store: Store) -> None:
     """A key refused here keeps every endpoint of the vendor out there."""
     clock = Clock()
     here, there = boards(2, clock)
-    here.observe(M, Observation(ok=False, blame="credential"))
+    here.observe(M, Observation(ok=False, attributed_to="credential"))
     await beat(clock, store, here, there)
     assert there.view(N).reason == "credential"
 
@@ -109,8 +109,8 @@ async def test_restart(store: Store) -> None:
     for _ in range(60):
         old.observe(M, GOOD)
         await beat(clock, store, old, seconds=3)
-    old.observe(M, Observation(ok=False, blame="capacity", retry_after_s=600))
-    old.observe(N, Observation(ok=False, blame="credential"))
+    old.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=600))
+    old.observe(N, Observation(ok=False, attributed_to="credential"))
     await beat(clock, store, old, seconds=10)
     [new] = boards(1, clock)
     turns = 1 + SHORT.keep_s // SHORT.cell_s // BACKLOG_PER_TURN
@@ -126,7 +126,7 @@ async def test_everything_expires(store: Store) -> None:
     clock = Clock()
     [board] = boards(1, clock)
     board.observe(M, GOOD)
-    board.observe(M, Observation(ok=False, blame="capacity"))
+    board.observe(M, Observation(ok=False, attributed_to="capacity"))
     await beat(clock, store, board)
     keys = await store.redis.keys(f"{health_keys.PREFIX}*")
     assert len(keys) == 3
@@ -138,7 +138,7 @@ async def test_old_facts_are_swept(store: Store) -> None:
     """Facts of processes that are gone leave the hash after a while."""
     clock = Clock()
     here, there = boards(2, clock)
-    here.observe(M, Observation(ok=False, blame="capacity"))
+    here.observe(M, Observation(ok=False, attributed_to="capacity"))
     await beat(clock, store, here, there)
     assert await store.redis.hlen(health_keys.facts()) == 1
     clock.pass_(700)
@@ -156,7 +156,7 @@ async def test_alone_without_the_store(tmp_path: Path) -> None:
     await beat(clock, opened, here, there)
     server.stop()
     here.observe(M, GOOD)
-    here.observe(M, Observation(ok=False, blame="capacity", retry_after_s=100))
+    here.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=100))
     for _ in range(2):
         with pytest.raises(StoreError):
             await beat(clock, opened, here)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.health.rolling_stats import FAIL, OK, Percentiles, Tally, Window, bucket, middle, percentiles
+from gateway.health.rolling_stats import FAIL, OK, Percentiles, RollingStats, Window, bucket, middle, percentiles
 from tests.support.market import NOW
 
 
@@ -62,7 +62,7 @@ def test_window_forgets_everything() -> None:
 
 def test_tally_merges_by_addition() -> None:
     """Counts told one by one or in sums, in any order, give the same picture."""
-    one, other = Tally(), Tally()
+    one, other = RollingStats(), RollingStats()
     for _ in range(5):
         one.add(NOW, OK)
         one.add(NOW, f"t{bucket(200)}")
@@ -79,7 +79,7 @@ def test_tally_merges_by_addition() -> None:
 
 def test_speeds_prefer_the_last_five_minutes() -> None:
     """Five minutes speak when they have ten samples; with fewer, half an hour does."""
-    tally = Tally()
+    tally = RollingStats()
     for _ in range(50):
         tally.add(NOW, f"s{bucket(10)}")
     for _ in range(9):

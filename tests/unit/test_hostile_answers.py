@@ -4,23 +4,28 @@ be priced, recorded and written out. In between there is nothing: that would be 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import random
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
 from gateway import pricing, records
 from gateway.api.inference.chat.completions import ChatCompletions, ChatEncoder
+from gateway.background import BackgroundSettlements
+from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import load
-from gateway.health.registry import Board
+from gateway.health.registry import HealthRegistry
 from gateway.health.retry_budget import RetryBudget
-from gateway.pipeline.attempts import Attempt, Dispatcher
-from gateway.pipeline.generation import Desk, Endings, Generation
-from gateway.pipeline.pipeline import Corridor
-from gateway.pipeline.settlement import Ask, record
+from gateway.pipeline.attempts import Attempt
+from gateway.pipeline.generation import Generation
+from gateway.pipeline.pipeline import Pipeline
+from gateway.pipeline.request import InferenceRequest
+from gateway.pipeline.settlement import record
+from gateway.services import Services
 from gateway.settings import Settings
 from gateway.store.policy import KeyPolicy
 from gateway.telemetry import Telemetry
@@ -92,41 +97,63 @@ def with_value(body: dict[str, Any], path: tuple[Any, ...], value: Any) -> bytes
 
 
 @pytest.fixture(scope="module")
-def corridor(tmp_path_factory: pytest.TempPathFactory) -> Corridor:
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     directory: Path = tmp_path_factory.mktemp("config")
     catalog = load(write_catalog(directory, {"alpha": "http://127.0.0.1:1/v1"}, [Sale("t/a", "alpha")]), {})
     settings, telemetry = Settings(config_dir=directory, data_dir=directory), Telemetry("error")
-    dispatcher = Dispatcher(None, None, Board(time.time), RetryBudget(), settings)
-    return Corridor(
-        lambda: catalog, None, dispatcher, Desk(None, Endings(), telemetry, settings), dice=random.Random(1)
-    )
+    only = {
+        "settings": settings,
+        "telemetry": telemetry,
+        "catalog": Catalogs(catalog),
+        "health": HealthRegistry(time.time),
+        "retry_budget": RetryBudget(),
+        "background": BackgroundSettlements(),
+    }
+    services = Services(**{field.name: only.get(field.name) for field in dataclasses.fields(Services)})
+    return Pipeline(services, rng=random.Random(1))
 
 
-def served(corridor: Corridor) -> Generation:
+class Catalogs(NamedTuple):
+    """A catalogue that is never reloaded."""
+
+    current: Catalog
+
+
+def served(pipeline: Pipeline) -> Generation:
     """A generation whose only candidate has just answered."""
     body = {"model": "t/a", "messages": [{"role": "user", "content": "hello"}]}
     policy = KeyPolicy("a" * 64, "default", 1, False, None, "none", None, "name", "label")
-    ask = Ask("gen-1-x", 1.0, time.perf_counter(), policy, body, pricing.measure(body), None, False, "chat_completions")
-    plan = corridor.plan(ask)
-    generation = corridor._prepare(ask, plan)
-    generation.dispatch.candidate = plan.candidates[0]
-    generation.dispatch.attempts.append(Attempt(plan.candidates[0], time.perf_counter(), "ok", 200))
+    request = InferenceRequest(
+        id="gen-1-x",
+        created_at=1.0,
+        started=time.perf_counter(),
+        caller=policy,
+        body=body,
+        prompt=pricing.measure(body),
+        max_tokens=None,
+        stream=False,
+        surface="chat_completions",
+    )
+    plan = pipeline.plan(request)
+    generation = pipeline._prepare(request, plan)
+    generation.attempts.candidate = plan.candidates[0]
+    generation.attempts.made.append(Attempt(plan.candidates[0], time.perf_counter(), "ok", 200))
     return generation
 
 
 def conclude(generation: Generation) -> None:
-    generation.ending = generation._conclude("complete")
-    records.encode(record(generation.ask, generation.dispatch, generation.delivered, generation.ending))
+    generation.settlement = generation._conclude("complete")
+    records.encode(record(generation.request, generation.attempts, generation.delivered, generation.settlement))
 
 
 @pytest.mark.parametrize("path", paths("message"), ids=lambda path: ".".join(map(str, path)))
-def test_whole_answers(corridor: Corridor, path: tuple[Any, ...]) -> None:
+def test_whole_answers(pipeline: Pipeline, path: tuple[Any, ...]) -> None:
     """JSON: each of the values in this place."""
     dialect = registry.dialect("openai")
     for value in WEIRD:
-        generation = served(corridor)
+        generation = served(pipeline)
         try:
-            generation.dispatch.completion = dialect.completion(with_value(ANSWER, path, value))
+            generation.attempts.completion = dialect.completion(with_value(ANSWER, path, value))
         except ProviderError:
             continue
         generation.opened()
@@ -135,10 +162,10 @@ def test_whole_answers(corridor: Corridor, path: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.parametrize("path", paths("delta"), ids=lambda path: ".".join(map(str, path)))
-def test_events(corridor: Corridor, path: tuple[Any, ...]) -> None:
+def test_events(pipeline: Pipeline, path: tuple[Any, ...]) -> None:
     """SSE: each of the values in this place."""
     for value in WEIRD:
-        generation = served(corridor)
+        generation = served(pipeline)
         decoder = registry.dialect("openai").decoder()
         try:
             events = decoder.feed(b"data: " + with_value(CHUNK, path, value) + b"\n\n")

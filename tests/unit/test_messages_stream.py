@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 
 from gateway.api.inference.chat.legacy_completions import Completions, CompletionsEncoder
 from gateway.api.inference.messages import response
-from gateway.api.inference.messages.stream import MessagesEncoder, PassedEncoder
+from gateway.api.inference.messages.stream import MessagesEncoder, PassthroughEncoder
 from gateway.api.inference.messages.surface import Messages
 from gateway.api.inference.messages.thinking import NATIVE
 from gateway.errors import Unavailable
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.pipeline import Corridor
+from gateway.pipeline.pipeline import Pipeline
 from providers import registry
 from providers.errors import ProviderError
 from providers.types import Completion, Event
 from tests.support import messageshape
 from tests.support.examples import examples
-from tests.unit.test_hostile_answers import ANSWER, CHUNK, WEIRD, conclude, corridor, paths, served, with_value
+from tests.unit.test_hostile_answers import ANSWER, CHUNK, WEIRD, conclude, paths, pipeline, served, with_value
 
-__all__ = ["corridor"]
+__all__ = ["pipeline"]
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None) -> Event:
@@ -111,12 +111,12 @@ def answers(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 @examples(200)
 @given(answers(), st.integers(1, 4))
 def test_any_cut_gives_the_blocks_of_the_whole(
-    corridor: Corridor, answer: tuple[dict[str, Any], list[dict[str, Any]]], batch: int
+    pipeline: Pipeline, answer: tuple[dict[str, Any], list[dict[str, Any]]], batch: int
 ) -> None:
     """Blocks of a stream are those of the whole message, whatever the pieces, their order and how many arrive together."""
     message, deltas = answer
     events = [*(chunk(delta) for delta in deltas), chunk({}, "stop")]
-    found = streamed(served(corridor), [events[at : at + batch] for at in range(0, len(events), batch)])
+    found = streamed(served(pipeline), [events[at : at + batch] for at in range(0, len(events), batch)])
     assert messageshape.blocks(found) == response.content(message)
     assert found[-2][1]["delta"]["stop_reason"] == ("tool_use" if message["tool_calls"] else "end_turn")
 
@@ -124,13 +124,13 @@ def test_any_cut_gives_the_blocks_of_the_whole(
 # -- particular streams ------------------------------------------------------------------------------------------------
 
 
-def made(corridor: Corridor, *deltas: dict[str, Any]) -> list[dict[str, Any]]:
-    return messageshape.blocks(streamed(served(corridor), [[chunk(delta)] for delta in deltas]))
+def made(pipeline: Pipeline, *deltas: dict[str, Any]) -> list[dict[str, Any]]:
+    return messageshape.blocks(streamed(served(pipeline), [[chunk(delta)] for delta in deltas]))
 
 
-def test_sequential_calls_stream_at_once(corridor: Corridor) -> None:
+def test_sequential_calls_stream_at_once(pipeline: Pipeline) -> None:
     """The usual order costs no delay: the pieces of each call leave with the chunk that brought them."""
-    encoder = MessagesEncoder(served(corridor))
+    encoder = MessagesEncoder(served(pipeline))
     sent = [
         [name for name, _ in messageshape.events(encoder.events([chunk(delta)]).decode())]
         for delta in (tool(0, "", "f", "a"), tool(0, '{"x":'), tool(0, "1}"), tool(1, "", "g", "b"), tool(1, "{}"))
@@ -141,41 +141,41 @@ def test_sequential_calls_stream_at_once(corridor: Corridor) -> None:
     assert sent[4] == ["content_block_delta"]
 
 
-def test_reasoning_text_and_its_details_are_one(corridor: Corridor) -> None:
+def test_reasoning_text_and_its_details_are_one(pipeline: Pipeline) -> None:
     """Vendors that send both, the text and its twin, think once; a signature that comes later is theirs."""
     twin = {"reasoning": "Hm.", **detail(type="reasoning.text", text="Hm.", format=NATIVE, index=0)}
     signed = detail(type="reasoning.text", signature="S", format=NATIVE, index=0)
-    assert made(corridor, twin, signed, {"content": "x"}) == [
+    assert made(pipeline, twin, signed, {"content": "x"}) == [
         {"type": "thinking", "thinking": "Hm.", "signature": "S"},
         {"type": "text", "text": "x", "citations": None},
     ]
 
 
-def test_plain_reasoning_signed_at_its_end(corridor: Corridor) -> None:
+def test_plain_reasoning_signed_at_its_end(pipeline: Pipeline) -> None:
     """Text as ``reasoning``, the signature as a detail of its own: one block."""
     signed = detail(type="reasoning.text", signature="S", format=NATIVE, index=0)
-    assert made(corridor, {"reasoning": "H"}, {"reasoning": "m."}, signed) == [
+    assert made(pipeline, {"reasoning": "H"}, {"reasoning": "m."}, signed) == [
         {"type": "thinking", "thinking": "Hm.", "signature": "S"}
     ]
 
 
-def test_interleaved_thinking(corridor: Corridor) -> None:
+def test_interleaved_thinking(pipeline: Pipeline) -> None:
     """Thinking between texts and calls opens a block each time."""
-    blocks = made(corridor, {"reasoning": "a"}, {"content": "b"}, {"reasoning": "c"}, tool(0, "{}", "f", "i"))
+    blocks = made(pipeline, {"reasoning": "a"}, {"content": "b"}, {"reasoning": "c"}, tool(0, "{}", "f", "i"))
     assert [block["type"] for block in blocks] == ["thinking", "text", "thinking", "tool_use"]
 
 
-def test_a_signature_behind_the_text(corridor: Corridor) -> None:
+def test_a_signature_behind_the_text(pipeline: Pipeline) -> None:
     """Gemini signs a call behind its text: what must go back is a block of its own, never mixed into the text."""
     sealed = detail(type="reasoning.encrypted", data="gemini:xyz", format="google-gemini-v1", id="i", index=0)
-    blocks = made(corridor, {"content": "b"}, {**sealed, **tool(0, "{}", "f", "i")})
+    blocks = made(pipeline, {"content": "b"}, {**sealed, **tool(0, "{}", "f", "i")})
     assert [block["type"] for block in blocks] == ["text", "redacted_thinking", "tool_use"]
 
 
-def test_odd_calls(corridor: Corridor) -> None:
+def test_odd_calls(pipeline: Pipeline) -> None:
     """No id, no name at first, no arguments, a piece behind the end: nothing breaks the sequence."""
     blocks = made(
-        corridor,
+        pipeline,
         {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]},
         {"tool_calls": [{"index": 0, "function": {"name": "f"}}]},
         tool(1, "{}", "g"),
@@ -189,16 +189,16 @@ def test_odd_calls(corridor: Corridor) -> None:
     ]
 
 
-def test_an_empty_answer(corridor: Corridor) -> None:
+def test_an_empty_answer(pipeline: Pipeline) -> None:
     """Nothing at all is still a message."""
-    found = streamed(served(corridor), [[chunk({}, "stop")]])
+    found = streamed(served(pipeline), [[chunk({}, "stop")]])
     assert messageshape.blocks(found) == []
     assert found[-2][1]["delta"]["stop_reason"] == "end_turn"
 
 
-def test_an_answer_that_never_began(corridor: Corridor) -> None:
+def test_an_answer_that_never_began(pipeline: Pipeline) -> None:
     """Interrupted before the first event: only the error event, without usage."""
-    for encoder in (MessagesEncoder(served(corridor)), PassedEncoder(served(corridor))):
+    for encoder in (MessagesEncoder(served(pipeline)), PassthroughEncoder(served(pipeline))):
         ((name, data),) = messageshape.events(encoder.failure(Unavailable("Stopping."), "error").decode())
         assert name == "error"
         messageshape.error(data, "overloaded_error", id="gen-1-x")
@@ -219,16 +219,16 @@ FIELDS = ("reasoning_details", "annotations", "images", "tool_calls", "logprobs"
     ],
     ids=lambda path: ".".join(map(str, path)),
 )
-def test_hostile_answers(corridor: Corridor, path: tuple[Any, ...]) -> None:
+def test_hostile_answers(pipeline: Pipeline, path: tuple[Any, ...]) -> None:
     """Whatever stands anywhere in a vendor's answer: it is refused by the dialect, or both surfaces can say it."""
     for value in [
         *WEIRD,
         [{"url_citation": {"url": "u", "title": 5}}],
         [{"type": "reasoning.text", "text": [], "signature": 5}],
     ]:
-        generation = served(corridor)
+        generation = served(pipeline)
         try:
-            generation.dispatch.completion = registry.dialect("openai").completion(with_value(ANSWER, path, value))
+            generation.attempts.completion = registry.dialect("openai").completion(with_value(ANSWER, path, value))
         except ProviderError:
             continue
         generation.opened()
@@ -243,10 +243,10 @@ def test_hostile_answers(corridor: Corridor, path: tuple[Any, ...]) -> None:
     [*paths("delta"), *(("choices", 0, "delta", field) for field in FIELDS), ("choices", 0, "native_finish_reason")],
     ids=lambda path: ".".join(map(str, path)),
 )
-def test_hostile_events(corridor: Corridor, path: tuple[Any, ...]) -> None:
+def test_hostile_events(pipeline: Pipeline, path: tuple[Any, ...]) -> None:
     """The same for events."""
     for value in WEIRD:
-        generation = served(corridor)
+        generation = served(pipeline)
         try:
             events = registry.dialect("openai").decoder().feed(b"data: " + with_value(CHUNK, path, value) + b"\n\n")
         except ProviderError:
@@ -259,23 +259,23 @@ def test_hostile_events(corridor: Corridor, path: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.parametrize("value", WEIRD)
-def test_hostile_documents_of_the_same_shape(corridor: Corridor, value: Any) -> None:
+def test_hostile_documents_of_the_same_shape(pipeline: Pipeline, value: Any) -> None:
     """A vendor of our own shape may send anything in the fields that we rewrite."""
-    generation = served(corridor)
-    generation.dispatch.passed = True
-    generation.dispatch.completion = Completion(
-        json.loads(json.dumps(ANSWER)), None, wire={"usage": value, "id": value}
+    generation = served(pipeline)
+    generation.attempts.passthrough = True
+    generation.attempts.completion = Completion(
+        json.loads(json.dumps(ANSWER)), None, native={"usage": value, "id": value}
     )
     generation.opened()
     conclude(generation)
     told = Messages.answer(Messages.__new__(Messages), generation)
     messageshape.usage(json.loads(Messages.reply(Messages.__new__(Messages), generation)[0])["usage"])
     assert told["id"] == "gen-1-x"
-    encoder = PassedEncoder(generation)
+    encoder = PassthroughEncoder(generation)
     wires: list[Any] = [
         ("message_start", {"message": value}),
         ("message_delta", {"usage": value}),
         ("message_stop", {}),
     ]
-    encoder.events([Event({}, wire=wire) for wire in wires])
+    encoder.events([Event({}, native=wire) for wire in wires])
     assert encoder.finish()

@@ -111,11 +111,11 @@ def test_more_tokens_never_cost_less(p: int, c: int, prompt: int, completion: in
 
 def test_a_hundred_thousand_bills_sum_to_their_lines() -> None:
     """Over many random usages: sum of totals = sum of costs + sum of fees, and splitting a usage moves at most 1 n$ a part."""
-    dice = random.Random(7)
+    rng = random.Random(7)
     costs = fees = totals = 0
     for _ in range(100_000):
-        one = price(dice.randrange(10**11), dice.randrange(10**11))
-        usage = Usage(prompt=dice.randrange(10**5), completion=dice.randrange(10**4))
+        one = price(rng.randrange(10**11), rng.randrange(10**11))
+        usage = Usage(prompt=rng.randrange(10**5), completion=rng.randrange(10**4))
         bill = pricing.bill(one, usage, images=0, fee_basis_points=500)
         halves = [
             pricing.bill(one, part, images=0, fee_basis_points=500).cost_nano

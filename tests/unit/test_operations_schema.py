@@ -148,7 +148,7 @@ def test_what_is_not_base64_is_refused(data: str) -> None:
 
 
 def test_the_inner_request_has_nothing_of_chat() -> None:
-    """Fields that steer the corridor for chat cannot be smuggled in; the request given stays as it is."""
+    """Fields that steer the pipeline for chat cannot be smuggled in; the request given stays as it is."""
     body = {
         "model": "a/b",
         "input": "x",

@@ -71,13 +71,13 @@ def test_the_client_never_sees_our_credential_trouble() -> None:
     """401, 402 and 403 of a vendor are our matter: the client's status is 502, and another endpoint is tried."""
     for kind in ("credential", "payment", "quota_exhausted"):
         row = FAILURES[kind]
-        assert (row.status, row.elsewhere, row.blame) == (502, True, "credential")
+        assert (row.status, row.failover, row.attributed_to) == (502, True, "credential")
 
 
 def test_rows_hold_together() -> None:
     """What blames the caller is not tried elsewhere; what the vendor refused costs nothing; statuses are as promised."""
     for row in FAILURES.values():
-        assert row.elsewhere == (row.blame != "caller")
+        assert row.failover == (row.attributed_to != "caller")
         assert row.status in (400, 404, 413, 422, 429, 502, 503, 504)
     assert {kind for kind, row in FAILURES.items() if row.may_bill} == {
         "cut",

@@ -15,19 +15,18 @@ from gateway.api.inference.responses import envelope as frame
 from gateway.api.inference.responses.request import inner
 from gateway.api.inference.responses.response import Output
 from gateway.api.inference.responses.stream import Numbered
-from gateway.pipeline.settlement import Ask
-from gateway.pipeline.upstream_request import Wire
+from gateway.pipeline.request import InferenceRequest, NativeRequest
 from tests.support import responseshape
 
 Json = dict[str, Any]
 ID = "gen-1700000000-0123456789abcdef0123"
 
 
-def ask(**sent: Any) -> Ask:
+def ask(**sent: Any) -> InferenceRequest:
     body = {"model": "t/a", "input": "hello", **sent}
     request = inner(body)
     policy = KeyPolicy("h", "o", 1, disabled=False, limit_nano=None, reset="none", expires_at=None, name="", label="")
-    return Ask(
+    return InferenceRequest(
         id=ID,
         created_at=1_700_000_000.5,
         started=0.0,
@@ -37,7 +36,7 @@ def ask(**sent: Any) -> Ask:
         max_tokens=None,
         stream=True,
         surface="responses",
-        wire=Wire("responses", body),
+        native=NativeRequest("responses", body),
     )
 
 

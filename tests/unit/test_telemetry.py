@@ -12,8 +12,8 @@ from gateway.telemetry import OVERHEAD_SECONDS, Telemetry, Times, observe_all
 
 def test_a_portion_of_observations_is_the_same_as_each_by_itself() -> None:
     """Bounds, the first and last bucket and the sum are those of the library's own ``observe``."""
-    dice = random.Random(5)
-    values = [*OVERHEAD_SECONDS, 0.0, 5.0, -1.0, *(dice.random() / 10 for _ in range(500))]
+    rng = random.Random(5)
+    values = [*OVERHEAD_SECONDS, 0.0, 5.0, -1.0, *(rng.random() / 10 for _ in range(500))]
     texts = []
     for portion in (True, False):
         registry = CollectorRegistry()

@@ -24,7 +24,8 @@ from gateway.api.inference.responses.surface import Responses
 from gateway.api.inference.speech import Speech
 from gateway.api.inference.surface import Surface
 from gateway.api.inference.transcriptions import Transcriptions
-from gateway.services import Rooms
+from gateway.pipeline.pipeline import Pipeline
+from gateway.server.in_flight import InFlight
 
 SURFACES: tuple[type[Surface], ...] = (
     *(ChatCompletions, Completions, Responses, Messages, CountTokens),
@@ -35,27 +36,27 @@ PREFIX, ALIAS = "/api/v1", "/v1"
 """Every path of the public API is known under both; the documentation names the first."""
 
 
-class Front:
+class InferenceRouter:
     """The outermost ASGI application."""
 
     def __init__(self, app: FastAPI) -> None:
         self.fastapi = app
         self._app: ASGIApp = app
-        self.doors: dict[bytes, Surface] = {}
+        self.routes: dict[bytes, Surface] = {}
         """By request target as it stands in the request line, as a server may ask before it makes an ASGI scope."""
 
-    def open(self, rooms: Rooms) -> None:
-        """The rooms exist now: hang the surfaces."""
+    def add_surfaces(self, pipeline: Pipeline, in_flight: InFlight) -> None:
+        """Add every API surface, now that there is what they need."""
         for surface in SURFACES:
-            self.hang(surface(rooms))
+            self.add_route(surface(pipeline, in_flight))
 
-    def hang(self, surface: Surface) -> None:
+    def add_route(self, surface: Surface) -> None:
         """One surface at its path."""
-        self.doors |= {(prefix + surface.path).encode(): surface for prefix in (PREFIX, ALIAS)}
+        self.routes |= {(prefix + surface.path).encode(): surface for prefix in (PREFIX, ALIAS)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            surface = self.doors.get(scope["path"].encode(errors="replace"))
+            surface = self.routes.get(scope["path"].encode(errors="replace"))
             if surface is not None:
                 return await surface(scope, receive, send)
             if scope["path"].startswith(ALIAS + "/"):

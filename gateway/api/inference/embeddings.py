@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 from gateway.api.inference import operations_schema as schema
 from gateway.api.inference import response_fields
-from gateway.api.inference.json_surface import Json, WholeAnswers, completion_of
+from gateway.api.inference.json_surface import Json, JsonSurface, completion_of
 from gateway.pipeline.generation import Generation
 
 
-class Embeddings(WholeAnswers):
+class Embeddings(JsonSurface):
     name: ClassVar[str] = "embeddings"
     path: ClassVar[str] = "/embeddings"
     summary: ClassVar[str] = "Embeddings"
@@ -30,7 +30,7 @@ class Embeddings(WholeAnswers):
 
     def answer(self, generation: Generation) -> Json:
         found = completion_of(generation).body
-        convert = packed if generation.ask.body.get("encoding_format") == "base64" else numbers
+        convert = packed if generation.request.body.get("encoding_format") == "base64" else numbers
         rows = [{**row, "embedding": convert(row["embedding"])} for row in found["data"]]
         usage = response_fields.usage_view(generation)
         identity = response_fields.identity(generation)
@@ -44,7 +44,7 @@ class Embeddings(WholeAnswers):
                 name: usage[name] for name in ("prompt_tokens", "total_tokens", "cost", "is_byok", "cost_details")
             },
         }
-        if generation.ask.explain:
+        if generation.request.explain:
             answer["openrouter_metadata"] = response_fields.explain(generation)
         return answer
 

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.api.inference import multipart, response_fields
 from gateway.api.inference import operations_schema as schema
-from gateway.api.inference.json_surface import Json, WholeAnswers, asked, completion_of
+from gateway.api.inference.json_surface import Json, JsonSurface, asked, completion_of
 from gateway.errors import BadRequest
 from gateway.pipeline.generation import Generation
 from gateway.server import request_reader, sse
@@ -22,12 +22,12 @@ _encode = msgspec.json.Encoder().encode
 _NUMBERS = ("n", "output_compression", "seed")
 
 
-class Images(WholeAnswers):
+class Images(JsonSurface):
     name: ClassVar[str] = "images"
     path: ClassVar[str] = "/images"
     summary: ClassVar[str] = "Generate images"
     operation: ClassVar[str] = "images"
-    shape: ClassVar[str | None] = "images"
+    api_format: ClassVar[str | None] = "images"
     """No dialect's: kept so that ``reply`` can see whether the caller asked for events."""
     request_type: ClassVar[Any] = schema.ImagesRequest
 
@@ -46,7 +46,7 @@ class Images(WholeAnswers):
             "usage": usage_view(generation),
         }
         answer |= {name: found[name] for name in ("background", "output_format", "quality", "size") if name in found}
-        if generation.ask.explain:
+        if generation.request.explain:
             answer["openrouter_metadata"] = response_fields.explain(generation)
         return answer
 
@@ -103,7 +103,7 @@ class ImageEdits(Images):
             elif part.name == "stream":
                 body["stream"] = part.text.lower() == "true"
             elif part.name == "provider":
-                body["provider"] = request_reader.decode(part.content, self.rooms.settings.max_json_depth)
+                body["provider"] = request_reader.decode_json(part.content, self.services.settings.max_json_depth)
             else:
                 body[part.name] = _value(part)
         if not references:
@@ -132,7 +132,7 @@ def _format(picture: Json) -> str:
 
 def usage_view(generation: Generation) -> Json:
     """OpenRouter's usage, and the same numbers under OpenAI's names for pictures."""
-    usage, view = generation.ending.usage, response_fields.usage_view(generation)
+    usage, view = generation.settlement.usage, response_fields.usage_view(generation)
     view["completion_tokens_details"]["image_tokens"] = usage.image_completion
     view["input_tokens"], view["output_tokens"] = view["prompt_tokens"], view["completion_tokens"]
     view["input_tokens_details"] = {

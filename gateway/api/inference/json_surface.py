@@ -9,14 +9,14 @@ from gateway.api.inference import token_estimate
 from gateway.api.inference.surface import Encoder, Surface
 from gateway.errors import BadRequest, GatewayError
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.settlement import Ask
+from gateway.pipeline.request import InferenceRequest
 from gateway.server import sse
 from providers.types import Completion
 
 Json = dict[str, Any]
 
 
-class WholeAnswers(Surface):
+class JsonSurface(Surface):
     """``accept`` leaves ``stream`` out of the inner request, so that no answer is ever opened as a stream."""
 
     def measure(self, body: Json) -> pricing.Prompt:
@@ -25,18 +25,18 @@ class WholeAnswers(Surface):
     def encoder(self, generation: Generation) -> Encoder:
         raise BadRequest(f"{self.path} does not stream.", field="stream")
 
-    def late(self, ask: Ask, error: GatewayError) -> bytes:
+    def late(self, ask: InferenceRequest, error: GatewayError) -> bytes:
         return sse.frame(self.error(error)) + sse.DONE
 
 
 def completion_of(generation: Generation) -> Completion:
     """The whole answer of a generation that has one."""
-    completion = generation.dispatch.completion
+    completion = generation.attempts.completion
     assert completion is not None
     return completion
 
 
 def asked(generation: Generation, name: str) -> Any:
     """A field of the request as the caller sent it; for a surface with a ``shape``."""
-    wire = generation.ask.wire
+    wire = generation.request.native
     return wire.body.get(name) if wire is not None else None

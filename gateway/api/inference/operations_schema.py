@@ -43,7 +43,7 @@ _CHAT_ONLY = frozenset(
         "reasoning_effort",
     }
 )
-"""Fields that mean something to the corridor and nothing to these operations."""
+"""Fields that mean something to the pipeline and nothing to these operations."""
 _SIZE = re.compile(r"auto|512|768|1k|1\.5k|2k|4k|\d{2,5}x\d{2,5}", re.IGNORECASE)
 _TIER = re.compile(r"512|768|1k|1\.5k|2k|4k", re.IGNORECASE)
 _RATIO = re.compile(r"auto|\d{1,4}(\.\d{1,4})?:\d{1,4}(\.\d{1,4})?")

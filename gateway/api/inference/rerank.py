@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from gateway.api.inference import operations_schema as schema
 from gateway.api.inference import response_fields
-from gateway.api.inference.json_surface import Json, WholeAnswers, completion_of
+from gateway.api.inference.json_surface import Json, JsonSurface, completion_of
 from gateway.pipeline.generation import Generation
 
 
-class Rerank(WholeAnswers):
+class Rerank(JsonSurface):
     name: ClassVar[str] = "rerank"
     path: ClassVar[str] = "/rerank"
     summary: ClassVar[str] = "Rerank documents"
@@ -22,7 +22,7 @@ class Rerank(WholeAnswers):
         return schema.inner(body)
 
     def answer(self, generation: Generation) -> Json:
-        documents = generation.ask.body["documents"]
+        documents = generation.request.body["documents"]
         identity = response_fields.identity(generation)
         answer: Json = {
             "id": identity["id"],
@@ -38,7 +38,7 @@ class Rerank(WholeAnswers):
             ],
             "usage": _usage(generation),
         }
-        if generation.ask.explain:
+        if generation.request.explain:
             answer["openrouter_metadata"] = response_fields.explain(generation)
         return answer
 
@@ -50,7 +50,7 @@ def _document(sent: str | Json) -> Json:
 
 
 def _usage(generation: Generation) -> Json:
-    usage = generation.ending.usage
+    usage = generation.settlement.usage
     found: Json = {"total_tokens": usage.prompt_total, "cost": response_fields.usd(generation.charged_nano)}
     units = (usage.units or {}).get("search_unit")
     if units is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.settlement import Ask
+from gateway.pipeline.request import InferenceRequest
 from gateway.records import usd
 
 Json = dict[str, Any]
@@ -15,17 +15,17 @@ __all__ = ["conceals", "explain", "identity", "usage_view", "usd"]
 
 def identity(generation: Generation) -> Json:
     """The fields of an OpenAI-shaped answer that are ours."""
-    candidate = generation.dispatch.candidate
+    candidate = generation.attempts.candidate
     assert candidate is not None
     return {
-        "id": generation.ask.id,
-        "created": int(generation.ask.created_at),
+        "id": generation.request.id,
+        "created": int(generation.request.created_at),
         "model": candidate.endpoint.model,
         "provider": candidate.endpoint.provider.name,
     }
 
 
-def conceals(ask: Ask) -> bool:
+def conceals(ask: InferenceRequest) -> bool:
     """The caller wants no reasoning text (``reasoning.exclude``), though it is made and billed."""
     body = ask.body
     if body.get("include_reasoning") is False:
@@ -36,7 +36,7 @@ def conceals(ask: Ask) -> bool:
 
 def usage_view(generation: Generation) -> Json:
     """``cost`` is what the caller was charged; ``cost_details`` the provider's split and the fee."""
-    usage, bill = generation.ending.usage, generation.ending.bill
+    usage, bill = generation.settlement.usage, generation.settlement.bill
     prompt, completion = usage.prompt_total, usage.completion_total
     view: Json = {
         "prompt_tokens": prompt,
@@ -52,7 +52,7 @@ def usage_view(generation: Generation) -> Json:
         "cost_details": {
             "upstream_inference_prompt_cost": usd(bill.prompt_nano),
             "upstream_inference_completions_cost": usd(bill.cost_nano - bill.prompt_nano),
-            "platform_fee": usd(generation.ending.posting.fee_nano),
+            "platform_fee": usd(generation.settlement.posting.fee_nano),
         },
     }
     if usage.audio_prompt or usage.audio_cache_read:
@@ -69,12 +69,12 @@ def usage_view(generation: Generation) -> Json:
 
 def explain(generation: Generation) -> Json:
     """``openrouter_metadata`` as OpenRouter has it, and beyond it every dropped endpoint with the filter that dropped it."""
-    dispatch = generation.dispatch
+    dispatch = generation.attempts
     plan, served = dispatch.plan, dispatch.candidate
     considered = [c.endpoint for c in plan.candidates]
     attempts = [
         {"provider": a.candidate.endpoint.provider.name, "model": a.candidate.endpoint.model, "status": a.status or 0}
-        for a in dispatch.attempts
+        for a in dispatch.made
     ]
     return {
         "requested": plan.models[0],

@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 
 from gateway.api.inference import operations_schema as schema
 from gateway.api.inference import response_fields
-from gateway.api.inference.json_surface import Json, WholeAnswers, completion_of
+from gateway.api.inference.json_surface import Json, JsonSurface, completion_of
 from gateway.pipeline.generation import Generation
 
 DEFAULT_FORMAT = "pcm"
 """The contract's; OpenAI's own default is mp3."""
 
 
-class Speech(WholeAnswers):
+class Speech(JsonSurface):
     name: ClassVar[str] = "speech"
     path: ClassVar[str] = "/audio/speech"
     summary: ClassVar[str] = "Speech from text; the answer is audio"
@@ -30,5 +30,5 @@ class Speech(WholeAnswers):
 
     def reply(self, generation: Generation) -> tuple[bytes, bytes]:
         completion = completion_of(generation)
-        usual = schema.SPEECH_TYPES[generation.ask.body["response_format"]]
+        usual = schema.SPEECH_TYPES[generation.request.body["response_format"]]
         return completion.content, (completion.content_type or usual).encode()

@@ -1,6 +1,6 @@
-"""What every API surface does alike: guard, authenticate, walk down the corridor, carry the answer out, end it once.
+"""What every API surface does alike: guard, authenticate, walk down the pipeline, carry the answer out, end it once.
 
-A concrete surface adds only its wire shape: four small methods. There is no second corridor.
+A concrete surface adds only its wire shape: four small methods. There is no second pipeline.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from gateway.accounts import KeyPolicy
 from gateway.api.inference.validation import conversation
 from gateway.errors import Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.settlement import Ask, Client
-from gateway.pipeline.upstream_request import Wire
+from gateway.pipeline.pipeline import Pipeline
+from gateway.pipeline.request import Client, InferenceRequest, NativeRequest
 from gateway.server import request_reader, sse
-from gateway.server.request_lifecycle import Exchange
-from gateway.server.responder import Asgi, CallerLeft, Channel, Receive, Scope, Send
-from gateway.services import Rooms
+from gateway.server.in_flight import InFlight
+from gateway.server.request_lifecycle import RequestLifecycle
+from gateway.server.responder import AsgiResponder, ClientDisconnected, Receive, Responder, Scope, Send
 from providers.errors import ProviderError
 from providers.types import Event
 
@@ -58,23 +58,25 @@ class Surface(ABC):
     operation: ClassVar[str] = "chat"
     body_bytes: ClassVar[int] = 0
     """A body may have this size although ``max_body_bytes`` is smaller."""
-    shape: ClassVar[str | None] = None
+    api_format: ClassVar[str | None] = None
     """The wire shape that this surface shares with a dialect: then requests and answers pass unchanged (``Dialect.passed``)."""
 
-    def __init__(self, rooms: Rooms) -> None:
-        self.rooms = rooms
+    def __init__(self, pipeline: Pipeline, in_flight: InFlight) -> None:
+        self.pipeline = pipeline
+        self.services = pipeline.services
+        self.in_flight = in_flight
 
     # -- the wire shape -----------------------------------------------------------------------------------------------
 
     def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> dict[str, Any]:
         """The body as sent. Raises BadRequest for what is not JSON."""
-        return request_reader.decode(raw, self.rooms.settings.max_json_depth)
+        return request_reader.decode_json(raw, self.services.settings.max_json_depth)
 
     @abstractmethod
     def accept(self, body: dict[str, Any]) -> dict[str, Any]:
         """Wire shape → inner request (OpenAI chat). Raises BadRequest naming the field."""
 
-    def passable(self, sent: dict[str, Any]) -> dict[str, Any]:
+    def native_body(self, sent: dict[str, Any]) -> dict[str, Any]:
         """What of a request may go on to a vendor of the same shape; not changed in place."""
         return sent
 
@@ -95,7 +97,7 @@ class Surface(ABC):
         """The stream's wire shape."""
 
     @abstractmethod
-    def late(self, ask: Ask, error: GatewayError) -> bytes:
+    def late(self, ask: InferenceRequest, error: GatewayError) -> bytes:
         """The end of a stream that was kept alive by comments and then found no endpoint: status 200 has been sent."""
 
     def error(self, error: GatewayError) -> Any:
@@ -106,22 +108,22 @@ class Surface(ABC):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """For ASGI servers."""
-        await self.serve(Asgi(scope, receive, send))
+        await self.serve(AsgiResponder(scope, receive, send))
 
-    async def serve(self, channel: Channel) -> None:
+    async def serve(self, channel: Responder) -> None:
         """One request, from its head to the last byte of its answer."""
-        exchange = Exchange(channel)
-        rooms, outcome = self.rooms, "ok"
-        rooms.exchanges.add(exchange)
+        exchange = RequestLifecycle(channel)
+        in_flight, outcome = self.in_flight, "ok"
+        in_flight.requests.add(exchange)
         try:
-            rooms.in_flight.take()
+            in_flight.acquire()
             try:
-                ask = exchange.ask = await self._ask(channel)
+                ask = exchange.request = await self._ask(channel)
                 exchange.watch()
                 await self._serve(exchange, ask)
             finally:
-                rooms.in_flight.give()
-        except CallerLeft:
+                in_flight.release()
+        except ClientDisconnected:
             outcome = "caller_left"
         except asyncio.CancelledError:
             outcome = exchange.interrupted or "cancelled"
@@ -133,23 +135,23 @@ class Surface(ABC):
             await self._refuse(exchange, error)
         except Exception:  # the ASGI edge: a fault of ours is logged whole and told without details
             outcome = "fault"
-            rooms.telemetry.log.exception("fault", surface=self.name)
+            self.services.telemetry.log.exception("fault", surface=self.name)
             await self._refuse(exchange, GatewayError("Internal error. It has been logged."))
         finally:
             exchange.release()
-            rooms.exchanges.discard(exchange)
-            rooms.telemetry.request(self.name, outcome)
+            in_flight.requests.discard(exchange)
+            self.services.telemetry.request(self.name, outcome)
 
-    async def _ask(self, channel: Channel) -> Ask:
+    async def _ask(self, channel: Responder) -> InferenceRequest:
         """Headers → caller → body → inner request. A key is looked at before a byte of the body is parsed."""
-        started, settings = time.perf_counter(), self.rooms.settings
+        started, settings = time.perf_counter(), self.services.settings
         request_reader.expect_post(channel.method)
-        headers = request_reader.headers_of(channel.headers, settings)
-        if self.rooms.draining:
+        headers = request_reader.read_headers(channel.headers, settings)
+        if self.in_flight.draining:
             raise Unavailable("This process is shutting down; try again.", retry_after_s=1)
         key, limit = _key(headers), max(settings.max_body_bytes, self.body_bytes)
-        caller = self.rooms.accounts.known(key) or await self._authenticate(key)
-        raw = request_reader.body_of(channel, headers, limit)
+        caller = self.services.accounts.known(key) or await self._authenticate(key)
+        raw = request_reader.buffered_body(channel, headers, limit)
         if raw is None:
             raw = await request_reader.read_body(channel, limit, settings.body_timeout_s)
         sent = self.parse(raw, headers)
@@ -157,54 +159,54 @@ class Surface(ABC):
         conversation.check(body, sent)
         body.pop("service_tier", None)  # another tier has another price, and the catalogue has one
         now = time.time()
-        return Ask(
-            new_id(now),
-            now,
-            started,
-            caller,
-            body,
-            self.measure(body),
-            body.get("max_completion_tokens") or body.get("max_tokens"),
-            bool(body.get("stream")),
-            self.name,
-            self.operation,
-            self._wire(sent) if self.shape is not None else None,
-            _client(headers),
-            headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
+        return InferenceRequest(
+            id=new_id(now),
+            created_at=now,
+            started=started,
+            caller=caller,
+            body=body,
+            prompt=self.measure(body),
+            max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
+            stream=bool(body.get("stream")),
+            surface=self.name,
+            operation=self.operation,
+            native=self._native(sent) if self.api_format is not None else None,
+            client=_client(headers),
+            explain=headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
         )
 
-    def _wire(self, sent: dict[str, Any]) -> Wire:
-        assert self.shape is not None
-        passable = self.passable(sent)
+    def _native(self, sent: dict[str, Any]) -> NativeRequest:
+        assert self.api_format is not None
+        passable = self.native_body(sent)
         if "service_tier" in passable:
             passable = {name: value for name, value in passable.items() if name != "service_tier"}
-        return Wire(self.shape, passable)
+        return NativeRequest(self.api_format, passable)
 
     async def _authenticate(self, key: str) -> KeyPolicy:
-        if secrets.compare_digest(key.encode(), self.rooms.admin_key.encode()):
+        if secrets.compare_digest(key.encode(), self.services.admin_key.encode()):
             raise Forbidden("This is a management key; inference needs an API key made by POST /api/v1/keys.")
-        return await self.rooms.accounts.authenticate(key)
+        return await self.services.accounts.authenticate(key)
 
-    async def _serve(self, exchange: Exchange, ask: Ask) -> None:
+    async def _serve(self, exchange: RequestLifecycle, ask: InferenceRequest) -> None:
         headers = _headers(ask)
         if ask.stream:
             headers += sse.HEADERS
-            settings = self.rooms.settings
+            settings = self.services.settings
             exchange.keep_alive(settings.keepalive_s, headers, settings.gap_timeout_s)
-        generation = await self.rooms.corridor.begin(ask)
+        generation = await self.pipeline.begin(ask)
         try:
             if ask.stream:
                 await self._stream(exchange, generation, headers)
             else:
                 await generation.end("complete")
                 body, content_type = self.reply(generation)
-                await exchange.answer(200, body, headers, content_type)
+                await exchange.respond(200, body, headers, content_type)
         except BaseException:
             if not generation.ended:
-                exchange.ending = self.rooms.desk.endings.spawn(generation.leave())
+                exchange.settlement = self.services.background.spawn(generation.leave())
             raise
 
-    async def _stream(self, exchange: Exchange, generation: Generation, headers: Headers) -> None:
+    async def _stream(self, exchange: RequestLifecycle, generation: Generation, headers: Headers) -> None:
         """Carry events out as they arrive. After the first byte there is no second attempt: what breaks is said."""
         encoder = self.encoder(generation)
         exchange.on_interrupt = encoder.failure
@@ -215,12 +217,12 @@ class Surface(ABC):
             return exchange.push(data) if data else True
 
         try:
-            while not await generation.carry(pass_on):
+            while not await generation.pump(pass_on):
                 await exchange.drain()
         except ProviderError as error:
             await generation.close()
             await generation.end("upstream_failed")
-            await exchange.finish(encoder.failure(broken(error, generation), "error"))
+            await exchange.finish(encoder.failure(midstream_error(error, generation), "error"))
         except GatewayError as error:
             await generation.close()
             await generation.end("credit_exhausted")
@@ -229,10 +231,10 @@ class Surface(ABC):
             await generation.end("complete")
             await exchange.finish(encoder.finish())
 
-    def _log_refusal(self, exchange: Exchange, error: GatewayError) -> None:
+    def _log_refusal(self, exchange: RequestLifecycle, error: GatewayError) -> None:
         """The canonical line of a request that never became a generation. Its words may be the caller's: not logged."""
-        ask = exchange.ask
-        self.rooms.telemetry.log.info(
+        ask = exchange.request
+        self.services.telemetry.log.info(
             "refused",
             id=ask.id if ask is not None else None,
             org=ask.caller.org if ask is not None else None,
@@ -242,23 +244,23 @@ class Surface(ABC):
             error_type=error.error_type,
         )
 
-    async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
+    async def _refuse(self, exchange: RequestLifecycle, error: GatewayError) -> None:
         if not exchange.started:
-            await exchange.refuse(error, _headers(exchange.ask), self.error(error))
+            await exchange.refuse(error, _headers(exchange.request), self.error(error))
         elif exchange.on_interrupt is not None:
             await exchange.finish(exchange.on_interrupt(error, "error"))
-        elif exchange.ask is not None:
-            await exchange.finish(self.late(exchange.ask, error))
+        elif exchange.request is not None:
+            await exchange.finish(self.late(exchange.request, error))
 
-    async def _interrupted(self, exchange: Exchange) -> None:
+    async def _interrupted(self, exchange: RequestLifecycle) -> None:
         """The caller left: there is nobody to tell. The process stops: say so. Anything else goes on upwards."""
         task = asyncio.current_task()
         if exchange.interrupted is None or task is None:
             raise asyncio.CancelledError
         task.uncancel()
         if exchange.interrupted == "shutdown" and not exchange.closed:
-            if exchange.ending is not None:  # so that the last chunk can say what was charged
-                await asyncio.wait({exchange.ending}, timeout=self.rooms.settings.ledger_timeout_s)
+            if exchange.settlement is not None:  # so that the last chunk can say what was charged
+                await asyncio.wait({exchange.settlement}, timeout=self.services.settings.ledger_timeout_s)
             await self._refuse(exchange, Unavailable("The gateway is shutting down.", retry_after_s=1))
 
 
@@ -273,7 +275,7 @@ def _key(headers: dict[bytes, bytes]) -> str:
     return key.decode("latin-1")
 
 
-def _headers(ask: Ask | None) -> Headers:
+def _headers(ask: InferenceRequest | None) -> Headers:
     return [] if ask is None else [(b"x-generation-id", ask.id.encode())]
 
 
@@ -282,9 +284,9 @@ def new_id(now: float) -> str:
     return f"gen-{int(now)}-{os.urandom(10).hex()}"
 
 
-def broken(error: ProviderError, generation: Generation) -> UpstreamFailed:
+def midstream_error(error: ProviderError, generation: Generation) -> UpstreamFailed:
     """A vendor that broke off after the first content. 500-class words of vendors are masked."""
-    candidate = generation.dispatch.candidate
+    candidate = generation.attempts.candidate
     failure = error.failure
     message = error.message if failure.status < 500 else f"Provider disconnected or failed mid-stream ({failure.kind})"
     metadata: dict[str, Any] = {"provider_name": candidate.endpoint.provider.name if candidate else None}

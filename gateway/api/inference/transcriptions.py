@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from gateway.api.inference import multipart, response_fields
 from gateway.api.inference import operations_schema as schema
-from gateway.api.inference.json_surface import Json, WholeAnswers, asked, completion_of
+from gateway.api.inference.json_surface import Json, JsonSurface, asked, completion_of
 from gateway.errors import BadRequest, PayloadTooLarge
 from gateway.pipeline.generation import Generation
 from gateway.server import request_reader
@@ -20,13 +20,13 @@ _SUBTYPES = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a", "x-fl
 """Content type of an upload → the format that it is; what is not here is its own."""
 
 
-class Transcriptions(WholeAnswers):
+class Transcriptions(JsonSurface):
     name: ClassVar[str] = "transcriptions"
     path: ClassVar[str] = "/audio/transcriptions"
     summary: ClassVar[str] = "Text from speech; JSON or multipart/form-data"
     operation: ClassVar[str] = "transcription"
     body_bytes = 36 * 2**20  # 25 MB of audio in base64, and the rest
-    shape: ClassVar[str | None] = "transcriptions"
+    api_format: ClassVar[str | None] = "transcriptions"
     """No dialect's: kept so that ``reply`` can see in which form the caller wants the text."""
     request_type: ClassVar[Any] = schema.TranscriptionRequest
 
@@ -34,7 +34,7 @@ class Transcriptions(WholeAnswers):
         kind = headers.get(b"content-type", b"")
         if not kind.lower().startswith(b"multipart/form-data"):
             return super().parse(raw, headers)
-        return _form(multipart.parse(raw, kind), self.rooms.settings.max_json_depth)
+        return _form(multipart.parse(raw, kind), self.services.settings.max_json_depth)
 
     def accept(self, body: Json) -> Json:
         request = schema.check_transcription(body)
@@ -45,13 +45,13 @@ class Transcriptions(WholeAnswers):
 
     def answer(self, generation: Generation) -> Json:
         found = dict(completion_of(generation).body)
-        verbose = generation.ask.body.get("response_format") == "verbose_json"
+        verbose = generation.request.body.get("response_format") == "verbose_json"
         for name in ("error", "x_groq", *(() if verbose else _VERBOSE)):
             found.pop(name, None)
         identity = response_fields.identity(generation)
         found |= {name: identity[name] for name in ("id", "model", "provider")}
         found["usage"] = _usage(generation)
-        if generation.ask.explain:
+        if generation.request.explain:
             found["openrouter_metadata"] = response_fields.explain(generation)
         return found
 
@@ -63,7 +63,7 @@ class Transcriptions(WholeAnswers):
 
 
 def _usage(generation: Generation) -> Json:
-    usage = generation.ending.usage
+    usage = generation.settlement.usage
     length_ms = (usage.units or {}).get("audio_ms")
     found: Json = {
         "type": "tokens" if length_ms is None else "duration",  # OpenAI's SDK tells its two usages apart by this
@@ -91,7 +91,7 @@ def _form(parts: list[multipart.Part], max_depth: int) -> Json:
         elif name in body:
             raise BadRequest(f"{name}: given twice.", field=name)
         elif name in _OBJECTS:
-            body[name] = request_reader.decode(part.content, max_depth)
+            body[name] = request_reader.decode_json(part.content, max_depth)
         elif name == "temperature":
             body[name] = _number(part)
         elif name in ("diarize", "stream"):

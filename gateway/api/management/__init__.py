@@ -27,7 +27,7 @@ PREFIX = "/api/v1"
 
 
 def mount(app: FastAPI) -> None:
-    """Register every management route, the health routes and the error handlers. Needs ``app.state.rooms`` at run time."""
+    """Register every management route, the health routes and the error handlers. Needs ``app.state.services`` at run time."""
     errors.install(app)
     app.include_router(router(), prefix=PREFIX, responses=REFUSALS, generate_unique_id_function=_operation_id)
     app.include_router(health.router, generate_unique_id_function=_operation_id)

@@ -11,7 +11,7 @@ import msgspec
 from fastapi import APIRouter, Query
 
 from gateway.accounts import DEFAULT_ORG
-from gateway.api.management.auth import InRooms
+from gateway.api.management.auth import ServicesDep
 from gateway.api.management.http import Answer
 from gateway.api.management.schema.accounts import AuditAnswer, HoldList, RoutingAnswer
 from gateway.ledger.entries import AuditReport
@@ -27,19 +27,19 @@ EXPLAINED_PROMPT_TOKENS = 1_000
 
 
 @router.get("/audit", response_model=AuditAnswer, responses={409: {"model": AuditAnswer}}, summary="Audit the ledger")
-async def audit(rooms: InRooms) -> Answer:
+async def audit(services: ServicesDep) -> Answer:
     """Recompute every balance from the journal while traffic runs: 200 when clean, 409 with the differences when not."""
-    await rooms.accounts.get_org(
+    await services.accounts.get_org(
         DEFAULT_ORG
     )  # a hot call first: Redis out of reach is told at once, not after its page timeout
-    report = await rooms.ledger.audit()
+    report = await services.ledger.audit()
     return Answer(audit_view(report), 200 if report.clean else 409)
 
 
 @router.get("/holds", response_model=HoldList, summary="List open holds")
-async def list_holds(rooms: InRooms, limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000) -> Answer:
+async def list_holds(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000) -> Answer:
     """Credit set aside for running requests, soonest expiry first."""
-    holds = sorted(await rooms.ledger.open_holds(limit=limit), key=lambda hold: hold.expires_at)
+    holds = sorted(await services.ledger.open_holds(limit=limit), key=lambda hold: hold.expires_at)
     return Answer(
         {
             "data": [
@@ -58,7 +58,7 @@ async def list_holds(rooms: InRooms, limit: Annotated[int, Query(ge=1, le=10_000
 
 @router.get("/routing", response_model=RoutingAnswer, summary="Explain routing")
 async def explain_routing(
-    rooms: InRooms,
+    services: ServicesDep,
     model: Annotated[str, Query(min_length=1, max_length=256, description="Slug, variants such as `:floor` included.")],
     sort: Annotated[str | None, Query(max_length=40)] = None,
     prompt_tokens: Annotated[int, Query(ge=0, le=10**8)] = EXPLAINED_PROMPT_TOKENS,
@@ -66,13 +66,13 @@ async def explain_routing(
 ) -> Answer:
     """The plan a text request would get this moment: the candidates in order, and why every other endpoint was dropped.
 
-    The default policy throws dice, so two calls may answer two orders.
+    The default policy throws rng, so two calls may answer two orders.
     """
-    catalog = rooms.catalog.current
+    catalog = services.catalog.current
     found, _ = catalog.resolve(model)
     asked = preferences.parse({"model": model, "provider": {"sort": sort}}, catalog.provider_names)
     need = Need(prompt_tokens, max_tokens)
-    made = plan([found], need, asked, view=rooms.board.view, now=time.time(), dice=random.Random())
+    made = plan([found], need, asked, view=services.health.view, now=time.time(), rng=random.Random())
     return Answer({"data": {"model": found.slug, **plan_view(made)}})
 
 

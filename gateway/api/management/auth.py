@@ -12,7 +12,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from gateway.errors import Forbidden, LedgerUnavailable, Unauthorized
-from gateway.services import Rooms
+from gateway.services import Services
 from gateway.store.policy import KeyPolicy
 
 MAX_KEY_LENGTH = 512
@@ -24,10 +24,10 @@ Documented = Annotated[Any, Security(bearer)]
 """Puts the scheme into the OpenAPI page; the check itself is ours."""
 
 
-def rooms_of(request: Request) -> Rooms:
-    """The rooms of this process."""
-    rooms: Rooms = request.app.state.rooms
-    return rooms
+def services_of(request: Request) -> Services:
+    """The services of this process."""
+    services: Services = request.app.state.services
+    return services
 
 
 def presented_key(request: Request) -> str | None:
@@ -37,9 +37,9 @@ def presented_key(request: Request) -> str | None:
     return key or None
 
 
-def is_management(rooms: Rooms, key: str) -> bool:
+def is_management(services: Services, key: str) -> bool:
     """Compared in constant time, as bytes: header text may hold any Latin-1 character."""
-    return hmac.compare_digest(key.encode(), rooms.admin_key.encode())
+    return hmac.compare_digest(key.encode(), services.admin_key.encode())
 
 
 async def identify(request: Request) -> KeyPolicy | None:
@@ -50,12 +50,12 @@ async def identify(request: Request) -> KeyPolicy | None:
     key = presented_key(request)
     if key is None:
         raise Unauthorized("No auth credentials found: send 'Authorization: Bearer <key>'.")
-    rooms = rooms_of(request)
-    if is_management(rooms, key):
+    services = services_of(request)
+    if is_management(services, key):
         return None
     if len(key) > MAX_KEY_LENGTH or not key.isascii():
         raise Unauthorized("This key does not exist.")
-    return await rooms.accounts.authenticate(key, fresh=True)
+    return await services.accounts.authenticate(key, fresh=True)
 
 
 async def any_key(request: Request, _: Documented) -> KeyPolicy | None:
@@ -88,7 +88,7 @@ async def recognised(request: Request, _: Documented) -> bool:
     return True
 
 
-InRooms = Annotated[Rooms, Depends(rooms_of)]
+ServicesDep = Annotated[Services, Depends(services_of)]
 ByAnyKey = Annotated[KeyPolicy | None, Depends(any_key)]
 ByInferenceKey = Annotated[KeyPolicy, Depends(inference)]
 Recognised = Annotated[bool, Depends(recognised)]

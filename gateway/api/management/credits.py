@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from gateway.accounts import DEFAULT_ORG
-from gateway.api.management.auth import ByAnyKey, InRooms
+from gateway.api.management.auth import ByAnyKey, ServicesDep
 from gateway.api.management.http import Answer
 from gateway.api.management.schema.accounts import CreditsAnswer
 from gateway.errors import Forbidden
@@ -18,7 +18,7 @@ router = APIRouter(tags=["Credits"])
 
 @router.get("/credits", response_model=CreditsAnswer, summary="Get credits")
 async def get_credits(
-    rooms: InRooms,
+    services: ServicesDep,
     policy: ByAnyKey,
     organization_id: Annotated[
         str | None, Query(max_length=64, description="Management key only; `default` when left out.")
@@ -29,6 +29,6 @@ async def get_credits(
         raise Forbidden("An inference key sees the credits of its own organization only.")
     org = policy.org if policy is not None else organization_id or DEFAULT_ORG
     if policy is None:
-        await rooms.accounts.get_org(org)
-    account = await rooms.ledger.balances(org)
+        await services.accounts.get_org(org)
+    account = await services.ledger.balances(org)
     return Answer({"data": {"total_credits": usd(account.granted_nano), "total_usage": usd(account.used_nano)}})

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from gateway import records
-from gateway.api.management.auth import ByAnyKey, InRooms
+from gateway.api.management.auth import ByAnyKey, ServicesDep
 from gateway.api.management.generation_view import generation_view
 from gateway.api.management.http import Answer
 from gateway.api.management.schema.accounts import GenerationAnswer
@@ -17,12 +17,12 @@ router = APIRouter(tags=["Generations"])
 
 
 @router.get("/generation", response_model=GenerationAnswer, summary="Get a generation")
-async def get_generation(rooms: InRooms, policy: ByAnyKey, id: Annotated[str, Query(max_length=200)]) -> Answer:
+async def get_generation(services: ServicesDep, policy: ByAnyKey, id: Annotated[str, Query(max_length=200)]) -> Answer:
     """Tokens, cost, latency and every attempt of one generation, from the moment it ended.
 
     A generation of another organisation answers exactly as one that never was. The management key may see all of them.
     """
-    found = await (rooms.ledger.find_record(id) if policy is None else rooms.ledger.record(policy.org, id))
+    found = await (services.ledger.find_record(id) if policy is None else services.ledger.record(policy.org, id))
     if found is None:
         raise NotFound("There is no such generation.")
     record = records.decode(found.blob)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
-from gateway.api.management.auth import InRooms
+from gateway.api.management.auth import ServicesDep
 from gateway.api.management.http import Answer
 from gateway.api.management.schema.base import Readiness
-from gateway.services import Rooms
+from gateway.server.in_flight import InFlight
+from gateway.services import Services
 from gateway.store.errors import StoreError
 
 router = APIRouter(tags=["Health"])
@@ -24,21 +25,21 @@ async def healthz() -> Answer:
 
 
 @router.get("/readyz", summary="Readiness", response_model=Readiness, responses={503: {"model": Readiness}})
-async def readyz(rooms: InRooms) -> Answer:
+async def readyz(request: Request, services: ServicesDep) -> Answer:
     """200 when requests can be served; 503 with the reasons while shutting down, without Redis or without a catalogue."""
-    reasons = await _reasons(rooms)
+    reasons = await _reasons(services, request.app.state.in_flight)
     if reasons:
         return Answer({"status": "not ready", "reasons": reasons}, 503, {"retry-after": "2"})
-    return Answer({"status": "ready", "catalog_version": rooms.catalog.current.version})
+    return Answer({"status": "ready", "catalog_version": services.catalog.current.version})
 
 
-async def _reasons(rooms: Rooms) -> list[str]:
-    reasons = ["draining: the process is shutting down"] if rooms.draining else []
-    if not rooms.catalog.current.models:
+async def _reasons(services: Services, in_flight: InFlight) -> list[str]:
+    reasons = ["draining: the process is shutting down"] if in_flight.draining else []
+    if not services.catalog.current.models:
         reasons.append("catalog: no model is loaded")
     try:
         async with asyncio.timeout(PING_TIMEOUT_S):
-            await rooms.store.mux.call("PING")  # the very connection that requests go through
+            await services.store.mux.call("PING")  # the very connection that requests go through
     except (StoreError, TimeoutError) as error:
         reasons.append(f"redis: not reachable ({type(error).__name__})")
     return reasons

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter
 
-from gateway.api.management.auth import InRooms
+from gateway.api.management.auth import ServicesDep
 from gateway.api.management.catalog_views import midnight
 from gateway.api.management.http import Answer
 from gateway.api.management.models import resolved
@@ -34,10 +34,10 @@ LINES = (
 
 
 @router.get("/images/models", response_model=schema.ImageModelList, summary="List image models")
-async def list_image_models(rooms: InRooms) -> Answer:
+async def list_image_models(services: ServicesDep) -> Answer:
     """Models that make pictures and have a price today."""
     now = time.time()
-    return Answer({"data": [_model(model) for model in rooms.catalog.current.models.values() if _sold(model, now)]})
+    return Answer({"data": [_model(model) for model in services.catalog.current.models.values() if _sold(model, now)]})
 
 
 @router.get(
@@ -45,9 +45,9 @@ async def list_image_models(rooms: InRooms) -> Answer:
     response_model=schema.ImageEndpoints,
     summary="List an image model's endpoints",
 )
-async def list_image_endpoints(rooms: InRooms, author: str, slug: str) -> Answer:
+async def list_image_endpoints(services: ServicesDep, author: str, slug: str) -> Answer:
     """Who makes pictures with the model, and what each of them bills."""
-    model = resolved(rooms, author, slug)
+    model = resolved(services, author, slug)
     sold = _sold(model, time.time())
     if not sold:
         raise NotFound(f"{model.slug} makes no pictures that are for sale today.")

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query
 
 from gateway.accounts import Organization
-from gateway.api.management.auth import InRooms
+from gateway.api.management.auth import ServicesDep
 from gateway.api.management.http import Answer, body_of, described
 from gateway.api.management.schema import accounts as schema
 from gateway.errors import BadRequest
 from gateway.ledger.entries import Balances, Entry
 from gateway.money import format_usd
 from gateway.records import iso
-from gateway.services import Rooms
+from gateway.services import Services
 
 router = APIRouter(prefix="/admin/organizations", tags=["Organizations"])
 
@@ -30,22 +30,22 @@ IdempotencyKey = Annotated[str | None, Header(max_length=255, description="Requi
     openapi_extra=described(schema.CreateOrganization),
     summary="Create an organization",
 )
-async def create_organization(rooms: InRooms, asked: NewOrganization) -> Answer:
+async def create_organization(services: ServicesDep, asked: NewOrganization) -> Answer:
     """A new account with a balance of zero. Its keys share its credits."""
-    made = await rooms.accounts.create_org(asked.name)
-    return Answer({"data": await _view(rooms, made)}, 201)
+    made = await services.accounts.create_org(asked.name)
+    return Answer({"data": await _view(services, made)}, 201)
 
 
 @router.get("", response_model=schema.OrganizationList, summary="List organizations")
-async def list_organizations(rooms: InRooms) -> Answer:
+async def list_organizations(services: ServicesDep) -> Answer:
     """Every organisation with its account, `default` included."""
-    return Answer({"data": [await _view(rooms, each) for each in await rooms.accounts.list_orgs()]})
+    return Answer({"data": [await _view(services, each) for each in await services.accounts.list_orgs()]})
 
 
 @router.get("/{organization_id}", response_model=schema.OrganizationAnswer, summary="Get an organization")
-async def get_organization(rooms: InRooms, organization_id: str) -> Answer:
+async def get_organization(services: ServicesDep, organization_id: str) -> Answer:
     """One organisation with its account."""
-    return Answer({"data": await _view(rooms, await rooms.accounts.get_org(organization_id))})
+    return Answer({"data": await _view(services, await services.accounts.get_org(organization_id))})
 
 
 @router.post(
@@ -56,11 +56,11 @@ async def get_organization(rooms: InRooms, organization_id: str) -> Answer:
     summary="Add or take credits",
 )
 async def grant_credits(
-    rooms: InRooms, organization_id: str, asked: NewCredits, idempotency_key: IdempotencyKey = None
+    services: ServicesDep, organization_id: str, asked: NewCredits, idempotency_key: IdempotencyKey = None
 ) -> Answer:
     """Once per `Idempotency-Key`, for ever: a replay answers the same with `Idempotent-Replayed: true`, another body 409."""
     id = checked(idempotency_key)
-    granted = await rooms.ledger.grant(organization_id, asked.amount_usd, id=id, actor="api", reason=asked.reason)
+    granted = await services.ledger.grant(organization_id, asked.amount_usd, id=id, actor="api", reason=asked.reason)
     view = {
         "organization_id": organization_id,
         "amount_usd": format_usd(asked.amount_usd),
@@ -73,15 +73,15 @@ async def grant_credits(
 
 @router.get("/{organization_id}/ledger", response_model=schema.LedgerPage, summary="List ledger lines")
 async def list_ledger(
-    rooms: InRooms,
+    services: ServicesDep,
     organization_id: str,
     cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 50,
     order: Annotated[str, Query(pattern="^(asc|desc)$", description="`asc`: oldest first.")] = "asc",
 ) -> Answer:
     """Every posting of the organisation, never edited. Page with `next_cursor` until it is null, with the same `order`."""
-    await rooms.accounts.get_org(organization_id)
-    lines, following = await rooms.ledger.journal(
+    await services.accounts.get_org(organization_id)
+    lines, following = await services.ledger.journal(
         organization_id, after=cursor, limit=limit, newest_first=order == "desc"
     )
     return Answer({"data": [line_view(line) for line in lines], "next_cursor": following})
@@ -98,8 +98,8 @@ def checked(idempotency_key: str | None) -> str:
     return idempotency_key.strip()
 
 
-async def _view(rooms: Rooms, organization: Organization) -> dict[str, Any]:
-    return organization_view(organization, await rooms.ledger.balances(organization.id))
+async def _view(services: Services, organization: Organization) -> dict[str, Any]:
+    return organization_view(organization, await services.ledger.balances(organization.id))
 
 
 def organization_view(organization: Organization, account: Balances) -> dict[str, Any]:

@@ -41,10 +41,10 @@ async def test_to_the_end_in_one_call(upstream: Upstream) -> None:
     taker = Taker()
     async with RawServer(saying(ROLE, HEY, b": x\n\n", 0.02, HEY, 0.02, STOP, DONE)) as server:
         stream = await begin(upstream, server)
-        assert await stream.carry(taker)
+        assert await stream.pump(taker)
         assert taker.text == "heyhey"
         assert [event.finish for batch in taker.batches for event in batch] == [None, None, None, "stop"]
-        assert await stream.carry(taker)
+        assert await stream.pump(taker)
         assert await stream.read() == []
         await stream.aclose()
 
@@ -54,7 +54,7 @@ async def test_each_event_leaves_as_it_arrives(upstream: Upstream) -> None:
     taker = Taker()
     async with RawServer(saying(HEY, 0.05, HEY + HEY, 0.05, HEY, 0.05, STOP + DONE)) as server:
         stream = await begin(upstream, server)
-        assert await stream.carry(taker)
+        assert await stream.pump(taker)
         assert [len(batch) for batch in taker.batches] == [1, 2, 1, 1]
         await stream.aclose()
 
@@ -66,9 +66,9 @@ async def test_read_and_carry_in_turn(upstream: Upstream) -> None:
         stream = await begin(upstream, server)
         taker.batches.append(await stream.read())
         taker.stops = (2,)
-        assert not await stream.carry(taker)
+        assert not await stream.pump(taker)
         taker.batches.append(await stream.read())
-        assert await stream.carry(taker)
+        assert await stream.pump(taker)
         assert (taker.text, len(taker.batches)) == ("heyheyhey", 4)
         await stream.aclose()
 
@@ -78,8 +78,8 @@ async def test_stopped_with_the_end_mark(upstream: Upstream) -> None:
     async with RawServer(saying(HEY, 0.02, STOP + DONE, then="hold")) as server:
         stream = await begin(upstream, server)
         taker = Taker(2)
-        assert not await stream.carry(taker)
-        assert await asyncio.wait_for(stream.carry(taker), 2)
+        assert not await stream.pump(taker)
+        assert await asyncio.wait_for(stream.pump(taker), 2)
         assert len(taker.batches) == 2
         await stream.aclose()
 
@@ -89,9 +89,9 @@ async def test_stopped_with_the_last_lines(upstream: Upstream) -> None:
     async with RawServer(saying(ROLE, 0.02, HEY.rstrip(b"\n") + b"\n")) as server:
         stream = await begin(upstream, server)
         taker = Taker(2)
-        assert not await stream.carry(taker)
+        assert not await stream.pump(taker)
         assert taker.text == "hey"
-        assert (await refused(stream.carry(taker))).failure.kind == "cut"
+        assert (await refused(stream.pump(taker))).failure.kind == "cut"
         await stream.aclose()
 
 
@@ -103,8 +103,8 @@ async def test_error_behind_events(upstream: Upstream, monkeypatch: pytest.Monke
     async with RawServer(saying(HEY + OVERLOADED, then="hold")) as server:
         stream = await begin(upstream, server)
         if stop:
-            assert not await stream.carry(taker)
-        error = await refused(stream.carry(taker))
+            assert not await stream.pump(taker)
+        error = await refused(stream.pump(taker))
         assert (error.failure.kind, taker.text) == ("overloaded", "hey")
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)
 
@@ -114,7 +114,7 @@ async def test_error_event_alone(upstream: Upstream) -> None:
     taker = Taker()
     async with RawServer(saying(HEY, 0.02, OVERLOADED, then="reset")) as server:
         stream = await begin(upstream, server)
-        assert (await refused(stream.carry(taker))).failure.kind == "overloaded"
+        assert (await refused(stream.pump(taker))).failure.kind == "overloaded"
         assert taker.text == "hey"
 
 
@@ -124,7 +124,7 @@ async def test_the_gap_clock_while_carrying(upstream: Upstream) -> None:
     taker = Taker()
     async with RawServer(saying(ROLE, 0.05, HEY, *comments, then="hold")) as server:
         stream = await begin(upstream, server, Clocks(first_content_s=60, gap_s=0.3))
-        error = await refused(asyncio.wait_for(stream.carry(taker), 5))
+        error = await refused(asyncio.wait_for(stream.pump(taker), 5))
         assert (error.failure.kind, error.clock, taker.text) == ("timeout_gap", "gap", "hey")
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)
 
@@ -133,7 +133,7 @@ async def test_the_first_content_clock_while_carrying(upstream: Upstream) -> Non
     """Roles do not move it."""
     async with RawServer(saying(*(x for _ in range(60) for x in (ROLE, 0.02)), then="hold")) as server:
         stream = await begin(upstream, server, Clocks(first_content_s=0.3, gap_s=0.1))
-        error = await refused(asyncio.wait_for(stream.carry(Taker()), 5))
+        error = await refused(asyncio.wait_for(stream.pump(Taker()), 5))
         assert error.clock == "first_content"
 
 
@@ -142,7 +142,7 @@ async def test_the_total_clock_while_carrying(upstream: Upstream) -> None:
     async with RawServer(saying(*(x for _ in range(200) for x in (HEY, 0.02)), then="hold")) as server:
         stream = await begin(upstream, server, Clocks(gap_s=10, total_s=0.4))
         taker = Taker()
-        error = await refused(asyncio.wait_for(stream.carry(taker), 5))
+        error = await refused(asyncio.wait_for(stream.pump(taker), 5))
         assert error.clock == "total"
         assert taker.batches
 
@@ -152,7 +152,7 @@ async def test_every_event_moves_the_gap_clock(upstream: Upstream) -> None:
     async with RawServer(saying(*(x for _ in range(20) for x in (HEY, 0.03)), STOP, DONE)) as server:
         stream = await begin(upstream, server, Clocks(gap_s=0.4))
         taker = Taker()
-        assert await stream.carry(taker)
+        assert await stream.pump(taker)
         assert taker.text == "hey" * 20
         await stream.aclose()
 
@@ -162,9 +162,9 @@ async def test_time_in_which_the_taker_is_waited_for_is_no_gap(upstream: Upstrea
     async with RawServer(saying(HEY, 0.05, HEY, STOP, DONE)) as server:
         stream = await begin(upstream, server, Clocks(gap_s=0.2))
         taker = Taker(1)
-        assert not await stream.carry(taker)
+        assert not await stream.pump(taker)
         await asyncio.sleep(0.5)
-        assert await stream.carry(taker)
+        assert await stream.pump(taker)
         assert taker.text == "heyhey"
         await stream.aclose()
 
@@ -175,7 +175,7 @@ async def test_silence_behind_the_finish_is_a_whole_answer(upstream: Upstream) -
         async with RawServer(saying(HEY, STOP, then=then)) as server:
             stream = await begin(upstream, server, Clocks(gap_s=0.2))
             taker = Taker()
-            assert await asyncio.wait_for(stream.carry(taker), 5)
+            assert await asyncio.wait_for(stream.pump(taker), 5)
             assert taker.text == "hey"
             await stream.aclose()
 
@@ -190,7 +190,7 @@ async def test_time_in_the_taker_is_told(upstream: Upstream) -> None:
     async with RawServer(saying(HEY, 0.05, HEY, 0.05, STOP + DONE)) as server:
         stream = await begin(upstream, server)
         begun = time.perf_counter()
-        assert await stream.carry(slow)
+        assert await stream.pump(slow)
         assert 0.089 <= stream.taking_s <= time.perf_counter() - begun
         await stream.aclose()
 
@@ -205,7 +205,7 @@ async def test_what_take_raises(upstream: Upstream) -> None:
         stream = await begin(upstream, server)
         assert await stream.read()
         with pytest.raises(LookupError):
-            await asyncio.wait_for(stream.carry(take), 5)
+            await asyncio.wait_for(stream.pump(take), 5)
         await stream.aclose()
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)
 
@@ -215,7 +215,7 @@ async def test_leaving_while_carrying(upstream: Upstream) -> None:
     taker = Taker()
     async with RawServer(saying(*(x for _ in range(100) for x in (HEY, 0.01)), then="hold")) as server:
         stream = await begin(upstream, server, Clocks(gap_s=0.1))
-        task = asyncio.create_task(stream.carry(taker))
+        task = asyncio.create_task(stream.pump(taker))
         while len(taker.batches) < 3:
             await asyncio.sleep(0.005)
         task.cancel()
@@ -225,7 +225,7 @@ async def test_leaving_while_carrying(upstream: Upstream) -> None:
         await stream.aclose()
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)
         assert len(taker.batches) == seen
-        assert await stream.carry(taker)
+        assert await stream.pump(taker)
 
 
 async def test_malformed_bytes_end_it(upstream: Upstream) -> None:
@@ -233,6 +233,6 @@ async def test_malformed_bytes_end_it(upstream: Upstream) -> None:
     async with RawServer(saying(HEY, 0.02, b"data: {nonsense\n\n", then="hold")) as server:
         stream = await begin(upstream, server)
         with pytest.raises(ProviderError) as caught:
-            await asyncio.wait_for(stream.carry(Taker()), 5)
+            await asyncio.wait_for(stream.pump(Taker()), 5)
         assert caught.value.failure.kind == "malformed"
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)

@@ -70,9 +70,9 @@ async def test_bytes_are_handed_over_one_by_one(upstream: Upstream) -> None:
 
     async with RawServer(sending(b"one", b"two", b"three", go=go)) as server:
         stream = await opened(upstream, server)
-        assert await asyncio.wait_for(stream.carry(take), 5)
+        assert await asyncio.wait_for(stream.pump(take), 5)
         assert got == [b"one", b"two", b"three"]
-        assert await stream.carry(take)
+        assert await stream.pump(take)
         assert await stream.read() == b""
         await stream.aclose()
 
@@ -89,7 +89,7 @@ async def test_no_task_wakes_for_what_arrives(roots: ssl.SSLContext) -> None:
 
     async with RawServer(sending(b"one", b"two", b"three", go=go)) as server:
         stream = await opened(upstream, server)
-        assert await stream.carry(take)
+        assert await stream.pump(take)
         assert tasks[1:] == [None, None]
     await upstream.aclose()
 
@@ -101,7 +101,7 @@ async def test_what_is_there_already_comes_first(upstream: Upstream) -> None:
         stream = await opened(upstream, server)
         await asyncio.sleep(0.05)
         asyncio.get_running_loop().call_later(0.05, go.set)
-        assert await stream.carry(taker)
+        assert await stream.pump(taker)
         assert taker.got == b"onetwo"
         await stream.aclose()
 
@@ -113,7 +113,7 @@ async def test_a_body_that_has_ended_before(upstream: Upstream) -> None:
             taker = Taker()
             stream = await opened(upstream, server)
             await asyncio.sleep(0.02)
-            assert await stream.carry(taker)
+            assert await stream.pump(taker)
             assert taker.got == b"onetwo"
             await stream.aclose()
         assert len(server.peers) == 1
@@ -125,7 +125,7 @@ async def test_stop_and_resume(upstream: Upstream, how: str) -> None:
     go, taker = asyncio.Event(), Taker(enough=3)
     async with RawServer(sending(b"one", b"two", b"three", go=go)) as server:
         stream = await opened(upstream, server)
-        assert not await stream.carry(taker)
+        assert not await stream.pump(taker)
         go.set()
         await asyncio.sleep(0.05)
         go.set()
@@ -135,7 +135,7 @@ async def test_stop_and_resume(upstream: Upstream, how: str) -> None:
             while data := await stream.read():
                 taker(data)
         else:
-            while not await stream.carry(taker):
+            while not await stream.pump(taker):
                 pass
         assert taker.got == b"onetwothree"
         await stream.aclose()
@@ -147,8 +147,8 @@ async def test_stopped_with_the_last_bytes(upstream: Upstream) -> None:
     async with RawServer(sending(b"one")) as server:
         stream = await opened(upstream, server)
         await asyncio.sleep(0.05)
-        assert not await stream.carry(taker)
-        assert await stream.carry(taker)
+        assert not await stream.pump(taker)
+        assert await stream.pump(taker)
         assert taker.calls == 1
         await stream.aclose()
 
@@ -168,9 +168,9 @@ async def test_what_take_raises_reaches_who_waits(upstream: Upstream, at: int) -
     async with RawServer(sending(b"one", b"two", b"three", go=go)) as server:
         stream = await opened(upstream, server)
         with pytest.raises(LookupError):
-            await asyncio.wait_for(stream.carry(take), 5)
+            await asyncio.wait_for(stream.pump(take), 5)
         assert taker.calls == at
-        assert await asyncio.wait_for(stream.carry(take), 5)
+        assert await asyncio.wait_for(stream.pump(take), 5)
         assert taker.got == b"onetwothree"
         await stream.aclose()
 
@@ -181,8 +181,8 @@ async def test_a_clock_falls(upstream: Upstream) -> None:
     async with RawServer(sending(b"one", then="hold")) as server:
         stream = await opened(upstream, server)
         asyncio.get_running_loop().call_later(0.1, stream.fail, ERROR)
-        assert await refused(asyncio.wait_for(stream.carry(taker), 5)) is ERROR
-        assert await refused(stream.carry(taker)) is ERROR
+        assert await refused(asyncio.wait_for(stream.pump(taker), 5)) is ERROR
+        assert await refused(stream.pump(taker)) is ERROR
         assert await refused(stream.read()) is ERROR
         assert taker.got == b"one"
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)
@@ -193,9 +193,9 @@ async def test_a_clock_falls_while_nobody_carries(upstream: Upstream) -> None:
     """The next call raises its error."""
     async with RawServer(sending(b"one", then="hold")) as server:
         stream = await opened(upstream, server)
-        assert not await stream.carry(Taker(enough=3))
+        assert not await stream.pump(Taker(enough=3))
         stream.fail(ERROR)
-        assert await refused(stream.carry(Taker())) is ERROR
+        assert await refused(stream.pump(Taker())) is ERROR
         await stream.aclose()
 
 
@@ -208,7 +208,7 @@ async def test_failed_from_within(upstream: Upstream) -> None:
 
     async with RawServer(sending(b"one", then="hold")) as server:
         stream = await opened(upstream, server)
-        assert await refused(asyncio.wait_for(stream.carry(take), 5)) is ERROR
+        assert await refused(asyncio.wait_for(stream.pump(take), 5)) is ERROR
         await stream.aclose()
 
 
@@ -217,7 +217,7 @@ async def test_cancelled(upstream: Upstream) -> None:
     go, taker = asyncio.Event(), Taker()
     async with RawServer(sending(b"one", b"two", then="hold", go=go)) as server:
         stream = await opened(upstream, server)
-        task = asyncio.create_task(stream.carry(taker))
+        task = asyncio.create_task(stream.pump(taker))
         while not taker.calls:
             await asyncio.sleep(0.005)
         task.cancel()
@@ -242,12 +242,12 @@ async def test_cancelled_while_bytes_arrive(upstream: Upstream) -> None:
 
     async with RawServer(sending(b"one", b"two", go=go)) as server:
         stream = await opened(upstream, server)
-        task = asyncio.create_task(stream.carry(take))
+        task = asyncio.create_task(stream.pump(take))
         with pytest.raises(asyncio.CancelledError):
             await task
         assert taker.got == b"one"
         if isinstance(upstream, Client):
-            assert await asyncio.wait_for(stream.carry(taker), 5)
+            assert await asyncio.wait_for(stream.pump(taker), 5)
             assert taker.got == b"onetwo"
         await stream.aclose()
 
@@ -258,7 +258,7 @@ async def test_cut(upstream: Upstream, then: str) -> None:
     taker = Taker()
     async with RawServer(sending(b"one", b"two", then=then)) as server:
         stream = await opened(upstream, server)
-        error = await refused(asyncio.wait_for(stream.carry(taker), 5))
+        error = await refused(asyncio.wait_for(stream.pump(taker), 5))
         assert (error.failure.kind, taker.got) == ("cut", b"onetwo")
         await stream.aclose()
 
@@ -287,13 +287,13 @@ async def test_the_taker_sets_the_pace(upstream: Upstream, size: int) -> None:
             got += len(data)
             return on
 
-        assert not await stream.carry(take)
+        assert not await stream.pump(take)
         before = -1
         while sent != before:
             before = sent
             await asyncio.sleep(0.2)
         assert sent < count * size / 2
         on = True
-        assert await stream.carry(take)
+        assert await stream.pump(take)
         assert got == count * size
         await stream.aclose()

@@ -177,7 +177,7 @@ async def test_broken_urls_are_failures_of_the_endpoint(url: str) -> None:
     async with RawServer(echo) as server:
         client = fast()
         error = await refused(client.send(HttpRequest(url.format(server.url), (), b""), QUICK))
-        assert error.failure.elsewhere
+        assert error.failure.failover
         await client.aclose()
 
 

@@ -33,7 +33,7 @@ async def drain(stream: Stream) -> tuple[list[Event], ProviderError | None]:
         return calls % 2 == 0
 
     try:
-        while not await stream.carry(take):
+        while not await stream.pump(take):
             assert calls % 2
     except ProviderError as error:
         return events, error

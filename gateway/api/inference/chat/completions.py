@@ -13,7 +13,7 @@ from gateway.api.inference.response_fields import conceals, explain, identity, u
 from gateway.api.inference.surface import Surface
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.settlement import Ask
+from gateway.pipeline.request import InferenceRequest
 from gateway.server import sse
 from providers.types import Event
 
@@ -31,13 +31,13 @@ class ChatCompletions(Surface):
         return {name: value for name, value in body.items() if value is not None}
 
     def answer(self, generation: Generation) -> Json:
-        completion = generation.dispatch.completion
+        completion = generation.attempts.completion
         assert completion is not None
         body = completion.body
         body.pop("error", None)  # the Vercel provider takes the mere key for a failure
         body.update(identity(generation), object="chat.completion", usage=usage_view(generation))
         body.setdefault("system_fingerprint", None)  # must be a key of a whole answer
-        hidden = conceals(generation.ask)
+        hidden = conceals(generation.request)
         for index, choice in enumerate(body["choices"]):
             choice.setdefault("index", index)
             choice.setdefault("finish_reason", None)
@@ -45,14 +45,14 @@ class ChatCompletions(Surface):
             _mend_message(choice["message"])
             if hidden:
                 _conceal(choice["message"])
-        if generation.ask.explain:
+        if generation.request.explain:
             body["openrouter_metadata"] = explain(generation)
         return body
 
     def encoder(self, generation: Generation) -> ChatEncoder:
         return ChatEncoder(generation)
 
-    def late(self, ask: Ask, error: GatewayError) -> bytes:
+    def late(self, ask: InferenceRequest, error: GatewayError) -> bytes:
         identity = {
             "id": ask.id,
             "created": int(ask.created_at),
@@ -68,7 +68,7 @@ class ChatEncoder:
         self._generation = generation
         self._identity = {**identity(generation), "object": "chat.completion.chunk"}
         self._opened = False
-        self._hidden = conceals(generation.ask)
+        self._hidden = conceals(generation.request)
 
     def events(self, events: list[Event]) -> bytes:
         frames = []
@@ -98,7 +98,7 @@ class ChatEncoder:
             "choices": [],
             "usage": usage_view(self._generation),
         }
-        if self._generation.ask.explain:
+        if self._generation.request.explain:
             usage["openrouter_metadata"] = explain(self._generation)
         return sse.frame(usage) + sse.DONE
 

@@ -13,7 +13,7 @@ from gateway.api.inference.response_fields import conceals, explain, identity, u
 from gateway.api.inference.surface import Encoder, Surface
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.settlement import Ask
+from gateway.pipeline.request import InferenceRequest
 from gateway.server import sse
 from providers.types import Event
 
@@ -56,9 +56,9 @@ class Completions(Surface):
         return Said(chat, prompt if body.get("echo") else "")
 
     def answer(self, generation: Generation) -> Json:
-        completion = generation.dispatch.completion
+        completion = generation.attempts.completion
         assert completion is not None
-        echo, hidden = _echo(generation.ask), conceals(generation.ask)
+        echo, hidden = _echo(generation.request), conceals(generation.request)
         choices = []
         for index, choice in enumerate(completion.body["choices"]):
             said = _choice(choice, choice.get("message") or {}, index, hidden=hidden)
@@ -67,14 +67,14 @@ class Completions(Surface):
                 said["logprobs"] = columns(choice["logprobs"], len(echo))
             choices.append(said)
         told = {**identity(generation), "object": OBJECT, "choices": choices, "usage": usage_view(generation)}
-        if generation.ask.explain:
+        if generation.request.explain:
             told["openrouter_metadata"] = explain(generation)
         return told
 
     def encoder(self, generation: Generation) -> Encoder:
         return CompletionsEncoder(generation)
 
-    def late(self, ask: Ask, error: GatewayError) -> bytes:
+    def late(self, ask: InferenceRequest, error: GatewayError) -> bytes:
         model = ask.body.get("model") or ask.body["models"][0]
         return _failed({"id": ask.id, "created": int(ask.created_at), "model": model}, error, "error") + sse.DONE
 
@@ -85,8 +85,8 @@ class CompletionsEncoder:
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
         self._frame = {**identity(generation), "object": OBJECT}
-        self._hidden = conceals(generation.ask)
-        self._echo = _echo(generation.ask)
+        self._hidden = conceals(generation.request)
+        self._echo = _echo(generation.request)
         self._offset = len(self._echo)
 
     def events(self, events: list[Event]) -> bytes:
@@ -108,7 +108,7 @@ class CompletionsEncoder:
 
     def finish(self) -> bytes:
         last: Json = {**self._frame, "choices": [], "usage": usage_view(self._generation)}
-        if self._generation.ask.explain:
+        if self._generation.request.explain:
             last["openrouter_metadata"] = explain(self._generation)
         return sse.frame(last) + sse.DONE
 
@@ -117,7 +117,7 @@ class CompletionsEncoder:
         return _failed(self._frame, error, finish_reason, usage) + sse.DONE
 
 
-def _echo(ask: Ask) -> str:
+def _echo(ask: InferenceRequest) -> str:
     return ask.body.echo if isinstance(ask.body, Said) else ""
 
 

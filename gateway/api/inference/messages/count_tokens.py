@@ -8,8 +8,8 @@ import msgspec
 
 from gateway.api.inference.messages import schema
 from gateway.api.inference.messages.surface import Messages, Sent
-from gateway.pipeline.settlement import Ask
-from gateway.server.request_lifecycle import Exchange
+from gateway.pipeline.request import InferenceRequest
+from gateway.server.request_lifecycle import RequestLifecycle
 
 COUNTED = frozenset(schema.CountTokensRequest.__struct_fields__)
 
@@ -27,6 +27,6 @@ class CountTokens(Messages):
         whole = body.whole if isinstance(body, Sent) else body
         return super().accept({name: value for name, value in whole.items() if name in COUNTED})
 
-    async def _serve(self, exchange: Exchange, ask: Ask) -> None:
-        counted = await self.rooms.corridor.count(ask)
-        await exchange.answer(200, msgspec.json.encode({"input_tokens": counted}), [])
+    async def _serve(self, exchange: RequestLifecycle, ask: InferenceRequest) -> None:
+        counted = await self.pipeline.count(ask)
+        await exchange.respond(200, msgspec.json.encode({"input_tokens": counted}), [])

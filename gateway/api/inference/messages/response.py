@@ -43,13 +43,13 @@ ERROR_TYPES = {
 
 def message(generation: Generation) -> Json:
     """A whole answer, translated."""
-    completion = generation.dispatch.completion
+    completion = generation.attempts.completion
     assert completion is not None
     choices = completion.body.get("choices") or [{}]
     told = choices[0].get("message") or {}
     answer = opening(generation)
-    answer["content"] = content(told, hidden=conceals(generation.ask))
-    answer.update(ended(choices[0], told, generation.ask.body.get("stop"), called=bool(told.get("tool_calls"))))
+    answer["content"] = content(told, hidden=conceals(generation.request))
+    answer.update(ended(choices[0], told, generation.request.body.get("stop"), called=bool(told.get("tool_calls"))))
     answer["usage"] = usage(generation)
     return answer
 
@@ -178,7 +178,7 @@ def ended(choice: Json, told: Json, stops: Any, *, called: bool) -> Json:
 
 def usage(generation: Generation) -> Json:
     """As it was charged; every field that the SDKs know is there."""
-    counted, view = generation.ending.usage, usage_view(generation)
+    counted, view = generation.settlement.usage, usage_view(generation)
     searches = (counted.units or {}).get("web_search")
     return {
         **counts(counted.prompt_total - counted.cache_read - counted.cache_write - counted.cache_write_1h),

@@ -17,7 +17,7 @@ from gateway.api.inference.messages.response import listed
 from gateway.api.inference.response_fields import conceals, explain
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.settlement import Ask
+from gateway.pipeline.request import InferenceRequest
 from providers.types import Event
 
 Json = dict[str, Any]
@@ -29,7 +29,7 @@ def frame(name: str, data: Json) -> bytes:
     return b"event: " + name.encode() + b"\ndata: " + _encode(data) + b"\n\n"
 
 
-def broken(error: GatewayError, ask: Ask, usage: Json | None = None) -> bytes:
+def broken(error: GatewayError, ask: InferenceRequest, usage: Json | None = None) -> bytes:
     """The end of a stream that broke off. ``usage``: what was charged all the same."""
     told = response.envelope(error, ask.id)
     if usage is not None:
@@ -67,7 +67,7 @@ class MessagesEncoder:
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
-        self._hidden = conceals(generation.ask)
+        self._hidden = conceals(generation.request)
         self._out: list[bytes] = []
         self._queue: list[_Block] = []
         self._opened = self._begun = False
@@ -92,12 +92,12 @@ class MessagesEncoder:
         self._open()
         self._flush()
         told = {"refusal": self._refusal}
-        stops = self._generation.ask.body.get("stop")
+        stops = self._generation.request.body.get("stop")
         delta = response.ended(self._choice, told, stops, called=bool(self._calls))
         usage = response.usage(self._generation)
         self._put("message_delta", {"delta": {**delta, "container": None}, "usage": usage})
         stop: Json = {}
-        if self._generation.ask.explain:
+        if self._generation.request.explain:
             stop["openrouter_metadata"] = explain(self._generation)
         self._put("message_stop", stop)
         return self._taken()
@@ -105,7 +105,7 @@ class MessagesEncoder:
     def failure(self, error: GatewayError, finish_reason: str) -> bytes:
         generation = self._generation
         usage = response.usage(generation) if generation.ended else None
-        return self._taken() + broken(error, generation.ask, usage)
+        return self._taken() + broken(error, generation.request, usage)
 
     # -- reading a delta ----------------------------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ class MessagesEncoder:
             return
         self._opened = True
         message = response.opening(self._generation)
-        message["usage"] = response.counts(self._generation.ask.prompt.tokens)
+        message["usage"] = response.counts(self._generation.request.prompt.tokens)
         self._put("message_start", {"message": message})
         self._put("ping", {})
 
@@ -237,7 +237,7 @@ class MessagesEncoder:
         return data
 
 
-class PassedEncoder:
+class PassthroughEncoder:
     """The vendor's own events, in its order. The end waits for the settlement, because it carries the usage as charged."""
 
     def __init__(self, generation: Generation) -> None:
@@ -248,7 +248,7 @@ class PassedEncoder:
     def events(self, events: list[Event]) -> bytes:
         frames = []
         for event in events:
-            name, data = event.wire or ("", {})
+            name, data = event.native or ("", {})
             if name == "message_stop":
                 self._stop = data
             elif name == "message_delta":
@@ -264,7 +264,7 @@ class PassedEncoder:
     def _opened(self, message: Any) -> Json:
         mine = response.opening(self._generation)
         given = message if isinstance(message, dict) else {}
-        usage = given.get("usage") or response.counts(self._generation.ask.prompt.tokens)
+        usage = given.get("usage") or response.counts(self._generation.request.prompt.tokens)
         return {**mine, **given, "id": mine["id"], "model": mine["model"], "provider": mine["provider"], "usage": usage}
 
     def finish(self) -> bytes:
@@ -274,11 +274,11 @@ class PassedEncoder:
         }
         usage = response.passed_usage(delta.get("usage"), self._generation)
         stop = dict(self._stop)
-        if self._generation.ask.explain:
+        if self._generation.request.explain:
             stop["openrouter_metadata"] = explain(self._generation)
         return frame("message_delta", {**delta, "usage": usage}) + frame("message_stop", stop)
 
     def failure(self, error: GatewayError, finish_reason: str) -> bytes:
         generation = self._generation
         usage = response.usage(generation) if generation.ended else None
-        return broken(error, generation.ask, usage)
+        return broken(error, generation.request, usage)

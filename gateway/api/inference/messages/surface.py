@@ -14,7 +14,7 @@ from gateway.api.inference.response_fields import explain
 from gateway.api.inference.surface import Encoder, Surface
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.settlement import Ask
+from gateway.pipeline.request import InferenceRequest
 
 Json = dict[str, Any]
 BETAS = "_anthropic_beta"
@@ -38,7 +38,7 @@ class Messages(Surface):
     name = "messages"
     path = "/messages"
     summary = "Message, in Anthropic's shape"
-    shape = "messages"
+    api_format = "messages"
     request_type: ClassVar[type[schema.CountTokensRequest]] = schema.MessagesRequest
 
     def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> Json:
@@ -51,25 +51,25 @@ class Messages(Surface):
         return request.inner(whole)
 
     def answer(self, generation: Generation) -> Json:
-        completion = generation.dispatch.completion
+        completion = generation.attempts.completion
         assert completion is not None
-        if generation.dispatch.passed and completion.wire is not None:
+        if generation.attempts.passthrough and completion.native is not None:
             mine = response.opening(generation)
             own = {name: mine[name] for name in ("id", "model", "provider")}
-            usage = response.passed_usage(completion.wire.get("usage"), generation)
-            told = {**mine, **completion.wire, **own, "usage": usage}
+            usage = response.passed_usage(completion.native.get("usage"), generation)
+            told = {**mine, **completion.native, **own, "usage": usage}
         else:
             told = response.message(generation)
-        if generation.ask.explain:
+        if generation.request.explain:
             told["openrouter_metadata"] = explain(generation)
         return told
 
     def encoder(self, generation: Generation) -> Encoder:
-        if generation.dispatch.passed:
-            return stream.PassedEncoder(generation)
+        if generation.attempts.passthrough:
+            return stream.PassthroughEncoder(generation)
         return stream.MessagesEncoder(generation)
 
-    def late(self, ask: Ask, error: GatewayError) -> bytes:
+    def late(self, ask: InferenceRequest, error: GatewayError) -> bytes:
         return stream.broken(error, ask)
 
     def error(self, error: GatewayError) -> Json:

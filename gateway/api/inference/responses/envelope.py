@@ -9,7 +9,7 @@ from gateway.api.inference.response_fields import conceals, explain, identity, u
 from gateway.api.inference.responses.response import INCOMPLETE, Output
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.settlement import Ask
+from gateway.pipeline.request import InferenceRequest
 
 Json = dict[str, Any]
 _NULLABLE = (
@@ -30,9 +30,9 @@ _CODES = {
 # -- the frame --------------------------------------------------------------------------------------------------------
 
 
-def frame(ask: Ask, *, model: str) -> Json:
+def frame(ask: InferenceRequest, *, model: str) -> Json:
     """A Response without output, usage and provider. ``id`` is the generation's id, so ``GET /generation?id=`` finds it."""
-    sent: Json = ask.wire.body if ask.wire is not None else {}
+    sent: Json = ask.native.body if ask.native is not None else {}
     view: Json = {
         "id": ask.id,
         "object": "response",
@@ -72,7 +72,7 @@ def _tool(tool: Json) -> Json:
 def opened(generation: Generation) -> Json:
     """The frame of a generation that an endpoint serves."""
     who = identity(generation)
-    return frame(generation.ask, model=who["model"]) | {"provider": who["provider"]}
+    return frame(generation.request, model=who["model"]) | {"provider": who["provider"]}
 
 
 def concluded(view: Json, output: list[Json], finish: str | None) -> Json:
@@ -87,7 +87,7 @@ def concluded(view: Json, output: list[Json], finish: str | None) -> Json:
 def priced(view: Json, generation: Generation) -> Json:
     """The same with usage as charged, and the decision when it was asked for."""
     told = {**view, "usage": usage(generation)}
-    if generation.ask.explain:
+    if generation.request.explain:
         told["openrouter_metadata"] = explain(generation)
     return told
 
@@ -134,9 +134,9 @@ def usage(generation: Generation) -> Json:
 
 def response(generation: Generation) -> Json:
     """The Response object of a whole answer, built from the inner language."""
-    completion = generation.dispatch.completion
+    completion = generation.attempts.completion
     assert completion is not None
-    body, output = completion.body, Output(generation.ask)
+    body, output = completion.body, Output(generation.request)
     choice: Json = next(iter(body.get("choices") or ()), {})
     finish = choice.get("finish_reason")
     output.delta(choice.get("message") or {}, choice.get("logprobs"))
@@ -147,7 +147,7 @@ def response(generation: Generation) -> Json:
     return priced(concluded(view, output.view, finish), generation)
 
 
-def passed(generation: Generation, wire: Json) -> Json:
+def passthrough(generation: Generation, wire: Json) -> Json:
     """The vendor's own Response object: only what is ours is rewritten, what it left out is filled in."""
     ours = opened(generation)
     owned = {name: ours[name] for name in ("id", "object", "created_at", "model", "provider", "store")}
@@ -155,7 +155,7 @@ def passed(generation: Generation, wire: Json) -> Json:
     owned |= {name: ours[name] for name in ("user", "safety_identifier", "previous_response_id", "background")}
     view = {**ours, **wire, **owned}
     view.pop("top_logprobs", None) if view.get("top_logprobs", 0) is None else None
-    if conceals(generation.ask):
+    if conceals(generation.request):
         view["output"] = [bare(item) for item in view["output"] or ()]
     return view
 

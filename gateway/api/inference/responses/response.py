@@ -7,7 +7,7 @@ from typing import Any
 from gateway.api.inference.response_fields import conceals
 from gateway.api.inference.responses import reasoning, tools
 from gateway.api.inference.responses.items import Call, Events, Item, Message, Reasoning
-from gateway.pipeline.settlement import Ask
+from gateway.pipeline.request import InferenceRequest
 
 Json = dict[str, Any]
 _PREFIX = {"function": "fc", "custom_tool": "ctc", "local_shell": "lsh"}
@@ -18,8 +18,8 @@ INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 class Output:
     """The items of one answer. Every step returns the events that tell it."""
 
-    def __init__(self, ask: Ask) -> None:
-        sent: Json = ask.wire.body if ask.wire is not None else {}
+    def __init__(self, ask: InferenceRequest) -> None:
+        sent: Json = ask.native.body if ask.native is not None else {}
         self._suffix = ask.id.rpartition("-")[2]
         self._kinds = tools.kinds(sent.get("tools"))
         self._sealing = "reasoning.encrypted_content" in (sent.get("include") or ())

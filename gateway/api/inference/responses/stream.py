@@ -16,7 +16,7 @@ from gateway.api.inference.responses import envelope as frame
 from gateway.api.inference.responses.response import Output
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.settlement import Ask
+from gateway.pipeline.request import InferenceRequest
 from gateway.server import sse
 from providers.types import Event
 
@@ -49,7 +49,7 @@ class Built:
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
         self._view = frame.opened(generation)
-        self._output = Output(generation.ask)
+        self._output = Output(generation.request)
         self._numbered = Numbered()
         self._begun = False
         self._finish: str | None = None
@@ -86,12 +86,12 @@ class Built:
         return self._numbered.frames([*found, _broken(view, error, finish_reason, self._generation)]) + sse.DONE
 
 
-class Passed:
+class PassthroughEncoder:
     """A vendor that speaks this very API: its events, with only what is ours rewritten."""
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
-        self._hidden = conceals(generation.ask)
+        self._hidden = conceals(generation.request)
         self._numbered = Numbered()
         self._last: Json | None = None
         self._begun = False
@@ -100,8 +100,8 @@ class Passed:
     def events(self, events: list[Event]) -> bytes:
         found: list[Json] = []
         for event in events:
-            if event.wire is not None:
-                name, data = event.wire
+            if event.native is not None:
+                name, data = event.native
                 found += self._event({**data, "type": _type(name, data)})
         return self._numbered.frames(found)
 
@@ -109,7 +109,7 @@ class Passed:
         type_ = event["type"]
         if isinstance(event.get("response"), dict):
             self._begun = True
-            event["response"] = frame.passed(self._generation, event["response"])
+            event["response"] = frame.passthrough(self._generation, event["response"])
             if type_ in _LAST:
                 self._last = event
                 return []
@@ -155,7 +155,7 @@ def _broken(view: Json, error: GatewayError, finish_reason: str, generation: Gen
     return _last(frame.priced(view, generation) if generation.ended else view)
 
 
-def late(ask: Ask, error: GatewayError) -> bytes:
+def late(ask: InferenceRequest, error: GatewayError) -> bytes:
     """No endpoint was found after the 200 had been sent: an ``error`` event, then ``response.failed``.
 
     OpenAI's SDK raises at the key ``error``, whose shape is that of OpenAI's own streams; a client that knows only Responses

@@ -12,7 +12,7 @@ from gateway.api.inference.responses import envelope, request, schema, stream
 from gateway.api.inference.surface import Encoder, Surface
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.settlement import Ask
+from gateway.pipeline.request import InferenceRequest
 
 Json = dict[str, Any]
 
@@ -22,30 +22,30 @@ class Responses(Surface):
     path = "/responses"
     summary = "Response"
     request_type = schema.ResponsesRequest
-    shape = "responses"
+    api_format = "responses"
 
     def accept(self, body: Json) -> Json:
         schema.check(body)
         return request.inner(body)
 
-    def passable(self, sent: Json) -> Json:
+    def native_body(self, sent: Json) -> Json:
         """What of a request in this shape a vendor of this shape may see."""
         return request.passable(sent)
 
     def answer(self, generation: Generation) -> Json:
-        completion = generation.dispatch.completion
+        completion = generation.attempts.completion
         assert completion is not None
-        if generation.dispatch.passed and completion.wire is not None:
-            view = envelope.passed(generation, completion.wire)
+        if generation.attempts.passthrough and completion.native is not None:
+            view = envelope.passthrough(generation, completion.native)
             return envelope.counted(view, generation)
         return envelope.response(generation)
 
     def encoder(self, generation: Generation) -> Encoder:
-        if generation.dispatch.passed:
-            return stream.Passed(generation)
+        if generation.attempts.passthrough:
+            return stream.PassthroughEncoder(generation)
         return stream.Built(generation)
 
-    def late(self, ask: Ask, error: GatewayError) -> bytes:
+    def late(self, ask: InferenceRequest, error: GatewayError) -> bytes:
         return stream.late(ask, error)
 
     def error(self, error: GatewayError) -> Json:
