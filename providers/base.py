@@ -12,7 +12,7 @@ from typing import ClassVar
 from providers.errors import ProviderError, failed
 from providers.transport.client import Upstream
 from providers.transport.stream import Decoder, EventSink, Stream, refusal
-from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, Json, Target
+from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, Json, NativeRequest, Target
 
 __all__ = ["Decoder", "Dialect", "EventSink", "Stream"]
 
@@ -36,8 +36,8 @@ class Dialect(ABC):
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         """The vendor's request for ``body`` (inner language). Pure; ``body`` is not changed."""
 
-    def passthrough(self, target: Target, wire: Json, body: Json, *, stream: bool) -> HttpRequest:
-        """The vendor's request for ``wire``, written in this dialect's own shape: only the model, the stream flag and the end
+    def passthrough(self, target: Target, native: NativeRequest, body: Json, *, stream: bool) -> HttpRequest:
+        """The vendor's request for ``native``, written in this dialect's own format: only the model, the stream flag and the end
         user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
         raise NotImplementedError(f"{self.name} has no shape of its own")
 

@@ -33,13 +33,22 @@ class Target(msgspec.Struct, frozen=True):
         return f"Target({self.provider!r}, {self.base_url!r}, {self.upstream_id!r})"  # never the key
 
 
+class NativeRequest(msgspec.Struct, frozen=True):
+    """A request in the format of the API surface that received it, as the caller wrote it."""
+
+    api_format: str
+    body: Json
+    betas: tuple[str, ...] = ()
+    """Names from the caller's ``anthropic-beta`` headers."""
+
+
 class Call(msgspec.Struct, frozen=True):
     """What is asked of a vendor."""
 
     body: Json
     """In the inner language of the operation."""
-    native: Json | None = None
-    """The same request as the caller wrote it, when the dialect's ``shape`` is the caller's: then it is what goes out."""
+    native: NativeRequest | None = None
+    """The same request as the caller wrote it, when the dialect's ``api_format`` is the caller's: then it is what goes out."""
 
 
 class Clocks(msgspec.Struct, frozen=True):

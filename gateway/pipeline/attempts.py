@@ -17,14 +17,13 @@ import msgspec
 
 from gateway.errors import GatewayError, NoHealthyEndpoint, UpstreamFailed
 from gateway.health.view import Observation
-from gateway.pipeline.request import NativeRequest
 from gateway.pipeline.upstream_request import adapted, target
 from gateway.routing.plan import Candidate, Plan
 from gateway.services import Services
 from providers import registry
 from providers.base import Dialect, Stream
 from providers.errors import ProviderError
-from providers.types import Call, Clocks, Completion, Event, Json
+from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest
 
 SAME_ENDPOINT_WAIT_S = 2.0
 """The only endpoint of a model is tried again when it asks for no longer a pause than this."""
@@ -60,7 +59,7 @@ class Attempts(msgspec.Struct, eq=False):
     """``time.perf_counter()`` at which the whole request is over."""
     operation: str = "chat"
     native: NativeRequest | None = None
-    """The request in the shape of its surface: it goes unchanged to an endpoint that speaks the same."""
+    """The request in the format of its surface: it goes unchanged to an endpoint that takes the same."""
     options: Mapping[str, Mapping[str, Any]] = {}
     """``provider.options``: provider slug → what only that provider gets."""
     passthrough: bool = False
@@ -182,10 +181,10 @@ class Attempts(msgspec.Struct, eq=False):
 
     async def _call(self, candidate: Candidate) -> tuple[Dialect, Call]:
         """Who translates for this candidate, and what it is asked. Raises ProviderError when media cannot be fetched for it."""
-        endpoint, wire = candidate.endpoint, self.native
+        endpoint, native = candidate.endpoint, self.native
         dialect = registry.dialect(endpoint.dialect, self.operation)
-        own = wire.body if wire is not None and wire.api_format == dialect.api_format else None
-        call = adapted(self.body, endpoint, self.options, own)
+        native = native if native is not None and native.api_format == dialect.api_format else None
+        call = adapted(self.body, endpoint, self.options, native)
         if dialect.inlines_media or endpoint.options.get("inlines_media"):
             call = await self.services.media.inlined(call, dialect.opens)
         self.passthrough = call.native is not None

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.accounts import KeyPolicy
 from gateway.pricing import Prompt
-from providers.types import Json
+from providers.types import Json, NativeRequest
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -18,13 +18,6 @@ class Client(msgspec.Struct, frozen=True):
     referer: str | None = None
     title: str | None = None
     user_agent: str | None = None
-
-
-class NativeRequest(msgspec.Struct, frozen=True):
-    """A request in the format of its surface, as the caller wrote it."""
-
-    api_format: str
-    body: Json
 
 
 class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.catalog.model import Endpoint
-from providers.types import Call, Json, Target
+from providers.types import Call, Json, NativeRequest, Target
 
 DROPPABLE = frozenset(
     {
@@ -65,9 +65,11 @@ def anonymous(body: Json, org: str) -> Json:
     return {**body, "user": hashlib.sha256(f"{org}\0{user}".encode()).hexdigest()[:32]}
 
 
-def adapted(body: Json, endpoint: Endpoint, options: Mapping[str, Mapping[str, Any]], wire: Json | None = None) -> Call:
+def adapted(
+    body: Json, endpoint: Endpoint, options: Mapping[str, Mapping[str, Any]], native: NativeRequest | None = None
+) -> Call:
     """What this endpoint gets: parameters it does not support are dropped, as OpenRouter does; the caller's options for its
-    provider are added where the request does not say otherwise. ``wire``, the same request in the endpoint's own shape, goes
+    provider are added where the request does not say otherwise. ``native``, the same request in the endpoint's own format, goes
     out in its place unless something had to be changed."""
     supported = endpoint.supported_parameters
     lacking = (body.keys() & DROPPABLE) - supported if supported else None
@@ -76,4 +78,4 @@ def adapted(body: Json, endpoint: Endpoint, options: Mapping[str, Mapping[str, A
     extra = options.get(endpoint.provider.slug)
     if extra:
         body = {**{name: value for name, value in extra.items() if name not in OWNED}, **body}
-    return Call(body, None if lacking or extra else wire)
+    return Call(body, None if lacking or extra else native)

@@ -22,7 +22,7 @@ platform.claude.com/docs/en/api (2026-11), the types of the vendor's SDK (``anth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -32,7 +32,7 @@ from providers.anthropic.response import refused, whole
 from providers.anthropic.stream import Decoder
 from providers.base import Dialect
 from providers.errors import ProviderError, failed
-from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
+from providers.types import Completion, HttpRequest, HttpResponse, Json, NativeRequest, Target
 
 OURS = frozenset(
     {
@@ -41,8 +41,6 @@ OURS = frozenset(
     }
 )  # fmt: skip
 """Fields that the gateway's contract adds to the Messages API; the vendor refuses what it does not know."""
-BETA_KEY = "_anthropic_beta"
-"""Where a surface leaves the names of the caller's ``anthropic-beta`` header, in the wire body or the inner one."""
 _TOOL_BETAS = {
     "computer_20241022": "computer-use-2024-10-22",
     "computer_20250124": "computer-use-2025-01-24",
@@ -63,10 +61,10 @@ class Anthropic(Dialect):
     path: ClassVar[str] = "/messages"
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
-        return self.posted(target, self.spelled(target, body), _callers(body), stream=stream)
+        return self.posted(target, self.spelled(target, body), (), stream=stream)
 
-    def passthrough(self, target: Target, wire: Json, body: Json, *, stream: bool) -> HttpRequest:
-        sent = {name: value for name, value in wire.items() if name not in OURS and not name.startswith("_")}
+    def passthrough(self, target: Target, native: NativeRequest, body: Json, *, stream: bool) -> HttpRequest:
+        sent = {name: value for name, value in native.body.items() if name not in OURS}
         sent["model"] = target.upstream_id
         sent.setdefault("max_tokens", max_tokens(target.options, body))  # the vendor demands one, the contract does not
         sent.pop("stream", None)
@@ -75,7 +73,7 @@ class Anthropic(Dialect):
         told = {name: value for name, value in metadata.items() if value is not None}
         if told:
             sent["metadata"] = told
-        return self.posted(target, self.taken(sent), _callers(wire), stream=stream)
+        return self.posted(target, self.taken(sent), native.betas, stream=stream)
 
     def spelled(self, target: Target, body: Json) -> Json:
         """The vendor's body for ``body``, without ``stream``. Raises ``ProviderError`` (unsupported)."""
@@ -95,8 +93,8 @@ class Anthropic(Dialect):
         """The fields of the vendor's body that this operation takes."""
         return sent
 
-    def posted(self, target: Target, sent: Json, callers: list[str], *, stream: bool) -> HttpRequest:
-        """``sent`` on its way; ``callers`` are the betas that the caller asked for."""
+    def posted(self, target: Target, sent: Json, betas: Iterable[str], *, stream: bool) -> HttpRequest:
+        """The HTTP request for ``sent``; ``betas`` are those that the caller named."""
         options = target.options
         if stream:
             sent["stream"] = True
@@ -105,9 +103,9 @@ class Anthropic(Dialect):
             ("accept", "text/event-stream" if stream else "application/json"),
             ("anthropic-version", options.get("version", "2023-06-01")),
         ]
-        betas = betas_of(options, sent, callers)
-        if betas:
-            headers.append(("anthropic-beta", ",".join(betas)))
+        names = betas_of(options, sent, betas)
+        if names:
+            headers.append(("anthropic-beta", ",".join(names)))
         if target.api_key is not None:
             bearer = options.get("auth") == "bearer"
             headers.append(("authorization", f"Bearer {target.api_key}") if bearer else ("x-api-key", target.api_key))
@@ -124,19 +122,16 @@ class Anthropic(Dialect):
         return refused(response)
 
 
-def betas_of(options: Mapping[str, Any], sent: Json, callers: list[str]) -> list[str]:
-    """The operator's, the caller's, and those without which the vendor would refuse ``sent``; each once."""
-    return list(dict.fromkeys([*options.get("beta", ()), *callers, *_needed(sent)]))
+def betas_of(options: Mapping[str, Any], sent: Json, betas: Iterable[str]) -> list[str]:
+    """The operator's, the caller's (``betas``), and those without which the vendor would refuse ``sent``; each once.
+
+    A name from the caller that could break out of a header is left out.
+    """
+    named = [name for name in betas if name.isascii() and name.replace("-", "").replace("_", "").isalnum()]
+    return list(dict.fromkeys([*options.get("beta", ()), *named, *_needed_betas(sent)]))
 
 
-def _callers(body: Json) -> list[str]:
-    """Names of betas that the caller asked for; anything that could not stand in a header is left out."""
-    names = body.get(BETA_KEY)
-    names = [name.strip() for name in names if isinstance(name, str)] if isinstance(names, list) else []
-    return [name for name in names if name.replace("-", "").replace("_", "").isalnum() and name.isascii()]
-
-
-def _needed(sent: Json) -> list[str]:
+def _needed_betas(sent: Json) -> list[str]:
     tools = sent.get("tools")
     kinds = [tool.get("type") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
     needed = [_TOOL_BETAS[kind] for kind in kinds if isinstance(kind, str) and kind in _TOOL_BETAS]

@@ -26,7 +26,7 @@ from providers.errors import ProviderError
 from providers.openai.dialect import OpenAI, apply_options, posted
 from providers.responses.request import build, pass_on
 from providers.responses.stream import Decoder, whole
-from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
+from providers.types import Completion, HttpRequest, HttpResponse, Json, NativeRequest, Target
 
 _REFUSALS: Final = OpenAI()
 """Reads what is not a 200: the errors are OpenAI's."""
@@ -44,8 +44,8 @@ class Responses(Dialect):
         formats = frozenset({self.format, target.options.get("reasoning_format", self.format)})
         return _post(target, build(body, target.options, formats), body.get("user"), stream=stream)
 
-    def passthrough(self, target: Target, wire: Json, body: Json, *, stream: bool) -> HttpRequest:
-        sent = pass_on(wire, target.options)
+    def passthrough(self, target: Target, native: NativeRequest, body: Json, *, stream: bool) -> HttpRequest:
+        sent = pass_on(native.body, target.options)
         sent.pop("user", None)
         return _post(target, sent, body.get("user"), stream=stream)
 

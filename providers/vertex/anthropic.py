@@ -14,6 +14,7 @@ address serves Gemini and Claude. ``Target.options``: those of ``anthropic`` but
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -43,11 +44,11 @@ class _OnVertex(Anthropic):
     async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
         return await authorized(self._tokens, upstream, target, clocks)
 
-    def posted(self, target: Target, sent: Json, callers: list[str], *, stream: bool) -> HttpRequest:
+    def posted(self, target: Target, sent: Json, betas: Iterable[str], *, stream: bool) -> HttpRequest:
         sent["anthropic_version"] = target.options.get("version", VERSION)
-        betas = betas_of(target.options, sent, callers)
-        if betas:
-            sent["anthropic_beta"] = betas
+        names = betas_of(target.options, sent, betas)
+        if names:
+            sent["anthropic_beta"] = names
         if stream:
             sent["stream"] = True
         headers = [

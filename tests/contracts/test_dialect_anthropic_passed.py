@@ -11,7 +11,7 @@ from anthropic.types import ErrorResponse
 from providers.anthropic.count_tokens import AnthropicCount
 from providers.anthropic.response import usage
 from providers.errors import ProviderError
-from providers.types import HttpResponse, Target
+from providers.types import HttpResponse, NativeRequest, Target
 from tests.support.anthropicwire import DIALECT, ERRORS, TARGET, target
 from tests.support.dialectcases import counted
 from tests.support.dialectoracles import anthropic as valid
@@ -98,11 +98,13 @@ def test_betas_of_options_caller_and_request_are_one_header() -> None:
         "messages": [HI],
         "tools": [{"type": "computer_20250124", "name": "computer", "display_width_px": 1, "display_height_px": 1}],
         "speed": "fast",
-        "_anthropic_beta": ["interleaved-thinking-2025-05-14", "a\r\nx-evil: 1", 7, "b-1"],
     }
-    told = headers(body, target(beta=["b-1", "c-1"]))["anthropic-beta"]
+    native = NativeRequest("messages", body, ("interleaved-thinking-2025-05-14", "a\r\nx-evil: 1", "b-1"))
+    request = DIALECT.passthrough(target(beta=["b-1", "c-1"]), native, {}, stream=False)
     names = ["b-1", "c-1", "interleaved-thinking-2025-05-14", "computer-use-2025-01-24", "fast-mode-2026-02-01"]
-    assert told == ",".join(names)
+    assert dict(request.headers)["anthropic-beta"] == ",".join(names)
+    names.remove("interleaved-thinking-2025-05-14")
+    assert headers(body, target(beta=["b-1", "c-1"]))["anthropic-beta"] == ",".join(names)
     assert "anthropic-beta" not in headers({"messages": [HI]})
 
 
@@ -115,7 +117,7 @@ def test_quirks_of_a_vendor_are_data() -> None:
 
 def passed(wire: dict[str, Any], body: dict[str, Any] | None = None, *, stream: bool = False) -> dict[str, Any]:
     before = json.dumps(wire)
-    request = DIALECT.passed(TARGET, wire, body or {}, stream=stream)
+    request = DIALECT.passthrough(TARGET, NativeRequest("messages", wire), body or {}, stream=stream)
     assert json.dumps(wire) == before
     told: dict[str, Any] = json.loads(request.content)
     return told
@@ -146,9 +148,11 @@ def test_the_callers_own_user_id_never_leaves(metadata: Any, user: str | None, e
 
 
 def test_betas_of_a_passed_request_move_into_the_header() -> None:
-    """The surface's key is read and never sent; a missing max_tokens is filled in, because the vendor demands it."""
-    wire = {"messages": [HI], "_anthropic_beta": ["context-1m-2025-08-07"], "context_management": {"edits": []}}
-    request = DIALECT.passed(TARGET, wire, {"max_tokens": 9}, stream=False)
+    """They are no field of the body; a missing max_tokens is filled in, because the vendor demands it."""
+    native = NativeRequest(
+        "messages", {"messages": [HI], "context_management": {"edits": []}}, ("context-1m-2025-08-07",)
+    )
+    request = DIALECT.passthrough(TARGET, native, {"max_tokens": 9}, stream=False)
     assert dict(request.headers)["anthropic-beta"] == "context-1m-2025-08-07,context-management-2025-06-27"
     told = json.loads(request.content)
     assert told == {
@@ -175,7 +179,8 @@ def test_counting_sends_what_makes_the_prompt() -> None:
     told = json.loads(request.content)
     assert told.keys() == {"model", "system", "messages", "tools"}
     valid(told, count=True)
-    told = json.loads(COUNT.passed(TARGET, {**CLAUDE_CODE, **GATEWAYS}, {"user": "h"}, stream=False).content)
+    native = NativeRequest("messages", {**CLAUDE_CODE, **GATEWAYS})
+    told = json.loads(COUNT.passthrough(TARGET, native, {"user": "h"}, stream=False).content)
     assert told == {name: CLAUDE_CODE[name] for name in ("system", "messages", "tools", "thinking")} | {
         "model": "claude-sonnet-4-5"
     }

@@ -10,7 +10,7 @@ import pytest
 from providers.errors import ProviderError
 from providers.responses.dialect import Responses
 from providers.responses.request import CHAT_ONLY, GATEWAYS_OWN
-from providers.types import Target
+from providers.types import NativeRequest, Target
 from tests.support.dialectoracles import responses_api
 
 RESPONSES = Responses()
@@ -486,7 +486,7 @@ WIRE = {
 
 def passed(wire: dict[str, Any], body: dict[str, Any], *, stream: bool = True, **options: Any) -> dict[str, Any]:
     before = json.dumps(wire)
-    request = RESPONSES.passed(target(**options), wire, body, stream=stream)
+    request = RESPONSES.passthrough(target(**options), NativeRequest("responses", wire), body, stream=stream)
     assert json.dumps(wire) == before
     assert request.url == "https://vendor/v1/responses"
     content: dict[str, Any] = json.loads(request.content)

@@ -14,7 +14,7 @@ import pytest
 from providers import registry
 from providers.errors import ProviderError
 from providers.transport.client import fast
-from providers.types import Call, Clocks, HttpRequest, Target
+from providers.types import Call, Clocks, HttpRequest, NativeRequest, Target
 from providers.vertex.anthropic import VertexAnthropic, VertexAnthropicCount
 from tests.support import dialectoracles
 from tests.support.rawserver import Peer, RawServer
@@ -86,11 +86,14 @@ def test_betas_stand_in_the_body() -> None:
     """The operator's, the caller's and the needed ones, each once; another version is data; quirks of the body hold."""
     options = {"beta": ["context-1m-2025-08-07"], "version": "2026-10-21", "extra_body": {"speed": "fast"}}
     target = Target("gcp", BASE, MODEL, api_key="t", options=options, headers=(("x-team", "t"),))
-    request = CHAT.request(target, {**ASKED, "_anthropic_beta": ["context-1m-2025-08-07", "a-b"]}, stream=False)
-    body = json.loads(request.content)
+    native = NativeRequest("messages", {"messages": [], "speed": "fast"}, ("context-1m-2025-08-07", "a-b"))
+    body = json.loads(CHAT.passthrough(target, native, {}, stream=False).content)
     assert body["anthropic_beta"] == ["context-1m-2025-08-07", "a-b", "fast-mode-2026-02-01"]
+    request = CHAT.request(target, ASKED, stream=False)
+    body = json.loads(request.content)
+    assert body["anthropic_beta"] == ["context-1m-2025-08-07", "fast-mode-2026-02-01"]
     assert body["anthropic_version"] == "2026-10-21"
-    assert not {"model", "_anthropic_beta"} & body.keys()
+    assert "model" not in body
     assert ("x-team", "t") in request.headers
     assert "anthropic_beta" not in json.loads(CHAT.request(Target("gcp", BASE, MODEL), ASKED, stream=False).content)
 
@@ -102,10 +105,10 @@ def test_a_request_in_the_vendors_shape_passes() -> None:
         "max_tokens": 5,
         "messages": [{"role": "user", "content": "hi"}],
         "provider": {"only": ["x"]},
-        "_anthropic_beta": ["interleaved-thinking-2025-05-14"],
     }
     before = json.dumps(wire)
-    request = CHAT.passed(Target("gcp", BASE, "claude;x/y"), wire, {"user": "u-1"}, stream=True)
+    native = NativeRequest("messages", wire, ("interleaved-thinking-2025-05-14",))
+    request = CHAT.passthrough(Target("gcp", BASE, "claude;x/y"), native, {"user": "u-1"}, stream=True)
     assert json.dumps(wire) == before
     assert request.url.endswith("/publishers/anthropic/models/claude%3Bx%2Fy:streamRawPredict")
     assert json.loads(request.content) == {

@@ -123,7 +123,7 @@ def test_what_is_not_understood_is_left_alone(turns: Any) -> None:
     """The copy to be passed on is made before anything has been checked: it never raises."""
     kept, _ = passable(turns)
     assert kept == turns or turns[0]["role"] == "assistant"
-    assert isinstance(surface.passable({"messages": turns, "thinking": 5, "context_management": []}, []), dict)
+    assert isinstance(surface.passable({"messages": turns, "thinking": 5, "context_management": []}), dict)
 
 
 def test_thinking_is_off_in_another_vendors_tool_loop() -> None:
@@ -137,13 +137,11 @@ def test_thinking_is_off_in_another_vendors_tool_loop() -> None:
     ]
     edits = [{"type": "clear_thinking_20251015"}, {"type": "clear_tool_uses_20250919"}]
     enabled = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "context_management": {"edits": edits}}
-    seen = surface.passable({"messages": loop, **enabled}, [])
+    seen = surface.passable({"messages": loop, **enabled})
     assert seen["thinking"] == {"type": "disabled"}
     assert seen["context_management"] == {"edits": edits[1:]}
     later = [*loop, {"role": "assistant", "content": [{"type": "text", "text": "y"}]}, {"role": "user", "content": "z"}]
-    assert surface.passable({"messages": later, **enabled}, [])["thinking"]["type"] == "enabled"
+    assert surface.passable({"messages": later, **enabled})["thinking"]["type"] == "enabled"
     adaptive = {"messages": loop, "thinking": {"type": "adaptive"}}
-    assert surface.passable(adaptive, [])["thinking"] == {"type": "adaptive"}
-    assert (
-        len(surface.passable({"messages": [loop[0], {"role": "assistant", "content": [foreign]}]}, [])["messages"]) == 1
-    )
+    assert surface.passable(adaptive)["thinking"] == {"type": "adaptive"}
+    assert len(surface.passable({"messages": [loop[0], {"role": "assistant", "content": [foreign]}]})["messages"]) == 1

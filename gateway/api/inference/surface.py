@@ -20,13 +20,13 @@ from gateway.api.inference.validation import conversation
 from gateway.errors import Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
-from gateway.pipeline.request import Client, InferenceRequest, NativeRequest
+from gateway.pipeline.request import Client, InferenceRequest
 from gateway.server import request_reader, sse
 from gateway.server.in_flight import InFlight
 from gateway.server.request_lifecycle import RequestLifecycle
 from gateway.server.responder import AsgiResponder, ClientDisconnected, Receive, Responder, Scope, Send
 from providers.errors import ProviderError
-from providers.types import Event
+from providers.types import Event, NativeRequest
 
 _BEARER = b"bearer "
 Headers = list[tuple[bytes, bytes]]

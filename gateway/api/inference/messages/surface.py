@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from msgspec import structs
+
 from gateway.api.inference.messages import request, response, schema, stream
 from gateway.api.inference.messages import thinking as messages_thinking
 from gateway.api.inference.response_fields import explain
@@ -15,23 +17,23 @@ from gateway.api.inference.surface import Encoder, Surface
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.request import InferenceRequest
+from providers.types import NativeRequest
 
 Json = dict[str, Any]
-BETAS = "_anthropic_beta"
-"""Where the values of the beta headers travel inside a request that is passed on; its dialect makes a header of them again."""
 HELD_BACK = frozenset({"speed", "inference_geo", "thread", "diagnostics"})
 """Fields that are not passed on: they would make the vendor's price another than the one that is held and billed, or they name
 an earlier answer by an id that is ours."""
 
 
 class Sent(Json):
-    """A request as Anthropic may see it; ``whole`` is what the caller wrote."""
+    """A request as Anthropic may see it; ``whole`` is what the caller wrote, ``betas`` come from its headers."""
 
-    __slots__ = ("whole",)
+    __slots__ = ("betas", "whole")
 
-    def __init__(self, whole: Json, seen: Json) -> None:
+    def __init__(self, whole: Json, seen: Json, betas: tuple[str, ...] = ()) -> None:
         super().__init__(seen)
         self.whole = whole
+        self.betas = betas
 
 
 class Messages(Surface):
@@ -43,12 +45,18 @@ class Messages(Surface):
 
     def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> Json:
         whole = super().parse(raw, headers)
-        return Sent(whole, passable(whole, betas(headers)))
+        return Sent(whole, passable(whole), betas(headers))
 
     def accept(self, body: Json) -> Json:
         whole = body.whole if isinstance(body, Sent) else body
         schema.check(whole, self.request_type)
         return request.inner(whole)
+
+    def _native(self, sent: Json) -> NativeRequest:
+        native = super()._native(sent)
+        if isinstance(sent, Sent):
+            native = structs.replace(native, betas=sent.betas)
+        return native
 
     def answer(self, generation: Generation) -> Json:
         completion = generation.attempts.completion
@@ -76,18 +84,17 @@ class Messages(Surface):
         return response.envelope(error)
 
 
-def betas(headers: dict[bytes, bytes]) -> list[str]:
+def betas(headers: dict[bytes, bytes]) -> tuple[str, ...]:
     """The values of ``anthropic-beta`` and of OpenRouter's ``x-anthropic-beta``, each once, in order. None is refused."""
     given = b",".join(headers.get(name, b"") for name in (b"anthropic-beta", b"x-anthropic-beta"))
     words = (word.strip() for word in given.decode("latin-1").split(","))
-    return list(dict.fromkeys(word for word in words if word))
+    return tuple(dict.fromkeys(word for word in words if word))
 
 
-def passable(whole: Json, features: list[str]) -> Json:
+def passable(whole: Json) -> Json:
     """A copy for endpoints that speak this shape, without what Anthropic would refuse. The gateway's own fields are left out by
     the dialect, which knows what its vendor takes."""
     seen = {name: value for name, value in whole.items() if name not in HELD_BACK}
-    seen[BETAS] = features
     seen["messages"], unthought = messages_thinking.passable(whole.get("messages"))
     thinking = whole.get("thinking")
     if unthought and isinstance(thinking, dict) and thinking.get("type") == "enabled":
