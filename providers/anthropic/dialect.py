@@ -40,7 +40,8 @@ OURS = frozenset(
         "safeguards", "transforms", "route", "preset", "debug",
     }
 )  # fmt: skip
-"""Fields that the gateway's contract adds to the Messages API; the vendor refuses what it does not know."""
+"""Fields that the gateway's contract adds to the Messages API; the vendor refuses fields that it does not know. Names that
+begin with ``_`` are private to some client: they are left out too."""
 _TOOL_BETAS = {
     "computer_20241022": "computer-use-2024-10-22",
     "computer_20250124": "computer-use-2025-01-24",
@@ -64,7 +65,7 @@ class Anthropic(Dialect):
         return self.posted(target, self.spelled(target, body), (), stream=stream)
 
     def passthrough(self, target: Target, native: NativeRequest, body: Json, *, stream: bool) -> HttpRequest:
-        sent = {name: value for name, value in native.body.items() if name not in OURS}
+        sent = {name: value for name, value in native.body.items() if name not in OURS and not name.startswith("_")}
         sent["model"] = target.upstream_id
         sent.setdefault("max_tokens", max_tokens(target.options, body))  # the vendor demands one, the contract does not
         sent.pop("stream", None)
