@@ -1,23 +1,23 @@
 """The Anthropic Messages dialect: api.anthropic.com, and other vendors' endpoints that are compatible with it.
 
-Requests are made in ``anthropic_request``, answers are read in ``anthropic_answer`` and ``anthropic_stream``. Sources:
-platform.claude.com/docs/en/api (2026-11), the types of the vendor's SDK (``anthropic`` 2.12, 2026-11).
+Sources: platform.claude.com/docs/en/api (2026-11), the types of the vendor's SDK (``anthropic`` 2.12, 2026-11).
 
 ``Target.options`` (all optional):
 
 - ``auth``: ``bearer`` sends the key as ``authorization: Bearer`` instead of ``x-api-key``.
 - ``version``: of ``anthropic-version`` (default 2023-06-01). ``path``: instead of ``/messages``.
 - ``beta``: list of names for ``anthropic-beta``, joined with the caller's and with what the request itself needs.
-- ``default_max_tokens``, ``max_completion_tokens``: see ``anthropic_request``.
+- ``default_max_tokens``, ``max_completion_tokens``: see ``request``.
 - ``thinking``: ``budget`` (default), ``adaptive`` (newer models: an effort instead of a budget) or ``none``.
-- ``thinking_display``: of adaptive thinking (default ``summarized``; null: not sent).
-- ``effort``: true where ``output_config.effort`` is known beside budgets (``verbosity`` goes out in it); always so with
-  ``adaptive``. ``efforts``: those that the model knows (default low, medium, high, max).
+- ``thinking_display``: the ``display`` of adaptive thinking (default ``summarized``; null: not sent).
+- ``effort``: true for a model that takes ``output_config.effort`` beside budgets (``verbosity`` is sent in it); always true
+  with ``adaptive``. ``efforts``: those that the model knows (default low, medium, high, max).
 - ``sampling``: ``one`` of temperature and top_p (default), ``both``, or ``none`` for models that refuse them.
-- ``structured_outputs``: ``native`` where the model has ``output_config.format`` and strict tools; else a forced tool.
-- ``mid_system``: true where a system message may stand between turns. ``prefill``: false where an answer cannot be begun.
+- ``structured_outputs``: ``native`` for a model that has ``output_config.format`` and strict tools; else a forced tool.
+- ``mid_system``: true for a model that takes system messages between turns. ``prefill``: false for a model that refuses a
+  trailing assistant message.
 - ``web_search_tool``: type of the vendor's search tool, for ``web_search_options`` (default web_search_20250305).
-- ``drop_parameters``, ``extra_body``: fields of the vendor's body to leave out, to merge over it (``null`` removes one).
+- ``drop_parameters``: fields of the vendor's body to leave out. ``extra_body``: fields merged over it (``null`` removes one).
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from providers.anthropic.errors import error_from_response
 from providers.anthropic.request import max_tokens, messages_body
-from providers.anthropic.response import refused, whole
+from providers.anthropic.response import completion
 from providers.anthropic.stream import Decoder
 from providers.base import Dialect
 from providers.errors import ProviderError, failed
@@ -51,7 +52,7 @@ _TOOL_BETAS = {
     "mcp_toolset": "mcp-client-2025-11-20",
 }
 _FIELD_BETAS = {"context_management": "context-management-2025-06-27", "mcp_servers": "mcp-client-2025-11-20"}
-"""Tools and fields that are known behind a beta header only (``AnthropicBetaParam`` of the SDK, 2026-11)."""
+"""Tools and fields that the vendor takes only with a beta header (``AnthropicBetaParam`` of the SDK, 2026-11)."""
 
 
 class Anthropic(Dialect):
@@ -62,39 +63,41 @@ class Anthropic(Dialect):
     path: ClassVar[str] = "/messages"
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
-        return self.posted(target, self.spelled(target, body), (), stream=stream)
+        return self.http_request(target, self.vendor_body(target, body), (), stream=stream)
 
     def passthrough(self, target: Target, native: NativeRequest, body: Json, *, stream: bool) -> HttpRequest:
         sent = {name: value for name, value in native.body.items() if name not in OURS and not name.startswith("_")}
         sent["model"] = target.upstream_id
-        sent.setdefault("max_tokens", max_tokens(target.options, body))  # the vendor demands one, the contract does not
+        sent.setdefault(
+            "max_tokens", max_tokens(target.options, body)
+        )  # the vendor requires one, our callers need not send one
         sent.pop("stream", None)
-        known = sent.pop("metadata", None)
-        metadata = {**(known if isinstance(known, dict) else {}), "user_id": body.get("user")}
-        told = {name: value for name, value in metadata.items() if value is not None}
-        if told:
-            sent["metadata"] = told
-        return self.posted(target, self.taken(sent), native.betas, stream=stream)
+        given = sent.pop("metadata", None)
+        metadata = {**(given if isinstance(given, dict) else {}), "user_id": body.get("user")}
+        metadata = {name: value for name, value in metadata.items() if value is not None}
+        if metadata:
+            sent["metadata"] = metadata
+        return self.http_request(target, self.accepted_fields(sent), native.betas, stream=stream)
 
-    def spelled(self, target: Target, body: Json) -> Json:
+    def vendor_body(self, target: Target, body: Json) -> Json:
         """The vendor's body for ``body``, without ``stream``. Raises ``ProviderError`` (unsupported)."""
         options = target.options
         try:
             sent = messages_body(options, target.upstream_id, body)
         except RecursionError:
-            raise failed("unsupported", "the request is nested too deep") from None
+            raise failed("unsupported", "the request is nested too deeply") from None
         if options.get("prefill") is False and sent["messages"] and sent["messages"][-1]["role"] == "assistant":
-            raise failed("unsupported", "messages: this model cannot go on from a trailing assistant message (prefill)")
+            raise failed("unsupported", "messages: this model cannot continue a trailing assistant message (prefill)")
         for name in options.get("drop_parameters", ()):
             sent.pop(name, None)
         sent.update(options.get("extra_body", {}))
-        return self.taken({name: value for name, value in sent.items() if value is not None})
+        return self.accepted_fields({name: value for name, value in sent.items() if value is not None})
 
-    def taken(self, sent: Json) -> Json:
-        """The fields of the vendor's body that this operation takes."""
+    def accepted_fields(self, sent: Json) -> Json:
+        """The fields of the vendor's body that this operation accepts."""
         return sent
 
-    def posted(self, target: Target, sent: Json, betas: Iterable[str], *, stream: bool) -> HttpRequest:
+    def http_request(self, target: Target, sent: Json, betas: Iterable[str], *, stream: bool) -> HttpRequest:
         """The HTTP request for ``sent``; ``betas`` are those that the caller named."""
         options = target.options
         if stream:
@@ -114,13 +117,13 @@ class Anthropic(Dialect):
         return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
 
     def completion(self, raw: bytes) -> Completion:
-        return whole(raw)
+        return completion(raw)
 
     def decoder(self) -> Decoder:
         return Decoder()
 
     def failure(self, response: HttpResponse) -> ProviderError:
-        return refused(response)
+        return error_from_response(response)
 
 
 def betas_of(options: Mapping[str, Any], sent: Json, betas: Iterable[str]) -> list[str]:

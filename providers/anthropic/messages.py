@@ -1,19 +1,19 @@
-"""A conversation of the inner language as Anthropic's system blocks and turns. Pure.
+"""Messages of the inner language as Anthropic's system blocks and turns. Pure.
 
 Facts about the vendor, from its API reference (platform.claude.com/docs/en/api/messages, 2026-11), the types of its SDK
 (``anthropic`` 2.12) and the refusals it answers with:
 
 - Turns alternate, so neighbours of one role are merged; results of tools come first in their turn.
-- Text blocks may be neither empty nor only white space; a prefill may not end in white space.
-- Ids of tool calls match ``[a-zA-Z0-9_-]+``: ids that other vendors made (``functions.f:0``) are spelled anew, the same way
-  in the call and in its result.
-- Blocks of thinking go back unchanged, before text and tool calls of their turn; one without the vendor's signature, or of
-  another vendor, cannot go back and is left out.
-- System messages after the first user turn are understood by newer models only (Claude Opus 4.8, 2026), right behind a user
-  turn; elsewhere they join the system prompt.
+- Text blocks may be neither empty nor only white space; a trailing assistant turn (prefill) may not end in white space.
+- Ids of tool calls match ``[a-zA-Z0-9_-]+``: other ids, made by other vendors (``functions.f:0``), are rewritten, in the call
+  and in its result alike.
+- Thinking blocks are sent back unchanged, before the text and the tool calls of their turn; a block without the vendor's
+  signature, or of another vendor, is left out.
+- Only newer models (Claude Opus 4.8, 2026) take system messages after the first user turn, directly after a user turn; for
+  the others they are added to the system prompt.
 
-Arguments of a tool call that are no JSON object go back as ``{"_unparsed_arguments": "<the text>"}``: the vendor takes only
-objects, and the model should see what it had written.
+Arguments of a tool call that are not a JSON object are sent as an object that holds the text (``chat.messages``): the vendor
+takes only objects, and the model should see what it had written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from providers.errors import failed
 from providers.types import Json
 
 FORMAT = "anthropic-claude-v1"
-"""``format`` of the reasoning details that are this vendor's."""
+"""The ``format`` of this vendor's reasoning details."""
 _IMAGES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 
@@ -35,7 +35,7 @@ _ID = re.compile(r"[a-zA-Z0-9_-]+")
 def conversation(messages: list[Json], *, mid_system: bool) -> tuple[list[Json], list[Json]]:
     """System blocks, and turns ``{"role", "content": [block]}``. ``mid_system``: the model takes system turns.
 
-    Raises ``ProviderError`` (unsupported) for a part that cannot be said in this format.
+    Raises ``ProviderError`` (unsupported) for a part that this format cannot express.
     """
     system: list[Json] = []
     turns: list[Json] = []
@@ -43,18 +43,18 @@ def conversation(messages: list[Json], *, mid_system: bool) -> tuple[list[Json],
         role = message.get("role")
         if role in ("system", "developer"):
             blocks = _marked(message, _blocks(message.get("content"), only_text="a system message"))
-            behind_user = bool(turns) and turns[-1]["role"] in ("user", "system")
-            if mid_system and behind_user:
+            after_user = bool(turns) and turns[-1]["role"] in ("user", "system")
+            if mid_system and after_user:
                 _add(turns, "system", blocks)
             else:
                 system += blocks
         elif role == "assistant":
-            _add(turns, "assistant", _said(message))
+            _add(turns, "assistant", _assistant(message))
         elif role == "tool":
             _add(turns, "user", [_result(message)])
         else:
-            _add(turns, "user", _marked(message, _named(message, _blocks(message.get("content")))))
-    if not turns and system:  # at least one turn is demanded: the instructions become it
+            _add(turns, "user", _marked(message, _with_name(message, _blocks(message.get("content")))))
+    if not turns and system:  # the vendor requires a turn: the instructions become it
         return [], [{"role": "user", "content": system}]
     if turns and turns[-1]["role"] == "assistant" and turns[-1]["content"][-1]["type"] == "text":
         last = turns[-1]["content"][-1]
@@ -63,11 +63,12 @@ def conversation(messages: list[Json], *, mid_system: bool) -> tuple[list[Json],
 
 
 def _add(turns: list[Json], role: str, blocks: list[Json]) -> None:
+    """Appends blocks to the last turn of the role, or as a new turn."""
     if not blocks:
         return
     at = len(turns) - 1
     if role == "user" and at > 0 and turns[at]["role"] == "system":
-        at -= 1  # a system turn stays right behind the whole user turn
+        at -= 1  # a system turn stays directly after the whole user turn
     if at < 0 or turns[at]["role"] != role:
         turns.append({"role": role, "content": blocks})
         return
@@ -80,23 +81,23 @@ def _add(turns: list[Json], role: str, blocks: list[Json]) -> None:
 
 
 def cache_of(source: Json) -> Json | None:
-    """The cache breakpoint that a part, a message or a tool asks for, as the vendor spells it."""
-    asked = source.get("cache_control")
-    if not isinstance(asked, dict) or asked.get("type", "ephemeral") != "ephemeral":
+    """The vendor's cache breakpoint for the ``cache_control`` of a part, a message or a tool."""
+    control = source.get("cache_control")
+    if not isinstance(control, dict) or control.get("type", "ephemeral") != "ephemeral":
         return None
-    ttl = asked.get("ttl")
+    ttl = control.get("ttl")
     return {"type": "ephemeral", "ttl": ttl} if ttl in ("5m", "1h") else {"type": "ephemeral"}
 
 
 def _marked(message: Json, blocks: list[Json]) -> list[Json]:
-    """``cache_control`` on a whole message is a breakpoint behind its last block; several clients write it there."""
+    """``cache_control`` on a whole message is a breakpoint after its last block; several clients write it there."""
     cache = cache_of(message)
     if cache is not None and blocks:
         blocks[-1].setdefault("cache_control", cache)
     return blocks
 
 
-def _named(message: Json, blocks: list[Json]) -> list[Json]:
+def _with_name(message: Json, blocks: list[Json]) -> list[Json]:
     name = message.get("name")
     if isinstance(name, str) and name:
         first = next((block for block in blocks if block["type"] == "text"), None)
@@ -106,6 +107,7 @@ def _named(message: Json, blocks: list[Json]) -> list[Json]:
 
 
 def _blocks(content: Any, *, only_text: str | None = None) -> list[Json]:
+    """The blocks of a content. ``only_text`` names, for the error, a message that may hold nothing else."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content.strip() else []
     blocks: list[Json] = []
@@ -130,7 +132,7 @@ def _image(part: Json) -> Json:
     url = image.get("url") if isinstance(image, dict) else image
     if not isinstance(url, str):
         raise failed("unsupported", "messages: an image_url without a url")
-    return _medium(url, "image_url", None)
+    return _media(url, "image_url", None)
 
 
 def _file(part: Json) -> Json:
@@ -138,7 +140,7 @@ def _file(part: Json) -> Json:
     file = file if isinstance(file, dict) else {}
     data, id, title = file.get("file_data"), file.get("file_id"), file.get("filename")
     if isinstance(data, str):
-        block = _medium(data, "file.file_data", title)
+        block = _media(data, "file.file_data", title)
     elif isinstance(id, str):
         block = {"type": "document", "source": {"type": "file", "file_id": id}}
     else:
@@ -148,8 +150,8 @@ def _file(part: Json) -> Json:
     return block
 
 
-def _medium(url: str, field: str, name: Any) -> Json:
-    """A picture or a document, by the vendor's own fetching (http, https) or from a data URL."""
+def _media(url: str, field: str, name: Any) -> Json:
+    """An image or a document: a URL that the vendor fetches itself (http, https), or the content of a data URL."""
     if url.startswith(("https://", "http://")):
         return {"type": "image" if field == "image_url" else "document", "source": {"type": "url", "url": url}}
     media_type, data = data_of(url, field)
@@ -166,10 +168,10 @@ def _medium(url: str, field: str, name: Any) -> Json:
     raise failed("unsupported", f"messages: Anthropic takes no {media_type[:80]} in {field}")
 
 
-def _said(message: Json) -> list[Json]:
+def _assistant(message: Json) -> list[Json]:
     """One assistant message: thinking, then text, then tool calls. That is the order in which the vendor wrote them."""
     details = message.get("reasoning_details")
-    thought = _thinking(details) if isinstance(details, list) else []
+    thinking = _thinking(details) if isinstance(details, list) else []
     blocks = _blocks(message.get("content"), only_text="an assistant message")
     refusal = message.get("refusal")
     if not blocks and isinstance(refusal, str):
@@ -178,14 +180,14 @@ def _said(message: Json) -> list[Json]:
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict):
-            raise failed("unsupported", "messages: a tool call that is no function call")
+            raise failed("unsupported", "messages: a tool call that is not a function call")
         use = {"type": "tool_use", "id": call_id(call.get("id")), "name": function.get("name")}
         blocks.append({**use, "input": arguments_object(function.get("arguments"))})
-    return thought + _marked(message, blocks) if blocks else []  # thinking alone is no turn
+    return thinking + _marked(message, blocks) if blocks else []  # the vendor refuses a turn of thinking alone
 
 
 def _thinking(details: list[Any]) -> list[Json]:
-    """Blocks of thinking out of reasoning details, whole ones or the fragments of a stream."""
+    """Thinking blocks made from reasoning details, whole ones or the fragments of a stream."""
     blocks: list[Json] = []
     pieces: list[str] = []
     index: Any = None
@@ -199,7 +201,7 @@ def _thinking(details: list[Any]) -> list[Json]:
             continue
         whole = isinstance(text, str) and bool(signature) and detail.get("index") is None
         if whole or detail.get("index") != index:
-            pieces.clear()  # what was open has no signature
+            pieces.clear()  # the fragments so far never got a signature
         index = detail.get("index")
         if isinstance(text, str):
             pieces.append(text)
@@ -210,12 +212,12 @@ def _thinking(details: list[Any]) -> list[Json]:
 
 
 def call_id(id: Any) -> str:
-    """The id of a tool call in the letters that the vendor allows; different ids stay different."""
+    """The id of a tool call in the characters that the vendor allows; different ids stay different."""
     text = id if isinstance(id, str) else str(id)
     if _ID.fullmatch(text):
         return text
-    mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{re.sub('[^a-zA-Z0-9_-]', '_', text)[:48]}_{mark}"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{re.sub('[^a-zA-Z0-9_-]', '_', text)[:48]}_{digest}"
 
 
 def _result(message: Json) -> Json:
@@ -229,6 +231,6 @@ def _result(message: Json) -> Json:
         result["content"] = content if isinstance(content, str) else blocks
     if message.get("is_error") is True:
         result["is_error"] = True
-    if cache is not None:  # the breakpoint lies behind the result: inside it none is counted
+    if cache is not None:  # only a breakpoint on the result itself counts
         result["cache_control"] = cache
     return result

@@ -1,17 +1,17 @@
-"""A chat request of the inner language as the body of ``POST /v1/messages``. Pure. Turns are made in
-``anthropic_messages``, tools and structured output in ``anthropic_tools``.
+"""A chat request of the inner language as the body of ``POST /v1/messages``. Pure.
 
 Sources: platform.claude.com/docs (api/messages, extended-thinking, adaptive-thinking, effort, structured-outputs,
-prompt-caching; 2026-11) and the types of the vendor's SDK (``anthropic`` 2.12, 2026-11). What is decided here:
+prompt-caching; 2026-11) and the types of the vendor's SDK (``anthropic`` 2.12, 2026-11). The rules applied here:
 
 - ``max_tokens`` is mandatory. Without one from the caller: ``default_max_tokens``, else ``max_completion_tokens`` of the
   options, else 4096; never above ``max_completion_tokens``.
-- Thinking needs a budget of at least 1,024 below ``max_tokens``: where that cannot be, the request is ``unsupported``. The
-  vendor refuses thinking beside a forced tool (the tool wins, thinking is left off) and beside a prefill (``unsupported``).
-  It also refuses it in the middle of a tool loop that began without (left off; not so with adaptive thinking).
-- Beside thinking, ``temperature`` and ``top_k`` are refused and ``top_p`` is taken from 0.95 up: the others are left out.
-  Models since Claude 4.1 take ``temperature`` or ``top_p``, not both; the newest take none of them.
-- At most four cache breakpoints: the last four count.
+- Thinking needs a budget of at least 1,024 tokens and less than ``max_tokens``; a request that leaves no room for it is
+  ``unsupported``. The vendor refuses thinking together with a forced tool (then thinking is switched off), together with a
+  trailing assistant message (``unsupported``), and in the middle of a tool loop that began without it (switched off; adaptive
+  thinking is allowed).
+- With thinking, the vendor refuses ``temperature`` and ``top_k`` and takes ``top_p`` only from 0.95 up: the rest is left out.
+  Models since Claude 4.1 take ``temperature`` or ``top_p``, not both; the newest take neither.
+- At most four cache breakpoints: the last four are kept.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ MAX_TOKENS_DEFAULT = 4096
 BUDGET_MIN, BUDGET_MAX = 1024, 128_000
 BREAKPOINTS_MAX = 4
 EFFORTS = ("low", "medium", "high", "max")
-"""What a model with ``output_config.effort`` knows where the options say nothing."""
+"""The efforts of a model with ``output_config.effort``, unless the options list others."""
 _NATIVE = ("container", "context_management", "inference_geo", "mcp_servers", "output_config", "speed", "thinking")
-"""Fields of the vendor's own that pass when a caller sends them; it refuses every field that it does not know."""
+"""The vendor's own fields that a caller may send; all other unknown fields are dropped, because the vendor refuses them."""
 _TIERS = {"auto": "auto", "priority": "auto", "fast": "auto", "default": "standard_only"}
 
 
 def messages_body(options: Mapping[str, Any], model: str, body: Json) -> Json:
-    """The vendor's body without ``stream``. ``options`` as ``anthropic.Anthropic`` documents them; ``body`` is not changed.
+    """The vendor's body without ``stream``. ``options`` are those of ``anthropic.dialect``; ``body`` is not changed.
 
-    Raises ``ProviderError`` (unsupported) for what this format cannot say.
+    Raises ``ProviderError`` (unsupported) for what this format cannot express.
     """
-    _refuse(body)
+    _check(body)
     system, turns = conversation(body.get("messages") or [], mid_system=bool(options.get("mid_system")))
     sent: Json = {"model": model, "max_tokens": max_tokens(options, body), "messages": turns}
     if system:
@@ -67,17 +67,18 @@ def messages_body(options: Mapping[str, Any], model: str, body: Json) -> Json:
 
 def max_tokens(options: Mapping[str, Any], body: Json) -> int:
     """The caller's limit or the endpoint's default, at most what the endpoint allows."""
-    cap, asked = _whole(options.get("max_completion_tokens")), _asked_tokens(body)
-    limit = asked if asked is not None else _whole(options.get("default_max_tokens")) or cap or MAX_TOKENS_DEFAULT
+    cap, limit = _integer(options.get("max_completion_tokens")), _requested_limit(body)
+    if limit is None:
+        limit = _integer(options.get("default_max_tokens")) or cap or MAX_TOKENS_DEFAULT
     return min(limit, cap) if cap else limit
 
 
-def _asked_tokens(body: Json) -> int | None:
-    asked = _whole(body.get("max_completion_tokens"))
-    return asked if asked is not None else _whole(body.get("max_tokens"))
+def _requested_limit(body: Json) -> int | None:
+    limit = _integer(body.get("max_completion_tokens"))
+    return limit if limit is not None else _integer(body.get("max_tokens"))
 
 
-def _whole(value: Any) -> int | None:
+def _integer(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -85,9 +86,10 @@ def _number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _refuse(body: Json) -> None:
-    if (_whole(body.get("n")) or 1) > 1:
-        raise failed("unsupported", "n: Anthropic gives one answer")
+def _check(body: Json) -> None:
+    """Refuses what would change the number or the kind of answers."""
+    if (_integer(body.get("n")) or 1) > 1:
+        raise failed("unsupported", "n: Anthropic returns one answer")
     modalities = body.get("modalities")
     if isinstance(modalities, list) and any(one != "text" for one in modalities):
         raise failed("unsupported", "modalities: Anthropic answers in text only")
@@ -95,51 +97,53 @@ def _refuse(body: Json) -> None:
 
 def _add_thinking(options: Mapping[str, Any], body: Json, sent: Json) -> None:
     style = options.get("thinking", "budget")
-    wanted, budget = effort.wanted(body)
+    requested, budget = effort.wanted(body)
     adaptive, known = style == "adaptive", options.get("efforts") or EFFORTS
     if adaptive and budget is not None:
-        wanted = effort.of_budget(budget, sent["max_tokens"], known)
+        requested = effort.of_budget(budget, sent["max_tokens"], known)
     verbosity = body.get("verbosity")
-    level = wanted if adaptive and wanted in effort.RATIOS else None
+    level = requested if adaptive and requested in effort.RATIOS else None
     if level is None and isinstance(verbosity, str) and verbosity in effort.RATIOS:
         level = verbosity
     if level is not None and options.get("effort", adaptive):
         more = sent.get("output_config")
         sent["output_config"] = {"effort": effort.nearest(level, known), **(more if isinstance(more, dict) else {})}
-    if "thinking" in sent or style == "none" or (wanted is None and budget is None):
+    if "thinking" in sent or style == "none" or (requested is None and budget is None):
         return
-    if wanted == "none":
-        if adaptive:  # some of these models think unless they are told not to
+    if requested == "none":
+        if adaptive:  # some of these models think by default
             sent["thinking"] = {"type": "disabled"}
         return
     if sent.get("tool_choice", {}).get("type") in ("any", "tool"):
         return
     turns = sent["messages"]
     if turns and turns[-1]["role"] == "assistant":
-        raise failed("unsupported", "reasoning: Anthropic cannot reason behind a trailing assistant message (prefill)")
+        raise failed("unsupported", "reasoning: Anthropic cannot reason after a trailing assistant message (prefill)")
     if adaptive:
         sent["thinking"] = {"type": "adaptive"}
-        display = options.get("thinking_display", "summarized")  # left out, newer models hide what they thought
+        display = options.get("thinking_display", "summarized")  # without it newer models return no thinking text
         if display is not None:
             sent["thinking"]["display"] = display
     elif not _loop_without_thinking(turns):
-        tokens = budget if budget is not None else effort.share(wanted or "medium", sent["max_tokens"])
-        _add_budget(options, max(min(tokens, BUDGET_MAX), BUDGET_MIN), sent, given=_asked_tokens(body) is not None)
+        tokens = budget if budget is not None else effort.share(requested or "medium", sent["max_tokens"])
+        _add_budget(options, max(min(tokens, BUDGET_MAX), BUDGET_MIN), sent, limited=_requested_limit(body) is not None)
 
 
-def _add_budget(options: Mapping[str, Any], budget: int, sent: Json, *, given: bool) -> None:
+def _add_budget(options: Mapping[str, Any], budget: int, sent: Json, *, limited: bool) -> None:
+    """``limited``: the caller set a limit, which is kept. Our own default grows by the budget."""
     limit: int = sent["max_tokens"]
-    if budget >= limit and not given:  # our own default: what is thought comes on top of it
-        cap = _whole(options.get("max_completion_tokens"))
+    if budget >= limit and not limited:
+        cap = _integer(options.get("max_completion_tokens"))
         limit = min(budget + limit, cap) if cap else budget + limit
         budget = min(budget, limit - 1)
     if budget >= limit or budget < BUDGET_MIN:
-        raise failed("unsupported", f"max_tokens: must be above the {max(budget, BUDGET_MIN)} tokens of reasoning")
+        raise failed("unsupported", f"max_tokens: must be more than the {max(budget, BUDGET_MIN)} tokens of reasoning")
     sent["max_tokens"] = limit
     sent["thinking"] = {"type": "enabled", "budget_tokens": budget}
 
 
 def _loop_without_thinking(turns: list[Json]) -> bool:
+    """Whether the request continues a tool loop whose last assistant turn did not think."""
     if len(turns) < 2 or turns[-1]["content"][0]["type"] != "tool_result":
         return False
     before = next((turn for turn in reversed(turns) if turn["role"] == "assistant"), None)
@@ -147,18 +151,22 @@ def _loop_without_thinking(turns: list[Json]) -> bool:
 
 
 def _add_sampling(options: Mapping[str, Any], body: Json, sent: Json) -> None:
-    takes = options.get("sampling", "one")
-    temperature, top_p, top_k = _number(body.get("temperature")), _number(body.get("top_p")), _whole(body.get("top_k"))
+    accepted = options.get("sampling", "one")
+    temperature, top_p, top_k = (
+        _number(body.get("temperature")),
+        _number(body.get("top_p")),
+        _integer(body.get("top_k")),
+    )
     thinking = sent.get("thinking")
     if isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive"):
         temperature, top_k = None, None
         top_p = top_p if top_p is not None and top_p >= 0.95 else None
-    if takes == "one" and temperature is not None and top_p is not None:
-        if temperature >= 1:  # the default: the other one says more
+    if accepted == "one" and temperature is not None and top_p is not None:
+        if temperature >= 1:  # the default: it adds nothing to top_p
             temperature = None
         else:
             top_p = None
-    if takes == "none":
+    if accepted == "none":
         return
     if temperature is not None:
         sent["temperature"] = min(temperature, 1)
@@ -169,13 +177,13 @@ def _add_sampling(options: Mapping[str, Any], body: Json, sent: Json) -> None:
 
 
 def _add_breakpoints(body: Json, sent: Json) -> None:
-    """The caller's automatic breakpoint on the last block that can have one; of all breakpoints the last four."""
+    """Sets the request's own ``cache_control`` on the last block that can carry one; keeps the last four breakpoints."""
     blocks = [*sent.get("tools", ()), *sent.get("system", ())]
     blocks += [block for turn in sent["messages"] for block in turn["content"]]
-    able = [block for block in blocks if block.get("type") not in ("thinking", "redacted_thinking")]
+    markable = [block for block in blocks if block.get("type") not in ("thinking", "redacted_thinking")]
     cache = cache_of(body)
-    if cache is not None and able:
-        able[-1].setdefault("cache_control", cache)
-    marked = [block for block in able if block.get("cache_control") is not None]
+    if cache is not None and markable:
+        markable[-1].setdefault("cache_control", cache)
+    marked = [block for block in markable if block.get("cache_control") is not None]
     for block in marked[:-BREAKPOINTS_MAX]:
         del block["cache_control"]

@@ -1,12 +1,11 @@
-"""Answers of Anthropic's Messages API: a whole message, its usage, its errors. Pure. Streams are in ``anthropic_stream``.
+"""Whole answers of Anthropic's Messages API in the inner language, and their usage. Pure.
 
-Sources: platform.claude.com/docs (api/messages, api/errors, handling-stop-reasons; 2026-11), types of the vendor's SDK
-(``anthropic`` 2.12, 2026-11):
+Sources: platform.claude.com/docs (api/messages, handling-stop-reasons; 2026-11), types of the vendor's SDK (``anthropic``
+2.12, 2026-11):
 
 - ``input_tokens`` counts neither what was read from a cache nor what was written to one; ``cache_creation`` splits the
-  writes by their life. ``output_tokens`` includes ``output_tokens_details.thinking_tokens``.
-- Searches are billed apart: ``server_tool_use.web_search_requests``.
-- The finer code of an error stands in ``error.details.error_code``.
+  writes by their lifetime. ``output_tokens`` includes ``output_tokens_details.thinking_tokens``.
+- Searches are billed separately: ``server_tool_use.web_search_requests``.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from typing import Any
 
 import msgspec
 
+from providers.anthropic.errors import error_from_body, malformed
 from providers.anthropic.messages import FORMAT
 from providers.chat.messages import STRUCTURED_TOOL
-from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s, status_of
-from providers.openai.response import said
+from providers.errors import failed
 from providers.transport.event_json import decode
-from providers.types import Completion, HttpResponse, Json, Usage
+from providers.types import Completion, Json, Usage
 from providers.usage import Counts
 
 FINISH = {
@@ -33,28 +32,30 @@ FINISH = {
     "model_context_window_exceeded": "length",
     "refusal": "content_filter",
 }
-"""The vendor's stop reasons to ours; an unknown one is ``stop``."""
+"""The vendor's stop reasons to ours; an unlisted one becomes ``stop``."""
 
 
-def whole(raw: bytes) -> Completion:
+def completion(raw: bytes) -> Completion:
     """A whole message. Raises ``ProviderError``: the error it carries, empty, or malformed."""
     if not raw.strip():
         raise failed("empty", "a 200 without a body", status=200)
     body = decode(raw)
     if body.get("type") == "error" or body.get("error"):
-        raise failure_in(body)
+        raise error_from_body(body)
     blocks = body.get("content")
     if not isinstance(blocks, list):
-        raise broken("the answer has no content", body)
+        raise malformed("the answer has no content", body)
     message = _Message()
     for block in blocks:
-        message.take(block, body)
+        message.add(block, body)
     native = body.get("stop_reason")
     native = native if isinstance(native, str) else None
     choice = {
         "index": 0,
-        "message": message.told(refusal_of(body.get("stop_details"))),
-        "finish_reason": finish(native or ("tool_use" if message.calls else "end_turn"), calls=bool(message.calls)),
+        "message": message.build(refusal_of(body.get("stop_details"))),
+        "finish_reason": finish_reason(
+            native or ("tool_use" if message.calls else "end_turn"), calls=bool(message.calls)
+        ),
         "native_finish_reason": native,
         "logprobs": None,
     }
@@ -66,11 +67,11 @@ def whole(raw: bytes) -> Completion:
         "choices": [choice],
     }
     raw_usage = body.get("usage")
-    return Completion(answer, usage(raw_usage) if isinstance(raw_usage, dict) else None, native=body)
+    return Completion(answer, usage_of(raw_usage) if isinstance(raw_usage, dict) else None, native=body)
 
 
 class _Message:
-    """The parts of one assistant message while its blocks are read."""
+    """Collects one assistant message from content blocks."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -78,36 +79,38 @@ class _Message:
         self.details: list[Json] = []
         self.annotations: list[Json] = []
 
-    def take(self, block: Any, body: Json) -> None:
+    def add(self, block: Any, body: Json) -> None:
+        """Adds one content block of ``body``. Raises ``ProviderError`` (malformed)."""
         kind = block.get("type") if isinstance(block, dict) else None
         if kind == "text":
-            text = _demand(block, "text", body)
+            text = _text(block, "text", body)
             cited = block.get("citations")
             start, self.text = len(self.text), self.text + text
             for citation in cited if isinstance(cited, list) else ():
-                self.annotations += annotation(citation, start, len(self.text))
+                self.annotations += url_citations(citation, start, len(self.text))
         elif kind == "tool_use":
-            name, id, asked = _demand(block, "name", body), _demand(block, "id", body), block.get("input")
-            arguments = msgspec.json.encode(asked if isinstance(asked, dict) else {}).decode()
+            name, id, given = _text(block, "name", body), _text(block, "id", body), block.get("input")
+            arguments = msgspec.json.encode(given if isinstance(given, dict) else {}).decode()
             if name == STRUCTURED_TOOL:
                 self.text += arguments
             else:
                 function = {"name": name, "arguments": arguments}
                 self.calls.append({"id": id, "type": "function", "function": function})
         elif kind == "thinking":
-            detail = {"type": "reasoning.text", "text": _demand(block, "thinking", body)}
+            detail = {"type": "reasoning.text", "text": _text(block, "thinking", body)}
             if isinstance(block.get("signature"), str):
                 detail["signature"] = block["signature"]
             self.details.append({**detail, "format": FORMAT, "index": len(self.details)})
         elif kind == "redacted_thinking":
-            detail = {"type": "reasoning.encrypted", "data": _demand(block, "data", body)}
+            detail = {"type": "reasoning.encrypted", "data": _text(block, "data", body)}
             self.details.append({**detail, "format": FORMAT, "index": len(self.details)})
         elif not isinstance(kind, str):
-            raise broken("a content block without type", body)
+            raise malformed("a content block without type", body)
 
-    def told(self, refusal: str | None) -> Json:
-        alone = not self.text and bool(self.calls)
-        message: Json = {"role": "assistant", "content": None if alone else self.text, "refusal": refusal}
+    def build(self, refusal: str | None) -> Json:
+        """The message; ``content`` is null when it holds only tool calls."""
+        only_calls = not self.text and bool(self.calls)
+        message: Json = {"role": "assistant", "content": None if only_calls else self.text, "refusal": refusal}
         if self.calls:
             message["tool_calls"] = self.calls
         if self.details:
@@ -118,89 +121,64 @@ class _Message:
         return message
 
 
-def _demand(block: Json, name: str, body: Json) -> str:
+def _text(block: Json, name: str, body: Json) -> str:
+    """A required text field of a block. Raises ``ProviderError`` (malformed)."""
     value = block.get(name)
     if not isinstance(value, str):
-        raise broken(f"a {block.get('type')} block without {name}", body)
+        raise malformed(f"a {block.get('type')} block without {name}", body)
     return value
 
 
 def text_of(value: Any) -> str:
+    """``value`` if it is a text, else an empty one."""
     return value if isinstance(value, str) else ""
 
 
-def broken(message: str, body: Json) -> ProviderError:
-    return failed("malformed", message, status=200, raw=excerpt(body))
-
-
-def finish(native: str, *, calls: bool) -> str:
-    """Ours for the vendor's stop reason. A tool call that was only the structured answer ends the answer."""
+def finish_reason(native: str, *, calls: bool) -> str:
+    """Our finish reason for the vendor's stop reason. ``calls``: the answer calls tools of the caller's; a call of the tool
+    that carries a structured answer does not count and ends the answer with ``stop``."""
     ours = FINISH.get(native, "stop")
     return "stop" if ours == "tool_calls" and not calls else ours
 
 
 def refusal_of(details: Any) -> str | None:
-    """Why the vendor's classifiers refused, where it says so."""
+    """The vendor's explanation of a refusal, where it gives one."""
     explanation = details.get("explanation") if isinstance(details, dict) else None
     return explanation if isinstance(explanation, str) and explanation else None
 
 
-def annotation(citation: Any, start: int, end: int) -> list[Json]:
-    """The ``url_citation`` of one citation of the web; citations of the caller's own documents have no URL: none."""
+def url_citations(citation: Any, start: int, end: int) -> list[Json]:
+    """The ``url_citation`` of one citation, for the characters ``start`` to ``end`` of the content. Empty for citations of the
+    caller's own documents, which have no URL."""
     kind = citation.get("type") if isinstance(citation, dict) else None
     url = citation.get("url" if kind == "web_search_result_location" else "source") if kind is not None else None
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
         return []
     title, cited = citation.get("title"), citation.get("cited_text")
-    told = {"url": url, "title": title if isinstance(title, str) else url, "start_index": start, "end_index": end}
+    fields = {"url": url, "title": title if isinstance(title, str) else url, "start_index": start, "end_index": end}
     if isinstance(cited, str):
-        told["content"] = cited
-    return [{"type": "url_citation", "url_citation": told}]
+        fields["content"] = cited
+    return [{"type": "url_citation", "url_citation": fields}]
 
 
-def usage(raw: Json) -> Usage:
-    """The vendor's ``usage`` object as disjoint kinds. Never raises: nonsense counts 0 and sets ``suspect``."""
+def usage_of(raw: Json) -> Usage:
+    """The vendor's ``usage`` object as disjoint kinds. Never raises: a count that makes no sense becomes 0 and sets ``suspect``."""
     counts = Counts()
     output = counts.take(raw, "output_tokens")
     thinking = counts.take(raw.get("output_tokens_details"), "thinking_tokens")
     if thinking > output:
         counts.suspect, thinking = True, output
-    lives = raw.get("cache_creation")
-    minutes, hour = (counts.take(lives, f"ephemeral_{life}_input_tokens") for life in ("5m", "1h"))
+    by_lifetime = raw.get("cache_creation")
+    minutes, hour = (counts.take(by_lifetime, f"ephemeral_{lifetime}_input_tokens") for lifetime in ("5m", "1h"))
     written = counts.take(raw, "cache_creation_input_tokens")
     searches = counts.take(raw.get("server_tool_use"), "web_search_requests")
     return Usage(
         prompt=counts.take(raw, "input_tokens"),
         cache_read=counts.take(raw, "cache_read_input_tokens"),
-        cache_write=max(written - hour, minutes),  # a sum without its split is of minutes; a split without a sum counts
+        cache_write=max(written - hour, minutes),  # a sum without a split counts as 5 m; so does a split without a sum
         cache_write_1h=hour,
         completion=output - thinking,
         reasoning=thinking,
         units={"web_search": searches} if searches else None,
         suspect=counts.suspect,
     )
-
-
-def failure_in(body: Json) -> ProviderError:
-    """The error that a 200 or an event carries, as if it had the status that its type stands for."""
-    code, type_, message = _words(body)
-    message = message or "the vendor sent an error"
-    return failure_for(status_of(code, type_), message, raw=excerpt(body), words=(code, type_))
-
-
-def refused(response: HttpResponse) -> ProviderError:
-    """What a non-2xx answer means. An answer that is not the vendor's (a balancer's page) speaks by its status alone."""
-    try:
-        code, type_, message = _words(msgspec.json.decode(response.content))
-    except (ValueError, RecursionError):
-        code, type_, message = None, None, ""
-    retry_s, raw = retry_after_s(response.headers), excerpt(response.content)
-    return failure_for(response.status, message, raw=raw, words=(code, type_), retry_s=retry_s)
-
-
-def _words(body: Any) -> tuple[Any, Any, str]:
-    code, type_, message = said(body)
-    error = body.get("error") if isinstance(body, dict) else None
-    details = error.get("details") if isinstance(error, dict) else None
-    finer = details.get("error_code") if isinstance(details, dict) else None
-    return finer or code, type_, message

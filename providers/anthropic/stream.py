@@ -1,4 +1,4 @@
-"""One stream of Anthropic's Messages API: bytes to events. Pure.
+"""Streams of Anthropic's Messages API as events of the inner language. Pure.
 
 Order of the vendor's events (platform.claude.com/docs/en/build-with-claude/streaming, 2026-11): ``message_start``, for each
 block ``content_block_start`` / ``content_block_delta`` / ``content_block_stop``, then ``message_delta`` (stop reason,
@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from providers.anthropic.errors import error_from_body, malformed
 from providers.anthropic.messages import FORMAT
-from providers.anthropic.response import annotation, broken, failure_in, finish, refusal_of, text_of, usage
+from providers.anthropic.response import finish_reason, refusal_of, text_of, url_citations, usage_of
 from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import ProviderError
 from providers.transport.event_json import SseDecoder, decode
@@ -27,24 +28,26 @@ _decode = msgspec.json.Decoder().decode
 
 
 class _Block:
-    """One content block that is being written."""
+    """One open content block."""
 
-    __slots__ = ("cited", "index", "kind", "preset", "start", "wrote")
+    __slots__ = ("citations", "has_input", "index", "initial_input", "kind", "start")
 
     def __init__(self, kind: str, index: int = 0) -> None:
         self.kind = kind
-        """``text``, ``thinking``, ``tool``, ``structured``, or ``other`` for what the inner language has no word for."""
+        """``text``, ``thinking``, ``tool``, ``structured`` (an answer in a tool call), or ``other``: not translated."""
         self.index = index
         """Of the tool call, or of the reasoning detail."""
-        self.preset = ""
-        """Arguments that came whole with the start; they count when nothing follows."""
-        self.wrote = False
+        self.initial_input = ""
+        """JSON of the input that came with the block's start; used when no delta follows."""
+        self.has_input = False
+        """A delta of input has come."""
         self.start = 0
-        self.cited: list[Any] = []
+        """Characters of content before this block."""
+        self.citations: list[Any] = []
 
 
 class Decoder(SseDecoder):
-    """See ``base.Decoder``. Every vendor event is one ``Event``, with the vendor's own words in ``wire``."""
+    """See ``base.Decoder``. Every vendor event becomes one ``Event``, with the vendor's own name and data in ``native``."""
 
     __slots__ = ("_blocks", "_calls", "_details", "_id", "_model", "_raw", "_text", "_usage")
 
@@ -56,46 +59,47 @@ class Decoder(SseDecoder):
         self._calls = 0
         self._details = 0
         self._text = 0
-        """Characters of content so far: where citations point to."""
+        """Characters of content so far; citations count from there."""
         self._raw: Json = {}
         self._usage: Usage | None = None
         self._id, self._model = "", ""
 
     def _document(self, raw: bytes) -> ProviderError:
-        return failure_in(decode(raw))
+        return error_from_body(decode(raw))
 
     def _event(self, name: str, data: bytes) -> Event:
         try:
             body = _decode(data)
             kind = body["type"]
             if kind == "content_block_delta":
-                return self._delta(body, body["delta"], (name or kind, body))
+                return self._block_delta(body, body["delta"], (name or kind, body))
         except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-            body = decode(data)  # says what is wrong when it is not even an object
+            body = decode(data)  # raises a precise error when it is not even an object
             kind = body.get("type")
             if kind == "content_block_delta":
-                raise broken("a content_block_delta that cannot be read", body) from None
+                raise malformed("a content_block_delta that cannot be read", body) from None
         if kind == "error" or name == "error" or (kind is None and body.get("error")):
-            raise failure_in(body)
+            raise error_from_body(body)
         self._seen = True
-        wire = (name or text_of(kind), body)
+        native = (name or text_of(kind), body)
         if kind == "content_block_start":
-            return self._start(body, wire)
+            return self._block_start(body, native)
         if kind == "content_block_stop":
-            return self._stop(body, wire)
+            return self._block_stop(body, native)
         if kind == "message_start":
-            return self._open(body, wire)
+            return self._message_start(body, native)
         if kind == "message_delta":
-            return self._finish(body, wire)
+            return self._message_delta(body, native)
         if kind == "message_stop":
             self._mark()
-        return self._event_of(None, wire)
+        return self._event_of(None, native)
 
-    def _event_of(self, delta: Json | None, wire: tuple[str, Json], *, content: bool = False) -> Event:
-        return Event(self._chunk(delta), content, None, None, wire)
+    def _event_of(self, delta: Json | None, native: tuple[str, Json], *, content: bool = False) -> Event:
+        """An event with this delta; without a delta it has no choices and carries the vendor's event alone."""
+        return Event(self._chunk(delta), content=content, native=native)
 
-    def _chunk(self, delta: Json | None, reason: str | None = None, native: str | None = None) -> Json:
-        choice = {"index": 0, "delta": delta, "finish_reason": reason, "native_finish_reason": native}
+    def _chunk(self, delta: Json | None, finish: str | None = None, stop_reason: str | None = None) -> Json:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "native_finish_reason": stop_reason}
         return {
             "id": self._id,
             "object": "chat.completion.chunk",
@@ -104,124 +108,120 @@ class Decoder(SseDecoder):
             "choices": [] if delta is None else [choice],
         }
 
-    def _open(self, body: Json, wire: tuple[str, Json]) -> Event:
+    def _text_event(self, text: str, native: tuple[str, Json]) -> Event:
+        self._text += len(text)
+        return Event(self._chunk({"content": text}), content=text != "", native=native)
+
+    def _message_start(self, body: Json, native: tuple[str, Json]) -> Event:
         message = body.get("message")
         if not isinstance(message, dict):
-            raise broken("a message_start without message", body)
+            raise malformed("a message_start without message", body)
         self._id, self._model = text_of(message.get("id")), text_of(message.get("model"))
-        event = self._event_of({"role": "assistant", "content": ""}, wire)
+        event = self._event_of({"role": "assistant", "content": ""}, native)
         event.usage = self._count(message.get("usage"))
         return event
 
     def _count(self, raw: Any) -> Usage | None:
         if isinstance(raw, dict) and raw:
             self._raw = {**self._raw, **{name: value for name, value in raw.items() if value is not None}}
-            self._usage = later(self._usage, usage(self._raw))
+            self._usage = later(self._usage, usage_of(self._raw))
         return self._usage
 
-    def _start(self, body: Json, wire: tuple[str, Json]) -> Event:
+    def _block_start(self, body: Json, native: tuple[str, Json]) -> Event:
         block, index = body.get("content_block"), body.get("index")
         if not isinstance(block, dict) or type(index) is not int:
-            raise broken("a content_block_start without block or index", body)
+            raise malformed("a content_block_start without block or index", body)
         kind = block.get("type")
         if kind == "text":
             opened = self._blocks[index] = _Block("text")
             opened.start = self._text
-            cited, text = block.get("citations"), block.get("text")
-            opened.cited += cited if isinstance(cited, list) else ()
-            return self._say(text, wire) if isinstance(text, str) and text else self._event_of(None, wire)
+            citations, text = block.get("citations"), block.get("text")
+            opened.citations += citations if isinstance(citations, list) else ()
+            return self._text_event(text, native) if isinstance(text, str) and text else self._event_of(None, native)
         if kind == "tool_use":
-            return self._start_tool(body, block, index, wire)
+            return self._tool_start(body, block, index, native)
         if kind not in ("thinking", "redacted_thinking"):
             self._blocks[index] = _Block("other")
-            return self._event_of(None, wire)
+            return self._event_of(None, native)
         self._blocks[index] = _Block("thinking", self._details)
         self._details += 1
         if kind == "redacted_thinking":
             if not isinstance(block.get("data"), str):
-                raise broken("a redacted_thinking block without data", body)
+                raise malformed("a redacted_thinking block without data", body)
             detail = {"type": "reasoning.encrypted", "data": block["data"]}
-            return self._event_of(self._reason(self._details - 1, detail), wire, content=True)
+            return self._event_of(self._detail(self._details - 1, detail), native, content=True)
         thought, signature = text_of(block.get("thinking")), text_of(block.get("signature"))
         if not thought and not signature:
-            return self._event_of(None, wire)
+            return self._event_of(None, native)
         detail = {"type": "reasoning.text", "text": thought, **({"signature": signature} if signature else {})}
-        delta = self._reason(self._details - 1, detail)
-        return self._event_of({**delta, "reasoning": thought} if thought else delta, wire, content=bool(thought))
+        delta = self._detail(self._details - 1, detail)
+        return self._event_of({**delta, "reasoning": thought} if thought else delta, native, content=bool(thought))
 
-    def _start_tool(self, body: Json, block: Json, index: int, wire: tuple[str, Json]) -> Event:
+    def _tool_start(self, body: Json, block: Json, index: int, native: tuple[str, Json]) -> Event:
         name, id, given = block.get("name"), block.get("id"), block.get("input")
         if not isinstance(name, str) or not isinstance(id, str):
-            raise broken("a tool_use block without name or id", body)
+            raise malformed("a tool_use block without name or id", body)
         opened = self._blocks[index] = _Block("structured" if name == STRUCTURED_TOOL else "tool", self._calls)
-        opened.preset = msgspec.json.encode(given if isinstance(given, dict) else {}).decode()
+        opened.initial_input = msgspec.json.encode(given if isinstance(given, dict) else {}).decode()
         if opened.kind == "structured":
-            return self._event_of(None, wire)
+            return self._event_of(None, native)
         self._calls += 1
         call = {"index": opened.index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}
-        return self._event_of({"tool_calls": [call]}, wire, content=True)
-
-    def _say(self, text: str, wire: tuple[str, Json]) -> Event:
-        self._text += len(text)
-        return Event(self._chunk({"content": text}), bool(text), None, None, wire)
+        return self._event_of({"tool_calls": [call]}, native, content=True)
 
     @staticmethod
-    def _reason(index: int, detail: Json) -> Json:
+    def _detail(index: int, detail: Json) -> Json:
         return {"reasoning_details": [{**detail, "format": FORMAT, "index": index}]}
 
-    def _delta(self, body: Json, delta: Json, wire: tuple[str, Json]) -> Event:
+    def _block_delta(self, body: Json, delta: Json, native: tuple[str, Json]) -> Event:
         self._seen = True
         kind = delta["type"]
         if kind == "text_delta":
-            text = delta["text"]
-            self._text += len(text)
-            return Event(self._chunk({"content": text + ""}), text != "", None, None, wire)
+            return self._text_event(delta["text"] + "", native)  # ``+ ""`` raises TypeError for anything but a text
         block = self._blocks.get(body["index"]) or _Block("other")
         if kind == "input_json_delta":
-            return self._write(block, delta["partial_json"] + "", wire)
+            return self._input(block, delta["partial_json"] + "", native)
         if kind == "thinking_delta":
             thought = delta["thinking"] + ""
             detail = {"type": "reasoning.text", "text": thought, "format": FORMAT, "index": block.index}
-            told = {"reasoning": thought, "reasoning_details": [detail]}
-            return Event(self._chunk(told), thought != "", None, None, wire)
+            chunk = self._chunk({"reasoning": thought, "reasoning_details": [detail]})
+            return Event(chunk, content=thought != "", native=native)
         if kind == "signature_delta":
             detail = {"type": "reasoning.text", "signature": delta["signature"] + ""}
-            return self._event_of(self._reason(block.index, detail), wire)
+            return self._event_of(self._detail(block.index, detail), native)
         if kind == "citations_delta":
-            block.cited.append(delta.get("citation"))
-        return self._event_of(None, wire)
+            block.citations.append(delta.get("citation"))
+        return self._event_of(None, native)
 
-    def _write(self, block: _Block, piece: str, wire: tuple[str, Json]) -> Event:
-        """Arguments of a tool call, or the text of a structured answer."""
+    def _input(self, block: _Block, piece: str, native: tuple[str, Json]) -> Event:
+        """A piece of a tool's input: arguments of a call, or text of a structured answer."""
         if not piece or block.kind not in ("tool", "structured"):
-            return self._event_of(None, wire)
-        block.wrote = True
+            return self._event_of(None, native)
+        block.has_input = True
         if block.kind == "structured":
-            return self._say(piece, wire)
+            return self._text_event(piece, native)
         call = {"index": block.index, "function": {"arguments": piece}}
-        return Event(self._chunk({"tool_calls": [call]}), True, None, None, wire)
+        return Event(self._chunk({"tool_calls": [call]}), content=True, native=native)
 
-    def _stop(self, body: Json, wire: tuple[str, Json]) -> Event:
+    def _block_stop(self, body: Json, native: tuple[str, Json]) -> Event:
         index = body.get("index")
         block = self._blocks.pop(index, None) if type(index) is int else None
         if block is None:
-            return self._event_of(None, wire)
-        if block.kind in ("tool", "structured") and not block.wrote:
-            return self._write(block, block.preset, wire)  # ``{}``: clients parse the arguments as JSON
-        cited: list[Json] = []
-        for citation in block.cited:
-            cited += annotation(citation, block.start, self._text)
-        return self._event_of({"annotations": cited} if cited else None, wire)
+            return self._event_of(None, native)
+        if block.kind in ("tool", "structured") and not block.has_input:
+            return self._input(block, block.initial_input, native)  # ``{}`` without any: clients parse it as JSON
+        found = [one for citation in block.citations for one in url_citations(citation, block.start, self._text)]
+        return self._event_of({"annotations": found} if found else None, native)
 
-    def _finish(self, body: Json, wire: tuple[str, Json]) -> Event:
+    def _message_delta(self, body: Json, native: tuple[str, Json]) -> Event:
         delta = body.get("delta")
         delta = delta if isinstance(delta, dict) else {}
-        counted = self._count(body.get("usage"))
-        native = delta.get("stop_reason")
-        if not isinstance(native, str):
-            return Event(self._chunk(None), False, None, counted, wire)
+        usage = self._count(body.get("usage"))
+        stop_reason = delta.get("stop_reason")
+        if not isinstance(stop_reason, str):
+            return Event(self._chunk(None), usage=usage, native=native)
         self._finished = True
-        reason = finish(native, calls=self._calls > 0)
+        finish = finish_reason(stop_reason, calls=self._calls > 0)
         refusal = refusal_of(delta.get("stop_details"))
-        told = {"refusal": refusal} if refusal else {}
-        return Event(self._chunk(told, reason, native), bool(refusal), reason, counted, wire)
+        chunk = self._chunk({"refusal": refusal} if refusal else {}, finish, stop_reason)
+        return Event(chunk, content=bool(refusal), finish=finish, usage=usage, native=native)

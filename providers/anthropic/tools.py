@@ -1,12 +1,13 @@
-"""Tools, tool choice and structured output of the inner language in Anthropic's words. Pure.
+"""Tools, tool choice and structured output of the inner language in Anthropic's format. Pure.
 
 Facts from platform.claude.com/docs (tool-use, structured-outputs; 2026-11) and the types of the SDK (``anthropic`` 2.12):
 
-- A schema for the answer goes out as ``output_config.format`` where the model has that; elsewhere as a tool of the name
-  ``STRUCTURED_TOOL`` that must be called and whose input becomes the content (``anthropic_answer``). ``json_object``
-  becomes an instruction: without a schema a forced tool answers ``{}``.
-- Constrained output wants every object closed, so a schema with free-form maps takes the tool even where both exist.
-- Calls in the history without any tools in the request are refused: the tools are then declared by name, not to be used.
+- A schema for the answer is sent as ``output_config.format`` where the model has that; otherwise as a forced tool named
+  ``STRUCTURED_TOOL`` whose input becomes the content (``response``). ``json_object`` becomes an instruction: without a schema
+  a forced tool answers ``{}``.
+- Constrained output requires every object to be closed, so a schema with free-form maps is sent as a tool in any case.
+- The vendor refuses a history with tool calls and a request without tools: the tools are then declared by name, with choice
+  ``none``.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from providers.anthropic.messages import cache_of
-from providers.chat.messages import JSON_ONLY, STRUCTURED_TOOL
+from providers.chat.messages import JSON_ONLY, STRUCTURED_TOOL, named_tools
 from providers.errors import failed
 from providers.types import Json
 
 _VENDOR_TOOL = re.compile(r"[a-z][a-z0-9_]*_20\d{6}|mcp_toolset")
-_CHOICES = {"auto": "auto", "none": "none", "required": "any", "any": "any", "validated": "auto"}
+_CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 _WEB_SEARCH = "web_search_20250305"
 
 
@@ -57,60 +58,53 @@ def _tool(options: Mapping[str, Any], tool: Json) -> Json:
         raise failed("unsupported", f"tools: Anthropic has no tool of type {str(kind)[:80]!r}")
     function = tool.get("function")
     if not isinstance(function, dict):
-        raise failed("unsupported", "tools: a function tool without function")
+        raise failed("unsupported", "tools: a function tool without a function")
     native = options.get("structured_outputs") == "native"
     schema = function.get("parameters")
     schema = schema if isinstance(schema, dict) else {}
-    told: Json = {"name": function.get("name"), "input_schema": {**schema, "type": "object"}}
+    spec: Json = {"name": function.get("name"), "input_schema": {**schema, "type": "object"}}
     if isinstance(function.get("description"), str):
-        told["description"] = function["description"]
-    if function.get("strict") is True and native and not _has_maps(told["input_schema"]):
-        told["strict"], told["input_schema"] = True, closed(told["input_schema"])
+        spec["description"] = function["description"]
+    if function.get("strict") is True and native and not _has_maps(spec["input_schema"]):
+        spec["strict"], spec["input_schema"] = True, closed(spec["input_schema"])
     for source in (tool, function):
-        told.update(
+        spec.update(
             {n: source[n] for n in ("eager_input_streaming", "defer_loading") if isinstance(source.get(n), bool)}
         )
         cache = cache_of(source)
         if cache is not None:
-            told["cache_control"] = cache
-    return told
+            spec["cache_control"] = cache
+    return spec
 
 
-def _choice(asked: Any) -> tuple[Json | None, set[str] | None]:
-    """``tool_choice`` as the vendor spells it, and the names it narrows the tools to."""
-    if asked is None:
+def _choice(requested: Any) -> tuple[Json | None, frozenset[str] | None]:
+    """The vendor's ``tool_choice``, and the names that it narrows the tools to. Raises ``ProviderError`` (unsupported)."""
+    if requested is None:
         return None, None
-    if isinstance(asked, str) and asked in _CHOICES:
-        return {"type": _CHOICES[asked]}, None
-    kind = asked.get("type") if isinstance(asked, dict) else None
-    function = asked.get("function") if kind == "function" else None
-    if isinstance(function, dict) and isinstance(function.get("name"), str):
-        return {"type": "tool", "name": function["name"]}, None
-    allowed = asked.get("allowed_tools", asked) if kind == "allowed_tools" else None
-    if isinstance(allowed, dict):
-        listed = allowed.get("tools")
-        functions = (
-            [one.get("function", one) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-        )
-        names = {one["name"] for one in functions if isinstance(one, dict) and isinstance(one.get("name"), str)}
-        return {"type": "any" if allowed.get("mode") == "required" else "auto"}, names
-    raise failed("unsupported", f"tool_choice: Anthropic cannot be told {str(asked)[:120]}")
+    if requested == "validated":  # Gemini's mode: a call that is made fits its schema
+        return {"type": "auto"}, None
+    mode, names = named_tools(requested)
+    if names is not None and requested.get("type") == "function":  # one function is forced; the others stay declared
+        return {"type": "tool", "name": next(iter(names))}, None
+    return {"type": _CHOICES[mode]}, names
 
 
-def _web_search(options: Mapping[str, Any], asked: Json) -> Json:
+def _web_search(options: Mapping[str, Any], search: Json) -> Json:
     tool = {"type": options.get("web_search_tool", _WEB_SEARCH), "name": "web_search"}
-    where = asked.get("user_location")
-    place = where.get("approximate", where) if isinstance(where, dict) else None
-    if isinstance(place, dict):
-        known = {n: place[n] for n in ("city", "country", "region", "timezone") if isinstance(place.get(n), str)}
+    location = search.get("user_location")
+    location = location.get("approximate", location) if isinstance(location, dict) else None
+    if isinstance(location, dict):
+        names = ("city", "country", "region", "timezone")
+        known = {name: location[name] for name in names if isinstance(location.get(name), str)}
         tool["user_location"] = {"type": "approximate", **known}
     return tool
 
 
 def add_format(options: Mapping[str, Any], body: Json, sent: Json) -> None:
-    asked = body.get("response_format")
-    asked = asked if isinstance(asked, dict) else {}
-    kind = asked.get("type")
+    """``response_format``. Raises ``ProviderError`` (unsupported)."""
+    requested = body.get("response_format")
+    requested = requested if isinstance(requested, dict) else {}
+    kind = requested.get("type")
     if kind == "json_object":
         sent["system"] = [*sent.get("system", ()), {"type": "text", "text": JSON_ONLY}]
         return
@@ -118,7 +112,7 @@ def add_format(options: Mapping[str, Any], body: Json, sent: Json) -> None:
         if kind not in (None, "text"):
             raise failed("unsupported", f"response_format: Anthropic has no {str(kind)[:80]!r}")
         return
-    spec = asked.get("json_schema")
+    spec = requested.get("json_schema")
     schema = spec.get("schema") if isinstance(spec, dict) else None
     schema = schema if isinstance(schema, dict) else {"type": "object"}
     if options.get("structured_outputs") == "native" and not _has_maps(schema):
@@ -130,11 +124,12 @@ def add_format(options: Mapping[str, Any], body: Json, sent: Json) -> None:
         raise failed("unsupported", "response_format: the schema's root must be an object")
     choice = sent.get("tool_choice", {"type": "auto"})
     if choice["type"] in ("any", "tool"):
-        return  # the caller demands one of its own tools in this turn: no final answer yet
-    about = spec.get("description") if isinstance(spec, dict) else None
+        return  # the caller forces one of its own tools: this turn is not the final answer
+    description = spec.get("description") if isinstance(spec, dict) else None
+    description = description if isinstance(description, str) else ""
     tool = {
         "name": STRUCTURED_TOOL,
-        "description": f"Give the final answer to the user by calling this. {about if isinstance(about, str) else ''}".strip(),
+        "description": f"Give the final answer to the user by calling this. {description}".strip(),
         "input_schema": {**schema, "type": "object"},
     }
     others = bool(sent.get("tools")) and choice["type"] == "auto"
@@ -149,11 +144,11 @@ _REFUSED = {
     "uniqueItems", "minProperties", "maxProperties", "patternProperties", "propertyNames", "contains", "minContains",
     "maxContains",
 }  # fmt: skip
-"""Constraints that the vendor's structured output refuses; they go into the description, as its own SDK does it."""
+"""Constraints that the vendor's structured output refuses; they are moved to the description, as the vendor's SDK does."""
 
 
 def _has_maps(schema: Any) -> bool:
-    """Whether somewhere an object may have keys that the schema does not name."""
+    """Whether the schema allows an object with keys that it does not name."""
     if isinstance(schema, list):
         return any(_has_maps(one) for one in schema)
     if not isinstance(schema, dict):
@@ -165,24 +160,24 @@ def _has_maps(schema: Any) -> bool:
 
 
 def closed(schema: Json) -> Json:
-    """A JSON schema as the vendor's constrained output takes it: objects closed, constraints it refuses told in words."""
-    told: Json = {}
+    """A JSON schema as the vendor's constrained output takes it: closed objects, refused constraints in the description."""
+    made: Json = {}
     extra: list[str] = []
     for name, value in schema.items():
         if name in _REFUSED or (name == "minItems" and value not in (0, 1)):
             extra.append(f"{name}: {value}")
         elif name in _SCALARS:
-            told[name] = value
+            made[name] = value
         elif name in ("properties", "$defs", "definitions") and isinstance(value, dict):
-            told[name] = {key: closed(one) if isinstance(one, dict) else one for key, one in value.items()}
+            made[name] = {key: closed(one) if isinstance(one, dict) else one for key, one in value.items()}
         elif name == "oneOf" and isinstance(value, list):
-            told["anyOf"] = [closed(one) if isinstance(one, dict) else one for one in value]
+            made["anyOf"] = [closed(one) if isinstance(one, dict) else one for one in value]
         elif isinstance(value, list):
-            told[name] = [closed(one) if isinstance(one, dict) else one for one in value]
+            made[name] = [closed(one) if isinstance(one, dict) else one for one in value]
         else:
-            told[name] = closed(value) if isinstance(value, dict) else value
-    if told.get("type") == "object" or "properties" in told:
-        told["additionalProperties"] = False
+            made[name] = closed(value) if isinstance(value, dict) else value
+    if made.get("type") == "object" or "properties" in made:
+        made["additionalProperties"] = False
     if extra:
-        told["description"] = f"{told.get('description', '')} {{{', '.join(extra)}}}".strip()
-    return told
+        made["description"] = f"{made.get('description', '')} {{{', '.join(extra)}}}".strip()
+    return made

@@ -1,15 +1,15 @@
-"""Claude on Vertex AI: the bodies of ``anthropic.py`` at the addresses and with the credentials of Google Cloud.
+"""Claude on Vertex AI: Anthropic's bodies at the addresses and with the credentials of Google Cloud.
 
-``POST {base}/publishers/anthropic/models/{id}:rawPredict``, ``:streamRawPredict`` for streams; counting tokens is the method of
-a model of its own, ``count-tokens``, and names the model in the body. The model's name stands in the address and not in the body,
+``POST {base}/publishers/anthropic/models/{id}:rawPredict``, ``:streamRawPredict`` for streams. The model's name is in the URL
+and not in the body; only counting tokens, a model of its own (``count-tokens``), names the model in the body.
 ``anthropic_version`` is a field of the body (``AnthropicVertex`` of the vendor's SDK, ``anthropic`` 2.12; cloud.google.com/
-vertex-ai/generative-ai/docs/partner-models/claude/use-claude; both 2026-11). Betas are fields of the body too: as a header some
+vertex-ai/generative-ai/docs/partner-models/claude/use-claude; both 2026-11). Betas are a field of the body too: as a header some
 of them are refused (github.com/BerriAI/litellm/pull/31607, 2026-06). So are URLs of pictures and documents
 (github.com/anthropics/anthropic-sdk-typescript/issues/1038, 2026-05): they become data URLs here.
 
-``base_url`` and the key as of ``vertex.py``; what stands behind ``/publishers/`` there does not count, so that one provider's
-address serves Gemini and Claude. ``Target.options``: those of ``anthropic`` but ``auth`` and ``path``; ``version`` is the body's
-``anthropic_version`` (default vertex-2023-10-16).
+``base_url`` and the key are those of ``vertex.dialect``; whatever follows ``/publishers/`` is ignored, so that one provider's
+address serves Gemini and Claude. ``Target.options``: those of ``anthropic`` except ``auth`` and ``path``; ``version`` is the
+body's ``anthropic_version`` (default vertex-2023-10-16).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from providers.vertex.dialect import authorized
 VERSION = "vertex-2023-10-16"
 
 
-class _OnVertex(Anthropic):
-    """What makes an operation of Anthropic's one of Vertex."""
+class _VertexOperation(Anthropic):
+    """Turns an operation of Anthropic's into the same operation on Vertex."""
 
     name: ClassVar[str] = "vertex-anthropic"
     inlines_media: ClassVar[bool] = True
@@ -44,7 +44,7 @@ class _OnVertex(Anthropic):
     async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
         return await authorized(self._tokens, upstream, target, clocks)
 
-    def posted(self, target: Target, sent: Json, betas: Iterable[str], *, stream: bool) -> HttpRequest:
+    def http_request(self, target: Target, sent: Json, betas: Iterable[str], *, stream: bool) -> HttpRequest:
         sent["anthropic_version"] = target.options.get("version", VERSION)
         names = betas_of(target.options, sent, betas)
         if names:
@@ -62,15 +62,15 @@ class _OnVertex(Anthropic):
         return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
 
     def _method(self, sent: Json, *, stream: bool) -> str:
-        """The model and what is asked of it; takes the model out of the body."""
+        """Model and method as in the URL; takes the model out of the body."""
         return f"{quote(sent.pop('model'), safe='@-._~')}:{'streamRawPredict' if stream else 'rawPredict'}"
 
 
-class VertexAnthropic(_OnVertex):
+class VertexAnthropic(_VertexOperation):
     """Chat with Claude on Vertex AI."""
 
 
-class VertexAnthropicCount(_OnVertex, AnthropicCount):
+class VertexAnthropicCount(_VertexOperation, AnthropicCount):
     """Counting tokens of Claude on Vertex AI."""
 
     def _method(self, sent: Json, *, stream: bool) -> str:

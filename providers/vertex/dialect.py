@@ -1,4 +1,4 @@
-"""Gemini on Vertex AI: the bodies of ``gemini.py``, the addresses and the credentials of Google Cloud.
+"""Gemini on Vertex AI: Gemini's bodies at the addresses and with the credentials of Google Cloud.
 
 Base URL: ``https://{region}-aiplatform.googleapis.com/v1/projects/{project}/locations/{region}/publishers/google``. The two
 names in braces are filled by ``authorize``: ``{project}`` from ``Target.credentials["project"]`` or the service account,
@@ -56,8 +56,8 @@ def _filled(base: str, target: Target) -> str:
     return base.replace("{project}", project).replace("{region}", region)
 
 
-class _Authorized:
-    """What makes an operation of AI Studio one of Vertex."""
+class _VertexOperation:
+    """Turns an operation of AI Studio into the same operation on Vertex."""
 
     name: ClassVar[str] = "vertex"
     inlines_media: ClassVar[bool] = False
@@ -71,13 +71,13 @@ class _Authorized:
         return await authorized(self._tokens, upstream, target, clocks)
 
 
-class Vertex(_Authorized, Gemini):
+class Vertex(_VertexOperation, Gemini):
     """Chat with Gemini on Vertex AI."""
 
 
-class VertexEmbeddings(_Authorized, GeminiEmbeddings):
-    """Embeddings of Vertex AI."""
+class VertexEmbeddings(_VertexOperation, GeminiEmbeddings):
+    """Embeddings on Vertex AI."""
 
 
-class VertexImages(_Authorized, GeminiImages):
-    """Pictures of Vertex AI."""
+class VertexImages(_VertexOperation, GeminiImages):
+    """Images on Vertex AI."""

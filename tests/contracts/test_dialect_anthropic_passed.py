@@ -9,7 +9,7 @@ import pytest
 from anthropic.types import ErrorResponse
 
 from providers.anthropic.count_tokens import AnthropicCount
-from providers.anthropic.response import usage
+from providers.anthropic.response import usage_of
 from providers.errors import ProviderError
 from providers.types import HttpResponse, NativeRequest, Target
 from tests.support.anthropicwire import DIALECT, ERRORS, TARGET, target
@@ -249,4 +249,4 @@ def test_every_recorded_refusal_lands_in_its_row(name: str) -> None:
 )
 def test_usage_is_split_into_disjoint_kinds(raw: dict[str, Any], expected: dict[str, Any]) -> None:
     """Cache reads, writes by their life, thinking and searches are counted once each; nonsense counts nothing and is told."""
-    assert counted(usage(raw)) == expected
+    assert counted(usage_of(raw)) == expected
