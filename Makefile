@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 4
+COVERAGE_TESTS ?= tests
+COVERAGE_MARKS ?= not soak
 unexport PYTHONDONTWRITEBYTECODE # without byte code each of the suite's two hundred processes compiles the house again
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs soak bench clean lock
+.PHONY: help run test check coverage docs soak bench clean lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,17 +30,6 @@ $(VENV)/.dev: $(VENV)/.run pyproject.toml
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.run pyproject.toml
-	@echo "installing what makes the site ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
-	@touch $@
-
-run: $(VENV)/.run ## the gateway on :8080 with an embedded Valkey, a local model and simulated vendors
-	@exec $(BIN)/tokenway demo
-
-test: $(VENV)/.dev ## the whole suite
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not soak" -rs -rf --tb=short
-
-docs: $(VENV)/.run pyproject.toml
 	@echo "installing what makes the site ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@
