@@ -7,7 +7,7 @@ A dialect is a pure translation (no I/O) plus two verbs that every dialect inher
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from providers.errors import ProviderError, failed
 from providers.transport.client import Upstream
@@ -33,10 +33,10 @@ class Dialect(ABC):
         return False
 
     @abstractmethod
-    def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
-        """The vendor's request for ``body`` (inner language). Pure; ``body`` is not changed."""
+    def request(self, target: Target, body: Any, *, stream: bool) -> HttpRequest:
+        """The vendor's request for ``body`` (chat: an ``InnerRequest``), which is not changed. Pure. Raises ``ProviderError``."""
 
-    def passthrough(self, target: Target, wire: Json, body: Json, *, stream: bool) -> HttpRequest:
+    def passthrough(self, target: Target, wire: Json, body: Any, *, stream: bool) -> HttpRequest:
         """The vendor's request for ``wire``, written in this dialect's own shape: only the model, the stream flag and the end
         user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
         raise NotImplementedError(f"{self.name} has no shape of its own")

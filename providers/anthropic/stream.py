@@ -20,7 +20,7 @@ from providers.anthropic.response import annotation, broken, failure_in, finish,
 from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import ProviderError
 from providers.transport.event_json import SseDecoder, decode
-from providers.types import Event, Json, Usage
+from providers.types import Choice, Chunk, Event, Json, Usage
 from providers.usage import later
 
 _decode = msgspec.json.Decoder().decode
@@ -94,8 +94,8 @@ class Decoder(SseDecoder):
     def _event_of(self, delta: Json | None, wire: tuple[str, Json], *, content: bool = False) -> Event:
         return Event(self._chunk(delta), content, None, None, wire)
 
-    def _chunk(self, delta: Json | None, reason: str | None = None, native: str | None = None) -> Json:
-        choice = {"index": 0, "delta": delta, "finish_reason": reason, "native_finish_reason": native}
+    def _chunk(self, delta: Any, reason: str | None = None, native: str | None = None) -> Chunk:
+        choice: Choice = {"index": 0, "delta": delta, "finish_reason": reason, "native_finish_reason": native}
         return {
             "id": self._id,
             "object": "chat.completion.chunk",
