@@ -6,6 +6,7 @@ RUN python -m venv /opt/tokenway && /opt/tokenway/bin/pip install --no-cache-dir
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY providers providers
+COPY simulator simulator
 COPY config config
 RUN /opt/tokenway/bin/pip install --no-cache-dir --no-deps .
 

@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 4
+COVERAGE_TESTS ?= tests
+COVERAGE_MARKS ?= not soak
 unexport PYTHONDONTWRITEBYTECODE # without byte code each of the suite's two hundred processes compiles the house again
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak bench clean lock
+.PHONY: help run test check coverage docs soak bench clean lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,11 +29,26 @@ $(VENV)/.dev: $(VENV)/.run pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.run pyproject.toml
+	@echo "installing what makes the site ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
+
 run: $(VENV)/.run ## the gateway on :8080 with an embedded Valkey, a local model and simulated vendors
 	@exec $(BIN)/tokenway demo
 
 test: $(VENV)/.dev ## the whole suite
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not soak" -rs -rf --tb=short
+
+coverage: $(VENV)/.dev ## the suite, or COVERAGE_TESTS of it, with the branches it takes in all of its processes; judges nothing
+	@rm -rf build/coverage
+	@$(BIN)/coverage run -m pytest -q -n $(WORKERS) --dist loadgroup -m "$(COVERAGE_MARKS)" -rf --tb=line $(COVERAGE_TESTS) || \
+	 echo "(coverage judges nothing, make test does: a measured process needs up to twice the CPU, which a few tests do not forgive)"
+	@$(BIN)/python -m tools.coverage_report
+
+docs: $(VENV)/.docs ## the documentation as a site, in build/site; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
+	@echo "build/site/index.html"
 
 check: $(VENV)/.dev ## lint, types, layers, house rules
 	@$(BIN)/ruff format --check --quiet gateway providers simulator tests bench tools

@@ -112,16 +112,12 @@ class Unprocessable(GatewayError):
     status, error_type = 422, "unprocessable"
 
 
-class TooManyRequests(GatewayError):
-    status, error_type = 429, "rate_limit_exceeded"
-
-
 class Unavailable(GatewayError):
     status, error_type = 503, "provider_overloaded"
 
 
 class LedgerUnavailable(Unavailable):
-    """Redis did not answer in time: nobody's key is wrong, nothing was charged."""
+    """Redis did not answer in time. The caller's key is not at fault, and nothing was charged."""
 
     error_type = "ledger_unavailable"
 

@@ -7,12 +7,12 @@ A dialect is a pure translation (no I/O) plus two verbs that every dialect inher
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from providers.errors import ProviderError, failed
 from providers.transport.client import Upstream
 from providers.transport.stream import Decoder, EventSink, Stream, refusal
-from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, Json, NativeRequest, Target
+from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, NativeRequest, Target
 
 __all__ = ["Decoder", "Dialect", "EventSink", "Stream"]
 
@@ -33,10 +33,10 @@ class Dialect(ABC):
         return False
 
     @abstractmethod
-    def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
-        """The vendor's request for ``body`` (inner language). Pure; ``body`` is not changed."""
+    def request(self, target: Target, body: Any, *, stream: bool) -> HttpRequest:
+        """The vendor's request for ``body`` (chat: an ``InnerRequest``), which is not changed. Pure. Raises ``ProviderError``."""
 
-    def passthrough(self, target: Target, native: NativeRequest, body: Json, *, stream: bool) -> HttpRequest:
+    def passthrough(self, target: Target, native: NativeRequest, body: Any, *, stream: bool) -> HttpRequest:
         """The vendor's request for ``native``, written in this dialect's own format: only the model, the stream flag and the end
         user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
         raise NotImplementedError(f"{self.name} has no shape of its own")

@@ -5,12 +5,239 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import msgspec
 
 Json = dict[str, Any]
-"""A decoded JSON object in the inner language: OpenAI chat completions, unknown fields kept."""
+"""A decoded JSON object without a type of its own: a vendor's document, or the body of an operation beside chat."""
+
+
+# -- the inner language ------------------------------------------------------------------------------------------------
+# OpenAI's chat completions with OpenRouter's additions (platform.openai.com/docs/api-reference/chat and
+# openrouter.ai/docs/api-reference, read 2026-11), as plain dicts. Every API surface translates into it and every chat dialect out
+# of it. The types below name the fields that code reads or writes; unknown fields are allowed everywhere and pass on. An optional
+# field may also be null. ``type`` and ``role`` say which of the other fields an object has.
+
+
+class ContentPart(TypedDict, total=False):
+    """One piece of a message's content. The field named by ``type`` holds it; the others are absent."""
+
+    type: Required[str]
+    """``text``, ``refusal``, ``image_url``, ``input_audio``, ``file``, ``video_url``, ``input_video``."""
+    text: str
+    refusal: str
+    image_url: Json
+    """``url`` (``https:`` or a ``data:`` URL) and ``detail``: ``auto``, ``low``, ``high``, ``original``."""
+    input_audio: Json
+    """``data`` (base64) and ``format`` (``wav``, ``mp3`` ...)."""
+    file: Json
+    """``file_data`` (a ``data:`` URL or an ``https:`` URL) or ``file_id``, and ``filename``."""
+    video_url: Json
+    """``url``."""
+    cache_control: Json
+    """Anthropic's cache breakpoint: ``type`` (``ephemeral``) and ``ttl`` (``5m``, ``1h``)."""
+
+
+class FunctionCall(TypedDict, total=False):
+    """The call itself. In deltas both fields may be missing, and ``arguments`` is the next fragment."""
+
+    name: str
+    arguments: str
+    """JSON text as the model wrote it; it need not be valid."""
+
+
+class ToolCall(TypedDict, total=False):
+    """A tool call of an assistant. In deltas ``index`` joins the fragments, and only the first one has ``id`` and ``name``."""
+
+    index: int
+    id: str
+    type: str
+    """``function``, or ``custom`` with the fields ``name`` and ``input`` under ``custom``."""
+    function: FunctionCall
+    custom: Json
+
+
+class ReasoningDetail(TypedDict, total=False):
+    """One piece of a model's reasoning, to be sent back unchanged and in order with the message it belongs to."""
+
+    type: Required[str]
+    """``reasoning.text`` (``text``, ``signature``), ``reasoning.summary`` (``summary``) or ``reasoning.encrypted`` (``data``)."""
+    text: str
+    signature: str | None
+    """The vendor's proof that it wrote the text itself."""
+    summary: str
+    data: str
+    """Opaque: only the vendor that made it can read it."""
+    format: str | None
+    """Which vendor's API can take it back, e.g. ``anthropic-claude-v1``, ``openai-responses-v1``; ``unknown``."""
+    id: str | None
+    index: int
+    """Position among the details of the message; fragments of a stream with the same index are one detail."""
+
+
+class Message(TypedDict, total=False):
+    """One message of a conversation, or the message of a whole answer."""
+
+    role: Required[str]
+    """``system``, ``developer``, ``user``, ``assistant`` or ``tool``."""
+    content: str | list[ContentPart] | None
+    """A string is the same as one text part. Null only in an assistant's message."""
+    name: str
+    """The participant's name; of a tool message: the tool's name."""
+    tool_calls: list[ToolCall]
+    """Assistant only."""
+    tool_call_id: str
+    """Tool only: the ``id`` of the call that this is the result of."""
+    is_error: bool
+    """Tool only: the tool failed (from Anthropic's Messages API)."""
+    refusal: str | None
+    """Assistant only: why the model refused, in place of ``content``."""
+    reasoning: str | None
+    """Assistant only: the readable reasoning as one text."""
+    reasoning_details: list[ReasoningDetail]
+    """Assistant only: the same reasoning in pieces, with what the vendor needs to take it back."""
+    images: list[ContentPart]
+    """Assistant only: pictures that the model made, as ``image_url`` parts with ``data:`` URLs."""
+    annotations: list[Json]
+    """Assistant only: citations (``url_citation``)."""
+    audio: Json | None
+    """Assistant only: a spoken answer."""
+    phase: str
+    """Assistant only: ``commentary`` or ``final_answer`` (OpenAI's Responses API)."""
+    cache_control: Json
+
+
+class FunctionTool(TypedDict, total=False):
+    """What the model may know of a function."""
+
+    name: Required[str]
+    description: str
+    parameters: Json
+    """JSON Schema of the arguments; missing: the function has none."""
+    strict: bool
+    """Whether the arguments must follow the schema exactly; default false."""
+
+
+class Tool(TypedDict, total=False):
+    """A tool that the model may call. Types other than ``function`` are a vendor's own and keep the vendor's fields."""
+
+    type: Required[str]
+    function: FunctionTool
+    custom: Json
+    cache_control: Json
+
+
+class InnerRequest(TypedDict, total=False):
+    """A chat request, checked by the API surface that took it. ``messages`` is always there; ``model`` is the gateway's name of
+    the model, and each dialect replaces it by ``Target.upstream_id``."""
+
+    messages: Required[list[Message]]
+    model: str
+    models: list[str]
+    """Further models to try, in order."""
+    provider: Json
+    """Routing preferences; ``provider.options.<slug>`` holds fields for one provider."""
+    stream: bool
+    stream_options: Json
+    max_tokens: int
+    """Limit of the output in tokens, reasoning included. ``max_completion_tokens`` is the newer name and wins."""
+    max_completion_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    top_a: float
+    frequency_penalty: float
+    presence_penalty: float
+    repetition_penalty: float
+    seed: int
+    stop: str | list[str]
+    logit_bias: dict[str, float]
+    logprobs: bool
+    top_logprobs: int
+    n: int
+    """Number of choices; the gateway's own surfaces allow 1."""
+    tools: list[Tool]
+    tool_choice: str | Json
+    """``auto``, ``none``, ``required``, or an object that names one function or the allowed tools: see ``chat.tool_choice``."""
+    parallel_tool_calls: bool
+    response_format: Json
+    """``type``: ``text``, ``json_object`` or ``json_schema`` (with ``json_schema``: ``name``, ``schema``, ``strict``)."""
+    structured_outputs: bool
+    reasoning: Json
+    """``effort`` or ``max_tokens`` (a budget), ``enabled``, ``exclude`` (leave it out of the answer), ``summary``."""
+    reasoning_effort: str
+    """``none``, ``minimal``, ``low``, ``medium``, ``high``, ``xhigh`` or ``max``; ``reasoning.effort`` wins."""
+    include_reasoning: bool
+    verbosity: str
+    modalities: list[str]
+    """Of the answer: ``text``, ``image``, ``audio``."""
+    audio: Json
+    prediction: Json
+    web_search_options: Json
+    service_tier: str
+    user: str
+    """The end user's id; the gateway hashes it before it leaves."""
+    metadata: dict[str, str]
+    cache_control: Json
+
+
+class Delta(TypedDict, total=False):
+    """What one event adds to the message of its choice. Texts are appended; the fields are those of ``Message``."""
+
+    role: str
+    content: str | None
+    refusal: str | None
+    reasoning: str | None
+    reasoning_details: list[ReasoningDetail]
+    tool_calls: list[ToolCall]
+    images: list[ContentPart]
+    annotations: list[Json]
+    audio: Json | None
+    phase: str
+
+
+class Choice(TypedDict, total=False):
+    """One of the alternative answers: with ``message`` in a whole answer, with ``delta`` in a chunk."""
+
+    index: int
+    message: Message
+    delta: Delta
+    finish_reason: str | None
+    """``stop``, ``length``, ``tool_calls``, ``content_filter`` or ``error``; null until the choice ends."""
+    native_finish_reason: str | None
+    """The vendor's own word for it."""
+    logprobs: Json | None
+
+
+class ChatCompletion(TypedDict, total=False):
+    """A whole answer. The gateway replaces ``id``, ``created`` and ``model`` and writes ``usage`` from ``Completion.usage``."""
+
+    id: str
+    object: str
+    """``chat.completion``."""
+    created: int
+    """Unix seconds."""
+    model: str
+    choices: Required[list[Choice]]
+    usage: Json | None
+    service_tier: str | None
+    system_fingerprint: str | None
+
+
+class Chunk(TypedDict, total=False):
+    """One streamed event. ``choices`` is empty where the event says nothing in the inner language."""
+
+    id: str
+    object: str
+    """``chat.completion.chunk``."""
+    created: int
+    model: str
+    choices: Required[list[Choice]]
+    usage: Json | None
+    service_tier: str | None
+    system_fingerprint: str | None
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -45,8 +272,8 @@ class NativeRequest(msgspec.Struct, frozen=True):
 class Call(msgspec.Struct, frozen=True):
     """What is asked of a vendor."""
 
-    body: Json
-    """In the inner language of the operation."""
+    body: Any
+    """For chat an ``InnerRequest``, else the JSON object of the operation."""
     native: NativeRequest | None = None
     """The same request as the caller wrote it, when the dialect's ``api_format`` is the caller's: then it is what goes out."""
 
@@ -106,29 +333,30 @@ class Usage(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Completion:
-    """A whole answer in the inner language (for chat an OpenAI ``chat.completion`` object)."""
+    """A whole answer in the inner language."""
 
-    body: Json
+    body: Any
+    """For chat a ``ChatCompletion``, else the JSON object of the operation."""
     usage: Usage | None
     native: Json | None = None
-    """The vendor's own document, unchanged: set by a dialect with a ``shape``, for the surface that speaks the same."""
+    """The vendor's own document, unchanged: set by a dialect with an ``api_format``, for the API surface that speaks the same."""
     content: bytes = b""
     """An answer that is not JSON: speech."""
     content_type: str = ""
 
 
 class Event(msgspec.Struct):
-    """One streamed event in the inner language (an OpenAI ``chat.completion.chunk`` object)."""
+    """One streamed event of a chat in the inner language."""
 
-    chunk: Json
+    chunk: Chunk
     content: bool = False
     """True when it carries something a caller could show: text, reasoning, a refusal, a tool call, an image, audio."""
     finish: str | None = None
     """The normalised finish reason, on the event that ends the choice."""
     usage: Usage | None = None
     native: tuple[str, Json] | None = None
-    """The vendor's own event (name, data), unchanged: set by a dialect with a ``shape``. Every event of the vendor appears in
-    exactly one ``Event``, in order; what says nothing in the inner language comes with ``choices: []``."""
+    """The vendor's own event (name, data), unchanged: set by a dialect with an ``api_format``. Every event of the vendor appears in
+    exactly one ``Event``, in order; an event that has no meaning in the inner language comes with ``choices: []``."""
 
 
 class HttpRequest(msgspec.Struct, frozen=True):

@@ -9,8 +9,18 @@ A request with ``stream: true`` gets usage only when it asks for it by ``stream_
 """
 
 from simulator.grammar import WORDS, GrammarError, Script, parse
-from simulator.request_log import Entry, Truth
+from simulator.request_log import Entry, RequestLog
 from simulator.tokens import pieces, prompt_tokens
 from simulator.vendor import SimulatedVendor
 
-__all__ = ["WORDS", "Entry", "GrammarError", "Script", "SimulatedVendor", "Truth", "parse", "pieces", "prompt_tokens"]
+__all__ = [
+    "WORDS",
+    "Entry",
+    "GrammarError",
+    "RequestLog",
+    "Script",
+    "SimulatedVendor",
+    "parse",
+    "pieces",
+    "prompt_tokens",
+]

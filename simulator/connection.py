@@ -52,14 +52,14 @@ class Job:
         self.entry.end(ending, worked)
 
 
-class Desk(Protocol):
+class RequestHandler(Protocol):
     """What a connection needs of its vendor."""
 
-    def joined(self, connection: Connection) -> None:
+    def connection_opened(self, connection: Connection) -> None:
         """A client connected."""
         ...
 
-    def left(self, connection: Connection) -> None:
+    def connection_closed(self, connection: Connection) -> None:
         """The connection is gone."""
         ...
 
@@ -71,7 +71,7 @@ class Desk(Protocol):
 class Connection(asyncio.Protocol):
     """Serves the requests of one connection, one after the other."""
 
-    def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, desk: RequestHandler, loop: asyncio.AbstractEventLoop) -> None:
         self._desk = desk
         self._loop = loop
         self._buffer = bytearray()
@@ -86,12 +86,12 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast("asyncio.Transport", transport)
-        self._desk.joined(self)
+        self._desk.connection_opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left, or we closed: whoever was first has written the ending."""
         self._end("client_closed")
-        self._desk.left(self)
+        self._desk.connection_closed(self)
 
     def eof_received(self) -> None:
         """A client that closes its half has left: no vendor goes on generating for it."""
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
         """The reader took some: go on."""
         self._writable = True
         if self._job is not None and self._timer is None:
-            self._timer = self._loop.call_soon(self._go)
+            self._timer = self._loop.call_soon(self._run_steps)
 
     def kill(self) -> None:
         """Ends the connection with a reset, whatever it is doing."""
@@ -133,7 +133,7 @@ class Connection(asyncio.Protocol):
                 break
             self._started = self._loop.time()
             self._job = self._desk.answer(request)
-            self._go()
+            self._run_steps()
         self._reading = False
 
     def _next_request(self) -> Request | None:
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
             self._head = None
         return request
 
-    def _go(self) -> None:
+    def _run_steps(self) -> None:
         """Carries out steps until one has to wait, the socket is full, or the answer is over."""
         self._timer = None
         job = self._job
@@ -164,16 +164,16 @@ class Connection(asyncio.Protocol):
                     return
             elif isinstance(step, Wait):
                 if self._started + step.until_s > self._loop.time():
-                    self._timer = self._loop.call_at(self._started + step.until_s, self._go)
+                    self._timer = self._loop.call_at(self._started + step.until_s, self._run_steps)
                     return
             elif isinstance(step, Hang):
                 return
             else:
-                self._over(job, step)
+                self._finished(job, step)
                 return
-        self._timer = self._loop.call_soon(self._go)
+        self._timer = self._loop.call_soon(self._run_steps)
 
-    def _over(self, job: Job, shut: Shut | None) -> None:
+    def _finished(self, job: Job, shut: Shut | None) -> None:
         if shut is not None:
             self._end("failed")
             if shut.rst:

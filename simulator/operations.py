@@ -39,11 +39,11 @@ SAME_AS_CHAT = frozenset(
 """Faults that do not look at the answer. ``cut``, ``cutusage`` and ``stall`` are made here; the others are of streams."""
 
 
-class Unfit(ValueError):
+class InvalidRequest(ValueError):
     """The request cannot be answered: 400 with this message."""
 
 
-class Asked(msgspec.Struct):
+class OperationRequest(msgspec.Struct):
     """One request, read: form fields and JSON fields alike; ``files`` by their field's name."""
 
     path: str
@@ -53,7 +53,7 @@ class Asked(msgspec.Struct):
     user: str | None = None
 
 
-class Made(msgspec.Struct):
+class OperationResult(msgspec.Struct):
     """What is answered, and what it is made of."""
 
     body: bytes
@@ -62,7 +62,7 @@ class Made(msgspec.Struct):
     completion: int = 0
 
 
-def read(request: Request) -> Asked:
+def read(request: Request) -> OperationRequest:
     """Raises ``Unfit`` for a body that is none."""
     kind = request.headers.get("content-type", "")
     files: dict[str, list[bytes]] = {}
@@ -72,11 +72,11 @@ def read(request: Request) -> Asked:
         try:
             body = msgspec.json.decode(request.body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Unfit(f"Could not read the request: {error}") from error
+            raise InvalidRequest(f"Could not read the request: {error}") from error
     model, user = body.get("model"), body.get("user")
     if not isinstance(model, str):
-        raise Unfit("you must provide a model parameter")
-    return Asked(request.path, model, body, files, user if isinstance(user, str) else None)
+        raise InvalidRequest("you must provide a model parameter")
+    return OperationRequest(request.path, model, body, files, user if isinstance(user, str) else None)
 
 
 def _form(raw: bytes, boundary: bytes, files: dict[str, list[bytes]]) -> dict[str, Any]:
@@ -93,17 +93,17 @@ def _form(raw: bytes, boundary: bytes, files: dict[str, list[bytes]]) -> dict[st
     return body
 
 
-def prepare(asked: Asked, script: Script, *, seq: int, created: int) -> tuple[Call, Made]:
+def prepare(asked: OperationRequest, script: Script, *, seq: int, created: int) -> tuple[Call, OperationResult]:
     """Decides the whole answer. Raises ``Unfit``."""
     if script.fault is not None and script.fault not in SAME_AS_CHAT | {"cut", "cutusage", "stall"}:
-        raise Unfit(f"`{script.fault}` is a fault of chat")
+        raise InvalidRequest(f"`{script.fault}` is a fault of chat")
     made = OPERATIONS[asked.path](asked, script, created)
     parts = (Part("content", tokens.numbers(made.completion)),) if made.completion else ()
     call = Call(script, ChatRequest(asked.model, []), f"sim-{seq}", created, made.prompt_tokens, parts)
     return call, made
 
 
-def steps(call: Call, made: Made) -> Steps:
+def steps(call: Call, made: OperationResult) -> Steps:
     """The answer of one request, faults and slicing included."""
     script = call.script
     found = _steps(call, made)
@@ -112,7 +112,7 @@ def steps(call: Call, made: Made) -> Steps:
     return cut_up(found, script.split, SPLIT_PAUSE_S) if script.split else found
 
 
-def _steps(call: Call, made: Made) -> Steps:
+def _steps(call: Call, made: OperationResult) -> Steps:
     fault = call.script.fault
     if fault in SAME_AS_CHAT:
         yield from FAULTS[fault](call)
@@ -132,10 +132,10 @@ def _steps(call: Call, made: Made) -> Steps:
 # -- the operations ----------------------------------------------------------------------------------------------------
 
 
-def _embeddings(asked: Asked, script: Script, _: int) -> Made:
+def _embeddings(asked: OperationRequest, script: Script, _: int) -> OperationResult:
     given = asked.body.get("input")
     if not given:
-        raise Unfit("'input' must not be empty")
+        raise InvalidRequest("'input' must not be empty")
     if not isinstance(given, list) or isinstance(given[0], int):
         given = [given]
     size = asked.body.get("dimensions") or script.tokens
@@ -148,7 +148,7 @@ def _embeddings(asked: Asked, script: Script, _: int) -> Made:
     count = sum(len(one) if isinstance(one, list) else _tokens(one) for one in given)
     body: dict[str, Any] = {"object": "list", "data": rows, "model": asked.model}
     _report(body, script, {"prompt_tokens": count, "total_tokens": count})
-    return Made(encode(body), prompt_tokens=count)
+    return OperationResult(encode(body), prompt_tokens=count)
 
 
 def _vector(seed: bytes, size: int) -> array[float]:
@@ -159,10 +159,10 @@ def _vector(seed: bytes, size: int) -> array[float]:
     return array("f", [value / length for value in values])
 
 
-def _rerank(asked: Asked, script: Script, _: int) -> Made:
+def _rerank(asked: OperationRequest, script: Script, _: int) -> OperationResult:
     query, documents = asked.body.get("query"), asked.body.get("documents")
     if not isinstance(query, str) or not isinstance(documents, list):
-        raise Unfit("query and documents are required")
+        raise InvalidRequest("query and documents are required")
     texts = [one if isinstance(one, str) else str(one.get("text", "")) for one in documents]
     wanted = set(query.lower().split())
     scores = [len(wanted & set(text.lower().split())) / (len(wanted) or 1) for text in texts]
@@ -172,16 +172,16 @@ def _rerank(asked: Asked, script: Script, _: int) -> Made:
     units = -(-len(texts) // DOCUMENTS_PER_SEARCH_UNIT)
     body: dict[str, Any] = {"id": "rerank-sim", "model": asked.model, "results": results}
     _report(body, script, {"prompt_tokens": count, "total_tokens": count, "search_units": units})
-    return Made(encode(body), prompt_tokens=count)
+    return OperationResult(encode(body), prompt_tokens=count)
 
 
-def _images(asked: Asked, script: Script, created: int) -> Made:
+def _images(asked: OperationRequest, script: Script, created: int) -> OperationResult:
     prompt, amount = asked.body.get("prompt"), str(asked.body.get("n") or 1)
     if not isinstance(prompt, str) or not amount.isdecimal():
-        raise Unfit("prompt is required, and n is a number")
+        raise InvalidRequest("prompt is required, and n is a number")
     references = [file for name in ("image", "image[]") for file in asked.files.get(name, [])]
     if asked.path.endswith("edits") and not references:
-        raise Unfit("image is required")
+        raise InvalidRequest("image is required")
     pictures = [{"b64_json": base64.b64encode(_png(f"{prompt} {number}")).decode()} for number in range(int(amount))]
     text, seen = _tokens(prompt), TOKENS_PER_PICTURE * len(references)
     made = TOKENS_PER_PICTURE * int(amount)
@@ -191,7 +191,7 @@ def _images(asked: Asked, script: Script, created: int) -> Made:
     if script.usage == "normal":
         body["usage"]["input_tokens_details"] = {"text_tokens": text, "image_tokens": seen}
         body["usage"]["output_tokens_details"] = {"text_tokens": 0, "image_tokens": made}
-    return Made(encode(body), prompt_tokens=text + seen, completion=made)
+    return OperationResult(encode(body), prompt_tokens=text + seen, completion=made)
 
 
 def _png(seed: str) -> bytes:
@@ -205,10 +205,10 @@ def _png(seed: str) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + data
 
 
-def _speech(asked: Asked, script: Script, _: int) -> Made:
+def _speech(asked: OperationRequest, script: Script, _: int) -> OperationResult:
     text, kind = asked.body.get("input"), asked.body.get("response_format") or "mp3"
     if not isinstance(text, str) or not text:
-        raise Unfit("input is required")
+        raise InvalidRequest("input is required")
     length_ms = MS_PER_CHARACTER * len(text)
     if kind == "mp3":
         body, media = b"\xff\xfb\x90\xc4" + bytes(413), "audio/mpeg"  # a silent frame: 128 kbit/s, 44.1 kHz, 26 ms
@@ -218,8 +218,8 @@ def _speech(asked: Asked, script: Script, _: int) -> Made:
         if kind == "wav":
             body = _wav_head(len(body)) + body
     else:
-        raise Unfit(f"response_format {kind!r} is not made here: mp3, wav, pcm")
-    return Made(body, media, prompt_tokens=_tokens(text))
+        raise InvalidRequest(f"response_format {kind!r} is not made here: mp3, wav, pcm")
+    return OperationResult(body, media, prompt_tokens=_tokens(text))
 
 
 def _tone(length_ms: int) -> bytes:
@@ -242,10 +242,10 @@ def _wav_head(size: int) -> bytes:
     )
 
 
-def _transcription(asked: Asked, script: Script, _: int) -> Made:
+def _transcription(asked: OperationRequest, script: Script, _: int) -> OperationResult:
     file = next(iter(asked.files.get("file", [])), None)
     if file is None:
-        raise Unfit("file is required")
+        raise InvalidRequest("file is required")
     seconds = _seconds(file)
     spoken = str(asked.body.get("prompt", "")) if script.echo else "".join(tokens.numbers(script.tokens)).strip()
     body: dict[str, Any] = {"text": spoken}
@@ -261,7 +261,7 @@ def _transcription(asked: Asked, script: Script, _: int) -> Made:
     _report(body, script, {"seconds": seconds})
     if "usage" in body:
         body["usage"]["type"] = "duration"
-    return Made(encode(body))
+    return OperationResult(encode(body))
 
 
 def _seconds(file: bytes) -> float:
@@ -286,7 +286,7 @@ def _tokens(one: Any) -> int:
     return -(-len(text.encode()) // tokens.BYTES_PER_TOKEN)
 
 
-OPERATIONS: Mapping[str, Callable[[Asked, Script, int], Made]] = {
+OPERATIONS: Mapping[str, Callable[[OperationRequest, Script, int], OperationResult]] = {
     "/v1/embeddings": _embeddings,
     "/v1/rerank": _rerank,
     "/v1/images/generations": _images,

@@ -1,4 +1,4 @@
-"""What a simulated vendor really did: the ledger that every bill is compared with.
+"""What a simulated vendor really did: the record that every bill is compared with.
 
 Times are ``time.monotonic`` seconds, on Linux the same clock in every process of the machine.
 """
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Ending = Literal["finished", "client_closed", "failed", "refused", "killed"]
-"""Whole answer left | client left first | vendor broke its own answer | refused without working | stopped by us."""
+"""Whole answer sent | client disconnected first | vendor broke its own answer | refused without work | stopped by the test."""
 KEPT_REQUESTS = 100_000
 SUMS = ("requests", "prompt_tokens", "sent_tokens", "billed_prompt_tokens", "billed_completion_tokens")
 
@@ -33,16 +33,16 @@ class Entry:
     sent_tokens: int = 0
     """Tokens handed to the socket."""
     generated_tokens: int = 0
-    """Tokens the vendor worked for: those sent, and those of a JSON answer that were ready when the client left."""
+    """Tokens the vendor worked for: those sent, and those of a JSON answer that were ready when the client disconnected."""
     billed_prompt_tokens: int = 0
     billed_completion_tokens: int = 0
-    """What the vendor's invoice says. Nothing for a refused request."""
+    """What the vendor's invoice would say. Zero for a refused request."""
     ending: Ending | None = None
     ended_at: float | None = None
 
     @property
     def finished(self) -> bool:
-        """The whole answer left, end mark included."""
+        """The whole answer was sent, end mark included."""
         return self.ending == "finished"
 
     @property
@@ -65,7 +65,7 @@ class Entry:
         return {**asdict(self), "finished": self.finished, "client_closed_early": self.client_closed_early}
 
 
-class Truth:
+class RequestLog:
     """Every request of one vendor; the last ``KEPT_REQUESTS`` in full, all of them in the totals."""
 
     def __init__(self, vendor: str) -> None:
@@ -110,7 +110,7 @@ class Truth:
             sums[name] = sums.get(name, 0) + getattr(entry, name)
 
     def reset(self) -> None:
-        """Forgets the requests; those still running end unseen. Connections stay counted."""
+        """Forget the requests, also those still running. Connections stay counted."""
         self.requests.clear()
         self._dropped.clear()
 

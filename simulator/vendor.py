@@ -21,7 +21,7 @@ from simulator.connection import Connection, Job
 from simulator.faults import steps
 from simulator.grammar import WORDS, GrammarError, Script, parse
 from simulator.http import Request
-from simulator.request_log import Truth
+from simulator.request_log import RequestLog
 from simulator.steps import Send, Step, encode, whole
 
 BACKLOG = 2_048
@@ -32,7 +32,7 @@ _REBIND_TRIES, _REBIND_PAUSE_S = 100, 0.01
 
 
 class SimulatedVendor:
-    """``start`` it, point a dialect at ``base_url``, compare with ``truth``, ``stop`` it.
+    """``start`` it, point a dialect at ``base_url``, compare with ``log``, ``stop`` it.
 
     ``key``: requests without ``Authorization: Bearer <key>`` get 401. ``seed``: the rng of flaky models.
     """
@@ -41,7 +41,7 @@ class SimulatedVendor:
         self, name: str = "sim", *, key: str | None = None, seed: int = 0, tls: ssl.SSLContext | None = None
     ) -> None:
         self.name = name
-        self.truth = Truth(name)
+        self.log = RequestLog(name)
         self.connections: set[Connection] = set()
         self.host, self.port = "127.0.0.1", 0
         self._key = key
@@ -115,17 +115,17 @@ class SimulatedVendor:
             self._server.close()
             self._server = None
 
-    def joined(self, connection: Connection) -> None:
+    def connection_opened(self, connection: Connection) -> None:
         """A client connected."""
         self.connections.add(connection)
         self._idle.clear()
-        self.truth.connections_accepted += 1
-        self.truth.connections_open += 1
+        self.log.connections_accepted += 1
+        self.log.connections_open += 1
 
-    def left(self, connection: Connection) -> None:
+    def connection_closed(self, connection: Connection) -> None:
         """The connection is gone."""
         self.connections.discard(connection)
-        self.truth.connections_open -= 1
+        self.log.connections_open -= 1
         if not self.connections:
             self._idle.set()
 
@@ -135,36 +135,36 @@ class SimulatedVendor:
             return (
                 self._chat(request)
                 if request.method == "POST"
-                else self._say(request, 405, error_body(405, "use POST"))
+                else self._answer_now(request, 405, error_body(405, "use POST"))
             )
         if request.path in operations.OPERATIONS and request.method == "POST":
-            return self._operate(request)
+            return self._operation(request)
         if request.method == "POST" and (found := formats.find(request.path)) is not None:
-            return self._speak(request, *found)
+            return self._other_format(request, *found)
         if request.path == "/__truth":
-            return self._tell(request)
+            return self._answer_log(request)
         if request.path == "/v1/models" and request.method == "GET":
             return (
-                self._say(request, 200, encode(_models()))
+                self._answer_now(request, 200, encode(_models()))
                 if self._known(request)
-                else self._say(request, 401, error_body(401))
+                else self._answer_now(request, 401, error_body(401))
             )
-        return self._say(request, 404, error_body(404, f"no such path: {request.path}"))
+        return self._answer_now(request, 404, error_body(404, f"no such path: {request.path}"))
 
     def _known(self, request: Request) -> bool:
         given = request.headers.get("authorization", "")
         return self._key is None or hmac.compare_digest(given.encode(), f"Bearer {self._key}".encode())
 
-    def _say(self, request: Request, status: int, body: bytes) -> Job:
+    def _answer_now(self, request: Request, status: int, body: bytes) -> Job:
         return Job(_once(whole(status, body)), request.keep_alive)
 
-    def _tell(self, request: Request) -> Job:
+    def _answer_log(self, request: Request) -> Job:
         if request.method == "DELETE":
-            self.truth.reset()
+            self.log.reset()
         elif request.method != "GET":
-            return self._say(request, 405, error_body(405, "use GET or DELETE"))
+            return self._answer_now(request, 405, error_body(405, "use GET or DELETE"))
         wanted = parse_qs(request.query).get("id")
-        return self._say(request, 200, encode(self.truth.facts(wanted[0] if wanted else None)))
+        return self._answer_now(request, 200, encode(self.log.facts(wanted[0] if wanted else None)))
 
     def _chat(self, request: Request) -> Job:
         request_id = request.headers.get("x-request-id")
@@ -175,19 +175,19 @@ class SimulatedVendor:
         if not self._known(request):
             return self._refuse(request, request_id or chat.user, chat.model, status=401)
         try:
-            script = self._roll(parse(chat.model))
+            script = self._draw_faults(parse(chat.model))
         except GrammarError as error:
             message = f"The model `{chat.model}` does not exist: {error}. GET /v1/models lists the words."
             return self._refuse(request, request_id or chat.user, chat.model, status=404, message=message)
         self._seq += 1
         call = prepare(script, chat, seq=self._seq, created=int(time.time()))
-        entry = self.truth.begin(request_id or chat.user, chat.model, stream=bool(chat.stream))
+        entry = self.log.begin(request_id or chat.user, chat.model, stream=bool(chat.stream))
         entry.status = script.status if script.fault == "status" else 200
         entry.prompt_tokens = call.prompt_tokens
         entry.planned_tokens = None if script.fault == "endless" else call.planned
         return Job(steps(call), request.keep_alive and not script.close, call, entry)
 
-    def _operate(self, request: Request) -> Job:
+    def _operation(self, request: Request) -> Job:
         request_id, model = request.headers.get("x-request-id"), "?"
         try:
             asked = operations.read(request)
@@ -195,35 +195,35 @@ class SimulatedVendor:
             if not self._known(request):
                 return self._refuse(request, request_id, model, status=401)
             self._seq += 1
-            script = self._roll(parse(model))
+            script = self._draw_faults(parse(model))
             call, made = operations.prepare(asked, script, seq=self._seq, created=int(time.time()))
         except GrammarError as error:
             message = f"The model `{model}` does not exist: {error}. GET /v1/models lists the words."
             return self._refuse(request, request_id, model, status=404, message=message)
-        except operations.Unfit as error:
+        except operations.InvalidRequest as error:
             return self._refuse(request, request_id, model, status=400, message=str(error))
-        entry = self.truth.begin(request_id, model, stream=False)
+        entry = self.log.begin(request_id, model, stream=False)
         entry.status = script.status if script.fault == "status" else 200
         entry.prompt_tokens, entry.planned_tokens = call.prompt_tokens, call.planned
         return Job(operations.steps(call, made), request.keep_alive and not script.close, call, entry)
 
-    def _speak(self, request: Request, face: formats.Face, route: formats.Route) -> Job:
+    def _other_format(self, request: Request, format: formats.WireFormat, route: formats.Route) -> Job:
         """A request in another wire format than OpenAI's chat."""
         request_id, model = request.headers.get("x-request-id"), route.model or "?"
         try:
-            asked = face.ask(request, route)
+            asked = format.read_request(request, route)
             request_id, model = request_id or asked.id, asked.chat.model
-            if self._key is not None and not face.admits(request, self._key):
-                raise face.stranger()
-            script = self._roll(parse(model))
+            if self._key is not None and not format.authorised(request, self._key):
+                raise format.unauthorised()
+            script = self._draw_faults(parse(model))
             self._seq += 1
-            call, made = formats.speak(face, asked, script, self._seq)
+            call, made = formats.answer(format, asked, script, self._seq)
         except (GrammarError, formats.Refusal) as error:
-            refusal = face.unknown_model(model, str(error)) if isinstance(error, GrammarError) else error
-            entry = self.truth.begin(request_id, model, stream=False)
+            refusal = format.unknown_model(model, str(error)) if isinstance(error, GrammarError) else error
+            entry = self.log.begin(request_id, model, stream=False)
             entry.status = refusal.status
-            return Job(formats.refuse(face, refusal), request.keep_alive, None, entry)
-        entry = self.truth.begin(request_id, model, stream=bool(asked.chat.stream))
+            return Job(formats.refuse(format, refusal), request.keep_alive, None, entry)
+        entry = self.log.begin(request_id, model, stream=bool(asked.chat.stream))
         entry.status = script.status if script.fault == "status" else 200
         entry.prompt_tokens, entry.planned_tokens = call.prompt_tokens, call.planned
         return Job(made, request.keep_alive and not script.close, call, entry)
@@ -231,11 +231,11 @@ class SimulatedVendor:
     def _refuse(
         self, request: Request, request_id: str | None, model: str, *, status: int, message: str | None = None
     ) -> Job:
-        entry = self.truth.begin(request_id, model, stream=False)
+        entry = self.log.begin(request_id, model, stream=False)
         entry.status = status
         return Job(_once(whole(status, error_body(status, message))), request.keep_alive, None, entry)
 
-    def _roll(self, script: Script) -> Script:
+    def _draw_faults(self, script: Script) -> Script:
         if script.flaky is None or self._rng.random() < script.flaky:
             return script
         return script.plain

@@ -17,7 +17,7 @@ RATE, RATE_WINDOW_S, RATE_ATTEMPTS = 0.5, 10, 20
 FIRST_OPEN_S, LONGEST_OPEN_S, JITTER = 5.0, 300.0, 0.2
 GOOD_PROBES = 3
 PROBE_TTL_S = 60.0
-"""A probe whose ending nobody reported gives its slot back after this time."""
+"""A probe whose end is never reported gives its slot back after this time."""
 
 
 class Breaker:
@@ -30,7 +30,7 @@ class Breaker:
         self.open_until: float | None = None
         """Set while open or half-open: when probing may begin."""
         self.changed_at = 0.0
-        """When it last opened or closed: the younger edge wins between processes."""
+        """When it last opened or closed: between processes the later change wins."""
         self._opened = 0
         self._failures = 0
         self._good_probes = 0
@@ -57,7 +57,7 @@ class Breaker:
         return True
 
     def release(self) -> None:
-        """A probe ended without saying anything about the endpoint (the caller left, the caller's fault)."""
+        """A probe ended without showing anything about the endpoint (the client disconnected, or the request was at fault)."""
         self._probe_until = 0.0
 
     def succeed(self, now: float) -> None:

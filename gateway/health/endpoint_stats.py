@@ -1,4 +1,4 @@
-"""All that one process keeps about one endpoint. Counts wait until somebody asks: while requests run, each adds to one list."""
+"""All that one process keeps about one endpoint. While requests run, each only appends to a list; counting waits for a reader."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.health.view import UNKNOWN
 
 
 class EndpointStats:
-    """One endpoint. The board decides what is written on it."""
+    """One endpoint. Only the registry changes it."""
 
     __slots__ = (
         "breaker",
@@ -22,7 +22,7 @@ class EndpointStats:
         "id",
         "pending",
         "provider",
-        "tally",
+        "rolling",
         "touched",
     )
 
@@ -30,9 +30,9 @@ class EndpointStats:
         self.id = endpoint_id
         self.provider = provider_of(endpoint_id)
         self.breaker = Breaker(rng)
-        self.tally = RollingStats()
+        self.rolling = RollingStats()
         self.good: list[tuple[float, float | None, float | None]] = []
-        """Good endings (unix seconds, time to first content in ms, tokens a second) that nobody has counted yet."""
+        """Good endings (unix seconds, time to first content in ms, tokens a second) that are not counted yet."""
         self.pending: dict[str, int] = {}
         """Counts of the second of ``touched`` that are in no window yet."""
         self.touched = 0.0
@@ -41,7 +41,7 @@ class EndpointStats:
         self.fresh_until = 0.0
 
     def count(self, key: str) -> None:
-        """One more of ``key`` (see ``Tally``) in the second of ``touched``."""
+        """One more of ``key`` (see ``RollingStats``) in the second of ``touched``."""
         self.pending[key] = self.pending.get(key, 0) + 1
 
     def succeeded(self, ttft_ms: float | None, tokens_per_s: float | None) -> None:
@@ -53,19 +53,19 @@ class EndpointStats:
             self.count(f"s{bucket(tokens_per_s)}")
 
     def flush(self) -> list[dict[str, int]]:
-        """Everything that waits goes into the windows, second by second; returns what went."""
+        """Move everything that waits into the windows, second by second. Returns the counts that were moved."""
         good, self.good = self.good, []
         moved: list[dict[str, int]] = []
         for when, ttft_ms, tokens_per_s in good:
             if when // 1 != self.touched // 1:
-                moved += self._move()
+                moved += self._move_pending()
             self.touched = when
             self.breaker.succeed(when)
             self.succeeded(ttft_ms, tokens_per_s)
-        return moved + self._move()
+        return moved + self._move_pending()
 
-    def _move(self) -> list[dict[str, int]]:
+    def _move_pending(self) -> list[dict[str, int]]:
         pending, self.pending = self.pending, {}
         for key, count in pending.items():
-            self.tally.add(self.touched, key, count)
+            self.rolling.add(self.touched, key, count)
         return [pending] if pending else []

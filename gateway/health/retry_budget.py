@@ -1,4 +1,4 @@
-"""How many retries the house may make: a share of a model's recent requests plus a small floor.
+"""How many retries may be made: a share of a model's recent requests plus a small floor.
 
 A brown-out must not be answered with three times the load: unbounded retries keep an overloaded vendor down after its
 capacity has returned (metastable failure).

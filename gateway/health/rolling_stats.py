@@ -14,7 +14,7 @@ _LOG_STEP = math.log(1.04)
 _LOWEST, _HIGHEST = -120, 520
 """0.009 ... 7e8: milliseconds and tokens a second with room on both sides."""
 SHORT_SAMPLES = 10
-"""With fewer samples in the short window, the long one speaks."""
+"""With fewer samples in the short window, the long one is used."""
 
 OK, FAIL = "ok", "fail"
 CELLS_S = {30: 1, 300: 10, 1800: 60, 86_400: 1800}

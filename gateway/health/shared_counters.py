@@ -53,7 +53,7 @@ class SharedCounters:
         """Endpoint id → counts of this process in the present bucket: what it writes is always the whole truth so far."""
         self._unsent: set[str] = set()
         self._heard: dict[int, dict[str, str]] = {}
-        """Bucket → field → what it said when it was last read: all of that is counted here already."""
+        """Bucket → field → what it packed when it was last read: all of that is counted here already."""
         self._backlog: list[int] | None = None
         self._told_at = self._read_at = float("-inf")
 
@@ -77,8 +77,8 @@ class SharedCounters:
         key = health_keys.counts(self.kind.cell_s, bucket)
         waiting = iter(tuple(self._unsent))
         while portion := list(islice(waiting, PORTION)):
-            said: dict[Any, Any] = {f"{each} {self._writer}": _pack(self._sums[each]) for each in portion}
-            await store.redis.hset(key, mapping=said)
+            packed: dict[Any, Any] = {f"{each} {self._writer}": _pack(self._sums[each]) for each in portion}
+            await store.redis.hset(key, mapping=packed)
             self._unsent.difference_update(portion)
         await store.redis.expire(key, self.kind.keep_s + 2 * self.kind.cell_s)
 
@@ -90,13 +90,13 @@ class SharedCounters:
         for bucket in self._due(now):
             when = (bucket + 0.5) * self.kind.cell_s
             heard = self._heard.setdefault(bucket, {})
-            async for field, said in _scan(store, health_keys.counts(self.kind.cell_s, bucket)):
+            async for field, packed in _scan(store, health_keys.counts(self.kind.cell_s, bucket)):
                 endpoint_id, _, writer = field.rpartition(" ")
                 before = heard.get(field)
-                if writer == self._writer or said == before:
+                if writer == self._writer or packed == before:
                     continue
-                heard[field] = said
-                yield when, endpoint_id, _more(said, before)
+                heard[field] = packed
+                yield when, endpoint_id, _more(packed, before)
 
     def _due(self, now: float) -> list[int]:
         """The present bucket, at its beginning the one before it (late writers), and after a start some of the history."""
@@ -121,14 +121,14 @@ def _pack(counts: Mapping[str, int]) -> str:
     return " ".join(f"{key} {count}" for key, count in counts.items())
 
 
-def _unpack(said: str) -> dict[str, int]:
-    words = said.split()
+def _unpack(packed: str) -> dict[str, int]:
+    words = packed.split()
     return dict(zip(words[::2], map(int, words[1::2]), strict=True))
 
 
-def _more(said: str, before: str | None) -> dict[str, int]:
+def _more(packed: str, before: str | None) -> dict[str, int]:
     """What was added between two readings of a field."""
-    counts = _unpack(said)
+    counts = _unpack(packed)
     known = _unpack(before) if before else {}
     return {key: count - known.get(key, 0) for key, count in counts.items() if count > known.get(key, 0)}
 
@@ -154,7 +154,7 @@ class SharedFacts:
         self._writer = writer
         self._outbox: dict[Any, Any] = {}
 
-    def tell(self, kind: str, subject: str, until: float, at: float) -> None:
+    def publish(self, kind: str, subject: str, until: float, at: float) -> None:
         """``kind``: cooling, breaker (until 0 = closed) or credential (subject = provider). Times in unix seconds."""
         self._outbox[f"{kind} {subject} {self._writer}"] = f"{until:.3f} {at:.3f}"
 

@@ -1,4 +1,4 @@
-"""What dispatch tells about an attempt, and what routing is told about an endpoint."""
+"""What an attempt reports of an endpoint, and what routing reads of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.health.rolling_stats import Percentiles
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """How one attempt ended. ``kind`` and ``blame`` are those of the failure's row, None when ``ok``."""
+    """How one attempt ended. ``kind`` and ``attributed_to`` are those of the failure's row, None when ``ok``."""
 
     ok: bool
     kind: str | None = None
@@ -23,7 +23,7 @@ class Observation(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class EndpointHealth:
-    """A snapshot of one endpoint. The defaults are those of an endpoint nobody has tried yet."""
+    """A snapshot of one endpoint. The defaults are those of an endpoint that has not been tried yet."""
 
     state: State = "closed"
     available: bool = True
@@ -46,7 +46,7 @@ class EndpointHealth:
 
     @property
     def explicit(self) -> bool:
-        """Unavailable because the vendor said so, not by our statistics: not even panic goes there."""
+        """Unavailable because the vendor said so, not by our statistics: it is not tried even when nothing else is left."""
         return self.reason in ("cooling", "credential")
 
 

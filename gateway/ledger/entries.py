@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,13 +17,10 @@ LINE_MAX_NANO = 10**15
 """The most one line may carry: $1,000,000."""
 ENTRY_TYPES = {"S": "settled", "X": "expired", "A": "adjusted", "L": "loss", "G": "grant"}
 
-_ALNUM = (string.ascii_letters + string.digits).encode()
-_TO_ALNUM = bytes(_ALNUM[byte % len(_ALNUM)] for byte in range(256))
-
 
 def generation_id(now: float) -> str:
-    """``gen-<unix seconds>-<20 alphanumerics>``: 119 bits of chance, and the time, which the dedupe memory needs."""
-    return f"gen-{int(now):010d}-{os.urandom(20).translate(_TO_ALNUM).decode()}"
+    """``gen-<unix seconds>-<20 hex digits>``: 80 random bits, and the time, which the dedupe memory reads. Opaque to clients."""
+    return f"gen-{int(now)}-{os.urandom(10).hex()}"
 
 
 class Hold(msgspec.Struct, frozen=True, gc=False):
@@ -37,7 +33,7 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
 
 
 class Posting(msgspec.Struct, frozen=True, gc=False):
-    """One line: what the provider bills, our fee, and what the user should pay. The rest of cost + fee is our loss."""
+    """One line: what the provider bills, our fee, and what the user should pay. The rest of cost + fee is the operator's loss."""
 
     provider: str
     cost_nano: int
@@ -134,7 +130,7 @@ class Entry:
 
 
 def parse_entry(org: str, cursor: bytes, fields: Mapping[bytes, bytes]) -> Entry:
-    """A line of the stream. Raises KeyError or ValueError when somebody else wrote it."""
+    """A line of the stream. Raises KeyError or ValueError for a line that the ledger did not write."""
 
     def text(name: bytes) -> str | None:
         value = fields.get(name)
@@ -186,7 +182,7 @@ class StalePosting(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two figures that should be one.
+    """Two figures that should be equal.
 
     ``what``: chain, residue, balance, used, held, key_held, key_used, line, stale.
     """

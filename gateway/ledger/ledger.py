@@ -1,15 +1,18 @@
 """The ledger: hold → settle | void | expire, each call idempotent by its id, one round trip, atomic in Redis.
 
-Any trouble on the way raises LedgerUnavailable, which never means that the call did not run: say it again, the id
-decides.
+Every method raises LedgerUnavailable when Redis does not answer. That never means that the call did not run: repeat it, and the
+id makes sure that it counts once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 from gateway.errors import (
     BadRequest,
@@ -22,22 +25,30 @@ from gateway.errors import (
 )
 from gateway.ledger.audit import audit
 from gateway.ledger.entries import (
+    GENERATION_ID,
     AuditReport,
+    Balances,
+    Entry,
     GrantResult,
     Hold,
+    OpenHold,
     Posting,
     Receipt,
+    Record,
     StalePolicy,
     StalePosting,
+    parse_entry,
 )
-from gateway.ledger.statements import Statements
 from gateway.money import MAX_NANO, format_usd
 from gateway.store import keys
-from gateway.store.client import Calls, Store, store_errors
+from gateway.store.client import Calls, RedisCalls, Store, store_errors
 from gateway.store.errors import StoreError
 from gateway.store.policy import KeyPolicy, parse_policy
-from gateway.store.redis_functions import Argument, ledger_unavailable
+from gateway.store.redis_functions import Argument, Library, ledger_unavailable
 
+STEM = "tokenway_ledger_v1"
+CURSOR = re.compile(r"\d{1,16}-\d{1,10}", re.ASCII)
+ALL = 10**9
 NO_SUCH_KEY = "No such API key, or it is disabled or expired."
 _SOURCES = {b"KEYLIM": "key_limit", b"CREDIT": "credits"}
 
@@ -78,11 +89,15 @@ def _ending(function: str, hold: Hold, *args: Argument) -> list[Argument]:
     return ["FCALL", function, 8, *names, id, *args]
 
 
-class Ledger(Statements):
-    """One per process. ``calls``: what sends the hot calls; the multiplexer unless told otherwise."""
+class Ledger:
+    """One per process. ``calls`` sends the hot calls; by default the store's multiplexer."""
 
     def __init__(self, store: Store, *, record_ttl_s: int = 2_592_000, calls: Calls | None = None) -> None:
-        super().__init__(store, calls)
+        self._store = store
+        self._calls: Calls = calls or store.mux
+        self._slow = RedisCalls(store.redis)  # calls that may take long must not delay a caller's hold
+        self._library = Library(Path(__file__).with_name("functions.lua"), STEM)
+        self._holds = self._library.function("holds")
         self._record_ttl_s = record_ttl_s
         name = self._library.function
         self._hold, self._settle, self._void, self._expire = name("hold"), name("settle"), name("void"), name("expire")
@@ -108,19 +123,21 @@ class Ledger(Statements):
             reply = await self._calls.call(*command)
         except StoreError as error:
             reply = await self._library.recover(self._calls, error, command)
-        word = reply[0]
-        if word == b"OK":
+        status = reply[0]
+        if status == b"OK":
             return Hold(id, policy.org, policy.key_hash, amount_nano)
-        if word == b"DUP":  # our own call again, its first reply was lost
+        if status == b"DUP":  # a repeated call: the reply to the first one was lost
             return Hold(id, policy.org, policy.key_hash, int(reply[1]))
         raise _refusal(reply, policy, amount_nano)
 
     async def settle(
         self, hold: Hold, posting: Posting, *, record: bytes | None = None, losses: Sequence[Posting] = ()
     ) -> Receipt:
-        """Charge what was delivered and release the hold. The user pays at most what is there; it never fails for that.
+        """Charge what was delivered and release the hold.
 
-        ``losses``: failed attempts, each its own line ``<id>/1``, ``<id>/2`` ... paid by us. ``record`` is stored by
+        The user pays at most what the account holds; too little credit is no failure.
+
+        ``losses``: failed attempts, each its own line ``<id>/1``, ``<id>/2`` ... paid by the operator. ``record`` is stored by
         the same call. A second call returns the first one's receipt. Raises LedgerUnavailable (call again),
         StalePosting (do not).
         """
@@ -131,13 +148,13 @@ class Ledger(Statements):
             reply = await self._calls.call(*command)
         except StoreError as error:
             reply = await self._library.recover(self._calls, error, tuple(command))
-        word = reply[0]
-        if word == b"STALE":
+        status = reply[0]
+        if status == b"STALE":
             raise StalePosting(hold.id)
-        if word == b"BADARG":
+        if status == b"BADARG":
             raise ValueError(f"the ledger refuses the arguments for {hold.id}")
         paid, balance, seq = int(reply[1]), int(reply[2]), int(reply[3])
-        return Receipt(paid, balance, seq, word == b"DUP", word == b"LATE", word != b"NOHOLD")
+        return Receipt(paid, balance, seq, status == b"DUP", status == b"LATE", status != b"NOHOLD")
 
     async def void(self, hold: Hold, *, record: bytes | None = None, losses: Sequence[Posting] = ()) -> None:
         """Nothing was delivered: release the hold, charge nothing. A hold that was never made cannot be made later.
@@ -169,7 +186,7 @@ class Ledger(Statements):
         return bool(reply[0] == b"OK")
 
     async def extend(self, hold: Hold, more_nano: int) -> Hold:
-        """Grow a running hold. Saying it twice with the same ``hold`` grows it once.
+        """Grow a running hold. Repeated with the same ``hold`` it grows once.
 
         Raises PaymentRequired, Conflict (the hold has ended), LedgerUnavailable.
         """
@@ -213,7 +230,7 @@ class Ledger(Statements):
             raise Unprocessable("The amount must not be zero, nor beyond the cap of an account.")
         if not id:
             raise BadRequest("A grant needs an id.", field="Idempotency-Key")
-        if not await self._ask("HEXISTS", keys.ORGANIZATIONS, org):
+        if not await self._read("HEXISTS", keys.ORGANIZATIONS, org):
             raise NotFound("No such organization.")
         names = (keys.organization(org), keys.grants(org), keys.journal(org))
         reply = await self._library.call(self._calls, self._grant, names, (id, amount_nano, actor, reason))
@@ -237,6 +254,83 @@ class Ledger(Statements):
         """Recompute every balance from the journal while traffic runs. Raises LedgerUnavailable."""
         with ledger_unavailable(), store_errors():
             return await audit(self._store.redis, self._read_holds)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    async def journal(
+        self, org: str, *, after: str | None = None, limit: int = 50, newest_first: bool = False
+    ) -> tuple[list[Entry], str | None]:
+        """A page of an organisation's lines and the cursor of the next page, None at the end.
+
+        Raises BadRequest for a cursor of another form.
+        """
+        if after is not None and not CURSOR.fullmatch(after):
+            raise BadRequest(
+                "cursor: not a cursor of this API; pass the one that the previous page gave.", field="cursor"
+            )
+        start = "(" + after if after else ("+" if newest_first else "-")
+        with ledger_unavailable(), store_errors():
+            client, name = self._store.redis, keys.journal(org)
+            if newest_first:
+                found = await client.xrevrange(name, start, "-", count=limit + 1)
+            else:
+                found = await client.xrange(name, start, "+", count=limit + 1)
+        page: list[tuple[bytes, dict[bytes, bytes]]] = cast("Any", found)
+        entries: list[Entry] = []
+        for cursor, fields in page[:limit]:
+            with suppress(KeyError, ValueError):  # not written by the ledger: the audit reports it
+                entries.append(parse_entry(org, cursor, fields))
+        return entries, page[limit - 1][0].decode() if len(page) > limit else None
+
+    async def balances(self, org: str) -> Balances:
+        """The organisation's account, zeros when nothing was ever posted."""
+        values = await self._read("HMGET", keys.organization(org), "bal", "hold", "used", "seq")
+        balance, held, used, seq = (int(v or 0) for v in values)
+        return Balances(balance, held, used, balance + used, seq)
+
+    async def record(self, org: str, id: str) -> Record | None:
+        """The record that was stored with the generation's ending."""
+        if not GENERATION_ID.fullmatch(id):
+            return None
+        return _parse_record(await self._read("GET", keys.record(keys.tag(org), id)))
+
+    async def find_record(self, id: str) -> Record | None:
+        """The same when the organisation is not known: asks every bucket in use."""
+        if not GENERATION_ID.fullmatch(id):
+            return None
+        found = await asyncio.gather(*(self._read("GET", keys.record(tag, id)) for tag in await self._tags()))
+        return next((_parse_record(value) for value in found if value is not None), None)
+
+    async def open_holds(self, *, limit: int = 1000) -> list[OpenHold]:
+        """Holds that have not ended, soonest expiry first within a bucket."""
+        found: list[OpenHold] = []
+        for tag in await self._tags():
+            if len(found) < limit:
+                found += (await self._read_holds(tag, (), limit - len(found)))[0]
+        return found
+
+    async def open_hold_count(self) -> int:
+        """How many holds have not ended; cheap, for a gauge."""
+        counts = await asyncio.gather(*(self._read("ZCARD", keys.holds_by_expiry(tag)) for tag in await self._tags()))
+        return sum(counts)
+
+    async def _read_holds(
+        self, tag: str, counters: Sequence[str], limit: int = ALL
+    ) -> tuple[list[OpenHold], list[int]]:
+        """Open holds of a bucket and the `hold` field of each counter key, at one instant."""
+        names = (keys.holds_by_expiry(tag), *counters)
+        holds, held = await self._library.call(self._slow, self._holds, names, (limit,))
+        return (
+            [OpenHold(i.decode(), o.decode(), k.decode(), int(a), int(x) / 1000) for i, o, k, a, x in holds],
+            [int(value) for value in held],
+        )
+
+    async def _tags(self) -> list[str]:
+        return sorted(tag.decode() for tag in await self._read("SMEMBERS", keys.BUCKETS_IN_USE))
+
+    async def _read(self, *args: str | bytes | int) -> Any:
+        with ledger_unavailable():
+            return await self._calls.call(*args)
 
 
 def _payment_required(source: str, wanted_nano: int, remaining_nano: int) -> PaymentRequired:
@@ -265,3 +359,10 @@ def _refusal(reply: list[Any], policy: KeyPolicy, amount_nano: int) -> Exception
         case b"STALE":
             return LedgerUnavailable("The clocks of the gateway and its ledger differ by hours; nothing was charged.")
     return ValueError(f"the ledger refuses the hold: {reply!r}")
+
+
+def _parse_record(value: bytes | None) -> Record | None:
+    if value is None:
+        return None
+    paid, _, blob = value.partition(b":")
+    return Record(blob, int(paid))

@@ -1,6 +1,6 @@
-"""May this endpoint be used? Each filter is one question and answers None (yes) or the reason why not, in plain words.
+"""May this endpoint be used? Each filter answers None (yes) or the reason why not, in plain words.
 
-Their names are the ``excluded_by`` vocabulary of the public contract where it has a word. Order of the questions: who may
+Their names are the ``excluded_by`` vocabulary of the public contract where it has a word. Order of the filters: who may
 serve (the operator, the caller's lists), on which terms (data, quantization, price), then what it is able to do.
 """
 
@@ -16,7 +16,7 @@ from gateway.money import format_price
 from gateway.routing.candidate import Need, RoutingContext
 from gateway.routing.preferences import PRICE_CAPS, matches
 
-__all__ = ["SOFT", "Need", "Question", "asked", "soft_misses", "unhealthy"]
+__all__ = ["SOFT", "Filter", "Need", "applicable", "soft_misses", "unhealthy"]
 
 QUANTIZATION_FAMILIES = {"fp4": ("mxfp4", "nvfp4"), "fp8": ("mxfp8",)}
 SOFT = ("tools", "response_format", "structured_outputs", "verbosity")
@@ -37,9 +37,9 @@ SAME_AS = {
     "tool_choice": "tools",
     "parallel_tool_calls": "tools",
 }
-"""A parameter is also supported where its sibling is."""
+"""A parameter is also supported where this other one is."""
 
-Question = Callable[[Endpoint, Price | None, RoutingContext], str | None]
+Filter = Callable[[Endpoint, Price | None, RoutingContext], str | None]
 
 
 def no_key(endpoint: Endpoint, _: Price | None, __: RoutingContext) -> str | None:
@@ -49,11 +49,11 @@ def no_key(endpoint: Endpoint, _: Price | None, __: RoutingContext) -> str | Non
     return f"{' and '.join(provider.lacking) or provider.api_key_env} is not set on this gateway"
 
 
-def operation(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
-    wanted = ask.need.operation
+def operation(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
+    wanted = context.need.operation
     if wanted in endpoint.operations:
         return None
-    offered = " and ".join(sorted(endpoint.operations)) or "nothing that this gateway can ask for"
+    offered = " and ".join(sorted(endpoint.operations)) or "nothing that this gateway can context for"
     return f"offers {offered}, wanted is {wanted}"
 
 
@@ -63,39 +63,39 @@ def unpriced(endpoint: Endpoint, price: Price | None, _: RoutingContext) -> str 
     )
 
 
-def allowed(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
-    prefs = ask.preferences
-    if prefs.only and not matches(prefs.only, endpoint):
+def allowed(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
+    preferences = context.preferences
+    if preferences.only and not matches(preferences.only, endpoint):
         return f"{endpoint.tag} is not in provider.only"
-    if prefs.ignore and matches(prefs.ignore, endpoint):
+    if preferences.ignore and matches(preferences.ignore, endpoint):
         return f"{endpoint.tag} is in provider.ignore"
-    if prefs.order and not prefs.allow_fallbacks and not matches(prefs.order, endpoint):
+    if preferences.order and not preferences.allow_fallbacks and not matches(preferences.order, endpoint):
         return f"{endpoint.tag} is not in provider.order, and allow_fallbacks is false"
     return None
 
 
-def zdr(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
-    if ask.preferences.zdr and endpoint.provider.data_policy.retains_prompts:
+def zdr(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
+    if context.preferences.zdr and endpoint.provider.data_policy.retains_prompts:
         return f"{endpoint.provider.name} may keep prompts"
     return None
 
 
-def training(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
+def training(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
     policy = endpoint.provider.data_policy
-    if ask.preferences.data_collection == "deny" and (policy.training or policy.retains_prompts):
+    if context.preferences.data_collection == "deny" and (policy.training or policy.retains_prompts):
         return f"{endpoint.provider.name} may {'train on' if policy.training else 'keep'} prompts"
     return None
 
 
-def quantization(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
-    wanted, mine = ask.preferences.quantizations, endpoint.quantization or "unknown"
+def quantization(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
+    wanted, mine = context.preferences.quantizations, endpoint.quantization or "unknown"
     if not wanted or mine in wanted or any(mine in QUANTIZATION_FAMILIES.get(each, ()) for each in wanted):
         return None
     return f"runs at {mine}, wanted is {' or '.join(sorted(wanted))}"
 
 
-def max_price(_: Endpoint, price: Price | None, ask: RoutingContext) -> str | None:
-    for kind, cap in ask.preferences.max_price_femto.items():
+def max_price(_: Endpoint, price: Price | None, context: RoutingContext) -> str | None:
+    for kind, cap in context.preferences.max_price_femto.items():
         mine = price.of(kind) if price is not None else 0
         if mine > cap:
             per, units = ("M tokens", PRICE_CAPS[kind]) if PRICE_CAPS[kind] > 1 else (kind, 1)
@@ -103,22 +103,22 @@ def max_price(_: Endpoint, price: Price | None, ask: RoutingContext) -> str | No
     return None
 
 
-def modalities(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
-    missing = ask.need.input_modalities - endpoint.input_modalities
+def modalities(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
+    missing = context.need.input_modalities - endpoint.input_modalities
     return f"does not take {' and '.join(sorted(missing))} input" if missing else None
 
 
-def context_length(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
-    if ask.need.operation != "chat":  # a batch of texts, each of which has the whole context for itself
+def context_length(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
+    if context.need.operation != "chat":  # a batch of texts, each of which has the whole context for itself
         return None
-    wanted = ask.need.prompt_tokens + (ask.need.max_tokens or 0)
+    wanted = context.need.prompt_tokens + (context.need.max_tokens or 0)
     if wanted <= endpoint.context_length:
         return None
     return f"holds {endpoint.context_length} tokens, the request needs about {wanted}"
 
 
-def max_completion_tokens(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
-    wanted, most = ask.need.max_tokens, endpoint.max_completion_tokens
+def max_completion_tokens(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
+    wanted, most = context.need.max_tokens, endpoint.max_completion_tokens
     return (
         None
         if wanted is None or most is None or wanted <= most
@@ -126,10 +126,10 @@ def max_completion_tokens(endpoint: Endpoint, _: Price | None, ask: RoutingConte
     )
 
 
-def require_parameters(endpoint: Endpoint, _: Price | None, ask: RoutingContext) -> str | None:
+def require_parameters(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
     known = endpoint.supported_parameters
     missing = {
-        name for name in ask.need.parameters & PARAMETERS if name not in known and SAME_AS.get(name) not in known
+        name for name in context.need.parameters & PARAMETERS if name not in known and SAME_AS.get(name) not in known
     }
     return f"does not support {', '.join(sorted(missing))}" if missing else None
 
@@ -137,14 +137,14 @@ def require_parameters(endpoint: Endpoint, _: Price | None, ask: RoutingContext)
 BY_SIZE = frozenset({"context_length", "max_completion_tokens"})
 
 
-class Room(NamedTuple):
-    """What fits every one of some endpoints, so that none of the filters of ``BY_SIZE`` drops one."""
+class SizeLimits(NamedTuple):
+    """The largest request that none of some endpoints is too small for: no filter of ``BY_SIZE`` drops one of them."""
 
     context: float
     completion: float
 
     @classmethod
-    def of(cls, endpoints: Sequence[Endpoint], operation: str) -> Room:
+    def of(cls, endpoints: Sequence[Endpoint], operation: str) -> SizeLimits:
         """The smallest of each."""
         if operation != "chat":
             return cls(math.inf, math.inf)
@@ -157,24 +157,24 @@ class Room(NamedTuple):
         return need.prompt_tokens + wanted <= self.context and wanted <= self.completion
 
 
-def asked(ask: RoutingContext) -> list[tuple[str, Question]]:
-    """(name, question) of every filter that this request makes it worth asking, in order."""
-    prefs, need = ask.preferences, ask.need
+def applicable(context: RoutingContext) -> list[tuple[str, Filter]]:
+    """(name, filter) of every filter that can matter to this request, in order."""
+    preferences, need = context.preferences, context.need
     wanted = (
         (True, "operation", operation),
         (True, "provider_key", no_key),
-        (prefs.only or prefs.ignore or prefs.order, "allowed_providers", allowed),
+        (preferences.only or preferences.ignore or preferences.order, "allowed_providers", allowed),
         (True, "unpriced", unpriced),
-        (prefs.zdr, "data_policy:zdr", zdr),
-        (prefs.data_collection == "deny", "data_policy:training", training),
-        (prefs.quantizations, "quantization", quantization),
-        (prefs.max_price_femto, "max_price", max_price),
+        (preferences.zdr, "data_policy:zdr", zdr),
+        (preferences.data_collection == "deny", "data_policy:training", training),
+        (preferences.quantizations, "quantization", quantization),
+        (preferences.max_price_femto, "max_price", max_price),
         (True, "input_modalities", modalities),
         (True, "context_length", context_length),
         (need.max_tokens is not None, "max_completion_tokens", max_completion_tokens),
-        (prefs.require_parameters and need.parameters, "require_parameters", require_parameters),
+        (preferences.require_parameters and need.parameters, "require_parameters", require_parameters),
     )
-    return [(name, question) for needed, name, question in wanted if needed]
+    return [(name, filter_) for needed, name, filter_ in wanted if needed]
 
 
 def soft_misses(endpoints: Sequence[Endpoint], need: Need) -> Iterator[tuple[str, str]]:
@@ -202,7 +202,7 @@ def unhealthy(health: EndpointHealth, now: float) -> tuple[str, str]:
     until = health.cooling_until
     wait_s = f" for {max(0.0, until - now):.0f} s" if until is not None else ""
     details = {
-        "cooling": f"asked for a pause{wait_s}",
+        "cooling": f"applicable for a pause{wait_s}",
         "credential": f"refused this gateway's key; out{wait_s}",
         "breaker": f"failed too often; out{wait_s}",
     }

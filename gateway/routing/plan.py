@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
@@ -43,32 +42,11 @@ class Plan(msgspec.Struct, frozen=True):
         """The answer when there is no candidate: 404 with the filters, 400 when only too long, 503 when all are down."""
         return refusal.refuse(self.models, self.drops, self.now)
 
-    def explain(self) -> dict[str, Any]:
-        """For the record and the log: plain values, nothing secret, no prompt."""
-        return {
-            "policy": self.policy,
-            "models": list(self.models),
-            "panic": self.panic,
-            "candidates": [
-                {
-                    "endpoint": candidate.endpoint.id,
-                    "state": candidate.health.state,
-                    "recent_outage": candidate.health.recent_outage,
-                    "band": candidate.health.band,
-                    "expected_femto": candidate.expected_femto,
-                }
-                for candidate in self.candidates
-            ],
-            "dropped": [
-                {"endpoint": drop.endpoint_id, "filter": drop.filter, "detail": drop.detail} for drop in self.drops
-            ],
-        }
-
 
 def plan(
     models: Sequence[Model],
     need: Need,
-    prefs: Preferences,
+    preferences: Preferences,
     *,
     view: View,
     now: float,
@@ -78,22 +56,22 @@ def plan(
 
     Never raises for lack of endpoints: ask ``refuse`` when ``candidates`` is empty.
     """
-    ask = RoutingContext(need, prefs, now, rng)
+    context = RoutingContext(need, preferences, now, rng)
     if len(models) > 1:
         models = list({model.slug: model for model in models}.values())
     drops: list[Drop] = []
-    groups = [(prefs.sort_for(model), _eligible(model, ask, view, drops)) for model in models]
-    if prefs.partition == "none" and groups:
+    groups = [(preferences.sort_for(model), _eligible(model, context, view, drops)) for model in models]
+    if preferences.partition == "none" and groups:
         sort = next((sort for sort, _ in groups if sort is not None), None)
         groups = [(sort, [candidate for _, group in groups for candidate in group])]
-    well = [(sort, [candidate for candidate in group if candidate.health.available]) for sort, group in groups]
-    panic = not any(group for _, group in well)
-    names, chosen = _ranked(_guessable(groups) if panic else well, ask)
+    healthy = [(sort, [candidate for candidate in group if candidate.health.available]) for sort, group in groups]
+    panic = not any(group for _, group in healthy)
+    names, chosen = _ranked(_not_refused(groups) if panic else healthy, context)
     if panic:
         chosen = chosen[:1]
     if len(chosen) < sum([len(group) for _, group in groups]):
         taken = {candidate.endpoint.id for candidate in chosen}
-        drops += [_left_out(each, now) for _, group in groups for each in group if each.endpoint.id not in taken]
+        drops += [_not_chosen(each, now) for _, group in groups for each in group if each.endpoint.id not in taken]
     return Plan(
         candidates=tuple(chosen),
         drops=tuple(drops),
@@ -104,33 +82,37 @@ def plan(
     )
 
 
-def _eligible(model: Model, ask: RoutingContext, view: View, drops: list[Drop]) -> list[Candidate]:
+def _eligible(model: Model, context: RoutingContext, view: View, drops: list[Drop]) -> list[Candidate]:
     """The endpoints that pass every filter, healthy or not; the others go to ``drops``.
 
     Without provider preferences the answer is the same for every request of a day that sends the same parameters, but for
     its size; so it is kept with the model, and used when the request is not too large for anyone.
     """
-    need = ask.need
-    key = (ask.now // DAY_S, need.operation, need.parameters, need.input_modalities) if ask.preferences.plain else None
+    need = context.need
+    key = (
+        (context.now // DAY_S, need.operation, need.parameters, need.input_modalities)
+        if context.preferences.plain
+        else None
+    )
     known = model.memo.get(key)
     if known is None or not known[2].fits(need):
-        passed, dropped = _filtered(model, ask)
+        passed, dropped = _filtered(model, context)
         if key is not None and not any(drop.filter in filters.BY_SIZE for drop in dropped):
             if len(model.memo) >= MEMO_MAX:
                 model.memo.clear()
-            model.memo[key] = passed, dropped, filters.Room.of(model.endpoints, need.operation)
+            model.memo[key] = passed, dropped, filters.SizeLimits.of(model.endpoints, need.operation)
     else:
         passed, dropped, _ = known
     drops += dropped
     return [Candidate(each, price, view(each.id), expected_femto(price, need)) for each, price in passed]
 
 
-def _filtered(model: Model, ask: RoutingContext) -> tuple[list[tuple[Endpoint, Price]], list[Drop]]:
+def _filtered(model: Model, context: RoutingContext) -> tuple[list[tuple[Endpoint, Price]], list[Drop]]:
     """(endpoints that pass with the price in force, drops)."""
     drops: list[Drop] = []
-    questions = filters.asked(ask)
-    today = datetime.fromtimestamp(ask.now, UTC).date()
-    if ask.preferences.enforce_distillable_text and model.attributes.get("distillable") is not True:
+    filters_to_apply = filters.applicable(context)
+    today = datetime.fromtimestamp(context.now, UTC).date()
+    if context.preferences.enforce_distillable_text and model.attributes.get("distillable") is not True:
         drops += [
             _drop(each, "distillable", "the model's licence is not known to allow it") for each in model.endpoints
         ]
@@ -138,8 +120,8 @@ def _filtered(model: Model, ask: RoutingContext) -> tuple[list[tuple[Endpoint, P
     passed: list[tuple[Endpoint, Price]] = []
     for endpoint in model.endpoints:
         price = endpoint.price_on(today)
-        for name, question in questions:
-            reason = question(endpoint, price, ask)
+        for name, filter_ in filters_to_apply:
+            reason = filter_(endpoint, price, context)
             if reason is not None:
                 drops.append(_drop(endpoint, name, reason))
                 break
@@ -147,47 +129,47 @@ def _filtered(model: Model, ask: RoutingContext) -> tuple[list[tuple[Endpoint, P
             if price is None:  # the filter "unpriced" caught it; this tells the type checker
                 continue
             passed.append((endpoint, price))
-    misses = dict(filters.soft_misses([endpoint for endpoint, _ in passed], ask.need))
+    misses = dict(filters.soft_misses([endpoint for endpoint, _ in passed], context.need))
     if misses:
         drops += [_drop(endpoint, SOFT_FILTER, misses[endpoint.id]) for endpoint, _ in passed if endpoint.id in misses]
         passed = [(endpoint, price) for endpoint, price in passed if endpoint.id not in misses]
     return passed, drops
 
 
-def _ranked(groups: Groups, ask: RoutingContext) -> tuple[list[str], list[Candidate]]:
+def _ranked(groups: Groups, context: RoutingContext) -> tuple[list[str], list[Candidate]]:
     """(names of the policies, candidates of all groups in order)."""
     names, chosen = [], []
     for sort, group in groups:
-        name, ranked = policies.rank(group, ask, sort)
+        name, ranked = policies.rank(group, context, sort)
         names.append(name)
-        if ask.preferences.preferred_min_throughput or ask.preferences.preferred_max_latency:
-            slow = _slow(ranked, ask.preferences)
+        if context.preferences.preferred_min_throughput or context.preferences.preferred_max_latency:
+            slow = _slow(ranked, context.preferences)
             ranked.sort(key=lambda candidate: candidate.endpoint.id in slow)
-        chosen += ranked if ask.preferences.allow_fallbacks or ask.preferences.order else ranked[:1]
+        chosen += ranked if context.preferences.allow_fallbacks or context.preferences.order else ranked[:1]
     return names, chosen
 
 
-def _guessable(groups: Groups) -> Groups:
-    """Panic: our statistics may be wrong, so those are asked that did not themselves say no."""
+def _not_refused(groups: Groups) -> Groups:
+    """Panic: our statistics may be wrong, so endpoints are tried that did not themselves refuse."""
     return [(sort, [candidate for candidate in group if not candidate.health.explicit]) for sort, group in groups]
 
 
-def _slow(candidates: Sequence[Candidate], prefs: Preferences) -> set[str]:
-    """Ids of those that miss a preferred speed. What nobody has measured yet misses nothing."""
+def _slow(candidates: Sequence[Candidate], preferences: Preferences) -> set[str]:
+    """Ids of those that miss a preferred speed. An endpoint without measurements misses none."""
     throughput = speeds(candidates, lambda health: health.throughput_tps)
     latency = speeds(candidates, lambda health: health.ttft_ms)
 
     def misses(endpoint_id: str) -> bool:
         tps, ms = throughput[endpoint_id], latency[endpoint_id]
-        too_slow = tps is not None and any(getattr(tps, p) < least for p, least in prefs.preferred_min_throughput)
+        too_slow = tps is not None and any(getattr(tps, p) < least for p, least in preferences.preferred_min_throughput)
         return too_slow or (
-            ms is not None and any(getattr(ms, p) > 1000 * most for p, most in prefs.preferred_max_latency)
+            ms is not None and any(getattr(ms, p) > 1000 * most for p, most in preferences.preferred_max_latency)
         )
 
     return {candidate.endpoint.id for candidate in candidates if misses(candidate.endpoint.id)}
 
 
-def _left_out(candidate: Candidate, now: float) -> Drop:
+def _not_chosen(candidate: Candidate, now: float) -> Drop:
     """Eligible, but not chosen: not healthy, or a fallback that the caller does not want."""
     if candidate.health.available:
         return _drop(candidate.endpoint, "allow_fallbacks", "is a fallback, and allow_fallbacks is false")

@@ -19,7 +19,7 @@ Policy = Callable[[Sequence[Candidate], RoutingContext], list[Candidate]]
 OUTAGE_GROUP = 3
 
 
-def balanced(candidates: Sequence[Candidate], ask: RoutingContext) -> list[Candidate]:
+def balanced(candidates: Sequence[Candidate], context: RoutingContext) -> list[Candidate]:
     """The default: a price-weighted random choice among healthy endpoints, as OpenRouter documents it up to autumn 2026.
 
     1. Endpoints with an outage in the last thirty seconds go last; those below 95 % and 80 % uptime before them.
@@ -31,13 +31,13 @@ def balanced(candidates: Sequence[Candidate], ask: RoutingContext) -> list[Candi
     """
     if len(candidates) < 2:
         return list(candidates)
-    chance = ask.rng.random
+    chance = context.rng.random
     keyed = sorted(
         ((uptime_group(each), each.expected_femto, chance()), place) for place, each in enumerate(candidates)
     )
     ranked = [candidates[place] for _, place in keyed]
     best = keyed[0][0][0]
-    leader = _draw([place for (level, _, _), place in keyed if level == best], candidates, ask)
+    leader = _draw([place for (level, _, _), place in keyed if level == best], candidates, context)
     ranked.sort(key=lambda each: each is not candidates[leader])
     probe = next((each for each in ranked if _ready_to_try(each)), None)
     if probe is not None:
@@ -50,27 +50,27 @@ def uptime_group(candidate: Candidate) -> int:
     return OUTAGE_GROUP if candidate.health.recent_outage else candidate.health.band
 
 
-def _draw(places: Sequence[int], candidates: Sequence[Candidate], ask: RoutingContext) -> int:
+def _draw(places: Sequence[int], candidates: Sequence[Candidate], context: RoutingContext) -> int:
     """One of the places at random, weighted by the inverse square of the expected cost. A free endpoint beats any other."""
     costs = [candidates[place].expected_femto for place in places]
     cheapest = min(costs)
     weights = [float(cost == 0) if cheapest == 0 else (cheapest / cost) ** 2 for cost in costs]
-    return ask.rng.choices(places, weights)[0]
+    return context.rng.choices(places, weights)[0]
 
 
 def _ready_to_try(candidate: Candidate) -> bool:
     return candidate.health.state == "half_open" and not candidate.health.recent_outage
 
 
-def price(candidates: Sequence[Candidate], ask: RoutingContext) -> list[Candidate]:
+def price(candidates: Sequence[Candidate], context: RoutingContext) -> list[Candidate]:
     """``sort: price`` and ``:floor``: the cheapest for this request first, strictly."""
-    del ask
+    del context
     return sorted(candidates, key=lambda candidate: (candidate.expected_femto, candidate.endpoint.id))
 
 
-def latency(candidates: Sequence[Candidate], ask: RoutingContext) -> list[Candidate]:
+def latency(candidates: Sequence[Candidate], context: RoutingContext) -> list[Candidate]:
     """``sort: latency``: the shortest time to the first token (median) first, strictly; equal ones by price."""
-    del ask
+    del context
     known = speeds(candidates, lambda health: health.ttft_ms)
 
     def key(candidate: Candidate) -> tuple[float, int, str]:
@@ -80,9 +80,9 @@ def latency(candidates: Sequence[Candidate], ask: RoutingContext) -> list[Candid
     return sorted(candidates, key=key)
 
 
-def throughput(candidates: Sequence[Candidate], ask: RoutingContext) -> list[Candidate]:
+def throughput(candidates: Sequence[Candidate], context: RoutingContext) -> list[Candidate]:
     """``sort: throughput`` and ``:nitro``: the most tokens a second (median) first, strictly; equal ones by price."""
-    del ask
+    del context
     known = speeds(candidates, lambda health: health.throughput_tps)
 
     def key(candidate: Candidate) -> tuple[float, int, str]:
@@ -92,15 +92,15 @@ def throughput(candidates: Sequence[Candidate], ask: RoutingContext) -> list[Can
     return sorted(candidates, key=key)
 
 
-def order(candidates: Sequence[Candidate], ask: RoutingContext, rest: Policy) -> list[Candidate]:
+def order(candidates: Sequence[Candidate], context: RoutingContext, rest: Policy) -> list[Candidate]:
     """``provider.order``: the named endpoints in the caller's order, then the others as ``rest`` ranks them."""
-    places = {name: place for place, name in enumerate(ask.preferences.order)}
+    places = {name: place for place, name in enumerate(context.preferences.order)}
 
     def place(candidate: Candidate) -> int:
         endpoint = candidate.endpoint
         return min(places.get(endpoint.tag, len(places)), places.get(endpoint.provider.slug, len(places)))
 
-    return sorted(rest(candidates, ask), key=place)
+    return sorted(rest(candidates, context), key=place)
 
 
 POLICIES: Mapping[str, Policy] = {"balanced": balanced, "price": price, "throughput": throughput, "latency": latency}
@@ -108,9 +108,9 @@ POLICIES: Mapping[str, Policy] = {"balanced": balanced, "price": price, "through
 DEFAULT = "balanced"
 
 
-def rank(candidates: Sequence[Candidate], ask: RoutingContext, sort: str | None) -> tuple[str, list[Candidate]]:
+def rank(candidates: Sequence[Candidate], context: RoutingContext, sort: str | None) -> tuple[str, list[Candidate]]:
     """(name of the policy, ranked candidates). ``provider.order`` goes before any sort and switches balancing off."""
-    if ask.preferences.order:
-        return "order", order(candidates, ask, POLICIES[sort or "price"])
+    if context.preferences.order:
+        return "order", order(candidates, context, POLICIES[sort or "price"])
     name = sort or DEFAULT
-    return name, POLICIES[name](candidates, ask)
+    return name, POLICIES[name](candidates, context)

@@ -1,4 +1,4 @@
-"""Why there is nobody to ask, in words and as data: never a bare message."""
+"""Why no endpoint can serve a request, in words and as data: never a bare message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.routing.candidate import Drop
 HEALTH = frozenset({"breaker", "cooling", "credential"})
 SIZE = frozenset({"context_length", "max_completion_tokens"})
 OPERATOR = frozenset({"provider_key", "unpriced"})
-"""What the caller cannot change: endpoints that are listed but not for sale here."""
+"""What the caller cannot change: endpoints that are listed but cannot be used on this gateway."""
 MAX_LISTED = 50
 
 ADVICE = {
@@ -28,8 +28,8 @@ ADVICE = {
     "max_completion_tokens": "lower max_tokens",
     "require_parameters": "send fewer parameters or set provider.require_parameters to false",
     "distillable": "drop provider.enforce_distillable_text",
-    "provider_key": "have the operator set the vendor's key",
-    "unpriced": "have the operator write a price",
+    "provider_key": "have the operator set the provider's API key",
+    "unpriced": "have the operator add a price to the catalogue",
 }
 
 
@@ -43,7 +43,7 @@ def refuse(models: Sequence[str], drops: Sequence[Drop], now: float) -> GatewayE
     counts = Counter(drop.filter for drop in drops)
     wanted = _names(models)
     if not counts:
-        message = f"No endpoints found for {wanted}: nobody sells it here."
+        message = f"No endpoints found for {wanted}: this gateway has no endpoint for it. GET /api/v1/models lists what it serves."
     else:
         reasons = "; ".join(_reason(name, drops) for name in counts)
         advice = [ADVICE[name] for name in counts if name in ADVICE]
@@ -66,9 +66,9 @@ def _code(counts: Counter[str]) -> str:
 
 
 def _too_long(models: Sequence[str], drops: Sequence[Drop], relevant: Sequence[Drop]) -> BadRequest:
-    tell = relevant[0]
+    first = relevant[0]
     error = BadRequest(
-        f"The request is too long for {_names(models)}: {tell.provider} {tell.detail}. "
+        f"The request is too long for {_names(models)}: {first.provider} {first.detail}. "
         "Shorten the messages or lower max_tokens.",
         metadata={"dropped": _listed(drops)},
         availability={

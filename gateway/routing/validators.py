@@ -1,4 +1,4 @@
-"""Single values of a caller's wishes, read strictly: what is wrong is refused with the field's name and what would be right."""
+"""Strict readers of single values of a caller's preferences: a refusal names the field and what would be right."""
 
 from __future__ import annotations
 

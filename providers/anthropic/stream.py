@@ -21,7 +21,7 @@ from providers.anthropic.response import finish_reason, refusal_of, text_of, url
 from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import ProviderError
 from providers.transport.event_json import SseDecoder, decode
-from providers.types import Event, Json, Usage
+from providers.types import Choice, Chunk, Event, Json, Usage
 from providers.usage import later
 
 _decode = msgspec.json.Decoder().decode
@@ -98,8 +98,8 @@ class Decoder(SseDecoder):
         """An event with this delta; without a delta it has no choices and carries the vendor's event alone."""
         return Event(self._chunk(delta), content=content, native=native)
 
-    def _chunk(self, delta: Json | None, finish: str | None = None, stop_reason: str | None = None) -> Json:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish, "native_finish_reason": stop_reason}
+    def _chunk(self, delta: Any, finish: str | None = None, stop_reason: str | None = None) -> Chunk:
+        choice: Choice = {"index": 0, "delta": delta, "finish_reason": finish, "native_finish_reason": stop_reason}
         return {
             "id": self._id,
             "object": "chat.completion.chunk",

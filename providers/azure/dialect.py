@@ -90,7 +90,7 @@ class Decoder(response.Decoder):
         return event
 
 
-def _tidy(chunk: Json) -> None:
+def _tidy(chunk: Any) -> None:
     """Drop findings that found nothing, and choices that held nothing else."""
     _drop_findings(chunk)
     choices = []

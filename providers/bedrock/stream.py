@@ -26,7 +26,7 @@ from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import ProviderError, failed
 from providers.transport.aws_eventstream import EventStreamParser, Message
 from providers.transport.event_json import decode
-from providers.types import Event, Json
+from providers.types import Choice, Chunk, Event, Json
 
 IMAGE_MAX = 64 * 1024 * 1024
 """Characters of one streamed picture above which the stream is refused."""
@@ -180,7 +180,7 @@ class Decoder:
         usage = usage_of(body.get("usage"))
         if usage is None:
             return None
-        chunk: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": []}
+        chunk: Chunk = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": []}
         return Event(chunk, usage=usage)
 
 
@@ -194,9 +194,9 @@ _READERS = {
 }
 
 
-def _chunk(delta: Json, *, content: bool = False, finish: str | None = None, native: str | None = None) -> Event:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish, "native_finish_reason": native}
-    chunk: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": [choice]}
+def _chunk(delta: Any, *, content: bool = False, finish: str | None = None, native: str | None = None) -> Event:
+    choice: Choice = {"index": 0, "delta": delta, "finish_reason": finish, "native_finish_reason": native}
+    chunk: Chunk = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": [choice]}
     return Event(chunk, content, finish)
 
 

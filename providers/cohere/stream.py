@@ -15,7 +15,7 @@ from providers.cohere.request import PLAN, THOUGHT
 from providers.cohere.response import broken, demand, fault, finish, logprobs, notes_of, text_of, usage
 from providers.errors import ProviderError
 from providers.transport.event_json import SseDecoder, decode
-from providers.types import Event, Json
+from providers.types import Chunk, Event, Json
 
 
 class Decoder(SseDecoder):
@@ -27,7 +27,7 @@ class Decoder(SseDecoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._head: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
+        self._head: Chunk = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": []}
         self._calls: dict[Any, int] = {}
         """Number of every tool call by the vendor's index."""
         self._bare: set[Any] = set()
@@ -61,7 +61,7 @@ class Decoder(SseDecoder):
         return None if told is None else self._say(told, body)
 
     def _say(self, delta: Json, body: Json) -> Event:
-        choice: Json = {"index": 0, "delta": delta, "finish_reason": None, "native_finish_reason": None}
+        choice: Any = {"index": 0, "delta": delta, "finish_reason": None, "native_finish_reason": None}
         if body.get("logprobs"):
             choice["logprobs"] = {"content": logprobs(body["logprobs"]), "refusal": None}
         shown = bool(delta.get("content") or delta.get("reasoning") or delta.get("tool_calls"))
@@ -149,7 +149,7 @@ class Decoder(SseDecoder):
         ended = finish(
             native, {"error": delta.get("error") or f"the vendor ended with {native}"}, calls=bool(self._calls)
         )
-        choice: Json = {"index": 0, "delta": {}, "finish_reason": ended, "native_finish_reason": native}
+        choice: Any = {"index": 0, "delta": {}, "finish_reason": ended, "native_finish_reason": native}
         told = delta.get("usage")
         counted = usage(told) if isinstance(told, dict) else None
         return Event({**self._head, "choices": [choice]}, finish=ended, usage=counted)

@@ -18,7 +18,7 @@ from providers.gemini.candidates import Choice
 from providers.gemini.errors import carried, error_of
 from providers.gemini.usage import searches, usage_of
 from providers.transport.event_json import SseDecoder
-from providers.types import Completion, Event, Json, Usage
+from providers.types import Chunk, Completion, Event, Json, Usage
 from providers.usage import later
 
 CHOICES_MAX = 64
@@ -175,7 +175,7 @@ class Decoder(SseDecoder):
             choices.append(one)
         return Event(self._chunk(choices), shown, None, answer.usage)
 
-    def _chunk(self, choices: list[Json]) -> Json:
+    def _chunk(self, choices: list[Any]) -> Chunk:
         answer = self._answer
         return {
             "id": answer.id,

@@ -22,7 +22,7 @@ from providers.chat.messages import thought
 from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s, status_of
 from providers.ollama.request import THOUGHT
 from providers.transport.event_json import decode, object_in
-from providers.types import Completion, Event, HttpResponse, Json, Usage
+from providers.types import Chunk, Completion, Event, HttpResponse, Json, Usage
 from providers.usage import Counts
 
 FINISH: Final = {"stop": "stop", "length": "length"}
@@ -45,7 +45,7 @@ def whole(raw: bytes) -> Completion:
     message: Json = {"role": "assistant", "content": None, "refusal": None, **delta}
     if message["content"] is None and not reader.calls:
         message["content"] = ""
-    choice: Json = {"index": 0, "message": message, **reader.finish(body)}
+    choice: Any = {"index": 0, "message": message, **reader.finish(body)}
     if "logprobs" in body:
         choice["logprobs"] = _logprobs(body)
     answer = {
@@ -264,13 +264,19 @@ class Decoder:
         if not self._begun:
             self._begun = True
             delta = {"role": "assistant", "content": "", **delta}
-        choice: Json = {"index": 0, "delta": delta, "finish_reason": None, "native_finish_reason": None}
+        choice: Any = {"index": 0, "delta": delta, "finish_reason": None, "native_finish_reason": None}
         if body.get("logprobs"):
             choice["logprobs"] = _logprobs(body)
-        chunk = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": _text(body.get("model"))}
+        chunk: Chunk = {
+            "id": "",
+            "object": "chat.completion.chunk",
+            "created": 0,
+            "model": _text(body.get("model")),
+            "choices": [choice],
+        }
         shown = bool(delta.get("content") or delta.get("reasoning") or delta.get("tool_calls"))
         if body.get("done") is not True:
-            return Event({**chunk, "choices": [choice]}, shown)
+            return Event(chunk, shown)
         choice |= self._reader.finish(body)
         self.done = True
-        return Event({**chunk, "choices": [choice]}, shown, choice["finish_reason"], usage(body))
+        return Event(chunk, shown, choice["finish_reason"], usage(body))

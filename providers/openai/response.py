@@ -192,7 +192,7 @@ class Decoder(SseDecoder):
         return vendor_error(decode(raw), event="error")
 
     def _event(self, name: str, data: bytes) -> Event | None:
-        chunk = decode(data)
+        chunk: Any = decode(data)
         if name == "error" or "error" in chunk or "choices" not in chunk:
             error = vendor_error(chunk, event=name)
             if error is not None:

@@ -19,7 +19,7 @@ from providers.openai.response import FINISH, vendor_error
 from providers.responses.errors import fault
 from providers.responses.response import PHASES, Reader, chances, merge, objects, text
 from providers.transport.event_json import decode
-from providers.types import Completion, Event, Json, Usage
+from providers.types import Chunk, Completion, Event, Json, Usage
 from providers.usage import Counts, normalise
 
 _SHOWN: Final = frozenset({"content", "reasoning", "refusal", "tool_calls", "images"})
@@ -106,7 +106,7 @@ class Decoder(openai_answer.Decoder):
     def __init__(self, format: str) -> None:
         super().__init__()
         self._reader = Reader(format)
-        self._head: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
+        self._head: Chunk = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": []}
         self._begun = False
         """A chunk with the role was sent."""
         self._told: set[Any] = set()
@@ -147,7 +147,7 @@ class Decoder(openai_answer.Decoder):
     def _say(self, delta: Json, wire: tuple[str, Json]) -> Event:
         self._seen = True
         shown = not _SHOWN.isdisjoint(delta)  # encrypted reasoning alone is nothing that anybody could read
-        choice: Json = {"index": 0, "delta": delta, "finish_reason": None, "native_finish_reason": None}
+        choice: Any = {"index": 0, "delta": delta, "finish_reason": None, "native_finish_reason": None}
         if "logprobs" in delta:
             choice["logprobs"] = {"content": delta.pop("logprobs"), "refusal": None}
         if not self._begun:
@@ -177,7 +177,8 @@ class Decoder(openai_answer.Decoder):
         return event
 
     def _name(self, response: Json) -> None:
-        self._head |= {name: value for name, value in _identity(response).items() if value}
+        named: Any = {name: value for name, value in _identity(response).items() if value}
+        self._head |= named
 
     def _opened(self, document: Json) -> Json | None:
         self._name(_response(document))

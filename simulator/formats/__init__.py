@@ -1,11 +1,11 @@
-"""The simulated vendors' other faces, one wire format each: the same model names, faults and truth about tokens.
+"""The wire formats of other vendors, one file each, with the same model names, faults and request log.
 
-One server speaks all of them, told apart by the path. They are a second, independent reading of the vendors' documentation, so they
-must not know the dialects of ``providers`` (nor anything outside ``simulator``): where a dialect and a face misunderstand
-each other, one of the two has misread. Each is proved right by its vendor's own client in the tests.
+One server serves all of them, told apart by the path. They are a second, independent reading of the vendors' documentation. They
+must not know the dialects of ``providers`` (nor anything outside ``simulator``): where a dialect and a format disagree, one of them
+has misread. Each is proved right by its vendor's own client in the tests.
 
-A face's models reason as that vendor's do, and demand it back as that vendor does: what was signed or sealed here must return
-unchanged, or the vendor refuses in its own words.
+Models reason as that vendor's do, and demand the reasoning back as that vendor does: what was signed or encrypted here must return
+unchanged, or the request is refused with the vendor's error.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ from simulator.formats.openrouter import OpenRouter
 from simulator.formats.replay import OWN, SAME, steps
 from simulator.formats.responses import Responses
 from simulator.formats.vertex_anthropic import VertexAnthropic
-from simulator.formats.wire_format import Asked, Face, Refusal, Route, Turn
+from simulator.formats.wire_format import Answer, ParsedRequest, Refusal, Route, WireFormat
 from simulator.grammar import Script
 from simulator.steps import Send, Steps, whole
 
-__all__ = ["FACES", "Asked", "Face", "Refusal", "Route", "find", "refuse", "speak"]
+__all__ = ["FORMATS", "ParsedRequest", "Refusal", "Route", "WireFormat", "answer", "find", "refuse"]
 
-FACES: Final[tuple[Face, ...]] = (
+FORMATS: Final[tuple[WireFormat, ...]] = (
     *(Anthropic(), Responses(), Vertex(), VertexAnthropic(), Gemini(), Bedrock()),
     *(Azure(), Mistral(), OpenRouter(), Cohere(), Ollama()),
 )
-"""In the order in which they are asked for a path."""
+"""In the order in which they are tried for a path."""
 
 
-def find(path: str) -> tuple[Face, Route] | None:
-    """Who answers a path."""
+def find(path: str) -> tuple[WireFormat, Route] | None:
+    """The format and route of a path; None when no format has it."""
     plain = unquote(path)
-    for face in FACES:
-        route = face.route(plain)
+    for format in FORMATS:
+        route = format.route(plain)
         if route is not None:
-            return face, route
+            return format, route
     return None
 
 
-def speak(face: Face, asked: Asked, script: Script, seq: int) -> tuple[Call, Steps]:
-    """The answer, decided. Raises ``Refusal`` for a fault that only the chat of OpenAI can have."""
+def answer(format: WireFormat, asked: ParsedRequest, script: Script, seq: int) -> tuple[Call, Steps]:
+    """Decide the answer. Raises ``Refusal`` for a fault that only the chat of OpenAI can have."""
     if script.fault is not None and script.fault not in SAME | OWN:
         raise Refusal(404, f"`{script.fault}` is a fault of /v1/chat/completions only")
-    call = prepare(script, asked.chat, seq=seq, created=int(time.time()), thinks=asked.thinks)
-    call = call if asked.speaks else replace(call, parts=())
-    return call, steps(face, Turn(call, asked))
+    call = prepare(script, asked.chat, seq=seq, created=int(time.time()), thinks=asked.may_reason)
+    call = call if asked.has_tokens else replace(call, parts=())
+    return call, steps(format, Answer(call, asked))
 
 
-def refuse(face: Face, refusal: Refusal) -> Steps:
-    """The answer to a request that is none."""
-    body = face.envelope(refusal.status, refusal.message or None, param=refusal.param, code=refusal.code)
-    yield Send(whole(refusal.status, body, more=face.headers(refusal.status, refusal.code)))
+def refuse(format: WireFormat, refusal: Refusal) -> Steps:
+    """The error response of a refused request."""
+    body = format.envelope(refusal.status, refusal.message or None, param=refusal.param, code=refusal.code)
+    yield Send(whole(refusal.status, body, more=format.headers(refusal.status, refusal.code)))

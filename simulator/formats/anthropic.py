@@ -23,19 +23,19 @@ from simulator.formats.anthropic_shape import (
 )
 from simulator.formats.signed import sign
 from simulator.formats.wire_format import (
-    Asked,
-    Complaint,
-    Face,
+    Answer,
     Frame,
     Json,
+    ParsedRequest,
     Refusal,
     Route,
-    Turn,
+    ValidationProblem,
+    WireFormat,
     arguments_of,
+    as_reported,
     counts,
     function,
     reasons,
-    shown,
     sse,
 )
 from simulator.http import Request
@@ -62,7 +62,7 @@ MESSAGES_OF: Final = {
 REASONS: Final = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 
 
-class Anthropic(Face):
+class Anthropic(WireFormat):
     """``/v1/messages``."""
 
     name = "anthropic"
@@ -77,7 +77,7 @@ class Anthropic(Face):
         """``x-api-key``; an OAuth token comes as Bearer."""
         return request.headers.get("x-api-key") or super().credential(request)
 
-    def ask(self, request: Request, route: Route) -> Asked:
+    def read_request(self, request: Request, route: Route) -> ParsedRequest:
         """Either operation."""
         if "anthropic-version" not in request.headers:
             raise Refusal(400, "anthropic-version: header is required")
@@ -93,13 +93,13 @@ class Anthropic(Face):
         tools = [function(str(tool["name"]), tool.get("input_schema")) for tool in asked.tools if "name" in tool]
         chat = ChatRequest(asked.model, messages, tools=tools or None)
         if isinstance(asked, CountRequest):
-            return Asked(chat, thinks=False, speaks=False)
+            return ParsedRequest(chat, may_reason=False, has_tokens=False)
         chat.stream, chat.max_tokens = asked.stream, asked.max_tokens
-        return Asked(chat, asked.metadata.user_id if asked.metadata else None, thinks=asked.thinks)
+        return ParsedRequest(chat, asked.metadata.user_id if asked.metadata else None, may_reason=asked.thinks)
 
-    def body(self, turn: Turn, sent: int | None = None) -> Json:
+    def body(self, turn: Answer, sent: int | None = None) -> Json:
         """A message, or ``{"input_tokens": n}``."""
-        if not turn.asked.speaks:
+        if not turn.request.has_tokens:
             return {"input_tokens": turn.call.prompt_tokens}
         blocks: list[Json] = []
         for part, text in turn.texts(sent):
@@ -112,7 +112,7 @@ class Anthropic(Face):
         found = _message(turn) | {"content": blocks, "stop_reason": _reason(turn)}
         return found | ({"usage": report} if (report := _usage(turn, sent)) else {})
 
-    def frames(self, turn: Turn) -> Iterator[Frame]:
+    def frames(self, turn: Answer) -> Iterator[Frame]:
         """message_start, blocks with their deltas, message_delta, message_stop."""
         start = _message(turn) | ({"usage": report} if (report := _usage(turn, 0)) else {})
         yield Frame(_event("message_start", message=start))
@@ -139,15 +139,15 @@ class Anthropic(Face):
         """``{"type": "error", "error": {"type", "message"}, "request_id"}``."""
         return encode(_error(status, message, more.get("code")))
 
-    def alarm(self, status: int, code: str | None = None) -> bytes:
+    def error_event(self, status: int, code: str | None = None) -> bytes:
         """``event: error``."""
         return sse(_error(status, None, code), "error")
 
-    def framed(self, data: bytes) -> bytes:
+    def frame_bytes(self, data: bytes) -> bytes:
         """As a delta."""
         return sse(data, "content_block_delta")
 
-    def unfit(self, complaint: Complaint) -> Refusal:
+    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
         """As pydantic words it there."""
         if complaint.unknown:
             return Refusal(400, f"{complaint.place}: Extra inputs are not permitted")
@@ -171,7 +171,7 @@ def _plain(message: Message) -> Json:
     return {"role": role, "content": text} | ({"reasoning_content": thought} if thought else {})
 
 
-def _message(turn: Turn) -> Json:
+def _message(turn: Answer) -> Json:
     found: Json = {
         "id": f"msg_sim{turn.number}",
         "type": "message",
@@ -181,7 +181,7 @@ def _message(turn: Turn) -> Json:
     return found | {"content": [], "stop_reason": None, "stop_sequence": None}
 
 
-def _tool_use(turn: Turn, index: int, name: str) -> Json:
+def _tool_use(turn: Answer, index: int, name: str) -> Json:
     return {"type": "tool_use", "id": f"toolu_sim{turn.number}x{index}", "name": name}
 
 
@@ -195,12 +195,12 @@ def _delta(kind: str, text: str) -> Json:
     )
 
 
-def _reason(turn: Turn) -> str | None:
+def _reason(turn: Answer) -> str | None:
     finish = turn.call.finish
     return None if finish is None else REASONS.get(finish, finish)
 
 
-def _usage(turn: Turn, sent: int | None = None) -> Json | None:
+def _usage(turn: Answer, sent: int | None = None) -> Json | None:
     """At the start of a stream one output token is reported, as Anthropic does."""
     report = counts(turn.call, sent)
     if report is None:
@@ -212,7 +212,7 @@ def _usage(turn: Turn, sent: int | None = None) -> Json | None:
         found["service_tier"] = "standard"
     elif report.reasoning:
         found["output_tokens_details"] = {"thinking_tokens": report.reasoning}
-    return shown(turn.call, found)
+    return as_reported(turn.call, found)
 
 
 def _event(name: str, **data: Any) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from simulator.bodies import error_body
 from simulator.formats.chat import Chat
-from simulator.formats.wire_format import Asked, Frame, Json, Refusal, Route, Turn, sse
+from simulator.formats.wire_format import Answer, Frame, Json, ParsedRequest, Refusal, Route, sse
 from simulator.http import Request
 from simulator.steps import encode
 
@@ -43,24 +43,24 @@ class Azure(Chat):
         """``api-key``, or a token of Entra ID."""
         return request.headers.get("api-key") or super().credential(request)
 
-    def stranger(self) -> Refusal:
+    def unauthorised(self) -> Refusal:
         """A wrong key."""
         text = "Access denied due to invalid subscription key or wrong API endpoint."
         return Refusal(401, text, code="401")
 
-    def ask(self, request: Request, route: Route) -> Asked:
+    def read_request(self, request: Request, route: Route) -> ParsedRequest:
         """A deployment's path needs its version of the API."""
         if route.verb == "deployment" and "api-version=" not in request.query:
             raise Refusal(404, "Resource not found", code="404")
-        return super().ask(request, route)
+        return super().read_request(request, route)
 
-    def body(self, turn: Turn, sent: int | None = None) -> Json:
+    def body(self, turn: Answer, sent: int | None = None) -> Json:
         """With the filter's results."""
         found = super().body(turn, sent)
         found["choices"][0]["content_filter_results"] = SAFE
         return found | {"prompt_filter_results": [{"prompt_index": 0, "content_filter_results": SAFE}]}
 
-    def opening(self, turn: Turn) -> Iterator[Frame]:
+    def opening(self, turn: Answer) -> Iterator[Frame]:
         """The filter speaks first; its event has no model."""
         results = [{"prompt_index": 0, "content_filter_results": SAFE}]
         yield Frame(
@@ -68,7 +68,7 @@ class Azure(Chat):
         )
         yield from super().opening(turn)
 
-    def _chunk(self, turn: Turn, delta: Json, finish: str | None = None, **more: Any) -> bytes:
+    def _chunk(self, turn: Answer, delta: Json, finish: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish, "content_filter_results": {}}
         if delta.get("content"):
             choice["content_filter_results"] = SAFE

@@ -16,19 +16,19 @@ from simulator.formats.aws import event, exception, signed_with
 from simulator.formats.bedrock_shape import REQUEST, Message, check, thinks
 from simulator.formats.signed import sign
 from simulator.formats.wire_format import (
-    Asked,
-    Complaint,
-    Face,
+    Answer,
     Frame,
     Json,
+    ParsedRequest,
     Refusal,
     Route,
-    Turn,
+    ValidationProblem,
+    WireFormat,
     arguments_of,
+    as_reported,
     counts,
     function,
     reasons,
-    shown,
 )
 from simulator.http import Request
 from simulator.steps import encode
@@ -60,7 +60,7 @@ REASONS: Final = {
 }
 
 
-class Bedrock(Face):
+class Bedrock(WireFormat):
     """Converse."""
 
     name = "bedrock"
@@ -72,16 +72,16 @@ class Bedrock(Face):
         found = PATH.fullmatch(path)
         return None if found is None else Route(found["model"], found["verb"] == "converse-stream")
 
-    def admits(self, request: Request, key: str) -> bool:
+    def authorised(self, request: Request, key: str) -> bool:
         """An API key as Bearer, or a signature made with the key as the secret."""
-        return super().admits(request, key) or signed_with(request, key)
+        return super().authorised(request, key) or signed_with(request, key)
 
-    def stranger(self) -> Refusal:
+    def unauthorised(self) -> Refusal:
         """A wrong signature is forbidden there."""
         text = "The request signature we calculated does not match the signature you provided."
         return Refusal(403, text, code="InvalidSignatureException")
 
-    def ask(self, request: Request, route: Route) -> Asked:
+    def read_request(self, request: Request, route: Route) -> ParsedRequest:
         """Messages alternate; results of tools stand in a user's message."""
         asked = self.decode(REQUEST, request.body)
         model = route.model or ""
@@ -93,16 +93,16 @@ class Bedrock(Face):
         chat = ChatRequest(
             model, messages, route.stream, max_tokens=asked.inference_config.max_tokens, tools=tools or None
         )
-        return Asked(chat, (asked.request_metadata or {}).get("user"), thinks=thinks(asked))
+        return ParsedRequest(chat, (asked.request_metadata or {}).get("user"), may_reason=thinks(asked))
 
-    def body(self, turn: Turn, sent: int | None = None) -> Json:
+    def body(self, turn: Answer, sent: int | None = None) -> Json:
         """A message, its reason, the counts."""
         blocks = [_block(turn, at, part, text) for at, (part, text) in enumerate(turn.texts(sent))]
         found: Json = {"output": {"message": {"role": "assistant", "content": blocks}}, "stopReason": _reason(turn)}
         report = _usage(turn, sent)
         return found | ({"usage": report} if report else {}) | {"metrics": {"latencyMs": 7}}
 
-    def frames(self, turn: Turn) -> Iterator[Frame]:
+    def frames(self, turn: Answer) -> Iterator[Frame]:
         """messageStart, deltas of blocks, messageStop, metadata."""
         yield Frame(_event("messageStart", role="assistant"))
         for at, part in enumerate(turn.call.parts):
@@ -132,16 +132,16 @@ class Bedrock(Face):
             ("x-amzn-requestid", "sim"),
         ]
 
-    def alarm(self, status: int, code: str | None = None) -> bytes:
+    def error_event(self, status: int, code: str | None = None) -> bytes:
         """An exception message."""
         kind = code or _kind(status)
         return exception(kind[0].lower() + kind[1:], self.envelope(status))
 
-    def framed(self, data: bytes) -> bytes:
+    def frame_bytes(self, data: bytes) -> bytes:
         """As a delta."""
         return event("contentBlockDelta", data)
 
-    def unfit(self, complaint: Complaint) -> Refusal:
+    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
         """The gateway of the service checks types first."""
         if complaint.unknown:
             return Refusal(
@@ -165,11 +165,11 @@ def _plain(message: Message) -> Json:
     return {"role": role, "content": text} | ({"reasoning_content": thought} if thought else {})
 
 
-def _id(turn: Turn, at: int) -> str:
+def _id(turn: Answer, at: int) -> str:
     return f"tooluse_sim{turn.number}x{at}"
 
 
-def _block(turn: Turn, at: int, part: Part, text: str) -> Json:
+def _block(turn: Answer, at: int, part: Part, text: str) -> Json:
     if part.kind == "reasoning_content":
         return {"reasoningContent": {"reasoningText": {"text": text, "signature": sign(text)}}}
     if part.kind == "arguments":
@@ -183,12 +183,12 @@ def _delta(part: Part, text: str) -> Json:
     return {"toolUse": {"input": text}} if part.kind == "arguments" else {"text": text}
 
 
-def _reason(turn: Turn) -> str:
+def _reason(turn: Answer) -> str:
     finish = turn.call.finish or "stop"
     return REASONS.get(finish, finish)
 
 
-def _usage(turn: Turn, sent: int | None = None) -> Json | None:
+def _usage(turn: Answer, sent: int | None = None) -> Json | None:
     report = counts(turn.call, sent)
     if report is None:
         return None
@@ -198,7 +198,7 @@ def _usage(turn: Turn, sent: int | None = None) -> Json | None:
         "cacheReadInputTokens": report.cached,
         "cacheWriteInputTokens": 0,
     }
-    return shown(turn.call, found)
+    return as_reported(turn.call, found)
 
 
 def _event(name: str, **data: Any) -> bytes:

@@ -15,7 +15,19 @@ from msgspec import Struct
 from simulator import answer
 from simulator.bodies import error_body
 from simulator.call import ChatRequest, Part, StreamOptions
-from simulator.formats.wire_format import Asked, Complaint, Face, Frame, Json, Refusal, Route, Turn, counts, shown, sse
+from simulator.formats.wire_format import (
+    Answer,
+    Frame,
+    Json,
+    ParsedRequest,
+    Refusal,
+    Route,
+    ValidationProblem,
+    WireFormat,
+    as_reported,
+    counts,
+    sse,
+)
 from simulator.http import Request
 from simulator.steps import encode
 
@@ -97,7 +109,7 @@ KNOWN = frozenset(
 _RAW = msgspec.json.Decoder(Json)
 
 
-class Chat(Face):
+class Chat(WireFormat):
     """What a vendor overrides: ``route``, ``known``, ``message``, how reasoning is written and read."""
 
     known: ClassVar[frozenset[str]] = KNOWN
@@ -105,11 +117,11 @@ class Chat(Face):
     calls_whole: ClassVar[bool] = False
     """A call comes in one event, arguments and all."""
 
-    def ask(self, request: Request, route: Route) -> Asked:
+    def read_request(self, request: Request, route: Route) -> ParsedRequest:
         """Reads the body; the deployment in the path is the model."""
         raw = self.decode(_RAW, request.body)
         for name in raw.keys() - self.known:
-            raise self.unfit(Complaint("", "", name, None))
+            raise self.invalid_request(ValidationProblem("", "", name, None))
         if route.model is not None:
             raw["model"] = route.model
         asked = self.convert(raw, Body, "")
@@ -117,13 +129,13 @@ class Chat(Face):
         self.check(asked, messages)
         for tool in asked.tools or ():
             if tool.get("type") == "function" and not isinstance((tool.get("function") or {}).get("name"), str):
-                raise self.unfit(Complaint("", "tools[0].function", None, "name"))
+                raise self.invalid_request(ValidationProblem("", "tools[0].function", None, "name"))
         plain = [self.plain(message, asked) for message in messages]
         more = {
             name: getattr(asked, name) for name in ("stream", "stream_options", "max_tokens", "max_completion_tokens")
         }
         chat = ChatRequest(asked.model, plain, tools=asked.tools or None, **more)
-        return Asked(chat, asked.user, thinks=self.thinks(raw), wish=raw)
+        return ParsedRequest(chat, asked.user, may_reason=self.thinks(raw), memo=raw)
 
     def check(self, asked: Body, messages: list[Message]) -> None:
         """Every call has its answer, every answer its call. Raises ``Refusal``."""
@@ -157,7 +169,7 @@ class Chat(Face):
         """The message for ``call.prepare``, with its reasoning where it is ours and whole. Raises ``Refusal``."""
         return {"role": message.role, "content": message.content}
 
-    def reasoned(self, turn: Turn, text: str, *, whole: bool) -> Json:
+    def reasoned(self, turn: Answer, text: str, *, whole: bool) -> Json:
         """Fields of a message (``whole``) or of a delta that carry reasoning; none: it is not shown."""
         return {}
 
@@ -165,11 +177,11 @@ class Chat(Face):
         """A piece of text as a delta's content."""
         return text
 
-    def call_id(self, turn: Turn, number: int) -> str:
+    def call_id(self, turn: Answer, number: int) -> str:
         """The id of a call."""
         return answer.call_id(turn.call, number)
 
-    def body(self, turn: Turn, sent: int | None = None) -> Json:
+    def body(self, turn: Answer, sent: int | None = None) -> Json:
         """A chat completion."""
         message: Json = {"role": "assistant", "content": None}
         calls: list[Json] = []
@@ -186,21 +198,21 @@ class Chat(Face):
         report = self.usage(turn, sent)
         return self.frame(turn, "chat.completion") | {"choices": [choice]} | ({"usage": report} if report else {})
 
-    def spoken(self, turn: Turn, text: str) -> Any:
+    def spoken(self, turn: Answer, text: str) -> Any:
         """The text of a whole message."""
         return text
 
-    def frame(self, turn: Turn, kind: str) -> Json:
+    def frame(self, turn: Answer, kind: str) -> Json:
         """What stands in every answer and every chunk."""
         call = turn.call
         return {"id": call.id, "object": kind, "created": call.created, "model": call.request.model}
 
-    def usage(self, turn: Turn, sent: int | None = None) -> Json | None:
+    def usage(self, turn: Answer, sent: int | None = None) -> Json | None:
         """The report."""
         found = answer.usage(turn.call, turn.call.planned if sent is None else sent)
         return None if counts(turn.call) is None else found
 
-    def frames(self, turn: Turn) -> Iterator[Frame]:
+    def frames(self, turn: Answer) -> Iterator[Frame]:
         """The role, the tokens, the reason, the counts, the end mark."""
         yield from self.opening(turn)
         number = -1
@@ -226,15 +238,15 @@ class Chat(Face):
         yield from self.closing(turn)
         yield Frame(sse(b"[DONE]"))
 
-    def sealed(self, turn: Turn) -> Json:
+    def sealed(self, turn: Answer) -> Json:
         """A delta after the reasoning: its signature."""
         return {}
 
-    def opening(self, turn: Turn) -> Iterator[Frame]:
+    def opening(self, turn: Answer) -> Iterator[Frame]:
         """Before the first token."""
         yield Frame(self._chunk(turn, {"role": "assistant", "content": ""}))
 
-    def closing(self, turn: Turn) -> Iterator[Frame]:
+    def closing(self, turn: Answer) -> Iterator[Frame]:
         """The reason, then the usage where it was asked for."""
         yield Frame(self._chunk(turn, {}, finish=turn.call.finish))
         report = self.usage(turn)
@@ -253,15 +265,15 @@ class Chat(Face):
         }
         return encode({"error": error})
 
-    def alarm(self, status: int, code: str | None = None) -> bytes:
+    def error_event(self, status: int, code: str | None = None) -> bytes:
         """The envelope as an event."""
         return sse(self.envelope(status, code=code))
 
-    def framed(self, data: bytes) -> bytes:
+    def frame_bytes(self, data: bytes) -> bytes:
         """Events have no names."""
         return sse(data)
 
-    def unfit(self, complaint: Complaint) -> Refusal:
+    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
         """As OpenAI says it of chat completions."""
         if complaint.unknown and not complaint.path:
             return Refusal(400, f"Unrecognized request argument supplied: {complaint.unknown}")
@@ -276,19 +288,19 @@ class Chat(Face):
             400, f"Invalid type for '{complaint.place}': {complaint.text}", param=complaint.place, code="invalid_type"
         )
 
-    def _call(self, turn: Turn, number: int, part: Part, arguments: str) -> Json:
+    def _call(self, turn: Answer, number: int, part: Part, arguments: str) -> Json:
         function = {"name": part.tool, "arguments": arguments}
         return {"id": self.call_id(turn, number), "type": "function", "function": function}
 
-    def _chunk(self, turn: Turn, delta: Json, finish: str | None = None, **more: Any) -> bytes:
+    def _chunk(self, turn: Answer, delta: Json, finish: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return sse(self.frame(turn, "chat.completion.chunk") | {"choices": [choice]} | more)
 
 
-def counted(turn: Turn, sent: int | None = None) -> Json | None:
+def counted(turn: Answer, sent: int | None = None) -> Json | None:
     """The plain three numbers."""
     report = counts(turn.call, sent)
     if report is None:
         return None
     found: Json = {"prompt_tokens": report.prompt, "completion_tokens": report.completion}
-    return shown(turn.call, found | {"total_tokens": report.prompt + report.completion})
+    return as_reported(turn.call, found | {"total_tokens": report.prompt + report.completion})

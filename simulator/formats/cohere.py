@@ -14,7 +14,19 @@ import msgspec
 from msgspec import Struct
 
 from simulator.call import ChatRequest, Part
-from simulator.formats.wire_format import Asked, Complaint, Face, Frame, Json, Refusal, Route, Turn, counts, shown, sse
+from simulator.formats.wire_format import (
+    Answer,
+    Frame,
+    Json,
+    ParsedRequest,
+    Refusal,
+    Route,
+    ValidationProblem,
+    WireFormat,
+    as_reported,
+    counts,
+    sse,
+)
 from simulator.http import Request
 from simulator.steps import encode
 
@@ -97,7 +109,7 @@ class ChatV2(_Strict):
 REQUEST = msgspec.json.Decoder(ChatV2)
 
 
-class Cohere(Face):
+class Cohere(WireFormat):
     """``/v2/chat``."""
 
     name = "cohere"
@@ -106,15 +118,15 @@ class Cohere(Face):
         """The model is in the body."""
         return Route() if path == "/v2/chat" else None
 
-    def ask(self, request: Request, route: Route) -> Asked:
+    def read_request(self, request: Request, route: Route) -> ParsedRequest:
         """Reasoning models think unless told not to."""
         asked = self.decode(REQUEST, request.body)
         _check(asked)
         messages = [_plain(message) for message in asked.messages]
         chat = ChatRequest(asked.model, messages, asked.stream, max_tokens=asked.max_tokens, tools=asked.tools or None)
-        return Asked(chat, thinks=asked.thinking is None or asked.thinking.type == "enabled")
+        return ParsedRequest(chat, may_reason=asked.thinking is None or asked.thinking.type == "enabled")
 
-    def body(self, turn: Turn, sent: int | None = None) -> Json:
+    def body(self, turn: Answer, sent: int | None = None) -> Json:
         """An assistant's message."""
         message: Json = {"role": "assistant"}
         content: list[Json] = []
@@ -130,7 +142,7 @@ class Cohere(Face):
         report = _usage(turn, sent)
         return found | ({"usage": report} if report else {})
 
-    def frames(self, turn: Turn) -> Iterator[Frame]:
+    def frames(self, turn: Answer) -> Iterator[Frame]:
         """message-start, contents and calls with their deltas, message-end."""
         empty: Json = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
         yield Frame(_event("message-start", id=f"sim-{turn.number}", delta={"message": empty}))
@@ -152,16 +164,16 @@ class Cohere(Face):
         text = message or MESSAGES.get(status, "internal server error" if status >= 500 else "invalid request")
         return encode({"id": "sim", "message": text})
 
-    def alarm(self, status: int, code: str | None = None) -> bytes:
+    def error_event(self, status: int, code: str | None = None) -> bytes:
         """The end of a message, with the reason ERROR and what was wrong."""
         text = MESSAGES.get(status, "internal server error, this has been reported to our developers.")
         return _event("message-end", delta={"finish_reason": "ERROR", "error": text})
 
-    def framed(self, data: bytes) -> bytes:
+    def frame_bytes(self, data: bytes) -> bytes:
         """As a piece of text."""
         return sse(data, "content-delta")
 
-    def unfit(self, complaint: Complaint) -> Refusal:
+    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
         """As its reader says it."""
         if complaint.unknown:
             return Refusal(422, f"unknown field: parameter '{complaint.place}' is not a valid field")
@@ -213,12 +225,12 @@ def _kind(part: Part) -> str:
     return "thinking" if part.kind == "reasoning_content" else "text"
 
 
-def _call(turn: Turn, number: int, part: Part, arguments: str) -> Json:
+def _call(turn: Answer, number: int, part: Part, arguments: str) -> Json:
     function = {"name": part.tool, "arguments": arguments}
     return {"id": f"{part.tool}_sim{turn.number}x{number}", "type": "function", "function": function}
 
 
-def _content_frames(turn: Turn, part: Part, index: int) -> Iterator[Frame]:
+def _content_frames(turn: Answer, part: Part, index: int) -> Iterator[Frame]:
     kind = _kind(part)
     start = {"message": {"content": {"type": kind, kind: ""}}}
     yield Frame(_event("content-start", index=index, delta=start))
@@ -227,7 +239,7 @@ def _content_frames(turn: Turn, part: Part, index: int) -> Iterator[Frame]:
     yield Frame(_event("content-end", index=index))
 
 
-def _call_frames(turn: Turn, part: Part, index: int) -> Iterator[Frame]:
+def _call_frames(turn: Answer, part: Part, index: int) -> Iterator[Frame]:
     yield Frame(_event("tool-call-start", index=index, delta={"message": {"tool_calls": _call(turn, index, part, "")}}))
     for text, amount in turn.runs(part):
         delta = {"message": {"tool_calls": {"function": {"arguments": text}}}}
@@ -235,19 +247,19 @@ def _call_frames(turn: Turn, part: Part, index: int) -> Iterator[Frame]:
     yield Frame(_event("tool-call-end", index=index))
 
 
-def _reason(turn: Turn) -> str | None:
+def _reason(turn: Answer) -> str | None:
     finish = turn.call.finish
     return None if finish is None else REASONS.get(finish, finish)
 
 
-def _usage(turn: Turn, sent: int | None = None) -> Json | None:
+def _usage(turn: Answer, sent: int | None = None) -> Json | None:
     report = counts(turn.call, sent)
     if report is None:
         return None
     found: Json = {
         name: {"input_tokens": report.prompt, "output_tokens": report.completion} for name in ("billed_units", "tokens")
     }
-    return shown(turn.call, found | ({"cached_tokens": report.cached} if report.cached else {}))
+    return as_reported(turn.call, found | ({"cached_tokens": report.cached} if report.cached else {}))
 
 
 def _event(name: str, **data: Any) -> bytes:

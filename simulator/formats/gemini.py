@@ -21,19 +21,19 @@ from simulator.formats.gemini_rules import check, owner
 from simulator.formats.gemini_shape import BODY, Content, FunctionCall, GenerateRequest, camel
 from simulator.formats.signed import seal
 from simulator.formats.wire_format import (
-    Asked,
-    Complaint,
-    Face,
+    Answer,
     Frame,
     Json,
+    ParsedRequest,
     Refusal,
     Route,
-    Turn,
+    ValidationProblem,
+    WireFormat,
     arguments_of,
+    as_reported,
     counts,
     function,
     reasons,
-    shown,
 )
 from simulator.http import Request
 from simulator.steps import encode
@@ -64,7 +64,7 @@ MESSAGES: Final = {
 REASONS: Final = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP", "content_filter": "SAFETY"}
 
 
-class Gemini(Face):
+class Gemini(WireFormat):
     """AI Studio."""
 
     name = "gemini"
@@ -82,11 +82,11 @@ class Gemini(Face):
         """``x-goog-api-key``, or ``key`` in the query."""
         return request.headers.get("x-goog-api-key") or "".join(parse_qs(request.query).get("key", []))
 
-    def stranger(self) -> Refusal:
+    def unauthorised(self) -> Refusal:
         """A wrong key is an invalid argument there."""
         return Refusal(400, "API key not valid. Please pass a valid API key.", code="API_KEY_INVALID")
 
-    def ask(self, request: Request, route: Route) -> Asked:
+    def read_request(self, request: Request, route: Route) -> ParsedRequest:
         """Contents become messages; a content with answers of functions is a tool's."""
         if route.stream and parse_qs(request.query).get("alt") != ["sse"]:
             raise Refusal(400, "this vendor streams with alt=sse only")
@@ -114,16 +114,16 @@ class Gemini(Face):
         chat = ChatRequest(
             model, messages, route.stream, max_tokens=config.max_output_tokens, tools=_lowered(tools) or None
         )
-        return Asked(
+        return ParsedRequest(
             chat,
-            wish={"shown": thinking is not None and thinking.include_thoughts},
-            thinks=thinking is None or thinking.thinking_budget != 0,
-            speaks=route.verb != "countTokens",
+            memo={"shown": thinking is not None and thinking.include_thoughts},
+            may_reason=thinking is None or thinking.thinking_budget != 0,
+            has_tokens=route.verb != "countTokens",
         )
 
-    def body(self, turn: Turn, sent: int | None = None) -> Json:
+    def body(self, turn: Answer, sent: int | None = None) -> Json:
         """One candidate."""
-        if not turn.asked.speaks:
+        if not turn.request.has_tokens:
             return {"totalTokens": turn.call.prompt_tokens}
         parts: list[Json] = []
         for part, text in turn.texts(sent):
@@ -131,7 +131,7 @@ class Gemini(Face):
         parts += _last(turn)
         return _response(turn, parts, _reason(turn), sent)
 
-    def frames(self, turn: Turn) -> Iterator[Frame]:
+    def frames(self, turn: Answer) -> Iterator[Frame]:
         """Every chunk is a whole answer of its own with the counts so far."""
         sent, called = 0, False
         for part in turn.call.parts:
@@ -148,15 +148,15 @@ class Gemini(Face):
         """Google's."""
         return encode(google_error(status, message, more.get("code")))
 
-    def alarm(self, status: int, code: str | None = None) -> bytes:
+    def error_event(self, status: int, code: str | None = None) -> bytes:
         """The error object as one event."""
         return _framed(google_error(status, None, code))
 
-    def framed(self, data: bytes) -> bytes:
+    def frame_bytes(self, data: bytes) -> bytes:
         """Events have no names."""
         return b"data: %b\r\n\r\n" % data
 
-    def unfit(self, complaint: Complaint) -> Refusal:
+    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
         """As the JSON reader of protocol buffers says it."""
         where, _, _ = complaint.place.rpartition(".")
         if complaint.unknown:
@@ -175,9 +175,9 @@ class Vertex(Gemini):
 
     def credential(self, request: Request) -> str:
         """``Authorization: Bearer``, or a key of express mode."""
-        return Face.credential(self, request) or super().credential(request)
+        return WireFormat.credential(self, request) or super().credential(request)
 
-    def stranger(self) -> Refusal:
+    def unauthorised(self) -> Refusal:
         """A wrong token."""
         return Refusal(401, "")
 
@@ -205,39 +205,39 @@ def _lower(schema: object) -> object:
     return schema
 
 
-def _parts(turn: Turn, part: Run, text: str, *, first: bool) -> list[Json]:
+def _parts(turn: Answer, part: Run, text: str, *, first: bool) -> list[Json]:
     if part.kind == "reasoning_content":
-        return [{"text": text, "thought": True}] if turn.asked.wish["shown"] and text else []
+        return [{"text": text, "thought": True}] if turn.request.memo["shown"] and text else []
     if part.kind == "content":
         return [{"text": text}]
     call: Json = {"name": part.tool, "args": arguments_of(text)}
     signed: Json = {}
-    if turn.reasoned:
+    if turn.reasoning:
         if not turn.call.request.model.startswith(SECOND):
             call["id"] = f"fc-sim{turn.number}-{_position(turn, part)}"
         signed = (
-            {"thoughtSignature": seal(owner(FunctionCall(part.tool, call["args"])), turn.reasoned)} if first else {}
+            {"thoughtSignature": seal(owner(FunctionCall(part.tool, call["args"])), turn.reasoning)} if first else {}
         )
     return [{"functionCall": call} | signed]
 
 
-def _position(turn: Turn, part: Run) -> int:
+def _position(turn: Answer, part: Run) -> int:
     return next(at for at, one in enumerate(turn.call.tools) if one is part)
 
 
-def _last(turn: Turn) -> list[Json]:
+def _last(turn: Answer) -> list[Json]:
     """The signature of an answer without calls stands in an empty part at its end."""
-    if not turn.reasoned or turn.call.tools:
+    if not turn.reasoning or turn.call.tools:
         return []
-    return [{"text": "", "thoughtSignature": seal("text", turn.reasoned)}]
+    return [{"text": "", "thoughtSignature": seal("text", turn.reasoning)}]
 
 
-def _reason(turn: Turn) -> str | None:
+def _reason(turn: Answer) -> str | None:
     finish = turn.call.finish
     return None if finish is None else REASONS.get(finish, finish)
 
 
-def _response(turn: Turn, parts: list[Json], reason: str | None, sent: int | None) -> Json:
+def _response(turn: Answer, parts: list[Json], reason: str | None, sent: int | None) -> Json:
     candidate: Json = {"content": {"parts": parts, "role": "model"}, "index": 0}
     if reason is not None:
         candidate["finishReason"] = reason
@@ -255,7 +255,7 @@ def _response(turn: Turn, parts: list[Json], reason: str | None, sent: int | Non
     usage |= {"thoughtsTokenCount": reasoned} if reasoned else {}
     usage |= {"cachedContentTokenCount": report.cached} if report.cached else {}
     details = [{"modality": "TEXT", "tokenCount": report.prompt}]
-    return found | {"usageMetadata": shown(turn.call, usage) | {"promptTokensDetails": details}}
+    return found | {"usageMetadata": as_reported(turn.call, usage) | {"promptTokensDetails": details}}
 
 
 def _framed(data: Json) -> bytes:

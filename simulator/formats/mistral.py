@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from simulator.formats.chat import Body, Chat, Message, counted
 from simulator.formats.signed import sign, signed
-from simulator.formats.wire_format import Complaint, Frame, Json, Refusal, Route, Turn, sse
+from simulator.formats.wire_format import Answer, Frame, Json, Refusal, Route, ValidationProblem, sse
 from simulator.steps import encode
 
 CALL_ID: Final = re.compile(r"[a-zA-Z0-9]{9}")
@@ -87,8 +87,8 @@ class Mistral(Chat):
                         400, f"Tool call id was {id} but must be a-z, A-Z, 0-9, with a length of 9.", code="3280"
                     )
             if message.role == "developer":
-                raise self.unfit(
-                    Complaint(
+                raise self.invalid_request(
+                    ValidationProblem(
                         "Input tag 'developer' found using 'role' does not match any of the expected tags",
                         "",
                         None,
@@ -124,38 +124,38 @@ class Mistral(Chat):
                 found["reasoning_content"] = text
         return found
 
-    def reasoned(self, turn: Turn, text: str, *, whole: bool) -> Json:
+    def reasoned(self, turn: Answer, text: str, *, whole: bool) -> Json:
         """In a message the text's chunk follows, see ``spoken``."""
         chunk: Json = {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
         if whole:
             chunk |= {"signature": sign(text), "closed": True}
         return {"content": [chunk]}
 
-    def sealed(self, turn: Turn) -> Json:
+    def sealed(self, turn: Answer) -> Json:
         """The signature closes the chunk."""
-        return {"content": [{"type": "thinking", "thinking": [], "signature": sign(turn.reasoned), "closed": True}]}
+        return {"content": [{"type": "thinking", "thinking": [], "signature": sign(turn.reasoning), "closed": True}]}
 
-    def spoken(self, turn: Turn, text: str) -> Any:
+    def spoken(self, turn: Answer, text: str) -> Any:
         """A list where there is reasoning."""
-        if not turn.reasoned:
+        if not turn.reasoning:
             return text
-        return [*self.reasoned(turn, turn.reasoned, whole=True)["content"], {"type": "text", "text": text}]
+        return [*self.reasoned(turn, turn.reasoning, whole=True)["content"], {"type": "text", "text": text}]
 
     def texted(self, text: str) -> Any:
         """Plain text."""
         return text
 
-    def call_id(self, turn: Turn, number: int) -> str:
+    def call_id(self, turn: Answer, number: int) -> str:
         """Nine digits."""
         return f"{int(turn.number):06d}{number:03d}"
 
-    def usage(self, turn: Turn, sent: int | None = None) -> Json | None:
+    def usage(self, turn: Answer, sent: int | None = None) -> Json | None:
         """Cached tokens stand in details as with OpenAI."""
         report = counted(turn, sent)
         cached = min(turn.call.script.cached, turn.call.prompt_tokens)
         return report | {"prompt_tokens_details": {"cached_tokens": cached}} if report and cached else report
 
-    def closing(self, turn: Turn) -> Iterator[Frame]:
+    def closing(self, turn: Answer) -> Iterator[Frame]:
         """The usage comes with the reason, asked for or not."""
         report = self.usage(turn)
         more = {"usage": report} if report else {}
@@ -169,11 +169,11 @@ class Mistral(Chat):
         shown = detail if status == 422 and more.get("param") else text
         return encode({"object": "error", "message": shown, "type": kind, "param": None, "code": more.get("code")})
 
-    def alarm(self, status: int, code: str | None = None) -> bytes:
+    def error_event(self, status: int, code: str | None = None) -> bytes:
         """The envelope inside ``error``."""
         return sse(b'{"error":%b}' % self.envelope(status, code=code))
 
-    def unfit(self, complaint: Complaint) -> Refusal:
+    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
         """422, as FastAPI says it."""
         if complaint.unknown:
             return Refusal(422, "Extra inputs are not permitted", param=complaint.place)

@@ -15,17 +15,17 @@ from msgspec import Struct
 
 from simulator.call import ChatRequest
 from simulator.formats.wire_format import (
-    Asked,
-    Face,
+    Answer,
     Frame,
     Json,
+    ParsedRequest,
     Refusal,
     Route,
-    Turn,
+    WireFormat,
     arguments_of,
+    as_reported,
     counts,
     reasons,
-    shown,
 )
 from simulator.http import Request
 from simulator.steps import encode
@@ -122,7 +122,7 @@ class OllamaRequest(_Strict):
 REQUEST = msgspec.json.Decoder(OllamaRequest)
 
 
-class Ollama(Face):
+class Ollama(WireFormat):
     """``/api/chat``."""
 
     name = "ollama"
@@ -133,7 +133,7 @@ class Ollama(Face):
         """The model is in the body."""
         return Route() if path == "/api/chat" else None
 
-    def ask(self, request: Request, route: Route) -> Asked:
+    def read_request(self, request: Request, route: Route) -> ParsedRequest:
         """A model that can think does so unless told not to."""
         asked = self.decode(REQUEST, request.body)
         for name in asked.options.keys() - OPTIONS:
@@ -143,12 +143,12 @@ class Ollama(Face):
         messages = [_plain(message) for message in asked.messages]
         bound = asked.options.get("num_predict")
         limit = bound if isinstance(bound, int) and bound >= 0 else None
-        return Asked(
+        return ParsedRequest(
             ChatRequest(asked.model, messages, asked.stream, max_tokens=limit, tools=asked.tools or None),
-            thinks=asked.think is not False,
+            may_reason=asked.think is not False,
         )
 
-    def body(self, turn: Turn, sent: int | None = None) -> Json:
+    def body(self, turn: Answer, sent: int | None = None) -> Json:
         """One message and the end's figures."""
         message: Json = {"role": "assistant", "content": ""}
         for part, text in turn.texts(sent):
@@ -159,7 +159,7 @@ class Ollama(Face):
                 message["thinking" if part.kind == "reasoning_content" else "content"] = text
         return _line(turn, message) | _end(turn, sent)
 
-    def frames(self, turn: Turn) -> Iterator[Frame]:
+    def frames(self, turn: Answer) -> Iterator[Frame]:
         """A line for every piece, a call in one."""
         for number, part in enumerate(turn.call.parts):
             if part.kind == "arguments":
@@ -180,11 +180,11 @@ class Ollama(Face):
         )
         return encode({"error": text})
 
-    def alarm(self, status: int, code: str | None = None) -> bytes:
+    def error_event(self, status: int, code: str | None = None) -> bytes:
         """The envelope as a line."""
         return self.envelope(status) + b"\n"
 
-    def framed(self, data: bytes) -> bytes:
+    def frame_bytes(self, data: bytes) -> bytes:
         """A line."""
         return data + b"\n"
 
@@ -199,11 +199,11 @@ def _plain(message: Message) -> Json:
     )
 
 
-def _line(turn: Turn, message: Json) -> Json:
+def _line(turn: Answer, message: Json) -> Json:
     return {"model": turn.call.request.model, "created_at": MADE, "message": message}
 
 
-def _end(turn: Turn, sent: int | None = None) -> Json:
+def _end(turn: Answer, sent: int | None = None) -> Json:
     finish = turn.call.finish
     found: Json = {"done": True, "done_reason": None if finish is None else REASONS.get(finish, finish)}
     found |= {
@@ -215,7 +215,7 @@ def _end(turn: Turn, sent: int | None = None) -> Json:
     report = counts(turn.call, sent)
     if report is None:
         return found
-    return found | shown(turn.call, {"prompt_eval_count": report.prompt, "eval_count": report.completion})
+    return found | as_reported(turn.call, {"prompt_eval_count": report.prompt, "eval_count": report.completion})
 
 
 def _framed(data: Json) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from simulator import answer
 from simulator.formats.chat import KNOWN, Body, Chat, Message
 from simulator.formats.signed import sign, signed
-from simulator.formats.wire_format import Frame, Json, Refusal, Route, Turn, counts, sse
+from simulator.formats.wire_format import Answer, Frame, Json, Refusal, Route, counts, sse
 from simulator.steps import encode
 
 FIELDS: Final = KNOWN | {
@@ -72,30 +72,30 @@ class OpenRouter(Chat):
             raise Refusal(400, "Invalid `signature` in `thinking` block")
         return found | ({"reasoning_content": text} if signatures else {})
 
-    def reasoned(self, turn: Turn, text: str, *, whole: bool) -> Json:
+    def reasoned(self, turn: Answer, text: str, *, whole: bool) -> Json:
         """Twice: as text and as a detail."""
         detail: Json = {"type": "reasoning.text", "text": text, "format": FORMAT, "index": 0}
         if whole:
             detail["signature"] = sign(text)
         return {"reasoning": text, "reasoning_details": [detail]}
 
-    def sealed(self, turn: Turn) -> Json:
+    def sealed(self, turn: Answer) -> Json:
         """The signature comes last."""
-        detail = {"type": "reasoning.text", "signature": sign(turn.reasoned), "format": FORMAT, "index": 0}
+        detail = {"type": "reasoning.text", "signature": sign(turn.reasoning), "format": FORMAT, "index": 0}
         return {"content": "", "reasoning_details": [detail]}
 
-    def frame(self, turn: Turn, kind: str) -> Json:
+    def frame(self, turn: Answer, kind: str) -> Json:
         """With the vendor behind."""
         own = {"id": f"gen-sim-{turn.number}", "provider": "Simulated", "system_fingerprint": None}
         return super().frame(turn, kind) | own
 
-    def body(self, turn: Turn, sent: int | None = None) -> Json:
+    def body(self, turn: Answer, sent: int | None = None) -> Json:
         """With the reason in the words of the vendor behind."""
         found = super().body(turn, sent)
         found["choices"][0]["native_finish_reason"] = turn.call.finish
         return found
 
-    def usage(self, turn: Turn, sent: int | None = None) -> Json | None:
+    def usage(self, turn: Answer, sent: int | None = None) -> Json | None:
         """With the cost in dollars."""
         report, found = counts(turn.call, sent), answer.usage(turn.call, turn.call.planned if sent is None else sent)
         if report is None or found is None:
@@ -105,7 +105,7 @@ class OpenRouter(Chat):
         cost = round((report.prompt + report.completion) * USD_PER_TOKEN, 9)
         return found | {"cost": cost, "is_byok": False, "cost_details": {"upstream_inference_cost": None}}
 
-    def closing(self, turn: Turn) -> Iterator[Frame]:
+    def closing(self, turn: Answer) -> Iterator[Frame]:
         """The usage stands on an event of its own, asked for or not."""
         choice: Json = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": turn.call.finish}
         choice |= {"native_finish_reason": turn.call.finish, "logprobs": None}
@@ -124,7 +124,7 @@ class OpenRouter(Chat):
             {"error": {"message": text, "code": status, "metadata": {"provider_name": "Simulated"}}, "user_id": "sim"}
         )
 
-    def alarm(self, status: int, code: str | None = None) -> bytes:
+    def error_event(self, status: int, code: str | None = None) -> bytes:
         """A chunk with the error beside the choices."""
         error: Json = {"code": code or status, "message": "Provider disconnected unexpectedly"}
         choice: Any = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}

@@ -1,6 +1,6 @@
-"""An answer of any face as steps: pacing, and the faults that can befall every wire format.
+"""An answer of any format as steps: pacing, and the faults that can befall every wire format.
 
-The faults are those of ``faults`` and ``placed``, made anew on a face's frames; what those two make without looking at the answer
+The faults are those of ``faults`` and ``placed``, made anew on a format's frames; what those two make without looking at the answer
 (resets, HTML, bombs) is used as it is.
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 from simulator.answer import wait
 from simulator.bodies import GARBAGE, HTML
 from simulator.faults import FAULTS, SPLIT_PAUSE_S
-from simulator.formats.wire_format import Face, Frame, Turn
+from simulator.formats.wire_format import Answer, Frame, WireFormat
 from simulator.steps import LAST_CHUNK, Hang, Send, Shut, Step, Steps, Wait, chunk, cut_up, encode, head, whole
 
 JSON: Final = "application/json"
@@ -36,45 +36,45 @@ OWN: Final = frozenset(
 )
 
 
-def steps(face: Face, turn: Turn) -> Steps:
+def steps(format: WireFormat, turn: Answer) -> Steps:
     """The answer of one request, faults and slicing included."""
     script = turn.call.script
-    made = _steps(face, turn)
+    made = _steps(format, turn)
     if script.drip_ms:
         return cut_up(made, 1, script.drip_ms / 1000)
     return cut_up(made, script.split, SPLIT_PAUSE_S) if script.split else made
 
 
-def _steps(face: Face, turn: Turn) -> Steps:
+def _steps(format: WireFormat, turn: Answer) -> Steps:
     fault = turn.call.script.fault
     if fault in SAME:
         return FAULTS[fault](turn.call)
     if fault == "status":
-        return _refused(face, turn)
+        return _refused(format, turn)
     if fault == "error200" or (fault == "errorfirst" and not turn.call.request.stream):
-        return _error200(face, turn)
-    return _stream(face, turn) if turn.call.request.stream else _whole(face, turn)
+        return _error200(format, turn)
+    return _stream(format, turn) if turn.call.request.stream else _whole(format, turn)
 
 
-def _refused(face: Face, turn: Turn) -> Steps:
+def _refused(format: WireFormat, turn: Answer) -> Steps:
     script = turn.call.script
     more = [("retry-after", script.retry_after)] if script.retry_after is not None else []
-    body = HTML if script.html else face.envelope(script.status, code=script.code)
+    body = HTML if script.html else format.envelope(script.status, code=script.code)
     kind = "text/html" if script.html else JSON
     yield from wait(script.slowheaders_ms / 1000)
-    yield Send(whole(script.status, body, kind=kind, more=[*more, *face.headers(script.status, script.code)]))
+    yield Send(whole(script.status, body, kind=kind, more=[*more, *format.headers(script.status, script.code)]))
 
 
-def _error200(face: Face, turn: Turn) -> Steps:
+def _error200(format: WireFormat, turn: Answer) -> Steps:
     script = turn.call.script
     yield from wait(turn.call.start_s)
-    yield Send(whole(200, face.envelope(script.status, code=script.code)))
+    yield Send(whole(200, format.envelope(script.status, code=script.code)))
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
 
 
-def _whole(face: Face, turn: Turn) -> Steps:
+def _whole(format: WireFormat, turn: Answer) -> Steps:
     call, script = turn.call, turn.call.script
     if script.fault == "comments" or script.fault == "roleonly":
         yield Send(_chunked_head(JSON))
@@ -83,13 +83,13 @@ def _whole(face: Face, turn: Turn) -> Steps:
     if script.fault in ("erroratn", "emptybody", "garbage"):
         body = b"" if script.fault == "emptybody" else GARBAGE[script.mutation % len(GARBAGE)]
         if script.fault == "erroratn":
-            body = face.envelope(script.status, code=script.code)
+            body = format.envelope(script.status, code=script.code)
         yield from wait(call.due_s(min(script.at, call.planned)))
         yield Send(whole(200, body))
         return
     if script.fault == "stall" and not script.at:
         yield Hang()
-    body = encode(face.body(turn))
+    body = encode(format.body(turn))
     yield from wait(call.due_s(call.planned))
     if script.fault is None:
         more = [("connection", "close")] if script.close else []
@@ -106,31 +106,31 @@ def _whole(face: Face, turn: Turn) -> Steps:
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
-def _stream(face: Face, turn: Turn) -> Steps:
+def _stream(format: WireFormat, turn: Answer) -> Steps:
     call, script = turn.call, turn.call.script
-    if (script.fault == "stall" and not script.at) or (script.fault == "comments" and not face.keepalive):
+    if (script.fault == "stall" and not script.at) or (script.fault == "comments" and not format.keepalive):
         yield Hang()
     yield from wait(script.slowheaders_ms / 1000)
-    yield Send(_chunked_head(face.stream_kind, close=script.close))
+    yield Send(_chunked_head(format.stream_kind, close=script.close))
     if script.fault == "comments":
-        yield from _for_ever(script.every_ms, face.keepalive)
+        yield from _for_ever(script.every_ms, format.keepalive)
     elif script.fault == "errorfirst":
         yield from wait(call.start_s)
-        yield Send(chunk(face.alarm(script.status, script.code)))
+        yield Send(chunk(format.error_event(script.status, script.code)))
     elif script.fault != "emptybody":
-        ended = yield from _frames(face, turn)
+        ended = yield from _frames(format, turn)
         if ended:
             return
     yield Send(LAST_CHUNK)
 
 
-def _frames(face: Face, turn: Turn) -> Generator[Step, None, bool]:
+def _frames(format: WireFormat, turn: Answer) -> Generator[Step, None, bool]:
     """The frames until the fault, or all of them. True: nothing may follow."""
     call, script, sent = turn.call, turn.call.script, 0
     placed = script.fault in ("cut", "stall", "erroratn", "garbage", "roleonly")
-    for frame in face.frames(turn):
+    for frame in format.frames(turn):
         if placed and (frame.tokens or frame.usage) and sent >= script.at:
-            if (yield from _broken(face, turn, frame)):
+            if (yield from _broken(format, turn, frame)):
                 return True
             placed = False
         if script.fault == "cutusage" and frame.usage:
@@ -138,28 +138,28 @@ def _frames(face: Face, turn: Turn) -> Generator[Step, None, bool]:
             return True
         if frame.tokens:
             yield from wait(call.due_s(sent))
-        if script.keepalives and face.keepalive:
-            yield Send(chunk(face.keepalive))
+        if script.keepalives and format.keepalive:
+            yield Send(chunk(format.keepalive))
         if frame.data:
             yield Send(chunk(frame.data), frame.tokens)
         else:
             yield Send(b"", frame.tokens)
         sent += frame.tokens
     if placed:
-        return (yield from _broken(face, turn, Frame(b"")))
+        return (yield from _broken(format, turn, Frame(b"")))
     return False
 
 
-def _broken(face: Face, turn: Turn, following: Frame) -> Generator[Step, None, bool]:
+def _broken(format: WireFormat, turn: Answer, following: Frame) -> Generator[Step, None, bool]:
     """The placed fault, before the frame ``following``. Garbage goes on, all others end the answer."""
     script = turn.call.script
     if script.fault == "garbage":
-        yield Send(chunk(face.framed(GARBAGE[script.mutation % len(GARBAGE)])))
+        yield Send(chunk(format.frame_bytes(GARBAGE[script.mutation % len(GARBAGE)])))
         return False
     if script.fault in ("stall", "roleonly"):
         yield Hang()
     if script.fault == "erroratn":
-        yield Send(chunk(face.alarm(script.status, script.code)))
+        yield Send(chunk(format.error_event(script.status, script.code)))
         yield Send(LAST_CHUNK)
         return True
     torn = following.data[: len(following.data) // 2] if script.midline or script.midutf8 else b""

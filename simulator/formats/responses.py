@@ -15,18 +15,18 @@ from simulator.call import ChatRequest, Part
 from simulator.formats.responses_shape import ITEMS, REQUEST, Call, Item, Message, Output, ResponsesRequest, check
 from simulator.formats.signed import seal
 from simulator.formats.wire_format import (
-    Asked,
-    Complaint,
-    Face,
+    Answer,
     Frame,
     Json,
+    ParsedRequest,
     Refusal,
     Route,
-    Turn,
+    ValidationProblem,
+    WireFormat,
+    as_reported,
     counts,
     function,
     reasons,
-    shown,
     sse,
 )
 from simulator.http import Request
@@ -46,7 +46,7 @@ ECHOED: Final = (
 )
 
 
-class Responses(Face):
+class Responses(WireFormat):
     """``/v1/responses``."""
 
     name = "responses"
@@ -55,7 +55,7 @@ class Responses(Face):
         """The model is in the body."""
         return Route() if path == "/v1/responses" else None
 
-    def ask(self, request: Request, route: Route) -> Asked:
+    def read_request(self, request: Request, route: Route) -> ParsedRequest:
         """Items become messages; reasoning that came back is laid on the item after it."""
         asked = self.decode(REQUEST, request.body)
         given = asked.input if isinstance(asked.input, list) else [{"role": "user", "content": asked.input}]
@@ -69,14 +69,14 @@ class Responses(Face):
             if tool.get("type") == "function"
         ]
         chat = ChatRequest(asked.model, messages, asked.stream, max_tokens=asked.max_output_tokens, tools=tools or None)
-        return Asked(chat, asked.user or asked.safety_identifier, wish=_wish(asked))
+        return ParsedRequest(chat, asked.user or asked.safety_identifier, memo=_wish(asked))
 
-    def body(self, turn: Turn, sent: int | None = None) -> Json:
+    def body(self, turn: Answer, sent: int | None = None) -> Json:
         """A response."""
         output = [_item_of(turn, at, part, text) for at, (part, text) in enumerate(turn.texts(sent))]
         return _response(turn, output, ended=True)
 
-    def frames(self, turn: Turn) -> Iterator[Frame]:
+    def frames(self, turn: Answer) -> Iterator[Frame]:
         """Every event has its number."""
         number = 0
         for name, data, tokens in _events(turn):
@@ -96,7 +96,7 @@ class Responses(Face):
             {"error": {"message": message, "type": kind, "param": more.get("param"), "code": more.get("code")}}
         )
 
-    def alarm(self, status: int, code: str | None = None) -> bytes:
+    def error_event(self, status: int, code: str | None = None) -> bytes:
         """An ``error`` event, flat as documented."""
         known = {429: "rate_limit_exceeded", 400: "invalid_prompt"}
         data = {
@@ -107,11 +107,11 @@ class Responses(Face):
         }
         return sse(data | {"message": "The server had an error while processing your request"}, "error")
 
-    def framed(self, data: bytes) -> bytes:
+    def frame_bytes(self, data: bytes) -> bytes:
         """As a piece of text."""
         return sse(data, "response.output_text.delta")
 
-    def unfit(self, complaint: Complaint) -> Refusal:
+    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
         """In OpenAI's words."""
         place = complaint.place
         if complaint.unknown:
@@ -149,8 +149,8 @@ def _plain(item: Item, thoughts: dict[str, str]) -> Json:
     return {"role": "assistant", "content": "", "reasoning_content": thoughts[item.id]}
 
 
-def _item_of(turn: Turn, at: int, part: Part, text: str, status: str = "completed") -> Json:
-    number, wish = turn.number, turn.asked.wish
+def _item_of(turn: Answer, at: int, part: Part, text: str, status: str = "completed") -> Json:
+    number, wish = turn.number, turn.request.memo
     if part.kind == "reasoning_content":
         item: Json = {"id": f"rs_sim{number}", "type": "reasoning", "summary": []}
         if wish["summary"] and text:
@@ -171,7 +171,7 @@ def _text(text: str) -> Json:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def _response(turn: Turn, output: list[Json], *, ended: bool) -> Json:
+def _response(turn: Answer, output: list[Json], *, ended: bool) -> Json:
     limited = ended and turn.call.finish == "length"
     status = "incomplete" if limited else "completed" if ended else "in_progress"
     found: Json = {
@@ -181,11 +181,11 @@ def _response(turn: Turn, output: list[Json], *, ended: bool) -> Json:
         "status": status,
     }
     found |= {"error": None, "incomplete_details": {"reason": "max_output_tokens"} if limited else None}
-    found |= turn.asked.wish["echo"] | {"model": turn.call.request.model, "output": output}
+    found |= turn.request.memo["echo"] | {"model": turn.call.request.model, "output": output}
     return found | {"previous_response_id": None, "usage": _usage(turn) if ended else None}
 
 
-def _usage(turn: Turn) -> Json | None:
+def _usage(turn: Answer) -> Json | None:
     report = counts(turn.call)
     if report is None:
         return None
@@ -196,10 +196,10 @@ def _usage(turn: Turn) -> Json | None:
         "output_tokens_details": {"reasoning_tokens": report.reasoning},
         "total_tokens": report.prompt + report.completion,
     }
-    return shown(turn.call, found)
+    return as_reported(turn.call, found)
 
 
-def _events(turn: Turn) -> Iterator[tuple[str, Json, int]]:
+def _events(turn: Answer) -> Iterator[tuple[str, Json, int]]:
     yield "response.created", {"response": _response(turn, [], ended=False)}, 0
     yield "response.in_progress", {"response": _response(turn, [], ended=False)}, 0
     output: list[Json] = []
@@ -213,7 +213,7 @@ def _events(turn: Turn) -> Iterator[tuple[str, Json, int]]:
     yield end, {"response": _response(turn, output, ended=True)}, 0
 
 
-def _inside(turn: Turn, part: Part, where: Json) -> Iterator[tuple[str, Json, int]]:
+def _inside(turn: Answer, part: Part, where: Json) -> Iterator[tuple[str, Json, int]]:
     """The events between an item's beginning and its end."""
     whole = "".join(part.pieces)
     if part.kind == "arguments":
@@ -232,8 +232,8 @@ def _inside(turn: Turn, part: Part, where: Json) -> Iterator[tuple[str, Json, in
     yield "response.content_part.done", where | {"part": _text(whole)}, 0
 
 
-def _summary(turn: Turn, part: Part, where: Json, whole: str) -> Iterator[tuple[str, Json, int]]:
-    if not turn.asked.wish["summary"]:
+def _summary(turn: Answer, part: Part, where: Json, whole: str) -> Iterator[tuple[str, Json, int]]:
+    if not turn.request.memo["summary"]:
         yield "", {}, len(part.pieces)
         return
     empty: Json = {"type": "summary_text", "text": ""}

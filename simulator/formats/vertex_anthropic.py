@@ -15,7 +15,7 @@ import msgspec
 
 from simulator.formats.anthropic import Anthropic
 from simulator.formats.gemini import google_error
-from simulator.formats.wire_format import Asked, Complaint, Face, Json, Refusal, Route
+from simulator.formats.wire_format import Json, ParsedRequest, Refusal, Route, ValidationProblem, WireFormat
 from simulator.http import Request
 from simulator.steps import encode
 
@@ -46,9 +46,9 @@ class VertexAnthropic(Anthropic):
 
     def credential(self, request: Request) -> str:
         """An access token."""
-        return Face.credential(self, request)
+        return WireFormat.credential(self, request)
 
-    def ask(self, request: Request, route: Route) -> Asked:
+    def read_request(self, request: Request, route: Route) -> ParsedRequest:
         """As Anthropic's, once what is Vertex's has been taken off."""
         body = self.decode(_BODY, request.body)
         if body.pop("anthropic_version", None) not in VERSIONS:
@@ -56,13 +56,13 @@ class VertexAnthropic(Anthropic):
         body.pop("anthropic_beta", None)
         if route.model is not None:
             if "model" in body:
-                raise self.unfit(Complaint("", "", "model", None))
+                raise self.invalid_request(ValidationProblem("", "", "model", None))
             if bool(body.get("stream")) != bool(route.stream):
                 raise Refusal(400, "stream: must be true for streamRawPredict, and only there")
             body["model"] = route.model
         if any(source.get("type") == "url" for source in _sources(body)):
             raise Refusal(400, "URL sources are not supported")
-        return super().ask(
+        return super().read_request(
             replace(request, body=encode(body), headers={**request.headers, "anthropic-version": "-"}), route
         )
 

@@ -1,7 +1,7 @@
-"""What a face is: one wire format, spoken from the vendor's side.
+"""One wire format, from the vendor's side.
 
-A face reads a request strictly, as its vendor documents it, and writes the answer that a ``Call`` has decided: whole, or as frames
-of a stream. It knows nothing of faults and pacing; ``play`` breaks whatever it is given, between frames and inside them.
+A format reads a request strictly, as its vendor documents it, and writes the answer that a ``Call`` has decided: whole, or as
+frames of a stream. It knows nothing of faults and pacing: ``replay`` breaks whatever it is given, between frames and inside them.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
-    """Why bytes are not the documented type: the place, and the unknown or the missing field if it is one."""
+class ValidationProblem:
+    """Why bytes are not of the documented type: where, and the unknown or missing field if that is the reason."""
 
     text: str
     path: str
@@ -53,7 +53,7 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path that a face answers. ``model`` and ``stream`` where the path says them; ``verb`` is the face's own."""
+    """A path that a format serves. ``model`` and ``stream`` where the path contains them; ``verb`` is for the format itself."""
 
     model: str | None = None
     stream: bool | None = None
@@ -61,26 +61,26 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequest:
     """A request, read. ``chat`` in the terms of ``call.prepare``: its messages have a role and a text, and
     ``reasoning_content`` where reasoning of ours came back unchanged."""
 
     chat: ChatRequest
     id: str | None = None
-    wish: Json = field(default_factory=dict)
-    """What the face must remember until it answers."""
-    thinks: bool = True
-    """The answer may reason: the vendor thinks unasked, or was asked to."""
-    speaks: bool = True
-    """There is an answer of tokens at all; counting has none."""
+    memo: Json = field(default_factory=dict)
+    """What the format must remember until it answers."""
+    may_reason: bool = True
+    """The answer may contain reasoning: the vendor always reasons, or the request asks for it."""
+    has_tokens: bool = True
+    """The answer consists of tokens; a token count does not."""
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """An answer to be given."""
+class Answer:
+    """An answer that has been decided, with the request it belongs to."""
 
     call: Call
-    asked: Asked
+    request: ParsedRequest
 
     def texts(self, sent: int | None = None) -> list[tuple[Part, str]]:
         """Every part with its text, as far as its tokens are among the first ``sent``."""
@@ -91,7 +91,7 @@ class Turn:
         return found
 
     def runs(self, part: Part) -> Iterator[tuple[str, int]]:
-        """A part in frames' worth: text and its number of tokens."""
+        """A part cut into the size of frames: text and number of tokens."""
         pieces = iter(part.pieces)
         while run := list(islice(pieces, self.call.script.batch)):
             yield "".join(run), len(run)
@@ -102,7 +102,7 @@ class Turn:
         return self.call.id.rpartition("-")[2]
 
     @property
-    def reasoned(self) -> str:
+    def reasoning(self) -> str:
         """The whole reasoning."""
         return self.call.text("reasoning_content")
 
@@ -118,7 +118,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the vendor says it counted: ``cached`` is part of ``prompt``, ``reasoning`` part of ``completion``."""
+    """What the vendor reports: ``cached`` is part of ``prompt``, ``reasoning`` part of ``completion``."""
 
     prompt: int
     cached: int
@@ -139,38 +139,38 @@ def counts(call: Call, sent: int | None = None) -> Counts | None:
     return Counts(call.prompt_tokens * factor, cached, made * factor, min(reasoned, max(0, made * factor)))
 
 
-def shown(call: Call, report: Json) -> Json:
+def as_reported(call: Call, report: Json) -> Json:
     """A usage object as it is sent: of ``usage=text`` every number is a text."""
     if call.script.usage != "text":
         return report
     return {
-        key: shown(call, value) if isinstance(value, dict) else str(value) if isinstance(value, int) else value
+        key: as_reported(call, value) if isinstance(value, dict) else str(value) if isinstance(value, int) else value
         for key, value in report.items()
     }
 
 
-class Face(ABC):
+class WireFormat(ABC):
     """One wire format of a vendor's chat."""
 
     name: ClassVar[str]
     stream_kind: ClassVar[str] = "text/event-stream; charset=utf-8"
     keepalive: ClassVar[bytes] = b": keep-alive\n\n"
-    """What may stand between frames and says nothing; empty: nothing may."""
+    """Bytes without meaning that are allowed between frames; empty: none are."""
 
     @abstractmethod
     def route(self, path: str) -> Route | None:
         """None: the path is not this vendor's. ``path`` is percent-decoded."""
 
     @abstractmethod
-    def ask(self, request: Request, route: Route) -> Asked:
+    def read_request(self, request: Request, route: Route) -> ParsedRequest:
         """Reads and checks. Raises ``Refusal``."""
 
     @abstractmethod
-    def body(self, turn: Turn, sent: int | None = None) -> Json:
+    def body(self, turn: Answer, sent: int | None = None) -> Json:
         """The whole answer, with its first ``sent`` tokens."""
 
     @abstractmethod
-    def frames(self, turn: Turn) -> Iterator[Frame]:
+    def frames(self, turn: Answer) -> Iterator[Frame]:
         """The streamed answer, from its first frame to its end mark."""
 
     @abstractmethod
@@ -178,35 +178,35 @@ class Face(ABC):
         """The vendor's error body; ``more``: param, code. Without a message the usual one of the status."""
 
     @abstractmethod
-    def alarm(self, status: int, code: str | None = None) -> bytes:
+    def error_event(self, status: int, code: str | None = None) -> bytes:
         """An error inside a stream, framed."""
 
     @abstractmethod
-    def framed(self, data: bytes) -> bytes:
-        """Any bytes where an event's data stands."""
+    def frame_bytes(self, data: bytes) -> bytes:
+        """Any bytes in place of an event's data."""
 
     def credential(self, request: Request) -> str:
-        """The key that came along; empty when none did."""
+        """The key of the request; empty without one."""
         return request.headers.get("authorization", "").removeprefix("Bearer ").strip()
 
-    def admits(self, request: Request, key: str) -> bool:
-        """The request shows that its sender knows the key."""
+    def authorised(self, request: Request, key: str) -> bool:
+        """Whether the request proves that its sender knows the key."""
         return hmac.compare_digest(self.credential(request).encode(), key.encode())
 
-    def stranger(self) -> Refusal:
-        """The refusal of whoever does not know the key."""
+    def unauthorised(self) -> Refusal:
+        """The refusal of a request without the right key."""
         return Refusal(401, "")
 
     def headers(self, status: int, code: str | None = None) -> Sequence[tuple[str, str]]:
         """Headers of an error beside the content type."""
         return ()
 
-    def unfit(self, complaint: Complaint) -> Refusal:
+    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
         """A body that is not of the documented type, in the vendor's words."""
         return Refusal(400, complaint.text, param=complaint.place or None)
 
     def unknown_model(self, model: str, why: str) -> Refusal:
-        """The name is no script."""
+        """The model's name is not a script."""
         return Refusal(404, f"The model `{model}` does not exist: {why}. GET /v1/models lists the words.")
 
     def decode(self, decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -214,20 +214,20 @@ class Face(ABC):
         try:
             return decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self.unfit(_complaint(str(error), "")) from None
+            raise self.invalid_request(_problem(str(error), "")) from None
 
     def convert(self, value: Any, kind: type[T], place: str) -> T:
         """A part of the body as its type; ``place`` is where it stands. Raises ``Refusal``."""
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
-            raise self.unfit(_complaint(str(error), place)) from None
+            raise self.invalid_request(_problem(str(error), place)) from None
 
 
-def _complaint(text: str, place: str) -> Complaint:
+def _problem(text: str, place: str) -> ValidationProblem:
     path, unknown, missing = (pattern.search(text) for pattern in (_PATH, _UNKNOWN, _MISSING))
     where = place + (path[1].removeprefix("$") if path else "")
-    return Complaint(text, where, unknown and unknown[1], missing and missing[1])
+    return ValidationProblem(text, where, unknown and unknown[1], missing and missing[1])
 
 
 def sse(data: Any, name: str | None = None) -> bytes:
@@ -237,7 +237,7 @@ def sse(data: Any, name: str | None = None) -> bytes:
 
 
 def arguments_of(text: str) -> Any:
-    """Arguments as an object; ``max_tokens`` may have cut them, then they are empty."""
+    """Arguments as an object; empty when ``max_tokens`` has cut them."""
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
@@ -245,7 +245,7 @@ def arguments_of(text: str) -> Any:
 
 
 def reasons(model: str) -> bool:
-    """The model's script has reasoning, so what it signed is checked."""
+    """Whether the model's script has reasoning: then signatures that come back are checked."""
     try:
         return parse(model).reasoning > 0
     except GrammarError:

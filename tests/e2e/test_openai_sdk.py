@@ -244,7 +244,7 @@ async def test_closing_a_stream_stops_it(stage: Stage, caller: Caller, client: o
     await stream.close()
     await calm(stage)
     (line,) = await caller.lines()
-    (entry,) = stage.vendors["alpha"].truth.requests
+    (entry,) = stage.vendors["alpha"].log.requests
     sale = stage.sale("acme/slow-1", "alpha")
     assert entry.client_closed_early
     assert price(sale, 9, 5).total <= line.user_nano <= price(sale, 9, entry.sent_tokens).total

@@ -100,7 +100,7 @@ async def test_no_server_error(tmp_path: Path) -> None:
                 await fuzz(process, tmp_path, key, [*surfaces, *management], 4)
                 await fuzz(process, tmp_path, key, CHAT, 15, ALL_PHASES)
                 await fuzz(process, tmp_path, ADMIN_KEY, management, 5)
-            answered = [entry for entry in alpha.truth.requests if entry.finished]
+            answered = [entry for entry in alpha.log.requests if entry.finished]
             assert len(answered) > 10
             assert not [line for line in process.lines() if line["event"] == "fault"]
             assert "Traceback" not in process.complaints.read_text()

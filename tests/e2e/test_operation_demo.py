@@ -18,6 +18,7 @@ from gateway.cli.demo import LOCAL_MODELS, VENDORS
 from tests.support.process import ROOT, Process, descendants, ended
 
 PATIENCE_S = 60
+pytestmark = pytest.mark.xdist_group("demo-ports")
 
 
 def free(port: int) -> bool:

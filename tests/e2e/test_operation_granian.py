@@ -59,10 +59,10 @@ async def test_serves_and_notices_who_leaves(shop: tuple[Process, SimulatedVendo
         async with client.stream("POST", path, **request(key, "t/endless", stream=True)) as leaving:
             await anext(leaving.aiter_text())
         silent = asyncio.create_task(client.post(path, **request(key, "t/mute", stream=False)))
-        await until(lambda: any(entry.model == "stall@0" for entry in alpha.truth.requests))
+        await until(lambda: any(entry.model == "stall@0" for entry in alpha.log.requests))
         silent.cancel()
         await asyncio.wait([silent])
-    await until(lambda: sum(entry.client_closed_early for entry in alpha.truth.requests) == 2)
+    await until(lambda: sum(entry.client_closed_early for entry in alpha.log.requests) == 2)
     seen = await process.metrics()
     assert seen['tokenway_generations_total{model="t/quick",outcome="complete"}'] == 6
     await until(lambda: process.log.read_text().count("caller_left") == 2)
@@ -83,7 +83,7 @@ async def test_stops_under_load(shop: tuple[Process, SimulatedVendor]) -> None:
 
     wanted = [("t/second", True)] * 4 + [("t/second", False)] * 2 + [("t/endless", True)] * 2 + [("t/mute", False)]
     callers = [asyncio.create_task(ask(*each)) for each in wanted]
-    await until(lambda: len(alpha.truth.requests) == len(wanted))
+    await until(lambda: len(alpha.log.requests) == len(wanted))
     code = await process.stop()
     for model, status, text in await asyncio.gather(*callers):
         assert status == (503 if model == "t/mute" else 200), text

@@ -72,10 +72,10 @@ def paid(heard: Heard) -> Decimal:
 async def under_load(process: Process, vendor: SimulatedVendor, key: str) -> list[asyncio.Task[Heard]]:
     """JSON and streams, short and endless, all of them running."""
     wanted = [("t/second", True)] * 6 + [("t/second", False)] * 4 + [("t/endless", True)] * 3 + [("t/mute", False)] * 2
-    before = len(vendor.truth.requests)
+    before = len(vendor.log.requests)
     callers = [asyncio.create_task(ask(process, key, model, stream=stream)) for model, stream in wanted]
     async with asyncio.timeout(30):
-        while len(vendor.truth.requests) < before + len(wanted):
+        while len(vendor.log.requests) < before + len(wanted):
             await asyncio.sleep(0.01)
     return callers
 
@@ -185,7 +185,7 @@ async def test_second_ctrl_c(tmp_path: Path, workers: int) -> None:
         key = await process.key("100")
         callers = [asyncio.create_task(ask(process, key, "t/endless", stream=True)) for _ in range(4)]
         async with asyncio.timeout(30):
-            while sum(entry.sent_tokens > 2 for entry in vendor.truth.requests) < len(callers):
+            while sum(entry.sent_tokens > 2 for entry in vendor.log.requests) < len(callers):
                 await asyncio.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
         await unready(process)

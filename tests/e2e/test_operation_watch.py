@@ -51,7 +51,7 @@ async def test_log_lines(tmp_path: Path) -> None:
             assert (await ask(process, f"sk-tw-v1-{CANARY}", "t/echo")).status_code == 401
             assert (await process.admin("POST", "/api/v1/keys", {"name": 1, "limit": CANARY})).status_code == 400
             leaving = asyncio.create_task(ask(process, key, "t/mute", user=CANARY))
-            while not any(entry.model == "stall@0" for entry in alpha.truth.requests):
+            while not any(entry.model == "stall@0" for entry in alpha.log.requests):
                 await asyncio.sleep(0.01)
             leaving.cancel()
             async with asyncio.timeout(20):
@@ -119,7 +119,7 @@ async def test_worker_looks_after_the_books_alone(tmp_path: Path) -> None:
         try:
             async with served(config, tmp_path / "data", expire_interval_s=3600, **settings) as process:
                 caller = asyncio.create_task(ask(process, await process.key(), "t/mute"))
-                await until(lambda: any(entry.model == "stall@0" for entry in alpha.truth.requests))
+                await until(lambda: any(entry.model == "stall@0" for entry in alpha.log.requests))
                 await process.kill()
                 await asyncio.wait([caller])
                 await worker.spawn("worker")

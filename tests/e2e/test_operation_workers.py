@@ -125,7 +125,7 @@ async def test_health_is_shared(shop: tuple[Process, SimulatedVendor]) -> None:
     async with at(process, first) as client:
         answer = await chat(client, key, "t/limited")
         assert (answer.status_code, answer.json()["provider"]) == (200, "Beta")
-    asked = len(alpha.truth.requests)
+    asked = len(alpha.log.requests)
     assert asked == 1
     async with asyncio.timeout(10):
         while True:
@@ -137,7 +137,7 @@ async def test_health_is_shared(shop: tuple[Process, SimulatedVendor]) -> None:
     for pid in (first, second):
         async with at(process, pid) as client:
             assert (await chat(client, key, "t/limited")).status_code == 200
-    assert len(alpha.truth.requests) == asked
+    assert len(alpha.log.requests) == asked
 
 
 async def test_a_killed_worker_is_replaced(shop: tuple[Process, SimulatedVendor]) -> None:

@@ -110,8 +110,8 @@ async def check(stage: Stage, caller: Caller, everyone: list[Leaving], tasks: se
         assert record.user not in by_user, "a caller was settled twice"
         by_user[record.user] = (line, record)
     names = {upstream_user(caller, leaving.user): leaving.user for leaving in everyone}
-    truth = {names[entry.id]: entry for entry in sim.truth.requests}
-    assert len(truth) == len(sim.truth.requests), "a request reached the vendor twice"
+    truth = {names[entry.id]: entry for entry in sim.log.requests}
+    assert len(truth) == len(sim.log.requests), "a request reached the vendor twice"
     assert by_user.keys() <= {leaving.user for leaving in everyone}
     assert truth.keys() <= by_user.keys(), "the vendor worked for somebody who was never settled"
     for user in by_user.keys() - truth.keys():  # left while the connection to the vendor was being made
@@ -169,7 +169,7 @@ async def run_storm(gateway: GatewayFactory, count: int, seed: int) -> dict[str,
     caller = await stage.caller()
     assert (await caller.chat("t/a", user="warm")).status_code == 200
     await calm(stage)
-    stage.vendors["alpha"].truth.reset()
+    stage.vendors["alpha"].log.reset()
     await asyncio.sleep(0.1)
     tasks, files = our_tasks(), open_files()
     caller, everyone = await storm(stage, count, seed)
@@ -177,7 +177,7 @@ async def run_storm(gateway: GatewayFactory, count: int, seed: int) -> dict[str,
     sim = stage.vendors["alpha"]
     # What is still open at the vendor's are idle connections of the pool; each has two ends in this process.
     await until(lambda: open_files() - files <= 2 * sim.open_connections + 2)
-    assert sim.truth.in_flight == 0
+    assert sim.log.in_flight == 0
 
     return counts
 

@@ -51,7 +51,7 @@ async def at(stage: Stage, caller: Caller, line: Line, moment: str) -> None:
         while len(content(events(text))) < 20:
             text += (await line.chunk()).decode()
         return
-    await until(lambda: sim.truth.in_flight)
+    await until(lambda: sim.log.in_flight)
 
 
 @pytest.mark.parametrize("moment", ["JSON", "before the first content", "in the middle", LARGE])
@@ -66,12 +66,12 @@ async def test_the_vendor_is_closed_at_once(gateway: GatewayFactory, asgi: bool,
     sim = stage.vendors["alpha"]
     slowest_s = 0.0
     for _ in range(3):
-        sim.truth.reset()
+        sim.log.reset()
         async with connected(stage.gateway) as line:
             await at(stage, caller, line, moment)
             left = await leave(line, how)
-            await until(lambda: sim.truth.in_flight == 0)
-        (entry,) = sim.truth.requests
+            await until(lambda: sim.log.in_flight == 0)
+        (entry,) = sim.log.requests
         assert entry.client_closed_early
         assert entry.ended_at is not None
         slowest_s = max(slowest_s, entry.ended_at - left)
@@ -94,20 +94,20 @@ async def test_a_caller_who_stops_reading(gateway: GatewayFactory, asgi: bool) -
     async with connected(stage.gateway) as line:
         line.writer.transport.pause_reading()
         await line.send(caller.request("t/a", stream=True))
-        await until(lambda: sim.truth.requests and sim.truth.requests[0].sent_tokens > 1000)
+        await until(lambda: sim.log.requests and sim.log.requests[0].sent_tokens > 1000)
         before, same = -1, 0
         while same < 30:  # the vendor's own sending has come to a standstill
             await asyncio.sleep(0.02)
-            now = sim.truth.requests[0].sent_tokens
+            now = sim.log.requests[0].sent_tokens
             same, before = (same + 1 if now == before else 0), now
-        assert sim.truth.in_flight == 1, "a caller's pause is not the vendor's silence"
+        assert sim.log.in_flight == 1, "a caller's pause is not the vendor's silence"
         line.writer.transport.resume_reading()
         await line.head()
         text = ""
         while len(text) < 200_000:
             text += (await line.chunk()).decode()
     await calm(stage, tasks)
-    (entry,) = sim.truth.requests
+    (entry,) = sim.log.requests
     settled, _ = await charged(caller)
     assert 0 < settled.user_nano <= price(sale, PROMPT_TOKENS, entry.sent_tokens).total
     assert entry.sent_tokens * 4 < 100_000_000
@@ -124,11 +124,11 @@ async def test_a_caller_who_never_reads(gateway: GatewayFactory, asgi: bool, scr
     async with connected(stage.gateway) as line:
         line.writer.transport.pause_reading()
         await line.send(caller.request("t/a", stream=True))
-        await until(lambda: stage.vendors["alpha"].truth.requests)
+        await until(lambda: stage.vendors["alpha"].log.requests)
         await calm(stage, tasks)
         assert not line.writer.transport.is_closing()
     settled, _ = await charged(caller)
-    (entry,) = stage.vendors["alpha"].truth.requests
+    (entry,) = stage.vendors["alpha"].log.requests
     assert 0 < settled.user_nano <= price(sale, PROMPT_TOKENS, entry.sent_tokens).total
     record = await caller.record(settled.generation_id)
     assert record.outcome in ("caller_left", "complete")

@@ -231,7 +231,7 @@ async def test_the_callers_mistake_is_passed_on_at_once(
     assert error["metadata"]["attempts"] == [{"provider": "bad", "code": kind, "status": status}]
     assert error["message"]
     assert error["metadata"]["raw"]
-    assert not stage.vendors["good"].truth.requests
+    assert not stage.vendors["good"].log.requests
     assert await caller.lines() == []
     assert (await caller.record(response.headers["x-generation-id"])).outcome == "upstream_failed"
     assert stage.gateway.services.health.view(f"bad/status={status}@p/{status}").attempts == 0

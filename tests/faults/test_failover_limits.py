@@ -29,7 +29,7 @@ async def test_at_most_three_attempts(gateway: GatewayFactory, stream: bool) -> 
     tried = [{"provider": name, "code": "cut", "status": None} for name in NAMES[:3]]
     assert error["metadata"]["attempts"] == tried
     assert "raw" not in error["metadata"]
-    assert [len(stage.vendors[name].truth.requests) for name in NAMES] == [1, 1, 1, 0, 0]
+    assert [len(stage.vendors[name].log.requests) for name in NAMES] == [1, 1, 1, 0, 0]
     assert {line.type for line in await caller.lines()} == {"loss"}
     assert (await caller.balances()).used_nano == 0
     await calm(stage)
@@ -88,8 +88,8 @@ async def test_an_endpoint_that_asked_for_a_pause_gets_one(gateway: GatewayFacto
     for _ in range(6):
         response = await caller.chat("t/a", stream=stream, provider={"order": ["alpha", "beta"]})
         assert response.status_code == 200
-    assert len(stage.vendors["alpha"].truth.requests) == 1
-    assert len(stage.vendors["beta"].truth.requests) == 6
+    assert len(stage.vendors["alpha"].log.requests) == 1
+    assert len(stage.vendors["beta"].log.requests) == 6
     wireshape.refused(await caller.chat("t/b", stream=stream), 429, "rate_limit_exceeded")
     response = await caller.chat("t/b", stream=stream)
     error = wireshape.refused(response, 503, "provider_overloaded")
@@ -97,7 +97,7 @@ async def test_an_endpoint_that_asked_for_a_pause_gets_one(gateway: GatewayFacto
     assert error["availability"]["code"] == "temporarily_unavailable"
     assert error["availability"]["affected_providers"] == ["Gamma"]
     assert error["metadata"]["dropped"][0]["filter"] == "cooling"
-    assert len(stage.vendors["gamma"].truth.requests) == 1
+    assert len(stage.vendors["gamma"].log.requests) == 1
     await calm(stage)
 
 
@@ -112,7 +112,7 @@ async def test_a_refused_credential_takes_the_whole_vendor_out(gateway: GatewayF
     for model in ("t/a", "t/b"):
         response = await caller.chat(model, provider={"order": ["alpha", "beta"]})
         assert response.json()["provider"] == "Beta"
-    assert len(stage.vendors["alpha"].truth.requests) == 1
+    assert len(stage.vendors["alpha"].log.requests) == 1
     await calm(stage)
 
 
@@ -157,7 +157,7 @@ async def test_a_storm_of_failures_does_not_become_a_storm_of_retries(gateway: G
     for _ in range(40):
         stage.gateway.services.health._endpoints.clear()
         assert (await caller.chat("t/a")).status_code == 502
-    made = sum(len(sim.truth.requests) for sim in stage.vendors.values())
+    made = sum(len(sim.log.requests) for sim in stage.vendors.values())
     assert 40 < made <= 40 + 4 + 5 + 1
     await calm(stage)
 
@@ -196,7 +196,7 @@ async def test_a_caller_who_leaves_during_the_probe_gives_the_slot_back(gateway:
     breaker._open(time.time() - 3600)
     assert breaker.state(time.time()) == "half_open"
     leaving = asyncio.create_task(caller.chat("t/a"))
-    while not stage.vendors["alpha"].truth.in_flight:
+    while not stage.vendors["alpha"].log.in_flight:
         await asyncio.sleep(0.002)
     assert not breaker.available(time.time())
     leaving.cancel()

@@ -60,7 +60,7 @@ async def ask(url: str, key: str, model: str, number: int, ids: list[str]) -> st
 async def reached(phase: str, proxy: RedisProxy, vendor: SimulatedVendor, since: int, callers: int) -> None:
     """Wait until every request is at the phase."""
     for _ in range(1500):
-        seen = list(vendor.truth.requests)[since:]
+        seen = list(vendor.log.requests)[since:]
         if PHASES[phase][1] is not None:
             if proxy.caught >= 1 and (PHASES[phase][1] or ("", ""))[0] == "hold":
                 return
@@ -98,7 +98,7 @@ async def storm(tmp_path: Path, phases: list[str], callers: int) -> dict[str, An
             whole = await ask(gateway.url, key, "t/short", number := number + 1, ids)
             assert "[DONE]" in whole
             complete += ids
-            since = len(vendor.truth.requests)
+            since = len(vendor.log.requests)
             model, withheld = PHASES[phase]
             if withheld is not None:
                 proxy.withhold(*withheld)
@@ -126,7 +126,7 @@ async def storm(tmp_path: Path, phases: list[str], callers: int) -> dict[str, An
         paid = sum(Decimal(str(line["paid_usd"])) for line in lines)
         truth = sum(
             (e.billed_prompt_tokens * PROMPT + e.billed_completion_tokens * COMPLETION) * Decimal("1.05")
-            for e in vendor.truth.requests
+            for e in vendor.log.requests
         )
         report["overcharged"] = max(Decimal(0), paid - truth)
         report["paid"], report["truth"] = paid, truth

@@ -149,7 +149,7 @@ async def test_broken_off(stage: Stage, row: Row) -> None:
         assert text == "000 001 002 "
     assert tokens >= 3
     await calm(stage, tasks)
-    assert not stage.vendors["good"].truth.requests
+    assert not stage.vendors["good"].log.requests
     settled, losses = await charged(caller)
     bill = price(stage.sale(f"m/{row.name}", bad), PROMPT_TOKENS, tokens)
     assert (settled.cost_nano, settled.fee_nano, settled.user_nano, settled.loss_nano) == (
@@ -162,7 +162,7 @@ async def test_broken_off(stage: Stage, row: Row) -> None:
     assert (record.outcome, record.finish_reason, record.usage_source) == ("upstream_failed", "error", "estimated")
     assert [(a.endpoint.partition("/")[0], a.kind) for a in record.attempts] == [(bad, row.kind)]
     if bad == "bad":
-        (entry,) = stage.vendors["bad"].truth.requests
+        (entry,) = stage.vendors["bad"].log.requests
         slack = 0 if row.kind in ("cut", "timeout_gap") or row.script.startswith("erroratn") else 400
         assert tokens <= entry.billed_completion_tokens <= tokens + slack
 

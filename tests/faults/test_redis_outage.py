@@ -119,7 +119,7 @@ async def test_refused_quickly_and_never_as_unauthorised(gateway: GatewayFactory
         response, _ = await refusal(stage.gateway.client.get("/api/v1/keys", headers=management))
         assert response.status_code == 503
     print(f"\nredis {way}: slowest of 62 refusals {slowest_s * 1000:.0f} ms")
-    assert len(sim.truth.requests) == 1
+    assert len(sim.log.requests) == 1
     began = time.monotonic()
     while (await caller.chat("t/a")).status_code != 200:
         assert time.monotonic() - began < 10
@@ -163,7 +163,7 @@ async def test_a_json_answer_leaves_before_its_settlement(gateway: GatewayFactor
     tasks = our_tasks()
     caller = await stage.caller()
     asking = asyncio.create_task(caller.chat("t/a"))
-    await until(lambda: stage.vendors["alpha"].truth.in_flight)
+    await until(lambda: stage.vendors["alpha"].log.in_flight)
     async with own.away(way):
         body = wireshape.answer(await asking)
     assert body["usage"]["cost"] * 10**9 == pytest.approx(price(sale, PROMPT_TOKENS, 16).total)
@@ -196,7 +196,7 @@ async def test_callers_who_leave_during_an_outage_are_settled(gateway: GatewayFa
         for stream in streams:
             stream.cancel()
         await asyncio.gather(*streams, return_exceptions=True)
-        await until(lambda: stage.vendors["alpha"].truth.in_flight == 0)
+        await until(lambda: stage.vendors["alpha"].log.in_flight == 0)
     await calm(stage, tasks)
     lines = await caller.lines()
     assert len(lines) == 10

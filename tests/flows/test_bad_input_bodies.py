@@ -44,7 +44,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedd
 @pytest_asyncio.fixture(loop_scope="module")
 async def stage(shared: Stage) -> AsyncIterator[Stage]:
     """The vendor's book is empty before and after, unless a test says otherwise."""
-    shared.vendors["alpha"].truth.reset()
+    shared.vendors["alpha"].log.reset()
     yield shared
     await calm(shared)
 
@@ -93,7 +93,7 @@ async def test_what_is_no_request(stage: Stage, caller: Caller, body: bytes, wor
     error = wireshape.refused(await caller.raw(body), 400, "invalid_request")
     assert words in error["message"]
     assert len(error["message"]) < 300
-    assert not stage.vendors["alpha"].truth.requests
+    assert not stage.vendors["alpha"].log.requests
 
 
 async def test_what_is_odd_but_fine(stage: Stage, caller: Caller) -> None:
@@ -111,7 +111,7 @@ async def test_of_duplicate_names_the_last_one_counts_for_everybody(stage: Stage
     response = await caller.raw('{"model":"nope/nope","model":"t/a","max_tokens":9,"max_tokens":2,' + (GOOD % "")[15:])
     body = wireshape.answer(response)
     assert (body["model"], body["usage"]["completion_tokens"]) == ("t/a", 2)
-    assert stage.vendors["alpha"].truth.requests[-1].planned_tokens == 2
+    assert stage.vendors["alpha"].log.requests[-1].planned_tokens == 2
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -126,7 +126,7 @@ async def test_a_body_of_25_megabytes(stage: Stage, caller: Caller, chunked: boo
     response = await stage.gateway.client.post(PATH, content=pieces() if chunked else body, headers=caller.headers)
     error = wireshape.refused(response, 413, "payload_too_large")
     assert "20971520" in error["message"]
-    assert not stage.vendors["alpha"].truth.requests
+    assert not stage.vendors["alpha"].log.requests
 
 
 async def test_a_large_body_that_is_allowed(stage: Stage, caller: Caller) -> None:
@@ -255,7 +255,7 @@ async def test_too_large_headers(stage: Stage, caller: Caller, name: str) -> Non
     status, body = await answer_to(stage, raw_request(caller, f"{name}: " + "x" * 70_000))
     assert status == 400
     assert json.loads(body)["error"]["metadata"]["error_type"] == "invalid_request"
-    assert not stage.vendors["alpha"].truth.requests
+    assert not stage.vendors["alpha"].log.requests
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ async def test_what_two_servers_could_read_differently(stage: Stage, caller: Cal
         status, rest = await _first_status(line)
     assert status == 400
     assert b" 200 " not in rest
-    assert not stage.vendors["alpha"].truth.requests
+    assert not stage.vendors["alpha"].log.requests
 
 
 async def _first_status(line: Line) -> tuple[int, bytes]:
@@ -322,7 +322,7 @@ async def test_impossible_lengths(stage: Stage, caller: Caller, length: str) -> 
     )
     status, _ = await answer_to(stage, request)
     assert status in (400, 413)
-    assert not stage.vendors["alpha"].truth.requests
+    assert not stage.vendors["alpha"].log.requests
 
 
 async def test_a_body_that_does_not_come(stage: Stage, caller: Caller) -> None:
@@ -342,7 +342,7 @@ async def test_a_caller_who_leaves_inside_its_body(stage: Stage, caller: Caller)
             await line.send(raw_request(caller, length=1000)[:-10])
             await asyncio.sleep(0.01)
     await calm(stage)
-    assert not stage.vendors["alpha"].truth.requests
+    assert not stage.vendors["alpha"].log.requests
     assert await caller.lines() == []
 
 

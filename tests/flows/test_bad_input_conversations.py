@@ -71,7 +71,7 @@ async def asked(caller: Caller, **body: Any) -> httpx.Response:
 
 
 def untouched(stage: Stage) -> None:
-    assert not any(sim.truth.requests for sim in stage.vendors.values())
+    assert not any(sim.log.requests for sim in stage.vendors.values())
 
 
 # -- turns ---------------------------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ async def test_turns_that_fit(stage: Stage, caller: Caller, messages: list[Json]
     """Results in any order, several assistant messages as one turn, instructions in between, ids that come back later."""
     wireshape.answer(await asked(caller, messages=messages))
     await calm(stage)
-    stage.vendors["alpha"].truth.reset()
+    stage.vendors["alpha"].log.reset()
 
 
 # -- tools, the choice among them, schemas -------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ async def test_schemas_that_are(stage: Stage, caller: Caller, schema: Json) -> N
     """Every draft, unknown keywords, booleans, null as absent, properties that are called like keywords."""
     wireshape.answer(await asked(caller, tools=[tool(parameters=schema)], response_format=form(schema)))
     await calm(stage)
-    stage.vendors["alpha"].truth.reset()
+    stage.vendors["alpha"].log.reset()
 
 
 async def test_the_deepest_schema_that_a_body_can_hold(stage: Stage, caller: Caller) -> None:
@@ -243,7 +243,7 @@ async def test_the_deepest_schema_that_a_body_can_hold(stage: Stage, caller: Cal
         body = '{"model":"t/a","messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f","parameters":'
         assert (await caller.raw(body + schema + "}}]}")).status_code == status
     await calm(stage)
-    stage.vendors["alpha"].truth.reset()
+    stage.vendors["alpha"].log.reset()
 
 
 OFFERS: list[tuple[Json, str]] = [
@@ -292,7 +292,7 @@ async def test_offers_that_can_be(stage: Stage, caller: Caller, body: Json) -> N
     """The widest names of any vendor; a choice that says nothing."""
     wireshape.answer(await asked(caller, **body))
     await calm(stage)
-    stage.vendors["alpha"].truth.reset()
+    stage.vendors["alpha"].log.reset()
 
 
 # -- media ---------------------------------------------------------------------------------------------------------------
@@ -524,7 +524,7 @@ async def test_a_picture_that_cannot_be_fetched(
             )
             assert error["metadata"]["attempts"] == [{"provider": "gem", "code": "media_refused", "status": None}]
         wireshape.answer(await caller.chat("t/p", provider={"order": ["gem", "alpha"]}, **body))
-        (seen,) = stage.vendors["alpha"].truth.requests
+        (seen,) = stage.vendors["alpha"].log.requests
         assert seen
         assert not heard
         await calm(stage)

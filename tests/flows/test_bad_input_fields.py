@@ -177,7 +177,7 @@ async def test_refused_by_name(stage: Stage, caller: Caller, name: str, value: A
         del body["model"]
     error = wireshape.refused(await caller.raw(json.dumps(body)), 400, "invalid_request", field)
     assert len(error["message"]) < 500
-    assert not any(sim.truth.requests for sim in stage.vendors.values())
+    assert not any(sim.log.requests for sim in stage.vendors.values())
 
 
 async def test_contradictions_between_fields(stage: Stage, caller: Caller) -> None:
@@ -211,4 +211,4 @@ async def test_null_is_absent(stage: Stage, caller: Caller) -> None:
     wireshape.answer(await caller.raw(json.dumps(body)))
     await calm(stage)
     for sim in stage.vendors.values():
-        sim.truth.reset()
+        sim.log.reset()

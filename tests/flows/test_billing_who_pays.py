@@ -31,11 +31,11 @@ async def ask(caller: Caller, model: str, stream: bool, **more: Any) -> tuple[st
 async def leave_after(stage: Stage, caller: Caller, model: str, tokens: int, **more: Any) -> None:
     """Stream and hang up when so many tokens have arrived; with 0 tokens, as soon as the vendor has the request."""
     (sim,) = stage.vendors.values()
-    before = len(sim.truth.requests)
+    before = len(sim.log.requests)
     async with connected(stage.gateway) as line:
         await line.send(caller.request(model, stream=True, **more))
         if not tokens:
-            await until(lambda: len(sim.truth.requests) > before)
+            await until(lambda: len(sim.log.requests) > before)
             return
         await line.head()
         text = ""
@@ -131,7 +131,7 @@ async def test_caller_left_where_closing_stops_the_bill(gateway: GatewayFactory,
     caller = await stage.caller()
     await leave_after(stage, caller, "t/a", tokens)
     await calm(stage, tasks)
-    (entry,) = stage.vendors["alpha"].truth.requests
+    (entry,) = stage.vendors["alpha"].log.requests
     assert entry.client_closed_early
     assert tokens <= entry.sent_tokens < 100
     settled, _ = await charged(caller)
@@ -150,7 +150,7 @@ async def test_caller_left_before_the_first_content(gateway: GatewayFactory) -> 
     caller = await stage.caller()
     await leave_after(stage, caller, "t/a", 0)
     await calm(stage, tasks)
-    (entry,) = stage.vendors["alpha"].truth.requests
+    (entry,) = stage.vendors["alpha"].log.requests
     assert entry.client_closed_early
     settled, _ = await charged(caller)
     cost = price(sale, PROMPT_TOKENS, 0).cost
@@ -167,7 +167,7 @@ async def test_caller_left_where_closing_does_not_help(gateway: GatewayFactory, 
     caller = await stage.caller()
     await leave_after(stage, caller, "t/a", tokens)
     await calm(stage, tasks)
-    (entry,) = stage.vendors["alpha"].truth.requests
+    (entry,) = stage.vendors["alpha"].log.requests
     assert entry.finished
     settled, _ = await charged(caller)
     bill = price(sale, PROMPT_TOKENS, 60)
@@ -186,9 +186,9 @@ async def test_a_json_caller_left_where_closing_does_not_help(gateway: GatewayFa
     sim = stage.vendors["alpha"]
     async with connected(stage.gateway) as line:
         await line.send(caller.request("t/a"))
-        await until(lambda: sim.truth.in_flight)
+        await until(lambda: sim.log.in_flight)
     await calm(stage, tasks)
-    (entry,) = sim.truth.requests
+    (entry,) = sim.log.requests
     assert entry.finished
     settled, _ = await charged(caller)
     assert settled.user_nano == price(sale, PROMPT_TOKENS, 30).total
@@ -205,9 +205,9 @@ async def test_draining_has_an_end(gateway: GatewayFactory, stream: bool) -> Non
     sim = stage.vendors["alpha"]
     async with connected(stage.gateway) as line:
         await line.send(caller.request("t/a", stream=stream))
-        await until(lambda: sim.truth.in_flight)
+        await until(lambda: sim.log.in_flight)
     await calm(stage, tasks)
-    (entry,) = sim.truth.requests
+    (entry,) = sim.log.requests
     assert entry.client_closed_early
     settled, _ = await charged(caller)
     if stream:
@@ -317,7 +317,7 @@ async def test_refused_for_lack_of_credit(gateway: GatewayFactory, stream: bool)
     affordable = int(error["message"].partition("can only afford ")[2].partition(".")[0])
     assert error["metadata"]["limit_source"] == "credits"
     assert error["metadata"]["provider_name"] is None
-    assert not stage.vendors["alpha"].truth.requests
+    assert not stage.vendors["alpha"].log.requests
     assert await caller.lines() == []
     assert (await caller.balances()).held_nano == 0
     assert (await caller.chat("t/a", max_tokens=affordable + 1)).status_code == 402
@@ -342,7 +342,7 @@ async def test_out_of_credit_in_the_middle(gateway: GatewayFactory, usd: str, li
     settled, _ = await charged(caller)
     assert settled.loss_nano == 0
     assert 0 < settled.user_nano <= money.parse_usd("0.02")
-    (entry,) = stage.vendors["alpha"].truth.requests
+    (entry,) = stage.vendors["alpha"].log.requests
     assert entry.client_closed_early
     assert len(content(found)) // 4 > 50
     record = await caller.record(settled.generation_id)

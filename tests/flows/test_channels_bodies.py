@@ -204,7 +204,7 @@ async def test_a_wrong_key_before_the_body(servers: Stages, coding: str) -> None
             await pieces(line, hidden if coding == "length" else chunked(hidden, 50), 100)
             assert await line.silent()
             await fine(line, caller)
-        assert len(stage.vendors["alpha"].truth.requests) == 1
+        assert len(stage.vendors["alpha"].log.requests) == 1
         return answer.plain
 
     await on_both(servers, case)
@@ -280,6 +280,6 @@ async def test_leaving_inside_the_body(servers: Stages, reset: bool) -> None:
                     assert await line.rest() in (b"", b"HTTP/1.1 100 Continue\r\n\r\n")
         await stage.gateway.settled()
         assert await caller.lines() == []
-        return len(stage.vendors["alpha"].truth.requests)
+        return len(stage.vendors["alpha"].log.requests)
 
     assert await on_both(servers, case) == 0

@@ -105,7 +105,7 @@ async def test_nothing_is_served_behind_a_close(servers: Stages, stream: bool) -
             assert [tokens(each) for each in answers] == [(False, 1), (stream, 3)]
             assert answers[1].headers["connection"] == "close"
             assert await closes(line)
-        assert len(stage.vendors["alpha"].truth.requests) == 2
+        assert len(stage.vendors["alpha"].log.requests) == 2
         assert len(await caller.lines()) == 2
         return [each.plain for each in answers]
 
@@ -134,11 +134,11 @@ async def test_leaving_with_others_in_line(servers: Stages, moment: str) -> None
             if moment == "in the second":
                 await read(line)
             await middle(line)
-            await until(lambda: sim.truth.in_flight == 1)
-        await until(lambda: sim.truth.in_flight == 0)
+            await until(lambda: sim.log.in_flight == 1)
+        await until(lambda: sim.log.in_flight == 0)
         await stage.gateway.settled()
-        assert sim.truth.requests[-1].client_closed_early
-        return len(sim.truth.requests), [each.type for each in await caller.lines()]
+        assert sim.log.requests[-1].client_closed_early
+        return len(sim.log.requests), [each.type for each in await caller.lines()]
 
     started, lines = await on_both(servers, case)
     assert started == (2 if moment == "in the second" else 1)
@@ -152,20 +152,20 @@ async def test_leaving_while_others_join_the_line(servers: Stages, front: bool, 
     stage = servers[0]
     caller = await stage.caller()
     sim = stage.vendors["alpha"]
-    sim.truth.reset()
+    sim.log.reset()
     async with connected(stage.gateway) as line:
         if front:
             await line.send(one(caller, "t/late") + one(caller, "t/waits"))
             await read(line)
         else:
             await line.send(one(caller, "t/waits"))
-        await until(lambda: sim.truth.in_flight == 1)
+        await until(lambda: sim.log.in_flight == 1)
         await put(line, how, *[one(caller)] * 5)
         await asyncio.sleep(0.01)
-    await until(lambda: sim.truth.in_flight == 0)
+    await until(lambda: sim.log.in_flight == 0)
     await calm(stage)
-    assert len(sim.truth.requests) == 1 + front
-    assert sim.truth.requests[-1].client_closed_early
+    assert len(sim.log.requests) == 1 + front
+    assert sim.log.requests[-1].client_closed_early
     assert len(await caller.lines()) == 1 + front
 
 
@@ -174,15 +174,15 @@ async def test_a_line_without_end(servers: Stages) -> None:
     stage = servers[0]
     caller = await stage.caller()
     sim = stage.vendors["alpha"]
-    sim.truth.reset()
+    sim.log.reset()
     async with connected(stage.gateway) as line:
         await line.send(one(caller, "t/waits"))
-        await until(lambda: sim.truth.in_flight == 1)
+        await until(lambda: sim.log.in_flight == 1)
         await line.send(one(caller) * 150)
         status, headers, _ = await line.response()
         assert (status, headers["connection"]) == (400, "close")
     await calm(stage)
-    assert len(sim.truth.requests) == 1
+    assert len(sim.log.requests) == 1
 
 
 async def test_garbage_in_line(servers: Stages) -> None:

@@ -106,7 +106,7 @@ async def test_shutdown_lets_answers_finish(gateway: GatewayFactory, server: str
         await ask(idle, caller, model="t/none")
         await one.send(request(caller, body=question("t/late")))
         await two.send(request(caller, body=question("t/slow", stream=True)))
-        await until(lambda: stage.vendors["alpha"].truth.in_flight == 2)
+        await until(lambda: stage.vendors["alpha"].log.in_flight == 2)
         started = asyncio.create_task(read(two))
         await asyncio.sleep(0.1)
         stage.gateway.server.leave()

@@ -67,7 +67,7 @@ class Cell:
         """Asks, and compares the counts with what the vendor's ledger says of this very request."""
         said = await self.client.ask(Asking(model, self.stream, **more))
         self.answers += 1
-        entry = self.sim.truth.requests[-1]
+        entry = self.sim.log.requests[-1]
         assert entry.stream == self.stream
         assert (said.prompt, said.completion) == (entry.prompt_tokens, entry.planned_tokens)
         return said
@@ -76,7 +76,7 @@ class Cell:
         """The journal has a line for every answer, at the price of the vendor's own count."""
         await self.stage.gateway.settled()
         lines = [line for line in await self.caller.lines() if line.type == "settled"]
-        entries = list(self.sim.truth.requests)[-self.answers :] if self.answers else []
+        entries = list(self.sim.log.requests)[-self.answers :] if self.answers else []
         assert len(lines) == self.answers
         for line, entry in zip(lines, entries, strict=True):
             bill = price(Sale("", ""), entry.prompt_tokens, entry.billed_completion_tokens)
@@ -159,7 +159,7 @@ async def _broken(cell: Cell, model: str) -> None:
     if not cell.stream:
         assert not lines
         return
-    assert cell.sim.truth.requests[-1].sent_tokens == 2
+    assert cell.sim.log.requests[-1].sent_tokens == 2
     (line,) = lines
     assert line.cost_nano > 0
     assert line.user_nano == line.cost_nano + (line.cost_nano * 5 + 50) // 100

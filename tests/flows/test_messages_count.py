@@ -34,7 +34,7 @@ async def test_an_estimate(gateway: GatewayFactory) -> None:
         assert response.headers["content-type"] == "application/json"
         assert response.json().keys() == {"input_tokens"}
         assert response.json()["input_tokens"] > 9
-    assert not stage.vendors["alpha"].truth.requests
+    assert not stage.vendors["alpha"].log.requests
     assert await caller.lines() == []
     await calm(stage)
 

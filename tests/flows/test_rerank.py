@@ -80,7 +80,7 @@ async def test_pictures_go_where_they_are_taken(gateway: Callable[..., Any], mon
     assert response.status_code == 200, response.text
     assert response.json()["provider"] == "Beta"
     assert response.json()["results"][0]["document"] == document
-    assert stage.vendors["alpha"].truth.totals()["requests"] == 0
+    assert stage.vendors["alpha"].log.totals()["requests"] == 0
     only = {"only": ["alpha"]}
     error = refused(
         await post(caller, "/rerank", model=MODEL, query="q", documents=[document], provider=only),
@@ -104,4 +104,4 @@ async def test_what_is_wrong_is_refused_by_name(gateway: Callable[..., Any], mon
         refused(await post(caller, "/rerank", model=MODEL, **body), 400, "invalid_request", field)
     broke = await stage.caller("0")
     refused(await post(broke, "/rerank", model=MODEL, query="q", documents=["a"]), 402, "payment_required")
-    assert stage.vendors["alpha"].truth.totals()["requests"] == 0
+    assert stage.vendors["alpha"].log.totals()["requests"] == 0

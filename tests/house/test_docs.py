@@ -92,7 +92,7 @@ def test_filters_are_documented() -> None:
         "max_price_femto": {"prompt": 1}, "require_parameters": True,
     }  # fmt: skip
     ask = RoutingContext(Need(1, 1, frozenset({"seed"})), Preferences(**everything), 0.0, random.Random(0))
-    known = {name for name, _ in filters.asked(ask)} | refusal.HEALTH | set(refusal.ADVICE)
+    known = {name for name, _ in filters.applicable(ask)} | refusal.HEALTH | set(refusal.ADVICE)
     documented = first_cells(section(page("docs/routing.md"), "## Filters"))
     assert sorted(documented) == sorted(known | {SOFT_FILTER, "allow_fallbacks"})
 

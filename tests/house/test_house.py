@@ -137,10 +137,18 @@ def test_nothing_speaks_of_where_it_was_written() -> None:
 
 
 def test_every_adr_has_its_parts() -> None:
-    """Each decision record says what was decided, why, and what it costs."""
-    records = sorted((ROOT / "docs/adr").glob("[0-9]*.md"))
+    """Each decision record says when it was made and whether it stands, what was decided, why, and what it costs."""
+    records = {int(path.name[:4]): path for path in sorted((ROOT / "docs/adr").glob("[0-9]*.md"))}
     assert len(records) >= 18
-    for record in records:
+    listed = (ROOT / "docs/adr/README.md").read_text()
+    for number, record in records.items():
         text = record.read_text()
         for heading in ("## Decision", "## Why", "## Consequences"):
             assert heading in text, f"{record.name} lacks {heading}"
+        line = re.fullmatch(r"Date: (\d{4}-\d\d-\d\d) · Status: (.+)", text.split("\n")[2])
+        assert line, f"{record.name} lacks its date and status under the title"
+        later = [(int(name), file) for name, file in re.findall(r"\[(\d+)\]\(([^)]+)\)", line[2])]
+        assert all(name > number and records[name].name == file for name, file in later), f"{record.name}: {line[2]}"
+        status = re.sub(r"\[(\d+)\]\([^)]+\)", r"\1", line[2])
+        assert re.fullmatch(r"accepted(, amended by \d+(, \d+)*( and \d+)?)?|superseded by \d+", status), record.name
+        assert f"]({record.name}) · {line[1]} · {status}\n" in listed, f"docs/adr/README.md on {record.name}"

@@ -46,7 +46,7 @@ async def calm(stage: Stage, tasks: set[asyncio.Task[Any]] | None = None) -> Aud
     assert not stage.gateway.in_flight.requests
     assert stage.gateway.in_flight.now == 0
     for sim in stage.vendors.values():
-        await until(lambda sim=sim: sim.truth.in_flight == 0)
+        await until(lambda sim=sim: sim.log.in_flight == 0)
     report = await services.ledger.audit()
     assert report.clean, report.differences
     assert report.open_holds == 0
@@ -64,7 +64,7 @@ def forget_health(stage: Stage) -> None:
     board._credentials.clear()
     stage.gateway.services.retry_budget._models.clear()
     for sim in stage.vendors.values():
-        sim.truth.reset()
+        sim.log.reset()
 
 
 # -- money, computed a second time -------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def truth_cost(stage: Stage, sale: Sale) -> int:
     """What the vendor's own book says its work cost at this sale's prices, in nano-dollars; one rounding a request."""
     return sum(
         price(sale, entry.billed_prompt_tokens, entry.billed_completion_tokens).cost
-        for entry in stage.vendors[sale.provider].truth.requests
+        for entry in stage.vendors[sale.provider].log.requests
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.ledger import Ledger
-from gateway.ledger.statements import STEM
+from gateway.ledger.ledger import STEM
 from gateway.store.client import Store
 from gateway.store.redis_functions import Library
 

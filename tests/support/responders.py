@@ -46,7 +46,7 @@ async def on_both(stages: Sequence[Stage], case: Callable[[Stage], Awaitable[T]]
     for name, stage in zip(SERVERS, stages, strict=True):
         before = our_tasks()
         for sim in stage.vendors.values():
-            sim.truth.reset()
+            sim.log.reset()
         try:
             seen.append(await case(stage))
             await calm(stage, before)

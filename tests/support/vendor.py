@@ -1,6 +1,6 @@
 """Simulated vendors in the test's own process, on ports the system chose, and a client that sees every byte.
 
-async with vendor() as sim:                 # one, listening; sim.base_url, sim.truth, sim.refuse(), sim.kill() ...
+async with vendor() as sim:                 # one, listening; sim.base_url, sim.log, sim.refuse(), sim.kill() ...
 async with vendors("a", "b", key="k") as (a, b):
 
 """

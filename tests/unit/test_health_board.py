@@ -231,10 +231,3 @@ def test_view_is_the_same_within_a_second(board: HealthRegistry, clock: Clock) -
     assert board.view(M).attempts == 2
     see(board, M, BAD, 5)
     assert not board.view(M).available
-
-
-def test_views_lists_what_is_known(board: HealthRegistry) -> None:
-    """Metrics see every endpoint that something is known about."""
-    see(board, M, GOOD)
-    see(board, OTHER, BUSY)
-    assert {endpoint: health.available for endpoint, health in board.views()} == {M: True, OTHER: False}

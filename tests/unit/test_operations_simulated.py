@@ -99,7 +99,7 @@ async def test_faults_of_chat_are_faults_here(sim: SimulatedVendor, path: str) -
         assert (await ask("roleonly")).status_code == 400
         assert (await ask("nonsense")).status_code == 404
         assert (await client.post(path, content=b"{")).status_code == 400
-    endings = [entry.ending for entry in sim.truth.requests]
+    endings = [entry.ending for entry in sim.log.requests]
     assert endings.count("failed") == 3  # empty, garbage, cut; what was reset or refused was never worked on
     assert endings.count("client_closed") == 1
     assert endings.count("finished") == 1
@@ -126,6 +126,6 @@ async def test_a_key_is_demanded_where_there_is_one() -> None:
             assert (await client.post("/embeddings", json=body)).status_code == 401
             headers = {"authorization": "Bearer secret"}
             assert (await client.post("/embeddings", json=body, headers=headers)).status_code == 200
-        assert [entry.ending for entry in sim.truth.requests] == ["refused", "finished"]
+        assert [entry.ending for entry in sim.log.requests] == ["refused", "finished"]
     finally:
         await sim.stop()

@@ -29,7 +29,7 @@ async def test_json_answer_to_the_field() -> None:
         assert answer["choices"][0]["finish_reason"] == "stop"
         assert answer["usage"]["prompt_tokens"] == 3 + 4 + 3
         assert answer["usage"]["completion_tokens"] == 3
-        (entry,) = sim.truth.of("r-1")
+        (entry,) = sim.log.of("r-1")
         assert (entry.prompt_tokens, entry.sent_tokens, entry.finished) == (10, 3, True)
         assert (entry.billed_prompt_tokens, entry.billed_completion_tokens) == (10, 3)
 
@@ -45,7 +45,7 @@ async def test_streamed_answer_to_the_field() -> None:
         assert [chunk["choices"][0]["delta"] for chunk in tokens] == [{"content": f"00{n} "} for n in range(3)]
         assert finish["choices"][0]["finish_reason"] == "stop"
         assert (usage["choices"], usage["usage"]["completion_tokens"], done) == ([], 3, "[DONE]")
-        assert sim.truth.of("r-2")[0].sent_tokens == 3
+        assert sim.log.of("r-2")[0].sent_tokens == 3
 
 
 async def test_usage_in_a_stream_only_when_asked_for() -> None:
@@ -139,7 +139,7 @@ async def test_usage_reports(kind: str, counts: list[Any]) -> None:
         ]
         assert reports == counts
         assert (chunks[-1] == "[DONE]") == (kind != "afterdone")
-        assert sim.truth.requests[0].billed_completion_tokens == 2
+        assert sim.log.requests[0].billed_completion_tokens == 2
 
 
 async def test_cached_and_blank_finish() -> None:
@@ -167,7 +167,7 @@ async def test_keep_alive_pipelining_and_close() -> None:
     async with vendor() as sim, line(sim) as wire:
         await wire.send(request_bytes("tokens=1") * 3)
         assert [(await wire.response())[0] for _ in range(3)] == [200, 200, 200]
-        assert sim.truth.connections_accepted == 1
+        assert sim.log.connections_accepted == 1
         await wire.ask("ok+close")
         _, headers, _ = await wire.response()
         assert (headers["connection"], await wire.rest()) == ("close", b"")
@@ -202,8 +202,8 @@ async def test_key_check() -> None:
         ):
             await wire.ask("ok", headers=header)
             assert (await wire.response())[0] == status
-        assert [entry.status for entry in sim.truth.requests] == [401, 401, 200]
-        assert [entry.billed_prompt_tokens for entry in sim.truth.requests] == [0, 0, 10]
+        assert [entry.status for entry in sim.log.requests] == [401, 401, 200]
+        assert [entry.billed_prompt_tokens for entry in sim.log.requests] == [0, 0, 10]
         await wire.send(b"GET /v1/models HTTP/1.1\r\n\r\n")
         assert (await wire.response())[0] == 401
 
@@ -261,7 +261,7 @@ async def test_pacing_is_at_least_what_was_asked() -> None:
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("ttft=60+tps=100+tokens=5", **ASK_USAGE)
         await wire.response()
-        entry = sim.truth.requests[0]
+        entry = sim.log.requests[0]
         assert entry.ended_at is not None
         assert entry.ended_at - entry.started_at >= 0.06 + 4 / 100 - 0.002
 

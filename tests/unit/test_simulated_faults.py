@@ -15,8 +15,8 @@ from tests.support.vendor import Line, events, line, text_of, until, vendor
 
 async def ended(sim: SimulatedVendor) -> Any:
     """The only request's entry, once it has ended."""
-    await until(lambda: sim.truth.requests and sim.truth.requests[0].ending)
-    return sim.truth.requests[0]
+    await until(lambda: sim.log.requests and sim.log.requests[0].ending)
+    return sim.log.requests[0]
 
 
 async def chunks_until_end(wire: Line) -> tuple[list[Any], bytes]:
@@ -187,7 +187,7 @@ async def test_error_under_a_200(stream: bool) -> None:
         status, headers, body = await wire.response()
         (error,) = events(body) if stream else [json.loads(body)]
         assert (status, list(error)) == (200, ["error"])
-        assert [entry.ending for entry in sim.truth.requests] == ["refused", "refused"]
+        assert [entry.ending for entry in sim.log.requests] == ["refused", "refused"]
 
 
 async def test_error_in_the_middle() -> None:
@@ -200,7 +200,7 @@ async def test_error_in_the_middle() -> None:
         answer = json.loads((await wire.response())[2])
         assert answer["choices"][0]["message"]["content"] == "000 001 002 003 004 "
         assert (answer["choices"][0]["finish_reason"], "message" in answer["error"]) == ("error", True)
-        assert [entry.billed_completion_tokens for entry in sim.truth.requests] == [5, 5]
+        assert [entry.billed_completion_tokens for entry in sim.log.requests] == [5, 5]
 
 
 async def test_wrong_type_empty_body_and_broken_framing() -> None:
@@ -244,7 +244,7 @@ async def test_endless_until_the_client_leaves(stream: bool) -> None:
         await wire.head()
         for _ in range(5):
             assert await wire.chunk()
-        (entry,) = sim.truth.requests
+        (entry,) = sim.log.requests
         wire.writer.transport.pause_reading()
         before = -1
         while entry.sent_tokens > before:
@@ -260,4 +260,4 @@ async def until_quiet(sim: SimulatedVendor) -> bool:
     async with line(sim) as other:
         await other.ask("ok+ttft=100")
         await other.response()
-    return sim.truth.requests[0].ending is not None
+    return sim.log.requests[0].ending is not None

@@ -6,7 +6,6 @@ A concrete surface adds only its wire shape: four small methods. There is no sec
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -18,6 +17,7 @@ from gateway import pricing
 from gateway.accounts import KeyPolicy
 from gateway.api.inference.validation import conversation
 from gateway.errors import Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
+from gateway.ledger.entries import generation_id
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.request import Client, InferenceRequest
@@ -160,7 +160,7 @@ class Surface(ABC):
         body.pop("service_tier", None)  # another tier has another price, and the catalogue has one
         now = time.time()
         return InferenceRequest(
-            id=new_id(now),
+            id=generation_id(now),
             created_at=now,
             started=started,
             caller=caller,
@@ -277,11 +277,6 @@ def _key(headers: dict[bytes, bytes]) -> str:
 
 def _headers(ask: InferenceRequest | None) -> Headers:
     return [] if ask is None else [(b"x-generation-id", ask.id.encode())]
-
-
-def new_id(now: float) -> str:
-    """``gen-<unix seconds>-<20 alphanumerics>`` (80 random bits a second): opaque to clients; the ledger reads the time in it."""
-    return f"gen-{int(now)}-{os.urandom(10).hex()}"
 
 
 def midstream_error(error: ProviderError, generation: Generation) -> UpstreamFailed:

@@ -33,7 +33,7 @@ class ChatCompletions(Surface):
     def answer(self, generation: Generation) -> Json:
         completion = generation.attempts.completion
         assert completion is not None
-        body = completion.body
+        body: Json = completion.body
         body.pop("error", None)  # the Vercel provider takes the mere key for a failure
         body.update(identity(generation), object="chat.completion", usage=usage_view(generation))
         body.setdefault("system_fingerprint", None)  # must be a key of a whole answer
@@ -73,7 +73,7 @@ class ChatEncoder:
     def events(self, events: list[Event]) -> bytes:
         frames = []
         for event in events:
-            chunk = event.chunk
+            chunk: Any = event.chunk  # it is mended here, so it may not be what its type says
             choices = chunk.get("choices")
             if not choices:  # the vendor's usage chunk: ours is the last one, with the cost
                 continue

@@ -93,7 +93,8 @@ class CompletionsEncoder:
         frames = []
         for event in events:
             choices = []
-            for index, choice in enumerate(event.chunk.get("choices") or ()):
+            found: Any = event.chunk.get("choices") or ()
+            for index, choice in enumerate(found):
                 said = _choice(choice, choice.get("delta") or {}, index, hidden=self._hidden)
                 if said["logprobs"] is not None:
                     said["logprobs"] = columns(choice["logprobs"], self._offset)

@@ -81,7 +81,8 @@ class MessagesEncoder:
     def events(self, events: list[Event]) -> bytes:
         self._open()
         for event in events:
-            for choice in (event.chunk.get("choices") or ())[:1]:
+            choices: Any = event.chunk.get("choices") or ()
+            for choice in choices[:1]:
                 self._read(choice.get("delta") or {})
                 if choice.get("finish_reason"):
                     self._choice = choice

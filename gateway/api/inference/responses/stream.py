@@ -57,7 +57,7 @@ class Built:
     def events(self, events: list[Event]) -> bytes:
         found = self._opening()
         for event in events:
-            chunk = event.chunk
+            chunk: Any = event.chunk
             if isinstance(chunk.get("service_tier"), str):
                 self._view["service_tier"] = chunk["service_tier"]
             for choice in chunk.get("choices") or ():

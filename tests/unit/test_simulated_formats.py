@@ -44,7 +44,7 @@ async def test_parallel_calls_and_reasoning_of_the_plain_vendor(stream: bool) ->
         assert [call.name for call in said.calls] == ["measure", "look_up", "measure"]
         assert len({call.id for call in said.calls}) == 3
         assert all(call.arguments == {"n": 1, "u": "C"} for call in said.calls)
-        assert (said.completion, said.reasoned) == (sim.truth.requests[0].planned_tokens, 2)
+        assert (said.completion, said.reasoned) == (sim.log.requests[0].planned_tokens, 2)
         for told, heard in (("000 001 ", "recalled 1"), ("000 001", "recalled 0")):
             past = client.after(asking, said)
             past[0] = past[0] | {"reasoning_content": told}
@@ -57,7 +57,7 @@ async def test_text(name: str, stream: bool) -> None:
     """Numbered tokens, the ledger's counts in the vendor's own report, the vendor's own word for the end."""
     async with vendor(key=KEY) as sim:
         said = await CLIENTS[name](sim, KEY).ask(Asking("ok+tokens=3", stream))
-        (entry,) = sim.truth.requests
+        (entry,) = sim.log.requests
         assert said.text == "000 001 002 "
         assert (said.prompt, said.completion, said.cached) == (entry.prompt_tokens, 3, 0) == (3 + 4 + 3, 3, 0)
         assert (entry.finished, entry.stream, entry.billed_completion_tokens) == (True, stream, 3)
@@ -113,7 +113,7 @@ async def test_reasoning_comes_back(name: str, stream: bool) -> None:
         asking = Asking("toolcall+parallel+reasoning=4+recall", stream, tools=True, thinks=True)
         said = await client.ask(asking)
         assert said.reasoning == "000 001 002 003 "
-        assert said.completion == sim.truth.requests[0].planned_tokens
+        assert said.completion == sim.log.requests[0].planned_tokens
         assert said.reasoned == (4 if KINDS[name].counts_reasoning else 0)
         after = await client.ask(replace(asking, past=client.after(asking, said)))
         assert (after.text, after.reasoning) == ("recalled 1", "000 001 002 003 ")
@@ -166,7 +166,7 @@ async def test_refusals(name: str, stream: bool, status: int) -> None:
         with pytest.raises(KINDS[name].failures) as caught:
             await CLIENTS[name](sim, KEY).ask(Asking(f"status={status}", stream))
         assert KINDS[name].status(caught.value) == status
-        assert sim.truth.requests[0].ending == "refused"
+        assert sim.log.requests[0].ending == "refused"
 
 
 @EVERY

@@ -14,7 +14,7 @@ from botocore.eventstream import EventStreamBuffer
 from google import genai
 from google.genai import types as genai_types
 
-from simulator.formats import FACES
+from simulator import formats
 from tests.support.formats import CLIENTS, NO_TLS, TOOLS, Asking
 from tests.support.vendor import line, until, vendor
 
@@ -183,8 +183,8 @@ def test_every_face_is_reached() -> None:
     """The paths of this page reach every face."""
     paths = {MESSAGES, RESPONSES, GEMINI, CONVERSE, AZURE.partition("?")[0], MISTRAL, OPENROUTER, COHERE, OLLAMA}
     paths |= {"/v1/projects/p/locations/global/publishers/google/models/ok:generateContent", CLAUDE}
-    assert {face.name for face in FACES for path in paths if face.route(path) is not None} == {
-        face.name for face in FACES
+    assert {face.name for face in formats.FORMATS for path in paths if face.route(path) is not None} == {
+        face.name for face in formats.FORMATS
     }
 
 
@@ -215,7 +215,7 @@ async def test_tokens_are_counted_and_not_billed() -> None:
         there = await google_client.aio.models.count_tokens(model="ok", contents="hello you")
         await google_client.aio.aclose()
         assert (counted.input_tokens, again.input_tokens, there.total_tokens) == (10, 10, 10)
-        assert [entry.billed_completion_tokens for entry in sim.truth.requests] == [0, 0, 0]
+        assert [entry.billed_completion_tokens for entry in sim.log.requests] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("name", CLIENTS)
@@ -225,11 +225,11 @@ async def test_silence(name: str) -> None:
         body, path, headers = _streaming(name, "stall@2")
         async with line(sim) as wire:
             await wire.send(_request(path, body, headers))
-            await until(lambda: sim.truth.requests and sim.truth.requests[0].sent_tokens == 2)
+            await until(lambda: sim.log.requests and sim.log.requests[0].sent_tokens == 2)
             await wire.head()
             wire.leave()
-        await until(lambda: sim.truth.requests[0].ending is not None)
-        assert (sim.truth.requests[0].ending, sim.truth.requests[0].billed_completion_tokens) == ("client_closed", 2)
+        await until(lambda: sim.log.requests[0].ending is not None)
+        assert (sim.log.requests[0].ending, sim.log.requests[0].billed_completion_tokens) == ("client_closed", 2)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -246,8 +246,8 @@ async def test_cut(name: str, how: str) -> None:
             rest = await wire.rest() if "clean" not in how else await _until_last_chunk(wire)
         except ConnectionResetError:
             rest = b""
-        await until(lambda: sim.truth.requests[0].ending is not None)
-        entry = sim.truth.requests[0]
+        await until(lambda: sim.log.requests[0].ending is not None)
+        entry = sim.log.requests[0]
         sent = 4 if how == "cutusage" else int(how[4])
         assert (status, entry.ending, entry.sent_tokens) == (200, "failed", sent)
         assert "rst" in how or (b"001 " in rest) == (sent > 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from simulator import SimulatedVendor, Truth, request_log
+from simulator import RequestLog, SimulatedVendor, request_log
 from tests.support.vendor import PATIENCE_S, line, until, vendor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ async def test_early_close_is_noticed_at_once(model: str, how: str) -> None:
     """A client that resets, closes or half-closes is gone for the vendor, whether it writes, sleeps or hangs."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask(model, stream=True, user="leaver")
-        await until(lambda: sim.truth.of("leaver"))
+        await until(lambda: sim.log.of("leaver"))
         left_at = time.monotonic()
         if how == "rst":
             wire.leave()
@@ -32,26 +32,26 @@ async def test_early_close_is_noticed_at_once(model: str, how: str) -> None:
             wire.writer.close()
         else:
             wire.writer.write_eof()
-        await until(lambda: sim.truth.of("leaver")[0].ending)
-        (entry,) = sim.truth.of("leaver")
+        await until(lambda: sim.log.of("leaver")[0].ending)
+        (entry,) = sim.log.of("leaver")
         assert entry.client_closed_early
         assert not entry.finished
         assert entry.ended_at is not None
         assert entry.ended_at >= left_at
         assert entry.billed_completion_tokens == entry.sent_tokens
         await until(lambda: sim.open_connections == 0)
-        assert sim.truth.in_flight == 0
+        assert sim.log.in_flight == 0
 
 
 async def test_json_answer_left_early_bills_what_was_ready() -> None:
     """A JSON answer is generated at its pace though nothing is sent: leaving after the first token bills part of it."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("tps=100+tokens=100000")
-        await until(lambda: sim.truth.requests)
+        await until(lambda: sim.log.requests)
         await asyncio.sleep(0.1)
         wire.leave()
-        await until(lambda: sim.truth.requests[0].ending)
-        (entry,) = sim.truth.requests
+        await until(lambda: sim.log.requests[0].ending)
+        (entry,) = sim.log.requests
         assert (entry.sent_tokens, entry.billed_prompt_tokens) == (0, 10)
         assert 0 < entry.billed_completion_tokens < 100_000
 
@@ -61,11 +61,11 @@ async def test_uncancellable_bills_the_whole_answer(stream: bool) -> None:
     """Some vendors' meters do not stop when the client leaves."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("uncancellable+tps=10+tokens=500", stream=stream)
-        await until(lambda: sim.truth.requests)
+        await until(lambda: sim.log.requests)
         wire.leave()
-        await until(lambda: sim.truth.requests[0].ending)
-        assert sim.truth.requests[0].billed_completion_tokens == 500
-        assert sim.truth.requests[0].sent_tokens < 500
+        await until(lambda: sim.log.requests[0].ending)
+        assert sim.log.requests[0].billed_completion_tokens == 500
+        assert sim.log.requests[0].sent_tokens < 500
 
 
 async def test_ids_header_then_user_then_counter() -> None:
@@ -79,8 +79,8 @@ async def test_ids_header_then_user_then_counter() -> None:
         ):
             await wire.ask("ok", headers=headers, **body)
             await wire.response()
-        assert [entry.id for entry in sim.truth.requests] == ["h", "u", "acme-3", "h"]
-        assert len(sim.truth.of("h")) == 2
+        assert [entry.id for entry in sim.log.requests] == ["h", "u", "acme-3", "h"]
+        assert len(sim.log.of("h")) == 2
 
 
 async def test_truth_over_http() -> None:
@@ -102,7 +102,7 @@ async def test_truth_over_http() -> None:
 def test_totals_outlive_the_kept_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries are bounded, sums are not."""
     monkeypatch.setattr(request_log, "KEPT_REQUESTS", 2)
-    ledger = Truth("sim")
+    ledger = RequestLog("sim")
     ledger.requests = type(ledger.requests)(maxlen=2)
     for number in range(5):
         entry = ledger.begin(None, "ok", stream=False)
@@ -140,7 +140,7 @@ async def test_kill_resets_everybody() -> None:
         sim.kill()
         with pytest.raises(ConnectionResetError):
             await wire.rest()
-        assert sim.truth.requests[0].ending == "killed"
+        assert sim.log.requests[0].ending == "killed"
         async with line(sim) as again:
             await again.ask("ok")
             assert (await again.response())[0] == 200
