@@ -86,7 +86,16 @@ def _filled(text: Any, values: Mapping[str, str]) -> Any:
 
 def provider(row: ProviderRow, found: Secrets) -> Provider:
     """One seller."""
-    dropped = {"data_policy", "datacenters", "headers", "credentials_env", "credential_chain", "variables", "base_url", "options"}
+    dropped = {
+        "data_policy",
+        "datacenters",
+        "headers",
+        "credentials_env",
+        "credential_chain",
+        "variables",
+        "base_url",
+        "options",
+    }
     return Provider(
         **row.model_dump(exclude=dropped),
         base_url=_filled(row.base_url, found.values),
