@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -130,6 +130,8 @@ class ProviderRow(_Row):
     credentials_env: dict[Secret, Env] = {}
     """Secrets that are more than one key (AWS, a service account): name → variable; a name that ends in ``?`` may be unset.
     Where ``api_key_env`` is written too, either suffices."""
+    credential_chain: Literal["always"] | list[Env] = []
+    """Without those secrets: let the cloud's own library find credentials, when one of these variables is set, or always."""
     variables: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], VariableRow] = {}
     """``{name}`` in ``base_url`` and in texts of ``options``: a region, a project."""
     data_policy: DataPolicyRow = DataPolicyRow()
