@@ -19,7 +19,7 @@ from providers.anthropic.messages import FORMAT
 from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s, status_of
 from providers.openai.response import said
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Completion, HttpResponse, Json, Usage
 from providers.usage import Counts
 

@@ -19,7 +19,7 @@ from providers.anthropic.messages import FORMAT
 from providers.anthropic.response import annotation, broken, failure_in, finish, refusal_of, text_of, usage
 from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import ProviderError
-from providers.transport.event_json import SseDecoder, decode
+from providers.transport.sse import SseDecoder, decode
 from providers.types import Event, Json, Usage
 from providers.usage import later
 
