@@ -94,6 +94,8 @@ class _Loader:
             self._wrong(file, field, message)
         for name in found.unknown:
             self._wrong(file, "base_url", f"{{{name}}} is not one of variables")
+        if found.proxy_problem:
+            self._wrong(file, "proxy", found.proxy_problem)
         self.vendors[row.slug] = provider(row, found)
 
     def models(self, file: str, stem: str, data: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from gateway.catalog.model import OPERATION_OF, DataPolicy, Endpoint, Model, Price, Provider, endpoint_id
 from gateway.catalog.rows import UNIT_FIELDS, EndpointRow, ModelRow, PriceRow, ProviderRow
 from providers import registry
+from providers.transport import proxies
 
 _NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
@@ -25,6 +26,9 @@ class Secrets(NamedTuple):
     """(field, variable) whose value cannot be a secret."""
     unknown: list[str]
     """Names in ``base_url`` that no variable explains."""
+    proxy: str | None
+    proxy_problem: str
+    """What is wrong with the proxy; never its value."""
 
 
 def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
@@ -46,6 +50,7 @@ def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
         lacking += [row.api_key_env] if row.api_key_env else needed
     values = {name: value("variables", one.env) or one.default or "" for name, one in row.variables.items()}
     lacking += [one.env for name, one in row.variables.items() if not values[name]]
+    proxy, problem = _proxy(row, values, env)
     return Secrets(
         api_key=key or None,
         credentials={name.rstrip("?"): secret for name, secret in found.items() if secret} if complete else {},
@@ -53,7 +58,19 @@ def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
         lacking=tuple(lacking),
         garbled=garbled,
         unknown=[name for name in _NAME.findall(row.base_url) if name not in row.variables],
+        proxy=proxy,
+        proxy_problem=problem,
     )
+
+
+def _proxy(row: ProviderRow, values: Mapping[str, str], env: Mapping[str, str]) -> tuple[str | None, str]:
+    """The provider's proxy, and what is wrong with it."""
+    try:
+        if row.proxy is not None:
+            return proxies.check(_filled(row.proxy, values)), ""
+        return proxies.from_environment(_filled(row.base_url, values), env), ""
+    except ValueError as error:
+        return None, str(error)
 
 
 def _filled(text: Any, values: Mapping[str, str]) -> Any:
@@ -64,7 +81,7 @@ def _filled(text: Any, values: Mapping[str, str]) -> Any:
 
 def provider(row: ProviderRow, found: Secrets) -> Provider:
     """One seller."""
-    dropped = {"data_policy", "datacenters", "headers", "credentials_env", "variables", "base_url", "options"}
+    dropped = {"data_policy", "datacenters", "headers", "credentials_env", "variables", "base_url", "options", "proxy"}
     return Provider(
         **row.model_dump(exclude=dropped),
         base_url=_filled(row.base_url, found.values),
@@ -72,6 +89,7 @@ def provider(row: ProviderRow, found: Secrets) -> Provider:
         api_key=found.api_key,
         credentials=found.credentials,
         lacking=found.lacking,
+        proxy=found.proxy,
         data_policy=DataPolicy(**row.data_policy.model_dump()),
         datacenters=tuple(row.datacenters),
         headers=tuple(row.headers.items()),

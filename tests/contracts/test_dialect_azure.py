@@ -19,7 +19,7 @@ from providers.errors import ProviderError
 from providers.openai.audio import Speech, Transcription
 from providers.openai.images import Images
 from providers.openai.operations import Embeddings
-from providers.transport.client import fast
+from providers.transport.http1 import Http1Client
 from providers.types import Call, Clocks, HttpRequest, Target
 from tests.support import dialectcases as cases
 from tests.support.rawserver import Peer, RawServer
@@ -202,7 +202,7 @@ async def test_a_chat_with_a_token() -> None:
             await peer.answer(json.dumps(ANSWERS["structured"]["body"]).encode())
 
     async with RawServer(authority) as tokens, RawServer(vendor) as server:
-        client = fast()
+        client = Http1Client()
         there = Target("azure", server.url, "gpt", options={"authority": tokens.url + "/"}, credentials=CREDENTIALS)
         azure = Azure()
         for _ in range(3):
@@ -233,7 +233,7 @@ async def test_tokens_are_kept_until_shortly_before_their_end() -> None:
     """An hour's token is fetched anew five minutes before its end, a short one at nine tenths; another client has its own."""
     authority, clock = Authority(), Clock()
     async with RawServer(authority) as server:
-        client, tokens = fast(), Tokens(clock)
+        client, tokens = Http1Client(), Tokens(clock)
         assert await tokens.take(client, who(server.url), Clocks()) == "token-1"
         clock.now += 3_299
         assert await tokens.take(client, who(server.url), Clocks()) == "token-1"
@@ -259,7 +259,7 @@ async def test_a_hundred_callers_ask_once() -> None:
     authority = Authority()
     authority.hold = asyncio.Event()
     async with RawServer(authority) as server:
-        client, tokens = fast(), Tokens()
+        client, tokens = Http1Client(), Tokens()
         waiting = [asyncio.ensure_future(tokens.take(client, who(server.url), Clocks())) for _ in range(100)]
         while not authority.asked:
             await asyncio.sleep(0)
@@ -278,7 +278,7 @@ async def test_a_failure_is_shared_and_not_kept() -> None:
         "error_description": f"AADSTS7000215: Invalid client secret {SECRET}.",
     }
     async with RawServer(authority) as server:
-        client, tokens = fast(), Tokens()
+        client, tokens = Http1Client(), Tokens()
         waiting = [asyncio.ensure_future(tokens.take(client, who(server.url), Clocks())) for _ in range(20)]
         while not authority.asked:
             await asyncio.sleep(0)
@@ -300,7 +300,7 @@ async def test_a_caller_who_leaves_takes_nobody_along() -> None:
     authority = Authority()
     authority.hold = asyncio.Event()
     async with RawServer(authority) as server:
-        client, tokens = fast(), Tokens()
+        client, tokens = Http1Client(), Tokens()
         first, second = (asyncio.ensure_future(tokens.take(client, who(server.url), Clocks())) for _ in range(2))
         while not authority.asked:
             await asyncio.sleep(0)
@@ -316,7 +316,7 @@ def test_several_loops_share_what_is_kept() -> None:
     authority, tokens, got = Authority(), Tokens(), []
 
     async def many(url: str) -> None:
-        client = fast()
+        client = Http1Client()
         got.extend(await asyncio.gather(*(tokens.take(client, who(url), Clocks()) for _ in range(20))))
         await client.aclose()
 
@@ -361,7 +361,7 @@ async def test_no_token(status: int, answer: Any, kind: str) -> None:
     authority = Authority()
     authority.status, authority.answer = status, answer
     async with RawServer(authority) as server:
-        client = fast()
+        client = Http1Client()
         with pytest.raises(ProviderError) as caught:
             await Tokens().take(client, who(server.url), Clocks())
         await client.aclose()
@@ -370,7 +370,7 @@ async def test_no_token(status: int, answer: Any, kind: str) -> None:
 
 async def test_without_credentials_nothing_is_fetched() -> None:
     """A key needs no token: the target passes through as it is; a secret is never part of a text."""
-    client = fast()
+    client = Http1Client()
     for there in (target(), target(credentials={"tenant_id": "t", "client_id": "c"})):
         assert await AZURE.authorize(client, there, Clocks()) is there
     await client.aclose()
