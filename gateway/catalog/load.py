@@ -98,6 +98,8 @@ class _Loader:
         self._check_chain(row, found, file)
         for name in found.unknown:
             self._wrong(file, "base_url", f"{{{name}}} is not one of variables")
+        if found.proxy_problem:
+            self._wrong(file, "proxy", found.proxy_problem)
         self.vendors[row.slug] = provider(row, found)
 
     def _check_chain(self, row: ProviderRow, found: Secrets, file: str) -> None:

@@ -10,6 +10,7 @@ from gateway.catalog.model import OPERATION_OF, DataPolicy, Endpoint, Model, Pri
 from gateway.catalog.rows import UNIT_FIELDS, EndpointRow, ModelRow, PriceRow, ProviderRow
 from providers import registry
 from providers.auth.cloud import CHAIN, is_installed
+from providers.transport import proxies
 
 _NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
@@ -32,6 +33,9 @@ class Secrets(NamedTuple):
     """Names in ``base_url`` that no variable explains."""
     chain: str | None
     """The variable, or ``always``, that asks for the cloud's own credential chain; None when nothing does or a secret is set."""
+    proxy: str | None
+    proxy_problem: str
+    """What is wrong with the proxy; never its value."""
 
 
 def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
@@ -56,6 +60,7 @@ def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
         lacking += [row.api_key_env] if row.api_key_env else needed
     values = {name: value("variables", one.env) or one.default or "" for name, one in row.variables.items()}
     lacking += [one.env for name, one in row.variables.items() if not values[name]]
+    proxy, problem = _proxy(row, values, env)
     return Secrets(
         api_key=key or None,
         credentials=_credentials(found, cloud if chained else None) if complete or chained else {},
@@ -64,6 +69,8 @@ def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
         garbled=garbled,
         unknown=[name for name in _NAME.findall(row.base_url) if name not in row.variables],
         chain=chain,
+        proxy=proxy,
+        proxy_problem=problem,
     )
 
 
@@ -76,6 +83,16 @@ def _chain_switch(row: ProviderRow, env: Mapping[str, str]) -> str | None:
 def _credentials(found: Mapping[str, str], cloud: str | None) -> dict[str, str]:
     credentials = {name.rstrip("?"): secret for name, secret in found.items() if secret}
     return credentials if cloud is None else {**credentials, CHAIN: cloud}
+
+
+def _proxy(row: ProviderRow, values: Mapping[str, str], env: Mapping[str, str]) -> tuple[str | None, str]:
+    """The provider's proxy, and what is wrong with it."""
+    try:
+        if row.proxy is not None:
+            return proxies.check(_filled(row.proxy, values)), ""
+        return proxies.from_environment(_filled(row.base_url, values), env), ""
+    except ValueError as error:
+        return None, str(error)
 
 
 def _filled(text: Any, values: Mapping[str, str]) -> Any:
@@ -95,6 +112,7 @@ def provider(row: ProviderRow, found: Secrets) -> Provider:
         "variables",
         "base_url",
         "options",
+        "proxy",
     }
     return Provider(
         **row.model_dump(exclude=dropped),
@@ -103,6 +121,7 @@ def provider(row: ProviderRow, found: Secrets) -> Provider:
         api_key=found.api_key,
         credentials=found.credentials,
         lacking=found.lacking,
+        proxy=found.proxy,
         data_policy=DataPolicy(**row.data_policy.model_dump()),
         datacenters=tuple(row.datacenters),
         headers=tuple(row.headers.items()),

@@ -20,7 +20,7 @@ from providers.bedrock.errors import failure
 from providers.chat.messages import unsupported
 from providers.errors import ProviderError, excerpt, failed
 from providers.transport.client import Upstream
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Clocks, Completion, HttpRequest, HttpResponse, Json, Target, Usage
 from providers.usage import Counts
 

@@ -20,7 +20,7 @@ from providers.chat.messages import thought
 from providers.cohere.request import PLAN, THOUGHT
 from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s
 from providers.openai.response import said
-from providers.transport.event_json import decode, object_in
+from providers.transport.sse import decode, object_in
 from providers.types import Completion, HttpResponse, Json, Usage
 from providers.usage import Counts
 

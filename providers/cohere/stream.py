@@ -14,7 +14,7 @@ from providers.chat.messages import thought
 from providers.cohere.request import PLAN, THOUGHT
 from providers.cohere.response import broken, demand, fault, finish, logprobs, notes_of, text_of, usage
 from providers.errors import ProviderError
-from providers.transport.event_json import SseDecoder, decode
+from providers.transport.sse import SseDecoder, decode
 from providers.types import Chunk, Event, Json
 
 

@@ -17,7 +17,7 @@ from providers.errors import ProviderError, excerpt, failed
 from providers.gemini.candidates import Choice
 from providers.gemini.errors import carried, error_of
 from providers.gemini.usage import searches, usage_of
-from providers.transport.event_json import SseDecoder
+from providers.transport.sse import SseDecoder
 from providers.types import Chunk, Completion, Event, Json, Usage
 from providers.usage import later
 

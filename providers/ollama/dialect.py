@@ -25,7 +25,7 @@ from providers.ollama.request import chat_body
 from providers.ollama.response import Decoder, fault, refused, usage, whole
 from providers.openai import operations
 from providers.openai.operations import malformed
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 
 

@@ -21,7 +21,7 @@ import msgspec
 from providers.chat.messages import thought
 from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s, status_of
 from providers.ollama.request import THOUGHT
-from providers.transport.event_json import decode, object_in
+from providers.transport.sse import decode, object_in
 from providers.types import Chunk, Completion, Event, HttpResponse, Json, Usage
 from providers.usage import Counts
 

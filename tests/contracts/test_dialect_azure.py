@@ -19,7 +19,7 @@ from providers.errors import ProviderError
 from providers.openai.audio import Speech, Transcription
 from providers.openai.images import Images
 from providers.openai.operations import Embeddings
-from providers.transport.client import fast
+from providers.transport.http1 import Http1Client
 from providers.types import Call, Clocks, HttpRequest, Target
 from tests.support import dialectcases as cases
 from tests.support.rawserver import Peer, RawServer
@@ -202,7 +202,7 @@ async def test_a_chat_with_a_token() -> None:
             await peer.answer(json.dumps(ANSWERS["structured"]["body"]).encode())
 
     async with RawServer(authority) as tokens, RawServer(vendor) as server:
-        client = fast()
+        client = Http1Client()
         there = Target("azure", server.url, "gpt", options={"authority": tokens.url + "/"}, credentials=CREDENTIALS)
         azure = Azure()
         for _ in range(3):
@@ -234,7 +234,7 @@ async def test_tokens_are_kept_until_shortly_before_their_end() -> None:
     The present token is valid until then, so nobody waits for the new one."""
     authority, clock = Authority(), Clock()
     async with RawServer(authority) as server:
-        client, tokens = fast(), EntraTokens(clock)
+        client, tokens = Http1Client(), EntraTokens(clock)
 
         async def renewed(old: str) -> str:
             assert await tokens.access_token(client, who(server.url), Clocks()) == old
@@ -267,7 +267,7 @@ async def test_a_hundred_callers_ask_once() -> None:
     authority = Authority()
     authority.hold = asyncio.Event()
     async with RawServer(authority) as server:
-        client, tokens = fast(), EntraTokens()
+        client, tokens = Http1Client(), EntraTokens()
         waiting = [asyncio.ensure_future(tokens.access_token(client, who(server.url), Clocks())) for _ in range(100)]
         while not authority.asked:
             await asyncio.sleep(0)
@@ -286,7 +286,7 @@ async def test_a_failure_is_shared_and_not_kept() -> None:
         "error_description": f"AADSTS7000215: Invalid client secret {SECRET}.",
     }
     async with RawServer(authority) as server:
-        client, tokens = fast(), EntraTokens()
+        client, tokens = Http1Client(), EntraTokens()
         waiting = [asyncio.ensure_future(tokens.access_token(client, who(server.url), Clocks())) for _ in range(20)]
         while not authority.asked:
             await asyncio.sleep(0)
@@ -308,7 +308,7 @@ async def test_a_caller_that_is_cancelled_takes_nothing_from_the_others() -> Non
     authority = Authority()
     authority.hold = asyncio.Event()
     async with RawServer(authority) as server:
-        client, tokens = fast(), EntraTokens()
+        client, tokens = Http1Client(), EntraTokens()
         first, second = (
             asyncio.ensure_future(tokens.access_token(client, who(server.url), Clocks())) for _ in range(2)
         )
@@ -327,7 +327,7 @@ def test_several_loops_share_what_is_kept() -> None:
     authority, tokens, got = Authority(), EntraTokens(), []
 
     async def many(url: str) -> None:
-        client = fast()
+        client = Http1Client()
         got.extend(await asyncio.gather(*(tokens.access_token(client, who(url), Clocks()) for _ in range(20))))
         await client.aclose()
 
@@ -372,7 +372,7 @@ async def test_no_token(status: int, answer: Any, kind: str) -> None:
     authority = Authority()
     authority.status, authority.answer = status, answer
     async with RawServer(authority) as server:
-        client = fast()
+        client = Http1Client()
         with pytest.raises(ProviderError) as caught:
             await EntraTokens().access_token(client, who(server.url), Clocks())
         await client.aclose()
@@ -381,7 +381,7 @@ async def test_no_token(status: int, answer: Any, kind: str) -> None:
 
 async def test_without_credentials_nothing_is_fetched() -> None:
     """A key needs no token: the target passes through as it is; a secret is never part of a text."""
-    client = fast()
+    client = Http1Client()
     for there in (target(), target(credentials={"tenant_id": "t", "client_id": "c"})):
         assert await AZURE.authorize(client, there, Clocks()) is there
     await client.aclose()

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from providers.auth.google import SCOPE, GoogleTokens, ServiceAccount, assertion, service_account
 from providers.errors import ProviderError
-from providers.transport.client import fast
+from providers.transport.http1 import Http1Client
 from providers.types import Call, Clocks, HttpRequest, HttpResponse, Target
 from providers.vertex.dialect import Vertex, VertexEmbeddings
 from tests.support.examples import examples
@@ -110,7 +110,7 @@ async def test_a_call_with_a_service_account() -> None:
     """The JWT is signed, exchanged and used as a bearer; the project of the account stands in the address."""
     server = TokenServer()
     async with RawServer(server) as raw:
-        upstream = fast()
+        upstream = Http1Client()
         body = {"messages": [{"role": "user", "content": "x"}]}
         answer = await Vertex().complete(upstream, target(raw.url), Call(body), CLOCKS)
         assert answer.body["choices"][0]["message"]["content"] == "hi"
@@ -131,7 +131,7 @@ async def test_a_token_is_kept_until_shortly_before_its_end() -> None:
     server = TokenServer()
     tokens = GoogleTokens(clock=lambda: now[0])
     async with RawServer(server) as raw:
-        upstream = fast()
+        upstream = Http1Client()
 
         async def ask(one: Target) -> str | None:
             return await tokens.access_token(upstream, one, CLOCKS)
@@ -156,7 +156,7 @@ async def test_a_lifetime_without_sense(life: Any) -> None:
     now = [1_800_000_000.0]
     tokens = GoogleTokens(clock=lambda: now[0])
     async with RawServer(server) as raw:
-        upstream = fast()
+        upstream = Http1Client()
         assert await tokens.access_token(upstream, target(raw.url), CLOCKS) == "tok-1"
         now[0] += 12 * 3600 if life == 1e300 else 0.0
         assert await tokens.access_token(upstream, target(raw.url), CLOCKS) == "tok-2"
@@ -168,7 +168,7 @@ async def test_one_exchange_at_a_time() -> None:
     server = TokenServer(wait_s=0.05)
     tokens = GoogleTokens()
     async with RawServer(server) as raw:
-        upstream = fast()
+        upstream = Http1Client()
         callers = [asyncio.create_task(tokens.access_token(upstream, target(raw.url), CLOCKS)) for _ in range(50)]
         while not server.asked:
             await asyncio.sleep(0.001)
@@ -185,7 +185,7 @@ async def test_one_failure() -> None:
     server = TokenServer(wait_s=0.05, status=400)
     tokens = GoogleTokens()
     async with RawServer(server) as raw:
-        upstream = fast()
+        upstream = Http1Client()
         callers = (tokens.access_token(upstream, target(raw.url), CLOCKS) for _ in range(20))
         found = await asyncio.gather(*callers, return_exceptions=True)
         assert {type(one) for one in found} == {ProviderError}
@@ -209,7 +209,7 @@ def test_several_event_loops() -> None:
                 await asyncio.sleep(0.01)
 
     async def use(url: str) -> None:
-        upstream = fast()
+        upstream = Http1Client()
         found.extend(await asyncio.gather(*(tokens.access_token(upstream, target(url), CLOCKS) for _ in range(5))))
         await upstream.aclose()
 
@@ -237,7 +237,7 @@ def test_several_event_loops() -> None:
 async def test_a_refusal(status: int, kind: str) -> None:
     """A refused account is the credential's fault, a token endpoint out of order is not; the key is never in the error."""
     async with RawServer(TokenServer(status=status)) as raw:
-        upstream = fast()
+        upstream = Http1Client()
         with pytest.raises(ProviderError) as caught:
             await Vertex().authorize(upstream, target(raw.url), CLOCKS)
         assert caught.value.failure.kind == kind

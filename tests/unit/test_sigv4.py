@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from providers.auth.sigv4 import AccessKeys, access_keys, signed
 from providers.bedrock.dialect import Bedrock
-from providers.transport.client import fast
+from providers.transport.http1 import Http1Client
 from providers.types import Call, Clocks, HttpRequest, Target
 from tests.support.examples import examples
 from tests.support.rawserver import Peer, RawServer
@@ -90,7 +90,7 @@ async def test_what_is_signed_is_what_is_sent() -> None:
         await peer.answer(b'{"output":{"message":{"content":[{"text":"ok"}]}},"stopReason":"end_turn","usage":{}}')
 
     async with RawServer(script) as server:
-        client = fast()
+        client = Http1Client()
         target = Target(
             "aws",
             server.url,
