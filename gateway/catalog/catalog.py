@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gateway.catalog.merge import Override
 from gateway.catalog.model import Endpoint, Model, Provider
 from gateway.errors import BadRequest
 
@@ -32,6 +33,8 @@ class Catalog:
     warnings: tuple[str, ...] = ()
     """What a load found odd but not wrong."""
     trigrams: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    overrides: tuple[Override, ...] = ()
+    """The values that a folder after the first one wrote."""
 
     def resolve(self, slug: str) -> tuple[Model, str | None]:
         """``author/slug[:variant]`` → (model, variant ``"nitro"`` | ``"floor"`` | None).

@@ -51,11 +51,13 @@ class Provider:
     """Closing a stream stops the vendor's meter (OpenAI, DeepSeek, xAI ...) or does not (Groq, Mistral, Google ...)."""
     headers: tuple[tuple[str, str], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    disabled: bool = False
+    """The operator sells nothing of it: no endpoint of the catalogue refers to it."""
 
     @property
     def usable(self) -> bool:
-        """A provider whose key variable is unset is listed but not routed to."""
-        if self.lacking:
+        """False when it is disabled, or when a variable it needs is unset: then it is listed but not routed to."""
+        if self.disabled or self.lacking:
             return False
         return self.api_key_env is None or bool(self.api_key) or bool(self.credentials)
 
@@ -113,12 +115,6 @@ class Price:
             if prompt_tokens > above:
                 price = dearer
         return price
-
-
-class Uptime(NamedTuple):
-    last_5m: float | None
-    last_30m: float | None
-    last_1d: float | None
 
 
 OPERATION_OF = {

@@ -21,7 +21,7 @@ class Secrets(NamedTuple):
     values: dict[str, str]
     lacking: tuple[str, ...]
     """Variables without which the provider cannot be used."""
-    garbled: list[tuple[str, str]]
+    malformed: list[tuple[str, str]]
     """(field, variable) whose value cannot be a secret."""
     unknown: list[str]
     """Names in ``base_url`` that no variable explains."""
@@ -29,12 +29,12 @@ class Secrets(NamedTuple):
 
 def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
     """Look up the variables that a provider file names."""
-    garbled: list[tuple[str, str]] = []
+    malformed: list[tuple[str, str]] = []
 
     def value(field: str, variable: str) -> str:
         found = env.get(variable, "").strip()
         if not found.isascii() or not (found.isprintable() or found.startswith("{")):  # a service account is a document
-            garbled.append((field, variable))
+            malformed.append((field, variable))
         return found
 
     key = value("api_key_env", row.api_key_env) if row.api_key_env else ""
@@ -51,7 +51,7 @@ def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
         credentials={name.rstrip("?"): secret for name, secret in found.items() if secret} if complete else {},
         values=values,
         lacking=tuple(lacking),
-        garbled=garbled,
+        malformed=malformed,
         unknown=[name for name in _NAME.findall(row.base_url) if name not in row.variables],
     )
 

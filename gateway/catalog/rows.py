@@ -1,4 +1,4 @@
-"""The shapes of the catalogue's YAML files, a public interface.
+"""The rows of the catalogue's YAML files, a public interface.
 
 Unknown keys are refused, so a typing error never silently means the default. Money is decimal *text*: YAML would read
 ``0.15`` as a binary float.
@@ -123,6 +123,8 @@ class ProviderRow(_Row):
 
     slug: ProviderSlug
     name: Text
+    disabled: bool = False
+    """Nothing of this provider is for sale. Its name stays known, so a caller's ``provider.ignore`` remains valid."""
     dialect: Word
     base_url: Annotated[str, AfterValidator(_base_url)]
     api_key_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
@@ -149,6 +151,8 @@ class EndpointRow(_Row):
 
     provider: ProviderSlug
     upstream_id: UpstreamId
+    disabled: bool = False
+    """This endpoint is not for sale."""
     context_length: Tokens | None = None
     max_completion_tokens: Tokens | None = None
     quantization: Annotated[str, Field(json_schema_extra={"enum": list(QUANTIZATIONS)})] | None = None
