@@ -183,7 +183,9 @@ class _Loader:
             self.unreadable.add(slug)
             return
         if row.slug != slug:
-            self._report(source.place("slug"), f"is {row.slug!r} but the file is called {slug}.yaml; make them the same")
+            self._report(
+                source.place("slug"), f"is {row.slug!r} but the file is called {slug}.yaml; make them the same"
+            )
         self._check_dialect(row.dialect, source.place("dialect"))
         found = secrets(row, self.env)
         for field, variable in found.malformed:
@@ -191,7 +193,7 @@ class _Loader:
             self._report(source.place(field), message)
         for name in found.unknown:
             self._report(source.place("base_url"), f"{{{name}}} is not one of variables")
-        self.providers[row.slug] = provider(row, found)
+        self.providers[slug] = provider(row, found)
 
     def _add_price(self, level: int, place: Place, slug: str, item: object) -> None:
         row, problems = validate(PriceRow, item, place.file, place.at)
@@ -302,16 +304,23 @@ class _Loader:
 
     def _validated(self, row_type: type[Row], source: SourceRow, name: str, known: Collection[str]) -> Row | None:
         row, problems = validate(row_type, source.values, source.origin.file, source.place)
-        fields = {source.place(field): field for field in row_type.model_fields}
-        missing = [each for each in problems if each.message == MISSING and Place(each.file, each.path) in fields]
-        if source.level and missing:
-            others = suggest(name, [each for each in known if each != name])
-            unwritten = ", ".join(fields[Place(each.file, each.path)] for each in missing)
-            message = f"no earlier folder has {name!r}{others}. If it is new, also write {unwritten}"
-            problems = [each for each in problems if each not in missing]
-            problems.append(Problem(*source.origin.at("slug"), message))
+        if problems and source.level:
+            problems = self._explain_missing(row_type, source, name, known, problems)
         self.problems += problems
         return row
+
+    def _explain_missing(
+        self, row_type: type[Row], source: SourceRow, name: str, known: Collection[str], problems: list[Problem]
+    ) -> list[Problem]:
+        """A row of a later folder that lacks fields is meant to change an earlier one, whose name is probably misspelt."""
+        fields = {source.place(field): field for field in row_type.model_fields}
+        missing = [each for each in problems if each.message == MISSING and Place(each.file, each.path) in fields]
+        if not missing:
+            return problems
+        others = suggest(name, [each for each in known if each != name])
+        unwritten = ", ".join(fields[Place(each.file, each.path)] for each in missing)
+        message = f"no earlier folder has {name!r}{others}. If it is new, also write {unwritten}"
+        return [*(each for each in problems if each not in missing), Problem(*source.origin.at("slug"), message)]
 
     def _report(self, place: Place, message: str) -> None:
         self.problems.append(Problem(*place, message))

@@ -56,7 +56,9 @@ class SourceRow:
                 return self.changed[location[:length]].at(*location[length:])
         return self.origin.at(*location)
 
-    def override(self, values: Mapping[Any, Any], origin: Place, ignored: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    def override(
+        self, values: Mapping[Any, Any], origin: Place, ignored: tuple[str, ...]
+    ) -> list[tuple[str, str | None]]:
         """Lay the fields of a later row over this one. Returns (field, file of the replaced value) of each."""
         written: list[tuple[str, str | None]] = []
         merged = {**self.values}
@@ -135,27 +137,26 @@ class MergedRows:
             self._merge_model(self.models[slug], level, place, slug, data)
 
     def _merge_model(self, row: SourceRow, level: int, place: Place, slug: str, data: Mapping[Any, Any]) -> None:
-        ignored: tuple[str, ...] = ("slug",)
-        if isinstance(data.get("endpoints"), list) and isinstance(row.values.get("endpoints"), list):
-            ignored = ("slug", "endpoints")
-        for key, replaced in row.override(data, place, ignored):
+        both_listed = isinstance(data.get("endpoints"), list) and isinstance(row.values.get("endpoints"), list)
+        for key, replaced in row.override(data, place, ("slug", "endpoints") if both_listed else ("slug",)):
             self.note(Override("model", slug, key, place.file, replaced))
-        if "endpoints" not in ignored:
-            row.endpoints = []
-            return
+        if both_listed:
+            self._merge_endpoints(row, level, place, slug, data["endpoints"])
+
+    def _merge_endpoints(self, row: SourceRow, level: int, place: Place, slug: str, items: list[Any]) -> None:
         if not row.endpoints:
-            items = enumerate(row.values["endpoints"])
-            row.endpoints = [SourceRow(item, row.place("endpoints").at(number), row.level) for number, item in items]
+            written = enumerate(row.values["endpoints"])
+            row.endpoints = [SourceRow(item, row.place("endpoints").at(number), row.level) for number, item in written]
         earlier = {_endpoint_key(each.values): each for each in reversed(row.endpoints)}
-        for number, item in enumerate(data["endpoints"]):
+        for number, item in enumerate(items):
             key, at = _endpoint_key(item), place.at("endpoints", number)
-            found = earlier.pop(key, None) if key is not None else None  # a second one of this folder stands by itself
+            found = earlier.pop(key, None) if key else None  # the second one of a folder is added, and reported later
             if found is not None:
                 self._merge_endpoint(found, at, slug, item)
                 continue
             self._refuse_to_disable_nothing(item, at, list(earlier))
             row.endpoints.append(SourceRow(item, at, level))
-            if key is not None:
+            if key:
                 self.note(Override("endpoint", endpoint_id(*key, slug), "", place.file, None))
         row.values = {**row.values, "endpoints": [each.values for each in row.endpoints]}
 
@@ -168,7 +169,9 @@ class MergedRows:
         if isinstance(item, Mapping) and item.get("disabled") and item.keys() <= {*ENDPOINT_KEY, "disabled"}:
             others = [key[1] for key in known if key is not None and key[0] == item.get("provider")]
             hint = suggest(str(item.get("upstream_id")), others) if others else "; delete these lines"
-            self.problems.append(Problem(*place, f"no earlier folder has this endpoint, so it cannot be disabled{hint}"))
+            self.problems.append(
+                Problem(*place, f"no earlier folder has this endpoint, so it cannot be disabled{hint}")
+            )
 
 
 def _endpoint_key(item: Any) -> tuple[str, str] | None:

@@ -266,8 +266,8 @@ def test_unprintable_key(config: Path) -> None:
 
 
 def test_unknown_dialect(config: Path) -> None:
-    """Where the spoken dialects are known, another one is refused with the nearest."""
-    with pytest.raises(CatalogError, match=r"dialect: 'openai' is not spoken here; did you mean 'openai2'"):
+    """Where the known dialects are given, another one is refused and the nearest is suggested."""
+    with pytest.raises(CatalogError, match=r"dialect: there is no dialect 'openai'; did you mean 'openai2'"):
         load(config, {}, dialects=["openai2", "other"])
 
 
