@@ -112,6 +112,8 @@ class _Loader:
         self.problems: list[Problem] = []
         self.merged = MergedRows()
         self.providers: dict[str, Provider] = {}
+        self.unparsed: set[tuple[str, str]] = set()
+        """(kind, stem) of files that are no YAML: later rows that change theirs are not reported too."""
         self.unreadable: set[str] = set()
         """Slugs of provider files with problems: rows that refer to them are not reported too."""
         self.models: dict[str, tuple[ModelRow, SourceRow]] = {}
@@ -130,8 +132,7 @@ class _Loader:
             data = parse(content, file)
         except CatalogError as error:
             self.problems += error.problems
-            if kind == "providers":
-                self.unreadable.add(stem)
+            self.unparsed.add((kind, stem))
             return
         if kind == "providers":
             self.merged.add_provider(level, file, stem, data)
@@ -147,9 +148,13 @@ class _Loader:
 
     def finish(self) -> Catalog:
         """Raises CatalogError with all problems of all files."""
+        self.unreadable |= {slug for kind, slug in self.unparsed if kind == "providers"}
         for slug, source in self.merged.providers.items():
-            self._provider(slug, source)
+            if slug not in self.unreadable:
+                self._provider(slug, source)
         for source in self.merged.models.values():
+            if source.level and ("models", Path(source.origin.file).stem) in self.unparsed:
+                continue
             name = source.values.get("slug", "") if isinstance(source.values, dict) else ""
             row = self._validated(ModelRow, source, name, [str(slug) for slug in self.merged.models])
             if row is not None:

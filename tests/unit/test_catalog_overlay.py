@@ -253,6 +253,17 @@ def test_bad_files(base: Path, own: Path, name: str, text: str, expected: str) -
     assert any(expected in line for line in lines), lines
 
 
+@pytest.mark.parametrize("kind", ["providers", "models"])
+def test_a_file_that_is_no_yaml_is_the_only_one_named(base: Path, own: Path, kind: str) -> None:
+    """Rows that change those of an unreadable file are not reported as unknown."""
+    (base / kind / "acme.yaml").write_text("- [")
+    write(own, "providers/acme.yaml", "slug: acme\nheadquarters: FR\n")
+    write(own, "models/acme.yaml", "- {slug: acme/fast-1, context_length: 9}\n")
+    with pytest.raises(CatalogError) as caught:
+        load((base, own), {})
+    assert [problem.file for problem in caught.value.problems] == [f"{base}/{kind}/acme.yaml"]
+
+
 @pytest.mark.parametrize(
     ("prepare", "expected"),
     [
@@ -372,7 +383,7 @@ def test_a_wrong_settings_file_is_named(configured: Path, text: str, expected: s
 def test_a_part_of_a_catalogue_alone_is_explained(
     configured: Path, monkeypatch: pytest.MonkeyPatch, base: Path
 ) -> None:
-    """Whoever forgets the shipped catalogue below his folder learns the setting."""
+    """The message names the setting that puts the shipped catalogue below the folder."""
     monkeypatch.setenv("GATEWAY_CONFIG_DIR", str(configured))
     write(configured, "providers/openai.yaml", "slug: openai\ndisabled: true\n")
     refused = CliRunner().invoke(app, ["check-config"])
