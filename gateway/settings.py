@@ -41,6 +41,12 @@ def config_folders(value: str | os.PathLike[str] | Iterable[str | os.PathLike[st
     return tuple(Path(part) for part in value or ()) or (shipped_config_dir(),)
 
 
+def over_the_shipped(folders: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The folders with the shipped catalogue below them, unless it is one of them."""
+    shipped = shipped_config_dir()
+    return folders if shipped.resolve() in (folder.resolve() for folder in folders) else (shipped, *folders)
+
+
 def settings_files(folders: Iterable[Path]) -> list[Path]:
     """The settings files of the folders, in their order; a file need not exist."""
     return [folder / "gateway.yaml" for folder in folders]
@@ -149,10 +155,7 @@ class Settings(BaseSettings):
     @cached_property
     def catalog_dirs(self) -> tuple[Path, ...]:
         """The folders of the catalogue, the lowest first: those of ``config_dir``, over the shipped one if that is switched on."""
-        shipped = shipped_config_dir()
-        if not self.shipped_catalog or shipped.resolve() in (folder.resolve() for folder in self.config_dir):
-            return self.config_dir
-        return (shipped, *self.config_dir)
+        return over_the_shipped(self.config_dir) if self.shipped_catalog else self.config_dir
 
     @classmethod
     def settings_customise_sources(

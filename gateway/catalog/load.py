@@ -197,7 +197,7 @@ class _Loader:
             message = f"the value of {variable} has characters that no API key has; set it again"
             self._report(source.place(field), message)
         for name in found.unknown:
-            self._report(source.place("base_url"), f"{{{name}}} is not one of variables")
+            self._report(source.place("base_url"), f"{{{name}}} is not defined in variables")
         self.providers[slug] = provider(row, found)
 
     def _add_price(self, level: int, place: Place, slug: str, item: object) -> None:
@@ -258,7 +258,7 @@ class _Loader:
         if sold.quantization is not None and sold.quantization not in QUANTIZATIONS:
             hint = suggest(sold.quantization, list(QUANTIZATIONS))
             place = source.place("endpoints", number, "quantization")
-            self._report(place, f"{sold.quantization!r} is not one{hint}")
+            self._report(place, f"{sold.quantization!r} is not a quantization{hint}")
         if sold.tag is not None and sold.tag.partition("/")[0] != sold.provider:
             place = source.place("endpoints", number, "tag")
             self._report(place, f"{sold.tag!r} must be {sold.provider} or {sold.provider}/<variant>")

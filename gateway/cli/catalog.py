@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import typer
+import yaml
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import load
@@ -18,7 +19,6 @@ from gateway.catalog.read import CatalogError
 from gateway.cli import configured
 from gateway.cli.output import AsJson, as_json, refuse
 from gateway.money import format_price
-from gateway.settings import config_folders
 from providers import registry
 
 app = typer.Typer(no_args_is_help=True)
@@ -59,8 +59,8 @@ def diff(other: str, json: AsJson = False) -> None:
     settings = configured.settings()
     mine = configured.catalog(settings)
     try:
-        theirs = load(config_folders(other), os.environ, dialects=registry.names())
-    except CatalogError as error:
+        theirs = load(configured.folders(other), os.environ, dialects=registry.names())
+    except (CatalogError, OSError, yaml.YAMLError) as error:
         refuse(f"{other}: {error}")
     changes = compare(mine, theirs)
     if json:

@@ -60,7 +60,10 @@ def _settings_files() -> list[Path]:
 
 
 def _content(file: Path) -> object:
-    return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    with file.open(encoding="utf-8") as stream:  # a stream, since the message of a syntax error then names the file
+        return yaml.safe_load(stream) or {}
 
 
 def _written(file: Path) -> Mapping[str, object]:
@@ -85,13 +88,22 @@ def _warn_of_unknown_variables() -> None:
 
 def catalog(given: Settings) -> Catalog:
     """The validated catalogue. Exits 2 and names file and key when it is broken."""
-    folders = os.pathsep.join(map(str, given.catalog_dirs))
+    where = os.pathsep.join(map(str, given.catalog_dirs))
     try:
         return load(given.catalog_dirs, os.environ, dialects=registry.names())
     except CatalogError as error:
-        refuse(f"the catalogue in {folders} is broken:\n{error}{_hint(given, error)}")
+        refuse(f"the catalogue in {where} is broken:\n{error}{_hint(given, error)}")
     except OSError as error:
-        refuse(f"cannot read the catalogue in {folders}: {error}")
+        refuse(f"cannot read the catalogue in {where}: {error}")
+
+
+def folders(named: str) -> tuple[Path, ...]:
+    """``"a:b"`` → the folders of that catalogue, with the shipped one below if their gateway.yaml says so."""
+    found = settings_file.config_folders(named)
+    written: dict[str, object] = {}
+    for file in settings_file.settings_files(found):
+        written.update(_written(file))
+    return settings_file.over_the_shipped(found) if written.get("shipped_catalog") is True else found
 
 
 def _hint(given: Settings, error: CatalogError) -> str:

@@ -163,7 +163,12 @@ def test_unpriced_and_unsold_are_warnings(config: Path) -> None:
             "provider: acmee",
             "[0].endpoints[0].provider: there is no providers/acmee.yaml; did",
         ),
-        ("models", "bf16", "bf-16", "[0].endpoints[0].quantization: 'bf-16' is not one; did you mean 'bf16'?"),
+        (
+            "models",
+            "bf16",
+            "bf-16",
+            "[0].endpoints[0].quantization: 'bf-16' is not a quantization; did you mean 'bf16'?",
+        ),
         ("models", "created: 2026-03-01", "created: soon", "[0].created: input should be a valid date"),
         ("prices", '"0.15"', "0.15", '[0].usd_per_mtok.prompt: a price is quoted text: write "0.15", not 0.15'),
         ("prices", '"0.15"', "1.0e-05", 'a price is quoted text: write "0.00001", not 1e-05'),

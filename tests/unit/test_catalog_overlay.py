@@ -205,7 +205,7 @@ BAD = [
     (
         "models/acme.yaml",
         "- {slug: acme/slow-2}\n- {slug: acme/fast-1, endpoints: [{provider: acme, upstream_id: ok, quantization: x}]}\n",
-        "[1].endpoints[0].quantization: 'x' is not one; known:",
+        "[1].endpoints[0].quantization: 'x' is not a quantization; known:",
     ),
     (
         "models/acme.yaml",
@@ -401,6 +401,22 @@ def test_diff_between_folders(configured: Path, base: Path) -> None:
     assert shown.exit_code == 1
     assert "added   endpoint  bolt/slow@acme/slow-2" in shown.output
     assert CliRunner().invoke(app, ["catalog", "diff", f"{base}{os.pathsep}{configured}"]).exit_code == 0
+
+
+def test_diff_with_a_folder_over_the_shipped_catalogue(configured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other folder's gateway.yaml decides whether the shipped catalogue lies below it; a broken one is named."""
+    monkeypatch.delenv("GATEWAY_CONFIG_DIR")
+    write(configured, "providers/deepseek.yaml", "slug: deepseek\ndisabled: true\n")
+    assert CliRunner().invoke(app, ["catalog", "diff", str(configured)]).exit_code == 2
+    file = write(configured, "gateway.yaml", "shipped_catalog: true\n")
+    shown = CliRunner().invoke(app, ["catalog", "diff", str(configured), "--json"])
+    changes = json.loads(shown.stdout)["changes"]
+    assert {(change["what"], change["how"]) for change in changes} == {("endpoint", "removed")}
+    assert all(change["name"].startswith("deepseek/") for change in changes)
+    file.write_text("shipped_catalog: [")
+    refused = CliRunner().invoke(app, ["catalog", "diff", str(configured)])
+    assert refused.exit_code == 2
+    assert str(file) in refused.stderr
 
 
 # -- the example of the documentation ---------------------------------------------------------------------------------
