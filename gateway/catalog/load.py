@@ -297,8 +297,10 @@ class _Loader:
         return sorted(key for key in self.prices if key not in used and not self.providers[key[0]].disabled)
 
     def _warnings(self, endpoints: Collection[Endpoint]) -> tuple[str, ...]:
-        unused = self._unused_prices(endpoints)
-        warnings = [f"prices/{slug}.yaml: {upstream}: priced but no model sells it" for slug, upstream in unused]
+        warnings = []
+        for key in self._unused_prices(endpoints):
+            rows = self.prices[key][0]  # those of later folders are errors
+            warnings.append(f"{rows[min(rows)].place.file}: {key[1]}: priced but no model sells it")
         return tuple(warnings + [f"{e.id}: has no price and is refused" for e in endpoints if not e.prices])
 
     def _items(self, data: object, file: str) -> list[object]:

@@ -149,9 +149,18 @@ def _kind(value: Any) -> str:
 
 
 def read(directory: Path, label: str) -> list[tuple[str, str, bytes]]:
-    """Every ``*.yaml`` of a directory in name order as (``label/file.yaml``, stem, content). Raises CatalogError."""
+    """Every ``*.yaml`` of a directory in name order as (``label/file.yaml``, stem, content); none when it does not exist.
+
+    Raises CatalogError when the directory or a file in it cannot be read.
+    """
+    try:
+        paths = sorted(path for path in directory.iterdir() if path.name.endswith(".yaml"))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CatalogError([Problem(f"{label}/", "", f"cannot be read: {error.strerror}")]) from None
     found = []
-    for path in sorted(directory.glob("*.yaml")):
+    for path in paths:
         file = f"{label}/{path.name}"
         try:
             found.append((file, path.stem, path.read_bytes()))

@@ -270,6 +270,7 @@ def test_a_file_that_is_no_yaml_is_the_only_one_named(base: Path, own: Path, kin
         (lambda own: own.rmdir(), "/: no such folder; create it or take it out of GATEWAY_CONFIG_DIR"),
         (lambda _: None, "/: has neither providers, models, prices nor gateway.yaml; write one or take the folder out"),
         (lambda own: (own.rmdir(), own.write_text("")), "/: no such folder"),
+        (lambda own: (own / "prices").write_text(""), "/prices/: cannot be read: Not a directory"),
     ],
 )
 def test_bad_folders(base: Path, own: Path, prepare: object, expected: str) -> None:
