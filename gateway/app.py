@@ -110,7 +110,7 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
     """Every service, from the lowest layer up; closed in reverse."""
     set_up_logs(settings.log_level)
     telemetry = Telemetry(settings.log_level)
-    catalogs = CatalogStore(settings.config_dir, os.environ)
+    catalogs = CatalogStore(settings.catalog_dirs, os.environ)
     worker.learn_names(telemetry, catalogs)
     admin_key = gateway_settings.admin_key(settings)
     with _embedded(settings) as redis_url:

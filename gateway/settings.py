@@ -1,27 +1,55 @@
-"""All settings: ``GATEWAY_*`` environment variables over ``gateway.yaml`` in the configuration directory.
+"""All settings: ``GATEWAY_*`` environment variables over the ``gateway.yaml`` files of the configuration folders.
 
-Every field carries its unit in the name, a default that is safe, and a description; ``docs/configuration.md`` lists them and a
-house test keeps both in step. Read once in the parent process; the rest of the house gets values, not the environment.
+Every field has its unit in its name, a safe default, and a description; ``docs/configuration.md`` lists them and a test keeps
+both in step. They are read once, in the parent process; the rest of the program gets values and does not read the environment.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
 
 CHECKOUT_CONFIG = Path(__file__).resolve().parent.parent / "config"
 PACKAGED_CONFIG = Path(__file__).resolve().parent / "_config"
 
 
-def _default_config_dir() -> Path:
+def shipped_config_dir() -> Path:
+    """The catalogue that comes with this program: ``config`` of a checkout, else the copy in the package."""
     return CHECKOUT_CONFIG if (CHECKOUT_CONFIG / "providers").is_dir() else PACKAGED_CONFIG
+
+
+def config_folders(value: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None) -> tuple[Path, ...]:
+    """``"a:b"`` → the folders ``a`` and ``b``, separated as in ``PATH``. The shipped one when none is named."""
+    if isinstance(value, str):
+        value = [part for part in value.split(os.pathsep) if part]
+    elif isinstance(value, os.PathLike):
+        value = [value]
+    return tuple(Path(part) for part in value or ()) or (shipped_config_dir(),)
+
+
+def over_the_shipped(folders: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The folders with the shipped catalogue below them, unless it is one of them."""
+    shipped = shipped_config_dir()
+    return folders if shipped.resolve() in (folder.resolve() for folder in folders) else (shipped, *folders)
+
+
+def settings_files(folders: Iterable[Path]) -> list[Path]:
+    """The settings files of the folders, in their order; a file need not exist."""
+    return [folder / "gateway.yaml" for folder in folders]
 
 
 class Settings(BaseSettings):
@@ -29,8 +57,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="forbid", frozen=True)
 
-    config_dir: Path = Field(
-        default_factory=_default_config_dir, description="Directory of the catalogue and gateway.yaml."
+    config_dir: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default_factory=lambda: (shipped_config_dir(),),
+        description="Folder of the catalogue and gateway.yaml, or several separated as in PATH, later ones over earlier ones.",
+    )
+    shipped_catalog: bool = Field(
+        False, description="Lay the folders of config_dir over the shipped catalogue, instead of using them alone."
     )
     data_dir: Path = Field(
         Path("data"), description="Directory of the embedded Valkey, the admin key and the process lock."
@@ -80,7 +112,7 @@ class Settings(BaseSettings):
     )
     health_share_interval_s: float = Field(1, gt=0, description="How often health is exchanged between processes.")
     catalog_reload_interval_s: float = Field(
-        5, gt=0, description="How often the catalogue directory is looked at for changes."
+        5, gt=0, description="How often the catalogue's files are checked for changes."
     )
     audit_interval_s: float = Field(
         300, gt=0, description="How often the worker recomputes every balance from the journal."
@@ -88,7 +120,7 @@ class Settings(BaseSettings):
     drain_timeout_s: float = Field(
         60,
         ge=0,
-        description="How long an answer is read on after its caller left, where closing does not stop the provider's bill.",
+        description="How long an answer is read on after its client disconnected, if closing does not stop the provider's bill.",
     )
     shutdown_grace_s: float = Field(30, ge=0, description="SIGTERM: how long running streams may go on.")
 
@@ -103,6 +135,11 @@ class Settings(BaseSettings):
         "info", pattern="^(debug|info|warning|error)$", description="Least severe level that is logged."
     )
 
+    @field_validator("config_dir", mode="before")
+    @classmethod
+    def _folders(cls, value: Any) -> Any:
+        return config_folders(value) if isinstance(value, str | os.PathLike | list | tuple) else value
+
     @field_validator("admin_key")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
@@ -115,6 +152,11 @@ class Settings(BaseSettings):
         """5 % → 500."""
         return int(self.fee_percent * 100)
 
+    @cached_property
+    def catalog_dirs(self) -> tuple[Path, ...]:
+        """The folders of the catalogue, the lowest first: those of ``config_dir``, over the shipped one if that is switched on."""
+        return over_the_shipped(self.config_dir) if self.shipped_catalog else self.config_dir
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -124,9 +166,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment first, then ``gateway.yaml`` of the configuration directory."""
-        config_dir = Path(os.environ.get("GATEWAY_CONFIG_DIR") or _default_config_dir())
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, config_dir / "gateway.yaml")
+        """Environment first, then ``gateway.yaml`` of the configuration folders, later ones over earlier ones."""
+        files = settings_files(config_folders(os.environ.get("GATEWAY_CONFIG_DIR")))
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, files)
 
 
 def load(**overrides: Any) -> Settings:
@@ -135,9 +177,9 @@ def load(**overrides: Any) -> Settings:
 
 
 def admin_key(settings: Settings) -> str:
-    """The management key: the one given, else the one in ``admin.key`` of the data directory (made there once, mode 0600).
+    """The management key: the setting, else the content of ``admin.key`` in the data directory (made there once, mode 0600).
 
-    Raises PermissionError when others may read the file.
+    Raises PermissionError when other users may read the file.
     """
     if settings.admin_key is not None:
         return settings.admin_key.get_secret_value()

@@ -1,4 +1,4 @@
-"""One validated snapshot of what is for sale, and how a caller's word for a model is understood."""
+"""One validated snapshot of what is for sale, and the lookup of the model names that callers write."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gateway.catalog.merge import Override
 from gateway.catalog.model import Endpoint, Model, Provider
 from gateway.errors import BadRequest
 
@@ -13,12 +14,12 @@ VARIANTS = ("nitro", "floor")
 """Suffixes that mean a way of routing. ``:free`` and the like are rows of their own in the catalogue."""
 DOCS_URL = "docs/routing.md"
 MAX_WORD = 128
-"""Longer names are cut in messages and comparisons: nobody pays for a megabyte of model name."""
+"""Longer names are cut in messages and comparisons, so a megabyte of model name costs no time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Immutable. A reload makes a new one; requests under way keep theirs."""
+    """Immutable. A reload makes a new one; requests under way keep the one they began with."""
 
     version: str
     """Hash of the files' contents."""
@@ -28,16 +29,18 @@ class Catalog:
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Alias → slug."""
     provider_names: Mapping[str, str] = field(default_factory=dict)
-    """Lower-case slug, display name or endpoint tag → what preferences call it: the slug or the tag."""
+    """Lower-case slug, display name or endpoint tag → the slug or the tag, as routing preferences hold it."""
     warnings: tuple[str, ...] = ()
-    """What a load found odd but not wrong."""
+    """What is odd in the files, but not wrong."""
     trigrams: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    overrides: tuple[Override, ...] = ()
+    """The values that a folder after the first one wrote."""
 
     def resolve(self, slug: str) -> tuple[Model, str | None]:
         """``author/slug[:variant]`` → (model, variant ``"nitro"`` | ``"floor"`` | None).
 
-        Exact slugs and aliases first, so a row ``author/slug:free`` is itself. Raises BadRequest (availability
-        ``model_not_found``) with what may have been meant.
+        Exact slugs and aliases are tried first, so a row ``author/slug:free`` is found as such. Raises BadRequest
+        (availability ``model_not_found``) with similar slugs.
         """
         model = self.find(slug)
         if model is not None:
@@ -54,10 +57,10 @@ class Catalog:
         return self.models.get(slug) or self.models.get(self.aliases.get(slug, ""))
 
     def suggest(self, slug: str, limit: int = 3) -> list[str]:
-        """Slugs that look like it, best first. Bounded: difflib only sees the 24 that share most runs of letters."""
+        """Similar slugs, best first. difflib only compares the 24 that share most trigrams, which bounds the time."""
         word = slug[:MAX_WORD].lower()
-        mine = trigrams(word)
-        shared = ((len(mine & theirs), known) for known, theirs in self.trigrams.items())
+        runs = trigrams(word)
+        shared = ((len(runs & existing), known) for known, existing in self.trigrams.items())
         near = [known for count, known in sorted(shared, reverse=True)[:24] if count]
         base = self.find(word.rpartition(":")[0])
         close = [base.slug] if base is not None else []  # a known model with an unknown suffix
@@ -81,7 +84,7 @@ class Catalog:
 
 
 def trigrams(word: str) -> frozenset[str]:
-    """Runs of three letters: a cheap measure of likeness."""
+    """All runs of three characters: a cheap measure of similarity."""
     return frozenset(word[start : start + 3] for start in range(len(word) - 2))
 
 

@@ -1,20 +1,20 @@
-"""The catalogue's nouns. Frozen: a reload makes a new ``Catalog`` and swaps it; running requests keep theirs."""
+"""Providers, models, endpoints and prices. Frozen: a reload makes new ones; running requests keep those they began with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 
 def endpoint_id(provider: str, upstream_id: str, model: str) -> str:
-    """The one spelling of an endpoint's identity: ``acme/fast-1@acme/fast-1``."""
+    """The id of an endpoint: ``acme/fast-1@acme/fast-1``."""
     return f"{provider}/{upstream_id}@{model}"
 
 
 def provider_of(endpoint: str) -> str:
-    """Slug of the provider in an endpoint's id. Provider slugs have no slash."""
+    """Slug of the provider in an endpoint's id. Provider slugs contain no slash."""
     return endpoint.partition("/")[0]
 
 
@@ -28,7 +28,7 @@ class DataPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Someone who sells endpoints: one file ``config/providers/<slug>.yaml``."""
+    """A vendor that sells endpoints: one file ``config/providers/<slug>.yaml``."""
 
     slug: str
     name: str
@@ -48,17 +48,19 @@ class Provider:
     terms_of_service_url: str | None = None
     status_page_url: str | None = None
     cancel_stops_billing: bool = True
-    """Closing a stream stops the vendor's meter (OpenAI, DeepSeek, xAI ...) or does not (Groq, Mistral, Google ...)."""
+    """Whether closing a stream stops the vendor's bill (OpenAI, DeepSeek, xAI ...) or does not (Groq, Mistral, Google ...)."""
     headers: tuple[tuple[str, str], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     proxy: str | None = field(default=None, repr=False)
     """The proxy's URL, which may hold credentials; ``direct``: none on any account. From the file, else from the environment."""
     http2: bool = False
+    disabled: bool = False
+    """The operator sells nothing of it: no endpoint of the catalogue refers to it."""
 
     @property
     def usable(self) -> bool:
-        """A provider whose key variable is unset is listed but not routed to."""
-        if self.lacking:
+        """False when it is disabled, or when a variable it needs is unset: then it is listed but not routed to."""
+        if self.disabled or self.lacking:
             return False
         return self.api_key_env is None or bool(self.api_key) or bool(self.credentials)
 
@@ -74,12 +76,12 @@ FALLBACK_KIND = {
     "image_token": "prompt",
     "image_output_token": "completion",
 }
-"""A token kind without a price of its own costs what this kind costs."""
+"""Token kind → the kind whose price it has when it has none of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Femto-USD per unit, in force from a date on. A kind that is absent has no price of its own; see ``of``."""
+    """Femto-USD per unit, in force from a day on. A kind that is absent has no price of its own; see ``of``."""
 
     since: date
     femto: Mapping[str, int]
@@ -87,18 +89,18 @@ class Price:
     search_unit, web_search, character, audio_ms."""
     source: str = ""
     tiers: tuple[tuple[int, Price], ...] = ()
-    """(more prompt tokens than, the whole price then), ascending."""
+    """(threshold, price of a prompt with more tokens than the threshold), ascending."""
     _known: dict[str | tuple[str, ...], int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, kind: str) -> int:
-        """The price of a kind: its own, else that of the kind it falls back to, else 0 (units that are not sold)."""
+        """The price of a kind: its own, else that of the kind it falls back to, else 0 (units that cost nothing)."""
         found = self._known.get(kind)
         if found is None:
             found = self._known[kind] = self._resolved(kind)
         return found
 
     def dearest(self, *kinds: str) -> int:
-        """The highest price among these kinds."""
+        """The highest price of these kinds."""
         found = self._known.get(kinds)
         if found is None:
             found = self._known[kinds] = max(map(self.of, kinds))
@@ -112,16 +114,10 @@ class Price:
     def at(self, prompt_tokens: int) -> Price:
         """The price for a prompt of this length."""
         price = self
-        for above, dearer in self.tiers:
-            if prompt_tokens > above:
-                price = dearer
+        for threshold, tier in self.tiers:
+            if prompt_tokens > threshold:
+                price = tier
         return price
-
-
-class Uptime(NamedTuple):
-    last_5m: float | None
-    last_30m: float | None
-    last_1d: float | None
 
 
 OPERATION_OF = {
@@ -133,7 +129,7 @@ OPERATION_OF = {
     "speech": "speech",
     "transcription": "transcription",
 }
-"""What a model puts out → what it is asked for."""
+"""Output modality of a model → the operation that a request for it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +144,7 @@ class Endpoint:
     upstream_id: str
     context_length: int
     prices: tuple[Price, ...]
-    """Ascending by date; empty = unpriced = refused."""
+    """Ascending by date. An endpoint without prices is refused."""
     max_completion_tokens: int | None = None
     quantization: str | None = None
     supported_parameters: frozenset[str] = frozenset()
@@ -157,18 +153,18 @@ class Endpoint:
     """Routable slug, e.g. ``deepinfra/turbo``; default: the provider's slug."""
     dialect: str = "openai"
     options: Mapping[str, Any] = field(default_factory=dict)
-    """The provider's and this endpoint's."""
+    """Those of the provider, overridden by those of this endpoint."""
     operations: frozenset[str] = frozenset({"chat"})
-    """What may be asked of it: what its model makes and its dialect speaks."""
+    """The operations that both its output modalities and its dialect allow."""
     memo: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
-    """As a model's; a changed copy of the row begins with none."""
+    """As a model's. A changed copy of the endpoint begins with an empty one."""
 
     def price_at(self, when: float) -> Price | None:
-        """The price in force at a unix time; None when nothing is written for that day: such an endpoint is refused."""
+        """The price in force at a unix time; None when none has begun by that day: such an endpoint is refused."""
         return self.price_on(datetime.fromtimestamp(when, UTC).date())
 
     def price_on(self, day: date) -> Price | None:
-        """The same for a UTC day, for those who ask about many endpoints at once."""
+        """The price in force on a UTC day, for callers that compute the day once for many endpoints."""
         for price in reversed(self.prices):
             if price.since <= day:
                 return price
@@ -200,4 +196,4 @@ class Model:
     reasoning: Mapping[str, Any] | None = None
     """As in the public catalogue: mandatory, default_enabled, default_effort, supported_efforts ..."""
     memo: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
-    """Answers that depend on nothing but this row, kept by those who ask often; they die with the catalogue."""
+    """Results that depend on this row only, kept by code that needs them often; they go with the catalogue."""

@@ -1,11 +1,11 @@
-"""Reading one YAML file strictly, and collecting what is wrong with it in words that name file, key and fix."""
+"""Reads YAML files strictly, and collects what is wrong with them in words that name the file, the key and the fix."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,11 +17,27 @@ else:
     _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 MAX_PROBLEMS = 20
-"""A load stops collecting here: twenty lines are enough to see what went wrong."""
+"""An error lists this many problems and counts the rest: twenty lines are enough to see what went wrong."""
+MISSING = "is missing; add it"
+Row = TypeVar("Row", bound=BaseModel)
+
+
+class Place(NamedTuple):
+    """A file, and the path of a key in it: ``providers/acme.yaml``, ``data_policy.training``."""
+
+    file: str
+    path: str = ""
+
+    def at(self, *location: str | int) -> Place:
+        """The place of a key or list item below this one: ``at("endpoints", 0)`` → ``[3].endpoints[0]``."""
+        path = self.path
+        for part in location:
+            path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+        return Place(self.file, path)
 
 
 class Problem(NamedTuple):
-    """One thing wrong in one place: ``providers/acme.yaml: base_url: must start with http:// or https://``."""
+    """One mistake in one place: ``providers/acme.yaml: base_url: must start with http:// or https://``."""
 
     file: str
     path: str
@@ -77,44 +93,52 @@ def _syntax(error: Exception) -> str:
     return f"cannot be read as YAML: {problem}"
 
 
-def validate(row: type[BaseModel], data: Any, file: str, prefix: str = "") -> tuple[BaseModel | None, list[Problem]]:
-    """One row against its shape: the row, or everything wrong with it."""
+def validate(
+    row_type: type[Row], data: Any, file: str, place: Callable[..., Place] | None = None
+) -> tuple[Row | None, list[Problem]]:
+    """One row as its type: the row, or everything wrong with it.
+
+    ``place(*location)`` names where a key of the row is written; by default the row is the whole of ``file``.
+    """
+    place = place or Place(file).at
     if not isinstance(data, Mapping):
-        return None, [Problem(file, prefix, f"must be a mapping of keys to values, not {_kind(data)}")]
+        return None, [Problem(*place(), not_a_mapping(data))]
     try:
-        return row.model_validate(data), []
+        return row_type.model_validate(data), []
     except ValidationError as error:
-        return None, [_explain(row, details, file, prefix) for details in error.errors(include_url=False)]
+        return None, [_explain(row_type, details, place) for details in error.errors(include_url=False)]
 
 
-def _explain(row: type[BaseModel], details: Any, file: str, prefix: str) -> Problem:
-    path = prefix
-    for part in details["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+def not_a_mapping(data: Any) -> str:
+    """The message about a row that is a list, a text or nothing."""
+    return f"must be a mapping of keys to values, not {_kind(data)}"
+
+
+def _explain(row_type: type[BaseModel], details: Any, place: Callable[..., Place]) -> Problem:
     match details["type"]:
         case "extra_forbidden":
-            message = "unknown key" + suggest(str(details["loc"][-1]), _known_keys(row, details["loc"]))
+            message = "unknown key" + suggest(str(details["loc"][-1]), _known_keys(row_type, details["loc"]))
         case "missing":
-            message = "is missing; add it"
+            message = MISSING
         case "value_error":
             message = str(details["ctx"]["error"])
         case _:
             message = f"{details['msg'][0].lower()}{details['msg'][1:]}, not {_kind(details['input'])}"
-    return Problem(file, path, message)
+    return Problem(*place(*details["loc"]), message)
 
 
-def _known_keys(row: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+def _known_keys(row_type: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
     for part in location[:-1]:
-        field = row.model_fields.get(str(part))
+        field = row_type.model_fields.get(str(part))
         inner = getattr(field, "annotation", None)
         inner = next((each for each in (inner, *getattr(inner, "__args__", ())) if hasattr(each, "model_fields")), None)
         if inner is not None:
-            row = inner
-    return [field.alias or name for name, field in row.model_fields.items()]
+            row_type = inner
+    return [field.alias or name for name, field in row_type.model_fields.items()]
 
 
 def suggest(wrong: str, known: list[str]) -> str:
-    """``"; did you mean 'base_url'?"`` or, with nothing close, the known words."""
+    """``"; did you mean 'base_url'?"`` or, when nothing is close, ``"; known: ..."`` with up to thirty names."""
     close = difflib.get_close_matches(wrong[:64], known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known)[:30])}"
 
@@ -124,15 +148,22 @@ def _kind(value: Any) -> str:
     return names.get(type(value)) or repr(value)[:60]
 
 
-def read(config_dir: Path, folder: str) -> list[tuple[str, str, bytes]]:
-    """Every ``*.yaml`` of a folder in name order as (``folder/file.yaml``, stem, bytes). Raises CatalogError."""
-    where = config_dir / folder
-    if not where.is_dir():
-        raise CatalogError([Problem(f"{folder}/", "", f"no such directory in {config_dir}; create it")])
+def read(directory: Path, label: str) -> list[tuple[str, str, bytes]]:
+    """Every ``*.yaml`` of a directory in name order as (``label/file.yaml``, stem, content); none when it does not exist.
+
+    Raises CatalogError when the directory or a file in it cannot be read.
+    """
+    try:
+        paths = sorted(path for path in directory.iterdir() if path.name.endswith(".yaml"))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CatalogError([Problem(f"{label}/", "", f"cannot be read: {error.strerror}")]) from None
     found = []
-    for path in sorted(where.glob("*.yaml")):
+    for path in paths:
+        file = f"{label}/{path.name}"
         try:
-            found.append((f"{folder}/{path.name}", path.stem, path.read_bytes()))
+            found.append((file, path.stem, path.read_bytes()))
         except OSError as error:
-            raise CatalogError([Problem(f"{folder}/{path.name}", "", f"cannot be read: {error.strerror}")]) from None
+            raise CatalogError([Problem(file, "", f"cannot be read: {error.strerror}")]) from None
     return found

@@ -1,4 +1,4 @@
-"""Validated rows → the catalogue's nouns: names filled in, secrets found, what is inherited put in place."""
+"""Validated rows → ``Provider``, ``Model``, ``Endpoint`` and ``Price``: secrets and variables filled in, defaults inherited."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _OFF = frozenset({"", "0", "false", "no", "off"})
 
 
 class Secrets(NamedTuple):
-    """What the environment holds for a provider."""
+    """The values that the environment has for a provider."""
 
     api_key: str | None
     credentials: dict[str, str]
     values: dict[str, str]
     lacking: tuple[str, ...]
     """Variables without which the provider cannot be used."""
-    garbled: list[tuple[str, str]]
-    """(field, variable) whose value cannot be a secret."""
+    malformed: list[tuple[str, str]]
+    """(field, variable) whose value has characters that no secret has."""
     unknown: list[str]
-    """Names in ``base_url`` that no variable explains."""
+    """Names in ``base_url`` that ``variables`` does not define."""
     chain: str | None
     """The variable, or ``always``, that asks for the cloud's own credential chain; None when nothing does or a secret is set."""
     proxy: str | None
@@ -39,13 +39,15 @@ class Secrets(NamedTuple):
 
 
 def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
-    """Look up the variables that a provider file names."""
-    garbled: list[tuple[str, str]] = []
+    """Look up the environment variables that a provider file names."""
+    malformed: list[tuple[str, str]] = []
 
     def value(field: str, variable: str) -> str:
         found = env.get(variable, "").strip()
-        if not found.isascii() or not (found.isprintable() or found.startswith("{")):  # a service account is a document
-            garbled.append((field, variable))
+        if not found.isascii() or not (
+            found.isprintable() or found.startswith("{")
+        ):  # a service account is a JSON document
+            malformed.append((field, variable))
         return found
 
     key = value("api_key_env", row.api_key_env) if row.api_key_env else ""
@@ -66,7 +68,7 @@ def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
         credentials=_credentials(found, cloud if chained else None) if complete or chained else {},
         values=values,
         lacking=tuple(lacking),
-        garbled=garbled,
+        malformed=malformed,
         unknown=[name for name in _NAME.findall(row.base_url) if name not in row.variables],
         chain=chain,
         proxy=proxy,
@@ -102,7 +104,7 @@ def _filled(text: Any, values: Mapping[str, str]) -> Any:
 
 
 def provider(row: ProviderRow, found: Secrets) -> Provider:
-    """One seller."""
+    """The provider of a validated file, with the secrets found for it."""
     dropped = {
         "data_policy",
         "datacenters",
@@ -129,17 +131,17 @@ def provider(row: ProviderRow, found: Secrets) -> Provider:
 
 
 def price(row: PriceRow) -> Price:
-    """One dated price, its tiers complete in themselves."""
+    """One dated price; each tier is a complete price, with the kinds it does not change."""
     femto = _rates(row.usd_per_mtok.model_dump())
     for name, kind in UNIT_FIELDS.items():
         per_unit = getattr(row, name)
         if per_unit is not None:
             femto[kind] = per_unit
     tiers = []
-    dearer = dict(femto)
+    so_far = dict(femto)
     for tier in sorted(row.overrides, key=lambda tier: tier.min_prompt_tokens):
-        dearer = {**dearer, **_rates(tier.usd_per_mtok.model_dump())}
-        tiers.append((tier.min_prompt_tokens, Price(row.since, dearer, row.source)))
+        so_far = {**so_far, **_rates(tier.usd_per_mtok.model_dump())}
+        tiers.append((tier.min_prompt_tokens, Price(row.since, so_far, row.source)))
     return Price(since=row.since, femto=femto, source=row.source, tiers=tuple(tiers))
 
 
@@ -147,34 +149,34 @@ def _rates(prices: Mapping[str, int | None]) -> dict[str, int]:
     return {kind: femto for kind, femto in prices.items() if femto is not None}
 
 
-def endpoint(of: ModelRow, sold: EndpointRow, seller: Provider, prices: tuple[Price, ...]) -> Endpoint:
-    """One seller of one model. What is not written is the model's, or the provider's."""
-    inherited = of.supported_parameters if sold.supported_parameters is None else sold.supported_parameters
-    modalities = of.input_modalities if sold.input_modalities is None else sold.input_modalities
-    made = of.output_modalities if sold.output_modalities is None else sold.output_modalities
-    dialect = sold.dialect or seller.dialect
-    cap = {} if sold.max_completion_tokens is None else {"max_completion_tokens": sold.max_completion_tokens}
-    wanted = {OPERATION_OF[modality] for modality in made if modality in OPERATION_OF}
+def endpoint(of: ModelRow, row: EndpointRow, seller: Provider, prices: tuple[Price, ...]) -> Endpoint:
+    """One endpoint of one model. A field that is not written is the model's, or the provider's."""
+    parameters = of.supported_parameters if row.supported_parameters is None else row.supported_parameters
+    inputs = of.input_modalities if row.input_modalities is None else row.input_modalities
+    outputs = of.output_modalities if row.output_modalities is None else row.output_modalities
+    dialect = row.dialect or seller.dialect
+    cap = {} if row.max_completion_tokens is None else {"max_completion_tokens": row.max_completion_tokens}
+    operations = {OPERATION_OF[modality] for modality in outputs if modality in OPERATION_OF}
     return Endpoint(
-        id=endpoint_id(seller.slug, sold.upstream_id, of.slug),
+        id=endpoint_id(seller.slug, row.upstream_id, of.slug),
         model=of.slug,
         provider=seller,
-        upstream_id=sold.upstream_id,
-        context_length=sold.context_length or of.context_length,
+        upstream_id=row.upstream_id,
+        context_length=row.context_length or of.context_length,
         prices=prices,
-        max_completion_tokens=sold.max_completion_tokens,
-        quantization=sold.quantization,
-        supported_parameters=frozenset(inherited),
-        input_modalities=frozenset(modalities),
-        tag=sold.tag or seller.slug,
+        max_completion_tokens=row.max_completion_tokens,
+        quantization=row.quantization,
+        supported_parameters=frozenset(parameters),
+        input_modalities=frozenset(inputs),
+        tag=row.tag or seller.slug,
         dialect=dialect,
-        options={**cap, **seller.options, **sold.options},
-        operations=frozenset(wanted & registry.operations(dialect)),
+        options={**cap, **seller.options, **row.options},
+        operations=frozenset(operations & registry.operations(dialect)),
     )
 
 
 def model(row: ModelRow, endpoints: tuple[Endpoint, ...]) -> Model:
-    """One model with its sellers."""
+    """One model with its endpoints."""
     listed = ("input_modalities", "output_modalities", "supported_parameters", "aliases")
     facts = row.model_dump(exclude={"endpoints", *listed})
     facts |= {name: tuple(getattr(row, name)) for name in listed}

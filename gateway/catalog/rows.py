@@ -1,4 +1,4 @@
-"""The shapes of the catalogue's YAML files, a public interface.
+"""The rows of the catalogue's YAML files, a public interface.
 
 Unknown keys are refused, so a typing error never silently means the default. Money is decimal *text*: YAML would read
 ``0.15`` as a binary float.
@@ -95,7 +95,7 @@ def _per_minute(value: Any) -> int:
 
 
 PerMinute = Annotated[int, BeforeValidator(_per_minute), WithJsonSchema(DECIMAL_TEXT)]
-"""Dollars a minute of audio → femto-dollars a millisecond, rounded up: at most 10^-15 dollars too many a millisecond."""
+"""Dollars a minute of audio → femto-dollars a millisecond, rounded up: at most 10^-15 dollars too much a millisecond."""
 Env = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 Secret = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\??$")]
 
@@ -105,32 +105,34 @@ class _Row(BaseModel):
 
 
 class DataPolicyRow(_Row):
-    """What happens to prompts. What is not written counts as the worst."""
+    """What the provider does with prompts. A field that is not written counts as the worst: true."""
 
     training: bool = True
     retains_prompts: bool = True
 
 
 class VariableRow(_Row):
-    """Where the value of a ``{name}`` comes from."""
+    """The environment variable that fills a ``{name}``."""
 
     env: Env
     default: Text | None = None
-    """Without one the provider is listed, but not routed to, until the variable is set."""
+    """Without a default the provider is listed, but not routed to, until the variable is set."""
 
 
 class ProviderRow(_Row):
-    """``config/providers/<slug>.yaml``: who sells, where, in which dialect, with which key."""
+    """``config/providers/<slug>.yaml``: a vendor, its address, dialect and key."""
 
     slug: ProviderSlug
     name: Text
+    disabled: bool = False
+    """Nothing of this provider is for sale. Its name stays known, so a caller's ``provider.ignore`` remains valid."""
     dialect: Word
     base_url: Annotated[str, AfterValidator(_base_url)]
     api_key_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
     """Environment variable that holds the key; null = the vendor needs none."""
     credentials_env: dict[Secret, Env] = {}
-    """Secrets that are more than one key (AWS, a service account): name → variable; a name that ends in ``?`` may be unset.
-    Where ``api_key_env`` is written too, either suffices."""
+    """For vendors that need more than one secret (AWS, a service account): name → variable; a name that ends in ``?`` may be
+    unset. If ``api_key_env`` is written too, either suffices."""
     credential_chain: Literal["always"] | list[Env] = []
     """Without those secrets: let the cloud's own library find credentials, when one of these variables is set, or always."""
     variables: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], VariableRow] = {}
@@ -144,7 +146,7 @@ class ProviderRow(_Row):
     cancel_stops_billing: bool = True
     headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], Annotated[str, AfterValidator(_header)]] = {}
     options: dict[str, Any] = {}
-    """Quirks of the dialect, as data."""
+    """What this vendor does differently from others of its dialect; each dialect documents its options."""
     proxy: Annotated[str, AfterValidator(proxies.check)] | None = None
     """``http://``, ``https://`` or ``socks5://``, or ``direct``; null = what the environment says. May hold ``{name}``s."""
     http2: bool = False
@@ -152,10 +154,12 @@ class ProviderRow(_Row):
 
 
 class EndpointRow(_Row):
-    """One seller of a model. What is not written is the model's."""
+    """One endpoint of a model. A field that is not written is the model's."""
 
     provider: ProviderSlug
     upstream_id: UpstreamId
+    disabled: bool = False
+    """This endpoint is not for sale."""
     context_length: Tokens | None = None
     max_completion_tokens: Tokens | None = None
     quantization: Annotated[str, Field(json_schema_extra={"enum": list(QUANTIZATIONS)})] | None = None
@@ -163,9 +167,9 @@ class EndpointRow(_Row):
     input_modalities: list[Word] | None = None
     output_modalities: list[Word] | None = None
     dialect: Word | None = None
-    """Where this model is spoken to otherwise than the provider's rest."""
+    """Set where this endpoint has another dialect than the provider's other ones."""
     options: dict[str, Any] = {}
-    """Quirks of this endpoint, over the provider's."""
+    """Options of this endpoint, over the provider's."""
     tag: Annotated[str, Field(pattern=r"^[a-z0-9-]+(/[a-z0-9._-]+)?$", max_length=100)] | None = None
 
 
@@ -190,11 +194,11 @@ class ModelRow(_Row):
     default_parameters: dict[str, Any] = {}
     reasoning: dict[str, Any] | None = None
     endpoints: list[EndpointRow]
-    """Must be written, if only as ``[]``: most files cut off in the middle lack it in their last row."""
+    """Required, if only as ``[]``: most files that are cut off in the middle lack it in their last row."""
 
 
 class TokenRates(_Row):
-    """Dollars per million tokens, as text. What is not written costs what the kind it belongs to costs."""
+    """Dollars per million tokens, as text. A kind that is not written has the price of its kind in ``FALLBACK_KIND``."""
 
     prompt: PerMillion | None = None
     completion: PerMillion | None = None
@@ -210,36 +214,36 @@ class TokenRates(_Row):
 
 
 class TokenPrices(TokenRates):
-    """The prices of a row. Only a written "0" is free."""
+    """The token prices of a row. Only a written "0" is free."""
 
     prompt: PerMillion
     completion: PerMillion
 
 
 class TierRow(_Row):
-    """Other prices for long prompts: of several that fit the last one counts, kind by kind."""
+    """Other prices for long prompts: of several tiers that apply the last one counts, kind by kind."""
 
     min_prompt_tokens: Tokens
-    """Strictly more prompt tokens than this."""
+    """Applies to prompts of strictly more tokens."""
     usd_per_mtok: TokenRates
 
 
 class PriceRow(_Row):
-    """One row of ``config/prices/<provider>.yaml``: in force until a later row of the same id."""
+    """One row of ``config/prices/<provider>.yaml``: in force until a later row of the same upstream id."""
 
     upstream_id: UpstreamId
     since: Day = Field(alias="from")
     usd_per_mtok: TokenPrices
     usd_per_request: PerUnit | None = None
     usd_per_image: PerUnit | None = None
-    """A picture in the prompt."""
+    """For each picture in the prompt."""
     usd_per_image_output: PerUnit | None = None
-    """A picture made."""
+    """For each picture generated."""
     usd_per_search_unit: PerUnit | None = None
     usd_per_web_search: PerUnit | None = None
     usd_per_mchar: PerMillion | None = None
-    """A million characters spoken."""
+    """For a million characters of generated speech."""
     usd_per_minute: PerMinute | None = None
-    """A minute of audio transcribed."""
+    """For a minute of transcribed audio."""
     overrides: list[TierRow] = []
     source: Text

@@ -1,8 +1,8 @@
-"""The catalogue in force: a reload swaps a validated snapshot, or keeps the old one and says so."""
+"""The catalogue in force: a reload swaps in a validated snapshot, or keeps the old one and raises what is wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.catalog.catalog import Catalog
@@ -11,32 +11,32 @@ from providers import registry
 
 
 class CatalogStore:
-    """``current`` is swapped whole; whoever read it keeps a consistent catalogue."""
+    """``current`` is replaced as a whole; a request that has read it keeps a consistent catalogue."""
 
-    def __init__(self, config_dir: Path, env: Mapping[str, str]) -> None:
-        """Raises CatalogError: without a first valid catalogue there is no gateway."""
-        self._config_dir, self._env = config_dir, env
-        self._fingerprint = fingerprint(config_dir)
-        self.current: Catalog = _spoken(load(config_dir, env, dialects=registry.names()))
+    def __init__(self, folders: Sequence[Path], env: Mapping[str, str]) -> None:
+        """``folders``: the lowest first, see ``load``. Raises CatalogError: a gateway needs a first valid catalogue."""
+        self._folders, self._env = tuple(folders), env
+        self._fingerprint = fingerprint(self._folders)
+        self.current: Catalog = _with_dialects(load(self._folders, env, dialects=registry.names()))
 
     def reload(self) -> bool:
-        """Look at the files; True when a new catalogue is in force.
+        """Look at the files of all folders; True when a new catalogue is in force.
 
-        Raises CatalogError and keeps the old one when it is broken. A broken state is reported once, not at every look.
+        Raises CatalogError and keeps the old catalogue when the new one is broken, once for each broken state, not at every look.
         """
-        seen = fingerprint(self._config_dir)
+        seen = fingerprint(self._folders)
         if seen == self._fingerprint:
             return False
         self._fingerprint = seen
-        fresh = load(self._config_dir, self._env, dialects=registry.names())
+        fresh = load(self._folders, self._env, dialects=registry.names())
         if fresh.version == self.current.version:
             return False
-        self.current = _spoken(fresh)
+        self.current = _with_dialects(fresh)
         return True
 
 
-def _spoken(catalog: Catalog) -> Catalog:
-    """The same, with the dialects of every endpoint in use at hand."""
+def _with_dialects(catalog: Catalog) -> Catalog:
+    """The same catalogue, after the dialects of its usable endpoints have been imported."""
     used = (each for each in catalog.endpoints.values() if each.provider.usable)
     registry.ready({(each.dialect, operation) for each in used for operation in each.operations})
     return catalog

@@ -7,10 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import NamedTuple
 
 import typer
+import yaml
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import load
@@ -28,7 +28,7 @@ PER_MILLION = frozenset(
         "audio", "audio_output", "input_audio_cache", "image_token", "image_output_token", "character",
     }
 )  # fmt: skip
-"""Kinds that people quote per million; the rest is shown per unit."""
+"""Kinds whose prices are usually quoted per million; the others are shown per unit."""
 MILLION = 10**6
 
 
@@ -42,7 +42,7 @@ class Change(NamedTuple):
     old: str = ""
     new: str = ""
     percent: float | None = None
-    """Of the old price; None where there was none, or it was free."""
+    """Of the old price; None when there was no old price, or it was 0."""
 
 
 @app.callback()
@@ -51,31 +51,31 @@ def group() -> None:
 
 
 @app.command("diff")
-def diff(other: Path, json: AsJson = False) -> None:
-    """Compare the configured catalogue with another directory: added, removed, and prices old → new.
+def diff(other: str, json: AsJson = False) -> None:
+    """Compare the configured catalogue with another folder, or with several separated as in PATH: added, removed, prices old → new.
 
     Exit 0 when nothing differs, 1 when something does, 2 when one of the two cannot be loaded.
     """
     settings = configured.settings()
     mine = configured.catalog(settings)
     try:
-        theirs = load(other, os.environ, dialects=registry.names())
-    except CatalogError as error:
+        theirs = load(configured.folders(other), os.environ, dialects=registry.names())
+    except (CatalogError, OSError, yaml.YAMLError) as error:
         refuse(f"{other}: {error}")
     changes = compare(mine, theirs)
     if json:
         as_json({"changes": [change._asdict() for change in changes]})
     else:
-        for line in told(changes):
+        for line in describe(changes):
             typer.echo(line)
     if changes:
         raise typer.Exit(1)
 
 
 def compare(mine: Catalog, theirs: Catalog, when: float | None = None) -> list[Change]:
-    """Differences from ``mine`` to ``theirs``, prices as in force at a unix time (default now).
+    """Differences from ``mine`` to ``theirs``, with the prices in force at a unix time (default now).
 
-    A price that lies in the future of both is compared by its day, not before.
+    Prices that start later than that are not compared.
     """
     now = time.time() if when is None else when
     changes = [*_members("provider", mine.providers, theirs.providers), *_members("model", mine.models, theirs.models)]
@@ -123,8 +123,8 @@ def _shown(kind: str, femto: int | None) -> str:
     return f"{(Decimal(format_price(femto)) * MILLION).normalize():f}"
 
 
-def told(changes: list[Change]) -> Iterator[str]:
-    """One line a change, and a last one that counts them."""
+def describe(changes: list[Change]) -> Iterator[str]:
+    """One line for each change, and a last one that counts them."""
     for change in changes:
         if change.what != "price":
             yield f"{change.how:8}{change.what:9} {change.name}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 
 import typer
 
 from gateway.api.management.admin import audit_view
+from gateway.catalog.catalog import Catalog
 from gateway.cli import configured
 from gateway.cli.offline import CALL_TIMEOUT_S, HOW, Books, on_books, running_store
 from gateway.cli.output import AsJson, as_json, facts, refuse, table
@@ -22,7 +24,7 @@ from gateway.worker import ledger_loops
 
 
 def check_config(json: AsJson = False) -> None:
-    """Check settings and catalogue as `serve` would.
+    """Check settings and catalogue as `serve` would, and show which file or variable each changed value comes from.
 
     Exit 0 when all is sound, 2 when not; every problem names its variable, or its file and key.
     """
@@ -42,12 +44,15 @@ def check_config(json: AsJson = False) -> None:
                 "endpoints": len(catalog.endpoints),
                 "providers": [dict(zip(names, row, strict=True)) for row in rows],
                 "warnings": list(catalog.warnings),
+                "folders": [str(folder) for folder in settings.catalog_dirs],
+                "settings": configured.sources(),
+                "overrides": [override._asdict() for override in catalog.overrides],
             }
         )
         return
     facts(
         [
-            ("configuration", settings.config_dir),
+            ("configuration", os.pathsep.join(map(str, settings.catalog_dirs))),
             ("catalogue", catalog.version),
             ("models", len(catalog.models)),
             ("endpoints", len(catalog.endpoints)),
@@ -56,8 +61,21 @@ def check_config(json: AsJson = False) -> None:
     )
     typer.echo()
     table(["PROVIDER", "DIALECT", "USABLE", "KEY VARIABLE", "SELLS"], rows)
+    _show_sources(catalog)
     for warning in catalog.warnings:
         typer.echo(f"warning: {warning}", err=True)
+
+
+def _show_sources(catalog: Catalog) -> None:
+    """Settings that are not the default, and values of the catalogue that a later folder wrote."""
+    sources = configured.sources()
+    if sources:
+        typer.echo()
+        table(["SETTING", "FROM"], list(sources.items()))
+    if catalog.overrides:
+        typer.echo()
+        rows = [[one.what, one.name, one.key or "(new)", one.file, one.replaces] for one in catalog.overrides]
+        table(["OVERRIDE", "NAME", "KEY", "FROM", "INSTEAD OF"], rows)
 
 
 def reconcile(json: AsJson = False) -> None:

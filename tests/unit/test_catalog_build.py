@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from gateway.catalog.load import load
 from gateway.cli import catalog as command
-from gateway.cli.catalog import compare, told
+from gateway.cli.catalog import compare, describe
 from tools.catalog import attributes, facts, inputs, litellm_source, modelsdev_source, names, rows, write
 from tools.catalog.__main__ import main
 from tools.catalog.build import build
@@ -654,8 +654,8 @@ def test_compare(two: tuple[Path, Path]) -> None:
         ("added", "prompt above 200000 prompt tokens", "", "3", None),
     ]
     assert compare(mine, mine) == []
-    assert list(told([])) == ["nothing differs"]
-    lines = list(told(changes))
+    assert list(describe([])) == ["nothing differs"]
+    lines = list(describe(changes))
     assert "changed price     acme/fast-1@acme/fast-1  prompt: 1 → 1.25 $/M  +25.00 %" in lines
     assert len(lines) == len(changes) + 1
 

@@ -1,4 +1,4 @@
-"""Reading the catalogue: the documented shapes, and what is said about files that are wrong."""
+"""Reading the catalogue: the documented files, and the messages about files that are wrong."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_documented_shapes(config: Path) -> None:
 
 
 def test_key_is_not_shown(config: Path) -> None:
-    """Whoever prints a provider does not print its key."""
+    """The text form of a provider does not show its key."""
     assert "sk-secret" not in repr(load(config, {"ACME_API_KEY": "sk-secret"}).providers)
 
 
@@ -124,7 +124,7 @@ def test_optional_prices(config: Path) -> None:
 
 
 def test_unpriced_and_unsold_are_warnings(config: Path) -> None:
-    """An endpoint without price and a price without endpoint are allowed, and said."""
+    """An endpoint without price and a price without endpoint are allowed, with a warning."""
     write(config, "prices/acme.yaml", PRICES.replace("fast-1", "fast-2"))
     catalog = load(config, {})
     assert catalog.models["acme/fast-1"].endpoints[0].prices == ()
@@ -163,7 +163,12 @@ def test_unpriced_and_unsold_are_warnings(config: Path) -> None:
             "provider: acmee",
             "[0].endpoints[0].provider: there is no providers/acmee.yaml; did",
         ),
-        ("models", "bf16", "bf-16", "[0].endpoints[0].quantization: 'bf-16' is not one; did you mean 'bf16'?"),
+        (
+            "models",
+            "bf16",
+            "bf-16",
+            "[0].endpoints[0].quantization: 'bf-16' is not a quantization; did you mean 'bf16'?",
+        ),
         ("models", "created: 2026-03-01", "created: soon", "[0].created: input should be a valid date"),
         ("prices", '"0.15"', "0.15", '[0].usd_per_mtok.prompt: a price is quoted text: write "0.15", not 0.15'),
         ("prices", '"0.15"', "1.0e-05", 'a price is quoted text: write "0.00001", not 1e-05'),
@@ -193,9 +198,9 @@ def test_duplicates(config: Path) -> None:
     """The same slug, endpoint, alias or price date twice is refused, never silently overwritten."""
     write(config, "models/acme.yaml", MODELS + MODELS)
     write(config, "prices/acme.yaml", PRICES + PRICES)
-    said = problems(config)
-    assert "models/acme.yaml: [1].slug: 'acme/fast-1' is written twice" in said
-    assert "prices/acme.yaml: [1].from: fast-1 already has a price from 2026-03-01" in said
+    found = problems(config)
+    assert "models/acme.yaml: [1].slug: 'acme/fast-1' is written twice" in found
+    assert "prices/acme.yaml: [1].from: fast-1 already has a price from 2026-03-01" in found
     twice = MODELS + "    - provider: acme\n      upstream_id: fast-1\n"
     write(config, "models/acme.yaml", twice)
     assert "[0].endpoints[1]: acme sells fast-1 twice" in problems(config)
@@ -213,7 +218,7 @@ def test_duplicate_keys(config: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n"])
 def test_empty_file(config: Path, text: str) -> None:
-    """An empty file is a file somebody has not finished."""
+    """An empty file is refused: it is probably not finished."""
     write(config, "models/acme.yaml", text)
     assert "models/acme.yaml: the file is empty" in problems(config)
 
@@ -252,7 +257,7 @@ def test_missing_directory(tmp_path: Path) -> None:
 
 
 def test_no_models(config: Path) -> None:
-    """A catalogue without a single model cannot serve anybody."""
+    """A catalogue without a single model is refused."""
     (config / "models/acme.yaml").unlink()
     assert "models/: the catalogue has no models" in problems(config)
 
@@ -266,8 +271,8 @@ def test_unprintable_key(config: Path) -> None:
 
 
 def test_unknown_dialect(config: Path) -> None:
-    """Where the spoken dialects are known, another one is refused with the nearest."""
-    with pytest.raises(CatalogError, match=r"dialect: 'openai' is not spoken here; did you mean 'openai2'"):
+    """Where the known dialects are given, another one is refused and the nearest is suggested."""
+    with pytest.raises(CatalogError, match=r"dialect: there is no dialect 'openai'; did you mean 'openai2'"):
         load(config, {}, dialects=["openai2", "other"])
 
 
@@ -291,7 +296,7 @@ def test_the_last_one_is_remembered(config: Path) -> None:
 
 
 def test_fingerprint(config: Path) -> None:
-    """A cheap look tells that a file was changed, added or removed."""
+    """The fingerprint changes when a file is changed, added or removed."""
     seen = {fingerprint(config)}
     write(config, "models/acme.yaml", MODELS + "# more\n")
     seen.add(fingerprint(config))

@@ -1,4 +1,4 @@
-"""What a caller's word for a model means."""
+"""Which model a caller's model name means."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def test_unknown_is_answered_with_the_nearest(word: str, near: str) -> None:
     """A slug must be exact; a near one is suggested, with the contract's availability code."""
     with pytest.raises(BadRequest) as caught:
         CATALOG.resolve(word)
-    said = caught.value.envelope()["error"]
-    assert said["code"] == 400
-    assert said["message"].startswith(f"{word} is not a valid model ID. Did you mean ")
-    assert said["metadata"]["field"] == "model"
-    assert said["availability"]["code"] == "model_not_found"
-    assert said["availability"]["retryable"] is False
-    assert said["availability"]["requested_models"] == [word]
-    assert said["availability"]["fallback_models"][0] == near
+    error = caught.value.envelope()["error"]
+    assert error["code"] == 400
+    assert error["message"].startswith(f"{word} is not a valid model ID. Did you mean ")
+    assert error["metadata"]["field"] == "model"
+    assert error["availability"]["code"] == "model_not_found"
+    assert error["availability"]["retryable"] is False
+    assert error["availability"]["requested_models"] == [word]
+    assert error["availability"]["fallback_models"][0] == near
 
 
 @pytest.mark.parametrize("word", ["", ":", "::nitro", "zzz/qqq", "x" * 1_000_000, "\ud800", "a/b\x00", "/"])
@@ -72,7 +72,7 @@ def test_junk_is_cut_and_answered(word: str) -> None:
 
 @given(st.text(max_size=60))
 def test_resolve_answers_or_refuses(word: str) -> None:
-    """There is no third way."""
+    """Every name is either resolved or refused."""
     try:
         found, variant = CATALOG.resolve(word)
     except BadRequest:

@@ -100,12 +100,12 @@ STUDIED = [
     "google/gemma-3-27b-it",
 ]
 ENDED = ["google/gemini-2.0-flash", "openai/o1", "x-ai/grok-4-fast"]
-"""Models of the same study that nobody sells any more. They stay listed for the books."""
+"""Models of the same study that no vendor sells any more. They stay listed, as old records name them."""
 
 
 @pytest.mark.parametrize("slug", STUDIED + ENDED)
 def test_studied_model(catalog: Catalog, slug: str) -> None:
-    """The models that usage studies speak of are known by their slug, with what analytics counts by."""
+    """The models of usage studies are known by their slug, with the attributes that analytics counts by."""
     model = catalog.models[catalog.aliases.get(slug, slug)]
     assert bool(model.endpoints) is (slug not in ENDED)
     assert {"family", "tier", "author", "owner_type", "open_weights"} <= model.attributes.keys()
@@ -158,8 +158,8 @@ def test_what_is_made_can_be_billed(catalog: Catalog) -> None:
     assert seen == counted.keys()
 
 
-def test_nobody_is_sent_to_a_seller_who_was_not_set_up(catalog: Catalog) -> None:
-    """Without any variable set only the demo's own servers could be asked: neither a cloud nor a local Ollama."""
+def test_only_vendors_that_were_set_up_are_usable(catalog: Catalog) -> None:
+    """Without any variable set only the demo's own servers are usable: neither a cloud nor a local Ollama."""
     usable = {provider.slug for provider in catalog.providers.values() if provider.usable}
     assert usable <= {slug for slug in catalog.providers if slug.startswith(("sim-", "local-"))}
     for provider in catalog.providers.values():

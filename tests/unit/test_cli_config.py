@@ -1,4 +1,4 @@
-"""``tokenway check-config`` and the start of ``serve``: whatever is wrong is named, exit 2, no traceback."""
+"""``tokenway check-config`` and the start of ``serve``: a mistake is named, with exit code 2 and no traceback."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _refused(*words: str) -> str:
 
 @pytest.mark.usefixtures("config")
 def test_a_sound_configuration() -> None:
-    """Exit 0; providers with and without a credential are told apart."""
+    """Exit 0; the table shows which providers have a credential."""
     result = _tokenway("check-config")
     assert result.exit_code == 0, result.output
     (bolt,) = [line.split() for line in result.stdout.splitlines() if line.startswith("bolt")]
@@ -65,14 +65,14 @@ def test_a_sound_configuration() -> None:
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     """The message names the variable and never shows what may be a secret."""
     monkeypatch.setenv(variable, value)
-    said = _refused("serve")
-    assert variable in said
-    assert "short" not in said
+    message = _refused("serve")
+    assert variable in message
+    assert "short" not in message
 
 
 @pytest.mark.usefixtures("config")
 def test_a_misspelt_variable_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unknown GATEWAY_ variable is not an error, other programs may use the prefix, but it is said."""
+    """An unknown GATEWAY_ variable is not an error, other programs may use the prefix, but a warning names it."""
     monkeypatch.setenv("GATEWAY_PROT", "80")
     result = _tokenway("check-config")
     assert result.exit_code == 0
@@ -81,15 +81,15 @@ def test_a_misspelt_variable_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [("prot: 80", "'port'"), ("port: many", "port"), ("port: [", "gateway.yaml"), ("a: b: c", "gateway.yaml")],
 )
-def test_a_wrong_settings_file_is_named(config: Path, text: str, said: str) -> None:
+def test_a_wrong_settings_file_is_named(config: Path, text: str, expected: str) -> None:
     """gateway.yaml: the key, or the place where the YAML breaks."""
     (config / "gateway.yaml").write_text(text)
     message = _refused("check-config")
     assert "gateway.yaml" in message
-    assert said in message
+    assert expected in message
 
 
 def test_a_broken_catalogue_names_file_and_key(config: Path) -> None:
@@ -97,9 +97,9 @@ def test_a_broken_catalogue_names_file_and_key(config: Path) -> None:
     path = config / "prices" / "acme.yaml"
     path.write_text(path.read_text().replace("prompt:", "promt:"))
     for command in ("check-config", "serve"):
-        said = _refused(command)
-        assert "prices/acme.yaml" in said
-        assert "promt" in said
+        message = _refused(command)
+        assert "prices/acme.yaml" in message
+        assert "promt" in message
 
 
 def test_a_taken_port_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,15 +107,15 @@ def test_a_taken_port_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) ->
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         monkeypatch.setenv("GATEWAY_PORT", str(port))
-        said = _refused("serve")
-    assert f"port {port}" in said
-    assert "GATEWAY_PORT" in said
+        message = _refused("serve")
+    assert f"port {port}" in message
+    assert "GATEWAY_PORT" in message
     assert not (config.parent / "data").exists()
 
 
 @pytest.mark.usefixtures("config")
 def test_an_impossible_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that is not ours or does not exist: exit 2 naming GATEWAY_HOST."""
+    """A host that is not an address of this machine or does not exist: exit 2 naming GATEWAY_HOST."""
     for host in ("192.0.2.1", "no such host"):
         monkeypatch.setenv("GATEWAY_HOST", host)
         assert "GATEWAY_HOST" in _refused("serve", "--port", "0")
@@ -126,9 +126,9 @@ def test_a_held_data_directory_is_named(config: Path) -> None:
     holder = Embedded(config.parent / "data")
     holder.start()
     try:
-        said = _refused("serve", "--port", "0")
-        assert str(config.parent / "data") in said
-        assert "GATEWAY_DATA_DIR" in said
+        message = _refused("serve", "--port", "0")
+        assert str(config.parent / "data") in message
+        assert "GATEWAY_DATA_DIR" in message
         assert holder.pid is not None
     finally:
         holder.stop()
@@ -149,8 +149,8 @@ def test_the_management_key_is_made_once(config: Path) -> None:
     assert "admin.key" in _refused("serve", "--port", "0")
 
 
-def test_the_listener_is_ours_at_once(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Port 0: the real port goes into the environment of the workers, and nobody else can have it."""
+def test_the_listener_is_bound_at_once(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Port 0: the real port goes into the environment of the workers, and no other process can bind it."""
     assert config.exists()
     monkeypatch.setenv("GATEWAY_PORT", "0")
     with serving.listening(Settings()) as listener:
@@ -165,7 +165,7 @@ def test_the_listener_is_ours_at_once(config: Path, monkeypatch: pytest.MonkeyPa
     "words", [["--help"], ["--version"], ["keys", "--help"], ["serve", "--help"], ["simulate", "--words"]]
 )
 def test_help_needs_no_configuration(words: list[str]) -> None:
-    """Reading about the command works on a bare machine."""
+    """The help works on a machine without any configuration."""
     result = _tokenway(*words)
     assert result.exit_code == 0, result.output
     assert result.stdout

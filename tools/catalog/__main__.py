@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.catalog.load import load
-from gateway.cli.catalog import compare, told
+from gateway.cli.catalog import compare, describe
 from tools.catalog import inputs, write
 from tools.catalog.build import Built, build
 
@@ -62,7 +62,7 @@ def _diff(config: Path, built: Built) -> int:
             shutil.copytree(config / part, fresh / part)
         write.write(fresh, built.files)
         changes = compare(load(config, {}), load(fresh, {}))
-    for line in told(changes):
+    for line in describe(changes):
         sys.stdout.write(line + "\n")
     return 1 if changes else 0
 
