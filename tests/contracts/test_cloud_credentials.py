@@ -9,14 +9,18 @@ import asyncio
 import importlib
 import json
 import os
+import ssl
 import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
+import trustme
 from google.auth.compute_engine import _metadata
+from msgspec.structs import replace
 
 from providers import registry
 from providers.auth import cloud
@@ -346,6 +350,39 @@ async def test_tokens_of_azure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     request = dialect.request(target, {"messages": [{"role": "user", "content": "x"}]}, stream=False)
     assert dict(request.headers)["authorization"] == "Bearer azure-1"
     assert "api-key" not in dict(request.headers)
+
+
+async def test_a_workload_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """AKS gives a token of its own, a tenant and an authority by the environment; Entra ID exchanges it, over TLS only."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "root.pem")
+    (tmp_path / "federated").write_text("jwt-1")
+    forms: list[dict[str, list[str]]] = []
+
+    def exchange(head: str, body: bytes) -> Answer:
+        forms.append(parse_qs(body.decode()))
+        return ok({"access_token": "azure-2", "expires_in": 3600, "token_type": "Bearer"})
+
+    fake = Fake({"POST /tenant-1/oauth2/v2.0/token": exchange})
+    async with RawServer(fake, tls=context) as server:
+        environment = {
+            "AZURE_FEDERATED_TOKEN_FILE": str(tmp_path / "federated"),
+            "AZURE_TENANT_ID": "tenant-1",
+            "AZURE_CLIENT_ID": "client-1",
+            "AZURE_AUTHORITY_HOST": server.url,
+            "REQUESTS_CA_BUNDLE": str(tmp_path / "root.pem"),
+        }
+        place(monkeypatch, environment)
+        upstream = fast()
+        credentials = {"chain": "azure", "tenant_id": "tenant-1", "client_id": "client-1"}
+        target = replace(azure(), credentials=credentials)
+        found = await Azure().authorize(upstream, target, CLOCKS)
+        await upstream.aclose()
+    assert found.api_key == "azure-2"
+    (form,) = forms
+    assert form["client_assertion"] == ["jwt-1"]
+    assert form["scope"] == ["https://cognitiveservices.azure.com/.default"]
 
 
 # -- Failures ----------------------------------------------------------------------------------------------------------
