@@ -38,7 +38,8 @@ class Provider:
     api_key: str | None = field(default=None, repr=False)
     """Resolved at load time from ``api_key_env``; never shown."""
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Resolved at load time from ``credentials_env``: all that are needed, or none; never shown."""
+    """Resolved at load time from ``credentials_env``: all that are needed, or none; never shown. Under ``chain``: the cloud
+    whose own library finds credentials, see ``credential_chain``."""
     lacking: tuple[str, ...] = ()
     """Environment variables that must be set before this provider is routed to."""
     data_policy: DataPolicy = DataPolicy()

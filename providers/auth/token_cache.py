@@ -73,9 +73,7 @@ class TokenCache(Generic[T]):
                 self._fetching(identity, fetch)
                 return cached.value
         task = self._fetching(identity, fetch)
-        await asyncio.wait(
-            (task,)
-        )  # other than awaiting the task, this does not cancel it when this request is cancelled
+        await asyncio.wait((task,))  # to await the task itself would cancel it together with this request
         outcome = task.result()
         if isinstance(outcome, ProviderError):
             raise _copy(outcome)

@@ -1,4 +1,4 @@
-"""Azure OpenAI and Foundry models: OpenAI's operations at Azure's addresses, with Azure's two ways to be let in.
+"""Azure OpenAI and Foundry models: OpenAI's operations at Azure's addresses, with Azure's ways to authenticate.
 
 Without ``api_version`` the v1 API is spoken, ``{base_url}/openai/v1/...`` with the deployment's name as ``model``
 (learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle, 2026-11); with one, ``{base_url}/openai/deployments/

@@ -54,7 +54,7 @@ class Signer:
         self._clock = clock
 
     def post(self, target: Target, path: str, body: Json, accept: str) -> HttpRequest:
-        """``body`` to ``/model/{id}/{path}``. Raises ``ProviderError``: credential, when there is nothing to be let in with."""
+        """``body`` to ``/model/{id}/{path}``. Raises ``ProviderError``: credential, when the target has no credentials."""
         url = f"{target.base_url}/model/{quote(target.upstream_id, safe='')}/{path}"
         headers = (("content-type", "application/json"), ("accept", accept), *target.headers)
         request = HttpRequest(url, headers, msgspec.json.encode(body))

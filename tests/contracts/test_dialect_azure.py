@@ -160,10 +160,10 @@ CREDENTIALS = {"tenant_id": "tenant 1", "client_id": "app", "client_secret": SEC
 
 
 class Authority:
-    """A token server: counts what it is asked, answers as told."""
+    """A token server: keeps the requests it gets, and answers as the test says."""
 
     def __init__(self, **answer: Any) -> None:
-        self.asked: list[tuple[str, dict[str, list[str]]]] = []
+        self.requests: list[tuple[str, dict[str, list[str]]]] = []
         self.status = 200
         self.answer: Any = {"token_type": "Bearer", "expires_in": 3600, **answer}
         self.hold: asyncio.Event | None = None
@@ -174,12 +174,14 @@ class Authority:
                 body = await peer.request()
             except (asyncio.IncompleteReadError, ConnectionError):
                 return
-            self.asked.append((peer.requests[-1][0].partition("\r\n")[0], parse_qs(body.decode(), strict_parsing=True)))
+            self.requests.append(
+                (peer.requests[-1][0].partition("\r\n")[0], parse_qs(body.decode(), strict_parsing=True))
+            )
             if self.hold is not None:
                 await self.hold.wait()
             answer = self.answer
             if isinstance(answer, dict) and self.status == 200:
-                answer = {"access_token": f"token-{len(self.asked)}", **answer}
+                answer = {"access_token": f"token-{len(self.requests)}", **answer}
             content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             await peer.answer(content, status=self.status)
 
@@ -192,7 +194,7 @@ class Clock:
 
 
 async def test_a_chat_with_a_token() -> None:
-    """Over real sockets: the token is asked for once, as the grant demands, and goes with every request behind Bearer."""
+    """Over real sockets: the token is fetched once, as the grant demands, and goes with every request behind Bearer."""
     authority, heads = Authority(), []
 
     async def vendor(peer: Peer) -> None:
@@ -213,7 +215,7 @@ async def test_a_chat_with_a_token() -> None:
         assert "authorization: Bearer token-1\r\n" in head
         assert "api-key" not in head
         assert SECRET not in head
-    ((line, form),) = authority.asked
+    ((line, form),) = authority.requests
     assert line == "POST /tenant%201/oauth2/v2.0/token HTTP/1.1"
     assert form == {
         "grant_type": ["client_credentials"],
@@ -223,7 +225,7 @@ async def test_a_chat_with_a_token() -> None:
     }
 
 
-def who(url: str, **more: Any) -> ClientSecret:
+def application(url: str, **more: Any) -> ClientSecret:
     return ClientSecret(
         **{"authority": url, "tenant_id": "t", "client_id": "c", "client_secret": SECRET, "scope": "s", **more}
     )
@@ -237,48 +239,50 @@ async def test_tokens_are_kept_until_shortly_before_their_end() -> None:
         client, tokens = Http1Client(), EntraTokens(clock)
 
         async def renewed(old: str) -> str:
-            assert await tokens.access_token(client, who(server.url), Clocks()) == old
-            while (token := await tokens.access_token(client, who(server.url), Clocks())) == old:
+            assert await tokens.access_token(client, application(server.url), Clocks()) == old
+            while (token := await tokens.access_token(client, application(server.url), Clocks())) == old:
                 await asyncio.sleep(0.001)
             return token
 
-        assert await tokens.access_token(client, who(server.url), Clocks()) == "token-1"
+        assert await tokens.access_token(client, application(server.url), Clocks()) == "token-1"
         clock.now += 3_299
-        assert await tokens.access_token(client, who(server.url), Clocks()) == "token-1"
+        assert await tokens.access_token(client, application(server.url), Clocks()) == "token-1"
         clock.now += 2
         authority.answer["expires_in"] = "100"
         assert await renewed("token-1") == "token-2"
         clock.now += 89
-        assert await tokens.access_token(client, who(server.url), Clocks()) == "token-2"
+        assert await tokens.access_token(client, application(server.url), Clocks()) == "token-2"
         clock.now += 2
         assert await renewed("token-2") == "token-3"
-        assert await tokens.access_token(client, who(server.url, scope="other"), Clocks()) == "token-4"
+        assert await tokens.access_token(client, application(server.url, scope="other"), Clocks()) == "token-4"
         for odd in (None, -5, True, "soon", 10**40):
             clock.now += 100_000
             authority.answer["expires_in"] = odd
-            count = len(authority.asked)
-            await tokens.access_token(client, who(server.url), Clocks())
-            assert len(authority.asked) == count + 1
+            count = len(authority.requests)
+            await tokens.access_token(client, application(server.url), Clocks())
+            assert len(authority.requests) == count + 1
         await client.aclose()
 
 
-async def test_a_hundred_callers_ask_once() -> None:
+async def test_a_hundred_callers_fetch_once() -> None:
     """Callers that come while a token is fetched wait for that fetch."""
     authority = Authority()
     authority.hold = asyncio.Event()
     async with RawServer(authority) as server:
         client, tokens = Http1Client(), EntraTokens()
-        waiting = [asyncio.ensure_future(tokens.access_token(client, who(server.url), Clocks())) for _ in range(100)]
-        while not authority.asked:
+        waiting = [
+            asyncio.ensure_future(tokens.access_token(client, application(server.url), Clocks())) for _ in range(100)
+        ]
+        while not authority.requests:
             await asyncio.sleep(0)
         authority.hold.set()
         assert set(await asyncio.gather(*waiting)) == {"token-1"}
         await client.aclose()
-    assert len(authority.asked) == 1
+    assert len(authority.requests) == 1
 
 
 async def test_a_failure_is_shared_and_not_kept() -> None:
-    """All callers that waited get the one failure; a later one asks again."""
+    """All callers that waited get the one failure; a later one fetches again."""
     authority = Authority()
     authority.hold, authority.status = asyncio.Event(), 401
     authority.answer = {
@@ -287,19 +291,21 @@ async def test_a_failure_is_shared_and_not_kept() -> None:
     }
     async with RawServer(authority) as server:
         client, tokens = Http1Client(), EntraTokens()
-        waiting = [asyncio.ensure_future(tokens.access_token(client, who(server.url), Clocks())) for _ in range(20)]
-        while not authority.asked:
+        waiting = [
+            asyncio.ensure_future(tokens.access_token(client, application(server.url), Clocks())) for _ in range(20)
+        ]
+        while not authority.requests:
             await asyncio.sleep(0)
         authority.hold.set()
         failures = await asyncio.gather(*waiting, return_exceptions=True)
-        assert len(authority.asked) == 1
+        assert len(authority.requests) == 1
         for failure in failures:
             assert isinstance(failure, ProviderError)
             assert (failure.failure.kind, failure.status) == ("credential", 401)
             assert failure.message == "no token from Entra ID: invalid_client"
             assert SECRET not in f"{failure!r} {failure.raw}"
         authority.status, authority.answer = 200, {}
-        assert await tokens.access_token(client, who(server.url), Clocks()) == "token-2"
+        assert await tokens.access_token(client, application(server.url), Clocks()) == "token-2"
         await client.aclose()
 
 
@@ -310,25 +316,25 @@ async def test_a_caller_that_is_cancelled_takes_nothing_from_the_others() -> Non
     async with RawServer(authority) as server:
         client, tokens = Http1Client(), EntraTokens()
         first, second = (
-            asyncio.ensure_future(tokens.access_token(client, who(server.url), Clocks())) for _ in range(2)
+            asyncio.ensure_future(tokens.access_token(client, application(server.url), Clocks())) for _ in range(2)
         )
-        while not authority.asked:
+        while not authority.requests:
             await asyncio.sleep(0)
         first.cancel()
         authority.hold.set()
         assert await second == "token-1"
         assert first.cancelled()
-        assert len(authority.asked) == 1
+        assert len(authority.requests) == 1
         await client.aclose()
 
 
 def test_several_loops_share_what_is_kept() -> None:
-    """Loops in threads, asyncio's and uvloop's, use one store: each may fetch, none breaks another's waiting."""
+    """Loops in threads, asyncio's and uvloop's, use one cache: each may fetch, none disturbs the callers of another."""
     authority, tokens, got = Authority(), EntraTokens(), []
 
     async def many(url: str) -> None:
         client = Http1Client()
-        got.extend(await asyncio.gather(*(tokens.access_token(client, who(url), Clocks()) for _ in range(20))))
+        got.extend(await asyncio.gather(*(tokens.access_token(client, application(url), Clocks()) for _ in range(20))))
         await client.aclose()
 
     async def run() -> None:
@@ -342,7 +348,7 @@ def test_several_loops_share_what_is_kept() -> None:
 
     asyncio.run(run())
     assert len(got) == 60
-    assert 1 <= len(authority.asked) <= 3
+    assert 1 <= len(authority.requests) <= 3
     assert set(got) <= {"token-1", "token-2", "token-3"}
 
 
@@ -368,13 +374,13 @@ def test_several_loops_share_what_is_kept() -> None:
     ],
 )
 async def test_no_token(status: int, answer: Any, kind: str) -> None:
-    """A refusal is the credential's failure, a passing trouble is its own; an answer without a usable token is no token."""
+    """A refusal is the credential's failure, a passing problem is a failure of its own; an answer without a usable token is no token."""
     authority = Authority()
     authority.status, authority.answer = status, answer
     async with RawServer(authority) as server:
         client = Http1Client()
         with pytest.raises(ProviderError) as caught:
-            await EntraTokens().access_token(client, who(server.url), Clocks())
+            await EntraTokens().access_token(client, application(server.url), Clocks())
         await client.aclose()
     assert caught.value.failure.kind == kind
 
@@ -385,7 +391,7 @@ async def test_without_credentials_nothing_is_fetched() -> None:
     for there in (target(), target(credentials={"tenant_id": "t", "client_id": "c"})):
         assert await AZURE.authorize(client, there, Clocks()) is there
     await client.aclose()
-    assert SECRET not in repr(who("https://x"))
+    assert SECRET not in repr(application("https://x"))
 
 
 def test_a_request_of_a_token_holder_is_pure() -> None:

@@ -66,7 +66,7 @@ class TokenServer:
 
     def __init__(self, *, life_s: Any = 3600, status: int = 200, wait_s: float = 0.0) -> None:
         self.life_s, self.status, self.wait_s = life_s, status, wait_s
-        self.asked = 0
+        self.exchanges = 0
         self.claims: dict[str, Any] = {}
         self.models: list[tuple[str, bytes]] = []
         self.lock = threading.Lock()
@@ -86,8 +86,8 @@ class TokenServer:
 
     async def _token(self, peer: Peer, head: str, body: bytes) -> None:
         with self.lock:
-            self.asked += 1
-            number = self.asked
+            self.exchanges += 1
+            number = self.exchanges
         assert "content-type: application/x-www-form-urlencoded" in head
         form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -170,13 +170,13 @@ async def test_one_exchange_at_a_time() -> None:
     async with RawServer(server) as raw:
         upstream = Http1Client()
         callers = [asyncio.create_task(tokens.access_token(upstream, target(raw.url), CLOCKS)) for _ in range(50)]
-        while not server.asked:
+        while not server.exchanges:
             await asyncio.sleep(0.001)
         callers[0].cancel()
         found = await asyncio.gather(*callers, return_exceptions=True)
         assert isinstance(found[0], asyncio.CancelledError)
         assert set(found[1:]) == {"tok-1"}
-        assert server.asked == 1
+        assert server.exchanges == 1
         await upstream.aclose()
 
 
@@ -189,7 +189,7 @@ async def test_one_failure() -> None:
         callers = (tokens.access_token(upstream, target(raw.url), CLOCKS) for _ in range(20))
         found = await asyncio.gather(*callers, return_exceptions=True)
         assert {type(one) for one in found} == {ProviderError}
-        assert server.asked == 1
+        assert server.exchanges == 1
         server.status = 200
         assert await tokens.access_token(upstream, target(raw.url), CLOCKS) == "tok-2"
         await upstream.aclose()
@@ -227,7 +227,7 @@ def test_several_event_loops() -> None:
     keeper.join(10)
     assert len(found) == 45
     assert all(token and token.startswith("tok-") for token in found)
-    assert 1 <= server.asked <= 8
+    assert 1 <= server.exchanges <= 8
     assert len(set(found[-5:])) == 1
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.catalog.load import CatalogError, fingerprint, load
 from gateway.catalog.model import DataPolicy
+from providers.auth import cloud
 
 PROVIDER = """\
 slug: acme
@@ -268,6 +269,67 @@ def test_unprintable_key(config: Path) -> None:
         load(config, {"ACME_API_KEY": "sk-1\x00secret"})
     assert "ACME_API_KEY" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+CHAINED = """\
+slug: acme
+name: Acme on Bedrock
+dialect: bedrock
+base_url: https://bedrock-runtime.eu-west-1.amazonaws.com
+api_key_env: BEDROCK_KEY
+credentials_env: {access_key_id: KEY_ID, secret_access_key: KEY_SECRET, "session_token?": KEY_TOKEN}
+credential_chain: [CHAIN, PROFILE]
+"""
+STATIC = {"access_key_id": "id", "secret_access_key": "shh"}
+
+
+@pytest.mark.parametrize(
+    ("env", "api_key", "credentials", "usable"),
+    [
+        ({}, None, {}, False),
+        ({"CHAIN": "1"}, None, {"chain": "aws"}, True),
+        ({"PROFILE": "work"}, None, {"chain": "aws"}, True),
+        ({"CHAIN": " ", "PROFILE": "off"}, None, {}, False),
+        ({"CHAIN": "False"}, None, {}, False),
+        ({"CHAIN": "1", "BEDROCK_KEY": "k"}, "k", {}, True),
+        ({"CHAIN": "1", "KEY_ID": "id", "KEY_SECRET": "shh"}, None, STATIC, True),
+        ({"CHAIN": "1", "KEY_ID": "id"}, None, {"access_key_id": "id", "chain": "aws"}, True),
+    ],
+)
+def test_a_credential_chain(
+    config: Path, env: dict[str, str], api_key: str | None, credentials: dict[str, str], usable: bool
+) -> None:
+    """One of the named variables lets the cloud's library find credentials, unless a key or secrets are set. Nothing is looked for
+    while a catalogue is read."""
+    write(config, "providers/acme.yaml", CHAINED)
+    provider = load(config, env).providers["acme"]
+    assert (provider.api_key, dict(provider.credentials), provider.usable) == (api_key, credentials, usable)
+    assert provider.lacking == (() if usable else ("BEDROCK_KEY",))
+
+
+def test_a_credential_chain_without_its_extra(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment asks for is a warning, what the file asks for an error; both say what to install."""
+    monkeypatch.setattr(cloud, "find_spec", lambda module: None)
+    write(config, "providers/acme.yaml", CHAINED)
+    assert load(config, {}).warnings == ()
+    catalog = load(config, {"PROFILE": "work"})
+    assert not catalog.providers["acme"].usable
+    (warning,) = catalog.warnings
+    assert warning.startswith("providers/acme.yaml: PROFILE is set; to use it, install")
+    assert "pip install 'tokenway[aws]'" in warning
+    write(config, "providers/acme.yaml", CHAINED.replace("[CHAIN, PROFILE]", "always"))
+    assert "pip install 'tokenway[aws]'" in problems(config)
+    assert load(config, {"BEDROCK_KEY": "k"}).warnings == ()
+
+
+def test_a_credential_chain_that_a_dialect_has_not(config: Path) -> None:
+    """Only the dialects of the three clouds have one; in a file of theirs it may be always in force."""
+    write(config, "providers/acme.yaml", PROVIDER + "credential_chain: always\n")
+    assert "credential_chain: the dialect openai has none" in problems(config)
+    write(config, "providers/acme.yaml", CHAINED.replace("[CHAIN, PROFILE]", "always"))
+    assert load(config, {}).providers["acme"].credentials == {"chain": "aws"}
+    write(config, "providers/acme.yaml", CHAINED.replace("[CHAIN, PROFILE]", "sometimes"))
+    assert "credential_chain" in problems(config)
 
 
 def test_unknown_dialect(config: Path) -> None:

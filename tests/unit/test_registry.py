@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from providers import registry
+from providers.auth import cloud
 from providers.base import Dialect
 from tests.support.process import ROOT
 
@@ -22,9 +23,18 @@ def test_every_place_is_a_dialect(name: str) -> None:
         assert made.authorizes is (type(made).authorize is not Dialect.authorize), "it would never be asked"
 
 
-def test_service_accounts_are_shared() -> None:
-    """Operations that ask with access tokens keep one store of them."""
+def test_tokens_are_shared() -> None:
+    """The operations of a dialect that fetch access tokens or keys keep one cache of them."""
     assert len({id(registry.dialect("azure", each)._tokens) for each in registry.operations("azure")}) == 1  # type: ignore[attr-defined]
+    assert len({id(registry.dialect("bedrock", each)._keys) for each in registry.operations("bedrock")}) == 1  # type: ignore[attr-defined]
+
+
+def test_clouds_are_named() -> None:
+    """Every dialect that authorizes its requests can use the credential chain of a cloud, and no other."""
+    for name in registry.names():
+        found = registry.cloud_of(name)
+        assert (found is not None) == registry.dialect(name).authorizes
+        assert found is None or found in cloud.CLOUDS
 
 
 def test_nothing_is_imported_before_it_is_spoken() -> None:

@@ -99,8 +99,8 @@ async def test_what_is_signed_is_what_is_sent() -> None:
             options={"region": "eu-west-1"},
             credentials={"access_key_id": "AKID", "secret_access_key": "shh", "session_token": "tok"},
         )
-        asked = Call({"messages": [{"role": "user", "content": "Grüße"}]})
-        answer = await Bedrock(clock=lambda: NOW).complete(client, target, asked, Clocks())
+        call = Call({"messages": [{"role": "user", "content": "Grüße"}]})
+        answer = await Bedrock(clock=lambda: NOW).complete(client, target, call, Clocks())
         await client.aclose()
     assert answer.body["choices"][0]["message"]["content"] == "ok"
     head, body = heads[0]

@@ -4,9 +4,9 @@ Exact where the container states it (WAV, FLAC, Ogg, MP4) or where frames can be
 size. Headers can lie, so a duration is never believed below what the bytes would last at the highest bit rate in use. Pure; no
 decoding. Sources: RFC 9639 (FLAC), RFC 3533 and 7845 (Ogg, Opus), ISO 14496-12 (``mvhd``), ISO 11172-3 (MP3 frames), RIFF WAVE.
 
-Why not a library: tinytag 2.3 (MIT) estimates an MP3 from the bit rate of its first frames (45.8 s for 26.1 s when the second half
-has another one), and takes 0.9 to 5 s for 5 MB that are made to be slow, during which nobody else is served; this module takes at
-most 10 ms for the same bytes. mutagen is under the GPL.
+Why not a library: tinytag 2.3 (MIT) estimates an MP3 from the bit rate of its first frames (45.8 s for 26.1 s when the second
+half has another one), and needs 0.9 to 5 s for 5 MB that are made to be slow, during which the event loop serves nobody else; this
+module needs at most 10 ms for them. mutagen is under the GPL.
 """
 
 from __future__ import annotations
