@@ -30,8 +30,8 @@ def free_port() -> int:
         return port
 
 
-def environment(config_dir: Path, data_dir: Path, **settings: object) -> dict[str, str]:
-    """A clean environment with these settings and no other; a setting that is None stays unset."""
+def environment(config_dir: Path, data_dir: Path, *, root: Path = ROOT, **settings: object) -> dict[str, str]:
+    """A clean environment with these settings and no other; a setting that is None stays unset. ``root``: whose code is run."""
     given: dict[str, object] = {
         "config_dir": config_dir,
         "data_dir": data_dir,
@@ -41,12 +41,12 @@ def environment(config_dir: Path, data_dir: Path, **settings: object) -> dict[st
     }
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")},
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(root),
         **{f"GATEWAY_{name.upper()}": str(value) for name, value in given.items() if value is not None},
     }
 
 
-async def command(*words: str, env: Mapping[str, str]) -> tuple[int, str, str]:
+async def command(*words: str, env: Mapping[str, str], root: Path = ROOT) -> tuple[int, str, str]:
     """``tokenway`` with these words, run to its end: exit code, standard output, standard error."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway.cli", *words),
@@ -54,7 +54,7 @@ async def command(*words: str, env: Mapping[str, str]) -> tuple[int, str, str]:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT,
+        cwd=root,
     )
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -70,17 +70,19 @@ async def command(*words: str, env: Mapping[str, str]) -> tuple[int, str, str]:
 class Process:
     """``tokenway serve`` with its own settings. ``start``, ``kill`` (SIGKILL) or ``stop`` (SIGTERM), ``start`` again.
 
-    It leads a process group of its own, so that Ctrl-C at a terminal can be imitated.
+    It leads a process group of its own, so that Ctrl-C at a terminal can be imitated. ``root``: the directory of the packages
+    that it runs, this checkout's unless said otherwise.
     """
 
-    def __init__(self, config_dir: Path, data_dir: Path, **settings: object) -> None:
+    def __init__(self, config_dir: Path, data_dir: Path, *, root: Path = ROOT, **settings: object) -> None:
+        self.root = root
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data_dir.parent / f"{data_dir.name}.log"
         """Standard output: one JSON object a line."""
         self.complaints = data_dir.parent / f"{data_dir.name}.err"
         """Standard error: for people."""
-        self.env = environment(config_dir, data_dir, port=self.port, **settings)
+        self.env = environment(config_dir, data_dir, root=root, port=self.port, **settings)
         self.process: asyncio.subprocess.Process | None = None
 
     @property
@@ -97,7 +99,7 @@ class Process:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=complaints,
-                cwd=ROOT,
+                cwd=self.root,
                 start_new_session=True,
             )
 
