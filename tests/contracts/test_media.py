@@ -18,6 +18,7 @@ from providers.types import Call
 from tests.support.mapped_network import OTHER, PUBLIC, Network, private
 from tests.support.private_urls import ADDRESSES, PRIVATE
 from tests.support.rawserver import Peer, RawServer
+from tests.support.upstream import CLIENTS
 
 HOST = "pictures.example.com"
 URL = f"https://{HOST}/a.png"
@@ -59,9 +60,9 @@ def answering(content: bytes, kind: str = "image/png", **more: Any) -> Script:
     return script
 
 
-@pytest.fixture
-async def network() -> Network:
-    return Network(asyncio.get_running_loop())
+@pytest.fixture(params=list(CLIENTS))
+async def network(request: pytest.FixtureRequest) -> Network:
+    return Network(asyncio.get_running_loop(), CLIENTS[request.param])
 
 
 @asynccontextmanager
