@@ -17,7 +17,7 @@ import httpx
 
 from providers.errors import Clock, ProviderError, failed, timed_out
 from providers.transport import http2_cancel
-from providers.transport.client import JSON_MAX, LINGER_S, HttpStream, tls_context
+from providers.transport.client import HEADERS_MAX, JSON_MAX, LINGER_S, HttpStream, tls_context
 from providers.transport.proxies import shown
 from providers.types import Clocks, HttpRequest, HttpResponse
 
@@ -129,6 +129,9 @@ class HttpxClient:
         ):  # of a proxy that forwards http:// requests
             await response.aclose()
             raise failed("proxy_credential", f"{shown(self._proxy)} demands other credentials", status=stream.status)
+        if sum(len(name) + len(value) for name, value in stream.headers.items()) > HEADERS_MAX:
+            await response.aclose()
+            raise failed("malformed", "the answer has more than 64 kB of headers", status=stream.status)
         if stream.compressed and stream.status < 400:
             await response.aclose()
             raise failed("malformed", "the answer is compressed though it was not asked to be", status=stream.status)
