@@ -17,7 +17,7 @@ import httpx
 
 from providers.errors import Clock, ProviderError, failed, timed_out
 from providers.transport import http2_cancel
-from providers.transport.client import JSON_MAX, LINGER_S, HttpStream, tls_context
+from providers.transport.client import HEADERS_MAX, JSON_MAX, LINGER_S, HttpStream, tls_context
 from providers.transport.proxies import shown
 from providers.types import Clocks, HttpRequest, HttpResponse
 
@@ -93,6 +93,9 @@ class HttpxClient:
                 raise (
                     timed_out(clock, limit_s) if progress.sent else progress.connect_timeout(clocks.connect_s)
                 ) from None
+            if progress.at_proxy and isinstance(error, Exception) and not isinstance(error, ProviderError):
+                # Without its cause: what the proxy wrote might repeat its credentials.
+                raise progress.proxy_failure(error, clocks.connect_s) from None
             if isinstance(error, httpx.HTTPError):
                 raise progress.translate(error, clocks.connect_s) from error
             raise
@@ -126,6 +129,9 @@ class HttpxClient:
         ):  # of a proxy that forwards http:// requests
             await response.aclose()
             raise failed("proxy_credential", f"{shown(self._proxy)} demands other credentials", status=stream.status)
+        if sum(len(name) + len(value) for name, value in stream.headers.items()) > HEADERS_MAX:
+            await response.aclose()
+            raise failed("malformed", "the answer has more than 64 kB of headers", status=stream.status)
         if stream.compressed and stream.status < 400:
             await response.aclose()
             raise failed("malformed", "the answer is compressed though it was not asked to be", status=stream.status)
@@ -197,59 +203,62 @@ class _Progress:
         self.stream: Any = None
         """The connection that is being opened."""
         self._proxy = proxy
-        self._at_proxy = proxy is not None
+        self.at_proxy = proxy is not None
         """The proxy has not let the connection through yet."""
         self._limit_s = limit_s
 
     async def __call__(self, step: str, info: Mapping[str, Any]) -> None:
         if step.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
-            self.sent, self._at_proxy = True, False
+            self.sent, self.at_proxy = True, False
             self.sent_at = asyncio.get_running_loop().time()
             if self.deadline is not None:
                 self.deadline.reschedule(self.sent_at + self._limit_s)
         elif step.endswith(".connect_tcp.complete"):
             self.stream = info["return_value"]
         elif step in ("proxy.start_tls.started", "socks.setup_socks5_connection.complete"):
-            self._at_proxy = False
+            self.at_proxy = False
 
     def half_open(self, error: BaseException) -> bool:
         """The connection was given up between the proxy and the vendor's TLS, or in the middle of a SOCKS handshake."""
         if self._proxy is None or self.sent:
             return False
-        return not self._at_proxy or (self._proxy.startswith("socks") and not isinstance(error, Exception))
+        return not self.at_proxy or (self._proxy.startswith("socks") and not isinstance(error, Exception))
 
     def connect_timeout(self, connect_s: float) -> ProviderError:
-        if not self._at_proxy:
+        if not self.at_proxy:
             return timed_out("connect", connect_s)
         assert self._proxy is not None
         message = f"{shown(self._proxy)} did not open a connection within {connect_s:g} s"
         return failed("proxy_timeout", message, clock="connect")
 
     def translate(self, error: httpx.HTTPError, connect_s: float) -> ProviderError:
-        """The failure that an error of httpx means."""
+        """The failure that an error of httpx means when no proxy is at fault."""
         if isinstance(error, httpx.ConnectTimeout):
-            return self.connect_timeout(connect_s)
-        if self._at_proxy and not isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
-            return self._proxy_failure(error)
+            return timed_out("connect", connect_s)
         if isinstance(error, httpx.ConnectError) or not self.sent:
             return _connect_failure(error)
         ours = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
         junk = isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error)
         return failed("malformed" if ours or junk else "cut", str(error))
 
-    def _proxy_failure(self, error: httpx.HTTPError) -> ProviderError:
-        """In our own words: what the proxy wrote might repeat its credentials."""
+    def proxy_failure(self, error: Exception, connect_s: float) -> ProviderError:
+        """The failure that an error means which was raised before the proxy had let the connection through."""
         assert self._proxy is not None
         proxy, text = shown(self._proxy), str(error)
-        if not isinstance(error, httpx.ProxyError):
-            reason = _connect_failure(error).failure.kind if isinstance(error, httpx.ConnectError) else "broke off"
-            return failed("proxy_unreachable", f"{proxy} cannot be used: {reason}")
+        if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+            return _connect_failure(error)
+        if isinstance(error, httpx.ConnectTimeout):
+            return self.connect_timeout(connect_s)
+        if isinstance(error, httpx.ConnectError):
+            return failed("proxy_unreachable", f"{proxy} cannot be used: {_connect_failure(error).failure.kind}")
+        if not isinstance(error, httpx.ProxyError):  # also errors of httpcore's SOCKS library, which are not httpx's
+            return failed("proxy_unreachable", f"{proxy} broke off, or is not such a proxy")
         if text.startswith(str(PROXY_CREDENTIAL_STATUS)):
             return failed("proxy_credential", f"{proxy} demands other credentials", status=PROXY_CREDENTIAL_STATUS)
         if self._proxy.startswith("socks"):
-            if "could not connect" not in text:  # the other errors of httpcore's handshake are about authentication
-                return failed("proxy_credential", f"{proxy} refuses these credentials")
-            return failed("proxy_refused", f"{proxy} could not connect to the vendor")
+            if "could not connect" in text:
+                return failed("proxy_refused", f"{proxy} did not connect to the vendor")
+            return failed("proxy_credential", f"{proxy} demands other credentials")
         status = int(text[:3]) if text[:3].isdecimal() else None
         return failed("proxy_refused", f"{proxy} answered CONNECT with status {status}", status=status)
 

@@ -25,7 +25,8 @@ OTHER = "2606:4700::6810:84e5"
 class Network:
     """``network.serves(address, port)``; ``network.names[host] = answers``, one after the other, the last one again and again."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, make: Callable[..., Upstream] = Http1Client) -> None:
+        self._make = make
         self.authority = trustme.CA()
         self.names: dict[str, list[Sequence[str]]] = {}
         self.lookups: list[str] = []
@@ -36,9 +37,9 @@ class Network:
         self._dial = loop.create_connection
         loop.create_connection = self._connect  # type: ignore[method-assign]
 
-    def client(self, make: Callable[..., Upstream] = Http1Client) -> Upstream:
+    def client(self) -> Upstream:
         """A client that trusts this network's authority beside the usual ones."""
-        return make(tls=tls_context(extra_ca_pem=self.authority.cert_pem.bytes()))
+        return self._make(tls=tls_context(extra_ca_pem=self.authority.cert_pem.bytes()))
 
     def certificate(self, *names: str) -> ssl.SSLContext:
         """For a server with these names."""

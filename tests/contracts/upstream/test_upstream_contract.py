@@ -8,7 +8,7 @@ import pytest
 
 from providers.transport.client import Upstream
 from providers.transport.http1 import Http1Client
-from providers.types import Clocks
+from providers.types import Clocks, HttpRequest
 from tests.support.rawserver import Peer, RawServer
 from tests.support.upstream import CLIENTS, QUICK, ask, echo, read_all, refused
 
@@ -204,6 +204,41 @@ async def test_proxy_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> N
             client = make()
             assert (await client.send(ask(server.url), QUICK)).status == 200
             await client.aclose()
+
+
+async def test_cookies_are_not_kept(upstream: Upstream) -> None:
+    """What a vendor sets is never sent: neither to it nor to another host."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.answer(b"{}", headers="set-cookie: session=1; path=/\r\n")
+
+    async with RawServer(script) as server:
+        for _ in range(2):
+            assert "set-cookie" in (await upstream.send(ask(server.url), QUICK)).headers
+        heads = [head.lower() for peer in server.peers for head, _ in peer.requests]
+        assert len(heads) == 2
+        assert not any("cookie" in head for head in heads)
+
+
+async def test_a_given_address_is_connected_to(upstream: Upstream) -> None:
+    """The host of the URL is not resolved, and stands in the host header; names that share an address share no connection."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.answer(b"{}")
+
+    async with RawServer(script) as server:
+        for name in ("one.invalid", "two.invalid"):
+            request = HttpRequest(f"http://{name}:{server.port}/x", (), b"", method="GET", address="127.0.0.1")
+            assert (await upstream.send(request, QUICK)).status == 200
+        hosts = [
+            [head.lower().count(f"host: {name}.invalid:") for head, _ in peer.requests]
+            for peer, name in zip(server.peers, ("one", "two"), strict=True)
+        ]
+        assert hosts == [[1], [1]]
 
 
 async def test_dead_idle_connection_is_replaced(upstream: Upstream) -> None:
