@@ -1,9 +1,9 @@
-"""Is an address a public one? For URLs that strangers write and this process, or a vendor in its network, would open.
+"""Is an address a public one? For URLs that callers write and that this process, or a vendor in its network, would open.
 
 ``ipaddress.is_global`` alone is not enough (measured on Python 3.11): it calls ``64:ff9b::a9fe:a9fe`` (NAT64 of 169.254.169.254),
 ``2002:7f00:1::`` (6to4 of 127.0.0.1), ``::127.0.0.1``, ``192.0.0.192`` (a cloud's metadata service) and multicast global. And
 the text of a host says nothing: a resolver takes ``2130706433``, ``0x7f.1``, ``0177.0.0.1``, ``127.1`` and even full-width
-digits for 127.0.0.1. So what is judged is always the address that would be connected to.
+digits for 127.0.0.1. So the check always looks at the address that would be connected to.
 
 Programs also read one URL differently (RFC 3986, the WHATWG standard, libcurl). A text whose host is not the same for all of
 them is refused: backslashes, users, percent signs in the host, control characters, numbers that are no address.
@@ -20,7 +20,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-"""All of IPv6 that has ever been given to anyone: what lies outside of it is private, or a wrapping of something else."""
+"""All of IPv6 that has ever been assigned to anyone: what lies outside is private, or wraps another address."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 DENIED = tuple(
     ipaddress.ip_network(text)
@@ -31,7 +31,7 @@ DENIED = tuple(
 )
 """Not the public network, whatever the standard library says. IPv4: shared address space, protocol assignments (with Oracle's
 metadata service), old 6to4 relays, benchmarks, Azure's host, IBM's private services. IPv6: protocol assignments with Teredo,
-documentation, 6to4 and AS112; nobody serves pictures through a tunnel of 2001, and each can lead to any IPv4 address."""
+documentation, 6to4 and AS112; no public server needs such a tunnel, and each can lead to any IPv4 address."""
 ISATAP = (0x00005EFE, 0x02005EFE)
 """RFC 5214: the interface identifier that wraps an IPv4 address."""
 NAMES = frozenset({"metadata.google.internal", "instance-data.ec2.internal", "kubernetes.default.svc"})
@@ -49,10 +49,10 @@ _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:@%\\\[\]<>^`{|}\"]+)(?::([0-9
 _NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
 _KEPT = "!$%&'()*+,/:;=?@[]|~"
-"""What a path and a query may hold as it is; the rest of what is not a letter or digit goes out percent-encoded."""
+"""Characters, beside letters and digits, that a path and a query keep; all others are percent-encoded."""
 
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Host and port → addresses as texts. Raises ``OSError`` or ``UnicodeError`` for a name that has none."""
+"""Host and port → addresses as text. Raises ``OSError`` or ``UnicodeError`` for a name without addresses."""
 
 
 class NotPublic(ValueError):
@@ -63,13 +63,13 @@ class Place(NamedTuple):
     """A URL as every program reads it."""
 
     url: str
-    """ASCII, without a fragment: what goes over the wire."""
+    """ASCII, without a fragment: the form in which it is sent."""
     host: str
     port: int
 
 
 def public(address: str) -> bool:
-    """Whether an address in its canonical text belongs to the public network, whatever it is wrapped in."""
+    """Whether an address, in its canonical text, is public, also when it is wrapped in another (IPv4 in IPv6)."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -96,7 +96,7 @@ def _low(address: IPv6Address) -> IPv4Address:
 
 
 def place(url: str, *, schemes: tuple[str, ...] = ("https",)) -> Place:
-    """Where a URL leads, as far as its text can tell. Raises NotPublic. No DNS."""
+    """Where a URL leads, as far as its text shows; names are not looked up. Raises NotPublic."""
     if len(url) > URL_MAX:
         raise NotPublic(f"is longer than {URL_MAX} characters")
     parts = _URL.fullmatch(url)
@@ -127,13 +127,13 @@ def _host(text: str) -> str:
             raise NotPublic("is not a URL: its host is no IPv6 address") from None
         return _literal(literal)
     try:
-        name = text.encode("idna").decode("ascii").lower()  # also makes one sort of digits and dots of all of them
+        name = text.encode("idna").decode("ascii").lower()  # also turns full-width digits and dots into plain ones
     except UnicodeError:
         name = ""
     name = name.removesuffix(".")
     if not _NAME.fullmatch(name) or len(name) > 253:
         raise NotPublic("does not name a host")
-    if _NUMBER.fullmatch(name.rpartition(".")[2]):  # the WHATWG's test: then it is an IPv4 address or nothing
+    if _NUMBER.fullmatch(name.rpartition(".")[2]):  # as the WHATWG decides: then it must be an IPv4 address
         try:
             return _literal(IPv4Address(socket.inet_aton(name)))
         except OSError:
@@ -149,18 +149,18 @@ def _literal(address: IPv4Address | IPv6Address) -> str:
     return str(address)
 
 
-async def resolve(where: Place, lookup: Lookup) -> tuple[str, ...]:
-    """The addresses to connect to, in the resolver's order: looked up once, and every one that the name has is public.
+async def resolve(place: Place, lookup: Lookup) -> tuple[str, ...]:
+    """The addresses to connect to, in the resolver's order. The name is looked up once, and all its addresses must be public.
 
     Raises NotPublic, also for a name that has no address at all.
     """
     try:
-        found = await lookup(where.host, where.port)
+        found = await lookup(place.host, place.port)
     except (OSError, UnicodeError):
         found = ()
     if not found:
-        raise NotPublic(f"{where.host[:100]} has no address")
+        raise NotPublic(f"{place.host[:100]} has no address")
     for address in found:
         if not public(address):
-            raise NotPublic(f"{where.host[:100]} leads to {address[:60]}, which is not on the public network")
+            raise NotPublic(f"{place.host[:100]} leads to {address[:60]}, which is not on the public network")
     return tuple(dict.fromkeys(found))

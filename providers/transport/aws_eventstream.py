@@ -32,13 +32,13 @@ class Message(NamedTuple):
     payload: bytes
 
     def word(self, name: str) -> str:
-        """A header that is text; empty when it is missing or something else."""
+        """A header that is text; empty when it is missing or not text."""
         value = self.headers.get(name)
         return value if isinstance(value, str) else ""
 
 
 class EventStreamParser:
-    """Feed it bytes, take messages. What is damaged ends the stream: ``error`` is set, behind the messages returned."""
+    """``feed`` it bytes and it returns messages. Damage ends the stream: ``error`` is set, to be raised after the messages."""
 
     __slots__ = ("_buffer", "error")
 
@@ -48,7 +48,7 @@ class EventStreamParser:
 
     @property
     def pending(self) -> bool:
-        """Some bytes of a message have come, not all."""
+        """Some bytes of a message have arrived, but not all."""
         return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[Message]:
@@ -75,10 +75,10 @@ class EventStreamParser:
 
 
 def _prelude(buffer: bytearray, start: int) -> tuple[int, int]:
-    """Total length and length of the headers. Checked before the rest has come: a wrong length would wait for ever."""
+    """Total length and length of the headers. Checked at once: a wrong length would be waited for in vain."""
     total, headers, checksum = _PRELUDE.unpack_from(buffer, start)
     if crc32(buffer[start : start + 8]) != checksum:
-        raise failed("malformed", "the prelude of an event does not fit its checksum")
+        raise failed("malformed", "the prelude of an event does not match its checksum")
     if total > MESSAGE_MAX or headers > HEADERS_MAX or total < _PRELUDE.size + headers + _CRC.size:
         raise failed("malformed", f"an event of {total} bytes with {headers} bytes of headers")
     return total, headers
@@ -86,7 +86,7 @@ def _prelude(buffer: bytearray, start: int) -> tuple[int, int]:
 
 def _message(raw: bytes, headers: int) -> Message:
     if crc32(raw[:-4]) != _CRC.unpack_from(raw, len(raw) - 4)[0]:
-        raise failed("malformed", "an event does not fit its checksum")
+        raise failed("malformed", "an event does not match its checksum")
     end = _PRELUDE.size + headers
     try:
         return Message(_headers(raw[_PRELUDE.size : end]), raw[end:-4])
@@ -127,5 +127,5 @@ def _headers(raw: bytes) -> dict[str, Value]:
 
 def _cut(raw: bytes, at: int, size: int) -> bytes:
     if at + size > len(raw):
-        raise IndexError("a header ends behind the headers")
+        raise IndexError("a header ends after the headers do")
     return raw[at : at + size]

@@ -81,7 +81,7 @@ class HttpxClient:
         """Send a request and wait for the answer's headers: ``clock`` limits the time from sending to the headers."""
         pool = self._pool
         prepared = self._prepare(pool, request, clocks)
-        progress = prepared.extensions["trace"] = _Progress(self._proxy, limit_s)
+        progress = prepared.extensions["trace"] = _Progress(self._proxy, limit_s, clock)
         pool.users += 1
         try:
             async with asyncio.timeout(clocks.connect_s) as progress.deadline:
@@ -89,16 +89,11 @@ class HttpxClient:
             return await self._accept(response, progress, pool)
         except BaseException as error:
             await self._give_back(pool, progress, error)
-            if isinstance(error, TimeoutError):
-                raise (
-                    timed_out(clock, limit_s) if progress.sent else progress.connect_timeout(clocks.connect_s)
-                ) from None
-            if progress.at_proxy and isinstance(error, Exception) and not isinstance(error, ProviderError):
-                # Without its cause: what the proxy wrote might repeat its credentials.
-                raise progress.proxy_failure(error, clocks.connect_s) from None
-            if isinstance(error, httpx.HTTPError):
-                raise progress.translate(error, clocks.connect_s) from error
-            raise
+            failure = progress.failure(error, clocks.connect_s)
+            if failure is None:
+                raise
+            # Without its cause where that is the proxy: what a proxy wrote might repeat its credentials.
+            raise failure from (None if progress.at_proxy else error)
 
     def _prepare(self, pool: _Pool, request: HttpRequest, clocks: Clocks) -> httpx.Request:
         """Raises ``ProviderError`` (malformed) for a broken base URL or key: this endpoint cannot be reached."""
@@ -195,7 +190,7 @@ class _Pool:
 class _Progress:
     """How far one request has come: httpcore calls it with the name of each of its steps."""
 
-    def __init__(self, proxy: str | None, limit_s: float) -> None:
+    def __init__(self, proxy: str | None, limit_s: float, clock: Clock) -> None:
         self.deadline: asyncio.Timeout | None = None
         self.sent = False
         """The request is on its way to the vendor, or to a proxy that forwards it."""
@@ -206,6 +201,7 @@ class _Progress:
         self.at_proxy = proxy is not None
         """The proxy has not let the connection through yet."""
         self._limit_s = limit_s
+        self._clock = clock
 
     async def __call__(self, step: str, info: Mapping[str, Any]) -> None:
         if step.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
@@ -224,31 +220,33 @@ class _Progress:
             return False
         return not self.at_proxy or (self._proxy.startswith("socks") and not isinstance(error, Exception))
 
-    def connect_timeout(self, connect_s: float) -> ProviderError:
-        if not self.at_proxy:
+    def failure(self, error: BaseException, connect_s: float) -> ProviderError | None:
+        """The failure that an error means; None when it is one already, or does not come from the network."""
+        if isinstance(error, ProviderError) or not isinstance(error, Exception):
+            return None
+        if isinstance(error, TimeoutError) and self.sent:
+            return timed_out(self._clock, self._limit_s)
+        if self.at_proxy:
+            return self._proxy_failure(error, connect_s)
+        if isinstance(error, TimeoutError | httpx.ConnectTimeout):
             return timed_out("connect", connect_s)
-        assert self._proxy is not None
-        message = f"{shown(self._proxy)} did not open a connection within {connect_s:g} s"
-        return failed("proxy_timeout", message, clock="connect")
-
-    def translate(self, error: httpx.HTTPError, connect_s: float) -> ProviderError:
-        """The failure that an error of httpx means when no proxy is at fault."""
-        if isinstance(error, httpx.ConnectTimeout):
-            return timed_out("connect", connect_s)
+        if not isinstance(error, httpx.HTTPError):
+            return None
         if isinstance(error, httpx.ConnectError) or not self.sent:
             return _connect_failure(error)
         ours = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
         junk = isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error)
         return failed("malformed" if ours or junk else "cut", str(error))
 
-    def proxy_failure(self, error: Exception, connect_s: float) -> ProviderError:
+    def _proxy_failure(self, error: Exception, connect_s: float) -> ProviderError:
         """The failure that an error means which was raised before the proxy had let the connection through."""
         assert self._proxy is not None
         proxy, text = shown(self._proxy), str(error)
         if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
             return _connect_failure(error)
-        if isinstance(error, httpx.ConnectTimeout):
-            return self.connect_timeout(connect_s)
+        if isinstance(error, TimeoutError | httpx.ConnectTimeout):
+            message = f"{proxy} did not open a connection within {connect_s:g} s"
+            return failed("proxy_timeout", message, clock="connect")
         if isinstance(error, httpx.ConnectError):
             return failed("proxy_unreachable", f"{proxy} cannot be used: {_connect_failure(error).failure.kind}")
         if not isinstance(error, httpx.ProxyError):  # also errors of httpcore's SOCKS library, which are not httpx's

@@ -1,4 +1,4 @@
-"""``multipart/form-data`` (RFC 7578), written only: what some vendors want their files in."""
+"""``multipart/form-data`` (RFC 7578), write only: the form in which some vendors take files."""
 
 from __future__ import annotations
 

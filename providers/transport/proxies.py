@@ -26,7 +26,7 @@ def check(proxy: str) -> str:
         usable = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
     except ValueError:  # no number as the port, brackets that do not match
         usable = False
-    if not usable or proxy != proxy.strip() or not proxy.isprintable() or parts.path.strip("/") or parts.query:
+    if not usable or not proxy.isprintable() or " " in proxy or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must be a proxy's URL such as http://proxy.example:3128 (or https://, socks5://), or direct")
     return proxy
 

@@ -1,4 +1,4 @@
-"""``Stream.carry``: events are handed over as they arrive; the clocks, the ends and the errors are those of ``read``."""
+"""``Stream.pump``: events are handed over as they arrive; the clocks, the ends and the errors are those of ``read``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of ``HttpStream.carry``: bytes are handed over as they arrive, until the taker, the body or a clock ends it."""
+"""The contract of ``HttpStream.pump``: bytes are handed over as they arrive, until the sink, the body or a clock ends it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_bytes_are_handed_over_one_by_one(upstream: Upstream) -> None:
 
 
 async def test_no_task_wakes_for_what_arrives(roots: ssl.SSLContext) -> None:
-    """The fast client hands over within the socket's callback."""
+    """Our own client hands over within the socket's callback."""
     upstream = Http1Client(tls=roots)
     go, tasks = asyncio.Event(), list[object]()
 
@@ -95,7 +95,7 @@ async def test_no_task_wakes_for_what_arrives(roots: ssl.SSLContext) -> None:
 
 
 async def test_what_is_there_already_comes_first(upstream: Upstream) -> None:
-    """Bytes that arrived before somebody carried are not lost, and keep their order."""
+    """Bytes that arrived before pump was called are not lost, and keep their order."""
     go, taker = asyncio.Event(), Taker()
     async with RawServer(sending(b"one", b"two", go=go)) as server:
         stream = await opened(upstream, server)
@@ -119,7 +119,7 @@ async def test_a_body_that_has_ended_before(upstream: Upstream) -> None:
         assert len(server.peers) == 1
 
 
-@pytest.mark.parametrize("how", ["carry", "read"])
+@pytest.mark.parametrize("how", ["pump", "read"])
 async def test_stop_and_resume(upstream: Upstream, how: str) -> None:
     """After False nothing is handed over until the next call, which gets what came meanwhile."""
     go, taker = asyncio.Event(), Taker(enough=3)
@@ -189,7 +189,7 @@ async def test_a_clock_falls(upstream: Upstream) -> None:
         await stream.aclose()
 
 
-async def test_a_clock_falls_while_nobody_carries(upstream: Upstream) -> None:
+async def test_a_clock_falls_between_two_pumps(upstream: Upstream) -> None:
     """The next call raises its error."""
     async with RawServer(sending(b"one", then="hold")) as server:
         stream = await opened(upstream, server)
