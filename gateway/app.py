@@ -36,7 +36,7 @@ from gateway.store import client as store_client
 from gateway.store.embedded import Embedded
 from gateway.telemetry import Telemetry, set_up_logs
 from providers.media.fetch import Media
-from providers.transport import client
+from providers.transport.clients import Clients
 
 LAST_WORD_S = 2.0
 """Of the shutdown grace, kept for error events and settlements."""
@@ -115,7 +115,7 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
     admin_key = gateway_settings.admin_key(settings)
     with _embedded(settings) as redis_url:
         store = await store_client.connect(redis_url, timeout_s=settings.ledger_timeout_s)
-        upstream = client.fast()
+        clients = Clients(os.environ)
         try:
             ledger = Ledger(store, record_ttl_s=settings.record_ttl_s)
             accounts = Accounts(store)
@@ -136,15 +136,15 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
                 catalog=catalogs,
                 health=HealthRegistry(time.time),
                 retry_budget=RetryBudget(settings.retry_budget_percent, settings.retry_budget_floor_per_s),
-                upstream=upstream,
-                media=Media(upstream),
+                clients=clients,
+                media=Media(clients.direct),
                 telemetry=telemetry,
                 background=BackgroundSettlements(),
                 admin_key=admin_key,
             )
             yield services, catalogs
         finally:
-            await upstream.aclose()
+            await clients.aclose()
             await store.aclose()
 
 

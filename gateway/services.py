@@ -18,7 +18,7 @@ from gateway.settings import Settings
 from gateway.store.client import Store
 from gateway.telemetry import Telemetry
 from providers.media.fetch import Media
-from providers.transport.client import Upstream
+from providers.transport.clients import Clients
 
 
 class CatalogHolder(Protocol):
@@ -41,7 +41,7 @@ class Services:
     catalog: CatalogHolder
     health: HealthRegistry
     retry_budget: RetryBudget
-    upstream: Upstream
+    clients: Clients
     media: Media
     telemetry: Telemetry
     background: BackgroundSettlements

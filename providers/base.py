@@ -65,7 +65,7 @@ class Dialect(ABC):
 
     async def complete(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Completion:
         """One whole answer. Clocks: connect, total. Raises ``ProviderError``."""
-        if self.authorizes:
+        if self.authorizes and not target.authorized:
             target = await self.authorize(upstream, target, clocks)
         response = await upstream.send(self._spoken(target, call, stream=False), clocks)
         if response.status != 200:
@@ -74,7 +74,7 @@ class Dialect(ABC):
 
     async def stream(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Stream:
         """One streamed answer, opened: the vendor said 200. All four clocks. Raises ``ProviderError``."""
-        if self.authorizes:
+        if self.authorizes and not target.authorized:
             target = await self.authorize(upstream, target, clocks)
         http = await upstream.open(self._spoken(target, call, stream=True), clocks)
         if http.status != 200:

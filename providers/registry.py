@@ -64,12 +64,14 @@ _WHERE: Final[dict[str, dict[str, str]]] = {
     },
 }
 """Dialect → operation → its class."""
-_TOKENS: Final = {
-    "azure": "auth.entra.Tokens",
-    "vertex": "auth.google.Tokens",
-    "vertex-anthropic": "auth.google.Tokens",
+_CREDENTIALS: Final = {
+    "azure": "auth.entra.EntraTokens",
+    "bedrock": "auth.aws.AwsKeys",
+    "vertex": "auth.google.GoogleTokens",
+    "vertex-anthropic": "auth.google.GoogleTokens",
 }
-"""Dialects that ask with access tokens of service accounts or applications, kept until shortly before they expire."""
+"""Dialects whose operations share a cache of access tokens or temporary keys."""
+_CLOUDS: Final = {"azure": "azure", "bedrock": "aws", "vertex": "google", "vertex-anthropic": "google"}
 _OPERATIONS: Final = {name: frozenset(classes) for name, classes in _WHERE.items()}
 _made: Final[dict[tuple[str, str], Dialect]] = {}
 
@@ -91,6 +93,11 @@ def operations(name: str) -> frozenset[str]:
     return _OPERATIONS.get(name, frozenset())
 
 
+def cloud_of(name: str) -> str | None:
+    """The cloud whose credential chain a dialect can use, see ``auth.cloud``; None when it needs a key of its own."""
+    return _CLOUDS.get(name)
+
+
 def names() -> list[str]:
     """Every known dialect."""
     return sorted(_WHERE)
@@ -100,7 +107,7 @@ def _make(name: str, operation: str) -> Dialect:
     where = _WHERE.get(name, {}).get(operation)
     if where is None:
         raise KeyError(f"unknown dialect {name!r} of {operation}; known are: {', '.join(names())}")
-    shared = _TOKENS.get(name)
+    shared = _CREDENTIALS.get(name)
     made: Dialect = _class(where)(_shared(shared)) if shared is not None else _class(where)()
     return _made.setdefault((name, operation), made)
 

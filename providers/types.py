@@ -255,6 +255,12 @@ class Target(msgspec.Struct, frozen=True):
     """Quirks of a compatible vendor as data; each dialect documents the keys it reads."""
     credentials: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Secrets beside the one key, by name (AWS: ``access_key_id``, ``secret_access_key``, ``session_token``)."""
+    proxy: str | None = None
+    """URL of the proxy through which the vendor is reached, perhaps with credentials; ``direct``: none on any account."""
+    http2: bool = False
+    """Offer the vendor HTTP/2."""
+    authorized: bool = False
+    """``Dialect.authorize`` has been called already."""
 
     def __repr__(self) -> str:
         return f"Target({self.provider!r}, {self.base_url!r}, {self.upstream_id!r})"  # never the key

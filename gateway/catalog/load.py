@@ -14,8 +14,10 @@ from pydantic import BaseModel
 from gateway.catalog.catalog import Catalog, provider_names, trigrams
 from gateway.catalog.model import Endpoint, Model, Price, Provider
 from gateway.catalog.read import CatalogError, Problem, parse, read, suggest, validate
-from gateway.catalog.resolve import endpoint, model, price, provider, secrets
+from gateway.catalog.resolve import Secrets, endpoint, model, price, provider, secrets
 from gateway.catalog.rows import QUANTIZATIONS, ModelRow, PriceRow, ProviderRow
+from providers.auth.cloud import install_hint, is_installed
+from providers.registry import cloud_of
 
 __all__ = ["Catalog", "CatalogError", "fingerprint", "load"]
 
@@ -70,6 +72,7 @@ class _Loader:
         self.env, self.dialects = env, dialects
         self.digest = hashlib.sha256()
         self.problems: list[Problem] = []
+        self.warnings: list[str] = []
         self.vendors: dict[str, Provider] = {}
         self.broken: set[str] = set()
         """Slugs of provider files with problems: those who refer to them are not blamed too."""
@@ -92,9 +95,23 @@ class _Loader:
         for field, variable in found.garbled:
             message = f"the value of {variable} has characters that no API key has; set it again"
             self._wrong(file, field, message)
+        self._check_chain(row, found, file)
         for name in found.unknown:
             self._wrong(file, "base_url", f"{{{name}}} is not one of variables")
+        if found.proxy_problem:
+            self._wrong(file, "proxy", found.proxy_problem)
         self.vendors[row.slug] = provider(row, found)
+
+    def _check_chain(self, row: ProviderRow, found: Secrets, file: str) -> None:
+        """A chain that cannot be used: an error when the file asks for it always, else a warning when the environment does."""
+        cloud = cloud_of(row.dialect)
+        if row.credential_chain and cloud is None:
+            self._wrong(file, "credential_chain", f"the dialect {row.dialect} has none; remove it")
+        elif found.chain is not None and cloud is not None and not is_installed(cloud):
+            if found.chain == "always":
+                self._wrong(file, "credential_chain", install_hint(cloud))
+            else:
+                self.warnings.append(f"{file}: {found.chain} is set; to use it, {install_hint(cloud)}")
 
     def models(self, file: str, stem: str, data: object) -> None:
         for path, item in self._items(data, file):
@@ -136,7 +153,7 @@ class _Loader:
             endpoints=endpoints,
             aliases=aliases,
             provider_names=provider_names(self.vendors.values(), endpoints.values()),
-            warnings=self._unsold(endpoints.values()),
+            warnings=(*self.warnings, *self._unsold(endpoints.values())),
             trigrams={slug: trigrams(slug) for slug in (*models, *aliases)},
         )
 

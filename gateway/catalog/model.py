@@ -51,6 +51,9 @@ class Provider:
     """Closing a stream stops the vendor's meter (OpenAI, DeepSeek, xAI ...) or does not (Groq, Mistral, Google ...)."""
     headers: tuple[tuple[str, str], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    proxy: str | None = field(default=None, repr=False)
+    """The proxy's URL, which may hold credentials; ``direct``: none on any account. From the file, else from the environment."""
+    http2: bool = False
 
     @property
     def usable(self) -> bool:

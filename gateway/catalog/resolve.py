@@ -9,8 +9,14 @@ from typing import Any, NamedTuple
 from gateway.catalog.model import OPERATION_OF, DataPolicy, Endpoint, Model, Price, Provider, endpoint_id
 from gateway.catalog.rows import UNIT_FIELDS, EndpointRow, ModelRow, PriceRow, ProviderRow
 from providers import registry
+from providers.auth.cloud import CHAIN, is_installed
+from providers.transport import proxies
 
 _NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+
+
+_OFF = frozenset({"", "0", "false", "no", "off"})
+"""Values of a variable of ``credential_chain`` that do not switch it on."""
 
 
 class Secrets(NamedTuple):
@@ -25,6 +31,11 @@ class Secrets(NamedTuple):
     """(field, variable) whose value cannot be a secret."""
     unknown: list[str]
     """Names in ``base_url`` that no variable explains."""
+    chain: str | None
+    """The variable, or ``always``, that asks for the cloud's own credential chain; None when nothing does or a secret is set."""
+    proxy: str | None
+    proxy_problem: str
+    """What is wrong with the proxy; never its value."""
 
 
 def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
@@ -41,19 +52,47 @@ def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
     found = {name: value("credentials_env", variable) for name, variable in row.credentials_env.items()}
     needed = [variable for name, variable in row.credentials_env.items() if not name.endswith("?") and not found[name]]
     complete = bool(row.credentials_env) and not needed
+    chain = None if key or complete else _chain_switch(row, env)
+    cloud = registry.cloud_of(row.dialect)
+    chained = chain is not None and cloud is not None and is_installed(cloud)
     lacking: list[str] = []
-    if not (key or complete) and (row.api_key_env or row.credentials_env):
+    if not (key or complete or chained) and (row.api_key_env or row.credentials_env):
         lacking += [row.api_key_env] if row.api_key_env else needed
     values = {name: value("variables", one.env) or one.default or "" for name, one in row.variables.items()}
     lacking += [one.env for name, one in row.variables.items() if not values[name]]
+    proxy, problem = _proxy(row, values, env)
     return Secrets(
         api_key=key or None,
-        credentials={name.rstrip("?"): secret for name, secret in found.items() if secret} if complete else {},
+        credentials=_credentials(found, cloud if chained else None) if complete or chained else {},
         values=values,
         lacking=tuple(lacking),
         garbled=garbled,
         unknown=[name for name in _NAME.findall(row.base_url) if name not in row.variables],
+        chain=chain,
+        proxy=proxy,
+        proxy_problem=problem,
     )
+
+
+def _chain_switch(row: ProviderRow, env: Mapping[str, str]) -> str | None:
+    if row.credential_chain == "always":
+        return "always"
+    return next((name for name in row.credential_chain if env.get(name, "").strip().lower() not in _OFF), None)
+
+
+def _credentials(found: Mapping[str, str], cloud: str | None) -> dict[str, str]:
+    credentials = {name.rstrip("?"): secret for name, secret in found.items() if secret}
+    return credentials if cloud is None else {**credentials, CHAIN: cloud}
+
+
+def _proxy(row: ProviderRow, values: Mapping[str, str], env: Mapping[str, str]) -> tuple[str | None, str]:
+    """The provider's proxy, and what is wrong with it."""
+    try:
+        if row.proxy is not None:
+            return proxies.check(_filled(row.proxy, values)), ""
+        return proxies.from_environment(_filled(row.base_url, values), env), ""
+    except ValueError as error:
+        return None, str(error)
 
 
 def _filled(text: Any, values: Mapping[str, str]) -> Any:
@@ -64,7 +103,17 @@ def _filled(text: Any, values: Mapping[str, str]) -> Any:
 
 def provider(row: ProviderRow, found: Secrets) -> Provider:
     """One seller."""
-    dropped = {"data_policy", "datacenters", "headers", "credentials_env", "variables", "base_url", "options"}
+    dropped = {
+        "data_policy",
+        "datacenters",
+        "headers",
+        "credentials_env",
+        "credential_chain",
+        "variables",
+        "base_url",
+        "options",
+        "proxy",
+    }
     return Provider(
         **row.model_dump(exclude=dropped),
         base_url=_filled(row.base_url, found.values),
@@ -72,6 +121,7 @@ def provider(row: ProviderRow, found: Secrets) -> Provider:
         api_key=found.api_key,
         credentials=found.credentials,
         lacking=found.lacking,
+        proxy=found.proxy,
         data_policy=DataPolicy(**row.data_policy.model_dump()),
         datacenters=tuple(row.datacenters),
         headers=tuple(row.headers.items()),

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from gateway.money import parse_price
+from providers.transport import proxies
 
 PROVIDER_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 MODEL_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}/[a-z0-9][a-z0-9._-]{0,95}(?::[a-z][a-z0-9-]{0,31})?")
@@ -130,8 +131,10 @@ class ProviderRow(_Row):
     credentials_env: dict[Secret, Env] = {}
     """Secrets that are more than one key (AWS, a service account): name → variable; a name that ends in ``?`` may be unset.
     Where ``api_key_env`` is written too, either suffices."""
+    credential_chain: Literal["always"] | list[Env] = []
+    """Without those secrets: let the cloud's own library find credentials, when one of these variables is set, or always."""
     variables: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], VariableRow] = {}
-    """``{name}`` in ``base_url`` and in texts of ``options``: a region, a project."""
+    """``{name}`` in ``base_url``, ``proxy`` and texts of ``options``: a region, a project, a proxy's password."""
     data_policy: DataPolicyRow = DataPolicyRow()
     headquarters: Country | None = None
     datacenters: list[Country] = []
@@ -142,6 +145,10 @@ class ProviderRow(_Row):
     headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], Annotated[str, AfterValidator(_header)]] = {}
     options: dict[str, Any] = {}
     """Quirks of the dialect, as data."""
+    proxy: Annotated[str, AfterValidator(proxies.check)] | None = None
+    """``http://``, ``https://`` or ``socks5://``, or ``direct``; null = what the environment says. May hold ``{name}``s."""
+    http2: bool = False
+    """Offer HTTP/2 to the vendor; costs more CPU a request."""
 
 
 class EndpointRow(_Row):

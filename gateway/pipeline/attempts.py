@@ -23,7 +23,7 @@ from gateway.services import Services
 from providers import registry
 from providers.base import Dialect, Stream
 from providers.errors import ProviderError
-from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest
+from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest, Target
 
 SAME_ENDPOINT_WAIT_S = 2.0
 """The only endpoint of a model is tried again when it asks for no longer a pause than this."""
@@ -160,14 +160,14 @@ class Attempts(msgspec.Struct, eq=False):
 
     async def _complete(self, candidate: Candidate) -> None:
         dialect, call = await self._call(candidate)
-        where, clocks = target(candidate.endpoint), self._clocks(candidate)
-        self.completion = await dialect.complete(self.services.upstream, where, call, clocks)
+        where, clocks = await self._target(dialect, candidate)
+        self.completion = await dialect.complete(self.services.clients.for_requests(where), where, call, clocks)
 
     async def _open_stream(self, candidate: Candidate) -> None:
         """Open and read until the first content; role-only deltas and comments are not content."""
         dialect, call = await self._call(candidate)
-        where, clocks = target(candidate.endpoint), self._clocks(candidate)
-        stream = await dialect.stream(self.services.upstream, where, call, clocks)
+        where, clocks = await self._target(dialect, candidate)
+        stream = await dialect.stream(self.services.clients.for_requests(where), where, call, clocks)
         first: list[Event] = []
         try:
             while events := await stream.read():
@@ -178,6 +178,14 @@ class Attempts(msgspec.Struct, eq=False):
             await stream.aclose()
             raise
         self.stream, self.first, self.first_content = stream, first, time.perf_counter()
+
+    async def _target(self, dialect: Dialect, candidate: Candidate) -> tuple[Target, Clocks]:
+        """Where the candidate is reached, with an access token if its vendor demands one, and the clocks of the attempt."""
+        where, clocks = target(candidate.endpoint), self._clocks(candidate)
+        if dialect.authorizes:
+            where = await dialect.authorize(self.services.clients.for_tokens(where), where, clocks)
+            where = msgspec.structs.replace(where, authorized=True)
+        return where, clocks
 
     async def _call(self, candidate: Candidate) -> tuple[Dialect, Call]:
         """Who translates for this candidate, and what it is asked. Raises ProviderError when media cannot be fetched for it."""

@@ -101,14 +101,14 @@ class Generation(msgspec.Struct, eq=False):
                 return False
         stream = attempts.stream
         assert stream is not None
-        since, sink_s = time.perf_counter(), stream.taking_s
+        since, sink_s = time.perf_counter(), stream.sink_s
         try:
             return await stream.pump(sink)
         except ProviderError as error:
             attempts.note_failure(attempts.made[-1], error)
             raise
         finally:
-            attempts.waited_s += time.perf_counter() - since - (stream.taking_s - sink_s)
+            attempts.waited_s += time.perf_counter() - since - (stream.sink_s - sink_s)
 
     def _reach(self) -> tuple[int, int]:
         """Pieces and bytes of which either makes ``_extend`` decide something: integers, as each event is compared with them."""

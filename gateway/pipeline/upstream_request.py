@@ -53,6 +53,8 @@ def target(endpoint: Endpoint) -> Target:
             headers=provider.headers,
             options=endpoint.options,
             credentials=provider.credentials,
+            proxy=provider.proxy,
+            http2=provider.http2,
         )
     return found
 

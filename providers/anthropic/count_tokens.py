@@ -12,7 +12,7 @@ from providers.anthropic.dialect import Anthropic
 from providers.anthropic.errors import error_from_body, malformed
 from providers.anthropic.stream import Decoder
 from providers.errors import failed
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Completion, Json
 from providers.usage import COUNT_MAX
 

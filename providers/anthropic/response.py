@@ -18,7 +18,7 @@ from providers.anthropic.errors import error_from_body, malformed
 from providers.anthropic.messages import FORMAT
 from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import failed
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Completion, Json, Usage
 from providers.usage import Counts
 

@@ -20,7 +20,7 @@ from providers.anthropic.messages import FORMAT
 from providers.anthropic.response import finish_reason, refusal_of, text_of, url_citations, usage_of
 from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import ProviderError
-from providers.transport.event_json import SseDecoder, decode
+from providers.transport.sse import SseDecoder, decode
 from providers.types import Choice, Chunk, Event, Json, Usage
 from providers.usage import later
 

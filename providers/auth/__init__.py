@@ -1,4 +1,4 @@
-"""How requests prove who sends them: OAuth access tokens and request signatures.
+"""How a request proves who sends it: OAuth access tokens, request signatures, and credentials that a cloud provides.
 
 It must not know: dialects, what a request asks for.
 """

@@ -1,23 +1,21 @@
-"""Access tokens of Google's OAuth for service accounts: made once, kept until shortly before they expire, asked for once.
+"""Access tokens of Google's OAuth: for service accounts whose JSON is at hand, else what Google's own library finds.
 
-A service account's JSON (``type`` service_account, ``client_email``, ``private_key``, ``private_key_id``, ``token_uri``) signs
-a JWT with RS256, which the token endpoint exchanges for an access token that lives an hour (RFC 7523;
+The JSON of a service account (``type`` service_account, ``client_email``, ``private_key``, ``private_key_id``, ``token_uri``)
+signs a JWT with RS256, which the token endpoint exchanges for an access token that lives an hour (RFC 7523;
 developers.google.com/identity/protocols/oauth2/service-account, read 2026-11).
 
-The JSON may be a caller's own: its ``token_uri`` is followed only to Google. ``Target.options["token_uri"]``, which is the
-operator's, may name any other.
+The JSON may be a caller's own, so its ``token_uri`` is followed only to Google. ``Target.options["token_uri"]``, which is the
+operator's, may name any other address.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable
-from hashlib import sha256
-from typing import Final
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, NamedTuple
 from urllib.parse import urlencode, urlsplit
-from weakref import WeakKeyDictionary
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -27,25 +25,26 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from msgspec.structs import replace
 
+from providers.auth import cloud
+from providers.auth.token_cache import IDENTITIES_MAX, Issued, TokenCache
 from providers.errors import RAW_MAX, ProviderError, failed
 from providers.transport.client import Upstream
 from providers.types import Clocks, HttpRequest, HttpResponse, Target
 
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
-LIFE_S: Final = 3600
-"""What is asked for; Google gives no more."""
-MARGIN_S: Final = 225.0
-"""Seconds before its end at which a token is renewed, at most a tenth of its life."""
+LIFETIME_S: Final = 3600
+"""What the JWT requests; Google grants no more."""
+EARLY_S: Final = 225.0
+"""As google-auth does it (``REFRESH_THRESHOLD`` of 2.63)."""
 FETCH_MAX_S: Final = 15.0
 """The whole exchange with the token endpoint."""
-ACCOUNTS_MAX: Final = 4096
 PEM_MAX: Final = 2600
-"""Characters of a private key. Google makes keys of 2,048 bits (1,700); examining one of 4,096 stops the process for 0.5 s."""
+"""Characters of a private key. Google makes keys of 2,048 bits (1,700); checking one of 4,096 stops the process for 0.5 s."""
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
-class Account(msgspec.Struct, frozen=True):
+class ServiceAccount(msgspec.Struct, frozen=True):
     """The fields of a service account's JSON that matter."""
 
     client_email: str
@@ -54,126 +53,91 @@ class Account(msgspec.Struct, frozen=True):
     token_uri: str = TOKEN_URI
     project_id: str = ""
 
+    def __repr__(self) -> str:
+        return f"ServiceAccount({self.client_email!r})"  # never the key
 
-def account_of(target: Target) -> Account | None:
+
+def service_account(target: Target) -> ServiceAccount | None:
     """The service account of a target; None when its key is something else. Raises ``ProviderError`` (credential)."""
-    text = _text(target)
-    if text is None:
-        return None
-    try:
-        return msgspec.json.decode(text, type=Account)
-    except (ValueError, RecursionError):
-        # Not the decoder's words: they could quote the key.
-        raise failed("credential", "the service account is no JSON with client_email and private_key") from None
+    document = _document(target)
+    return None if document is None else _parsed(document)
 
 
-def _text(target: Target) -> str | None:
+def _document(target: Target) -> str | None:
     text = target.credentials.get("service_account") or target.api_key or ""
     return text if text.lstrip().startswith("{") else None
 
 
-class Tokens:
-    """Tokens by account. May be used from several event loops."""
+def _parsed(document: str) -> ServiceAccount:
+    try:
+        return msgspec.json.decode(document, type=ServiceAccount)
+    except (ValueError, RecursionError):
+        # The decoder's own message is left out: it could quote the key.
+        raise failed(
+            "credential", "the service account is not a JSON object with client_email and private_key"
+        ) from None
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
-        self._now = now
-        self._known: dict[bytes, tuple[str, float]] = {}
-        """Token and the time of its renewal, in seconds since 1970."""
-        self._keys: dict[bytes, RSAPrivateKey] = {}
-        """Examined once: that is forty times dearer than a signature."""
-        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[bytes, _Flight]] = WeakKeyDictionary()
 
-    async def bearer(self, upstream: Upstream, target: Target, clocks: Clocks) -> str | None:
+class GoogleToken(NamedTuple):
+    """An access token."""
+
+    token: str
+    quota_project: str | None = None
+    """The project that pays for the calls of a user, as ``gcloud`` set it; it goes into ``x-goog-user-project``."""
+
+    def __repr__(self) -> str:
+        return f"GoogleToken({self.quota_project!r})"  # never the token
+
+
+class GoogleTokens:
+    """Access tokens by service account, and the one of the default credentials. ``clock`` gives Unix seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._cache = TokenCache[GoogleToken](early_s=EARLY_S, clock=clock)
+
+    async def access_token(self, upstream: Upstream, target: Target, clocks: Clocks) -> str | None:
         """The access token of a target's service account; None when it has none. Raises ``ProviderError``."""
-        text = _text(target)
-        if text is None:
+        document = _document(target)
+        if document is None:
             return None
         address = str(target.options.get("token_uri", ""))
-        key = sha256(f"{address}\n{text}".encode("utf-8", "surrogatepass")).digest()
-        token = self._kept(key)
-        if token is not None:
-            return token
-        account = account_of(target)
-        assert account is not None  # the text begins as JSON does
-        flights = self._locks.setdefault(asyncio.get_running_loop(), {})
-        flight = flights.get(key)
-        if flight is None:
-            if len(flights) >= ACCOUNTS_MAX:
-                flights.clear()
-            flight = flights[key] = _Flight()
 
-        async def fetch() -> tuple[str, float]:
+        async def fetch() -> Issued[GoogleToken]:
+            account = _parsed(document)
             url = address or account.token_uri
             if not address and not _is_google(url):
-                raise failed("credential", "the service account's token_uri is not Google's")
-            signed = assertion(account, self._key(key, account), url, int(self._now()))
-            return await _exchange(upstream, url, signed, clocks)
+                raise failed("credential", "the service account's token_uri is not an address of Google's")
+            jwt = assertion(account, signing_key(account.private_key), url, int(self._clock()))
+            return await _exchange(upstream, url, jwt, clocks)
 
-        return await self._single(flight, key, fetch)
+        return (await self._cache.get((address, document), fetch)).token
 
-    def _key(self, of: bytes, account: Account) -> RSAPrivateKey:
-        key = self._keys.get(of)
-        if key is None:
-            if len(self._keys) >= ACCOUNTS_MAX:
-                self._keys.clear()
-            key = self._keys[of] = signing_key(account)
-        return key
-
-    async def _single(self, flight: _Flight, key: bytes, fetch: Callable[[], Awaitable[tuple[str, float]]]) -> str:
-        """One fetch at a time; who waited for one takes its token, or its failure."""
-        round_ = flight.failures
-        async with flight.lock:
-            token = self._kept(key)
-            if token is not None:
-                return token
-            if flight.error is not None and flight.failures != round_:
-                raise flight.error
-            try:
-                token, life_s = await fetch()
-            except ProviderError as error:
-                flight.error, flight.failures = error, flight.failures + 1
-                raise
-            flight.error = None
-            if len(self._known) >= ACCOUNTS_MAX:
-                self._known.clear()
-            self._known[key] = token, self._now() + life_s - min(MARGIN_S, life_s / 10)
-            return token
-
-    def _kept(self, key: bytes) -> str | None:
-        token, until = self._known.get(key, ("", 0.0))
-        return token if self._now() < until else None
+    async def default_credentials(self) -> GoogleToken:
+        """The token of Application Default Credentials, see ``cloud_google``. Raises ``ProviderError``."""
+        return await self._cache.get(cloud.CHAIN, lambda: cloud.fetch("google"))
 
 
-class _Flight:
-    """The one fetch for one account in one loop."""
-
-    __slots__ = ("error", "failures", "lock")
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.error: ProviderError | None = None
-        self.failures = 0
-
-
-def signing_key(account: Account) -> RSAPrivateKey:
-    """The account's key, examined, which takes 60 ms. Raises ``ProviderError`` (credential)."""
-    if len(account.private_key) > PEM_MAX:
+@lru_cache(IDENTITIES_MAX)
+def signing_key(pem: str) -> RSAPrivateKey:
+    """A service account's private key, checked; that takes 60 ms, forty times as long as a signature. Raises ``ProviderError``."""
+    if len(pem) > PEM_MAX:
         raise failed("credential", "the service account's private_key is longer than 3,072 bits")
     try:
-        key = load_pem_private_key(account.private_key.encode(), None)
+        key = load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise failed("credential", "the service account's private_key is no PEM key") from None
+        raise failed("credential", "the service account's private_key is not a key in PEM format") from None
     if not isinstance(key, RSAPrivateKey):
-        raise failed("credential", "the service account's private_key is no RSA key")
+        raise failed("credential", "the service account's private_key is not an RSA key")
     return key
 
 
-def assertion(account: Account, key: RSAPrivateKey, audience: str, now: int) -> str:
-    """The signed JWT, valid for an hour from ``now`` (seconds since 1970)."""
-    head = {"alg": "RS256", "typ": "JWT", **({"kid": account.private_key_id} if account.private_key_id else {})}
-    claims = {"iss": account.client_email, "scope": SCOPE, "aud": audience, "iat": now, "exp": now + LIFE_S}
-    signed = f"{_segment(msgspec.json.encode(head))}.{_segment(msgspec.json.encode(claims))}"
-    return f"{signed}.{_segment(key.sign(signed.encode(), PKCS1v15(), SHA256()))}"
+def assertion(account: ServiceAccount, key: RSAPrivateKey, audience: str, now: int) -> str:
+    """The signed JWT, valid for an hour from ``now`` (Unix seconds)."""
+    header = {"alg": "RS256", "typ": "JWT", **({"kid": account.private_key_id} if account.private_key_id else {})}
+    claims = {"iss": account.client_email, "scope": SCOPE, "aud": audience, "iat": now, "exp": now + LIFETIME_S}
+    message = f"{_segment(msgspec.json.encode(header))}.{_segment(msgspec.json.encode(claims))}"
+    return f"{message}.{_segment(key.sign(message.encode(), PKCS1v15(), SHA256()))}"
 
 
 def _segment(data: bytes) -> str:
@@ -190,33 +154,37 @@ def _is_google(url: str) -> bool:
     return parts.scheme == "https" and plain and (host == "googleapis.com" or host.endswith(".googleapis.com"))
 
 
-async def _exchange(upstream: Upstream, url: str, signed: str, clocks: Clocks) -> tuple[str, float]:
-    form = urlencode({"grant_type": _GRANT, "assertion": signed})
+async def _exchange(upstream: Upstream, url: str, jwt: str, clocks: Clocks) -> Issued[GoogleToken]:
+    form = urlencode({"grant_type": _GRANT, "assertion": jwt})
     headers = (("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json"))
-    brief = replace(clocks, total_s=min(clocks.total_s, FETCH_MAX_S))
-    return _read(await upstream.send(HttpRequest(url, headers, form.encode()), brief))
+    limits = replace(clocks, total_s=min(clocks.total_s, FETCH_MAX_S))
+    return _issued(await upstream.send(HttpRequest(url, headers, form.encode()), limits))
 
 
-def _read(response: HttpResponse) -> tuple[str, float]:
-    """Token and life in seconds. A refusal is the credential's fault, a sick token server is not."""
+def _issued(response: HttpResponse) -> Issued[GoogleToken]:
+    """The token of an answer. A refusal is the credential's fault, a token endpoint out of order is not."""
     try:
-        body = msgspec.json.decode(response.content)
+        decoded = msgspec.json.decode(response.content)
     except (ValueError, RecursionError):
-        body = None
-    said = body if isinstance(body, dict) else {}
+        decoded = None
+    body = decoded if isinstance(decoded, dict) else {}
     if response.status != 200:
-        kind = "credential" if response.status < 500 and response.status not in (408, 429) else "server_error"
-        reason = f"{said.get('error', '')} {said.get('error_description', '')}".strip()[:500]
-        raise failed(
-            kind,
-            f"the token endpoint answered {response.status}: {reason}",
-            status=response.status,
-            raw=response.content[:RAW_MAX].decode("utf-8", "replace"),
-            provider_code=str(said["error"])[:100] if "error" in said else None,
-        )
-    token, life = said.get("access_token"), said.get("expires_in", LIFE_S)
+        raise _refusal(response, body)
+    token, lifetime_s = body.get("access_token"), body.get("expires_in", LIFETIME_S)
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
-        raise failed("credential", "the token endpoint gave no access token", status=200)
-    if isinstance(life, bool) or not isinstance(life, int | float) or not life > 0:
-        life = 0  # use it once
-    return token, float(min(life, LIFE_S * 12))
+        raise failed("credential", "the token endpoint answered without a usable access token", status=200)
+    if isinstance(lifetime_s, bool) or not isinstance(lifetime_s, int | float) or not lifetime_s > 0:
+        lifetime_s = 0  # use it once
+    return Issued(GoogleToken(token), float(min(lifetime_s, LIFETIME_S * 12)))
+
+
+def _refusal(response: HttpResponse, body: dict[str, object]) -> ProviderError:
+    kind = "credential" if response.status < 500 and response.status not in (408, 429) else "server_error"
+    reason = f"{body.get('error', '')} {body.get('error_description', '')}".strip()[:500]
+    return failed(
+        kind,
+        f"the token endpoint answered {response.status}: {reason}",
+        status=response.status,
+        raw=response.content[:RAW_MAX].decode("utf-8", "replace"),
+        provider_code=str(body["error"])[:100] if "error" in body else None,
+    )

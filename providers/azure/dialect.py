@@ -4,7 +4,8 @@ Without ``api_version`` the v1 API is spoken, ``{base_url}/openai/v1/...`` with 
 (learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle, 2026-11); with one, ``{base_url}/openai/deployments/
 {deployment}/...?api-version=...``, as openai 3.54's ``AzureOpenAI`` does. ``base_url`` is ``https://<resource>.openai.azure.
 com``; ``upstream_id`` is the deployment's name. The key goes into the header ``api-key``; or ``Target.credentials``
-(``tenant_id``, ``client_id``, ``client_secret``) get a token of Entra ID, which goes behind ``Bearer``.
+(``tenant_id``, ``client_id``, ``client_secret``; or ``chain``, for the identity that Azure gives to the machine) get a token of
+Entra ID, which goes behind ``Bearer``.
 
 ``Target.options``: those of the ``openai`` dialect, and
 
@@ -26,7 +27,8 @@ from urllib.parse import quote, urlencode
 
 from msgspec.structs import replace
 
-from providers.auth.entra import Client, Tokens
+from providers.auth.cloud import CHAIN
+from providers.auth.entra import ClientSecret, DefaultIdentity, EntraTokens
 from providers.base import Dialect
 from providers.openai import response
 from providers.openai.dialect import OpenAI
@@ -48,9 +50,9 @@ class AzureWay(Dialect):
     That class need only put its path behind ``target.base_url`` and the key behind ``authorization: Bearer``.
     """
 
-    def __init__(self, tokens: Tokens | None = None) -> None:
+    def __init__(self, tokens: EntraTokens | None = None) -> None:
         super().__init__()
-        self._tokens = tokens or Tokens()
+        self._tokens = tokens or EntraTokens()
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         there = replace(target, base_url=_base(target), options=_options(target))
@@ -62,11 +64,15 @@ class AzureWay(Dialect):
     authorizes: ClassVar[bool] = True
 
     async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
-        """With a token of Entra ID as its key, when the target has credentials for one."""
+        """The target with a token of Entra ID as its key, when it has credentials for one. Raises ``ProviderError``."""
         client = _client(target)
-        if client is None:
+        if client is not None:
+            return replace(target, api_key=await self._tokens.access_token(upstream, client, clocks))
+        if CHAIN not in target.credentials:
             return target
-        return replace(target, api_key=await self._tokens.take(upstream, client, clocks))
+        authority = target.options.get("authority")
+        identity = DefaultIdentity(None if authority is None else str(authority), _scope(target))
+        return replace(target, api_key=await self._tokens.default_token(identity))
 
 
 class Azure(AzureWay, OpenAI):
@@ -123,13 +129,17 @@ def _filtered(findings: Any, depth: int = 0) -> bool:
     )
 
 
-def _client(target: Target) -> Client | None:
+def _client(target: Target) -> ClientSecret | None:
     values = [target.credentials.get(name) for name in _NEEDED]
     tenant, client, secret = values
     if not tenant or not client or not secret:
         return None
     authority = str(target.options.get("authority", AUTHORITY)).rstrip("/")
-    return Client(authority, tenant, client, secret, str(target.options.get("scope", SCOPE)))
+    return ClientSecret(authority, tenant, client, secret, _scope(target))
+
+
+def _scope(target: Target) -> str:
+    return str(target.options.get("scope", SCOPE))
 
 
 def _dated(target: Target) -> bool:
@@ -159,6 +169,7 @@ def _query(target: Target) -> str:
 
 def _own(target: Target, header: tuple[str, str]) -> tuple[str, str]:
     """The key in Azure's header; a token stays behind ``Bearer``."""
-    if header[0] == "authorization" and header[1] == f"Bearer {target.api_key}" and _client(target) is None:
+    has_token = CHAIN in target.credentials or _client(target) is not None
+    if header[0] == "authorization" and header[1] == f"Bearer {target.api_key}" and not has_token:
         return "api-key", header[1].removeprefix("Bearer ")
     return header

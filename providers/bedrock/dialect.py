@@ -2,8 +2,8 @@
 
 ``POST {base_url}/model/{id}/converse`` and ``/converse-stream``; ``base_url`` is ``https://bedrock-runtime.<region>.
 amazonaws.com``. The id is that of a model, an inference profile or its ARN. Requests are signed with
-``Target.credentials`` (``access_key_id``, ``secret_access_key``, ``session_token``), or carry a Bedrock API key (``api_key``)
-(docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html, 2026-11).
+``Target.credentials`` (``access_key_id``, ``secret_access_key``, ``session_token``; or ``chain``, for the keys that botocore
+finds), or carry a Bedrock API key (``api_key``; docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html, 2026-11).
 
 ``Target.options`` (all optional but ``region``):
 
@@ -30,15 +30,19 @@ from typing import ClassVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
-from providers.auth.sigv4 import keys_of, signed
+from providers.auth.aws import AwsKeys
+from providers.auth.cloud import CHAIN
+from providers.auth.sigv4 import access_keys, signed
 from providers.base import Dialect
 from providers.bedrock.errors import error_from_response
 from providers.bedrock.request import converse_body
 from providers.bedrock.response import completion
 from providers.bedrock.stream import Decoder
 from providers.errors import ProviderError, failed
-from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
+from providers.transport.client import Upstream
+from providers.types import Clocks, Completion, HttpRequest, HttpResponse, Json, Target
 
 _HOST = re.compile(r"(?:^|\.)bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
 
@@ -54,12 +58,20 @@ class Signer:
         url = f"{target.base_url}/model/{quote(target.upstream_id, safe='')}/{path}"
         headers = (("content-type", "application/json"), ("accept", accept), *target.headers)
         request = HttpRequest(url, headers, msgspec.json.encode(body))
-        keys = keys_of(target.credentials)
+        keys = access_keys(target.credentials)
         if keys is not None:
             return signed(request, keys, region=_region(target), service="bedrock", now=self._clock())
         if target.api_key is None:
             raise failed("credential", "neither an access key nor an API key is configured for this provider")
         return HttpRequest(url, (*headers, ("authorization", f"Bearer {target.api_key}")), request.content)
+
+
+async def authorized(keys: AwsKeys, target: Target) -> Target:
+    """The target with the access keys that botocore finds, when it says ``chain``. Raises ``ProviderError``."""
+    if CHAIN not in target.credentials:
+        return target
+    found = await keys.default_keys()
+    return replace(target, credentials={name: value for name, value in found._asdict().items() if value is not None})
 
 
 def _region(target: Target) -> str:
@@ -78,8 +90,14 @@ class Bedrock(Dialect):
     name: ClassVar[str] = "bedrock"
     inlines_media: ClassVar[bool] = True
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, keys: AwsKeys | None = None, *, clock: Callable[[], float] = time.time) -> None:
+        self._keys = keys or AwsKeys()
         self._signer = Signer(clock)
+
+    authorizes: ClassVar[bool] = True
+
+    async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
+        return await authorized(self._keys, target)
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         path, accept = (

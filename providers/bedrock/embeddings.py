@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from providers.auth.aws import AwsKeys
 from providers.base import Decoder, Dialect
-from providers.bedrock.dialect import Signer
+from providers.bedrock.dialect import Signer, authorized
 from providers.bedrock.errors import error_from_response
 from providers.chat.messages import unsupported
 from providers.errors import ProviderError, excerpt, failed
-from providers.transport.event_json import decode
-from providers.types import Completion, HttpRequest, HttpResponse, Json, Target, Usage
+from providers.transport.client import Upstream
+from providers.transport.sse import decode
+from providers.types import Clocks, Completion, HttpRequest, HttpResponse, Json, Target, Usage
 from providers.usage import Counts
 
 TEXTS_MAX = 96
@@ -32,8 +34,14 @@ class BedrockEmbeddings(Dialect):
     name: ClassVar[str] = "bedrock"
     operation: ClassVar[str] = "embeddings"
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, keys: AwsKeys | None = None, *, clock: Callable[[], float] = time.time) -> None:
+        self._keys = keys or AwsKeys()
         self._signer = Signer(clock)
+
+    authorizes: ClassVar[bool] = True
+
+    async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
+        return await authorized(self._keys, target)
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         texts = _texts(body.get("input"))

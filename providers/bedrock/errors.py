@@ -13,7 +13,7 @@ from typing import Any
 
 from providers.errors import FAILURES, RAW_MAX, ProviderError, classify, excerpt, retry_after_s
 from providers.transport.aws_eventstream import Message
-from providers.transport.event_json import object_in
+from providers.transport.sse import object_in
 from providers.types import HttpResponse
 
 STATUS = {

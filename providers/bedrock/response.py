@@ -16,7 +16,7 @@ import msgspec
 from providers.bedrock.messages import REASONING_FORMAT
 from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import excerpt, failed
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Completion, Json, Usage
 from providers.usage import Counts
 

@@ -25,7 +25,7 @@ from providers.bedrock.response import (
 from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import ProviderError, failed
 from providers.transport.aws_eventstream import EventStreamParser, Message
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Choice, Chunk, Event, Json
 
 IMAGE_MAX = 64 * 1024 * 1024

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s
 from providers.openai.response import said
-from providers.transport.event_json import object_in
+from providers.transport.sse import object_in
 from providers.types import HttpResponse, Json
 
 _UNSAFE = ("usage guidelines", "usage policy", "unsafe", "blocked", "safety")

@@ -19,7 +19,7 @@ from providers.chat.messages import thought
 from providers.cohere.errors import error_from_body, malformed
 from providers.cohere.messages import PLAN, THOUGHT
 from providers.errors import failed
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Completion, Json, Usage
 from providers.usage import Counts
 

@@ -15,7 +15,7 @@ from providers.cohere.errors import error_from_body, malformed
 from providers.cohere.messages import PLAN, THOUGHT
 from providers.cohere.response import demand, finish_reason, logprobs, text_of, url_citations, usage_of
 from providers.errors import ProviderError
-from providers.transport.event_json import SseDecoder, decode
+from providers.transport.sse import SseDecoder, decode
 from providers.types import Chunk, Event, Json
 
 

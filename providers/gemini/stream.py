@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from providers.errors import ProviderError
 from providers.gemini.response import Answer, document
-from providers.transport.event_json import SseDecoder
+from providers.transport.sse import SseDecoder
 from providers.types import Chunk, Event, Json
 
 

@@ -22,7 +22,7 @@ from providers.chat.messages import thought
 from providers.errors import ProviderError, failed
 from providers.mistral.request import THOUGHT, call_id
 from providers.openai import response
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Completion, Event, Json, Usage
 from providers.usage import Counts
 

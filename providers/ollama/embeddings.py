@@ -14,7 +14,7 @@ from providers.ollama.request import runtime_options
 from providers.ollama.response import usage_of
 from providers.openai import operations
 from providers.openai.operations import malformed
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s, status_of
-from providers.transport.event_json import object_in
+from providers.transport.sse import object_in
 from providers.types import HttpResponse, Json
 
 _UNSUPPORTED: Final = ("does not support",)

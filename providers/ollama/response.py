@@ -21,7 +21,7 @@ from providers.chat.messages import thought
 from providers.errors import failed
 from providers.ollama.errors import error_from_body, malformed
 from providers.ollama.messages import THOUGHT
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Completion, Json, Usage
 from providers.usage import Counts
 

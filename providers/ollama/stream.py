@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from providers.errors import ProviderError, failed
 from providers.ollama.response import Reader, logprobs, text_of, usage_of
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Chunk, Event, Json
 
 LINE_MAX: Final = 16 * 1024 * 1024

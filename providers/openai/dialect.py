@@ -31,7 +31,7 @@ from providers.chat import effort
 from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s
 from providers.openai.messages import plain
 from providers.openai.response import Decoder, read_choice, said, vendor_error
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 from providers.usage import normalise
 

@@ -32,7 +32,7 @@ from providers.errors import ProviderError, excerpt, failed
 from providers.openai.dialect import OURS, OpenAI
 from providers.openai.response import vendor_error
 from providers.transport.client import Upstream
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Call, Clocks, Completion, HttpRequest, Json, Target, Usage
 from providers.usage import Counts, normalise
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from providers.errors import FAILURES, RAW_MAX, ProviderError, excerpt, failed, failure_for, status_of
-from providers.transport.event_json import SseDecoder, decode
+from providers.transport.sse import SseDecoder, decode
 from providers.types import Event, Json, Usage
 from providers.usage import later, normalise
 

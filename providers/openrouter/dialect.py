@@ -34,7 +34,7 @@ from providers.errors import RAW_MAX, ProviderError, classify, retry_after_s, st
 from providers.openai import operations
 from providers.openai import response as openai_answer
 from providers.openai.dialect import OpenAI, apply_options, posted
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Completion, Event, HttpRequest, HttpResponse, Json, Target, Usage
 from providers.usage import Counts, normalise
 

@@ -18,7 +18,7 @@ from providers.openai import response as openai_answer
 from providers.openai.response import FINISH, vendor_error
 from providers.responses.errors import fault
 from providers.responses.response import PHASES, Reader, chances, merge, objects, text
-from providers.transport.event_json import decode
+from providers.transport.sse import decode
 from providers.types import Chunk, Completion, Event, Json, Usage
 from providers.usage import Counts, normalise
 

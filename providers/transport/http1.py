@@ -1,12 +1,12 @@
-"""HTTP/1.1 on asyncio protocols with the llhttp parser (httptools): the client of the request's way.
+"""Our own HTTP/1.1 client, on asyncio protocols with the llhttp parser (httptools): it carries the requests to vendors.
 
-Why not a library (measured 2026-11 on one core, uvloop, the same upstream in the same run; CPU a JSON call of 32 at once,
-and a streamed event of 40 streams): this client 42 and 16-19 us, pyreqwest 0.15.1 69-109 and 26-33, aiohttp 3.14.5
-215-235 and 28-33, httpx 0.28.1 3,600 and 169. And pyreqwest leaves the vendor's connection open when its caller is
-cancelled while it waits for the headers, so that a caller who leaves goes on being billed; nothing in its interface
-closes it. Here one protocol object stands between the socket and the reader: no thread, no queue, no task.
+Why not a library (measured 2026-11 on one core, uvloop, the same upstream in the same run; CPU of one JSON call with 32 at once,
+and of one streamed event with 40 streams): this client 42 and 16-19 us, pyreqwest 0.15.1 69-109 and 26-33, aiohttp 3.14.5
+215-235 and 28-33, httpx 0.28.1 3,600 and 169. And pyreqwest leaves the vendor's connection open when its caller is cancelled
+while it waits for the headers, so a client that disconnects goes on being billed; nothing in its interface closes the connection.
+Here one protocol object stands between the socket and the reader: no thread, no queue, no task.
 
-There is no upper limit of connections, hence no slot to lose: how many requests run is decided above.
+The number of connections has no upper limit, so no slot can be lost; how many requests run at once is decided by the caller.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 from providers.errors import ProviderError, failed, timed_out
+from providers.transport.client import tls_context
 from providers.transport.client_response import ClientResponse
 from providers.types import Clocks, HttpRequest, HttpResponse
 
@@ -36,12 +37,12 @@ class Origin(NamedTuple):
     host: str
     port: int
     address: str | None
-    """Where the host is, when that has been decided already."""
+    """The host's address, when it has been resolved already."""
 
 
 @lru_cache(maxsize=1024)
 def _head(method: str, url: str, headers: tuple[tuple[str, str], ...], address: str | None) -> tuple[Origin, bytes]:
-    """Where to connect, and the request's head up to the value of ``content-length``. Raises ``ValueError``."""
+    """The origin to connect to, and the request's head up to the value of ``content-length``. Raises ``ValueError``."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an endpoint's URL must be http:// or https:// with a host")
@@ -58,15 +59,15 @@ def _head(method: str, url: str, headers: tuple[tuple[str, str], ...], address: 
 
 
 class Connection(asyncio.Protocol):
-    """One connection to an origin; carries one exchange at a time and goes back to its pool after a proper end."""
+    """One connection to an origin; carries one request at a time and goes back to its pool after a proper end."""
 
-    __slots__ = ("_client", "_origin", "_paused", "_probe", "_transport", "exchange", "idle_since", "loop")
+    __slots__ = ("_client", "_origin", "_paused", "_probe", "_transport", "idle_since", "loop", "response")
 
-    def __init__(self, client: Client, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, client: Http1Client, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
         self._client = client
         self._origin = origin
         self.loop = loop
-        self.exchange: ClientResponse | None = None
+        self.response: ClientResponse | None = None
         self.idle_since = 0.0
         self._paused = False
 
@@ -77,28 +78,28 @@ class Connection(asyncio.Protocol):
         self._client.live.add(self)
 
     def start(self, head: bytes, content: bytes, *, whole: bool) -> ClientResponse:
-        self.exchange = ClientResponse(self, self.loop, whole=whole)
+        self.response = ClientResponse(self, self.loop, whole=whole)
         self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(content), content))
-        return self.exchange
+        return self.response
 
     def usable(self) -> bool:
-        """Nothing has arrived on it, not even the end: an idle connection with something to read is of no use."""
+        """Whether a request may be sent on it: nothing must have arrived on an idle connection, not even its end."""
         return not self._transport.is_closing() and not self._probe.poll(0)
 
     def data_received(self, data: bytes) -> None:
-        if self.exchange is None:
+        if self.response is None:
             self.abort()
         else:
-            self.exchange.receive(data)
+            self.response.receive(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.forget(self, self._origin)
-        if self.exchange is not None:
-            self.exchange.lost(exc)
-            self.exchange = None
+        if self.response is not None:
+            self.response.lost(exc)
+            self.response = None
 
     def finished(self, *, keep: bool) -> None:
-        self.exchange = None
+        self.response = None
         self.resume()
         if keep and not self._transport.is_closing():
             self._client.put(self, self._origin)
@@ -121,7 +122,7 @@ class Connection(asyncio.Protocol):
 
 
 def _translate(error: BaseException, connect_s: float) -> ProviderError | None:
-    """What hindered the connecting; None for what is no failure of the network."""
+    """Why the connection could not be opened; None when the error does not come from the network."""
     match error:
         case TimeoutError():
             return timed_out("connect", connect_s)
@@ -135,39 +136,39 @@ def _translate(error: BaseException, connect_s: float) -> ProviderError | None:
             return None
 
 
-class Client:
-    """The pool, and the two verbs. See ``_http.Upstream`` for what they promise."""
+class Http1Client:
+    """``Upstream`` with a pool of connections. Must be used within one event loop."""
 
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        self._tls = tls
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls or tls_context()
         self._idle: dict[Origin, deque[Connection]] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self.live: set[Connection] = set()
 
     async def send(self, request: HttpRequest, clocks: Clocks) -> HttpResponse:
-        exchange = self._go_on(request, whole=True) or await self._start(request, clocks, whole=True)
-        timer = exchange.fail_in(clocks.total_s, "total")
+        response = self._send_on_idle(request, whole=True) or await self._send_on_new(request, clocks, whole=True)
+        timer = response.fail_in(clocks.total_s, "total")
         try:
-            content = await exchange.wait_complete()
+            content = await response.wait_complete()
         finally:
             timer.cancel()
-            exchange.drop()
-        return HttpResponse(exchange.status, exchange.headers, content)
+            response.drop()
+        return HttpResponse(response.status, response.headers, content)
 
     async def open(self, request: HttpRequest, clocks: Clocks) -> ClientResponse:
-        exchange = self._go_on(request, whole=False) or await self._start(request, clocks, whole=False)
-        by_total = clocks.total_s < clocks.first_content_s
-        timer = exchange.fail_in(
-            *((clocks.total_s, "total") if by_total else (clocks.first_content_s, "first_content"))
-        )
+        response = self._send_on_idle(request, whole=False) or await self._send_on_new(request, clocks, whole=False)
+        if clocks.total_s < clocks.first_content_s:
+            timer = response.fail_in(clocks.total_s, "total")
+        else:
+            timer = response.fail_in(clocks.first_content_s, "first_content")
         try:
-            await exchange.wait_ready()
+            await response.wait_ready()
         except BaseException:
-            exchange.drop()
+            response.drop()
             raise
         finally:
             timer.cancel()
-        return exchange
+        return response
 
     async def aclose(self) -> None:
         if self._sweep is not None:
@@ -177,11 +178,11 @@ class Client:
         while self.live:
             await asyncio.sleep(0)
 
-    def _go_on(self, request: HttpRequest, *, whole: bool) -> ClientResponse | None:
-        """The request on an idle connection, if there is one of use."""
+    def _send_on_idle(self, request: HttpRequest, *, whole: bool) -> ClientResponse | None:
+        """Send the request on an idle connection; None when there is none."""
         try:
             origin, head = _head(request.method, request.url, request.headers, request.address)
-        except ValueError as error:  # a broken base URL or key: this endpoint cannot be asked
+        except ValueError as error:  # a broken base URL or key: this endpoint cannot be reached
             raise failed("malformed", str(error)) from error
         idle = self._idle.get(origin)
         while idle:
@@ -191,8 +192,8 @@ class Client:
             connection.abort()
         return None
 
-    async def _start(self, request: HttpRequest, clocks: Clocks, *, whole: bool) -> ClientResponse:
-        """The request on a new connection."""
+    async def _send_on_new(self, request: HttpRequest, clocks: Clocks, *, whole: bool) -> ClientResponse:
+        """Send the request on a new connection."""
         origin, head = _head(request.method, request.url, request.headers, request.address)
         connection = await self._connect(origin, clocks.connect_s)
         return connection.start(head, request.content, whole=whole)
@@ -201,10 +202,10 @@ class Client:
         loop = asyncio.get_running_loop()
         connection = Connection(self, origin, loop)
         tls, name = (self._tls, origin.host) if origin.tls else (None, None)
-        where = origin.address or origin.host
+        host = origin.address or origin.host
         try:
             async with asyncio.timeout(connect_s):
-                await loop.create_connection(lambda: connection, where, origin.port, ssl=tls, server_hostname=name)
+                await loop.create_connection(lambda: connection, host, origin.port, ssl=tls, server_hostname=name)
         except BaseException as error:
             # uvloop may have called connection_made and, when cancelled then, never calls connection_lost.
             if connection in self.live:
@@ -216,7 +217,7 @@ class Client:
             raise failure from error
         return connection
 
-    # -- for connections -----------------------------------------------------------------------------------------------
+    # -- for its connections -------------------------------------------------------------------------------------------
 
     def put(self, connection: Connection, origin: Origin) -> None:
         """Take an idle connection back."""

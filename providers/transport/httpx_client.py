@@ -1,4 +1,8 @@
-"""httpx behind the ``Upstream`` interface: about ten times the CPU of the fast client, and a transport that tests can replace."""
+"""httpx behind the ``Upstream`` interface: about ten times the CPU of our own client, with proxies, SOCKS and HTTP/2.
+
+httpcore reports its steps to a callback (the "trace" extension). From that ``_Progress`` knows whether a failure belongs to the
+proxy, to the connecting or to a request that has been sent, and which clock is in force.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +10,47 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 import httpx
 
 from providers.errors import Clock, ProviderError, failed, timed_out
-from providers.transport.client import HttpStream, Upstream, tls_context
-from providers.transport.limits import JSON_MAX
+from providers.transport import http2_cancel
+from providers.transport.client import JSON_MAX, LINGER_S, HttpStream, tls_context
+from providers.transport.proxies import shown
 from providers.types import Clocks, HttpRequest, HttpResponse
 
-
-def portable(*, tls: ssl.SSLContext | None = None, transport: httpx.AsyncBaseTransport | None = None) -> Upstream:
-    """The portable client. ``transport`` replaces the network, e.g. ``httpx.MockTransport``."""
-    return _Portable(tls or tls_context(), transport)
+PROXY_CREDENTIAL_STATUS = 407
 
 
-class _Portable:
-    def __init__(self, tls: ssl.SSLContext, transport: httpx.AsyncBaseTransport | None) -> None:
-        self._client = httpx.AsyncClient(
-            verify=tls,
-            transport=transport,
-            trust_env=False,
-            follow_redirects=False,
-            headers={"accept-encoding": "identity", "user-agent": "tokenway"},
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0),
-        )
+class HttpxClient:
+    """``Upstream`` on httpx. Must be used within one event loop.
+
+    ``proxy`` is the URL of an http, https or socks5 proxy, with or without credentials. ``tls`` must not be shared with other
+    clients if ``http2`` is set. ``transport`` replaces the network, e.g. ``httpx.MockTransport``.
+    """
+
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+        http2: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._tls = tls or tls_context()
+        self._proxy = proxy
+        self._http2 = http2
+        self._transport = transport
+        self._pool = self._new_pool()
+        self._retired: set[_Pool] = set()
+        self._lingering: set[asyncio.Task[None]] = set()
+        if http2:
+            http2_cancel.install()
 
     async def send(self, request: HttpRequest, clocks: Clocks) -> HttpResponse:
-        stream = await self._open(request, clocks, first_content=False)
+        stream = await self._open(request, clocks, limit_s=clocks.total_s, clock="total")
         timer = stream.fail_in(clocks.total_s, "total")
         pieces: list[bytes] = []
         size = 0
@@ -48,113 +66,197 @@ class _Portable:
             await stream.aclose()
 
     async def open(self, request: HttpRequest, clocks: Clocks) -> HttpStream:
-        return await self._open(request, clocks, first_content=True)
+        if clocks.total_s < clocks.first_content_s:
+            return await self._open(request, clocks, limit_s=clocks.total_s, clock="total")
+        return await self._open(request, clocks, limit_s=clocks.first_content_s, clock="first_content")
 
-    async def _open(self, request: HttpRequest, clocks: Clocks, *, first_content: bool) -> _PortableStream:
+    async def aclose(self) -> None:
+        for task in self._lingering:
+            task.cancel()
+        await asyncio.gather(*self._lingering, return_exceptions=True)
+        for pool in (self._pool, *self._retired):
+            await pool.client.aclose()
+
+    async def _open(self, request: HttpRequest, clocks: Clocks, *, limit_s: float, clock: Clock) -> _HttpxStream:
+        """Send a request and wait for the answer's headers: ``clock`` limits the time from sending to the headers."""
+        pool = self._pool
+        prepared = self._prepare(pool, request, clocks)
+        progress = prepared.extensions["trace"] = _Progress(self._proxy, limit_s)
+        pool.users += 1
         try:
-            prepared = self._client.build_request(
+            async with asyncio.timeout(clocks.connect_s) as progress.deadline:
+                response = await pool.client.send(prepared, stream=True)
+            return await self._accept(response, progress, pool)
+        except BaseException as error:
+            await self._give_back(pool, progress, error)
+            if isinstance(error, TimeoutError):
+                raise (
+                    timed_out(clock, limit_s) if progress.sent else progress.connect_timeout(clocks.connect_s)
+                ) from None
+            if isinstance(error, httpx.HTTPError):
+                raise progress.translate(error, clocks.connect_s) from error
+            raise
+
+    def _prepare(self, pool: _Pool, request: HttpRequest, clocks: Clocks) -> httpx.Request:
+        """Raises ``ProviderError`` (malformed) for a broken base URL or key: this endpoint cannot be reached."""
+        try:
+            prepared = pool.client.build_request(
                 request.method,
                 request.url,
                 content=request.content,
                 headers=list(request.headers),
                 timeout=httpx.Timeout(None, connect=clocks.connect_s),
             )
-            if request.address is not None:  # the host header and the certificate's name stay the host's
+            if request.address is not None:
+                if self._proxy is not None:
+                    raise ValueError("a connection to a given address cannot go through a proxy")
+                # The host header and the certificate's name stay those of the host. httpcore would reuse the connection for
+                # every name at this address, whose certificates it has not seen: so it is used once.
                 prepared.extensions["sni_hostname"] = prepared.url.host
                 prepared.url = prepared.url.copy_with(host=request.address)
-        except (httpx.InvalidURL, ValueError) as error:  # a broken base URL or key: this endpoint cannot be asked
+                prepared.headers["connection"] = "close"
+        except (httpx.InvalidURL, ValueError) as error:
             raise failed("malformed", str(error)) from error
-        sent_at = asyncio.get_running_loop().time()
-        limit_s = min(clocks.first_content_s, clocks.total_s) if first_content else clocks.total_s
-        try:
-            # From here, so connecting counts too: httpx does not say when it has sent.
-            async with asyncio.timeout(limit_s):
-                response = await self._client.send(prepared, stream=True)
-        except TimeoutError:
-            raise timed_out("first_content" if limit_s < clocks.total_s else "total", limit_s) from None
-        except httpx.HTTPError as error:
-            raise _translate(error, clocks) from error
-        stream = _PortableStream(response, sent_at)
-        if stream.encoded and stream.status < 400:
-            await stream.aclose()
-            raise failed(
-                "malformed", "the answer is compressed though nobody asked for that", status=response.status_code
-            )
+        return prepared
+
+    async def _accept(self, response: httpx.Response, progress: _Progress, pool: _Pool) -> _HttpxStream:
+        stream = _HttpxStream(self, response, progress.sent_at, pool)
+        if (
+            self._proxy is not None and stream.status == PROXY_CREDENTIAL_STATUS
+        ):  # of a proxy that forwards http:// requests
+            await response.aclose()
+            raise failed("proxy_credential", f"{shown(self._proxy)} demands other credentials", status=stream.status)
+        if stream.compressed and stream.status < 400:
+            await response.aclose()
+            raise failed("malformed", "the answer is compressed though it was not asked to be", status=stream.status)
         return stream
 
-    async def aclose(self) -> None:
-        await self._client.aclose()
+    # -- pools ---------------------------------------------------------------------------------------------------------
+
+    def _new_pool(self) -> _Pool:
+        return _Pool(
+            httpx.AsyncClient(
+                verify=self._tls,
+                proxy=None if self._proxy is None else httpx.Proxy(self._proxy, ssl_context=self._proxy_tls()),
+                transport=self._transport,
+                http2=self._http2,
+                trust_env=False,
+                follow_redirects=False,
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+                headers={"accept-encoding": "identity", "user-agent": "tokenway"},
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0),
+            )
+        )
+
+    def _proxy_tls(self) -> ssl.SSLContext | None:
+        """The proxy's context is the vendors' as well, except that a proxy is never offered HTTP/2."""
+        if self._proxy is None or not self._proxy.startswith("https:"):
+            return None
+        return tls_context() if self._http2 else self._tls
+
+    async def _give_back(self, pool: _Pool, progress: _Progress, error: BaseException) -> None:
+        """A request has failed before its answer was there."""
+        if progress.half_open(error) and pool is self._pool:
+            # httpcore 1.0.9 keeps such a connection in its pool for ever: a fresh pool takes over.
+            self._pool = self._new_pool()
+            self._retired.add(pool)
+        if progress.stream is not None and not progress.sent:
+            await progress.stream.aclose()  # httpcore forgets it when the opening is cancelled
+        await self.leave(pool)
+
+    async def leave(self, pool: _Pool) -> None:
+        """A request has ended: a retired pool without requests is closed."""
+        pool.users -= 1
+        if pool in self._retired and not pool.users:
+            self._retired.discard(pool)
+            await pool.client.aclose()
+
+    def linger(self, stream: _HttpxStream) -> None:
+        """Read a stream to its end, for a second at most, and then close it."""
+        task = asyncio.ensure_future(stream.drain())
+        self._lingering.add(task)
+        task.add_done_callback(self._lingering.discard)
 
 
-class _PortableStream:
-    def __init__(self, response: httpx.Response, sent_at: float) -> None:
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
-        self.sent_at = sent_at
-        self.encoded = self.headers.get("content-encoding", "identity").lower() != "identity"
-        self._response = response
-        self._pieces: AsyncIterator[bytes] = (
-            response.aiter_bytes()
-        )  # also right for a test transport that has the content already
-        self._pending: asyncio.Task[bytes] | None = None
-        self._error: ProviderError | None = None
+class _Pool:
+    """The connections of one ``httpx.AsyncClient``."""
 
-    async def read(self) -> bytes:
-        self._check()
-        # A task of its own, so that a clock can end the read without cancelling the caller.
-        self._pending = asyncio.ensure_future(self._next())
-        try:
-            return await self._pending
-        except asyncio.CancelledError:
-            self._check()
-            raise
-        finally:
-            self._pending.cancel()
-            self._pending = None
-
-    async def pump(self, take: Callable[[bytes], bool]) -> bool:
-        while data := await self.read():
-            if not take(data):
-                return False
-        return True
-
-    async def _next(self) -> bytes:
-        if self.encoded:
-            return b""  # of a refusal, whose status alone says enough
-        try:
-            async for piece in self._pieces:
-                if piece:
-                    return piece
-        except httpx.HTTPError as error:
-            raise failed("malformed" if isinstance(error, httpx.DecodingError) else "cut", str(error)) from error
-        return b""
-
-    def _check(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def fail(self, error: ProviderError) -> None:
-        self._error = self._error or error
-        if self._pending is not None:
-            self._pending.cancel()  # httpcore closes a connection whose read is cancelled
-
-    def fail_in(self, limit_s: float, clock: Clock) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_at(self.sent_at + limit_s, self.fail, timed_out(clock, limit_s))
-
-    def release(self) -> None:
-        pass
-
-    async def aclose(self) -> None:
-        await self._response.aclose()
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.users = 0
 
 
-def _translate(error: httpx.HTTPError, clocks: Clocks) -> ProviderError:
-    if isinstance(error, httpx.ConnectTimeout):
-        return timed_out("connect", clocks.connect_s)
-    if not isinstance(error, httpx.ConnectError):
+class _Progress:
+    """How far one request has come: httpcore calls it with the name of each of its steps."""
+
+    def __init__(self, proxy: str | None, limit_s: float) -> None:
+        self.deadline: asyncio.Timeout | None = None
+        self.sent = False
+        """The request is on its way to the vendor, or to a proxy that forwards it."""
+        self.sent_at = asyncio.get_running_loop().time()
+        self.stream: Any = None
+        """The connection that is being opened."""
+        self._proxy = proxy
+        self._at_proxy = proxy is not None
+        """The proxy has not let the connection through yet."""
+        self._limit_s = limit_s
+
+    async def __call__(self, step: str, info: Mapping[str, Any]) -> None:
+        if step.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
+            self.sent, self._at_proxy = True, False
+            self.sent_at = asyncio.get_running_loop().time()
+            if self.deadline is not None:
+                self.deadline.reschedule(self.sent_at + self._limit_s)
+        elif step.endswith(".connect_tcp.complete"):
+            self.stream = info["return_value"]
+        elif step in ("proxy.start_tls.started", "socks.setup_socks5_connection.complete"):
+            self._at_proxy = False
+
+    def half_open(self, error: BaseException) -> bool:
+        """The connection was given up between the proxy and the vendor's TLS, or in the middle of a SOCKS handshake."""
+        if self._proxy is None or self.sent:
+            return False
+        return not self._at_proxy or (self._proxy.startswith("socks") and not isinstance(error, Exception))
+
+    def connect_timeout(self, connect_s: float) -> ProviderError:
+        if not self._at_proxy:
+            return timed_out("connect", connect_s)
+        assert self._proxy is not None
+        message = f"{shown(self._proxy)} did not open a connection within {connect_s:g} s"
+        return failed("proxy_timeout", message, clock="connect")
+
+    def translate(self, error: httpx.HTTPError, connect_s: float) -> ProviderError:
+        """The failure that an error of httpx means."""
+        if isinstance(error, httpx.ConnectTimeout):
+            return self.connect_timeout(connect_s)
+        if self._at_proxy and not isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+            return self._proxy_failure(error)
+        if isinstance(error, httpx.ConnectError) or not self.sent:
+            return _connect_failure(error)
         ours = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
         junk = isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error)
         return failed("malformed" if ours or junk else "cut", str(error))
+
+    def _proxy_failure(self, error: httpx.HTTPError) -> ProviderError:
+        """In our own words: what the proxy wrote might repeat its credentials."""
+        assert self._proxy is not None
+        proxy, text = shown(self._proxy), str(error)
+        if not isinstance(error, httpx.ProxyError):
+            reason = _connect_failure(error).failure.kind if isinstance(error, httpx.ConnectError) else "broke off"
+            return failed("proxy_unreachable", f"{proxy} cannot be used: {reason}")
+        if text.startswith(str(PROXY_CREDENTIAL_STATUS)):
+            return failed("proxy_credential", f"{proxy} demands other credentials", status=PROXY_CREDENTIAL_STATUS)
+        if self._proxy.startswith("socks"):
+            if "could not connect" not in text:  # the other errors of httpcore's handshake are about authentication
+                return failed("proxy_credential", f"{proxy} refuses these credentials")
+            return failed("proxy_refused", f"{proxy} could not connect to the vendor")
+        status = int(text[:3]) if text[:3].isdecimal() else None
+        return failed("proxy_refused", f"{proxy} answered CONNECT with status {status}", status=status)
+
+
+def _connect_failure(error: httpx.HTTPError) -> ProviderError:
+    if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+        return failed("malformed", str(error))
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
@@ -163,3 +265,102 @@ def _translate(error: httpx.HTTPError, clocks: Clocks) -> ProviderError:
             return failed("dns", str(cause))
         cause = cause.__cause__ or cause.__context__
     return failed("connect_refused", str(error))
+
+
+class _HttpxStream:
+    """``HttpStream`` of an answer of httpx."""
+
+    def __init__(self, client: HttpxClient, response: httpx.Response, sent_at: float, pool: _Pool) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        self.sent_at = sent_at
+        self.compressed = self.headers.get("content-encoding", "identity").lower() != "identity"
+        self._client = client
+        self._pool = pool
+        self._response = response
+        # aiter_bytes, not aiter_raw: it also works with a test transport that has the content already.
+        self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
+        self._reading: asyncio.Task[bytes] | None = None
+        """The read that is under way. It outlives a cancelled caller, so that the bytes it brings are not lost."""
+        self._error: ProviderError | None = None
+        self._ended = False
+        self._released = False
+        self._closed = False
+
+    async def read(self) -> bytes:
+        if self._error is not None:
+            raise self._error
+        if self._ended:
+            return b""
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._next())
+        try:
+            data = await asyncio.shield(self._reading)
+        except asyncio.CancelledError:
+            if self._error is not None:
+                raise self._error from None
+            raise
+        except ProviderError as error:
+            self._error = error
+            raise
+        self._reading = None
+        self._ended = not data
+        return data
+
+    async def pump(self, sink: Callable[[bytes], bool]) -> bool:
+        while data := await self.read():
+            if not sink(data):
+                return False
+        return True
+
+    async def _next(self) -> bytes:
+        if self.compressed:
+            return b""  # a refusal, whose status alone says enough
+        try:
+            async for piece in self._pieces:
+                if piece:
+                    return piece
+        except httpx.HTTPError as error:
+            raise failed("malformed" if isinstance(error, httpx.DecodingError) else "cut", str(error)) from error
+        return b""
+
+    def fail(self, error: ProviderError) -> None:
+        if self._error is None and not self._ended:
+            self._error = error
+            if self._reading is not None:
+                self._reading.cancel()  # httpcore closes a connection whose read is cancelled
+
+    def fail_in(self, limit_s: float, clock: Clock) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_at(self.sent_at + limit_s, self.fail, timed_out(clock, limit_s))
+
+    def release(self) -> None:
+        if not (self._ended or self._released or self._closed) and self._error is None:
+            self._released = True
+            self._client.linger(self)
+
+    async def drain(self) -> None:
+        """Read to the end, for a second at most, then close."""
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while await self.read():
+                    pass
+        except (TimeoutError, ProviderError):
+            pass  # nobody waits for the rest
+        finally:
+            await self._close()
+
+    async def aclose(self) -> None:
+        if not self._released:
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+            if not self._reading.cancelled():
+                self._reading.exception()  # noted as seen
+        await self._response.aclose()
+        await self._client.leave(self._pool)

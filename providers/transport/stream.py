@@ -1,8 +1,8 @@
-"""The driver of a streamed answer: takes what the connection brings, feeds the decoder, keeps the clocks.
+"""A streamed answer: reads what the connection brings, feeds the dialect's decoder, keeps the clocks.
 
-While somebody carries, all of that happens in the callback in which the bytes arrive; no task wakes for an event. One timer per
-stream, re-armed lazily: a stream that lives notes when it was heard (one float an event) and the timer looks at that when it rings.
-The clocks judge the vendor only: time in which nobody reads or carries is not a gap.
+While ``pump`` runs, all of that happens in the callback in which the bytes arrive; no task wakes for an event. There is one timer
+per stream, re-armed lazily: each event only notes its time (one float), and the timer compares when it fires. The clocks judge the
+vendor alone: time in which nobody reads does not count as a gap.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from providers.transport.client import HttpStream
 from providers.types import Clocks, Event, HttpResponse
 
 EventSink = Callable[[list[Event]], bool]
-"""Takes events, at least one; False: wait for me before there are more."""
+"""Takes events, at least one; returns False when it must be waited for before it can take more."""
 REFUSAL_MAX = 64 * 1024
 """Bytes read of the body of a refusal."""
 REFUSAL_S = 5.0
 """Seconds given to the body of a refusal: its status is known already."""
+TIMER_SLACK_S = 0.001
+"""A timer may fire this much early without having to be armed again."""
 
 
 class Decoder(Protocol):
@@ -29,11 +31,11 @@ class Decoder(Protocol):
 
     @property
     def done(self) -> bool:
-        """The dialect's own end mark was seen: nothing after it counts."""
+        """The dialect's own end mark was read: nothing after it counts."""
 
     @property
     def error(self) -> ProviderError | None:
-        """An error that came behind the events just returned; it ends the stream."""
+        """An error that came after the events just returned; it ends the stream."""
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that ``data`` completes. Raises ``ProviderError``: malformed, or the error a vendor sent as an event."""
@@ -43,23 +45,23 @@ class Decoder(Protocol):
 
 
 class Stream:
-    """An opened answer. ``carry`` until it returns True or ``read`` until it returns ``[]``, then or earlier ``aclose``."""
+    """An opened answer. Call ``pump`` until it returns True or ``read`` until it returns ``[]``, then or earlier ``aclose``."""
 
     __slots__ = (
         "_clocks",
+        "_decode_error",
         "_decoder",
         "_ended",
         "_first",
-        "_heard",
         "_http",
+        "_last_event_at",
         "_loop",
-        "_raised",
-        "_reading",
-        "_stopped",
-        "_take",
+        "_pumping",
+        "_sink",
+        "_sink_full",
         "_timer",
         "_total_at",
-        "taking_s",
+        "sink_s",
     )
 
     def __init__(self, http: HttpStream, decoder: Decoder, clocks: Clocks) -> None:
@@ -69,54 +71,55 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._total_at = http.sent_at + clocks.total_s
         self._first = True
+        """No content has arrived yet: the clock first_content is the one in force."""
         self._ended = False
-        self._reading = False
+        self._pumping = False
         self._timer: asyncio.TimerHandle | None = None
-        self._heard = 0.0
-        """Loop time of the last event, or since which somebody waits for one."""
-        self._take: EventSink | None = None
-        self._stopped = False
-        """``take`` asked to be waited for."""
-        self._raised: ProviderError | None = None
-        """What was wrong with the bytes that were handed over."""
-        self.taking_s = 0.0
-        """Time spent in ``take`` while somebody carried: it is not the vendor's."""
+        self._last_event_at = 0.0
+        """Loop time of the last event, or of the moment since which an event is waited for."""
+        self._sink: EventSink | None = None
+        self._sink_full = False
+        """The sink returned False."""
+        self._decode_error: ProviderError | None = None
+        """What the decoder raised. Kept apart from the connection's errors, after which the answer may still be whole."""
+        self.sink_s = 0.0
+        """Seconds spent inside the sink while pumping: they are not the vendor's."""
 
     async def read(self) -> list[Event]:
-        """Events that arrived together, at least one; ``[]`` is the proper end. Raises what ``carry`` raises."""
+        """Events that arrived together, at least one; ``[]`` is the proper end. Raises what ``pump`` raises."""
         events: list[Event] = []
 
-        def keep(found: list[Event]) -> bool:
-            events.extend(found)
+        def keep(batch: list[Event]) -> bool:
+            events.extend(batch)
             return False
 
         await self.pump(keep)
         return events
 
-    async def pump(self, take: EventSink) -> bool:
-        """Hand events to ``take`` in the callback in which they arrive, those that arrived together at once.
+    async def pump(self, sink: EventSink) -> bool:
+        """Hand events to ``sink`` in the callback in which they arrive; those that arrived together in one call.
 
-        True: the proper end. False: ``take`` said so; what comes meanwhile waits for the next ``carry`` or ``read``. Raises
+        True: the proper end. False: ``sink`` returned False; what comes meanwhile waits for the next ``pump`` or ``read``. Raises
         ``ProviderError``: timeout_* with ``clock`` set, cut, malformed, empty, or what the vendor's error event means; and whatever
-        ``take`` raises. A ``ProviderError`` closes the connection. Cancelling it leaves that to ``aclose``.
+        ``sink`` raises. A ``ProviderError`` closes the connection. Cancelling it leaves that to ``aclose``.
         """
         decoder = self._decoder
-        self._take, self._reading = take, True
+        self._sink, self._pumping = sink, True
         try:
             if not self._ended and not decoder.done and decoder.error is None:
                 self._arm()
-                self._stopped, self._raised, broken = False, None, None
+                self._sink_full, self._decode_error, broken = False, None, None
                 try:
-                    over = await self._http.pump(self._hand)
+                    over = await self._http.pump(self._on_bytes)
                 except ProviderError as error:
                     over, broken = True, error
-                if self._stopped:
+                if self._sink_full:
                     return False
-                if self._raised is not None:
-                    raise self._raised
-                if over and (events := self._last(broken)) and not take(events):
+                if self._decode_error is not None:
+                    raise self._decode_error
+                if over and (events := self._last_events(broken)) and not sink(events):
                     return False
-            if decoder.error is not None:  # it came behind the last events
+            if decoder.error is not None:  # it came after the last events
                 raise decoder.error
             if not self._ended:
                 self._finish()
@@ -125,7 +128,7 @@ class Stream:
             await self.aclose()
             raise
         finally:
-            self._take, self._reading = None, False
+            self._sink, self._pumping = None, False
 
     async def aclose(self) -> None:
         """Idempotent; closes the vendor's connection at once when the answer is not finished."""
@@ -133,29 +136,29 @@ class Stream:
         self._disarm()
         await self._http.aclose()
 
-    def _hand(self, data: bytes) -> bool:
-        decoder, take = self._decoder, self._take
-        assert take is not None
+    def _on_bytes(self, data: bytes) -> bool:
+        decoder, sink = self._decoder, self._sink
+        assert sink is not None
         try:
             if events := decoder.feed(data):
-                self._heard = self._loop.time()
+                self._last_event_at = self._loop.time()
                 if self._first and any(event.content for event in events):
                     self._first = False
                     self._disarm()  # the next clock may fall sooner
                     self._arm()
-                begun = perf_counter()
-                on = take(events)
-                self.taking_s += perf_counter() - begun
-                if not on:
-                    self._stopped = True
+                began = perf_counter()
+                more = sink(events)
+                self.sink_s += perf_counter() - began
+                if not more:
+                    self._sink_full = True
                     return False
         except ProviderError as error:
-            self._raised = error  # apart from the connection's errors, after which the answer may still be whole
+            self._decode_error = error
             return False
         return decoder.error is None and not decoder.done
 
-    def _last(self, error: ProviderError | None) -> list[Event]:
-        """The body has ended, properly or by ``error``: what was still open in it."""
+    def _last_events(self, error: ProviderError | None) -> list[Event]:
+        """The body has ended, properly or by ``error``: the events that were still open in it."""
         if error is not None and error.failure.kind not in ("cut", "timeout_gap", "timeout_total"):
             raise error
         try:
@@ -178,33 +181,33 @@ class Stream:
             self._timer = None
 
     def _arm(self) -> None:
-        """Somebody waits for an event from now on. A timer that is there rings early at worst: time only moves its clock on."""
-        self._heard = self._loop.time()
+        """An event is waited for from now on. A timer that is armed already fires early at worst: time only moves it on."""
+        self._last_event_at = self._loop.time()
         if self._timer is None:
             due, _, _ = self._due()
-            self._timer = self._loop.call_at(due, self._ring)
+            self._timer = self._loop.call_at(due, self._on_timer)
 
     def _due(self) -> tuple[float, Clock, float]:
         """When the next clock falls, which one, and its limit in seconds."""
         clocks = self._clocks
-        due = self._http.sent_at + clocks.first_content_s if self._first else self._heard + clocks.gap_s
+        due = self._http.sent_at + clocks.first_content_s if self._first else self._last_event_at + clocks.gap_s
         if due > self._total_at:
             return self._total_at, "total", clocks.total_s
         return (due, "first_content", clocks.first_content_s) if self._first else (due, "gap", clocks.gap_s)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
-        if not self._reading:
-            return  # the next carry arms it again
+        if not self._pumping:
+            return  # the next pump arms it again
         due, clock, limit_s = self._due()
-        if self._loop.time() + 0.001 < due:
-            self._timer = self._loop.call_at(due, self._ring)
+        if self._loop.time() + TIMER_SLACK_S < due:
+            self._timer = self._loop.call_at(due, self._on_timer)
         else:
             self._http.fail(timed_out(clock, limit_s))
 
 
 async def refusal(http: HttpStream) -> HttpResponse:
-    """The body of an answer that is no stream, as far as it comes in 64 kB and 5 s."""
+    """The body of an answer that is not a stream, as far as it arrives within 64 kB and 5 s."""
     loop = asyncio.get_running_loop()
     timer = loop.call_later(REFUSAL_S, http.fail, failed("cut", "the refusal's body did not end"))
     pieces: list[bytes] = []

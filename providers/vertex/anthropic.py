@@ -22,7 +22,7 @@ import msgspec
 
 from providers.anthropic.count_tokens import AnthropicCount
 from providers.anthropic.dialect import Anthropic, betas_of
-from providers.auth.google import Tokens
+from providers.auth.google import GoogleTokens
 from providers.transport.client import Upstream
 from providers.types import Clocks, HttpRequest, Json, Target
 from providers.vertex.dialect import authorized
@@ -36,8 +36,8 @@ class _VertexOperation(Anthropic):
     name: ClassVar[str] = "vertex-anthropic"
     inlines_media: ClassVar[bool] = True
 
-    def __init__(self, tokens: Tokens | None = None) -> None:
-        self._tokens = tokens or Tokens()
+    def __init__(self, tokens: GoogleTokens | None = None) -> None:
+        self._tokens = tokens or GoogleTokens()
 
     authorizes: ClassVar[bool] = True
 

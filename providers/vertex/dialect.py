@@ -7,7 +7,8 @@ docs.cloud.google.com/vertex-ai/generative-ai/docs/learn/locations, read 2026-11
 ``AnthropicVertex`` of ``anthropic`` 2.12).
 
 The key: a service account's JSON (``Target.credentials["service_account"]`` or the key itself), an OAuth access token, or an
-API key of Vertex's express mode (``AIza``, ``AQ.``). Vertex fetches media by itself (gs:// and http), so URLs go out as they are.
+API key of Vertex's express mode (``AIza``, ``AQ.``); without one, and with ``Target.credentials["chain"]``, Application Default
+Credentials. Vertex fetches media by itself (gs:// and http), so URLs go out as they are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 
-from providers.auth.google import Tokens, account_of
+from providers.auth.cloud import CHAIN
+from providers.auth.google import GoogleTokens, service_account
 from providers.errors import failed
 from providers.gemini.dialect import Gemini
 from providers.gemini.embeddings import GeminiEmbeddings
@@ -28,10 +30,15 @@ from providers.types import Clocks, Target
 _NAME = re.compile(r"[a-z0-9][a-z0-9.:-]{0,62}")
 
 
-async def authorized(tokens: Tokens, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
+async def authorized(tokens: GoogleTokens, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
     """The target with an access token for its key and a base URL without braces. Raises ``ProviderError``."""
-    token = await tokens.bearer(upstream, target, clocks)
     base = target.base_url
+    if CHAIN in target.credentials:
+        found = await tokens.default_credentials()
+        payer = () if found.quota_project is None else (("x-goog-user-project", found.quota_project),)
+        base = _filled(base, target) if "{" in base else base
+        return replace(target, api_key=found.token, base_url=base, headers=(*target.headers, *payer))
+    token = await tokens.access_token(upstream, target, clocks)
     if "{" in base:
         base = _filled(base, target)
     if token is None and base is target.base_url:
@@ -42,7 +49,7 @@ async def authorized(tokens: Tokens, upstream: Upstream, target: Target, clocks:
 def _filled(base: str, target: Target) -> str:
     project = target.credentials.get("project", "")
     if not project and "{project}" in base:
-        account = account_of(target)
+        account = service_account(target)
         project = account.project_id if account is not None else ""
     region = target.credentials.get("region") or str(target.options.get("region", "global"))
     for name, value in (("project", project), ("region", region)):
@@ -62,8 +69,8 @@ class _VertexOperation:
     name: ClassVar[str] = "vertex"
     inlines_media: ClassVar[bool] = False
 
-    def __init__(self, tokens: Tokens | None = None) -> None:
-        self._tokens = tokens or Tokens()
+    def __init__(self, tokens: GoogleTokens | None = None) -> None:
+        self._tokens = tokens or GoogleTokens()
 
     authorizes: ClassVar[bool] = True
 

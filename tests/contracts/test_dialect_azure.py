@@ -13,13 +13,13 @@ import openai
 import pytest
 import uvloop
 
-from providers.auth.entra import Client, Tokens
+from providers.auth.entra import ClientSecret, EntraTokens
 from providers.azure.dialect import Azure, AzureWay
 from providers.errors import ProviderError
 from providers.openai.audio import Speech, Transcription
 from providers.openai.images import Images
 from providers.openai.operations import Embeddings
-from providers.transport.client import fast
+from providers.transport.http1 import Http1Client
 from providers.types import Call, Clocks, HttpRequest, Target
 from tests.support import dialectcases as cases
 from tests.support.rawserver import Peer, RawServer
@@ -202,7 +202,7 @@ async def test_a_chat_with_a_token() -> None:
             await peer.answer(json.dumps(ANSWERS["structured"]["body"]).encode())
 
     async with RawServer(authority) as tokens, RawServer(vendor) as server:
-        client = fast()
+        client = Http1Client()
         there = Target("azure", server.url, "gpt", options={"authority": tokens.url + "/"}, credentials=CREDENTIALS)
         azure = Azure()
         for _ in range(3):
@@ -223,44 +223,52 @@ async def test_a_chat_with_a_token() -> None:
     }
 
 
-def who(url: str, **more: Any) -> Client:
-    return Client(
+def who(url: str, **more: Any) -> ClientSecret:
+    return ClientSecret(
         **{"authority": url, "tenant_id": "t", "client_id": "c", "client_secret": SECRET, "scope": "s", **more}
     )
 
 
 async def test_tokens_are_kept_until_shortly_before_their_end() -> None:
-    """An hour's token is fetched anew five minutes before its end, a short one at nine tenths; another client has its own."""
+    """An hour's token is fetched anew five minutes before its end, a short one at nine tenths; another client has its own.
+    The present token is valid until then, so nobody waits for the new one."""
     authority, clock = Authority(), Clock()
     async with RawServer(authority) as server:
-        client, tokens = fast(), Tokens(clock)
-        assert await tokens.take(client, who(server.url), Clocks()) == "token-1"
+        client, tokens = Http1Client(), EntraTokens(clock)
+
+        async def renewed(old: str) -> str:
+            assert await tokens.access_token(client, who(server.url), Clocks()) == old
+            while (token := await tokens.access_token(client, who(server.url), Clocks())) == old:
+                await asyncio.sleep(0.001)
+            return token
+
+        assert await tokens.access_token(client, who(server.url), Clocks()) == "token-1"
         clock.now += 3_299
-        assert await tokens.take(client, who(server.url), Clocks()) == "token-1"
+        assert await tokens.access_token(client, who(server.url), Clocks()) == "token-1"
         clock.now += 2
         authority.answer["expires_in"] = "100"
-        assert await tokens.take(client, who(server.url), Clocks()) == "token-2"
+        assert await renewed("token-1") == "token-2"
         clock.now += 89
-        assert await tokens.take(client, who(server.url), Clocks()) == "token-2"
+        assert await tokens.access_token(client, who(server.url), Clocks()) == "token-2"
         clock.now += 2
-        assert await tokens.take(client, who(server.url), Clocks()) == "token-3"
-        assert await tokens.take(client, who(server.url, scope="other"), Clocks()) == "token-4"
+        assert await renewed("token-2") == "token-3"
+        assert await tokens.access_token(client, who(server.url, scope="other"), Clocks()) == "token-4"
         for odd in (None, -5, True, "soon", 10**40):
             clock.now += 100_000
             authority.answer["expires_in"] = odd
             count = len(authority.asked)
-            await tokens.take(client, who(server.url), Clocks())
+            await tokens.access_token(client, who(server.url), Clocks())
             assert len(authority.asked) == count + 1
         await client.aclose()
 
 
 async def test_a_hundred_callers_ask_once() -> None:
-    """Whoever comes while a token is fetched waits for that fetch."""
+    """Callers that come while a token is fetched wait for that fetch."""
     authority = Authority()
     authority.hold = asyncio.Event()
     async with RawServer(authority) as server:
-        client, tokens = fast(), Tokens()
-        waiting = [asyncio.ensure_future(tokens.take(client, who(server.url), Clocks())) for _ in range(100)]
+        client, tokens = Http1Client(), EntraTokens()
+        waiting = [asyncio.ensure_future(tokens.access_token(client, who(server.url), Clocks())) for _ in range(100)]
         while not authority.asked:
             await asyncio.sleep(0)
         authority.hold.set()
@@ -270,7 +278,7 @@ async def test_a_hundred_callers_ask_once() -> None:
 
 
 async def test_a_failure_is_shared_and_not_kept() -> None:
-    """All who waited get the one failure; who comes later asks again."""
+    """All callers that waited get the one failure; a later one asks again."""
     authority = Authority()
     authority.hold, authority.status = asyncio.Event(), 401
     authority.answer = {
@@ -278,8 +286,8 @@ async def test_a_failure_is_shared_and_not_kept() -> None:
         "error_description": f"AADSTS7000215: Invalid client secret {SECRET}.",
     }
     async with RawServer(authority) as server:
-        client, tokens = fast(), Tokens()
-        waiting = [asyncio.ensure_future(tokens.take(client, who(server.url), Clocks())) for _ in range(20)]
+        client, tokens = Http1Client(), EntraTokens()
+        waiting = [asyncio.ensure_future(tokens.access_token(client, who(server.url), Clocks())) for _ in range(20)]
         while not authority.asked:
             await asyncio.sleep(0)
         authority.hold.set()
@@ -291,33 +299,36 @@ async def test_a_failure_is_shared_and_not_kept() -> None:
             assert failure.message == "no token from Entra ID: invalid_client"
             assert SECRET not in f"{failure!r} {failure.raw}"
         authority.status, authority.answer = 200, {}
-        assert await tokens.take(client, who(server.url), Clocks()) == "token-2"
+        assert await tokens.access_token(client, who(server.url), Clocks()) == "token-2"
         await client.aclose()
 
 
-async def test_a_caller_who_leaves_takes_nobody_along() -> None:
-    """When the one who fetches is cancelled, the next in line fetches."""
+async def test_a_caller_that_is_cancelled_takes_nothing_from_the_others() -> None:
+    """When the caller that started the fetch is cancelled, the fetch goes on for the others."""
     authority = Authority()
     authority.hold = asyncio.Event()
     async with RawServer(authority) as server:
-        client, tokens = fast(), Tokens()
-        first, second = (asyncio.ensure_future(tokens.take(client, who(server.url), Clocks())) for _ in range(2))
+        client, tokens = Http1Client(), EntraTokens()
+        first, second = (
+            asyncio.ensure_future(tokens.access_token(client, who(server.url), Clocks())) for _ in range(2)
+        )
         while not authority.asked:
             await asyncio.sleep(0)
         first.cancel()
         authority.hold.set()
-        assert await second == "token-2"
+        assert await second == "token-1"
         assert first.cancelled()
+        assert len(authority.asked) == 1
         await client.aclose()
 
 
 def test_several_loops_share_what_is_kept() -> None:
     """Loops in threads, asyncio's and uvloop's, use one store: each may fetch, none breaks another's waiting."""
-    authority, tokens, got = Authority(), Tokens(), []
+    authority, tokens, got = Authority(), EntraTokens(), []
 
     async def many(url: str) -> None:
-        client = fast()
-        got.extend(await asyncio.gather(*(tokens.take(client, who(url), Clocks()) for _ in range(20))))
+        client = Http1Client()
+        got.extend(await asyncio.gather(*(tokens.access_token(client, who(url), Clocks()) for _ in range(20))))
         await client.aclose()
 
     async def run() -> None:
@@ -361,16 +372,16 @@ async def test_no_token(status: int, answer: Any, kind: str) -> None:
     authority = Authority()
     authority.status, authority.answer = status, answer
     async with RawServer(authority) as server:
-        client = fast()
+        client = Http1Client()
         with pytest.raises(ProviderError) as caught:
-            await Tokens().take(client, who(server.url), Clocks())
+            await EntraTokens().access_token(client, who(server.url), Clocks())
         await client.aclose()
     assert caught.value.failure.kind == kind
 
 
 async def test_without_credentials_nothing_is_fetched() -> None:
     """A key needs no token: the target passes through as it is; a secret is never part of a text."""
-    client = fast()
+    client = Http1Client()
     for there in (target(), target(credentials={"tenant_id": "t", "client_id": "c"})):
         assert await AZURE.authorize(client, there, Clocks()) is there
     await client.aclose()

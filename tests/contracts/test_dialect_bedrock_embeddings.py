@@ -13,7 +13,7 @@ from openai.types import CreateEmbeddingResponse
 
 from providers.bedrock.embeddings import BedrockEmbeddings
 from providers.errors import ProviderError
-from providers.transport.client import fast
+from providers.transport.http1 import Http1Client
 from providers.types import Call, Clocks, HttpResponse, Target
 from tests.support.examples import examples
 from tests.support.rawserver import Peer, RawServer
@@ -53,7 +53,7 @@ async def test_an_answer(name: str) -> None:
         await peer.answer(json.dumps(case["body"]).encode(), headers=lines)
 
     async with RawServer(script) as server:
-        client = fast()
+        client = Http1Client()
         done = await EMBEDDINGS.complete(client, target(case["model"], server.url), Call({"input": "a"}), Clocks())
         await client.aclose()
     assert [one["embedding"] for one in done.body["data"]] == case["vectors"]

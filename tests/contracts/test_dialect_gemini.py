@@ -9,7 +9,7 @@ from google.genai import types
 
 from providers.errors import ProviderError
 from providers.gemini.dialect import Gemini
-from providers.transport.client import fast
+from providers.transport.http1 import Http1Client
 from providers.types import Call, Clocks, Target
 from tests.support import dialectcases as cases
 from tests.support.rawserver import Peer, RawServer
@@ -137,7 +137,7 @@ async def test_a_refused_stream(name: str, status: int) -> None:
         await peer.wait_gone()
 
     async with RawServer(vendor) as server:
-        upstream = fast()
+        upstream = Http1Client()
         target = Target("google", server.url, "m", api_key="k")
         with pytest.raises(ProviderError) as caught:
             await GEMINI.stream(upstream, target, Call({"messages": [{"role": "user", "content": "x"}]}), Clocks())

@@ -13,7 +13,7 @@ import pytest
 
 from providers import registry
 from providers.errors import ProviderError
-from providers.transport.client import fast
+from providers.transport.http1 import Http1Client
 from providers.types import Call, Clocks, HttpRequest, NativeRequest, Target
 from providers.vertex.anthropic import VertexAnthropic, VertexAnthropicCount
 from tests.support import dialectoracles
@@ -50,7 +50,7 @@ def by_sdk(region: str, *, stream: bool = False, count: bool = False) -> httpx2.
 async def made(region: str, dialect: VertexAnthropic = CHAT, *, stream: bool = False) -> HttpRequest:
     """Our request of the same, addressed as a target in a region is."""
     where = {"project": "acme-1", "region": region}
-    upstream = fast()
+    upstream = Http1Client()
     target = await dialect.authorize(upstream, Target("gcp", BASE, MODEL, api_key="tok", credentials=where), CLOCKS)
     await upstream.aclose()
     return dialect.request(target, ASKED, stream=stream)
@@ -155,7 +155,7 @@ async def test_a_call_with_an_access_token_over_real_sockets() -> None:
             await peer.answer(json.dumps(body).encode(), status=status)
 
     async with RawServer(vendor) as server:
-        upstream = fast()
+        upstream = Http1Client()
         target = Target(
             "gcp", f"{server.url}/v1/projects/acme-1/locations/eu/publishers/google", MODEL, api_key="ya29.x"
         )

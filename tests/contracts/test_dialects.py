@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from providers.errors import FAILURES, RAW_MAX, ProviderError
-from providers.transport.client import fast
+from providers.transport.http1 import Http1Client
 from providers.types import Call, Clocks, Event, HttpResponse, Usage
 from tests.support import dialectcases as cases
 from tests.support.dialectsheets import CASES, SHEETS, Sheet, chatting, last_count
@@ -174,7 +174,7 @@ async def test_a_stream_over_a_real_connection(name: str, case: str) -> None:
         await peer.wait_gone()
 
     async with RawServer(vendor) as server:
-        upstream, target = fast(), replace(sheet.targets[0], base_url=server.url)
+        upstream, target = Http1Client(), replace(sheet.targets[0], base_url=server.url)
         call = Call({"messages": [{"role": "user", "content": "x"}]})
         opened = await sheet.dialect.stream(upstream, target, call, Clocks())
         events: list[Event] = []
@@ -210,7 +210,7 @@ async def test_a_refused_stream(name: str) -> None:
 
     for status in (case["status"], 200):
         async with RawServer(partial(refusing, json.dumps(case["body"]).encode(), status)) as server:
-            upstream, target = fast(), replace(sheet.targets[0], base_url=server.url)
+            upstream, target = Http1Client(), replace(sheet.targets[0], base_url=server.url)
             with pytest.raises(ProviderError) as caught:
                 await sheet.dialect.stream(
                     upstream, target, Call({"messages": [{"role": "user", "content": "x"}]}), Clocks()

@@ -15,7 +15,8 @@ from typing import Any
 import trustme
 
 from providers.transport import addresses
-from providers.transport.client import Upstream, fast, tls_context
+from providers.transport.client import Upstream, tls_context
+from providers.transport.http1 import Http1Client
 
 PUBLIC = "93.184.216.34"
 OTHER = "2606:4700::6810:84e5"
@@ -35,7 +36,7 @@ class Network:
         self._dial = loop.create_connection
         loop.create_connection = self._connect  # type: ignore[method-assign]
 
-    def client(self, make: Callable[..., Upstream] = fast) -> Upstream:
+    def client(self, make: Callable[..., Upstream] = Http1Client) -> Upstream:
         """A client that trusts this network's authority beside the usual ones."""
         return make(tls=tls_context(extra_ca_pem=self.authority.cert_pem.bytes()))
 

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from providers.errors import ProviderError
-from providers.transport.client import Upstream, fast
-from providers.transport.httpx_client import portable
+from providers.transport.client import Upstream
+from providers.transport.http1 import Http1Client
+from providers.transport.httpx_client import HttpxClient
 from providers.types import Clocks, HttpRequest
 from tests.support.rawserver import Peer
 
-CLIENTS: dict[str, Callable[..., Upstream]] = {"fast": fast, "portable": portable}
+CLIENTS: dict[str, Callable[..., Upstream]] = {"http1": Http1Client, "httpx": HttpxClient}
 QUICK = Clocks(connect_s=5.0, first_content_s=5.0, gap_s=5.0, total_s=5.0)
 
 

@@ -37,14 +37,14 @@ class Scripted:
 
     def __init__(self, batches: list[list[Event]], error: ProviderError | None = None, wait_s: float = 0.0) -> None:
         self.batches, self.error, self.wait_s = batches, error, wait_s
-        self.taking_s = 0.0
+        self.sink_s = 0.0
 
     async def pump(self, take: Any) -> bool:
         await asyncio.sleep(self.wait_s)
         while self.batches:
             begun = time.perf_counter()
             on = take(self.batches.pop(0))
-            self.taking_s += time.perf_counter() - begun
+            self.sink_s += time.perf_counter() - begun
             if not on:
                 return False
         if self.error is not None:

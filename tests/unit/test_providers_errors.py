@@ -28,6 +28,10 @@ NETWORK = {
     "tls",
     "connect_timeout",
     "cut",
+    "proxy_unreachable",
+    "proxy_timeout",
+    "proxy_credential",
+    "proxy_refused",
 } | {f"timeout_{c}" for c in ("first_content", "gap", "total")}
 """Rows that no body can show: proved over sockets by the contract of the HTTP client and of the stream."""
 

@@ -108,11 +108,11 @@ def test_an_event_is_given_as_soon_as_its_blank_line_is_there(end: bytes) -> Non
     assert parser.feed(b"data: 3" + end + end + b"event: x" + end + b"data: 4" + end + end) == [("", b"3"), ("x", b"4")]
 
 
-def test_comments_are_counted_not_given() -> None:
-    """Keep-alive comments are no events."""
+def test_comments_are_not_events() -> None:
+    """Keep-alive comments are skipped, and are not kept as stray lines."""
     parser = SseParser()
     assert parser.feed(b": OPENROUTER PROCESSING\n\n:\n\ndata: 1\n\n") == [("", b"1")]
-    assert parser.comments == 2
+    assert parser.stray == b""
 
 
 def test_data_lines_join() -> None:

@@ -12,18 +12,18 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.auth.sigv4 import Keys, keys_of, signed
+from providers.auth.sigv4 import AccessKeys, access_keys, signed
 from providers.bedrock.dialect import Bedrock
-from providers.transport.client import fast
+from providers.transport.http1 import Http1Client
 from providers.types import Call, Clocks, HttpRequest, Target
 from tests.support.examples import examples
 from tests.support.rawserver import Peer, RawServer
 
 NOW = 1_440_938_160.0  # 2015-08-30T12:36:00Z
-KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+KEYS = AccessKeys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 
 
-def by_botocore(request: HttpRequest, keys: Keys, region: str, service: str, now: float) -> dict[str, str]:
+def by_botocore(request: HttpRequest, keys: AccessKeys, region: str, service: str, now: float) -> dict[str, str]:
     """The headers that botocore adds to the same request."""
     aws = AWSRequest(method=request.method, url=request.url, headers=dict(request.headers), data=request.content)
     moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
@@ -72,7 +72,7 @@ def test_botocore_signs_the_same(
     if query:
         url += "?" + "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
     request = HttpRequest(url, tuple(headers.items()), body)
-    keys = Keys("AKID", "secret/with+signs", token)
+    keys = AccessKeys("AKID", "secret/with+signs", token)
     made = dict(signed(request, keys, region="eu-west-1", service="bedrock", now=now).headers)
     expected = by_botocore(request, keys, "eu-west-1", "bedrock", now)
     assert made["authorization"] == expected["authorization"]
@@ -90,7 +90,7 @@ async def test_what_is_signed_is_what_is_sent() -> None:
         await peer.answer(b'{"output":{"message":{"content":[{"text":"ok"}]}},"stopReason":"end_turn","usage":{}}')
 
     async with RawServer(script) as server:
-        client = fast()
+        client = Http1Client()
         target = Target(
             "aws",
             server.url,
@@ -114,13 +114,15 @@ async def test_what_is_signed_is_what_is_sent() -> None:
     wire = HttpRequest(
         f"http://{sent['host']}{path}", tuple((n, sent[n]) for n in named if not n.startswith("x-amz-")), body
     )
-    again = by_botocore(wire, Keys("AKID", "shh", "tok"), "eu-west-1", "bedrock", NOW)
+    again = by_botocore(wire, AccessKeys("AKID", "shh", "tok"), "eu-west-1", "bedrock", NOW)
     assert sent["authorization"] == again["authorization"]
     assert sent["x-amz-date"] == "20150830T123600Z"
 
 
 def test_secrets_are_not_shown() -> None:
     """The text of the keys has no secret in it; keys are there only when both halves are."""
-    assert "secret" not in repr(Keys("AKID", "secret", "secret"))
-    assert keys_of({"access_key_id": "a"}) is None
-    assert keys_of({"access_key_id": "a", "secret_access_key": "b", "session_token": ""}) == Keys("a", "b", None)
+    assert "secret" not in repr(AccessKeys("AKID", "secret", "secret"))
+    assert access_keys({"access_key_id": "a"}) is None
+    assert access_keys({"access_key_id": "a", "secret_access_key": "b", "session_token": ""}) == AccessKeys(
+        "a", "b", None
+    )

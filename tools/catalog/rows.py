@@ -14,7 +14,7 @@ from tools.catalog.price_rows import CHAT_MODES, Offer, Rates, plain
 Rows = dict[str, list[dict[str, Any]]]
 """File stem → rows."""
 PROVIDER_KEYS = (
-    "slug", "name", "dialect", "base_url", "api_key_env", "credentials_env", "variables", "data_policy", "headquarters",
+    "slug", "name", "dialect", "base_url", "api_key_env", "credentials_env", "credential_chain", "variables", "data_policy", "headquarters",
     "datacenters", "privacy_policy_url", "terms_of_service_url", "status_page_url", "cancel_stops_billing", "headers", "options",
 )  # fmt: skip
 COMPATIBLE_OPTIONS = {"max_tokens_field": "max_tokens"}

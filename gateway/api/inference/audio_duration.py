@@ -1,8 +1,12 @@
-"""How long a recording is, from its bytes: for the hold, and for the bill when a provider does not say.
+"""The duration of a recording, from its bytes: for the hold, and for the bill when a provider does not report one.
 
-Exact where the container tells it (WAV, FLAC, Ogg, MP4) or where frames can be counted (MP3); else a bound from the size.
-Headers can lie, so a length is never believed below what the bytes would last at the highest bit rate in use. Pure; no decoding.
-Sources: RFC 9639 (FLAC), RFC 3533 and 7845 (Ogg, Opus), ISO 14496-12 (``mvhd``), ISO 11172-3 (MP3 frames), RIFF WAVE.
+Exact where the container states it (WAV, FLAC, Ogg, MP4) or where frames can be counted (MP3); otherwise an upper bound from the
+size. Headers can lie, so a duration is never believed below what the bytes would last at the highest bit rate in use. Pure; no
+decoding. Sources: RFC 9639 (FLAC), RFC 3533 and 7845 (Ogg, Opus), ISO 14496-12 (``mvhd``), ISO 11172-3 (MP3 frames), RIFF WAVE.
+
+Why not a library: tinytag 2.3 (MIT) estimates an MP3 from the bit rate of its first frames (45.8 s for 26.1 s when the second half
+has another one), and takes 0.9 to 5 s for 5 MB that are made to be slow, during which nobody else is served; this module takes at
+most 10 ms for the same bytes. mutagen is under the GPL.
 """
 
 from __future__ import annotations
@@ -11,15 +15,15 @@ import re
 from collections.abc import Callable
 
 UNKNOWN_BITS_PER_S = 16_000
-"""Formats that do not tell (WebM, raw AAC): speech codecs are seldom set below 16 kbit/s, so this is an upper bound of time."""
+"""For formats that state no duration (WebM, raw AAC). Speech codecs seldom go below 16 kbit/s, so this gives an upper bound."""
 HIGHEST_BITS_PER_S = 512_000
-"""Lossy audio is never above; used against headers that say the recording is shorter than it is."""
+"""Lossy audio is never above; guards against headers that state less than the recording has."""
 HIGHEST_LOSSLESS_BITS_PER_S = 9_216_000
 """192 kHz, 24 bit, stereo."""
 MP3_FRAMES_MAX = 100_000
-"""43 minutes at 44.1 kHz; counting them takes about 50 ms, and nobody else is served meanwhile."""
+"""43 minutes at 44.1 kHz. Counting them takes about 50 ms, during which the event loop serves nobody else."""
 MP3_GAPS_MAX, MP3_TAIL_MAX = 65_536, 4_096
-"""Bytes between frames that are passed over in all, and those behind the last frame that are a tag."""
+"""Bytes between frames that are skipped in all, and bytes after the last frame that count as a tag."""
 WAV_CHUNKS_MAX = 256
 LONGEST_MS = 604_800_000
 """A week."""
@@ -33,17 +37,18 @@ _PCM = (1, 3, 0xFFFE)
 
 
 def audio_ms(data: bytes, format: str) -> int:
-    """Milliseconds, rounded up, at least 1. ``format``: the file's extension; what the bytes are counts more."""
+    """Milliseconds, rounded up, at least 1. ``format`` is the file's extension; the first bytes count for more."""
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
-        return max(1, min(_wav(data), LONGEST_MS) or _bound(data, UNKNOWN_BITS_PER_S))
+        return max(1, min(_wav(data), LONGEST_MS) or _duration_ms(data, UNKNOWN_BITS_PER_S))
     reader, highest = _reader(data, format)
-    told = reader(data) if reader is not None else 0
-    if not told:
-        return _bound(data, UNKNOWN_BITS_PER_S)
-    return max(min(told, LONGEST_MS), _bound(data, highest))
+    stated_ms = reader(data) if reader is not None else 0
+    if not stated_ms:
+        return _duration_ms(data, UNKNOWN_BITS_PER_S)
+    return max(min(stated_ms, LONGEST_MS), _duration_ms(data, highest))
 
 
 def _reader(data: bytes, format: str) -> tuple[Callable[[bytes], int] | None, int]:
+    """The function that reads this container, and the highest bit rate of what it may hold."""
     if data[:4] == b"fLaC":
         return _flac, HIGHEST_LOSSLESS_BITS_PER_S
     if data[:4] == b"OggS":
@@ -55,12 +60,13 @@ def _reader(data: bytes, format: str) -> tuple[Callable[[bytes], int] | None, in
     return None, HIGHEST_BITS_PER_S
 
 
-def _bound(data: bytes, bits_per_s: int) -> int:
+def _duration_ms(data: bytes, bits_per_s: int) -> int:
+    """How long these bytes last at a bit rate."""
     return max(1, -(-len(data) * 8_000 // bits_per_s))
 
 
 def _wav(data: bytes) -> int:
-    """Bytes of the ``data`` chunk over bytes a second. For PCM the rate is computed, for it is what a decoder plays."""
+    """Bytes of the ``data`` chunk over bytes a second. For PCM the rate is computed, as a decoder does, and not read."""
     at, rate = 12, 0
     for _ in range(WAV_CHUNKS_MAX):
         size = int.from_bytes(data[at + 4 : at + 8], "little")
@@ -72,8 +78,8 @@ def _wav(data: bytes) -> int:
             if tag in _PCM:
                 rate = hertz * channels * bits // 8
         elif data[at : at + 4] == b"data":
-            there = min(size, len(data) - at - 8) if size else len(data) - at - 8
-            return -(-there * 1_000 // rate) if rate else 0
+            present = min(size, len(data) - at - 8) if size else len(data) - at - 8
+            return -(-present * 1_000 // rate) if rate else 0
         at += 8 + size + size % 2
         if at + 8 > len(data):
             break
@@ -100,7 +106,7 @@ def _ogg(data: bytes) -> int:
 
 
 def _mp4(data: bytes) -> int:
-    """``mvhd``: duration over time scale. A fragmented file says 0."""
+    """``mvhd``: duration over time scale. A fragmented file states 0."""
     at = data.find(b"mvhd")
     if at < 0:
         return 0
@@ -112,7 +118,7 @@ def _mp4(data: bytes) -> int:
 
 
 def _mp3(data: bytes) -> int:
-    """Frames, counted one by one; a few bytes that are no frame are passed over. Where counting ends, the size decides."""
+    """Frames, counted one by one; a few bytes between them are skipped. For what is left uncounted the size decides."""
     at = 0
     if data[:3] == b"ID3" and len(data) > 10:
         at = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
@@ -129,11 +135,11 @@ def _mp3(data: bytes) -> int:
         microseconds += frame[1]
         at += frame[0]
     rest = data[at:]
-    return -(-microseconds // 1_000) + (_bound(rest, UNKNOWN_BITS_PER_S) if len(rest) > MP3_TAIL_MAX else 0)
+    return -(-microseconds // 1_000) + (_duration_ms(rest, UNKNOWN_BITS_PER_S) if len(rest) > MP3_TAIL_MAX else 0)
 
 
 def _mp3_frames() -> dict[bytes, tuple[int, int]]:
-    """The first three bytes of every frame header there is → bytes and microseconds of the frame."""
+    """The first three bytes of every possible frame header → bytes and microseconds of the frame."""
     frames = {}
     for version, halved in ((3, 0), (2, 1), (0, 2)):  # MPEG 1, 2, 2.5
         table, samples = (_MP3_KBITS[0], 1_152) if version == 3 else (_MP3_KBITS[1], 576)

@@ -8,8 +8,8 @@ import ssl
 import pytest
 
 from providers.errors import failed
-from providers.transport.client import HttpStream, Upstream, fast
-from providers.transport.http1 import Client
+from providers.transport.client import HttpStream, Upstream
+from providers.transport.http1 import Http1Client
 from tests.support.rawserver import Peer, RawServer, Script
 from tests.support.upstream import QUICK, ask, refused
 
@@ -79,7 +79,7 @@ async def test_bytes_are_handed_over_one_by_one(upstream: Upstream) -> None:
 
 async def test_no_task_wakes_for_what_arrives(roots: ssl.SSLContext) -> None:
     """The fast client hands over within the socket's callback."""
-    upstream = fast(tls=roots)
+    upstream = Http1Client(tls=roots)
     go, tasks = asyncio.Event(), list[object]()
 
     def take(data: bytes) -> bool:
@@ -246,7 +246,7 @@ async def test_cancelled_while_bytes_arrive(upstream: Upstream) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert taker.got == b"one"
-        if isinstance(upstream, Client):
+        if isinstance(upstream, Http1Client):
             assert await asyncio.wait_for(stream.pump(taker), 5)
             assert taker.got == b"onetwo"
         await stream.aclose()

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from providers.transport.client import Upstream
-from providers.transport.http1 import Client
+from providers.transport.http1 import Http1Client
 from providers.types import Clocks
 from tests.support.rawserver import Peer, RawServer
 from tests.support.upstream import CLIENTS, QUICK, ask, echo, read_all, refused
@@ -269,7 +269,7 @@ async def test_churn_loses_nothing(upstream: Upstream) -> None:
 
     async with RawServer(script) as server:
         outcomes: list[object] = []
-        callers = 600 if isinstance(upstream, Client) else 100
+        callers = 600 if isinstance(upstream, Http1Client) else 100
         for start in range(0, callers, 50):
             outcomes += await asyncio.gather(*(caller(n) for n in range(start, start + 50)), return_exceptions=True)
         errors = [one for one in outcomes if one is not True and not isinstance(one, asyncio.CancelledError)]

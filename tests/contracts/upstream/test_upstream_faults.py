@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from providers.transport.client import Upstream, fast
-from providers.transport.http1 import Client
+from providers.transport.client import Upstream
+from providers.transport.http1 import Http1Client
 from providers.types import Clocks, HttpRequest
 from tests.support.rawserver import Peer, RawServer
 from tests.support.upstream import QUICK, ask, echo, read_all, refused
@@ -65,7 +65,7 @@ async def test_junk(upstream: Upstream, name: str, verb: str) -> None:
     async with RawServer(script) as server:
         call = upstream.send(ask(server.url), QUICK) if verb == "send" else read_all(upstream, server.url)
         error = await refused(call)
-    assert error.failure.kind in (("malformed",) if isinstance(upstream, Client) else ("malformed", "cut"))
+    assert error.failure.kind in (("malformed",) if isinstance(upstream, Http1Client) else ("malformed", "cut"))
 
 
 async def test_connect_refused(upstream: Upstream) -> None:
@@ -175,7 +175,7 @@ async def test_answer_over_64_mb(upstream: Upstream) -> None:
 async def test_broken_urls_are_failures_of_the_endpoint(url: str) -> None:
     """A base URL that cannot be asked is a provider's failure like others, so that the next endpoint is tried."""
     async with RawServer(echo) as server:
-        client = fast()
+        client = Http1Client()
         error = await refused(client.send(HttpRequest(url.format(server.url), (), b""), QUICK))
         assert error.failure.failover
         await client.aclose()

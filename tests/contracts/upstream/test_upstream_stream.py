@@ -13,7 +13,7 @@ from providers.base import Stream
 from providers.errors import ProviderError
 from providers.transport import stream as driver
 from providers.transport.client import Upstream
-from providers.transport.httpx_client import portable
+from providers.transport.httpx_client import HttpxClient
 from providers.types import Call, Clocks, Event, Target
 from tests.support.rawserver import Peer, RawServer
 from tests.support.streams import ASKED, DONE, HEY, OPENAI, ROLE, STOP, begin, event, saying
@@ -282,7 +282,7 @@ async def test_the_adapter_as_an_http_user_sees_it() -> None:
             httpx.ConnectError("refused"),
         ]
     )
-    client = portable(transport=httpx.MockTransport(router.async_handler))
+    client = HttpxClient(transport=httpx.MockTransport(router.async_handler))
     target = Target("vendor", "https://vendor.example/v1", "big-1", api_key="k")
     assert (await OPENAI.complete(client, target, Call(ASKED), QUICK)).body["choices"][0]["finish_reason"] == "stop"
     events, error = await drain(await OPENAI.stream(client, target, Call(ASKED), QUICK))
