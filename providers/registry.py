@@ -25,8 +25,8 @@ _WHERE: Final[dict[str, dict[str, str]]] = {
     "bedrock": {"chat": "bedrock.dialect.Bedrock", "embeddings": "bedrock.embeddings.BedrockEmbeddings"},
     "cohere": {
         "chat": "cohere.dialect.Cohere",
-        "embeddings": "cohere.operations.CohereEmbeddings",
-        "rerank": "cohere.operations.CohereRerank",
+        "embeddings": "cohere.embeddings.CohereEmbeddings",
+        "rerank": "cohere.rerank.CohereRerank",
     },
     "gemini": {
         "chat": "gemini.dialect.Gemini",
@@ -38,7 +38,7 @@ _WHERE: Final[dict[str, dict[str, str]]] = {
         "embeddings": "mistral.dialect.MistralEmbeddings",
         "transcription": "mistral.dialect.MistralTranscription",
     },
-    "ollama": {"chat": "ollama.dialect.Ollama", "embeddings": "ollama.dialect.OllamaEmbeddings"},
+    "ollama": {"chat": "ollama.dialect.Ollama", "embeddings": "ollama.embeddings.OllamaEmbeddings"},
     "openai": {
         "chat": "openai.dialect.OpenAI",
         "embeddings": "openai.operations.Embeddings",

@@ -1,18 +1,18 @@
 """AWS Bedrock: Converse and ConverseStream, the same for every model that Bedrock sells.
 
 ``POST {base_url}/model/{id}/converse`` and ``/converse-stream``; ``base_url`` is ``https://bedrock-runtime.<region>.
-amazonaws.com``. The id is that of a model, an inference profile or its ARN. Signed with ``Target.credentials``
-(``access_key_id``, ``secret_access_key``, ``session_token``; or ``chain``, for the keys that botocore finds), or authorized by a
-Bedrock API key as ``api_key`` (docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html, 2026-11).
+amazonaws.com``. The id is that of a model, an inference profile or its ARN. Requests are signed with
+``Target.credentials`` (``access_key_id``, ``secret_access_key``, ``session_token``; or ``chain``, for the keys that botocore
+finds), or carry a Bedrock API key (``api_key``; docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html, 2026-11).
 
 ``Target.options`` (all optional but ``region``):
 
-- ``region``: of the signature; not needed where the host's name says it, nor with an API key.
-- ``family``: ``anthropic``, ``nova``, ``openai`` or empty: whose spelling of its own fields the model speaks. Default: by its
+- ``region``: of the signature; not needed when the host names it, nor with an API key.
+- ``family``: ``anthropic``, ``nova``, ``openai`` or empty: the family whose additional fields the model takes. Default: by its
   id; needed for profiles whose ARN does not name the model.
 - ``reasoning``: ``anthropic`` (a budget), ``adaptive`` (Claude 4.6 and later), ``openai`` (gpt-oss), ``openai-responses``
   (GPT), ``nova`` (Nova 2) or ``none``; default: the family's.
-- ``max_tokens_thinking``: ``maxTokens`` of an answer with a budget of thinking when the caller set none; default 32,000.
+- ``max_tokens_thinking``: ``maxTokens`` of an answer with a thinking budget when the caller sets no limit; default 32,000.
 - ``structured_outputs``: ``native`` for models that constrain their output: ``outputConfig.textFormat`` and strict tools;
   default: a forced tool.
 - ``prompt_caching``: whether the model takes cache points; default: Claude and Nova do.
@@ -36,8 +36,8 @@ from providers.auth.aws import AwsKeys
 from providers.auth.cloud import CHAIN
 from providers.auth.sigv4 import access_keys, signed
 from providers.base import Dialect
-from providers.bedrock.errors import failure
-from providers.bedrock.request import converse
+from providers.bedrock.errors import error_from_response
+from providers.bedrock.request import converse_body
 from providers.bedrock.response import completion
 from providers.bedrock.stream import Decoder
 from providers.errors import ProviderError, failed
@@ -48,7 +48,7 @@ _HOST = re.compile(r"(?:^|\.)bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
 
 
 class Signer:
-    """Requests to Bedrock with whatever lets them in. ``clock`` gives Unix seconds."""
+    """Makes authenticated requests to Bedrock. ``clock`` gives Unix seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -103,7 +103,7 @@ class Bedrock(Dialect):
         path, accept = (
             ("converse-stream", "application/vnd.amazon.eventstream") if stream else ("converse", "application/json")
         )
-        return self._signer.post(target, path, converse(target, body), accept)
+        return self._signer.post(target, path, converse_body(target, body), accept)
 
     def completion(self, raw: bytes) -> Completion:
         return completion(raw)
@@ -112,4 +112,4 @@ class Bedrock(Dialect):
         return Decoder()
 
     def failure(self, response: HttpResponse) -> ProviderError:
-        return failure(response)
+        return error_from_response(response)

@@ -2,21 +2,20 @@
 
 Titan takes one text a call and counts its tokens in the body (docs.aws.amazon.com/bedrock/latest/userguide/
 model-parameters-titan-embed-text.html); Cohere takes 96 and does not (.../model-parameters-embed-v3.html, -v4.html). For both
-the count stands in the header ``x-amzn-bedrock-input-token-count``. All read 2026-11. ``Target`` and its options are those of
-``bedrock.py``; ``input_type`` in the options is what Cohere is told where the caller says nothing (default
-``search_document``).
+the count is in the header ``x-amzn-bedrock-input-token-count``. All read 2026-11. ``Target`` and its options are those of
+``bedrock.dialect``; ``input_type`` in the options is Cohere's when the caller names none (default ``search_document``).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from providers.auth.aws import AwsKeys
 from providers.base import Decoder, Dialect
 from providers.bedrock.dialect import Signer, authorized
-from providers.bedrock.errors import failure
+from providers.bedrock.errors import error_from_response
 from providers.chat.messages import unsupported
 from providers.errors import ProviderError, excerpt, failed
 from providers.transport.client import Upstream
@@ -25,7 +24,7 @@ from providers.types import Clocks, Completion, HttpRequest, HttpResponse, Json,
 from providers.usage import Counts
 
 TEXTS_MAX = 96
-"""Texts of one call that Cohere takes."""
+"""Most texts that Cohere takes in one call."""
 _TOKENS = "x-amzn-bedrock-input-token-count"
 
 
@@ -51,12 +50,12 @@ class BedrockEmbeddings(Dialect):
 
     def read(self, response: HttpResponse) -> Completion:
         """A 200; the count of tokens is in its headers."""
-        done = self.completion(response.content)
-        if done.usage is None and response.headers.get(_TOKENS, "").isdecimal():
+        completion = self.completion(response.content)
+        if completion.usage is None and response.headers.get(_TOKENS, "").isdecimal():
             counts = Counts()
             tokens = counts.take({"tokens": int(response.headers[_TOKENS][:18])}, "tokens")
-            done.usage = Usage(prompt=tokens, suspect=counts.suspect)
-        return done
+            completion.usage = Usage(prompt=tokens, suspect=counts.suspect)
+        return completion
 
     def completion(self, raw: bytes) -> Completion:
         if not raw.strip():
@@ -68,8 +67,7 @@ class BedrockEmbeddings(Dialect):
         if vectors is None and isinstance(body.get("embedding"), list):
             vectors = [body["embedding"]]
         if not isinstance(vectors, list) or not vectors or not all(map(_is_vector, vectors)):
-            text = excerpt(raw)
-            raise failed("malformed", "the answer has no embeddings", status=200, raw=text)
+            raise failed("malformed", "the answer has no embeddings", status=200, raw=excerpt(raw))
         usage = None
         if "inputTextTokenCount" in body:
             counts = Counts()
@@ -81,7 +79,7 @@ class BedrockEmbeddings(Dialect):
         raise NotImplementedError("embeddings are not streamed")
 
     def failure(self, response: HttpResponse) -> ProviderError:
-        return failure(response)
+        return error_from_response(response)
 
 
 def _texts(given: Any) -> list[str]:
@@ -97,27 +95,23 @@ def _titan(target: Target, body: Json, texts: list[str]) -> Json:
     sent: Json = {"inputText": texts[0]}
     if body.get("dimensions") is not None:
         if "v1" in target.upstream_id:
-            raise unsupported("dimensions", "this model has no choice of them")
+            raise unsupported("dimensions", "this model has fixed dimensions")
         sent["dimensions"] = body["dimensions"]
     return sent
 
 
 def _cohere(target: Target, body: Json, texts: list[str]) -> Json:
     if "cohere" not in target.upstream_id.lower() and target.options.get("family") != "cohere":
-        _refuse_model(target)
+        raise unsupported("model", f"{target.upstream_id} is not a model of Titan or Cohere")
     if len(texts) > TEXTS_MAX:
         raise unsupported("input", f"this model takes {TEXTS_MAX} texts a call")
     kind = body.get("input_type") or target.options.get("input_type", "search_document")
     sent: Json = {"texts": texts, "input_type": kind, "embedding_types": ["float"]}
     if body.get("dimensions") is not None:
         if "embed-v4" not in target.upstream_id:
-            raise unsupported("dimensions", "this model has no choice of them")
+            raise unsupported("dimensions", "this model has fixed dimensions")
         sent["output_dimension"] = body["dimensions"]
     return sent
-
-
-def _refuse_model(target: Target) -> NoReturn:
-    raise unsupported("model", f"{target.upstream_id} is no model of Titan's or Cohere's")
 
 
 def _is_vector(value: Any) -> bool:

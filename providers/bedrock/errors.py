@@ -1,8 +1,8 @@
-"""What goes wrong at Bedrock, before a stream and within one, as rows of ``failures.yaml``. Pure.
+"""Errors of Bedrock: refusals and errors inside a stream, as rows of ``failures.yaml``. Pure.
 
 Names and statuses from botocore 1.44.5's service model of bedrock-runtime (2026-11). The name comes in the header
 ``x-amzn-errortype`` (``ValidationException:http://internal.amazon.com/...``), in ``__type`` of the body, or in the headers of
-an event. Most of what is wrong with a request is a ``ValidationException``, told apart by its text only:
+an event. Most errors of a request are a ``ValidationException``, distinguished by the text only:
 "Input is too long for requested model." (github.com/aws-samples/bedrock-chat/issues/95), "The provided model identifier is
 invalid.", "Invocation of model ID ... with on-demand throughput isn't supported", "This model doesn't support ...".
 """
@@ -33,7 +33,7 @@ STATUS = {
     "invalidsignatureexception": 401,
     "expiredtokenexception": 401,
 }
-"""The status that a name stands for where the vendor's own (424, 408, 400) says less, and within a stream."""
+"""The status that a name stands for: within a stream, and where the vendor's own (424, 408, 400) is less precise."""
 _CODES = {
     "input is too long": "context_length_exceeded",
     "prompt is too long": "context_length_exceeded",
@@ -51,11 +51,11 @@ _UNSUPPORTED = (
     "is deprecated for this model",
     "your request did not allow prompt caching",
 )
-"""Another endpoint may be able to do what this model cannot."""
+"""Texts of a ``ValidationException`` about something that another endpoint may support."""
 
 
-def failure(response: HttpResponse) -> ProviderError:
-    """What a status that is not 200 means."""
+def error_from_response(response: HttpResponse) -> ProviderError:
+    """The error of an answer whose status is not 200."""
     raw = excerpt(response.content)
     body = object_in(response.content)
     inner = body.get("Output")  # of an operation that this host does not know
@@ -67,8 +67,8 @@ def failure(response: HttpResponse) -> ProviderError:
     return error
 
 
-def exception_of(message: Message) -> ProviderError:
-    """What an event means that is an exception (modelled) or an error (not modelled)."""
+def error_from_event(message: Message) -> ProviderError:
+    """The error of an event that is an exception (in the service model) or an error (not in it)."""
     raw = excerpt(message.payload)
     body = object_in(message.payload)
     name = _name(message.word(":exception-type") or message.word(":error-code"))
@@ -82,10 +82,10 @@ def _error(name: str, text: str, raw: str, status: int) -> ProviderError:
     key = name.lower()
     if key != "modelstreamerrorexception" or status == 500:
         status = STATUS.get(key, status)
-    said = f"{text} {raw}".lower()
-    codes = frozenset([key, *(code for part, code in _CODES.items() if part in said)])
-    row = classify(status, codes, said)
-    if row.kind == "bad_request" and any(part in said for part in _UNSUPPORTED):
+    full_text = f"{text} {raw}".lower()
+    codes = frozenset([key, *(code for part, code in _CODES.items() if part in full_text)])
+    row = classify(status, codes, full_text)
+    if row.kind == "bad_request" and any(part in full_text for part in _UNSUPPORTED):
         row = FAILURES["unsupported"]
     return ProviderError(
         row, text or f"the vendor answered {name or status}", status=status, raw=raw, provider_code=name or None

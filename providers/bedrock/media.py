@@ -1,9 +1,9 @@
-"""Pictures, sounds, films and documents of the inner language as Converse content blocks, bytes inside. Pure.
+"""Images, audio, videos and documents of the inner language as Converse content blocks that hold the bytes. Pure.
 
-Formats from botocore 1.44.5's service model of bedrock-runtime. Document names must be unique in a request, hold no dot and
-come without extension (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html and
-github.com/maximhq/bifrost/issues/7003, both read 2026-11). URLs are not fetched here, and ``s3://`` is refused: it would be
-read with the operator's rights.
+Formats from botocore 1.44.5's service model of bedrock-runtime. Document names must be unique in a request, without dots
+and extension (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html and
+github.com/maximhq/bifrost/issues/7003, both read 2026-11). URLs are not fetched here; ``s3://`` is refused, because
+Bedrock would read it with the operator's rights.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _inner(part: Json, name: str, place: str) -> Json:
     if isinstance(value, str):  # a bare URL instead of an object, as some clients send it
         return {"url": value}
     if not isinstance(value, dict):
-        raise unsupported(f"{place}.{name}", "is no object")
+        raise unsupported(f"{place}.{name}", "is not an object")
     return value
 
 

@@ -1,10 +1,10 @@
-"""Messages of the inner language to Converse messages: roles, content blocks, cache points. Pure.
+"""Messages of the inner language as Converse messages: roles, content blocks, cache points. Pure.
 
 Facts, each read 2026-11. From botocore 1.44.5's service model of bedrock-runtime: names, formats, lengths and patterns. From
 the Converse guide (docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html) and its error texts: text that
 is empty or white space is refused, also in tool results, which must not be empty either (github.com/NousResearch/
 hermes-agent/pull/64858, github.com/pydantic/pydantic-ai/pull/6116); a message with a document needs a text. A cache point is
-a block of its own behind what it ends, never inside a tool result (github.com/langchain-ai/langchain-aws/pull/503).
+a block of its own after what it caches, never inside a tool result (github.com/langchain-ai/langchain-aws/pull/503).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from providers.chat.messages import arguments_object, unsupported
 from providers.types import Json
 
 REASONING_FORMAT = "anthropic-claude-v1"
-"""The format of ``reasoning_details`` that carry Claude's signatures: Bedrock takes them back as it gave them."""
+"""The format of ``reasoning_details`` that carry Claude's signatures: Bedrock takes them back unchanged."""
 EMPTY = "(empty)"
-"""Stands for a user's message or a tool's result without content: Converse refuses both."""
+"""Text of a user's message or a tool result without content: Converse refuses empty ones."""
 CACHE_POINTS_MAX = 4
 
 _TOOL_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 
 
 class Caching:
-    """Whether and how this endpoint takes cache points; counts those set."""
+    """Makes cache points, as far as this endpoint takes them, and counts them."""
 
     def __init__(self, *, on: bool, ttl: bool = True) -> None:
         self.on = on
@@ -36,7 +36,7 @@ class Caching:
         self._set = 0
 
     def point(self, control: Any) -> list[Json]:
-        """The cache point that ``cache_control`` asks for, or nothing. A fifth one would be refused, so it is left out."""
+        """The cache point for a ``cache_control``, or nothing. The vendor refuses a fifth one, so it is left out."""
         if not self.on or not isinstance(control, dict) or self._set >= CACHE_POINTS_MAX:
             return []
         self._set += 1
@@ -47,7 +47,7 @@ class Caching:
 
 
 def tool_id(value: Any) -> str:
-    """An id that Converse takes: the given one, or when its form is another vendor's, always the same made of it."""
+    """An id that Converse takes: the given one, or a hash of an id that it would refuse."""
     text = value if isinstance(value, str) else str(value)
     return (
         text if _TOOL_ID.fullmatch(text) else f"call_{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:32]}"
@@ -55,7 +55,7 @@ def tool_id(value: Any) -> str:
 
 
 class Messages:
-    """One conversation on its way to Converse: ``add`` every message in order, then take ``system`` and ``done()``."""
+    """Builds a conversation: ``add`` every message in order, then read ``system`` and ``done()``."""
 
     def __init__(self, caching: Caching, *, signed: bool) -> None:
         self.system: list[Json] = []
@@ -78,20 +78,20 @@ class Messages:
             case "tool":
                 self._append("user", self._result(message, place))
             case role:
-                raise unsupported(f"{place}.role", f"{role!r} is unknown here")
+                raise unsupported(f"{place}.role", f"{role!r} is unknown to this vendor")
 
     def done(self) -> list[Json]:
-        """The messages. Raises ``ProviderError``: a conversation without a user's message, or that begins with another."""
+        """The messages. Raises ``ProviderError`` (unsupported) unless the first one is a user's."""
         if not self._messages or self._messages[0]["role"] != "user":
-            raise unsupported("messages", "a conversation with this vendor begins with a message of the user")
+            raise unsupported("messages", "a conversation with this vendor must begin with a user's message")
         last = self._messages[-1]
         if last["role"] == "assistant" and "text" in last["content"][-1]:
-            # Claude refuses a prefill that ends with white space.
+            # Claude refuses a trailing assistant message (prefill) that ends in white space.
             last["content"][-1] = {"text": last["content"][-1]["text"].rstrip()}
         return self._messages
 
     def cache_end(self, control: Any) -> None:
-        """A cache point at the end of what is sent, unless there is one."""
+        """Adds a cache point to the last user's message, unless it ends with one."""
         for message in reversed(self._messages):
             if message["role"] == "user":
                 if "cachePoint" not in message["content"][-1]:
@@ -99,7 +99,7 @@ class Messages:
                 return
 
     def replays_unsigned_tools(self) -> bool:
-        """The assistant's turn that is still going on calls tools without having thought: Claude then refuses to think."""
+        """Whether the open turn of the assistant called tools without thinking: Claude then refuses to think in it."""
         for message in reversed(self._messages):
             kinds = {kind for block in message["content"] for kind in block}
             if message["role"] == "user" and "toolResult" not in kinds:
@@ -134,15 +134,15 @@ class Messages:
             blocks += _text(message["refusal"])
         for index, call in enumerate(message.get("tool_calls") or ()):
             blocks.append(self._call(call, f"{place}.tool_calls[{index}]"))
-        return blocks if any("reasoningContent" not in block for block in blocks) else []  # thinking alone is no turn
+        return blocks if any("reasoningContent" not in block for block in blocks) else []  # thinking alone is refused
 
     def _call(self, call: Any, place: str) -> Json:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise unsupported(place, "only calls of functions can be sent to this vendor")
+            raise unsupported(place, "this vendor takes function calls only")
         name = function["name"]
         if not NAME.fullmatch(name):
-            raise unsupported(f"{place}.function.name", "must be of at most 64 letters, digits, _ and -")
+            raise unsupported(f"{place}.function.name", "must have at most 64 letters, digits, _ and -")
         self.tools_used[name] = None
         return {
             "toolUse": {
@@ -161,7 +161,7 @@ class Messages:
     def _parts(self, message: Json, place: str, *, only_text: bool = False) -> list[Json]:
         content = message.get("content")
         if isinstance(content, str):
-            # A string cannot carry cache_control itself; some clients put it beside it.
+            # A string cannot carry cache_control: some clients put it on the message.
             text = _text(content)
             return text + self.caching.point(message.get("cache_control")) if text else []
         blocks: list[Json] = []
@@ -185,9 +185,9 @@ def _text(value: Any) -> list[Json]:
 
 
 def _reasoning(details: Any) -> list[Json]:
-    """Claude's own reasoning, back as it came: signed text and what is encrypted. What others thought is left out.
+    """Claude's own reasoning as blocks: signed text and encrypted data. The reasoning of other models is left out.
 
-    A caller may have kept the fragments of a stream as they came: those up to a signature are one text.
+    A caller may send the fragments of a stream: those up to a signature are one text.
     """
     blocks: list[Json] = []
     text = ""

@@ -1,9 +1,9 @@
-"""Answers of Converse in the inner language: one message, one count, and the pieces that streams share. Pure.
+"""Whole answers of Converse in the inner language, and the parts that streams share. Pure.
 
-Facts, read 2026-11. ``inputTokens`` leaves out what was read from and written to the cache (docs.aws.amazon.com/bedrock/
-latest/userguide/prompt-caching.html: total input = inputTokens + cacheReadInputTokens + cacheWriteInputTokens); where a
-report's ``totalTokens`` says that they are in it, as some models', they are taken out. Reasoning is counted in ``outputTokens``
-and not told apart. ``cacheDetails`` splits what was written by its life (botocore 1.44.5, CacheDetail). Binary values are
+Facts, read 2026-11. ``inputTokens`` excludes what was read from and written to the cache (docs.aws.amazon.com/bedrock/
+latest/userguide/prompt-caching.html: total input = inputTokens + cacheReadInputTokens + cacheWriteInputTokens); where
+``totalTokens`` shows that they are included, as with some models, they are subtracted. Reasoning is part of ``outputTokens`` and
+not counted separately. ``cacheDetails`` splits cache writes by lifetime (botocore 1.44.5, CacheDetail). Binary values are
 base64 text in JSON.
 """
 
@@ -29,11 +29,11 @@ FINISH = {
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
 }
-"""Stop reasons to ours; ``malformed_*`` is a failure, what is not listed is ``stop``."""
+"""Stop reasons to ours; ``malformed_*`` is a failure, an unlisted one becomes ``stop``."""
 
 
 def usage_of(raw: Any) -> Usage | None:
-    """A ``TokenUsage``. Never raises: what is nonsense counts 0 and sets ``suspect``."""
+    """A ``TokenUsage``. Never raises: a count that makes no sense becomes 0 and sets ``suspect``."""
     if not isinstance(raw, dict):
         return None
     counts = Counts()
@@ -61,7 +61,7 @@ def usage_of(raw: Any) -> Usage | None:
 
 
 def completion(raw: bytes) -> Completion:
-    """A whole answer of Converse. Raises ``ProviderError``: empty, malformed, or what ``malformed_*`` stands for."""
+    """A whole answer of Converse. Raises ``ProviderError``: empty, malformed, or ended with ``malformed_*``."""
     if not raw.strip():
         raise failed("empty", "a 200 without a body", status=200)
     body = decode(raw)
@@ -70,30 +70,32 @@ def completion(raw: bytes) -> Completion:
     content = message.get("content") if isinstance(message, dict) else None
     native = body.get("stopReason")
     if not isinstance(content, list) or not isinstance(native, str):
-        text = excerpt(raw)
-        raise failed("malformed", "the answer has no message or no stop reason", status=200, raw=text)
-    refuse(native)
+        raise failed("malformed", "the answer has no message or no stop reason", status=200, raw=excerpt(raw))
+    check_stop(native)
     answer = _Answer()
     for index, block in enumerate(content):
         answer.add(block, index)
-    finish = finish_of(native, tools=bool(answer.calls), structured=answer.structured)
+    finish = finish_reason(native, tools=bool(answer.calls), structured=answer.structured)
     choice = {"index": 0, "message": answer.message(), "finish_reason": finish, "native_finish_reason": native}
     whole: Json = {"id": "", "object": "chat.completion", "created": 0, "model": "", "choices": [choice]}
     return Completion(whole, usage_of(body.get("usage")))
 
 
-def refuse(native: str) -> None:
-    if native.startswith("malformed_"):
-        raise failed("malformed", f"the vendor ended the answer with {native}", status=200, provider_code=native)
+def check_stop(stop_reason: str) -> None:
+    """Raises ``ProviderError`` (malformed) for a stop reason that is an error."""
+    if stop_reason.startswith("malformed_"):
+        message = f"the vendor ended the answer with {stop_reason}"
+        raise failed("malformed", message, status=200, provider_code=stop_reason)
 
 
-def finish_of(native: str, *, tools: bool, structured: bool) -> str:
+def finish_reason(native: str, *, tools: bool, structured: bool) -> str:
+    """Our finish reason. ``tools``: the answer calls tools of the caller's; ``structured``: the tool of a structured answer."""
     finish = FINISH.get(native, "stop")
     return "stop" if finish == "tool_calls" and structured and not tools else finish
 
 
 class _Answer:
-    """The content blocks of a whole answer, collected."""
+    """Collects one assistant message from content blocks."""
 
     def __init__(self) -> None:
         self.calls: list[Json] = []
@@ -106,7 +108,7 @@ class _Answer:
 
     def add(self, block: Any, index: int) -> None:
         if not isinstance(block, dict):
-            raise failed("malformed", "a content block is no object")
+            raise failed("malformed", "a content block is not an object")
         if isinstance(block.get("text"), str):
             self._text.append(block["text"])
         elif "toolUse" in block:
@@ -117,17 +119,17 @@ class _Answer:
             image = object_of(block, "image")
             source = image.get("source")
             data = source.get("bytes") if isinstance(source, dict) else None
-            self._images += pictures(image.get("format"), data)
+            self._images += images_of(image.get("format"), data)
         elif "citationsContent" in block:
-            cited = object_of(block, "citationsContent")
+            content = object_of(block, "citationsContent")
             self._text += [
-                part["text"] for part in objects_of(cited.get("content")) if isinstance(part.get("text"), str)
+                part["text"] for part in objects_of(content.get("content")) if isinstance(part.get("text"), str)
             ]
-            for citation in objects_of(cited.get("citations")):
-                self._annotations += citations(citation)
+            for citation in objects_of(content.get("citations")):
+                self._annotations += url_citations(citation)
 
     def _tool(self, tool: Json) -> None:
-        if tool.get("type") == "server_tool_use":  # the vendor runs it itself
+        if tool.get("type") == "server_tool_use":  # the vendor runs this tool itself
             return
         name, value = tool_name(tool.get("name")), tool.get("input")
         arguments = msgspec.json.encode({} if value is None else value).decode()
@@ -136,7 +138,7 @@ class _Answer:
             self._structured = arguments
         else:
             function = {"name": name, "arguments": arguments}
-            call = {"id": word_of(tool.get("toolUseId"), "a tool's id"), "type": "function", "function": function}
+            call = {"id": text_of(tool.get("toolUseId"), "a tool's id"), "type": "function", "function": function}
             self.calls.append(call)
 
     def _reasoning(self, content: Json, index: int) -> None:
@@ -151,7 +153,7 @@ class _Answer:
             self._details.append(encrypted(redacted, index))
 
     def message(self) -> Json:
-        """An assistant's message; a structured answer is all of its text."""
+        """The assistant's message; a structured answer replaces its text."""
         message: Json = {
             "role": "assistant",
             "content": self._structured or "".join(self._text) or None,
@@ -171,17 +173,19 @@ class _Answer:
 
 
 def encrypted(data: str, index: int) -> Json:
+    """A reasoning detail of redacted reasoning."""
     return {"type": "reasoning.encrypted", "data": data, "format": REASONING_FORMAT, "index": index}
 
 
-def pictures(format_: Any, data: Any) -> list[Json]:
+def images_of(format_: Any, data: Any) -> list[Json]:
+    """One image as a list of ``images``; empty for a format that is unknown."""
     if not isinstance(data, str) or not data or format_ not in ("png", "jpeg", "gif", "webp"):
         return []
     return [{"type": "image_url", "image_url": {"url": f"data:image/{format_};base64,{data}"}}]
 
 
-def citations(citation: Json) -> list[Json]:
-    """Of a citation what the inner language has a word for: pages of the web."""
+def url_citations(citation: Json) -> list[Json]:
+    """The ``url_citation`` of one citation; empty unless it cites a web page."""
     location = citation.get("location")
     web = location.get("web") if isinstance(location, dict) else None
     if not isinstance(web, dict) or not isinstance(web.get("url"), str):
@@ -193,22 +197,25 @@ def citations(citation: Json) -> list[Json]:
 
 
 def object_of(body: Json, name: str) -> Json:
+    """A required object. Raises ``ProviderError`` (malformed)."""
     value = body.get(name)
     if not isinstance(value, dict):
-        raise failed("malformed", f"{name} is no object")
+        raise failed("malformed", f"{name} is not an object")
     return value
 
 
 def objects_of(value: Any) -> list[Json]:
+    """The objects of a list."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def tool_name(value: Any) -> str:
-    """A tool's name; gpt-oss sometimes leaves marks of its own template in it (github.com/vercel/ai/issues/9967)."""
-    return word_of(value, "a tool's name").partition("<|")[0] or "?"
+    """A tool's name; gpt-oss sometimes leaves parts of its own template in it (github.com/vercel/ai/issues/9967)."""
+    return text_of(value, "a tool's name").partition("<|")[0] or "?"
 
 
-def word_of(value: Any, what: str) -> str:
+def text_of(value: Any, what: str) -> str:
+    """A required text that is not empty. Raises ``ProviderError`` (malformed)."""
     if not isinstance(value, str) or not value:
-        raise failed("malformed", f"{what} is no text")
+        raise failed("malformed", f"{what} is not a text")
     return value

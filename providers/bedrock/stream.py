@@ -1,7 +1,7 @@
-"""Streams of ConverseStream: bytes to events of the inner language. Pure.
+"""Streams of ConverseStream as events of the inner language. Pure.
 
-A stream is framed as ``application/vnd.amazon.eventstream``; it ends with ``messageStop`` and, behind it, ``metadata`` with
-the usage. Payloads carry a field ``p`` of random length against eavesdroppers; it means nothing. (botocore 1.44.5's service
+A stream is framed as ``application/vnd.amazon.eventstream``; it ends with ``messageStop`` followed by ``metadata`` with
+the usage. Payloads carry a field ``p`` of random length, which only hides their size from eavesdroppers. (botocore 1.44.5's service
 model of bedrock-runtime, ConverseStreamOutput, 2026-11.)
 """
 
@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.bedrock.errors import exception_of
+from providers.bedrock.errors import error_from_event
 from providers.bedrock.messages import REASONING_FORMAT
 from providers.bedrock.response import (
-    citations,
+    check_stop,
     encrypted,
-    finish_of,
+    finish_reason,
+    images_of,
     object_of,
-    pictures,
-    refuse,
+    text_of,
     tool_name,
+    url_citations,
     usage_of,
-    word_of,
 )
 from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import ProviderError, failed
@@ -29,26 +29,28 @@ from providers.transport.sse import decode
 from providers.types import Choice, Chunk, Event, Json
 
 IMAGE_MAX = 64 * 1024 * 1024
-"""Characters of one streamed picture above which the stream is refused."""
+"""Most base64 characters of one streamed image."""
 
 
 class _Block:
     """An open content block."""
 
-    __slots__ = ("begun", "call", "format", "kind", "pieces", "size")
+    __slots__ = ("call", "format", "has_input", "kind", "pieces", "size")
 
     def __init__(self, kind: str, *, call: int = 0, format_: Any = None) -> None:
         self.kind = kind
-        """``tool``, ``answer`` (a structured one), ``image`` or ``ignored``."""
+        """``tool``, ``structured`` (an answer in a tool call), ``image`` or ``ignored``."""
         self.call = call
+        """Number of the tool call."""
         self.format = format_
-        self.begun = False
+        self.has_input = False
+        """A delta of input has come."""
         self.pieces: list[str] = []
         self.size = 0
 
 
 class Decoder:
-    """One stream: bytes to events. See ``base.Decoder``."""
+    """See ``base.Decoder``."""
 
     __slots__ = ("_blocks", "_calls", "_finished", "_frames", "_seen", "_structured", "done", "error")
 
@@ -92,7 +94,7 @@ class Decoder:
     def _event(self, message: Message) -> Event | None:
         kind = message.word(":message-type")
         if kind in ("exception", "error"):
-            raise exception_of(message)
+            raise error_from_event(message)
         name = message.word(":event-type")
         reader = _READERS.get(name)
         if reader is None:
@@ -115,11 +117,11 @@ class Decoder:
             return None
         name = tool_name(tool.get("name"))
         if name == STRUCTURED_TOOL:
-            self._blocks[index] = _Block("answer")
+            self._blocks[index] = _Block("structured")
             self._structured = True
             return None
         function = {"name": name, "arguments": ""}
-        call = {"index": self._calls, "id": word_of(tool.get("toolUseId"), "a tool's id"), "type": "function"}
+        call = {"index": self._calls, "id": text_of(tool.get("toolUseId"), "a tool's id"), "type": "function"}
         self._blocks[index] = _Block("tool", call=self._calls)
         self._calls += 1
         return _chunk({"tool_calls": [{**call, "function": function}]}, content=True)
@@ -133,7 +135,7 @@ class Decoder:
         if isinstance(delta.get("reasoningContent"), dict):
             return _thought(delta["reasoningContent"], index)
         if isinstance(delta.get("citation"), dict):
-            annotations = citations(delta["citation"])
+            annotations = url_citations(delta["citation"])
             return _chunk({"annotations": annotations}) if annotations else None
         block = self._blocks.get(index)
         if block is not None and block.kind == "image" and isinstance(delta.get("image"), dict):
@@ -142,20 +144,20 @@ class Decoder:
                 block.pieces.append(source["bytes"])
                 block.size += len(source["bytes"])
                 if block.size > IMAGE_MAX:
-                    raise failed("malformed", f"a picture of more than {IMAGE_MAX} characters")
+                    raise failed("malformed", f"an image of more than {IMAGE_MAX} characters")
         return None
 
     def _input(self, index: int, piece: Any) -> Event | None:
         block = self._blocks.get(index)
         if not isinstance(piece, str) or block is None:
-            raise failed("malformed", "input of a tool that has not begun")
+            raise failed("malformed", "input of a tool call that has not begun")
         if block.kind == "ignored" or not piece:
             return None
-        block.begun = True
+        block.has_input = True
         return self._piece(block, piece)
 
     def _piece(self, block: _Block, piece: str) -> Event:
-        if block.kind == "answer":
+        if block.kind == "structured":
             return _chunk({"content": piece}, content=True)
         return _chunk({"tool_calls": [{"index": block.call, "function": {"arguments": piece}}]}, content=True)
 
@@ -164,15 +166,15 @@ class Decoder:
         if block is None or block.kind == "ignored":
             return None
         if block.kind == "image":
-            images = pictures(block.format, "".join(block.pieces))
+            images = images_of(block.format, "".join(block.pieces))
             return _chunk({"images": images}, content=True) if images else None
-        return None if block.begun else self._piece(block, "{}")  # a tool without arguments comes without a delta
+        return None if block.has_input else self._piece(block, "{}")  # a call without arguments has no delta
 
     def _stop(self, body: Json) -> Event | None:
-        native = word_of(body.get("stopReason"), "a stop reason")
-        refuse(native)
+        native = text_of(body.get("stopReason"), "a stop reason")
+        check_stop(native)
         self._finished = True
-        finish = finish_of(native, tools=self._calls > 0, structured=self._structured)
+        finish = finish_reason(native, tools=self._calls > 0, structured=self._structured)
         return _chunk({}, finish=finish, native=native)
 
     def _metadata(self, body: Json) -> Event | None:
@@ -201,7 +203,7 @@ def _chunk(delta: Any, *, content: bool = False, finish: str | None = None, nati
 
 
 def _thought(content: Json, index: int) -> Event | None:
-    """A piece of reasoning. Whether it will be signed is not known yet: only Claude's is, and only signed text goes back."""
+    """A fragment of reasoning. It is marked as Claude's before its signature is known: unsigned text is never sent back."""
     text, signature, redacted = content.get("text"), content.get("signature"), content.get("redactedContent")
     detail: Json = {"type": "reasoning.text", "format": REASONING_FORMAT, "index": index}
     if isinstance(text, str) and text:
@@ -216,5 +218,5 @@ def _thought(content: Json, index: int) -> Event | None:
 def _index(body: Json) -> int:
     value = body.get("contentBlockIndex")
     if type(value) is not int or value < 0:
-        raise failed("malformed", "a content block's index is no number")
+        raise failed("malformed", "the index of a content block is not a number")
     return value

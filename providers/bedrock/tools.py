@@ -1,8 +1,8 @@
-"""Tools, tool choice and structured answers of the inner language as Converse's ``toolConfig`` and ``outputConfig``. Pure.
+"""Tools, tool choice and structured output of the inner language as Converse's ``toolConfig`` and ``outputConfig``. Pure.
 
 Structured output is a forced tool whose input is the answer, or ``outputConfig.textFormat`` where the model has it
-(docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html, 2026-11). Converse has no ``tool_choice`` "none": tools
-are left out then, unless the conversation holds calls, which it refuses to read without them. An empty description is refused
+(docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html, 2026-11). Converse has no ``tool_choice`` "none": the
+tools are left out then, unless the conversation holds calls, which it refuses without tools. An empty description is refused
 (github.com/anomalyco/opencode/pull/48582).
 """
 
@@ -14,42 +14,46 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from providers.chat.messages import JSON_ONLY, STRUCTURED_TOOL, unsupported
+from providers.chat.messages import JSON_ONLY, STRUCTURED_TOOL, named_tools, unsupported
 from providers.types import Json
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-class Answer(NamedTuple):
-    """What ``response_format`` asks for: a tool to force, a native format, an instruction, or none of them."""
+class StructuredOutput(NamedTuple):
+    """How ``response_format`` is sent: a forced tool, a native format, an instruction for the system prompt, or nothing."""
 
     tool: Json | None = None
     native: Json | None = None
     system: tuple[Json, ...] = ()
 
 
-def answer(asked: Any, *, native: bool) -> Answer:
-    """Raises ``ProviderError``: unsupported."""
-    given = asked if isinstance(asked, dict) else {}
-    kind = given.get("type", "text")
+def structured_output(requested: Any, *, native: bool) -> StructuredOutput:
+    """``response_format`` for a model with (``native``) or without constrained output. Raises ``ProviderError``: unsupported."""
+    fields = requested if isinstance(requested, dict) else {}
+    kind = fields.get("type", "text")
     if kind == "text":
-        return Answer()
+        return StructuredOutput()
     if kind == "json_object":
-        return Answer(system=({"text": JSON_ONLY},))
-    wanted = given.get("json_schema")
-    if kind != "json_schema" or not isinstance(wanted, dict):
+        return StructuredOutput(system=({"text": JSON_ONLY},))
+    described = fields.get("json_schema")
+    if kind != "json_schema" or not isinstance(described, dict):
         raise unsupported("response_format.type", f"{kind!r}")
-    schema = wanted.get("schema")
+    schema = described.get("schema")
     if not isinstance(schema, dict):
         schema = {"type": "object"}
     if native:
         definition = {"schema": msgspec.json.encode(schema).decode()}
-        definition |= {name: wanted[name] for name in ("name", "description") if isinstance(wanted.get(name), str)}
-        return Answer(native={"type": "json_schema", "structure": {"jsonSchema": definition}})
+        definition |= {
+            name: described[name] for name in ("name", "description") if isinstance(described.get(name), str)
+        }
+        return StructuredOutput(native={"type": "json_schema", "structure": {"jsonSchema": definition}})
     if schema.get("type") != "object":
         raise unsupported("response_format.json_schema.schema", "must describe an object")
-    about = wanted.get("description")
-    return Answer(spec(STRUCTURED_TOOL, schema, f"Give the whole answer with this. {about or ''}".strip()))
+    description = described.get("description")
+    return StructuredOutput(
+        spec(STRUCTURED_TOOL, schema, f"Give the whole answer with this. {description or ''}".strip())
+    )
 
 
 def specs(tools: Any, *, strict: bool) -> list[tuple[Json, Any]]:
@@ -65,7 +69,7 @@ def specs(tools: Any, *, strict: bool) -> list[tuple[Json, Any]]:
             raise unsupported(f"{place}.type", "this vendor takes functions only")
         name = function.get("name")
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise unsupported(f"{place}.function.name", "must be of at most 64 letters, digits, _ and -")
+            raise unsupported(f"{place}.function.name", "must have at most 64 letters, digits, _ and -")
         if name == STRUCTURED_TOOL:
             raise unsupported(f"{place}.function.name", "is reserved")
         one = spec(name, function.get("parameters"), function.get("description"))
@@ -84,32 +88,32 @@ def spec(name: str, parameters: Any, description: Any = None) -> Json:
     return {"toolSpec": made}
 
 
-def tool_config(tools: list[Json], used: Iterable[str], asked: Any, wanted: Json | None) -> Json | None:
-    """``toolConfig`` of the caller's ``tools``, the tools ``used`` in the conversation, ``tool_choice`` as ``asked`` and the
-    tool of a structured answer if one is ``wanted``. None: no tools at all. Raises ``ProviderError``: unsupported."""
-    # Calls in the conversation are refused without their tools; what those took is not known any more.
+def tool_config(tools: list[Json], used: Iterable[str], tool_choice: Any, structured: Json | None) -> Json | None:
+    """``toolConfig`` of the caller's ``tools``, the tools ``used`` in the conversation, the caller's ``tool_choice`` and the
+    tool of a ``structured`` answer. None: no tools at all. Raises ``ProviderError``: unsupported."""
+    # Converse refuses calls in the conversation without their tools, whose parameters are no longer known.
     kept = tools or [spec(name, {"type": "object"}) for name in used]
-    choice = _choice(asked) if tools else None
-    if asked == "none" and not list(used):
+    choice = _choice(tool_choice) if tools else None
+    if tool_choice == "none" and not list(used):
         kept = []
-    if wanted is not None and not (choice and choice.keys() & {"any", "tool"}):
-        # A caller who demands one of its own tools in this turn wants no final answer yet.
-        kept = [*kept, wanted]
-        alone = asked == "none" or not tools
+    if structured is not None and not (choice and choice.keys() & {"any", "tool"}):
+        # A caller that forces one of its own tools does not expect the final answer in this turn.
+        kept = [*kept, structured]
+        alone = tool_choice == "none" or not tools
         choice = {"tool": {"name": STRUCTURED_TOOL}} if alone else {"any": {}}
     if not kept:
         return None
     return {"tools": kept, "toolChoice": choice} if choice else {"tools": kept}
 
 
-def _choice(asked: Any) -> Json | None:
-    if asked in (None, "none"):
+def _choice(requested: Any) -> Json | None:
+    if requested in (None, "none"):
         return None
-    if asked in ("auto", "validated"):
+    if requested == "validated":  # Gemini's mode: a call that is made fits its schema
         return {"auto": {}}
-    if asked in ("required", "any"):
-        return {"any": {}}
-    function = asked.get("function") if isinstance(asked, dict) else None
-    if isinstance(function, dict) and isinstance(function.get("name"), str):
-        return {"tool": {"name": function["name"]}}
-    raise unsupported("tool_choice", "is nothing that this vendor can force")
+    mode, names = named_tools(requested)
+    if names is None:
+        return {"any": {}} if mode == "required" else {"auto": {}}
+    if mode == "required" and len(names) == 1:
+        return {"tool": {"name": next(iter(names))}}
+    raise unsupported("tool_choice", "this vendor can force one function or any, not a choice of some")

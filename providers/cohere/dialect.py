@@ -1,14 +1,11 @@
 """Cohere's own chat API, version 2: ``POST {base_url}/chat`` with ``https://api.cohere.com/v2``.
 
-Requests are made in ``cohere_request``, answers are read in ``cohere_answer`` and ``cohere_stream``; embeddings and rerank are in
-``cohere_operations``.
-
 ``Target.options`` (all optional):
 
-- ``thinking``: ``false`` for models without reasoning, which refuse the field.
-- ``max_completion_tokens``: the model's output limit, of which an effort is a share where the caller gives no limit.
+- ``thinking``: ``false`` for models without reasoning: they refuse the field.
+- ``max_completion_tokens``: the model's output limit; an effort is a share of it when the caller sets no limit.
 - ``path``: instead of ``/chat``.
-- ``drop_parameters``, ``extra_body``: fields of the vendor's body to leave out, to merge over it (``null`` removes one).
+- ``drop_parameters``: fields of the vendor's body to leave out. ``extra_body``: fields merged over it (``null`` removes one).
 """
 
 from __future__ import annotations
@@ -18,15 +15,16 @@ from typing import ClassVar
 import msgspec
 
 from providers.base import Dialect
+from providers.cohere.errors import error_from_response
 from providers.cohere.request import chat_body
-from providers.cohere.response import refused, whole
+from providers.cohere.response import completion
 from providers.cohere.stream import Decoder
 from providers.errors import ProviderError
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 
 
 class Cohere(Dialect):
-    """Takes pictures by URL and as data URLs."""
+    """``POST {base_url}/chat``. Images may be URLs or data URLs."""
 
     name: ClassVar[str] = "cohere"
 
@@ -39,20 +37,20 @@ class Cohere(Dialect):
             sent.pop(name, None)
         sent.update(options.get("extra_body", {}))
         sent = {name: value for name, value in sent.items() if value is not None}
-        return posted(target, options.get("path", "/chat"), sent, stream=stream)
+        return post(target, options.get("path", "/chat"), sent, stream=stream)
 
     def completion(self, raw: bytes) -> Completion:
-        return whole(raw)
+        return completion(raw)
 
     def decoder(self) -> Decoder:
         return Decoder()
 
     def failure(self, response: HttpResponse) -> ProviderError:
-        return refused(response)
+        return error_from_response(response)
 
 
-def posted(target: Target, path: str, sent: Json, *, stream: bool = False) -> HttpRequest:
-    """A request with the key as bearer."""
+def post(target: Target, path: str, sent: Json, *, stream: bool = False) -> HttpRequest:
+    """``POST {base_url}{path}`` with the key as a bearer token."""
     headers = [("content-type", "application/json"), ("accept", "text/event-stream" if stream else "application/json")]
     if target.api_key is not None:
         headers.append(("authorization", f"Bearer {target.api_key}"))

@@ -1,15 +1,14 @@
-"""Cohere's v2 answers in the inner language: whole ones, usage, errors. Pure. Streams are in ``cohere_stream``.
+"""Whole answers of Cohere's v2 chat in the inner language, and the parts that streams share. Pure.
 
-Sources: docs.cohere.com (reference/chat, reference/chat-stream, docs/tool-use-streaming, reference/errors, docs/
-how-does-cohere-pricing-work), types of the vendor's SDK (``cohere`` 7.3); all 2026-11.
+Sources: docs.cohere.com (reference/chat, reference/chat-stream, docs/tool-use-streaming, docs/how-does-cohere-pricing-work),
+types of the vendor's SDK (``cohere`` 7.3); all 2026-11.
 
-- ``usage.billed_units`` is the bill; ``usage.tokens`` counts also what the vendor itself puts around the conversation and
-  does not charge. ``cached_tokens`` counts within ``tokens``, so it can be more than was billed. Thinking is part of the
-  output tokens and not told apart.
-- ``tool_plan`` is what the model wrote before its calls: reasoning in the inner language, and it goes back as a plan.
-- The error of a stream stands in ``message-end``: ``finish_reason`` ERROR or TIMEOUT, text in ``error``.
-- One logprob item covers a piece of text of several tokens: it becomes one token whose logprob is the sum.
-- Status 498 is an unsafe request in the documentation and an invalid token in the SDK; the text decides.
+- ``usage.billed_units`` is the bill; ``usage.tokens`` also counts what the vendor itself adds to the conversation and does
+  not charge. ``cached_tokens`` counts within ``tokens``, so it can be more than was billed. Thinking is part of the output
+  tokens and not counted separately.
+- ``tool_plan`` is what the model wrote before its calls: reasoning in the inner language, sent back as a plan.
+- The error of a stream is in ``message-end``: ``finish_reason`` ERROR or TIMEOUT, text in ``error``.
+- One logprob item covers a text of several tokens: it becomes one token whose logprob is the sum.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from providers.chat.messages import thought
-from providers.cohere.request import PLAN, THOUGHT
-from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s
-from providers.openai.response import said
-from providers.transport.sse import decode, object_in
-from providers.types import Completion, HttpResponse, Json, Usage
+from providers.cohere.errors import error_from_body, malformed
+from providers.cohere.messages import PLAN, THOUGHT
+from providers.errors import failed
+from providers.transport.sse import decode
+from providers.types import Completion, Json, Usage
 from providers.usage import Counts
 
 FINISH: Final = {
@@ -32,20 +31,18 @@ FINISH: Final = {
     "ERROR_LIMIT": "length",
     "ERROR_TOXIC": "content_filter",
 }
-_UNSAFE = ("usage guidelines", "usage policy", "unsafe", "blocked", "safety")
-_TOO_LONG = ("too many tokens", "size limit exceeded")
 
 
-def whole(raw: bytes) -> Completion:
+def completion(raw: bytes) -> Completion:
     """A whole answer. Raises ``ProviderError``: the error it carries, empty, or malformed."""
-    body = opened(raw)
+    body = document(raw)
     message = body.get("message")
     if not isinstance(message, dict):
-        raise (fault(body, 500) if "message" in body else broken("the answer has no message", body))
+        raise (error_from_body(body, 500) if "message" in body else malformed("the answer has no message", body))
     native = body.get("finish_reason")
-    told, calls = _message(message, body)
-    ended = finish(native, body, calls=calls)
-    choice: Json = {"index": 0, "message": told, "finish_reason": ended, "native_finish_reason": native}
+    translated, calls = _message(message, body)
+    finish = finish_reason(native, body, calls=calls)
+    choice: Json = {"index": 0, "message": translated, "finish_reason": finish, "native_finish_reason": native}
     if isinstance(body.get("logprobs"), list):
         choice["logprobs"] = {"content": logprobs(body["logprobs"]), "refusal": None}
     answer = {
@@ -56,23 +53,22 @@ def whole(raw: bytes) -> Completion:
         "choices": [choice],
     }
     raw_usage = body.get("usage")
-    return Completion(answer, usage(raw_usage) if isinstance(raw_usage, dict) else None)
+    return Completion(answer, usage_of(raw_usage) if isinstance(raw_usage, dict) else None)
 
 
-def opened(raw: bytes) -> Json:
+def document(raw: bytes) -> Json:
     """The JSON object of a 200. Raises ``ProviderError``: empty or malformed."""
     if not raw.strip():
         raise failed("empty", "a 200 without a body", status=200)
     return decode(raw)
 
 
-def broken(what: str, body: Json) -> ProviderError:
-    return failed("malformed", what, status=200, raw=excerpt(body))
-
-
 def _message(message: Json, body: Json) -> tuple[Json, bool]:
     """The assistant's message of the inner language, and whether it calls tools."""
-    text, details, offsets, plan, thoughts = "", [], [], message.get("tool_plan"), 0
+    text, thoughts = "", 0
+    details: list[Json] = []
+    offsets: list[int] = []
+    plan = message.get("tool_plan")
     if isinstance(plan, str) and plan:
         details.append(thought(PLAN, 0, plan))
     for item in _list(message, "content", body):
@@ -86,65 +82,70 @@ def _message(message: Json, body: Json) -> tuple[Json, bool]:
     for call in _list(message, "tool_calls", body):
         function = call.get("function")
         if not isinstance(function, dict):
-            raise broken("a tool call without function", body)
+            raise malformed("a tool call without function", body)
         name, arguments = demand(function, "name", body), function.get("arguments")
-        spelled = {"name": name, "arguments": arguments if isinstance(arguments, str) and arguments else "{}"}
-        calls.append({"id": demand(call, "id", body), "type": "function", "function": spelled})
-    told: Json = {"role": "assistant", "content": None if calls and not text else text, "refusal": None}
+        called = {"name": name, "arguments": arguments if isinstance(arguments, str) and arguments else "{}"}
+        calls.append({"id": demand(call, "id", body), "type": "function", "function": called})
+    made: Json = {"role": "assistant", "content": None if calls and not text else text, "refusal": None}
     if calls:
-        told["tool_calls"] = calls
+        made["tool_calls"] = calls
     if details:
-        told["reasoning"] = "".join(detail["text"] for detail in details)
-        told["reasoning_details"] = details
-    notes = [one for cited in _list(message, "citations", body) for one in notes_of(cited, offsets)]
-    if notes:
-        told["annotations"] = notes
-    return told, bool(calls)
+        made["reasoning"] = "".join(detail["text"] for detail in details)
+        made["reasoning_details"] = details
+    citations = [one for citation in _list(message, "citations", body) for one in url_citations(citation, offsets)]
+    if citations:
+        made["annotations"] = citations
+    return made, bool(calls)
 
 
 def _list(source: Json, name: str, body: Json) -> list[Json]:
+    """A list of objects; empty when it is missing. Raises ``ProviderError`` (malformed)."""
     items = source.get(name) or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise broken(f"{name} is no list of objects", body)
+        raise malformed(f"{name} is not a list of objects", body)
     return items
 
 
 def demand(source: Json, name: str, body: Json) -> str:
-    """A text that must be there. Raises ``ProviderError`` (malformed)."""
+    """A required text field. Raises ``ProviderError`` (malformed)."""
     value = source.get(name)
     if not isinstance(value, str):
-        raise broken(f"{name} is no text", body)
+        raise malformed(f"{name} is not a text", body)
     return value
 
 
 def text_of(value: Any) -> str:
+    """``value`` if it is a text, else an empty one."""
     return value if isinstance(value, str) else ""
 
 
-def notes_of(cited: Json, offsets: list[int]) -> list[Json]:
-    """``url_citation`` of every source that has a URL. Citations of reasoning, and of documents without URL, have no place."""
-    if cited.get("type") not in (None, "TEXT_CONTENT"):
+def url_citations(citation: Json, offsets: list[int]) -> list[Json]:
+    """``url_citation`` of every source that has a URL. Citations of reasoning, and of documents without a URL, are left out.
+
+    ``offsets``: characters of content before each content block, by ``content_index``.
+    """
+    if citation.get("type") not in (None, "TEXT_CONTENT"):
         return []
-    index, start, end = cited.get("content_index"), cited.get("start"), cited.get("end")
+    index, start, end = citation.get("content_index"), citation.get("start"), citation.get("end")
     known = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(offsets)
     offset = offsets[index] if known else 0  # type: ignore[index]
     found = []
-    sources = cited.get("sources")
+    sources = citation.get("sources")
     for source in sources if isinstance(sources, list) else ():
         kind = source.get("type") if isinstance(source, dict) else None
-        about = source.get("document" if kind == "document" else "tool_output") if kind is not None else None
-        url = about.get("url") if isinstance(about, dict) else None
-        if not isinstance(about, dict) or not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        cited = source.get("document" if kind == "document" else "tool_output") if kind is not None else None
+        url = cited.get("url") if isinstance(cited, dict) else None
+        if not isinstance(cited, dict) or not isinstance(url, str) or not url.startswith(("http://", "https://")):
             continue
-        title = about.get("title")
-        note: Json = {"url": url, "title": title if isinstance(title, str) else url}
+        title = cited.get("title")
+        fields: Json = {"url": url, "title": title if isinstance(title, str) else url}
         if type(start) is int and type(end) is int and 0 <= start <= end:
-            note |= {"start_index": start + offset, "end_index": end + offset}
+            fields |= {"start_index": start + offset, "end_index": end + offset}
         else:
-            note |= {"start_index": 0, "end_index": 0}
-        if isinstance(cited.get("text"), str):
-            note["content"] = cited["text"]
-        found.append({"type": "url_citation", "url_citation": note})
+            fields |= {"start_index": 0, "end_index": 0}
+        if isinstance(citation.get("text"), str):
+            fields["content"] = citation["text"]
+        found.append({"type": "url_citation", "url_citation": fields})
     return found
 
 
@@ -160,16 +161,16 @@ def logprobs(items: Any) -> list[Json]:
     return found
 
 
-def finish(native: Any, body: Json, *, calls: bool) -> str:
-    """Our finish reason. Raises ``ProviderError`` where the vendor gave up; ``body`` says why."""
+def finish_reason(native: Any, body: Json, *, calls: bool) -> str:
+    """Our finish reason. Raises ``ProviderError`` when the vendor ended with an error, which ``body`` describes."""
     if native in ("ERROR", "TIMEOUT"):
-        raise fault(body, 504 if native == "TIMEOUT" else 500)
+        raise error_from_body(body, 504 if native == "TIMEOUT" else 500)
     ours = FINISH.get(native, "stop") if isinstance(native, str) else "stop"
     return "tool_calls" if calls and ours == "stop" else ours
 
 
-def usage(raw: Json) -> Usage:
-    """What is billed, as disjoint kinds. Never raises: nonsense counts 0 and sets ``suspect``."""
+def usage_of(raw: Json) -> Usage:
+    """What is billed, as disjoint kinds. Never raises: a count that makes no sense becomes 0 and sets ``suspect``."""
     counts, billed, tokens = Counts(), raw.get("billed_units"), raw.get("tokens")
     billed = billed if isinstance(billed, dict) else {}
     source = billed if {"input_tokens", "output_tokens"} & billed.keys() else tokens
@@ -185,26 +186,3 @@ def usage(raw: Json) -> Usage:
         units={"search_unit": searches} if searches else None,
         suspect=counts.suspect,
     )
-
-
-def fault(body: Json, status: int, *, retry_s: float | None = None, raw: str | None = None) -> ProviderError:
-    """The error that a document tells of, as if (or because) the vendor had answered ``status``."""
-    code, type_, message = said(body)
-    raw = excerpt(body) if raw is None else raw
-    text = f"{message} {raw}".lower()
-    also, meant = set(), status
-    if status == 498:
-        if any(part in text for part in _UNSAFE):
-            also.add("content_policy_violation")
-        else:
-            meant = 401
-    if any(part in text for part in _TOO_LONG):
-        also.add("context_length_exceeded")
-        meant = 400 if status == 500 else status
-    return failure_for(status, message, raw=raw, words=(code, type_), also=also, meant=meant, retry_s=retry_s)
-
-
-def refused(response: HttpResponse) -> ProviderError:
-    """What a non-2xx answer means: ``{"message"}``, with ``id`` in newer versions."""
-    retry_s, raw = retry_after_s(response.headers), excerpt(response.content)
-    return fault(object_in(response.content), response.status, retry_s=retry_s, raw=raw)

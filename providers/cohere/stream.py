@@ -1,4 +1,4 @@
-"""The stream of Cohere's v2 chat as chunks of the inner language. Pure. Whole answers and errors are in ``cohere_answer``.
+"""Streams of Cohere's v2 chat as events of the inner language. Pure.
 
 Order and fields of the events: docs.cohere.com/docs/streaming and /tool-use-streaming, types of the vendor's SDK (``cohere``
 7.3, ``V2ChatStreamResponse``); 2026-11. A tool call begins with its id and name, its arguments come in pieces under the same
@@ -11,17 +11,18 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from providers.chat.messages import thought
-from providers.cohere.request import PLAN, THOUGHT
-from providers.cohere.response import broken, demand, fault, finish, logprobs, notes_of, text_of, usage
+from providers.cohere.errors import error_from_body, malformed
+from providers.cohere.messages import PLAN, THOUGHT
+from providers.cohere.response import demand, finish_reason, logprobs, text_of, url_citations, usage_of
 from providers.errors import ProviderError
 from providers.transport.sse import SseDecoder, decode
 from providers.types import Chunk, Event, Json
 
 
 class Decoder(SseDecoder):
-    """One stream of events to chunks; ends with ``message-end``. See ``base.Decoder``."""
+    """See ``base.Decoder``. A stream ends with ``message-end``."""
 
-    __slots__ = ("_bare", "_calls", "_head", "_length", "_offsets", "_thoughts")
+    __slots__ = ("_calls", "_empty_calls", "_head", "_length", "_offsets", "_thoughts")
 
     ends_with: ClassVar[str] = "message-end"
 
@@ -29,17 +30,18 @@ class Decoder(SseDecoder):
         super().__init__()
         self._head: Chunk = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": []}
         self._calls: dict[Any, int] = {}
-        """Number of every tool call by the vendor's index."""
-        self._bare: set[Any] = set()
+        """Our number of each tool call by the vendor's index."""
+        self._empty_calls: set[Any] = set()
         """Calls that have no arguments yet."""
         self._thoughts: dict[Any, int] = {}
-        """Number of every block of thinking by the vendor's index."""
+        """Our number of each thinking block by the vendor's index."""
         self._offsets: dict[Any, int] = {}
+        """Characters of content before each text block: citations count from there."""
         self._length = 0
-        """Characters of text so far, and where each block of it began: citations count from there."""
+        """Characters of content so far."""
 
     def _document(self, raw: bytes) -> ProviderError:
-        return fault(decode(raw), 500)
+        return error_from_body(decode(raw), 500)
 
     def _event(self, name: str, data: bytes) -> Event | None:
         body = decode(data)
@@ -48,24 +50,24 @@ class Decoder(SseDecoder):
             kind = name
         delta = body.get("delta")
         message = delta.get("message") if isinstance(delta, dict) else None
-        if kind == "error" or (kind not in _READS and "message" in body):
-            raise fault(body, 500)
+        if kind == "error" or (kind not in _READERS and "message" in body):
+            raise error_from_body(body, 500)
         if kind == "message-end":
             self._seen = self._finished = self.done = True
             return self._last(delta if isinstance(delta, dict) else {}, body)
-        read = _READS.get(kind)
-        if read is None:
-            return None  # debug, citation-end, and what is not invented yet
+        reader = _READERS.get(kind)
+        if reader is None:
+            return None  # debug, citation-end, and events that may be added later
         self._seen = True
-        told = read(self, message if isinstance(message, dict) else {}, body)
-        return None if told is None else self._say(told, body)
+        made = reader(self, message if isinstance(message, dict) else {}, body)
+        return None if made is None else self._event_of(made, body)
 
-    def _say(self, delta: Json, body: Json) -> Event:
+    def _event_of(self, delta: Json, body: Json) -> Event:
         choice: Any = {"index": 0, "delta": delta, "finish_reason": None, "native_finish_reason": None}
         if body.get("logprobs"):
             choice["logprobs"] = {"content": logprobs(body["logprobs"]), "refusal": None}
         shown = bool(delta.get("content") or delta.get("reasoning") or delta.get("tool_calls"))
-        return Event({**self._head, "choices": [choice]}, shown)
+        return Event({**self._head, "choices": [choice]}, content=shown)
 
     def _start(self, message: Json, body: Json) -> Json:
         self._head["id"] = text_of(body.get("id"))
@@ -104,16 +106,16 @@ class Decoder(SseDecoder):
         call = message.get("tool_calls")
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(call, dict) or not isinstance(function, dict):
-            raise broken("a tool call without function", body)
+            raise malformed("a tool call without function", body)
         index = _index(body)
         if index in self._calls:
-            raise broken("a tool call begins twice", body)
+            raise malformed("a tool call begins twice", body)
         number = self._calls[index] = len(self._calls)
         if not function.get("arguments"):
-            self._bare.add(index)
-        spelled = {"name": demand(function, "name", body), "arguments": text_of(function.get("arguments"))}
+            self._empty_calls.add(index)
+        called = {"name": demand(function, "name", body), "arguments": text_of(function.get("arguments"))}
         return {
-            "tool_calls": [{"index": number, "id": demand(call, "id", body), "type": "function", "function": spelled}]
+            "tool_calls": [{"index": number, "id": demand(call, "id", body), "type": "function", "function": called}]
         }
 
     def _arguments(self, message: Json, body: Json) -> Json | None:
@@ -124,35 +126,34 @@ class Decoder(SseDecoder):
             return None
         number = self._calls.get(_index(body))
         if number is None:
-            raise broken("arguments of a call that never began", body)
-        self._bare.discard(_index(body))
+            raise malformed("arguments of a tool call that has not begun", body)
+        self._empty_calls.discard(_index(body))
         return {"tool_calls": [{"index": number, "function": {"arguments": pieces}}]}
 
-    def _called(self, message: Json, body: Json) -> Json | None:
+    def _call_end(self, message: Json, body: Json) -> Json | None:
         index = _index(body)
-        if index not in self._bare:
+        if index not in self._empty_calls:
             return None
-        self._bare.discard(index)  # no arguments are an empty object: nothing is no JSON
+        self._empty_calls.discard(index)  # clients parse the arguments as JSON: none become an empty object
         return {"tool_calls": [{"index": self._calls[index], "function": {"arguments": "{}"}}]}
 
-    def _cite(self, message: Json, body: Json) -> Json | None:
-        cited = message.get("citations")
-        if not isinstance(cited, dict):
+    def _citation(self, message: Json, body: Json) -> Json | None:
+        citation = message.get("citations")
+        if not isinstance(citation, dict):
             return None
-        index = cited.get("content_index")
+        index = citation.get("content_index")
         offset = self._offsets.get(index, 0) if isinstance(index, int) else 0
-        notes = notes_of({**cited, "content_index": 0}, [offset])
-        return {"annotations": notes} if notes else None
+        found = url_citations({**citation, "content_index": 0}, [offset])
+        return {"annotations": found} if found else None
 
     def _last(self, delta: Json, body: Json) -> Event:
         native = delta.get("finish_reason")
-        ended = finish(
-            native, {"error": delta.get("error") or f"the vendor ended with {native}"}, calls=bool(self._calls)
-        )
-        choice: Any = {"index": 0, "delta": {}, "finish_reason": ended, "native_finish_reason": native}
-        told = delta.get("usage")
-        counted = usage(told) if isinstance(told, dict) else None
-        return Event({**self._head, "choices": [choice]}, finish=ended, usage=counted)
+        error = {"error": delta.get("error") or f"the vendor ended with {native}"}
+        finish = finish_reason(native, error, calls=bool(self._calls))
+        choice: Any = {"index": 0, "delta": {}, "finish_reason": finish, "native_finish_reason": native}
+        usage = delta.get("usage")
+        usage = usage_of(usage) if isinstance(usage, dict) else None
+        return Event({**self._head, "choices": [choice]}, finish=finish, usage=usage)
 
 
 def _index(body: Json) -> int:
@@ -160,13 +161,13 @@ def _index(body: Json) -> int:
     return index if isinstance(index, int) and not isinstance(index, bool) else 0
 
 
-_READS: Final[dict[str, Callable[[Decoder, Json, Json], Json | None]]] = {
+_READERS: Final[dict[str, Callable[[Decoder, Json, Json], Json | None]]] = {
     "message-start": Decoder._start,
     "content-start": Decoder._block,
     "content-delta": Decoder._text,
     "tool-plan-delta": Decoder._plan,
     "tool-call-start": Decoder._call,
     "tool-call-delta": Decoder._arguments,
-    "tool-call-end": Decoder._called,
-    "citation-start": Decoder._cite,
+    "tool-call-end": Decoder._call_end,
+    "citation-start": Decoder._citation,
 }

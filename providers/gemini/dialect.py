@@ -1,22 +1,21 @@
 """The Google Gemini dialect: ``POST {base_url}/models/{id}:generateContent`` and ``:streamGenerateContent?alt=sse``.
 
-AI Studio: base URL ``https://generativelanguage.googleapis.com/v1beta``, the key in ``x-goog-api-key``. Vertex speaks the same
-bodies, see ``vertex.py``. Vendor facts stand beside the code that needs them: ``gemini_request`` (config, thinking, tools),
-``gemini_messages`` (turns, media), ``gemini_signatures``, ``gemini_schema``, ``gemini_choice`` (parts of answers),
-``gemini_usage``, ``gemini_error``. All read 2026-11 in google-genai 3.4, ai.google.dev and the threads named there.
+AI Studio: base URL ``https://generativelanguage.googleapis.com/v1beta``, the key in ``x-goog-api-key``. Vertex takes the same
+bodies, see ``vertex.dialect``. The modules beside this one state the vendor's facts that they rely on, read 2026-11 in
+google-genai 3.4, ai.google.dev and the threads named there.
 
-What Gemini has no field for and nothing to be lost by leaving out is left out: ``cache_control`` (it caches by itself),
+Parameters without a field in Gemini are left out where that loses little: ``cache_control`` (it caches automatically),
 ``user``, ``logit_bias``, ``min_p``, ``top_a``, ``repetition_penalty``, ``verbosity``, ``parallel_tool_calls``, ``strict``.
 
 ``Target.options``, all optional:
 
-- ``thinking``: ``budget`` (default, Gemini 2.5), ``level`` (Gemini 3 and later: also ids of calls go out, unsigned calls of the
-  current turn are excused, pictures stand inside results) or ``none`` (the model does not think: never asked to).
-- ``thoughts``: ``true`` asks for thoughts also when the caller says nothing of reasoning.
-- ``thinking_budget_min``, ``thinking_budget_max``: tokens, default 512 and 24,576. A least budget that is set also says that
-  thinking cannot be switched off.
-- ``thinking_levels``: what the model knows of minimal, low, medium, high, xhigh; default low, medium, high. An effort goes out
-  as the nearest.
+- ``thinking``: ``budget`` (default, Gemini 2.5), ``level`` (Gemini 3 and later: ids of calls are sent too, unsigned calls of
+  the current turn are marked as such, images are put inside tool results) or ``none`` (a model that does not think).
+- ``thoughts``: ``true`` requests thoughts even if the caller does not mention reasoning.
+- ``thinking_budget_min``, ``thinking_budget_max``: tokens, default 512 and 24,576. Setting the minimum
+  also means that thinking cannot be switched off.
+- ``thinking_levels``: those of minimal, low, medium, high, xhigh that the model knows; default low, medium, high. An effort is
+  sent as the nearest one.
 - ``schema``: ``json`` (default: ``parametersJsonSchema``, ``responseJsonSchema``) or ``openapi`` for models that know only
   ``parameters`` and ``responseSchema``.
 - ``safety_settings``: the list for ``safetySettings``.
@@ -32,14 +31,15 @@ import msgspec
 
 from providers.base import Dialect
 from providers.errors import ProviderError
-from providers.gemini.errors import refusal_of
-from providers.gemini.messages import Voice, native_uri
-from providers.gemini.request import written
-from providers.gemini.response import Decoder, completion
+from providers.gemini.errors import error_from_response
+from providers.gemini.messages import Profile, native_uri
+from providers.gemini.request import request_body
+from providers.gemini.response import completion
+from providers.gemini.stream import Decoder
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 
 
-def posted(target: Target, verb: str, body: Json, origin: str, *, stream: bool = False) -> HttpRequest:
+def post(target: Target, verb: str, body: Json, origin: str, *, stream: bool = False) -> HttpRequest:
     """A call of one of a model's methods; ``origin`` is ``gemini`` or ``vertex``."""
     headers = [
         ("content-type", "application/json"),
@@ -53,9 +53,9 @@ def posted(target: Target, verb: str, body: Json, origin: str, *, stream: bool =
 
 
 def _credential(key: str, origin: str) -> tuple[str, str]:
-    """API keys have their own header, OAuth access tokens are bearers; each house knows the shape of its rarer kind."""
-    plain = key.startswith(("AIza", "AQ.")) if origin == "vertex" else not key.startswith("ya29.")
-    return ("x-goog-api-key", key) if plain else ("authorization", f"Bearer {key}")
+    """The header of an API key, or of an OAuth access token. Vertex recognises API keys by their prefix, AI Studio tokens."""
+    is_key = key.startswith(("AIza", "AQ.")) if origin == "vertex" else not key.startswith("ya29.")
+    return ("x-goog-api-key", key) if is_key else ("authorization", f"Bearer {key}")
 
 
 class Gemini(Dialect):
@@ -68,10 +68,12 @@ class Gemini(Dialect):
         return native_uri(url)
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
-        voice = Voice(self.name, not self.inlines_media, target.options.get("thinking") == "level")
-        sent = written(body, target.options, voice)
+        profile = Profile(
+            origin=self.name, takes_urls=not self.inlines_media, gemini_3=target.options.get("thinking") == "level"
+        )
+        sent = request_body(body, target.options, profile)
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
-        return posted(target, verb, sent, self.name, stream=stream)
+        return post(target, verb, sent, self.name, stream=stream)
 
     def completion(self, raw: bytes) -> Completion:
         return completion(raw, self.name)
@@ -80,4 +82,4 @@ class Gemini(Dialect):
         return Decoder(self.name)
 
     def failure(self, response: HttpResponse) -> ProviderError:
-        return refusal_of(response)
+        return error_from_response(response)

@@ -2,7 +2,7 @@
 
 Sources: google-genai 3.4 ``models.embed_content`` (read 2026-11). AI Studio has ``:batchEmbedContents``; Vertex has
 ``:embedContent`` and ``:batchEmbedContents`` for models with gemini in their name and ``:predict`` for the older ones, where a
-text that is too long is cut silently unless ``autoTruncate`` is false: an error is better than half a text.
+text that is too long is cut silently unless ``autoTruncate`` is false: an error is better than an embedding of half a text.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Final
 
 from providers.base import Decoder, Dialect
 from providers.errors import ProviderError, failed
-from providers.gemini.dialect import posted
-from providers.gemini.errors import refusal_of
-from providers.gemini.messages import Voice, parts_of
+from providers.gemini.dialect import post
+from providers.gemini.errors import error_from_response
+from providers.gemini.messages import Profile, parts_of
 from providers.gemini.response import document
 from providers.gemini.usage import usage_of
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target, Usage
@@ -41,35 +41,35 @@ class GeminiEmbeddings(Dialect):
         if body.get("input_type") is not None:
             task = _TASKS.get(str(body["input_type"]).lower())
             if task is None:
-                raise failed("unsupported", f"input_type {str(body['input_type'])[:40]!r} is not known to Gemini")
+                raise failed("unsupported", f"input_type {str(body['input_type'])[:40]!r} is unknown to Gemini")
             config["taskType"] = task
         if body.get("dimensions") is not None:
             config["outputDimensionality"] = body["dimensions"]
         if self.name == "gemini":
             model = f"models/{target.upstream_id.removeprefix('models/')}"
             requests = [{"model": model, "content": {"parts": parts}, **config} for parts in contents]
-            return posted(target, "batchEmbedContents", {"requests": requests}, self.name)
+            return post(target, "batchEmbedContents", {"requests": requests}, self.name)
         if "gemini" not in target.upstream_id:
-            return posted(target, "predict", _predicted(contents, config), self.name)
+            return post(target, "predict", _predict_body(contents, config), self.name)
         config["autoTruncate"] = False
-        asked = [{"content": {"parts": parts}, "embedContentConfig": config} for parts in contents]
-        if len(asked) == 1:
-            return posted(target, "embedContent", asked[0], self.name)
-        return posted(target, "batchEmbedContents", {"requests": asked}, self.name)
+        requests = [{"content": {"parts": parts}, "embedContentConfig": config} for parts in contents]
+        if len(requests) == 1:
+            return post(target, "embedContent", requests[0], self.name)
+        return post(target, "batchEmbedContents", {"requests": requests}, self.name)
 
-    def _contents(self, wanted: Any) -> list[list[Json]]:
-        """The inputs, each as parts."""
-        inputs = wanted if isinstance(wanted, list) else [wanted]
-        voice = Voice(self.name, not self.inlines_media, False)
+    def _contents(self, given: Any) -> list[list[Json]]:
+        """The parts of each input. Raises ``ProviderError`` (unsupported)."""
+        inputs = given if isinstance(given, list) else [given]
+        profile = Profile(origin=self.name, takes_urls=not self.inlines_media, gemini_3=False)
         made = []
         for index, one in enumerate(inputs):
             where = f"input[{index}]"
             if isinstance(one, int | list):
-                raise failed("unsupported", f"{where} is made of token ids, Gemini takes text")
+                raise failed("unsupported", f"{where} holds token ids, Gemini takes text")
             content = one.get("content") if isinstance(one, dict) else one
             if content is None:
                 raise failed("unsupported", f"{where} is neither text nor content")
-            made.append(parts_of(content, voice, where))
+            made.append(parts_of(content, profile, where))
         if not made or not all(made):
             raise failed("unsupported", "input is empty")
         return made
@@ -91,7 +91,7 @@ class GeminiEmbeddings(Dialect):
             inner = inner if isinstance(inner, dict) else {}
             values = inner.get("values")
             if not isinstance(values, list) or not all(type(value) in (float, int) for value in values) or not values:
-                raise failed("malformed", f"embedding {index} is no list of numbers", status=200)
+                raise failed("malformed", f"embedding {index} is not a list of numbers", status=200)
             tokens += counts.take(inner.get("statistics"), "token_count", "tokenCount")
             data.append({"object": "embedding", "index": index, "embedding": values})
         usage = usage_of(body.get("usageMetadata"))
@@ -103,14 +103,14 @@ class GeminiEmbeddings(Dialect):
         raise failed("unsupported", "embeddings are not streamed")
 
     def failure(self, response: HttpResponse) -> ProviderError:
-        return refusal_of(response)
+        return error_from_response(response)
 
 
-def _predicted(contents: list[list[Json]], config: Json) -> Json:
+def _predict_body(contents: list[list[Json]], config: Json) -> Json:
     instances = []
     for index, parts in enumerate(contents):
         if any("text" not in part for part in parts):
-            raise failed("unsupported", f"input[{index}] holds more than text, which this model does not take")
+            raise failed("unsupported", f"input[{index}] holds more than text, this model takes text only")
         one = {"content": "".join(part["text"] for part in parts)}
         if "taskType" in config:
             one["task_type"] = config["taskType"]

@@ -3,7 +3,7 @@
 Vendor facts, read 2026-11: ``details`` hold ``ErrorInfo.reason``, ``RetryInfo.retryDelay`` and ``QuotaFailure.violations``
 (google.rpc.error_details). A wrong key is a 400 with reason API_KEY_INVALID. Every 429 of AI Studio, per minute as per day,
 says "You exceeded your current quota, please check your plan and billing details" (github.com/google-gemini/gemini-cli/
-issues/10925): only the names of the violated quotas tell a busy minute from a used-up account.
+issues/10925): only the names of the violated quotas tell a rate limit from an exhausted quota.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _STATUS: Final = {
     "unimplemented": 501, "unavailable": 503, "deadline_exceeded": 504,
 }  # fmt: skip
 """google.rpc.Code to HTTP, as in google/rpc/code.proto."""
-_MEANS: Final = {
+_CODES: Final = {
     "api_key_invalid": "invalid_api_key",
     "api_key_expired": "invalid_api_key",
     "api_key_service_blocked": "invalid_api_key",
     "consumer_suspended": "invalid_api_key",
-    "failed_precondition": "invalid_api_key",  # "User location is not supported", billing not enabled: ours to solve
+    "failed_precondition": "invalid_api_key",  # "User location is not supported", billing not enabled: for the operator to solve
 }
-"""Google's words to those of ``failures.yaml``."""
+"""Google's codes to those of ``failures.yaml``."""
 _TOO_LONG: Final = ("exceeds the maximum number of tokens allowed", "input token count exceeds", "input token count is")
-_USED_UP: Final = ("perday", "per day", "limit: 0", "credits are depleted", "spending cap", "spend cap")
+_EXHAUSTED: Final = ("perday", "per day", "limit: 0", "credits are depleted", "spending cap", "spend cap")
 
 
-def error_of(document: Any) -> Json | None:
-    """The error object of a document, None when it has none."""
+def error_object(document: Any) -> Json | None:
+    """The error object of a document, or None."""
     if isinstance(document, list) and document:
         document = document[0]
     error = document.get("error") if isinstance(document, dict) else None
@@ -53,18 +53,18 @@ def error_of(document: Any) -> Json | None:
     return error if isinstance(error, dict) and error else None
 
 
-def refusal_of(response: HttpResponse) -> ProviderError:
-    """What a non-2xx answer means."""
+def error_from_response(response: HttpResponse) -> ProviderError:
+    """The error of a non-2xx answer."""
     try:
-        error = error_of(msgspec.json.decode(response.content))
+        error = error_object(msgspec.json.decode(response.content))
     except (ValueError, RecursionError):
-        error = None  # a page of some balancer: the status alone speaks
+        error = None  # a load balancer's page: the status alone decides
     raw = excerpt(response.content)
     return _failure(response.status, error or {}, raw, response.headers)
 
 
-def carried(error: Json) -> ProviderError:
-    """What an error inside a 200 or a stream means."""
+def error_from_body(error: Json) -> ProviderError:
+    """The error of an error object inside a 200 or a stream."""
     code = error.get("code")
     status = (
         code if isinstance(code, int) and 400 <= code <= 599 else _STATUS.get(str(error.get("status")).lower(), 500)
@@ -77,10 +77,10 @@ def _failure(status: int, error: Json, raw: str, headers: Mapping[str, str]) -> 
     message = error.get("message")
     message = message[:RAW_MAX] if isinstance(message, str) else ""
     name = error.get("status") if isinstance(error.get("status"), str) else None
-    words = {str(word).lower() for word in (name, error.get("code"), *_reasons(error)) if word is not None}
+    codes = {str(code).lower() for code in (name, error.get("code"), *_reasons(error)) if code is not None}
     text = f"{message} {raw}".lower()
     return ProviderError(
-        _row(status, words, text),
+        _row(status, codes, text),
         message or f"the vendor answered {status}",
         status=status,
         raw=raw,
@@ -89,16 +89,16 @@ def _failure(status: int, error: Json, raw: str, headers: Mapping[str, str]) -> 
     )
 
 
-def _row(status: int, words: set[str], text: str) -> Failure:
+def _row(status: int, codes: set[str], text: str) -> Failure:
     if status == 429:
-        return FAILURES["quota_exhausted" if any(part in text for part in _USED_UP) else "rate_limited"]
+        return FAILURES["quota_exhausted" if any(part in text for part in _EXHAUSTED) else "rate_limited"]
     if status == 400:
         if "thought signature" in text or "thought_signature" in text:
-            return FAILURES["unsupported"]  # the history was signed elsewhere; another vendor can still take it
+            return FAILURES["unsupported"]  # another vendor signed the history: it may take it back
         if any(part in text for part in _TOO_LONG):
-            words.add("context_length_exceeded")
-    words |= {_MEANS[word] for word in words if word in _MEANS}
-    return classify(status, frozenset(words), text)
+            codes.add("context_length_exceeded")
+    codes |= {_CODES[code] for code in codes if code in _CODES}
+    return classify(status, frozenset(codes), text)
 
 
 def _details(error: Json) -> Iterator[Json]:

@@ -1,13 +1,13 @@
-"""JSON Schema in Gemini's two spellings. Pure.
+"""JSON Schema in Gemini's two schema formats. Pure.
 
-``parametersJsonSchema`` and ``responseJsonSchema`` take JSON Schema itself, of which these words count: ``$id $defs $ref
+``parametersJsonSchema`` and ``responseJsonSchema`` take JSON Schema itself, with these keywords: ``$id $defs $ref
 $anchor type format title description enum items prefixItems minItems maxItems minimum maximum anyOf oneOf properties
-additionalProperties required propertyOrdering``; ``enum`` holds strings and numbers only, and a ``$ref`` tolerates no
-neighbours (googleapis ``GenerationConfig.responseJsonSchema``, read 2026-11). Other words are ignored by the vendor, so they
-stay; what the vendor would refuse is rewritten to mean the same.
+additionalProperties required propertyOrdering``; ``enum`` holds strings and numbers only, and a ``$ref`` may not
+have siblings (googleapis ``GenerationConfig.responseJsonSchema``, read 2026-11). The vendor ignores other keywords, so they
+stay; what it would refuse is rewritten to an equivalent.
 
 ``parameters`` and ``responseSchema`` are the older message ``Schema``, a subset of OpenAPI 3.0 that refuses every unknown
-word (google-genai 3.4 ``types.Schema``): for models that do not take the newer fields.
+keyword (google-genai 3.4 ``types.Schema``): for models that do not take the newer fields.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def json_schema(schema: Any, where: str) -> Json:
 
 
 def openapi(schema: Any, where: str) -> Json:
-    """``schema`` as Gemini's ``Schema`` message: references written out, unknown words dropped. Raises as ``json_schema``."""
+    """``schema`` as Gemini's ``Schema`` message: references resolved, unknown keywords dropped. Raises as ``json_schema``."""
     if not isinstance(schema, dict):
         raise failed("unsupported", f"{where} is not a JSON Schema object")
     return _OpenApi(schema, where).convert(schema, ())
@@ -109,7 +109,7 @@ class _OpenApi:
         reference = schema.get("$ref")
         if isinstance(reference, str):
             if reference in seen:
-                return {"type": "OBJECT"}  # a schema that contains itself has no end to be written out
+                return {"type": "OBJECT"}  # a recursive schema cannot be written out
             rest = {name: value for name, value in schema.items() if name != "$ref"}
             return self.convert({**self._find(reference), **rest}, (*seen, reference), depth + 1)
         if isinstance(schema.get("allOf"), list):
@@ -156,9 +156,9 @@ class _OpenApi:
             made["type"] = known[0]
         elif "properties" in schema:
             made["type"] = "OBJECT"
-        wanted = schema.get("format")
-        if isinstance(wanted, str) and wanted in _FORMATS.get(made.get("type", ""), ()):
-            made["format"] = wanted
+        format_ = schema.get("format")
+        if isinstance(format_, str) and format_ in _FORMATS.get(made.get("type", ""), ()):
+            made["format"] = format_
 
     @staticmethod
     def _values(schema: Json, made: Json) -> None:
@@ -173,7 +173,7 @@ class _OpenApi:
 
     def _inside(self, schema: Json, made: Json, seen: tuple[str, ...], depth: int) -> None:
         properties = schema.get("properties")
-        if isinstance(properties, dict) and properties:  # an empty map is refused, a missing one is not
+        if isinstance(properties, dict) and properties:  # Gemini refuses an empty map, but not a missing one
             made["properties"] = {name: self.convert(one, seen, depth + 1) for name, one in properties.items()}
         items: Any = schema.get("items")
         if isinstance(schema.get("prefixItems"), list):

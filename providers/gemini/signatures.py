@@ -1,12 +1,12 @@
-"""Gemini's thought signatures as ``reasoning_details``, out and back. Pure.
+"""Gemini's thought signatures as ``reasoning_details``, in both directions. Pure.
 
-A ``thoughtSignature`` must return on the very part it came with; Gemini 3 answers 400 when the first call of a step in the
-current turn has none, and takes the word ``skip_thought_signature_validator`` for history that another model wrote
+A ``thoughtSignature`` must be sent back on the very part it came with. Gemini 3 answers 400 when the first call of a step in
+the current turn has no signature; for history that another model wrote it accepts ``skip_thought_signature_validator``
 (ai.google.dev/gemini-api/docs/thought-signatures, 2026-11). AI Studio and Vertex refuse each other's signatures
-(github.com/vercel/ai/issues/14196, 2026-04), therefore ``data`` begins with the one it came from: ``gemini:`` or ``vertex:``.
+(github.com/vercel/ai/issues/14196, 2026-04), therefore ``data`` begins with its origin: ``gemini:`` or ``vertex:``.
 
-How a signature finds its part again, by the ``id`` of its ``reasoning.encrypted`` detail: a call's id; ``thought-N``, the
-thought whose ``index`` is N; ``text-A-B``, the characters A to B of ``content``; ``image-N``, the picture N.
+The ``id`` of a ``reasoning.encrypted`` detail names the part that its signature belongs to: a call's id; ``thought-N``, the
+thought whose ``index`` is N; ``text-A-B``, the characters A to B of ``content``; ``image-N``, the image N.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ class Signed:
         self.images: dict[int, str] = {}
         self._texts: list[tuple[int, int, str]] = []
         self._ids = ids
-        self._places: dict[Any, Json] = {}
+        self._by_index: dict[Any, Json] = {}
         for detail in details if isinstance(details, list) else ():
             if isinstance(detail, dict) and detail.get("format") == FORMAT:
                 if detail.get("type") == "reasoning.encrypted":
                     found = _SIGNATURE.fullmatch(detail["data"]) if isinstance(detail.get("data"), str) else None
                     if found is not None and found[1] in (None, origin):
-                        self._place(detail.get("id"), found[2])
+                        self._assign(detail.get("id"), found[2])
                 elif detail.get("type") == "reasoning.text" and isinstance(detail.get("text"), str):
                     self._thought(detail.get("index"), detail["text"])
 
     def _thought(self, index: Any, text: str) -> None:
-        if isinstance(index, int) and index in self._places:
-            self._places[index]["text"] += text
+        if isinstance(index, int) and index in self._by_index:
+            self._by_index[index]["text"] += text
             return
         part: Json = {"text": text, "thought": True}
         self.thoughts.append(part)
         if isinstance(index, int):
-            self._places[index] = part
+            self._by_index[index] = part
 
-    def _place(self, id: Any, signature: str) -> None:
+    def _assign(self, id: Any, signature: str) -> None:
         text, other = (_TEXT.fullmatch(id), _OTHER.fullmatch(id)) if isinstance(id, str) else (None, None)
         if id in self._ids and id is not None:
             self.calls.setdefault(id, signature)
@@ -65,12 +65,12 @@ class Signed:
         elif other is not None and other[1] == "image":
             self.images[int(other[2])] = signature
         elif other is not None:
-            part = self._places.get(int(other[2]))
+            part = self._by_index.get(int(other[2]))
             if part is None:
                 part = {"text": "", "thought": True}
                 self.thoughts.append(part)
             part["thoughtSignature"] = signature
-        elif self._ids:  # another gateway's spelling: the first call bears the signature
+        elif self._ids:  # an id made by another gateway: the first call carries the signature
             self.calls.setdefault(self._ids[0], signature)
         else:
             self._texts.append((10**9, 10**9, signature))
@@ -91,8 +91,8 @@ class Signed:
         return made
 
 
-def excuse(turns: list[Json]) -> None:
-    """Mark the calls of the current turn that nobody signed, in place."""
+def mark_unsigned(turns: list[Json]) -> None:
+    """Marks the first calls of the current turn's steps that have no signature, in place."""
     for turn in reversed(turns):
         parts = turn["parts"]
         if turn["role"] == "user" and not any("functionResponse" in part for part in parts):

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from providers.errors import ProviderError, failed
-from providers.media.kinds import kind_of
-from providers.media.locations import Path, linked, places, replaced, told
+from providers.media.kinds import media_type_of
+from providers.media.locations import Path, field_name, is_network_url, media_urls, replaced
 from providers.transport import addresses
 from providers.transport.addresses import Lookup, Place
 from providers.transport.client import HttpStream, Upstream
@@ -53,8 +53,8 @@ class Media:
         """
         to_fetch: dict[str, tuple[str, Path]] = {}
         paths: dict[Path, str] = {}
-        for path, kind, url in places(call.body):
-            if linked(url) and not opens(url):
+        for path, kind, url in media_urls(call.body):
+            if is_network_url(url) and not opens(url):
                 paths[path] = url
                 to_fetch.setdefault(url, (kind, path))
         if not to_fetch:
@@ -101,7 +101,7 @@ class _Fetch:
 
     async def one(self, url: str, kind: str, path: Path) -> str:
         """The data URL of what a URL leads to. Raises ``ProviderError``."""
-        name = f"{told(path)}: {url[:200]}"
+        name = f"{field_name(path)}: {url[:200]}"
         try:
             async with asyncio.timeout(MEDIA_S):
                 place = addresses.place(url)
@@ -111,7 +111,7 @@ class _Fetch:
             raise failed("media_refused", f"{name} {refused}") from None
         except TimeoutError:
             raise failed("media_failed", f"{name} did not arrive within {MEDIA_S:g} s") from None
-        mime = kind_of(kind, content_type, content)
+        mime = media_type_of(kind, content_type, content)
         if mime is None:
             message = f"{name} is not what {kind} accepts; its server calls it {content_type[:80]!r}"
             raise failed("media_unsupported", message)

@@ -1,4 +1,4 @@
-"""Where pictures, films and files stand in a request of any operation, and the same request with others in their place. Pure."""
+"""Finds the URLs of images, videos and files in a request of any operation, and replaces them. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from providers.types import Json
 
 Path = tuple[str | int, ...]
 Found = tuple[Path, str, str]
-"""Path of the URL in the request, type of its part, the URL itself."""
+"""Path of the URL in the request, type of its part, the URL."""
 
 NETWORK = ("http:", "https:", "ftp:", "ftps:", "file:")
-"""What a careless program would open. Other schemes (``gs:``, ``s3:``) are a vendor's own stores; no scheme is bare base64."""
+"""Schemes that a lenient program would fetch. Others (``gs:``, ``s3:``) name a vendor's own stores; a text without a scheme is
+bare base64."""
 _KEYS = ("url", "file_data")
 
 
-def places(body: Json) -> Iterator[Found]:
-    """Every URL of a picture, film or file, data URLs too; nothing else of the request is looked at."""
+def media_urls(body: Json) -> Iterator[Found]:
+    """Every URL of an image, video or file, data URLs included. Nothing else of the request is read."""
     for index, message in enumerate(body.get("messages") or ()):
         content = message.get("content")
         if type(content) is list:
@@ -51,25 +52,25 @@ def _parts(parts: Any, where: Path) -> Iterator[Found]:
                     yield (*where, index, kind, key), kind, inner[key]
 
 
-def linked(url: str) -> bool:
-    """Does it name a place in the network, by the most careless reading (a browser's, which strips and ignores a lot)?"""
+def is_network_url(url: str) -> bool:
+    """Whether any program would fetch this URL over the network, by the most lenient reading: browsers strip and ignore a lot."""
     head = url[:64].lstrip("\0\t\n\r\f\v ").replace("\t", "").replace("\n", "").replace("\r", "").lower()
     return head.startswith(NETWORK)
 
 
-def told(path: Path) -> str:
+def field_name(path: Path) -> str:
     """``("messages", 0, "content")`` → ``messages[0].content``."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
 def replaced(body: Json, values: Mapping[Path, str]) -> Json:
-    """The request with these values at these paths; only what lies on the way to them is copied."""
+    """The request with these values at these paths; only the containers on the paths are copied."""
     copied: dict[Path, Any] = {(): dict(body)}
     for path, value in values.items():
         for length in range(1, len(path)):
             if path[:length] not in copied:
-                above = copied[path[: length - 1]]
-                copied[path[:length]] = above[path[length - 1]] = above[path[length - 1]].copy()
+                parent = copied[path[: length - 1]]
+                copied[path[:length]] = parent[path[length - 1]] = parent[path[length - 1]].copy()
         copied[path[:-1]][path[-1]] = value
     whole: Json = copied[()]
     return whole

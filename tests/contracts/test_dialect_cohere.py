@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from providers.cohere.dialect import Cohere
-from providers.cohere.operations import CohereEmbeddings, CohereRerank
+from providers.cohere.embeddings import CohereEmbeddings
+from providers.cohere.rerank import CohereRerank
 from providers.errors import ProviderError
 from providers.transport.sse import SseParser
 from providers.types import Target

@@ -11,8 +11,9 @@ from hypothesis import given
 from ollama._types import ChatResponse, EmbedRequest, EmbedResponse
 
 from providers.errors import ProviderError
-from providers.ollama.dialect import Ollama, OllamaEmbeddings
-from providers.ollama.response import LINE_MAX
+from providers.ollama.dialect import Ollama
+from providers.ollama.embeddings import OllamaEmbeddings
+from providers.ollama.stream import LINE_MAX
 from providers.types import Target
 from tests.support import dialectcases as cases
 from tests.support.dialectoracles import ollama
@@ -259,7 +260,7 @@ def test_messages_in_the_servers_words() -> None:
     ("content", "word"),
     [
         ([{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}], "image_url"),
-        ([{"type": "image_url", "image_url": {"url": "data:application/pdf;base64,aGk="}}], "picture"),
+        ([{"type": "image_url", "image_url": {"url": "data:application/pdf;base64,aGk="}}], "not an image"),
         ([{"type": "file", "file": {"file_data": "data:application/pdf;base64,aGk="}}], "documents"),
         ([{"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}], "input_audio"),
         ([None], "None"),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.media.locations import linked
+from providers.media.locations import is_network_url
 from providers.transport import addresses
 from providers.transport.addresses import NotPublic, Place
 from tests.support.private_urls import ADDRESSES, PRIVATE, PUBLIC
@@ -29,7 +29,7 @@ def test_private_forms_are_refused(url: str, monkeypatch: pytest.MonkeyPatch) ->
     for schemes in (("https",), ("https", "http")):
         with pytest.raises(NotPublic):
             addresses.place(url, schemes=schemes)
-    assert linked(url)
+    assert is_network_url(url)
 
 
 def test_there_are_three_hundred_forms() -> None:
@@ -125,4 +125,4 @@ def test_no_text_breaks_it(text: str, start: str) -> None:
 )
 def test_what_is_no_network_url_is_left_to_the_dialects(url: str) -> None:
     """Data, a vendor's own store, bare base64."""
-    assert not linked(url)
+    assert not is_network_url(url)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.media.kinds import fault, is_base64, kind_of, magic
+from providers.media.kinds import data_url_error, is_base64, media_type_of, sniff
 
 
 @given(st.binary(min_size=1), st.integers(0, 80))
@@ -50,7 +50,7 @@ def test_what_is_no_base64(text: str) -> None:
 )
 def test_data_urls_that_are(part: str, url: str) -> None:
     """Parameters, upper case, without a type, percent-encoded."""
-    assert fault(part, url) is None
+    assert data_url_error(part, url) is None
 
 
 @given(
@@ -58,10 +58,10 @@ def test_data_urls_that_are(part: str, url: str) -> None:
     st.text(max_size=40),
     st.sampled_from(["image_url", "video_url", "input_video", "file", "x"]),
 )
-def test_whatever_a_server_sends(content: bytes, called: str, part: str) -> None:
+def test_whatever_a_server_sends(content: bytes, declared: str, part: str) -> None:
     """A media type that can stand in a data URL of this part, or None."""
-    kind = kind_of(part, called, content)
+    kind = media_type_of(part, declared, content)
     if kind is not None:
         assert content
-        assert fault(part, f"data:{kind};base64,AAAA") is None
-        assert magic(content) in (None, kind)
+        assert data_url_error(part, f"data:{kind};base64,AAAA") is None
+        assert sniff(content) in (None, kind)

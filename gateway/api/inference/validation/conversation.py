@@ -13,8 +13,8 @@ from typing import Any
 from gateway.api.inference.validation import tools
 from gateway.api.inference.validation.error_location import place_of
 from gateway.errors import BadRequest
-from providers.media.kinds import fault, is_base64
-from providers.media.locations import linked, places, told
+from providers.media.kinds import data_url_error, is_base64
+from providers.media.locations import field_name, is_network_url, media_urls
 from providers.transport import addresses
 
 Json = dict[str, Any]
@@ -111,23 +111,23 @@ def _refused(where: str, why: str) -> BadRequest:
 
 def _media(body: Json, sent: Json) -> None:
     """Raises BadMedia for a URL into a private network and for data URLs that hold nothing, or something else."""
-    for count, (path, kind, url) in enumerate(places(body)):
+    for count, (path, kind, url) in enumerate(media_urls(body)):
         if count >= MEDIA_MOST:
-            raise _refused(told(path), f"at most {MEDIA_MOST} pictures and files in one request")
-        if linked(url):
+            raise _refused(field_name(path), f"at most {MEDIA_MOST} pictures and files in one request")
+        if is_network_url(url):
             try:
                 addresses.place(url, schemes=("https", "http"))
             except addresses.NotPublic as refused:
-                where = place_of(sent, url, told(path))
+                where = place_of(sent, url, field_name(path))
                 message = f"{where}: the URL {url[:200]} {refused}."
                 raise BadMedia(message, field=where, error_type="invalid_image") from None
         elif url[:5].lower() == "data:":
-            bad = fault(kind, url)
+            bad = data_url_error(kind, url)
             if bad is not None:
-                where = place_of(sent, url, told(path))
+                where = place_of(sent, url, field_name(path))
                 raise BadMedia(f"{where}: {bad.why}.", field=where, error_type=bad.error_type)
         elif not url:
-            raise BadMedia(f"{told(path)}: is empty.", field=told(path), error_type="invalid_image")
+            raise BadMedia(f"{field_name(path)}: is empty.", field=field_name(path), error_type="invalid_image")
     for where, data in _sounds(body):
         if not is_base64(data):
             raise _refused(place_of(sent, data, where), "is not base64 (plain, without a data: prefix)")

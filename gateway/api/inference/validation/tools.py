@@ -8,7 +8,7 @@ from typing import Any
 from gateway.api.inference.validation import json_schema
 from gateway.api.inference.validation.error_location import place_of
 from gateway.errors import BadRequest
-from providers.media.locations import linked
+from providers.media.locations import is_network_url
 from providers.transport import addresses
 
 Json = dict[str, Any]
@@ -53,7 +53,7 @@ def _function(function: Any, where: str, names: dict[str, str], sent: Json) -> N
 
 def _server(url: Any, where: str) -> None:
     """A server of tools is opened by the vendor, or by whoever plays the vendor in our network."""
-    if isinstance(url, str) and linked(url):
+    if isinstance(url, str) and is_network_url(url):
         try:
             addresses.place(url, schemes=("https", "http"))
         except addresses.NotPublic as refused:

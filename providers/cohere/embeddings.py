@@ -1,12 +1,11 @@
-"""Cohere's embeddings (``POST {base_url}/embed``) and rerank (``POST {base_url}/rerank``), version 2, in the inner language.
+"""Cohere's embeddings, version 2: ``POST {base_url}/embed``.
 
-Sources: docs.cohere.com/reference/embed and /rerank, types of the vendor's SDK (``cohere`` 7.3); 2026-11.
+Sources: docs.cohere.com/reference/embed, types of the vendor's SDK (``cohere`` 7.3); 2026-11.
 
-- ``input_type`` is demanded: what the caller says, else ``Target.options["input_type"]``, else ``search_document``.
-  ``embedding_types`` is always ``float``. At most 96 inputs a call. Tokens are refused: the vendor takes text and pictures.
-- Billed are ``meta.billed_units``: ``text_tokens`` and ``image_tokens`` where they are told apart, else ``input_tokens``;
-  ``search_units`` for rerank, whose tokens cost nothing. A bill by picture (``images``, Embed 3) has no unit here.
-- Rerank takes plain texts. ``max_tokens_per_doc`` and ``priority`` pass.
+- ``input_type`` is mandatory: the caller's, else ``Target.options["input_type"]``, else ``search_document``.
+  ``embedding_types`` is always ``float``. At most 96 inputs a call: texts and pictures; token ids are refused.
+- Billed are ``meta.billed_units``: ``text_tokens`` and ``image_tokens`` where both are given, else ``input_tokens``. Billing by
+  picture (``images``, Embed 3) has no unit here.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from providers.chat.messages import data_of, inner, unsupported, url_of
-from providers.cohere.dialect import posted
-from providers.cohere.response import fault, opened, refused
-from providers.errors import ProviderError, failed
+from providers.cohere.dialect import post
+from providers.cohere.errors import error_from_body, error_from_response
+from providers.cohere.response import document
+from providers.errors import ProviderError
 from providers.openai import operations
 from providers.openai.operations import malformed
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target, Usage
@@ -31,12 +30,11 @@ _KINDS: Final = {
     "document": "search_document",
     "passage": "search_document",
 }
-"""What other vendors call their input types."""
-_RERANK: Final = ("query", "documents", "top_n", "max_tokens_per_doc", "relevant_spans", "priority")
+"""The input types of other vendors as this vendor's."""
 
 
 class _ByType(msgspec.Struct, rename={"floats": "float"}):
-    """Typed, so that thousands of numbers are checked while they are read."""
+    """Typed, so that msgspec checks the numbers while it reads them."""
 
     floats: list[list[float]] | None = None
 
@@ -51,7 +49,7 @@ _read = msgspec.json.Decoder(_Embedded).decode
 
 
 class CohereEmbeddings(operations.Embeddings):
-    """The inner request is OpenAI's; so is the answer, always in numbers."""
+    """The inner request and the answer are OpenAI's; vectors are always lists of numbers."""
 
     name: ClassVar[str] = "cohere"
     inlines_media: ClassVar[bool] = True
@@ -65,18 +63,17 @@ class CohereEmbeddings(operations.Embeddings):
         if body.get("dimensions") is not None:
             sent["output_dimension"] = body["dimensions"]
         sent.update({name: body[name] for name in ("truncate", "max_tokens", "priority") if body.get(name) is not None})
-        return posted(target, target.options.get("embeddings_path", "/embed"), sent)
+        return post(target, target.options.get("embeddings_path", "/embed"), sent)
 
     def completion(self, raw: bytes) -> Completion:
         try:
             answer = _read(raw)
         except (ValueError, RecursionError) as error:
-            body = opened(raw)
+            body = document(raw)
             if "message" in body:
-                raise fault(body, 500) from error
-            raise malformed(f"not an answer with embeddings: {error}", raw) from error
-        told = answer.embeddings
-        vectors = told if isinstance(told, list) else told.floats
+                raise error_from_body(body, 500) from error
+            raise malformed(f"the answer has no readable embeddings: {error}", raw) from error
+        vectors = answer.embeddings if isinstance(answer.embeddings, list) else answer.embeddings.floats
         if not vectors or not all(vectors):
             raise malformed("the answer has no embeddings, or an empty one", raw)
         rows = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
@@ -86,14 +83,14 @@ class CohereEmbeddings(operations.Embeddings):
         return Completion(body, _usage(answer.meta))
 
     def failure(self, response: HttpResponse) -> ProviderError:
-        return refused(response)
+        return error_from_response(response)
 
 
 def _inputs(given: Any) -> Json:
-    """``texts``, or ``inputs`` where there are pictures."""
+    """``texts``, or ``inputs`` when there are pictures."""
     items = [given] if isinstance(given, str) else given
     if not isinstance(items, list) or not items:
-        raise unsupported("input", "neither text nor a list")
+        raise unsupported("input", "must be a text or a list")
     if len(items) > INPUTS_MAX:
         raise unsupported("input", f"this provider takes {INPUTS_MAX} inputs a call")
     if all(isinstance(item, str) for item in items):
@@ -129,26 +126,3 @@ def _usage(meta: Any) -> Usage | None:
     pictures = counts.take(billed, "image_tokens")
     text = counts.take(billed, "text_tokens", "input_tokens")
     return Usage(prompt=text, image_prompt=pictures, suspect=counts.suspect)
-
-
-class CohereRerank(operations.Rerank):
-    """Results are those of every vendor with ``/rerank``; the request holds only what this one knows."""
-
-    name: ClassVar[str] = "cohere"
-
-    def completion(self, raw: bytes) -> Completion:
-        body = opened(raw)
-        if "results" not in body and "message" in body:
-            raise fault(body, 500)
-        completion = super().completion(raw)
-        if completion.usage is not None:
-            completion.usage = replace(completion.usage, prompt=0, completion=0)
-        return completion
-
-    def failure(self, response: HttpResponse) -> ProviderError:
-        return refused(response)
-
-    def _spelled(self, target: Target, body: Json) -> Json:
-        if not isinstance(body.get("query"), str):
-            raise failed("unsupported", "query: this provider ranks by a text")
-        return {"model": target.upstream_id, **{name: body[name] for name in _RERANK if body.get(name) is not None}}
