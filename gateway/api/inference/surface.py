@@ -16,7 +16,7 @@ import msgspec
 
 from gateway import pricing
 from gateway.accounts import KeyPolicy
-from gateway.api.inference.validation import conversation
+from gateway.api.inference import validation
 from gateway.errors import Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
@@ -156,7 +156,7 @@ class Surface(ABC):
             raw = await request_reader.read_body(channel, limit, settings.body_timeout_s)
         sent = self.parse(raw, headers)
         body = self.accept(sent)
-        conversation.check(body, sent)
+        validation.check(body, sent)
         body.pop("service_tier", None)  # another tier has another price, and the catalogue has one
         now = time.time()
         return InferenceRequest(

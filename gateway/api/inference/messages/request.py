@@ -14,7 +14,6 @@ import msgspec
 
 from gateway.api.inference.messages import thinking as messages_thinking
 from gateway.api.inference.messages import tools
-from gateway.api.inference.messages.pairs import check_pairs
 from gateway.errors import BadRequest
 
 Json = dict[str, Any]
@@ -25,23 +24,19 @@ _SAME = (
     "model", "provider", "stream", "max_tokens", "temperature", "top_p", "top_k", "session_id", "trace", "plugins",
     "cache_control",
 )  # fmt: skip
-_TIERS = {"standard_only": "default"}
 _encode = msgspec.json.Encoder().encode
 
 
 def inner(body: Json) -> Json:
     """A checked request (``messages_schema.check``) in the inner language. Raises BadRequest naming the block."""
-    check_pairs(body["messages"])
     chat: Json = {name: body[name] for name in _SAME if body.get(name) is not None}
     chat["messages"] = [*_system(body.get("system")), *_turns(body["messages"])]
     models = body.get("models") or [one["model"] for one in body.get("fallbacks") or ()]
     user = body.get("user") or (body.get("metadata") or {}).get("user_id")
-    tier = body.get("service_tier") or ""
     found = {
         "models": models,
         "user": user,
         "stop": body.get("stop_sequences"),
-        "service_tier": _TIERS.get(tier, tier) or None,
         **tools.inner(body),
         **_effort(body),
     }
