@@ -56,10 +56,10 @@ class Door:
         self.disconnects = 0
         self._act = act
 
-    async def serve(self, channel: FastResponder) -> None:
-        self.given.append(channel)
+    async def serve(self, responder: FastResponder) -> None:
+        self.given.append(responder)
         if self._act is not None:
-            await self._act(channel)
+            await self._act(responder)
         else:
             await asyncio.Event().wait()
 

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.api.inference.messages import thinking
 from gateway.api.inference.messages.request import UNPARSED
-from gateway.api.inference.response_fields import conceals, identity, usage_view
+from gateway.api.inference.response_fields import hides_reasoning, identity, usage_view
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
 
@@ -48,7 +48,7 @@ def message(generation: Generation) -> Json:
     choices = completion.body.get("choices") or [{}]
     told = choices[0].get("message") or {}
     answer = opening(generation)
-    answer["content"] = content(told, hidden=conceals(generation.request))
+    answer["content"] = content(told, hidden=hides_reasoning(generation.request))
     answer.update(ended(choices[0], told, generation.request.body.get("stop"), called=bool(told.get("tool_calls"))))
     answer["usage"] = usage(generation)
     return answer
@@ -213,7 +213,7 @@ def counts(input_tokens: int) -> Json:
     }
 
 
-def passed_usage(given: Any, generation: Generation) -> Json:
+def passthrough_usage(given: Any, generation: Generation) -> Json:
     """The vendor's usage with what we own in it: the counts as charged, and the cost. The rest stays as it came."""
     mine = usage(generation)
     kept = {name: value for name, value in (given if isinstance(given, dict) else {}).items() if value is not None}

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.api.inference.messages import response, thinking
 from gateway.api.inference.messages.response import listed
-from gateway.api.inference.response_fields import conceals, explain
+from gateway.api.inference.response_fields import explain, hides_reasoning
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.request import InferenceRequest
@@ -29,7 +29,7 @@ def frame(name: str, data: Json) -> bytes:
     return b"event: " + name.encode() + b"\ndata: " + _encode(data) + b"\n\n"
 
 
-def broken(error: GatewayError, ask: InferenceRequest, usage: Json | None = None) -> bytes:
+def failed(error: GatewayError, ask: InferenceRequest, usage: Json | None = None) -> bytes:
     """The end of a stream that broke off. ``usage``: what was charged all the same."""
     told = response.envelope(error, ask.id)
     if usage is not None:
@@ -67,7 +67,7 @@ class MessagesEncoder:
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
-        self._hidden = conceals(generation.request)
+        self._hidden = hides_reasoning(generation.request)
         self._out: list[bytes] = []
         self._queue: list[_Block] = []
         self._opened = self._begun = False
@@ -105,7 +105,7 @@ class MessagesEncoder:
     def failure(self, error: GatewayError, finish_reason: str) -> bytes:
         generation = self._generation
         usage = response.usage(generation) if generation.ended else None
-        return self._taken() + broken(error, generation.request, usage)
+        return self._taken() + failed(error, generation.request, usage)
 
     # -- reading a delta ----------------------------------------------------------------------------------------------
 
@@ -272,7 +272,7 @@ class PassthroughEncoder:
             "type": "message_delta",
             "delta": {"stop_reason": "end_turn", "stop_sequence": None},
         }
-        usage = response.passed_usage(delta.get("usage"), self._generation)
+        usage = response.passthrough_usage(delta.get("usage"), self._generation)
         stop = dict(self._stop)
         if self._generation.request.explain:
             stop["openrouter_metadata"] = explain(self._generation)
@@ -281,4 +281,4 @@ class PassthroughEncoder:
     def failure(self, error: GatewayError, finish_reason: str) -> bytes:
         generation = self._generation
         usage = response.usage(generation) if generation.ended else None
-        return broken(error, generation.request, usage)
+        return failed(error, generation.request, usage)

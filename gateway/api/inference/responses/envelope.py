@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from gateway.api.inference.response_fields import conceals, explain, identity, usage_view
+from gateway.api.inference.response_fields import explain, hides_reasoning, identity, usage_view
 from gateway.api.inference.responses.response import INCOMPLETE, Output
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
@@ -155,7 +155,7 @@ def passthrough(generation: Generation, wire: Json) -> Json:
     owned |= {name: ours[name] for name in ("user", "safety_identifier", "previous_response_id", "background")}
     view = {**ours, **wire, **owned}
     view.pop("top_logprobs", None) if view.get("top_logprobs", 0) is None else None
-    if conceals(generation.request):
+    if hides_reasoning(generation.request):
         view["output"] = [bare(item) for item in view["output"] or ()]
     return view
 

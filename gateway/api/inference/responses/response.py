@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api.inference.response_fields import conceals
+from gateway.api.inference.response_fields import hides_reasoning
 from gateway.api.inference.responses import reasoning, tools
 from gateway.api.inference.responses.items import Call, Events, Item, Message, Reasoning
 from gateway.pipeline.request import InferenceRequest
@@ -23,7 +23,7 @@ class Output:
         self._suffix = ask.id.rpartition("-")[2]
         self._kinds = tools.kinds(sent.get("tools"))
         self._sealing = "reasoning.encrypted_content" in (sent.get("include") or ())
-        self._hidden = conceals(ask)
+        self._hidden = hides_reasoning(ask)
         self._items: list[Item] = []
         self._calls: dict[Any, Call] = {}
         self._ids: set[str] = set()

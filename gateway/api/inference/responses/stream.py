@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.api.inference.response_fields import conceals
+from gateway.api.inference.response_fields import hides_reasoning
 from gateway.api.inference.responses import envelope as frame
 from gateway.api.inference.responses.response import Output
 from gateway.errors import GatewayError
@@ -43,7 +43,7 @@ class Numbered:
         return b"event: " + type_.encode() + b"\ndata: " + _encode(data) + b"\n\n"
 
 
-class Built:
+class ResponsesEncoder:
     """From the inner language."""
 
     def __init__(self, generation: Generation) -> None:
@@ -91,7 +91,7 @@ class PassthroughEncoder:
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
-        self._hidden = conceals(generation.request)
+        self._hidden = hides_reasoning(generation.request)
         self._numbered = Numbered()
         self._last: Json | None = None
         self._begun = False
@@ -155,7 +155,7 @@ def _broken(view: Json, error: GatewayError, finish_reason: str, generation: Gen
     return _last(frame.priced(view, generation) if generation.ended else view)
 
 
-def late(ask: InferenceRequest, error: GatewayError) -> bytes:
+def late_failure(request: InferenceRequest, error: GatewayError) -> bytes:
     """No endpoint was found after the 200 had been sent: an ``error`` event, then ``response.failed``.
 
     OpenAI's SDK raises at the key ``error``, whose shape is that of OpenAI's own streams; a client that knows only Responses
@@ -170,5 +170,5 @@ def late(ask: InferenceRequest, error: GatewayError) -> bytes:
         "error": said | {"metadata": error.envelope()["error"]["metadata"]},
         "error_type": error.error_type,
     }
-    view = frame.frame(ask, model=ask.body.get("model") or ask.body["models"][0])
+    view = frame.frame(request, model=request.body.get("model") or request.body["models"][0])
     return Numbered().frames([first, _last(frame.failed(view, error))]) + sse.DONE

@@ -7,26 +7,26 @@ import asyncio
 import pytest
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
-from gateway.server import fast_responder as direct_room
+from gateway.server import fast_responder
 from gateway.server.responder import ClientDisconnected
 from tests.support.pipe import KIND, direct, lose, turn
 
 
 async def test_the_body() -> None:
-    """None until it is whole; ``more`` gives the pieces that are there; what follows an answer is thrown away."""
+    """None until it is whole; ``read`` gives the pieces that are there; what follows an answer is thrown away."""
     connection, _, request = await direct(10, b"ab")
     assert request.body is None
     connection.data_received(b"cd")
-    assert await request.more() == b"abcd"
-    waiting = asyncio.create_task(request.more())
+    assert await request.read() == b"abcd"
+    waiting = asyncio.create_task(request.read())
     await turn()
     assert not waiting.done()
     connection.data_received(b"efgh")
     connection.data_received(b"ij")
     assert await waiting == b"efghij"
-    assert await request.more() is None
+    assert await request.read() is None
     assert request.body == b""
-    await request.answer(200, KIND, b"ok")
+    await request.respond(200, KIND, b"ok")
     request.feed(b"late")
     assert request.body == b""
     lose(connection)
@@ -36,8 +36,8 @@ async def test_a_large_body_pauses_and_goes_on() -> None:
     """Reading stops above the limit, goes on when the body is asked for, or when somebody waits for the caller's end."""
     connection, pipe, request = await direct(1_000_000, b"x" * (HIGH_WATER_LIMIT + 1))
     assert pipe.paused
-    assert len(await request.more() or b"") == HIGH_WATER_LIMIT + 1
-    waiting = asyncio.create_task(request.more())
+    assert len(await request.read() or b"") == HIGH_WATER_LIMIT + 1
+    waiting = asyncio.create_task(request.read())
     await turn()
     assert not pipe.paused
     lose(connection)
@@ -76,7 +76,7 @@ async def test_an_answer_waits_for_the_answers_before_it() -> None:
     for leaves in (False, True):
         connection, pipe, request = await direct(0)
         connection.pause_writing()
-        answering = asyncio.create_task(request.answer(200, KIND, b"ok"))
+        answering = asyncio.create_task(request.respond(200, KIND, b"ok"))
         await turn()
         assert not answering.done()
         assert not pipe.written
@@ -92,10 +92,10 @@ async def test_an_answer_waits_for_the_answers_before_it() -> None:
 
 async def test_an_answer_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller who goes on reading nothing loses its connection, and the request its place."""
-    monkeypatch.setattr(direct_room, "READ_S", 0.01)
+    monkeypatch.setattr(fast_responder, "BACKLOG_S", 0.01)
     connection, pipe, request = await direct(0)
     connection.pause_writing()
-    await request.answer(200, KIND, b"ok")
+    await request.respond(200, KIND, b"ok")
     assert (pipe.aborted, pipe.written) == (True, b"")
     lose(connection)
 
@@ -111,7 +111,32 @@ async def test_a_comment_is_not_sent_behind_the_end() -> None:
     connection.resume_writing()
     await request.finish(b"last")
     await comment
-    assert pipe.written.endswith(b"\r\n\r\n4\r\nlast\r\n0\r\n\r\n")
+    assert pipe.written.endswith(b"\r\n\r\n5\r\nxlast\r\n0\r\n\r\n")
+    lose(connection)
+
+
+async def test_what_could_not_be_pushed_is_kept() -> None:
+    """In order, for ``drain`` or ``finish``; while they wait for the client, ``sending_since`` tells since when."""
+    connection, pipe, request = await direct(0)
+    await request.start(200, KIND)
+    await request.start(200, KIND)
+    assert pipe.written.count(b"HTTP/1.1") == 1
+    pipe.written = b""
+    connection.pause_writing()
+    assert not request.push(b"a")
+    draining = asyncio.create_task(request.drain())
+    await turn()
+    assert (pipe.written, request.sending_since is not None) == (b"", True)
+    connection.resume_writing()
+    await draining
+    assert (pipe.written, request.sending_since) == (b"1\r\na\r\n", None)
+    await request.drain()
+    assert request.push(b"b")
+    connection.pause_writing()
+    assert not request.push(b"c")
+    connection.resume_writing()
+    await request.finish(b"d")
+    assert pipe.written == b"1\r\na\r\n1\r\nb\r\n2\r\ncd\r\n0\r\n\r\n"
     lose(connection)
 
 
@@ -139,7 +164,7 @@ async def test_nothing_is_written_to_who_has_left() -> None:
     assert not request.push(b"x")
     await request.send(b"x")
     await request.finish(b"x")
-    await request.answer(200, KIND, b"x")
+    await request.respond(200, KIND, b"x")
     assert not pipe.written
 
 
@@ -151,7 +176,7 @@ async def test_a_line_break_in_a_header(evil: str, place: str) -> None:
     for stream in (False, True):
         connection, pipe, request = await direct(0)
         with pytest.raises(ValueError, match="line break"):
-            await (request.start(200, [pair]) if stream else request.answer(200, [pair], b"body"))
+            await (request.start(200, [pair]) if stream else request.respond(200, [pair], b"body"))
         await request.finish(b"the end of nothing")
         assert pipe.closed
         assert not pipe.written

@@ -17,9 +17,9 @@ from tests.support.pipe import HEAD, KIND, Door, connect, direct, lose, turn
 async def test_a_surface_without_an_answer(how: str, started: bool, caplog: pytest.LogCaptureFixture) -> None:
     """The connection ends: that is how HTTP says so; a fault is logged."""
 
-    async def act(channel: FastResponder) -> None:
+    async def act(responder: FastResponder) -> None:
         if started:
-            await channel.start(200, KIND)
+            await responder.start(200, KIND)
         if how == "raises":
             raise RuntimeError("a fault")
         if how == "is cancelled":
@@ -47,7 +47,7 @@ async def test_shutdown() -> None:
             await request.start(200, KIND)
         connection.shutdown()
         assert not pipe.closed
-        await (request.finish(b"x") if stream else request.answer(200, KIND, b"x"))
+        await (request.finish(b"x") if stream else request.respond(200, KIND, b"x"))
         assert pipe.closed
         assert (b"connection: close" in pipe.written) is not stream
         lose(connection)
