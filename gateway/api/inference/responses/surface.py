@@ -36,7 +36,7 @@ class Responses(Surface):
         assert completion is not None
         if generation.attempts.passthrough and completion.native is not None:
             view = envelope.passthrough(generation, completion.native)
-            return envelope.counted(view, generation)
+            return envelope.passthrough_with_usage(view, generation)
         return envelope.response(generation)
 
     def encoder(self, generation: Generation) -> Encoder:
