@@ -1,4 +1,4 @@
-"""A request on one of our own connections, at the edges that no socket reaches on purpose."""
+"""A request on one of our own connections, in situations that are hard to reach over a socket."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_the_body() -> None:
 
 
 async def test_a_large_body_pauses_and_goes_on() -> None:
-    """Reading stops above the limit, goes on when the body is asked for, or when somebody waits for the caller's end."""
+    """Reading stops above the limit, and continues when the body is read or when a disconnect is watched for."""
     connection, pipe, request = await direct(1_000_000, b"x" * (HIGH_WATER_LIMIT + 1))
     assert pipe.paused
     assert len(await request.read() or b"") == HIGH_WATER_LIMIT + 1
@@ -50,29 +50,29 @@ async def test_a_large_body_pauses_and_goes_on() -> None:
     lose(connection)
 
 
-async def test_who_watches_is_told() -> None:
-    """Once, also when the caller has left before; not after ``unwatch``."""
-    told: list[str] = []
+async def test_a_watcher_is_notified() -> None:
+    """Once, also when the client had disconnected before; not after ``unwatch``."""
+    notified: list[str] = []
     connection, _, request = await direct(0)
-    request.watch(lambda: told.append("first"))
+    request.watch(lambda: notified.append("first"))
     lose(connection)
-    assert told == ["first"]
+    assert notified == ["first"]
     connection, _, request = await direct(0)
     lose(connection)
-    request.watch(lambda: told.append("second"))
-    assert told == ["first"]
+    request.watch(lambda: notified.append("second"))
+    assert notified == ["first"]
     await turn()
-    assert told == ["first", "second"]
+    assert notified == ["first", "second"]
     connection, _, request = await direct(0)
-    request.watch(lambda: told.append("third"))
+    request.watch(lambda: notified.append("third"))
     request.unwatch()
     request.unwatch()
     lose(connection)
-    assert told == ["first", "second"]
+    assert notified == ["first", "second"]
 
 
 async def test_an_answer_waits_for_the_answers_before_it() -> None:
-    """A caller who reads nothing is not written to without end; when it leaves, nobody waits any more."""
+    """Nothing is written to a client that does not read; when it disconnects, the wait ends."""
     for leaves in (False, True):
         connection, pipe, request = await direct(0)
         connection.pause_writing()
@@ -91,7 +91,7 @@ async def test_an_answer_waits_for_the_answers_before_it() -> None:
 
 
 async def test_an_answer_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A caller who goes on reading nothing loses its connection, and the request its place."""
+    """A client that still reads nothing loses its connection, so that its request does not occupy a place for ever."""
     monkeypatch.setattr(fast_responder, "BACKLOG_S", 0.01)
     connection, pipe, request = await direct(0)
     connection.pause_writing()
@@ -101,7 +101,7 @@ async def test_an_answer_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_comment_is_not_sent_behind_the_end() -> None:
-    """It waited for the caller, and the end came first."""
+    """A comment that waited for the client is dropped when the end was sent first."""
     connection, pipe, request = await direct(0)
     await request.start(200, KIND)
     connection.pause_writing()
@@ -141,7 +141,7 @@ async def test_what_could_not_be_pushed_is_kept() -> None:
 
 
 async def test_chunks() -> None:
-    """Of the chunked coding; an empty one would be the end."""
+    """Of the chunked encoding; an empty piece would end the response, so it is not written."""
     connection, pipe, request = await direct(0)
     await request.start(200, KIND)
     assert pipe.written.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -156,8 +156,8 @@ async def test_chunks() -> None:
     lose(connection)
 
 
-async def test_nothing_is_written_to_who_has_left() -> None:
-    """Whatever the surface still says."""
+async def test_nothing_is_written_after_a_disconnect() -> None:
+    """Whatever the surface still sends."""
     connection, pipe, request = await direct(0)
     lose(connection)
     await request.start(200, KIND)
@@ -171,7 +171,7 @@ async def test_nothing_is_written_to_who_has_left() -> None:
 @pytest.mark.parametrize("evil", ["a\r\nb", "a\nb", "a\rb", "a\r\n\r\nHTTP/1.1 200 OK"])
 @pytest.mark.parametrize("place", ["name", "value"])
 async def test_a_line_break_in_a_header(evil: str, place: str) -> None:
-    """Nothing goes out, now or later, and the connection ends."""
+    """Nothing is sent, now or later, and the connection closes."""
     pair = (evil.encode(), b"x") if place == "name" else (b"x", evil.encode())
     for stream in (False, True):
         connection, pipe, request = await direct(0)

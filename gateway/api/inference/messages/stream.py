@@ -2,7 +2,7 @@
 
 Anthropic's order: ``message_start``, ``ping``, then block after block (``content_block_start``, deltas, ``content_block_stop``;
 never two at once), ``message_delta`` with the stop reason and the final usage, ``message_stop``. Inner chunks have no blocks, and
-parallel tool calls may come interleaved: a block that cannot begin yet waits in a queue behind the one that is open.
+parallel tool calls may come interleaved: a block that cannot begin yet waits in a queue until the blocks before it have ended.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Each tool call of a conversation has its result right behind its turn, and each result its call. Pure.
+"""Each tool call of a conversation has its result right after its turn, and each result its call. Pure.
 
 The rules are OpenAI's and Anthropic's (refusals of their APIs, read 2026-11-21): neighbouring assistant messages are one turn,
 the ids of its calls are unique, all of them are answered before the user or the assistant continues, and instructions in between
@@ -81,5 +81,5 @@ def _refused_call(pending: dict[str, Position], messages: list[Json], original: 
     id, position = next(iter(pending.items()))
     return error_location.refused(
         error_location.of_tool_call(original, messages, *position),
-        f"the tool call {id[:64]!r} has no result right behind its turn; send one for each call",
+        f"the tool call {id[:64]!r} has no result right after its turn; send one for each call",
     )
