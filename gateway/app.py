@@ -175,8 +175,8 @@ async def _wind_down(services: Services, in_flight: InFlight, hurry: asyncio.Eve
     while in_flight.requests and time.monotonic() < deadline and not hurry.is_set():
         await asyncio.sleep(0.05)
     services.background.close()
-    for exchange in list(in_flight.requests):
-        exchange.interrupt("shutdown")
+    for lifecycle in list(in_flight.requests):
+        lifecycle.interrupt("shutdown")
 
 
 @contextmanager

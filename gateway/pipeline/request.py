@@ -36,8 +36,10 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool
     surface: str
     operation: str = "chat"
+    original: Json = {}
+    """The request as the caller wrote it: for what only the surface needs again when it answers."""
     native: NativeRequest | None = None
-    """The request as the caller wrote it, where a dialect may speak the same format."""
+    """What of ``original`` may go on to a vendor, where a dialect may speak the same format."""
     client: Client = Client()
     explain: bool = False
     """The caller asked for ``openrouter_metadata``."""

@@ -1,7 +1,7 @@
-"""An inference request straight from the protocol object: no ASGI messages, no queue, one write for a whole answer.
+"""A request straight from our own protocol object: no ASGI messages, no queue, one write for a whole response.
 
-uvicorn goes on to own the connection: what it asks of a request under way (``response_complete``, ``keep_alive``, ``disconnected``,
-``message_event``) this class answers like uvicorn's own.
+uvicorn still owns the connection. What it expects of a request under way (``response_complete``, ``keep_alive``,
+``disconnected``, ``message_event``) this class has under the names that uvicorn's own request has.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Protocol
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from gateway.server.responder import ClientDisconnected, Headers
+from gateway.server.responder import ClientDisconnected, Headers, Responder
 
-READ_S = 60.0
-"""How long an answer waits while the caller reads nothing of the answers before it."""
+BACKLOG_S = 60.0
+"""How long a response waits while the client reads nothing of the responses before it."""
 
 
 class Connection(Protocol):
-    """What a direct request asks of its connection."""
+    """What a request needs of its connection."""
 
     transport: asyncio.Transport
     flow: FlowControl
@@ -30,43 +30,45 @@ class Connection(Protocol):
     def on_response_complete(self) -> None: ...
 
 
-class FastResponder:
-    """A channel (see ``gateway.server.responder``) on one of our own connections. HTTP/1.1, POST."""
+class FastResponder(Responder):
+    """See ``Responder``. One POST request in HTTP/1.1."""
 
     __slots__ = (
+        "_complete",
         "_connection",
-        "_expected",
-        "_left",
+        "_expects_continue",
+        "_on_disconnect",
         "_pieces",
         "_size",
         "_waiter",
-        "_whole",
         "disconnected",
-        "headers",
         "keep_alive",
-        "method",
         "response_complete",
     )
 
-    def __init__(self, connection: Connection, headers: Headers, *, keep_alive: bool, expected: bool) -> None:
-        self.method = "POST"
-        self.headers = headers
+    def __init__(self, connection: Connection, headers: Headers, *, keep_alive: bool, expects_continue: bool) -> None:
+        super().__init__("POST", headers)
         self.keep_alive = keep_alive
+        """The connection stays open after the response."""
         self.disconnected = False
         self.response_complete = False
         self._connection = connection
-        self._expected = expected
-        """The caller waits for ``100 Continue`` before it sends the body."""
+        self._expects_continue = expects_continue
+        """The client waits for ``100 Continue`` before it sends the body."""
         self._pieces: list[bytes] = []
+        """Of the body: arrived, and not yet read."""
         self._size = 0
-        self._whole = False
+        """Bytes of these pieces."""
+        self._complete = False
+        """The whole body has arrived."""
         self._waiter: asyncio.Future[None] | None = None
-        self._left: Callable[[], None] | None = None
+        """What ``read`` waits for."""
+        self._on_disconnect: Callable[[], None] | None = None
 
     # -- for the connection -------------------------------------------------------------------------------------------
 
     def feed(self, piece: bytes) -> None:
-        """A piece of the body."""
+        """A piece of the body has arrived."""
         if self.response_complete:
             return
         self._pieces.append(piece)
@@ -76,43 +78,39 @@ class FastResponder:
         self.set()
 
     def feed_eof(self) -> None:
-        """The body is whole."""
-        self._whole = True
+        """The whole body has arrived."""
+        self._complete = True
         self.set()
 
-    def lose(self) -> None:
-        """The connection is gone."""
+    def disconnect(self) -> None:
+        """The connection is lost."""
         self.disconnected = True
         self.set()
-        if self._left is not None:
-            self._left()
+        if self._on_disconnect is not None:
+            self._on_disconnect()
 
     @property
     def message_event(self) -> FastResponder:
-        """uvicorn's name for what wakes up who waits for the body."""
+        """uvicorn's name for the event that it sets when a request under way must look at its state again."""
         return self
 
     def set(self) -> None:
-        """Wake up who waits for the body."""
+        """Wake up ``read``."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    # -- for the surface ----------------------------------------------------------------------------------------------
+    # -- the request --------------------------------------------------------------------------------------------------
 
     @property
     def body(self) -> bytes | None:
-        """See ``Channel``."""
-        if not self._whole:
-            return None
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        return b"".join(self._pieces) if self._complete else None
 
-    async def more(self) -> bytes | None:
-        """See ``Channel``."""
-        if self._expected and not self._whole and not self._pieces:
-            self._expected = False
+    async def read(self) -> bytes | None:
+        if self._expects_continue and not self._complete and not self._pieces:
+            self._expects_continue = False
             self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not self._pieces:
-            if self._whole:
+            if self._complete:
                 return None
             if self.disconnected:
                 raise ClientDisconnected
@@ -125,22 +123,24 @@ class FastResponder:
         pieces, self._pieces, self._size = self._pieces, [], 0
         return b"".join(pieces)
 
-    def watch(self, left: Callable[[], None]) -> None:
-        """See ``Channel``."""
-        self._left = left
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        self._on_disconnect = on_disconnect
         if self.disconnected:
-            self._connection.loop.call_soon(self.lose)
+            self._connection.loop.call_soon(self.disconnect)
         else:
-            self._connection.flow.resume_reading()  # a large body pauses it; who does not read does not hear of the end
+            # A large body has paused reading, and a transport that does not read does not notice a disconnect.
+            self._connection.flow.resume_reading()
 
     def unwatch(self) -> None:
-        """See ``Channel``."""
-        self._left = None
+        self._on_disconnect = None
 
-    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """See ``Channel``. Waits while the caller does not read the answers before this one."""
+    # -- the response -------------------------------------------------------------------------------------------------
+
+    async def respond(self, status: int, headers: Headers, body: bytes) -> None:
+        """See ``Responder``. Waits while the client does not read the responses before this one."""
+        self.started = self.ending = True
         if self._connection.flow.write_paused:
-            await self._room()
+            await self._wait_for_backlog()
         if not self.disconnected:
             self._connection.transport.write(
                 b"%bcontent-length: %d\r\n\r\n%b" % (self._head(status, headers), len(body), body)
@@ -148,38 +148,42 @@ class FastResponder:
             self._completed()
 
     async def start(self, status: int, headers: Headers) -> None:
-        """See ``Channel``."""
+        if self.started:
+            return
+        self.started = True
         if not self.disconnected:
             self._connection.transport.write(self._head(status, headers) + b"transfer-encoding: chunked\r\n\r\n")
 
     def push(self, data: bytes) -> bool:
-        """See ``Channel``. A chunk of the chunked coding; an empty one would end the answer."""
+        self.idle = False
         if self.disconnected or self._connection.flow.write_paused:
+            self._unsent += data
             return False
-        if data:
+        if data:  # an empty chunk would end the response
             self._connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         return True
 
     async def send(self, data: bytes) -> None:
-        """See ``Channel``."""
         flow = self._connection.flow
         while flow.write_paused and not self.disconnected:
             await flow.drain()
-        if not self.response_complete:  # the end may have overtaken a keep-alive comment that waited here
-            self.push(data)
+        # A keep-alive comment may have waited here while ``finish`` sent the end of the response.
+        if data and not self.disconnected and not self.response_complete:
+            self._connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
-    async def finish(self, data: bytes) -> None:
-        """See ``Channel``."""
+    async def _finish(self, data: bytes) -> None:
         await self.send(data)
         if not self.disconnected:
             self._connection.transport.write(b"0\r\n\r\n")
             self._completed()
 
-    async def _room(self) -> None:
-        """Wait until there is room for an answer. Who reads nothing for so long has its connection ended: it holds a place."""
+    async def _wait_for_backlog(self) -> None:
+        """Wait until the client has read the responses before this one. A client that reads nothing for ``BACKLOG_S`` loses
+        its connection, because the request occupies one of the places of ``InFlight``.
+        """
         flow = self._connection.flow
         try:
-            async with asyncio.timeout(READ_S):
+            async with asyncio.timeout(BACKLOG_S):
                 while flow.write_paused and not self.disconnected:
                     await flow.drain()
         except TimeoutError:
@@ -187,10 +191,11 @@ class FastResponder:
             self._connection.transport.abort()
 
     def _head(self, status: int, headers: Headers) -> bytes:
-        """Status line and headers, without the blank line behind them. Raises ValueError for line breaks in a value; then the
-        connection is given up: the surface takes its answer for sent.
+        """Status line and headers, without the blank line after them.
+
+        Raises ValueError for a line break in a header, after closing the connection: whatever the handler sends next is lost.
         """
-        self._expected = False
+        self._expects_continue = False
         lines = [STATUS_LINE[status]]
         for name, value in (*self._connection.server_state.default_headers, *headers):
             lines.append(b"%b: %b\r\n" % (name, value))

@@ -1,4 +1,4 @@
-"""The requests being served, and how many one process takes on: more are refused at once, before any credit is held.
+"""The requests being served, and the limit of their number: more are refused at once, before any credit is held.
 
 It must not know: callers, prices, endpoints.
 """
@@ -19,12 +19,14 @@ class InFlight:
         self.requests: set[RequestLifecycle] = set()
         """Every request being served, so that shutdown can end the last streams with an error event."""
         self.draining = False
-        """SIGTERM has come: readiness is off, no new requests are taken, running streams finish."""
+        """The process is shutting down: it is not ready, accepts no new requests, and lets running streams finish."""
 
     def acquire(self) -> None:
         """Take a place; each needs one ``release``. Raises Unavailable when the process is full."""
         if self.now >= self.limit:
-            raise Unavailable(f"{self.limit} requests are running here already; try again shortly.", retry_after_s=1)
+            raise Unavailable(
+                f"This process is serving {self.limit} requests already, its limit; try again shortly.", retry_after_s=1
+            )
         self.now += 1
 
     def release(self) -> None:

@@ -1,9 +1,11 @@
-"""uvicorn's HTTP protocol with the two limits it lacks: how large a request's head may be, and how long it may take. And with a
-shorter way in: a POST to an inference surface is served by ``Direct``, everything else goes through ASGI.
+"""uvicorn's HTTP protocol with two limits that it lacks and a shorter way to the inference surfaces.
 
-Measured 2026-11 with uvicorn 0.54: a header of 200 MB is taken into memory before the application hears of it, and a connection
-that does not finish its first head stays open for ever. Both need no key, so the application's own limits come too late. ASGI's
-scope, messages, events and tasks cost an inference request some 50 µs of CPU.
+The limits are the size of a request's head and the time it may take. Measured 2026-11 with uvicorn 0.54: it reads a header of
+200 MB into memory before the application is called, and keeps a connection that does not finish its first head open for ever.
+Neither needs a key, so the application's own limits come too late.
+
+A POST to an inference surface is served by a ``FastResponder``, everything else goes through ASGI, whose scope, messages, events
+and tasks cost an inference request some 50 µs of CPU.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from gateway.server.fast_responder import FastResponder
 from gateway.server.responder import Handler
 
 HEAD_BYTES_MAX = 262_144
-"""Request line and headers; or the trailers behind a body. The application's ``GATEWAY_MAX_HEADER_BYTES`` refuses smaller heads in
-the documented shape.
+"""Of a request line and its headers, or of the trailers after a body. The application refuses smaller heads, in the documented
+error shape, by ``GATEWAY_MAX_HEADER_BYTES``.
 """
 HEAD_S = 30.0
 """From the connection, or from the first byte of a further request, to the end of its headers."""
-LINE_MAX = 100
-"""Requests of one connection without an answer (pipelining). Reading goes on while they wait, so they need a limit."""
+PIPELINE_MAX = 100
+"""Requests of one connection that wait for their response (pipelining). Reading goes on meanwhile, so they need a limit."""
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
@@ -35,13 +37,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # The application itself: wrapped, as uvicorn does it when asked to trust proxies, it has no doors, and this fails aloud.
+        # The application itself. If uvicorn wraps it, as it does to trust proxies, it has no routes, and this line raises.
         self._routes: Mapping[bytes, Handler] = self.app.routes
         self._open: deque[RequestResponseCycle | FastResponder] = deque()
-        """Requests whose answers are not complete, in order: the first one runs, the others stand in line."""
+        """Requests whose responses are not complete, in order: the first one is being served, the others wait for it."""
         self._in_head = True
         self._bare_bytes = 0
-        """Read since the head began or since the last piece of a body: head, trailers, chunk sizes."""
+        """Bytes read since the head began or since the last piece of a body: head, trailers, chunk sizes."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
 
@@ -49,16 +51,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_head()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
+        self._stop_head_timer()
         super().connection_lost(exc)
         super()._unset_keepalive_if_required()
         for request in self._open:
             if type(request) is FastResponder:
-                request.lose()
-            else:  # uvicorn tells only the last one
+                request.disconnect()
+            else:  # uvicorn itself notifies only the last request
                 request.disconnected = True
                 request.message_event.set()
 
@@ -69,7 +71,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self.parser.feed_data(data)
                 break
             except httptools.HttpParserUpgrade as stop:
-                data = self._declined() + data[stop.args[0] :]
+                data = self._head_without_upgrade() + data[stop.args[0] :]
             except httptools.HttpParserError:
                 self.logger.warning("Invalid HTTP request received.")
                 self.send_400_response("Invalid HTTP request received.")
@@ -77,10 +79,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._bare_bytes > HEAD_BYTES_MAX:
             self._refuse(431, b"Request Header Fields Too Large")
         elif self._in_head and self._head_timer is None:  # a whole head in one piece, the usual case, costs no timer
-            self._await_head()
+            self._start_head_timer()
 
-    def _declined(self) -> bytes:
-        """The head whose body the parser has skipped because it offers another protocol, without its offer: to be read again."""
+    def _head_without_upgrade(self) -> bytes:
+        """The head that was just read, without its ``Upgrade`` header, to be parsed again: the parser takes the body of a request
+        that offers another protocol for that protocol's bytes.
+        """
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         self.parser = _parser(self)
         headers = [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
@@ -89,13 +93,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     # -- the parser's callbacks ---------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """A request's first byte."""
+        """The first byte of a request has arrived."""
         self._in_head, self._bare_bytes = True, 0
         self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header. A trailer is none: it comes behind the body, and who asks has been said before it."""
-        if not self._in_head:
+        """One header has arrived."""
+        if not self._in_head:  # a trailer: it comes after the body, when the request is already being served
             return
         name = name.lower()
         self.headers.append((name, value))
@@ -103,22 +107,23 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.expect_100_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
-        """The head is in."""
+        """The head is complete."""
         parser = self.parser
         if parser.should_upgrade():
             if parser.get_method() == b"CONNECT":
                 raise ValueError("no tunnels here")
-            return  # and once more when it has been read without its offer
+            return  # called again when the head has been parsed without its Upgrade header
         self._in_head, self._bare_bytes = False, 0
-        self._stop_waiting()
-        if len(self._open) >= LINE_MAX:
-            raise ValueError("too many requests in line")  # the parser stops, and 400 is the end of the connection
+        self._stop_head_timer()
+        if len(self._open) >= PIPELINE_MAX:
+            raise ValueError("too many pipelined requests")  # the parser stops, and the connection ends with a 400
         surface = None if self._open else self._routes.get(self.url)
         if surface is None or parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
             self._to_asgi()
             return
-        keep = parser.should_keep_alive()
-        request = FastResponder(self, self.headers, keep_alive=keep, expected=self.expect_100_continue)
+        request = FastResponder(
+            self, self.headers, keep_alive=parser.should_keep_alive(), expects_continue=self.expect_100_continue
+        )
         self.cycle = request  # type: ignore[assignment]
         self._open.append(request)
         task = self.loop.create_task(surface.serve(request))
@@ -127,17 +132,17 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _to_asgi(self) -> None:
         url, headers, expect = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()  # makes the scope
+        super().on_message_begin()  # makes the scope, and resets what has been parsed
         self.url, self.headers, self.expect_100_continue = url, headers, expect
         self.scope["headers"] = headers
         paused = self.flow.read_paused
         super().on_headers_complete()
         self._open.append(self.cycle)
-        if not paused:  # uvicorn pauses for who stands in line; who does not read does not hear of the end
+        if not paused:  # uvicorn pauses reading for a waiting request, and then does not notice a disconnect
             self.flow.resume_reading()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a body."""
+        """A piece of a body has arrived."""
         self._bare_bytes = 0
         request = self._open[-1] if self._open else None
         if type(request) is FastResponder:
@@ -146,7 +151,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A whole request."""
+        """The request is complete."""
         if self.parser.should_upgrade():
             return
         request = self._open[-1] if self._open else None
@@ -155,17 +160,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         else:
             super().on_message_complete()
 
-    # -- answers ------------------------------------------------------------------------------------------------------
+    # -- responses ----------------------------------------------------------------------------------------------------
 
     def _served(self, request: FastResponder, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         if task.cancelled() or task.exception() is not None or not request.response_complete:
             if not task.cancelled() and task.exception() is not None:
                 self.logger.error("A surface failed", exc_info=task.exception())
-            self.transport.close()  # the answer has no proper end, and this is how HTTP says so
+            self.transport.close()  # this is how a client learns that the response is incomplete
 
     def on_response_complete(self) -> None:
-        """The first request in line has its answer. Idle time is looked at by one timer, which is not set anew each time."""
+        """The response of the first request is complete: serve the next one. One timer checks for idle time, and it is not reset
+        by each request.
+        """
         self._open.popleft()
         self.server_state.total_requests += 1
         if self.transport.is_closing():
@@ -177,44 +184,44 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
-            self._look_in(self.timeout_keep_alive)
+            self._check_idle_in(self.timeout_keep_alive)
 
     def _unset_keepalive_if_required(self) -> None:
         pass
 
-    def _look_in(self, after_s: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(after_s, self.timeout_keep_alive_handler)
+    def _check_idle_in(self, delay_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(delay_s, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if it has been idle long enough; while a request is under way its end sets the timer again."""
+        """Close the connection if it has been idle long enough. While a request is under way, its end sets the timer again."""
         self.timeout_keep_alive_task = None
         if self._open or self._head_timer is not None:
             return
         rest_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
         if rest_s > 0:
-            self._look_in(rest_s)
+            self._check_idle_in(rest_s)
         else:
             super().timeout_keep_alive_handler()
 
-    def _await_head(self) -> None:
-        self._stop_waiting()
-        self._head_timer = self.loop.call_later(HEAD_S, self._late)
+    def _start_head_timer(self) -> None:
+        self._stop_head_timer()
+        self._head_timer = self.loop.call_later(HEAD_S, self._head_timed_out)
 
-    def _late(self) -> None:
-        """Reading pauses for a large body that stands in line: then the head behind it is not late, it has not been read."""
+    def _head_timed_out(self) -> None:
+        """Reading pauses for a large body of a waiting request. Then the head after it is not late: it has not been read."""
         if self.flow.read_paused:
-            self._await_head()
+            self._start_head_timer()
         else:
             self._refuse(408, b"Request Timeout")
 
-    def _stop_waiting(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
     def _refuse(self, status: int, phrase: bytes) -> None:
-        """Say so and close. Answers to earlier requests of the same connection are lost with it: its sender breaks HTTP."""
-        self._stop_waiting()
+        """Send an error and close. Responses to earlier requests of the connection are lost: its client does not follow HTTP."""
+        self._stop_head_timer()
         if self.transport.is_closing():
             return
         body = b'{"error":{"code":%d,"message":"%b.","metadata":{"error_type":"invalid_request"}}}' % (status, phrase)
@@ -224,7 +231,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
 
 def _parser(protocol: LimitedHttpProtocol) -> httptools.HttpRequestParser:
-    """As uvicorn makes it: what follows a request that asks for the connection's end is no error."""
+    """A parser with uvicorn's settings: bytes after a request with ``Connection: close`` are not an error."""
     parser = httptools.HttpRequestParser(protocol)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser

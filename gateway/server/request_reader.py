@@ -1,4 +1,4 @@
-"""What is refused before anything is parsed, and the one strict JSON reader of the request's way."""
+"""Reads a request: its headers, its body, its JSON. What is malformed, too large or too slow is refused here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _decoder = msgspec.json.Decoder()
 
 
 def read_headers(pairs: Headers, settings: Settings) -> dict[bytes, bytes]:
-    """Headers by lower-case name. Raises BadRequest for bombs and for what front proxies and we could read differently."""
+    """Headers by lower-case name. Raises BadRequest for too many or too large headers, and for those that a proxy in front of the
+    gateway could read differently from it (request smuggling).
+    """
     if len(pairs) > settings.max_header_count:
         raise BadRequest(f"Too many request headers; at most {settings.max_header_count} are accepted.")
     headers: dict[bytes, bytes] = {}
@@ -23,12 +25,12 @@ def read_headers(pairs: Headers, settings: Settings) -> dict[bytes, bytes]:
     for name, value in pairs:
         size += len(name) + len(value)
         if name in headers and name in (b"host", b"content-length", b"authorization", b"x-api-key", b"content-type"):
-            raise BadRequest(f"The header {name.decode('latin-1')} is given twice.")
+            raise BadRequest(f"The header {name.decode('latin-1')} is given twice; send it once.")
         headers[name] = value
     if size > settings.max_header_bytes:
         raise BadRequest(f"The request headers are larger than {settings.max_header_bytes} bytes.")
     if b"content-length" in headers and b"transfer-encoding" in headers:
-        raise BadRequest("Content-Length and Transfer-Encoding exclude each other.")
+        raise BadRequest("Content-Length and Transfer-Encoding exclude each other; send one of them.")
     return headers
 
 
@@ -38,60 +40,37 @@ def expect_post(method: str) -> None:
         raise MethodNotAllowed(f"{method} is not allowed here; use POST.")
 
 
-def buffered_body(channel: Responder, headers: dict[bytes, bytes], limit: int) -> bytes | None:
-    """The body if it came with the head, as it usually does; None: ``read_body`` is to be awaited. Refuses by Content-Length before
-    reading. Raises PayloadTooLarge and BadRequest (compressed bodies).
+def buffered_body(responder: Responder, headers: dict[bytes, bytes], limit: int) -> bytes | None:
+    """The body if it arrived together with the head, as it usually does; None: await ``read_body``.
+
+    Raises PayloadTooLarge, by Content-Length before anything is read, and BadRequest for a compressed body.
     """
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise BadRequest("Compressed request bodies are not accepted; send it with Content-Encoding: identity.")
+        raise BadRequest(
+            "Compressed request bodies are not accepted; send the body as it is, without Content-Encoding."
+        )
     if int(headers.get(b"content-length", b"0") or 0) > limit:
         raise _too_large(limit)
-    body = channel.body
+    body = responder.body
     if body is not None and len(body) > limit:
         raise _too_large(limit)
     return body
 
 
-async def read_body(channel: Responder, limit: int, timeout_s: float) -> bytes:
-    """The whole body, piece by piece. Raises PayloadTooLarge, RequestTimeout and CallerLeft."""
-    parts: list[bytes] = []
+async def read_body(responder: Responder, limit: int, timeout_s: float) -> bytes:
+    """The whole body, piece by piece. Raises PayloadTooLarge, RequestTimeout and ClientDisconnected."""
+    pieces: list[bytes] = []
     size = 0
-    deadline = _Deadline(timeout_s)
     try:
-        while (part := await channel.more()) is not None:
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-        return b"".join(parts)
-    except asyncio.CancelledError:
-        if not deadline.expired():
-            raise
+        async with asyncio.timeout(timeout_s):
+            while (piece := await responder.read()) is not None:
+                pieces.append(piece)
+                size += len(piece)
+                if size > limit:
+                    raise _too_large(limit)
+    except TimeoutError:
         raise RequestTimeout(f"The request body did not arrive within {timeout_s:g} seconds.") from None
-    finally:
-        deadline.timer.cancel()
-
-
-class _Deadline:
-    """``asyncio.timeout`` at a fifth of its cost, for a wait that is nearly always over at once."""
-
-    __slots__ = ("_hit", "_task", "timer")
-
-    def __init__(self, limit_s: float) -> None:
-        self._task = asyncio.current_task()
-        self._hit = False
-        self.timer = asyncio.get_running_loop().call_later(limit_s, self._expire)
-
-    def _expire(self) -> None:
-        self._hit = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def expired(self) -> bool:
-        """Was the cancellation ours? Then it is taken back."""
-        if self._hit and self._task is not None:
-            self._task.uncancel()
-        return self._hit
+    return b"".join(pieces)
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
@@ -99,10 +78,10 @@ def _too_large(limit: int) -> PayloadTooLarge:
 
 
 def decode_json(raw: bytes, max_depth: int) -> dict[str, Any]:
-    """Strict JSON → a dictionary. NaN, lone surrogates, a BOM and deep nesting are refused; of duplicate keys the last wins,
-    and because the body is encoded again nobody downstream can read it differently.
+    """The object in a JSON body. Raises BadRequest for anything else, and for NaN, lone surrogates, a byte order mark and nesting
+    deeper than ``max_depth``.
 
-    Raises BadRequest.
+    Of duplicate keys the last one wins. The body is encoded again before it is sent on, so no vendor can read it differently.
     """
     if not raw:
         raise BadRequest("The request body is empty; send a JSON object.")
@@ -120,7 +99,7 @@ def decode_json(raw: bytes, max_depth: int) -> dict[str, Any]:
 
 
 def _depth(value: Any) -> int:
-    """Nesting of a decoded value, level by level, without recursion."""
+    """How deep a decoded value is nested. Level by level: a recursion could overflow the stack."""
     depth, level = 0, [value]
     while level:
         depth += 1

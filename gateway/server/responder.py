@@ -1,18 +1,16 @@
 """What a request handler needs of an HTTP server: one request, and the way back to its client.
 
-Two servers offer it: our own protocol object (``fast_responder.py``), at a fifth of the cost, and any ASGI server (``Asgi`` here).
+Two servers offer it: our own protocol object (``fast_responder.py``), at a fifth of the cost, and any ASGI server
+(``asgi_responder.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -20,103 +18,90 @@ class ClientDisconnected(Exception):
     """The connection closed before the request was complete."""
 
 
-class Responder(Protocol):
-    """One request and the way back. Header names are lower case; an answer's must hold no line breaks."""
+class Responder(ABC):
+    """One request, and the way back to its client. Header names are lower case; a response's headers must hold no line breaks.
 
-    method: str
-    headers: Headers
+    A response is sent whole with ``respond``, or piece by piece with ``start``, any of ``push``, ``drain`` and ``send``, and
+    ``finish``. Nothing raises when the client has disconnected: the bytes are dropped.
+    """
+
+    __slots__ = ("_unsent", "ending", "headers", "idle", "method", "sending_since", "started")
+
+    def __init__(self, method: str, headers: Headers) -> None:
+        self.method = method
+        self.headers = headers
+        self.started = False
+        """The status has been sent, or is being sent: it cannot change any more."""
+        self.ending = False
+        """The last piece of the response has been handed over; it may still wait for the client to read."""
+        self.idle = True
+        """Nothing has been pushed since somebody set this. For keep-alive comments."""
+        self.sending_since: float | None = None
+        """The loop's time since which ``drain`` or ``finish`` waits for the client to read; None: neither does."""
+        self._unsent = b""
+        """What ``push`` could not send; ``drain`` and ``finish`` send it."""
+
+    # -- the request --------------------------------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def body(self) -> bytes | None:
-        """The whole body when it has arrived already; None: ask ``more``."""
+        """The whole body if it has arrived already; None: await ``read``."""
 
-    async def more(self) -> bytes | None:
-        """The next piece of the body; None behind the last. Raises CallerLeft."""
+    @abstractmethod
+    async def read(self) -> bytes | None:
+        """The next piece of the body; None after the last. Raises ClientDisconnected."""
 
-    def watch(self, left: Callable[[], None]) -> None:
-        """``left`` is called when the caller leaves, until the answer is complete. The body has been read."""
+    @abstractmethod
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """From now on call ``on_disconnect`` when the client disconnects before it has the whole response. The body must have
+        been read.
+        """
 
+    @abstractmethod
     def unwatch(self) -> None:
-        """Nobody wants to know any more. Idempotent."""
+        """End what ``watch`` began. Idempotent."""
 
-    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """A whole answer."""
+    # -- the response -------------------------------------------------------------------------------------------------
 
+    @abstractmethod
+    async def respond(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole response."""
+
+    @abstractmethod
     async def start(self, status: int, headers: Headers) -> None:
-        """The head of an answer whose length nobody knows."""
+        """Send the head of a response whose length is not known. Idempotent: only the first call counts."""
 
+    @abstractmethod
     def push(self, data: bytes) -> bool:
-        """One more piece of it, when it can go out without waiting: False = nothing was done, use ``send``."""
+        """Send one piece if that needs no waiting. False: it is kept, and ``drain`` must be awaited before the next ``push``."""
 
+    async def drain(self) -> None:
+        """Send what ``push`` has kept; waits while the client does not read."""
+        data, self._unsent = self._unsent, b""
+        if data:
+            self.sending_since = asyncio.get_running_loop().time()
+            await self.send(data)
+            self.sending_since = None
+
+    @abstractmethod
     async def send(self, data: bytes) -> None:
-        """One more piece of it; waits while the caller does not read."""
+        """Send one piece; waits while the client does not read. May overtake what ``push`` has kept."""
 
     async def finish(self, data: bytes) -> None:
-        """The last piece of it."""
+        """Send what ``push`` has kept, the last piece, and the end of the response; waits while the client does not read."""
+        self.ending = True
+        data, self._unsent = self._unsent + data, b""
+        self.sending_since = asyncio.get_running_loop().time()
+        await self._finish(data)
+        self.sending_since = None
+
+    @abstractmethod
+    async def _finish(self, data: bytes) -> None:
+        """Send the last piece and the end of the response."""
 
 
 class Handler(Protocol):
     """Serves one request; what a route leads to."""
 
-    async def serve(self, channel: Responder) -> None: ...
-
-
-class AsgiResponder:
-    """A channel of any ASGI server."""
-
-    body: bytes | None = None
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.method: str = scope["method"]
-        self.headers: Headers = scope["headers"]
-        self._receive, self._send = receive, send
-        self._all_read = False
-        self._watcher: asyncio.Task[None] | None = None
-
-    async def more(self) -> bytes | None:
-        """See ``Channel``."""
-        if self._all_read:
-            return None
-        message = await self._receive()
-        if message["type"] != "http.request":
-            raise ClientDisconnected
-        self._all_read = not message.get("more_body")
-        return bytes(message.get("body", b""))
-
-    def watch(self, left: Callable[[], None]) -> None:
-        """ASGI tells of a disconnect only to who waits for it: a task does."""
-        self._watcher = asyncio.get_running_loop().create_task(self._wait(left))
-
-    def unwatch(self) -> None:
-        """See ``Channel``."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            self._watcher = None
-
-    async def _wait(self, left: Callable[[], None]) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._watcher = None
-        left()
-
-    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """See ``Channel``."""
-        length = (b"content-length", str(len(body)).encode())
-        await self._send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
-        await self.finish(body)
-
-    async def start(self, status: int, headers: Headers) -> None:
-        """See ``Channel``."""
-        await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
-
-    def push(self, data: bytes) -> bool:
-        """An ASGI server is always waited for."""
-        return False
-
-    async def send(self, data: bytes) -> None:
-        """See ``Channel``."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def finish(self, data: bytes) -> None:
-        """See ``Channel``."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+    async def serve(self, responder: Responder) -> None: ...

@@ -1,4 +1,4 @@
-"""Server-sent events out: bytes only."""
+"""Server-sent events (SSE) as bytes."""
 
 from __future__ import annotations
 

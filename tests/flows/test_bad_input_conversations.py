@@ -125,6 +125,51 @@ async def test_turns_that_fit(stage: Stage, caller: Caller, messages: list[Json]
     stage.vendors["alpha"].log.reset()
 
 
+def use(*ids: str) -> Json:
+    return {
+        "role": "assistant",
+        "content": [
+            {"type": "text", "text": "let me see"},
+            *({"type": "tool_use", "id": id, "name": "f", "input": {}} for id in ids),
+        ],
+    }
+
+
+def used(*ids: str, text: str = "") -> Json:
+    blocks = [{"type": "tool_result", "tool_use_id": id, "content": "done"} for id in ids]
+    return {"role": "user", "content": [*([{"type": "text", "text": text}] if text else []), *blocks]}
+
+
+BLOCKS: list[tuple[list[Json], str]] = [
+    ([used("a")], "messages[0].content[0].tool_use_id"),
+    ([USER, use("a"), used("b")], "messages[2].content[0].tool_use_id"),
+    ([USER, use("a"), used("a", "a")], "messages[2].content[1].tool_use_id"),
+    ([USER, use("a"), used("a"), used("a")], "messages[3].content[0].tool_use_id"),
+    ([USER, use("a", "a"), used("a")], "messages[1].content[2].id"),
+    ([USER, use("a"), use("a"), used("a")], "messages[2].content[1].id"),
+    ([USER, use("a"), USER], "messages[1].content[1]"),
+    ([USER, use("a")], "messages[1].content[1]"),
+    ([USER, use("a", "b"), used("b")], "messages[1].content[1]"),
+    ([USER, use("a"), used("a"), use("b", "c"), used("c", text="so")], "messages[3].content[1]"),
+    ([USER, use("a"), used("a", text="so"), use("b"), used("a")], "messages[4].content[0].tool_use_id"),
+    ([SYSTEM, USER, use("a"), SYSTEM, used("a"), use("b"), SYSTEM], "messages[5].content[1]"),
+]
+
+
+@pytest.mark.parametrize(("messages", "field"), BLOCKS)
+@pytest.mark.parametrize("path", ["/messages", "/messages/count_tokens"])
+async def test_turns_of_messages_that_do_not_fit(
+    stage: Stage, caller: Caller, path: str, messages: list[Json], field: str
+) -> None:
+    """The same rules for the blocks of the Messages API: the block is named as the caller wrote it."""
+    response = await post(caller, path, {"model": "t/a", "max_tokens": 9, "messages": messages})
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]["type"] == "invalid_request_error"
+    assert response.json()["metadata"]["field"] == field
+    assert response.json()["error"]["message"].startswith(f"{field}: ")
+    untouched(stage)
+
+
 # -- tools, the choice among them, schemas -------------------------------------------------------------------------------
 
 NO_SCHEMA: list[tuple[Any, str]] = [

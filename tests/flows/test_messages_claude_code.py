@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.flows.test_messages_passed import Claude, served
+from tests.flows.test_messages_passthrough import Claude, served
 from tests.flows.test_messages_wire import Vendor, deltas
 from tests.support import messageshape
 from tests.support.gateway import Caller, Sale

@@ -1,6 +1,6 @@
-"""One of our own connections over a fake transport, with the real parser and flow control; a test is its surface.
+"""One of our own connections over a fake transport, with the real parser and flow control; a test takes the surface's part.
 
-connection, pipe, request = await direct()      # request: what the surface was given, a channel
+connection, pipe, request = await direct()      # request: the responder that the surface was given
 
 """
 
@@ -16,12 +16,12 @@ from uvicorn.server import ServerState
 from gateway.server.fast_responder import FastResponder
 from gateway.server.protocol import LimitedHttpProtocol
 
-HEAD = b"POST /door HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+HEAD = b"POST /surface HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
 KIND = [(b"content-type", b"text/plain")]
 
 
 class Pipe(asyncio.Transport):
-    """A transport that remembers."""
+    """A transport that records what is done with it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,19 +47,19 @@ class Pipe(asyncio.Transport):
         self.paused = False
 
 
-class Door:
-    """A surface that keeps the channel it is given, and does with it what a test says; an ASGI app that answers 404."""
+class StubSurface:
+    """A surface that keeps the responders it is given and calls a test's function with them; an ASGI app that answers 404."""
 
     def __init__(self, act: Callable[[FastResponder], Awaitable[None]] | None = None) -> None:
-        self.routes = {b"/door": self}
+        self.routes = {b"/surface": self}
         self.given: list[FastResponder] = []
         self.disconnects = 0
         self._act = act
 
-    async def serve(self, channel: FastResponder) -> None:
-        self.given.append(channel)
+    async def serve(self, responder: FastResponder) -> None:
+        self.given.append(responder)
         if self._act is not None:
-            await self._act(channel)
+            await self._act(responder)
         else:
             await asyncio.Event().wait()
 
@@ -70,10 +70,10 @@ class Door:
         self.disconnects += 1
 
 
-def connect(door: Door) -> tuple[LimitedHttpProtocol, Pipe]:
+def connect(surface: StubSurface) -> tuple[LimitedHttpProtocol, Pipe]:
     """An open connection."""
     connection = LimitedHttpProtocol(
-        uvicorn.Config(door, interface="asgi3", ws="none", log_config=None, proxy_headers=False), ServerState(), {}
+        uvicorn.Config(surface, interface="asgi3", ws="none", log_config=None, proxy_headers=False), ServerState(), {}
     )
     pipe = Pipe()
     connection.connection_made(pipe)
@@ -81,18 +81,18 @@ def connect(door: Door) -> tuple[LimitedHttpProtocol, Pipe]:
 
 
 async def turn() -> None:
-    """Let everything run that can."""
+    """Let every task run that is ready."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
 async def direct(size: int = 10, sent: bytes = b"") -> tuple[LimitedHttpProtocol, Pipe, FastResponder]:
-    """A request whose surface does nothing, and so much of its body."""
-    door = Door()
-    connection, pipe = connect(door)
+    """A request whose surface does nothing, ``size`` its Content-Length, ``sent`` the part of its body that has arrived."""
+    surface = StubSurface()
+    connection, pipe = connect(surface)
     connection.data_received(HEAD % size + sent)
     await turn()
-    return connection, pipe, door.given[0]
+    return connection, pipe, surface.given[0]
 
 
 def lose(connection: LimitedHttpProtocol) -> None:

@@ -1,4 +1,4 @@
-"""The same gateway behind both ways in, our own protocol and plain ASGI, and HTTP as bytes.
+"""The same gateway behind both responders, our own protocol's and ASGI's, and HTTP as bytes.
 
 answer = await on_both(stages, case)        # case(stage) asserts, and what it returns must be the same on both
 """
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def both(directory: Path, redis_url: str, *sales: Sale, **options: Any) -> AsyncIterator[tuple[Stage, ...]]:
-    """Two stages that differ in nothing but the server's protocol; ``options`` as for ``staged``."""
+    """Two stages that differ only in the server's protocol; ``options`` as for ``staged``."""
     async with AsyncExitStack() as stack:
         yield tuple(
             [
@@ -41,20 +41,20 @@ async def both(directory: Path, redis_url: str, *sales: Sale, **options: Any) ->
 
 
 async def on_both(stages: Sequence[Stage], case: Callable[[Stage], Awaitable[T]]) -> T:
-    """Run a case on both servers; it must see the same, and leave nothing behind. What it saw."""
-    seen = []
+    """Run a case on both servers. Asserts that it returns the same and leaves no task running. Returns that result."""
+    results = []
     for name, stage in zip(SERVERS, stages, strict=True):
         before = our_tasks()
         for sim in stage.vendors.values():
             sim.log.reset()
         try:
-            seen.append(await case(stage))
+            results.append(await case(stage))
             await calm(stage, before)
         except BaseException as error:
             error.add_note(f"on the server {name!r}")
             raise
-    assert seen[0] == seen[1]
-    return seen[0]
+    assert results[0] == results[1]
+    return results[0]
 
 
 def request(
@@ -73,7 +73,7 @@ def question(model: str = "t/a", text: str = "hello", **more: Any) -> bytes:
 
 
 def chunked(body: bytes, size: int) -> bytes:
-    """A body in the chunked coding."""
+    """A body in the chunked encoding."""
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
@@ -90,7 +90,7 @@ class Answer:
 
     @property
     def plain(self) -> tuple[Any, ...]:
-        """All of it but what differs from request to request and the places where a stream is cut into chunks."""
+        """All of it except what differs from request to request and where a stream is cut into chunks."""
         headers = {k: re.sub(GENERATION_ID, "gen-", v) for k, v in self.headers.items() if k != "date"}
         body = re.sub(GENERATION_ID, "gen-", self.body.decode("latin-1"))
         body = re.sub(r'"created":\d+', '"created":0', body)
@@ -104,7 +104,7 @@ class Answer:
 
 
 async def read(line: Line, *, method: str = "POST") -> Answer:
-    """The next answer. Asserts what every answer must have: a proper head, a date, one way to tell where it ends."""
+    """The next answer. Asserts what each must have: a well-formed head, a date, and one of the two ways to end a body."""
     async with asyncio.timeout(PATIENCE_S):
         raw = (await line.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = raw[:-4].split("\r\n")
@@ -133,5 +133,5 @@ async def read(line: Line, *, method: str = "POST") -> Answer:
 
 
 async def closes(line: Line) -> bool:
-    """Nothing more arrives but the end."""
+    """Whether the connection closes without another byte."""
     return await line.rest() == b""

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from gateway import pricing
 from gateway.accounts import KeyPolicy
-from gateway.api.inference.responses import envelope as frame
+from gateway.api.inference.responses import envelope
 from gateway.api.inference.responses.request import inner
 from gateway.api.inference.responses.response import Output
-from gateway.api.inference.responses.stream import Numbered
+from gateway.api.inference.responses.stream import EventWriter
 from gateway.pipeline.request import InferenceRequest, NativeRequest
 from tests.support import responseshape
 
@@ -44,16 +44,16 @@ def told(deltas: list[Json], finish: str | None = "stop", **sent: Any) -> tuple[
     """The items of an answer and its events, which are checked as a client would."""
     asked = ask(**sent)
     output = Output(asked)
-    view = frame.frame(asked, model="t/a")
+    view = envelope.envelope(asked, model="t/a")
     found = [{"type": f"response.{phase}", "response": view} for phase in ("created", "in_progress")]
-    numbered = Numbered()
-    data = numbered.frames(found)
+    writer = EventWriter()
+    data = writer.write(found)
     for delta in deltas:
-        data += numbered.frames(output.delta(json.loads(json.dumps(delta)), delta.get("_logprobs")))
-    data += numbered.frames(output.close(finish))
-    last = frame.concluded(view, output.view, finish)
+        data += writer.write(output.delta(json.loads(json.dumps(delta)), delta.get("_logprobs")))
+    data += writer.write(output.close(finish))
+    last = envelope.concluded(view, output.view, finish)
     last["usage"] = USAGE
-    data += numbered.frames([{"type": f"response.{last['status']}", "response": last}])
+    data += writer.write([{"type": f"response.{last['status']}", "response": last}])
     events = responseshape.events(data.decode() + "data: [DONE]\n\n")
     responseshape.told(events)
     assert output.view == last["output"]

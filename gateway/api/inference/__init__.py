@@ -1,4 +1,4 @@
-"""API surfaces as plain ASGI, one file each: wire shape in → inner request; inner answer → wire shape out.
+"""The inference APIs, one file or folder each: the API's format → inner request, inner answer → the API's format.
 
-A surface must not know: prices, credit, endpoints, retries. All of them walk down the one pipeline.
+A surface must not know: prices, credit, endpoints, retries. All of them use the one pipeline.
 """

@@ -1,8 +1,7 @@
-"""The front door: inference paths go straight to their surface, everything else to FastAPI.
+"""ASGI routing: the inference paths go straight to their surface, everything else to FastAPI.
 
-Measured: a request that walks through FastAPI's middleware, router and dependency injection costs more than everything the gateway
-itself does, so the door looks at the path first. The surfaces are routes of the FastAPI app all the same (see ``documented``),
-for the OpenAPI page and for whoever mounts the app somewhere else.
+Measured: FastAPI's middleware, router and dependency injection cost a request more than everything the gateway itself does, so
+the path is looked up before them. The surfaces are documented in FastAPI's OpenAPI document all the same (``documented``).
 """
 
 from __future__ import annotations
@@ -28,12 +27,22 @@ from gateway.pipeline.pipeline import Pipeline
 from gateway.server.in_flight import InFlight
 
 SURFACES: tuple[type[Surface], ...] = (
-    *(ChatCompletions, Completions, Responses, Messages, CountTokens),
-    *(Embeddings, Rerank, Images, ImageGenerations, ImageEdits, Speech, Transcriptions),
+    ChatCompletions,
+    Completions,
+    Responses,
+    Messages,
+    CountTokens,
+    Embeddings,
+    Rerank,
+    Images,
+    ImageGenerations,
+    ImageEdits,
+    Speech,
+    Transcriptions,
 )
-"""Every API surface; a new one is one more name here."""
+"""Every API surface; a new one is added here."""
 PREFIX, ALIAS = "/api/v1", "/v1"
-"""Every path of the public API is known under both; the documentation names the first."""
+"""Every path of the public API exists under both; the documentation names the first."""
 
 
 class InferenceRouter:
@@ -43,15 +52,15 @@ class InferenceRouter:
         self.fastapi = app
         self._app: ASGIApp = app
         self.routes: dict[bytes, Surface] = {}
-        """By request target as it stands in the request line, as a server may ask before it makes an ASGI scope."""
+        """By request target as it is written in the request line, so that a server can look it up before it makes an ASGI scope."""
 
     def add_surfaces(self, pipeline: Pipeline, in_flight: InFlight) -> None:
-        """Add every API surface, now that there is what they need."""
+        """Add every API surface, once the services that they need have been built."""
         for surface in SURFACES:
             self.add_route(surface(pipeline, in_flight))
 
     def add_route(self, surface: Surface) -> None:
-        """One surface at its path."""
+        """Add one surface, under both prefixes."""
         self.routes |= {(prefix + surface.path).encode(): surface for prefix in (PREFIX, ALIAS)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +92,7 @@ ERROR = {
 
 
 def documented(schema: dict[str, Any]) -> dict[str, Any]:
-    """Add the inference surfaces to FastAPI's OpenAPI document, from the very types that validate requests."""
+    """FastAPI's OpenAPI document with the inference surfaces added, from the same types that validate requests. In place."""
     requests, components = msgspec.json.schema_components(
         [surface.request_type for surface in SURFACES], ref_template="#/components/schemas/{name}"
     )

@@ -1,7 +1,7 @@
-"""``POST /embeddings``: OpenAI's shape with OpenRouter's routing fields. Numbers unless base64 is asked for.
+"""``POST /embeddings``: OpenAI's format with OpenRouter's routing fields. Vectors are numbers unless the request says base64.
 
-OpenAI's SDK asks for base64 by itself, the Vercel provider asks for nothing and demands numbers, and many vendors know only one
-of the two; so what comes is converted into what was asked for.
+OpenAI's SDK requests base64 by itself, the Vercel provider requests nothing and needs numbers, and many vendors know only one of
+the two, so each vector is converted into the encoding that was requested.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ class Embeddings(JsonSurface):
     operation: ClassVar[str] = "embeddings"
     request_type: ClassVar[Any] = schema.EmbeddingsRequest
 
-    def accept(self, body: Json) -> Json:
-        schema.check_embeddings(body)
-        return schema.inner(body)
+    def accept(self, original: Json) -> Json:
+        schema.check_embeddings(original)
+        return schema.inner(original)
 
     def answer(self, generation: Generation) -> Json:
-        found = completion_of(generation).body
-        convert = packed if generation.request.body.get("encoding_format") == "base64" else numbers
-        rows = [{**row, "embedding": convert(row["embedding"])} for row in found["data"]]
+        convert = to_base64 if generation.request.body.get("encoding_format") == "base64" else to_numbers
+        rows = [{**row, "embedding": convert(row["embedding"])} for row in completion_of(generation).body["data"]]
         usage = response_fields.usage_view(generation)
         identity = response_fields.identity(generation)
         answer: Json = {
@@ -49,8 +48,8 @@ class Embeddings(JsonSurface):
         return answer
 
 
-def packed(vector: list[float] | str) -> str:
-    """Base64 of little-endian float32."""
+def to_base64(vector: list[float] | str) -> str:
+    """A vector as base64 of little-endian float32."""
     if isinstance(vector, str):
         return vector
     values = array("f", vector)
@@ -59,8 +58,8 @@ def packed(vector: list[float] | str) -> str:
     return binascii.b2a_base64(values.tobytes(), newline=False).decode()
 
 
-def numbers(vector: list[float] | str) -> list[float]:
-    """The numbers of base64 of little-endian float32."""
+def to_numbers(vector: list[float] | str) -> list[float]:
+    """A vector as numbers; base64 holds little-endian float32."""
     if isinstance(vector, list):
         return vector
     values = array("f", binascii.a2b_base64(vector))

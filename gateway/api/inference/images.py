@@ -1,7 +1,7 @@
 """``POST /images`` (OpenRouter), ``/images/generations`` and ``/images/edits`` (OpenAI): pictures as base64.
 
-With ``stream: true`` the finished pictures come as events, in both vocabularies (OpenRouter's ``created`` and ``usage``, OpenAI's
-``created_at``, ``input_tokens`` ...); there are no partial pictures, as no vendor must have any.
+With ``stream: true`` the finished pictures come as events, which have the fields of both APIs (OpenRouter's ``created`` and
+``usage``, OpenAI's ``created_at``, ``input_tokens`` ...). There are no partial pictures: no vendor is required to send any.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.api.inference import multipart, response_fields
 from gateway.api.inference import operations_schema as schema
-from gateway.api.inference.json_surface import Json, JsonSurface, asked, completion_of
+from gateway.api.inference.json_surface import Json, JsonSurface, completion_of
 from gateway.errors import BadRequest
 from gateway.pipeline.generation import Generation
 from gateway.server import request_reader, sse
@@ -27,31 +27,29 @@ class Images(JsonSurface):
     path: ClassVar[str] = "/images"
     summary: ClassVar[str] = "Generate images"
     operation: ClassVar[str] = "images"
-    api_format: ClassVar[str | None] = "images"
-    """No dialect's: kept so that ``reply`` can see whether the caller asked for events."""
     request_type: ClassVar[Any] = schema.ImagesRequest
 
-    def accept(self, body: Json) -> Json:
-        schema.check_images(body)
-        return schema.inner(body, "response_format", "partial_images")
+    def accept(self, original: Json) -> Json:
+        schema.check_images(original)
+        return schema.inner(original, "response_format", "partial_images")
 
     def answer(self, generation: Generation) -> Json:
-        identity, found = response_fields.identity(generation), completion_of(generation).body
+        identity, body = response_fields.identity(generation), completion_of(generation).body
         answer: Json = {
             "id": identity["id"],
             "created": identity["created"],
             "model": identity["model"],
             "provider": identity["provider"],
-            "data": found["data"],
+            "data": body["data"],
             "usage": usage_view(generation),
         }
-        answer |= {name: found[name] for name in ("background", "output_format", "quality", "size") if name in found}
+        answer |= {name: body[name] for name in ("background", "output_format", "quality", "size") if name in body}
         if generation.request.explain:
             answer["openrouter_metadata"] = response_fields.explain(generation)
         return answer
 
     def reply(self, generation: Generation) -> tuple[bytes, bytes]:
-        if not asked(generation, "stream"):
+        if not generation.request.original.get("stream"):
             return super().reply(generation)
         answer = self.answer(generation)
         frames = []
@@ -66,7 +64,7 @@ class Images(JsonSurface):
             }
             if "media_type" in picture:
                 event["media_type"] = picture["media_type"]
-            if picture is answer["data"][-1]:  # once: whoever adds them up must not count twice
+            if picture is answer["data"][-1]:  # once: a client may add them up
                 event["usage"] = answer["usage"]
             frames.append(b"event: image_generation.completed\ndata: " + _encode(event) + b"\n\n")
         return b"".join(frames) + sse.DONE, b"text/event-stream; charset=utf-8"
@@ -81,25 +79,27 @@ class ImageGenerations(Images):
 
 
 class ImageEdits(Images):
-    """OpenAI's form with files; what is inside is an image request with references."""
+    """OpenAI's form with files becomes an image request with references."""
 
     name: ClassVar[str] = "image_edits"
     path: ClassVar[str] = "/images/edits"
     summary: ClassVar[str] = "Generate images from images (multipart, OpenAI's path)"
 
     def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> Json:
-        kind = headers.get(b"content-type", b"")
-        if not kind.lower().startswith(b"multipart/form-data"):
+        content_type = headers.get(b"content-type", b"")
+        if not content_type.lower().startswith(b"multipart/form-data"):
             return super().parse(raw, headers)
         body: Json = {}
         references: list[Json] = []
-        for part in multipart.parse(raw, kind):
+        for part in multipart.parse(raw, content_type):
             if part.name in ("image", "image[]"):
                 references.append(_reference(part))
             elif part.name == "mask":
-                raise BadRequest("mask: no provider of this gateway takes a mask; describe the change.", field="mask")
+                raise BadRequest(
+                    "mask: no provider of this gateway accepts a mask; describe the change in the prompt.", field="mask"
+                )
             elif part.name in body:
-                raise BadRequest(f"{part.name}: given twice.", field=part.name)
+                raise BadRequest(f"{part.name}: given twice; send it once.", field=part.name)
             elif part.name == "stream":
                 body["stream"] = part.text.lower() == "true"
             elif part.name == "provider":
@@ -107,15 +107,15 @@ class ImageEdits(Images):
             else:
                 body[part.name] = _value(part)
         if not references:
-            raise BadRequest("image: send at least one picture.", field="image")
+            raise BadRequest("image: is missing; send at least one picture as a file part.", field="image")
         body["input_references"] = references
         return body
 
 
 def _reference(part: multipart.Part) -> Json:
-    kind = part.content_type if part.content_type.startswith("image/") else "image/png"
-    text = binascii.b2a_base64(part.content, newline=False).decode()
-    return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{text}"}}
+    media_type = part.content_type if part.content_type.startswith("image/") else "image/png"
+    data = binascii.b2a_base64(part.content, newline=False).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{media_type};base64,{data}"}}
 
 
 def _value(part: multipart.Part) -> Any:
@@ -126,8 +126,8 @@ def _value(part: multipart.Part) -> Any:
 
 
 def _format(picture: Json) -> str:
-    kind = str(picture.get("media_type", "image/png"))
-    return kind.removeprefix("image/").partition("+")[0]
+    media_type = str(picture.get("media_type", "image/png"))
+    return media_type.removeprefix("image/").partition("+")[0]
 
 
 def usage_view(generation: Generation) -> Json:

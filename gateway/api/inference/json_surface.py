@@ -1,4 +1,4 @@
-"""What the surfaces beside chat have in common: their answers are whole, their size is not a conversation's."""
+"""What the surfaces other than chat have in common: their answers are whole, and their size is not a conversation's."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class JsonSurface(Surface):
         return token_estimate.measure(self.operation, body)
 
     def encoder(self, generation: Generation) -> Encoder:
-        raise BadRequest(f"{self.path} does not stream.", field="stream")
+        raise BadRequest(f"{self.path} does not stream; leave stream out.", field="stream")
 
-    def late(self, ask: InferenceRequest, error: GatewayError) -> bytes:
+    def late_failure(self, request: InferenceRequest, error: GatewayError) -> bytes:
         return sse.frame(self.error(error)) + sse.DONE
 
 
@@ -34,9 +34,3 @@ def completion_of(generation: Generation) -> Completion:
     completion = generation.attempts.completion
     assert completion is not None
     return completion
-
-
-def asked(generation: Generation, name: str) -> Any:
-    """A field of the request as the caller sent it; for a surface with a ``shape``."""
-    wire = generation.request.native
-    return wire.body.get(name) if wire is not None else None

@@ -1,4 +1,4 @@
-"""The one strict reader of ``multipart/form-data`` (RFC 7578) on the request's way. Pure; the body is in memory already."""
+"""A strict parser of ``multipart/form-data`` (RFC 7578). Pure; the body is in memory already."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_PARTS = 128
 MAX_PART_HEAD_BYTES = 4_096
 _BOUNDARY = re.compile(rb'boundary=(?:"([^"\r\n]{1,70})"|([0-9A-Za-z\'()+_,./:=?-]{1,70}))(?:;|$)')
 _PARAMETER = re.compile(rb';[ \t]*([A-Za-z*]+)=(?:"([^"\r\n]*)"|([^";\s]+))')
-_PLAIN_CODINGS = (b"", b"7bit", b"8bit", b"binary")
+_IDENTITY_ENCODINGS = (b"", b"7bit", b"8bit", b"binary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,45 +29,48 @@ class Part:
         try:
             return self.content.decode()
         except UnicodeDecodeError:
-            raise BadRequest(f"The form field {self.name} is not UTF-8.", field=self.name) from None
+            raise BadRequest(f"{self.name}: is not UTF-8.", field=self.name) from None
 
 
 def parse(raw: bytes, content_type: bytes) -> list[Part]:
-    """The parts in order. Raises BadRequest for whatever two readers could understand differently: no or a strange boundary,
-    bytes before, between or behind the parts, a part without a name, an encoded part, a missing end."""
+    """The parts in order.
+
+    Raises BadRequest for whatever two parsers could read differently: a missing or malformed boundary, bytes before, between or
+    after the parts, a part without a name, an encoded part, a missing end.
+    """
     found = _BOUNDARY.search(content_type)
     if found is None:
-        raise _broken("its Content-Type has no boundary")
-    mark = b"--" + (found[1] or found[2])
-    if not raw.startswith(mark):
-        raise _broken("it does not begin with its boundary")
-    pieces = (b"\r\n" + raw).split(b"\r\n" + mark, MAX_PARTS + 2)[1:]
+        raise _malformed("its Content-Type has no boundary")
+    delimiter = b"--" + (found[1] or found[2])
+    if not raw.startswith(delimiter):
+        raise _malformed("it does not begin with its boundary")
+    pieces = (b"\r\n" + raw).split(b"\r\n" + delimiter, MAX_PARTS + 2)[1:]
     if len(pieces) - 1 > MAX_PARTS:
-        raise _broken(f"it has more than {MAX_PARTS} parts")
+        raise _malformed(f"it has more than {MAX_PARTS} parts")
     if pieces[-1].rstrip(b"\r\n") != b"--" or len(pieces) < 2:
-        raise _broken("it has no part, or its last boundary is missing")
+        raise _malformed("it has no part, or its last boundary is missing")
     return [_part(piece) for piece in pieces[:-1]]
 
 
 def _part(piece: bytes) -> Part:
     if not piece.startswith(b"\r\n"):
-        raise _broken("a boundary is followed by other bytes")
+        raise _malformed("a boundary is followed by other bytes")
     head, blank, content = piece[2:].partition(b"\r\n\r\n")
     if not blank or len(head) > MAX_PART_HEAD_BYTES:
-        raise _broken("the headers of a part do not end")
+        raise _malformed("the headers of a part do not end")
     headers: dict[bytes, bytes] = {}
     for line in head.split(b"\r\n"):
         name, colon, value = line.partition(b":")
         name = name.lower()
         if not colon or name in headers or not name.replace(b"-", b"").isalnum():
-            raise _broken("a header of a part is malformed or given twice")
+            raise _malformed("a header of a part is malformed or given twice")
         headers[name] = value.strip()
-    if headers.get(b"content-transfer-encoding", b"").lower() not in _PLAIN_CODINGS:
-        raise _broken("a part is encoded; send it as it is")
+    if headers.get(b"content-transfer-encoding", b"").lower() not in _IDENTITY_ENCODINGS:
+        raise _malformed("a part is encoded; send it without Content-Transfer-Encoding")
     disposition = headers.get(b"content-disposition", b"")
     values = {key.lower(): quoted or bare for key, quoted, bare in _PARAMETER.findall(disposition)}
     if disposition.partition(b";")[0].strip().lower() != b"form-data" or not values.get(b"name"):
-        raise _broken("a part has no name")
+        raise _malformed("a part has no name")
     filename = values.get(b"filename")
     return Part(
         name=values[b"name"].decode("utf-8", "replace"),
@@ -77,5 +80,5 @@ def _part(piece: bytes) -> Part:
     )
 
 
-def _broken(why: str) -> BadRequest:
-    return BadRequest(f"The request body is not valid multipart/form-data: {why}.")
+def _malformed(problem: str) -> BadRequest:
+    return BadRequest(f"The request body is not valid multipart/form-data: {problem}.")

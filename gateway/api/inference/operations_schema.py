@@ -1,7 +1,7 @@
-"""The documented fields of everything that is not chat, as types: one source for validation and for the OpenAPI page.
+"""The documented fields of the operations other than chat, as types: one source for validation and for the OpenAPI page.
 
-As with chat, unknown fields pass on to providers that know them, a known field of a wrong type is refused by name, and ``null``
-is accepted wherever a field is optional. Ranges: OpenRouter's and OpenAI's API references and SDKs, read 2026-11-21.
+As with chat, unknown fields are accepted and passed on to providers that know them, a known field of a wrong type is refused, and
+``null`` is accepted wherever a field is optional. Ranges: OpenRouter's and OpenAI's API references and SDKs, read 2026-11-21.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import msgspec
 from msgspec import Meta
 
 from gateway.api.inference.chat.schema import AudioPart, FilePart, ImagePart, LegacyVideoPart, Name, TextPart, VideoPart
+from gateway.api.inference.field_types import convert, require_model
 from gateway.errors import BadRequest, PayloadTooLarge
 
 MAX_INPUTS = 2_048
 MAX_DOCUMENTS = 10_000
 MAX_REFERENCES = 16
 MAX_AUDIO_BYTES = 25 * 1024 * 1024
-"""25 MB, as the contract and OpenAI have it."""
+"""25 MB: the limit of OpenRouter and of OpenAI."""
 AUDIO_FORMATS = ("aac", "flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "opus", "wav", "webm")
 SPEECH_TYPES = {
     "mp3": "audio/mpeg",
@@ -30,7 +31,7 @@ SPEECH_TYPES = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
-"""``response_format`` of speech → content type, where the provider does not say."""
+"""``response_format`` of speech → content type, for a provider that sends none."""
 _CHAT_ONLY = frozenset(
     {
         "stream",
@@ -43,11 +44,10 @@ _CHAT_ONLY = frozenset(
         "reasoning_effort",
     }
 )
-"""Fields that mean something to the pipeline and nothing to these operations."""
+"""Fields that the pipeline would interpret although these operations do not have them."""
 _SIZE = re.compile(r"auto|512|768|1k|1\.5k|2k|4k|\d{2,5}x\d{2,5}", re.IGNORECASE)
 _TIER = re.compile(r"512|768|1k|1\.5k|2k|4k", re.IGNORECASE)
 _RATIO = re.compile(r"auto|\d{1,4}(\.\d{1,4})?:\d{1,4}(\.\d{1,4})?")
-_WHERE = re.compile(r" - at (?:`key` in )?`\$?\.?([^`]*)`")
 
 Text = Annotated[str, Meta(min_length=1)]
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -155,41 +155,31 @@ class TranscriptionRequest(_Routed, kw_only=True):
 T = TypeVar("T", bound=_Routed)
 
 
-def checked(body: dict[str, Any], kind: type[T]) -> T:
+def checked(body: dict[str, Any], type_: type[T]) -> T:
     """The typed request. Raises BadRequest naming the field, what was expected and what came."""
-    try:
-        request = msgspec.convert(body, kind)
-    except msgspec.ValidationError as error:
-        message = str(error)
-        match = _WHERE.search(message)
-        field = match.group(1) if match is not None else ""
-        if not field:
-            missing = re.search(r"required field `(\w+)`", message)
-            raise BadRequest(message, field=missing.group(1) if missing else "body") from None
-        raise BadRequest(f"{field}: {message[: message.index(' - at ')]}", field=field) from None
-    if request.model is None and not request.models:
-        raise BadRequest('Name a model: {"model": "author/slug"}; GET /api/v1/models lists them.', field="model")
+    request = convert(body, type_)
+    require_model(body)
     return request
 
 
 def inner(body: dict[str, Any], *without: str) -> dict[str, Any]:
-    """The request in the inner language: what is null, chat's and ``without`` is left out; ``body`` stays as it is."""
+    """The request in the inner language: without fields that are null, of chat only, or named in ``without``."""
     dropped = _CHAT_ONLY.union(without)
     return {name: value for name, value in body.items() if value is not None and name not in dropped}
 
 
 def check_embeddings(body: dict[str, Any]) -> EmbeddingsRequest:
-    """Raises BadRequest: also for a list that mixes kinds, or is too long."""
+    """Raises BadRequest, also for a list that mixes types of inputs or is too long."""
     request = checked(body, EmbeddingsRequest)
     if isinstance(request.input, str):
         return request
     kinds = {type(one) for one in request.input}
     if len(kinds) > 1:
         raise BadRequest(
-            "input: a list holds texts, token ids, lists of token ids or objects, not several of them.", field="input"
+            "input: must hold only texts, only token ids, only lists of token ids or only objects.", field="input"
         )
     if kinds != {int} and len(request.input) > MAX_INPUTS:
-        raise BadRequest(f"input: at most {MAX_INPUTS} inputs a request, got {len(request.input)}.", field="input")
+        raise BadRequest(f"input: at most {MAX_INPUTS} inputs in one request, got {len(request.input)}.", field="input")
     for index, one in enumerate(request.input):
         if isinstance(one, list) and not one:
             raise BadRequest(f"input[{index}]: an empty list of token ids cannot be embedded.", field=f"input[{index}]")
@@ -197,16 +187,16 @@ def check_embeddings(body: dict[str, Any]) -> EmbeddingsRequest:
 
 
 def check_rerank(body: dict[str, Any]) -> RerankRequest:
-    """Raises BadRequest: also for a document without text and picture."""
+    """Raises BadRequest, also for a document without text and image."""
     request = checked(body, RerankRequest)
     for index, document in enumerate(request.documents):
         if isinstance(document, Document) and document.text is None and document.image is None:
-            raise BadRequest(f"documents[{index}]: give it text or image.", field=f"documents[{index}]")
+            raise BadRequest(f"documents[{index}]: needs text or image.", field=f"documents[{index}]")
     return request
 
 
 def check_images(body: dict[str, Any]) -> ImagesRequest:
-    """Raises BadRequest: also for sizes that no provider can mean, and for addresses instead of pictures."""
+    """Raises BadRequest, also for sizes that no provider knows, and for URLs as the form of the answer."""
     request = checked(body, ImagesRequest)
     for name, pattern, form in (
         ("size", _SIZE, "WIDTHxHEIGHT, 512, 768, 1K, 1.5K, 2K, 4K or auto"),
@@ -219,16 +209,17 @@ def check_images(body: dict[str, Any]) -> ImagesRequest:
     if request.size is not None and "x" in request.size.lower():
         for name in ("resolution", "aspect_ratio"):
             if getattr(request, name) not in (None, "auto"):
-                raise BadRequest(f"size in pixels and {name} contradict each other; send one.", field=name)
+                raise BadRequest(f"size in pixels and {name} contradict each other; send one of them.", field=name)
     if request.response_format == "url":
         raise BadRequest(
-            "response_format: pictures are sent as b64_json; nothing is hosted here.", field="response_format"
+            "response_format: pictures are sent as b64_json, because none are hosted here; leave it out.",
+            field="response_format",
         )
     return request
 
 
 def check_speech(body: dict[str, Any]) -> SpeechRequest:
-    """Raises BadRequest: also for audio as events."""
+    """Raises BadRequest, also for audio as events."""
     request = checked(body, SpeechRequest)
     if request.stream_format == "sse":
         raise BadRequest("stream_format: audio is sent as bytes; leave it out or send audio.", field="stream_format")
@@ -239,7 +230,7 @@ def check_transcription(body: dict[str, Any]) -> TranscriptionRequest:
     """Raises BadRequest, and PayloadTooLarge for more than 25 MB of audio."""
     if body.get("source_url") is not None:
         raise BadRequest(
-            "source_url: audio is not fetched from addresses; send the file, or input_audio.data.", field="source_url"
+            "source_url: audio is not fetched from URLs; send the file, or input_audio.data.", field="source_url"
         )
     if body.get("stream"):
         raise BadRequest("stream: transcriptions are sent whole; leave stream out.", field="stream")
@@ -247,12 +238,12 @@ def check_transcription(body: dict[str, Any]) -> TranscriptionRequest:
     audio = request.input_audio
     if audio.url is not None:
         raise BadRequest(
-            "input_audio.url: audio is not fetched from addresses; send input_audio.data.", field="input_audio.url"
+            "input_audio.url: audio is not fetched from URLs; send input_audio.data.", field="input_audio.url"
         )
     if audio.data is None:
-        raise BadRequest("input_audio.data: send the audio as base64.", field="input_audio.data")
+        raise BadRequest("input_audio.data: is missing; send the audio as base64.", field="input_audio.data")
     if audio.format is None or audio.format.lower() not in AUDIO_FORMATS:
-        message = f"input_audio.format: one of {', '.join(AUDIO_FORMATS)}, got {(audio.format or '')[:40]!r}."
+        message = f"input_audio.format: must be one of {', '.join(AUDIO_FORMATS)}, not {(audio.format or '')[:40]!r}."
         raise BadRequest(message, field="input_audio.format")
     if len(audio.data) > MAX_AUDIO_BYTES * 4 // 3 + 4:
         raise PayloadTooLarge(
@@ -260,10 +251,10 @@ def check_transcription(body: dict[str, Any]) -> TranscriptionRequest:
         )
     if request.timestamp_granularities and request.response_format != "verbose_json":
         raise BadRequest(
-            "timestamp_granularities: only with response_format verbose_json.", field="timestamp_granularities"
+            "timestamp_granularities: needs response_format verbose_json.", field="timestamp_granularities"
         )
     if request.diarize and request.response_format != "verbose_json":
-        raise BadRequest("diarize: only with response_format verbose_json.", field="diarize")
+        raise BadRequest("diarize: needs response_format verbose_json.", field="diarize")
     return request
 
 
@@ -274,5 +265,5 @@ def audio_bytes(data: str) -> bytes:
     except ValueError:
         decoded = b""
     if not decoded:
-        raise BadRequest("input_audio.data: not base64 (plain, without a data: prefix).", field="input_audio.data")
+        raise BadRequest("input_audio.data: is not base64 (plain, without a data: prefix).", field="input_audio.data")
     return decoded

@@ -17,9 +17,9 @@ class Rerank(JsonSurface):
     operation: ClassVar[str] = "rerank"
     request_type: ClassVar[Any] = schema.RerankRequest
 
-    def accept(self, body: Json) -> Json:
-        schema.check_rerank(body)
-        return schema.inner(body)
+    def accept(self, original: Json) -> Json:
+        schema.check_rerank(original)
+        return schema.inner(original)
 
     def answer(self, generation: Generation) -> Json:
         documents = generation.request.body["documents"]
@@ -43,16 +43,16 @@ class Rerank(JsonSurface):
         return answer
 
 
-def _document(sent: str | Json) -> Json:
-    return (
-        {"text": sent} if isinstance(sent, str) else {name: value for name, value in sent.items() if value is not None}
-    )
+def _document(document: str | Json) -> Json:
+    if isinstance(document, str):
+        return {"text": document}
+    return {name: value for name, value in document.items() if value is not None}
 
 
 def _usage(generation: Generation) -> Json:
     usage = generation.settlement.usage
-    found: Json = {"total_tokens": usage.prompt_total, "cost": response_fields.usd(generation.charged_nano)}
+    view: Json = {"total_tokens": usage.prompt_total, "cost": response_fields.usd(generation.charged_nano)}
     units = (usage.units or {}).get("search_unit")
     if units is not None:
-        found["search_units"] = units
-    return found
+        view["search_units"] = units
+    return view

@@ -1,4 +1,4 @@
-"""What every surface tells of a generation beside the answer itself: identity, usage and cost, the decision."""
+"""The fields of every answer that are the gateway's own: identity, usage and cost, how the endpoint was chosen."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gateway.records import usd
 
 Json = dict[str, Any]
 
-__all__ = ["conceals", "explain", "identity", "usage_view", "usd"]
+__all__ = ["explain", "hides_reasoning", "identity", "usage_view", "usd"]
 
 
 def identity(generation: Generation) -> Json:
-    """The fields of an OpenAI-shaped answer that are ours."""
+    """``id``, ``created``, ``model`` and ``provider`` of an answer in OpenAI's format."""
     candidate = generation.attempts.candidate
     assert candidate is not None
     return {
@@ -25,9 +25,9 @@ def identity(generation: Generation) -> Json:
     }
 
 
-def conceals(ask: InferenceRequest) -> bool:
-    """The caller wants no reasoning text (``reasoning.exclude``), though it is made and billed."""
-    body = ask.body
+def hides_reasoning(request: InferenceRequest) -> bool:
+    """Whether the caller wants no reasoning text (``reasoning.exclude``), though the model writes it and it is billed."""
+    body = request.body
     if body.get("include_reasoning") is False:
         return True
     reasoning = body.get("reasoning")
@@ -35,7 +35,7 @@ def conceals(ask: InferenceRequest) -> bool:
 
 
 def usage_view(generation: Generation) -> Json:
-    """``cost`` is what the caller was charged; ``cost_details`` the provider's split and the fee."""
+    """``usage`` in OpenAI's format. ``cost`` is what the caller was charged, in US dollars; ``cost_details`` are its parts."""
     usage, bill = generation.settlement.usage, generation.settlement.bill
     prompt, completion = usage.prompt_total, usage.completion_total
     view: Json = {
@@ -68,13 +68,12 @@ def usage_view(generation: Generation) -> Json:
 
 
 def explain(generation: Generation) -> Json:
-    """``openrouter_metadata`` as OpenRouter has it, and beyond it every dropped endpoint with the filter that dropped it."""
-    dispatch = generation.attempts
-    plan, served = dispatch.plan, dispatch.candidate
+    """``openrouter_metadata`` as OpenRouter has it, and in addition each dropped endpoint with the filter that dropped it."""
+    plan, served = generation.attempts.plan, generation.attempts.candidate
     considered = [c.endpoint for c in plan.candidates]
     attempts = [
         {"provider": a.candidate.endpoint.provider.name, "model": a.candidate.endpoint.model, "status": a.status or 0}
-        for a in dispatch.made
+        for a in generation.attempts.made
     ]
     return {
         "requested": plan.models[0],

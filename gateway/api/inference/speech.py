@@ -1,4 +1,4 @@
-"""``POST /audio/speech``: text in, audio bytes out. The cost is in ``GET /generation``; the body has no room for it."""
+"""``POST /audio/speech``: text in, audio bytes out. The cost is in ``GET /generation``, because the body is audio."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.api.inference.json_surface import Json, JsonSurface, completion_of
 from gateway.pipeline.generation import Generation
 
 DEFAULT_FORMAT = "pcm"
-"""The contract's; OpenAI's own default is mp3."""
+"""OpenRouter's default; OpenAI's own is mp3."""
 
 
 class Speech(JsonSurface):
@@ -20,15 +20,15 @@ class Speech(JsonSurface):
     operation: ClassVar[str] = "speech"
     request_type: ClassVar[Any] = schema.SpeechRequest
 
-    def accept(self, body: Json) -> Json:
-        schema.check_speech(body)
-        return {"response_format": DEFAULT_FORMAT, **schema.inner(body, "stream_format")}
+    def accept(self, original: Json) -> Json:
+        schema.check_speech(original)
+        return {"response_format": DEFAULT_FORMAT, **schema.inner(original, "stream_format")}
 
     def answer(self, generation: Generation) -> Json:
-        """What is known of the answer beside its bytes."""
+        """What is known of the answer besides its bytes."""
         return {**response_fields.identity(generation), "usage": response_fields.usage_view(generation)}
 
     def reply(self, generation: Generation) -> tuple[bytes, bytes]:
         completion = completion_of(generation)
-        usual = schema.SPEECH_TYPES[generation.request.body["response_format"]]
-        return completion.content, (completion.content_type or usual).encode()
+        expected = schema.SPEECH_TYPES[generation.request.body["response_format"]]
+        return completion.content, (completion.content_type or expected).encode()

@@ -1,6 +1,6 @@
-"""What every API surface does alike: guard, authenticate, walk down the pipeline, carry the answer out, end it once.
+"""What every API surface does alike: read a request, send it through the pipeline, and send the answer back.
 
-A concrete surface adds only its wire shape: four small methods. There is no second pipeline.
+A concrete surface adds only its API's format: a few small methods. There is no second pipeline.
 """
 
 from __future__ import annotations
@@ -15,39 +15,42 @@ import msgspec
 
 from gateway import pricing
 from gateway.accounts import KeyPolicy
-from gateway.api.inference.validation import conversation
+from gateway.api.inference import validation
 from gateway.errors import Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
 from gateway.ledger.entries import generation_id
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.request import Client, InferenceRequest
 from gateway.server import request_reader, sse
+from gateway.server.asgi_responder import AsgiResponder, Receive, Scope, Send
 from gateway.server.in_flight import InFlight
 from gateway.server.request_lifecycle import RequestLifecycle
-from gateway.server.responder import AsgiResponder, ClientDisconnected, Receive, Responder, Scope, Send
+from gateway.server.responder import ClientDisconnected, Responder
 from providers.errors import ProviderError
 from providers.types import Event, NativeRequest
 
-_BEARER = b"bearer "
+Json = dict[str, Any]
 Headers = list[tuple[bytes, bytes]]
+_BEARER = b"bearer "
+_encode = msgspec.json.Encoder().encode
 
 
 class Encoder(Protocol):
-    """One stream in a surface's wire shape: inner events in, bytes out. Made per generation."""
+    """One stream in a surface's format: inner events in, bytes out. Made per generation."""
 
     def events(self, events: list[Event]) -> bytes: ...
 
     def finish(self) -> bytes:
-        """The proper end, with the usage as it was charged."""
+        """The end of a complete answer, with the usage as it was charged."""
         ...
 
     def failure(self, error: GatewayError, finish_reason: str) -> bytes:
-        """The end of an answer that broke off: never silent."""
+        """The end of an answer that broke off, with the error."""
         ...
 
 
 class Surface(ABC):
-    """One ASGI callable; one instance per process."""
+    """One API. One instance per process; callable as an ASGI application."""
 
     name: ClassVar[str]
     path: ClassVar[str]
@@ -59,49 +62,49 @@ class Surface(ABC):
     body_bytes: ClassVar[int] = 0
     """A body may have this size although ``max_body_bytes`` is smaller."""
     api_format: ClassVar[str | None] = None
-    """The wire shape that this surface shares with a dialect: then requests and answers pass unchanged (``Dialect.passed``)."""
+    """The format that this surface shares with a dialect (``Dialect.api_format``): then requests and answers pass unchanged."""
 
     def __init__(self, pipeline: Pipeline, in_flight: InFlight) -> None:
         self.pipeline = pipeline
         self.services = pipeline.services
         self.in_flight = in_flight
 
-    # -- the wire shape -----------------------------------------------------------------------------------------------
+    # -- the API's format ---------------------------------------------------------------------------------------------
 
-    def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> dict[str, Any]:
-        """The body as sent. Raises BadRequest for what is not JSON."""
+    def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> Json:
+        """The request as the caller wrote it. Raises BadRequest for a body that is not JSON."""
         return request_reader.decode_json(raw, self.services.settings.max_json_depth)
 
     @abstractmethod
-    def accept(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Wire shape → inner request (OpenAI chat). Raises BadRequest naming the field."""
+    def accept(self, original: Json) -> Json:
+        """The inner request of a request in this format, which is not changed. Raises BadRequest naming the field."""
 
-    def native_body(self, sent: dict[str, Any]) -> dict[str, Any]:
-        """What of a request may go on to a vendor of the same shape; not changed in place."""
-        return sent
+    def native_request(self, original: Json, headers: dict[bytes, bytes]) -> Json:
+        """What of a request may go on to a vendor of the same ``api_format``; ``original`` is not changed."""
+        return original
 
-    def measure(self, body: dict[str, Any]) -> pricing.Prompt:
+    def measure(self, body: Json) -> pricing.Prompt:
         """How large an inner request is."""
         return pricing.measure(body)
 
     @abstractmethod
     def answer(self, generation: Generation) -> Any:
-        """A whole inner answer → wire shape. Called after the settlement, so the cost is known."""
+        """A whole inner answer in this format. Called after the settlement, so the cost is known."""
 
     def reply(self, generation: Generation) -> tuple[bytes, bytes]:
-        """A whole answer: body and content type."""
+        """Body and content type of a whole answer."""
         return _encode(self.answer(generation)), b"application/json"
 
     @abstractmethod
     def encoder(self, generation: Generation) -> Encoder:
-        """The stream's wire shape."""
+        """The encoder of a stream."""
 
     @abstractmethod
-    def late(self, ask: InferenceRequest, error: GatewayError) -> bytes:
-        """The end of a stream that was kept alive by comments and then found no endpoint: status 200 has been sent."""
+    def late_failure(self, request: InferenceRequest, error: GatewayError) -> bytes:
+        """The end of a stream that failed before its first event, after keep-alive comments: status 200 has been sent."""
 
     def error(self, error: GatewayError) -> Any:
-        """The surface's error envelope."""
+        """An error in this format."""
         return error.envelope()
 
     # -- the life of a request ----------------------------------------------------------------------------------------
@@ -110,53 +113,53 @@ class Surface(ABC):
         """For ASGI servers."""
         await self.serve(AsgiResponder(scope, receive, send))
 
-    async def serve(self, channel: Responder) -> None:
-        """One request, from its head to the last byte of its answer."""
-        exchange = RequestLifecycle(channel)
+    async def serve(self, responder: Responder) -> None:
+        """One request, from its head to the last byte of its response."""
+        lifecycle = RequestLifecycle(responder)
         in_flight, outcome = self.in_flight, "ok"
-        in_flight.requests.add(exchange)
+        in_flight.requests.add(lifecycle)
         try:
             in_flight.acquire()
             try:
-                ask = exchange.request = await self._ask(channel)
-                exchange.watch()
-                await self._serve(exchange, ask)
+                request = lifecycle.request = await self._read_request(responder)
+                lifecycle.watch()
+                await self._serve(lifecycle, request)
             finally:
                 in_flight.release()
         except ClientDisconnected:
             outcome = "caller_left"
         except asyncio.CancelledError:
-            outcome = exchange.interrupted or "cancelled"
-            await self._interrupted(exchange)
+            outcome = lifecycle.interrupted or "cancelled"
+            await self._end_interrupted(lifecycle)
         except GatewayError as error:
             outcome = error.error_type
             if not error.recorded:
-                self._log_refusal(exchange, error)
-            await self._refuse(exchange, error)
-        except Exception:  # the ASGI edge: a fault of ours is logged whole and told without details
+                self._log_refusal(lifecycle, error)
+            await self._end_with_error(lifecycle, error)
+        except Exception:  # the edge: a bug of the gateway is logged in full, and its client gets no details
             outcome = "fault"
             self.services.telemetry.log.exception("fault", surface=self.name)
-            await self._refuse(exchange, GatewayError("Internal error. It has been logged."))
+            await self._end_with_error(lifecycle, GatewayError("Internal error. It has been logged."))
         finally:
-            exchange.release()
-            in_flight.requests.discard(exchange)
+            lifecycle.release()
+            in_flight.requests.discard(lifecycle)
             self.services.telemetry.request(self.name, outcome)
 
-    async def _ask(self, channel: Responder) -> InferenceRequest:
-        """Headers → caller → body → inner request. A key is looked at before a byte of the body is parsed."""
+    async def _read_request(self, responder: Responder) -> InferenceRequest:
+        """Headers → caller → body → inner request. The key is checked before a byte of the body is parsed."""
         started, settings = time.perf_counter(), self.services.settings
-        request_reader.expect_post(channel.method)
-        headers = request_reader.read_headers(channel.headers, settings)
+        request_reader.expect_post(responder.method)
+        headers = request_reader.read_headers(responder.headers, settings)
         if self.in_flight.draining:
             raise Unavailable("This process is shutting down; try again.", retry_after_s=1)
         key, limit = _key(headers), max(settings.max_body_bytes, self.body_bytes)
         caller = self.services.accounts.known(key) or await self._authenticate(key)
-        raw = request_reader.buffered_body(channel, headers, limit)
+        raw = request_reader.buffered_body(responder, headers, limit)
         if raw is None:
-            raw = await request_reader.read_body(channel, limit, settings.body_timeout_s)
-        sent = self.parse(raw, headers)
-        body = self.accept(sent)
-        conversation.check(body, sent)
+            raw = await request_reader.read_body(responder, limit, settings.body_timeout_s)
+        original = self.parse(raw, headers)
+        body = self.accept(original)
+        validation.check(body, original)
         body.pop("service_tier", None)  # another tier has another price, and the catalogue has one
         now = time.time()
         return InferenceRequest(
@@ -170,101 +173,106 @@ class Surface(ABC):
             stream=bool(body.get("stream")),
             surface=self.name,
             operation=self.operation,
-            native=self._native(sent) if self.api_format is not None else None,
+            original=original,
+            native=self._native(original, headers),
             client=_client(headers),
             explain=headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
         )
 
-    def _native(self, sent: dict[str, Any]) -> NativeRequest:
-        assert self.api_format is not None
-        passable = self.native_body(sent)
-        if "service_tier" in passable:
-            passable = {name: value for name, value in passable.items() if name != "service_tier"}
-        return NativeRequest(self.api_format, passable)
+    def _native(self, original: Json, headers: dict[bytes, bytes]) -> NativeRequest | None:
+        if self.api_format is None:
+            return None
+        native = self.native_request(original, headers)
+        if "service_tier" in native:
+            native = {name: value for name, value in native.items() if name != "service_tier"}
+        return NativeRequest(self.api_format, native)
 
     async def _authenticate(self, key: str) -> KeyPolicy:
         if secrets.compare_digest(key.encode(), self.services.admin_key.encode()):
             raise Forbidden("This is a management key; inference needs an API key made by POST /api/v1/keys.")
         return await self.services.accounts.authenticate(key)
 
-    async def _serve(self, exchange: RequestLifecycle, ask: InferenceRequest) -> None:
-        headers = _headers(ask)
-        if ask.stream:
+    async def _serve(self, lifecycle: RequestLifecycle, request: InferenceRequest) -> None:
+        headers = _headers(request)
+        if request.stream:
             headers += sse.HEADERS
             settings = self.services.settings
-            exchange.keep_alive(settings.keepalive_s, headers, settings.gap_timeout_s)
-        generation = await self.pipeline.begin(ask)
+            lifecycle.keep_alive(settings.keepalive_s, headers, settings.gap_timeout_s)
+        generation = await self.pipeline.begin(request)
         try:
-            if ask.stream:
-                await self._stream(exchange, generation, headers)
+            if request.stream:
+                await self._stream(lifecycle, generation, headers)
             else:
                 await generation.end("complete")
                 body, content_type = self.reply(generation)
-                await exchange.respond(200, body, headers, content_type)
+                await lifecycle.responder.respond(200, [(b"content-type", content_type), *headers], body)
         except BaseException:
             if not generation.ended:
-                exchange.settlement = self.services.background.spawn(generation.leave())
+                lifecycle.settlement = self.services.background.spawn(generation.leave())
             raise
 
-    async def _stream(self, exchange: RequestLifecycle, generation: Generation, headers: Headers) -> None:
-        """Carry events out as they arrive. After the first byte there is no second attempt: what breaks is said."""
-        encoder = self.encoder(generation)
-        exchange.on_interrupt = encoder.failure
-        await exchange.start_stream(headers)
+    async def _stream(self, lifecycle: RequestLifecycle, generation: Generation, headers: Headers) -> None:
+        """Send events as they arrive. After the first byte there is no second attempt: a failure becomes the stream's end."""
+        responder, encoder = lifecycle.responder, self.encoder(generation)
+        lifecycle.on_interrupt = encoder.failure
+        await responder.start(200, headers)
 
-        def pass_on(events: list[Event]) -> bool:
+        def send(events: list[Event]) -> bool:
             data = encoder.events(events)
-            return exchange.push(data) if data else True
+            return responder.push(data) if data else True
 
         try:
-            while not await generation.pump(pass_on):
-                await exchange.drain()
+            while not await generation.pump(send):
+                await responder.drain()
         except ProviderError as error:
             await generation.close()
             await generation.end("upstream_failed")
-            await exchange.finish(encoder.failure(midstream_error(error, generation), "error"))
+            await responder.finish(encoder.failure(midstream_error(error, generation), "error"))
         except GatewayError as error:
             await generation.close()
             await generation.end("credit_exhausted")
-            await exchange.finish(encoder.failure(error, "length"))
+            await responder.finish(encoder.failure(error, "length"))
         else:
             await generation.end("complete")
-            await exchange.finish(encoder.finish())
+            await responder.finish(encoder.finish())
 
-    def _log_refusal(self, exchange: RequestLifecycle, error: GatewayError) -> None:
-        """The canonical line of a request that never became a generation. Its words may be the caller's: not logged."""
-        ask = exchange.request
+    def _log_refusal(self, lifecycle: RequestLifecycle, error: GatewayError) -> None:
+        """The canonical log line of a request that never became a generation. The message may quote the caller: not logged."""
+        request = lifecycle.request
         self.services.telemetry.log.info(
             "refused",
-            id=ask.id if ask is not None else None,
-            org=ask.caller.org if ask is not None else None,
-            key=ask.caller.key_hash[:12] if ask is not None else None,
+            id=request.id if request is not None else None,
+            org=request.caller.org if request is not None else None,
+            key=request.caller.key_hash[:12] if request is not None else None,
             surface=self.name,
             status=error.status,
             error_type=error.error_type,
         )
 
-    async def _refuse(self, exchange: RequestLifecycle, error: GatewayError) -> None:
-        if not exchange.started:
-            await exchange.refuse(error, _headers(exchange.request), self.error(error))
-        elif exchange.on_interrupt is not None:
-            await exchange.finish(exchange.on_interrupt(error, "error"))
-        elif exchange.request is not None:
-            await exchange.finish(self.late(exchange.request, error))
+    async def _end_with_error(self, lifecycle: RequestLifecycle, error: GatewayError) -> None:
+        """A response with the error's own status, as long as none has been sent; else the end of the stream."""
+        responder, request = lifecycle.responder, lifecycle.request
+        if not responder.started:
+            headers = [(name.encode(), value.encode()) for name, value in error.headers()]
+            headers = [(b"content-type", b"application/json"), *_headers(request), *headers]
+            await responder.respond(error.status, headers, _encode(self.error(error)))
+        elif lifecycle.on_interrupt is not None:
+            await responder.finish(lifecycle.on_interrupt(error, "error"))
+        elif request is not None:
+            await responder.finish(self.late_failure(request, error))
 
-    async def _interrupted(self, exchange: RequestLifecycle) -> None:
-        """The caller left: there is nobody to tell. The process stops: say so. Anything else goes on upwards."""
+    async def _end_interrupted(self, lifecycle: RequestLifecycle) -> None:
+        """After a disconnect nothing can be sent. When the process shuts down, the client gets an error. Any other
+        cancellation is raised again.
+        """
         task = asyncio.current_task()
-        if exchange.interrupted is None or task is None:
+        if lifecycle.interrupted is None or task is None:
             raise asyncio.CancelledError
         task.uncancel()
-        if exchange.interrupted == "shutdown" and not exchange.closed:
-            if exchange.settlement is not None:  # so that the last chunk can say what was charged
-                await asyncio.wait({exchange.settlement}, timeout=self.services.settings.ledger_timeout_s)
-            await self._refuse(exchange, Unavailable("The gateway is shutting down.", retry_after_s=1))
-
-
-_encode = msgspec.json.Encoder().encode
+        if lifecycle.interrupted == "shutdown" and not lifecycle.responder.ending:
+            if lifecycle.settlement is not None:  # so that the last event can say what was charged
+                await asyncio.wait({lifecycle.settlement}, timeout=self.services.settings.ledger_timeout_s)
+            await self._end_with_error(lifecycle, Unavailable("The gateway is shutting down.", retry_after_s=1))
 
 
 def _key(headers: dict[bytes, bytes]) -> str:
@@ -275,16 +283,16 @@ def _key(headers: dict[bytes, bytes]) -> str:
     return key.decode("latin-1")
 
 
-def _headers(ask: InferenceRequest | None) -> Headers:
-    return [] if ask is None else [(b"x-generation-id", ask.id.encode())]
+def _headers(request: InferenceRequest | None) -> Headers:
+    return [] if request is None else [(b"x-generation-id", request.id.encode())]
 
 
 def midstream_error(error: ProviderError, generation: Generation) -> UpstreamFailed:
-    """A vendor that broke off after the first content. 500-class words of vendors are masked."""
+    """The error of a vendor that broke off after the first content. Its own message is replaced when the failure is a 5xx."""
     candidate = generation.attempts.candidate
     failure = error.failure
     message = error.message if failure.status < 500 else f"Provider disconnected or failed mid-stream ({failure.kind})"
-    metadata: dict[str, Any] = {"provider_name": candidate.endpoint.provider.name if candidate else None}
+    metadata: Json = {"provider_name": candidate.endpoint.provider.name if candidate else None}
     if error.clock is not None:
         metadata["clock"] = error.clock
     return UpstreamFailed(message, status=failure.status, error_type=failure.error_type, metadata=metadata)
@@ -293,5 +301,8 @@ def midstream_error(error: ProviderError, generation: Generation) -> UpstreamFai
 def _client(headers: dict[bytes, bytes]) -> Client:
     get = headers.get
     referer, title = get(b"http-referer") or get(b"referer"), get(b"x-openrouter-title") or get(b"x-title")
-    told = (referer, title, get(b"user-agent"))
-    return Client(*[value.decode("utf-8", "replace") if value else None for value in told])
+    return Client(*(_text(value) for value in (referer, title, get(b"user-agent"))))
+
+
+def _text(value: bytes | None) -> str | None:
+    return value.decode("utf-8", "replace") if value else None

@@ -1,6 +1,6 @@
-"""How large a request is that is not chat: tokens without a tokenizer, and what is counted otherwise, before anything is asked.
+"""How large a request other than chat is, before it is sent: tokens, estimated without a tokenizer, and other units of prices.
 
-Pure. The constants of text are chat's (``gateway/pricing.py``); the units are those of price kinds.
+Pure. The constants for text are chat's (``gateway/pricing.py``).
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Json = dict[str, Any]
 
 
 def measure(operation: str, body: Json) -> pricing.Prompt:
-    """The size of an inner request. Raises BadRequest: audio that is not base64."""
+    """The size of an inner request. Raises BadRequest for audio that is not base64."""
     return _MEASURES[operation](body)
 
 
 def _embeddings(body: Json) -> pricing.Prompt:
-    given = body["input"]
-    if not isinstance(given, list) or isinstance(given[0], int):
-        given = [given]
+    inputs = body["input"]
+    if not isinstance(inputs, list) or isinstance(inputs[0], int):
+        inputs = [inputs]
     tokens = bound = images = 0
     modalities: set[str] = set()
-    for one in given:
+    for one in inputs:
         if isinstance(one, str):
             size = _size(one)
             tokens += -(-size // pricing.BYTES_PER_TOKEN)
@@ -42,9 +42,9 @@ def _embeddings(body: Json) -> pricing.Prompt:
             tokens += len(one)
             bound += len(one)
         else:
-            inside = pricing.measure({"messages": [one]})
-            tokens, bound, images = tokens + inside.tokens, bound + inside.tokens_bound, images + inside.images
-            modalities |= inside.modalities - {"text"} if not _has_text(one) else inside.modalities
+            parts = pricing.measure({"messages": [one]})
+            tokens, bound, images = tokens + parts.tokens, bound + parts.tokens_bound, images + parts.images
+            modalities |= parts.modalities if _has_text(one) else parts.modalities - {"text"}
             continue
         modalities.add("text")
     return _prompt(tokens, bound, images, frozenset(modalities) if modalities != {"text"} else pricing.TEXT_ONLY)
@@ -62,9 +62,9 @@ def _rerank(body: Json) -> pricing.Prompt:
         text = document if isinstance(document, str) else document.get("text") or ""
         if not isinstance(document, str) and document.get("image") is not None:
             images += 1
-        own = -(-_size(text) // pricing.BYTES_PER_TOKEN) + query
-        tokens += own
-        chunks += max(1, -(-own // TOKENS_PER_DOCUMENT))
+        document_tokens = -(-_size(text) // pricing.BYTES_PER_TOKEN) + query
+        tokens += document_tokens
+        chunks += max(1, -(-document_tokens // TOKENS_PER_DOCUMENT))
     factor = pricing.BYTES_PER_TOKEN // pricing.BOUND_BYTES_PER_TOKEN
     media = images * pricing.IMAGE_TOKENS
     return _prompt(
@@ -89,8 +89,9 @@ def _images(body: Json) -> pricing.Prompt:
 
 
 def _speech(body: Json) -> pricing.Prompt:
-    given = body["input"]
-    text = given if isinstance(given, str) else "\n".join(turn["text"] for turn in given)
+    text = body["input"]
+    if not isinstance(text, str):
+        text = "\n".join(turn["text"] for turn in text)
     size = _size(text) + _size(body.get("instructions") or "")
     return _prompt(
         -(-size // pricing.BYTES_PER_TOKEN),
@@ -104,11 +105,11 @@ def _speech(body: Json) -> pricing.Prompt:
 def _transcription(body: Json) -> pricing.Prompt:
     audio = body["input_audio"]
     length_ms = audio_ms(audio_bytes(audio["data"]), audio["format"].lower())
-    heard = -(-length_ms * AUDIO_TOKENS_PER_MINUTE // 60_000)
+    audio_tokens = -(-length_ms * AUDIO_TOKENS_PER_MINUTE // 60_000)
     size = _size(body.get("prompt") or "")
     return _prompt(
-        -(-size // pricing.BYTES_PER_TOKEN) + heard,
-        -(-size // pricing.BOUND_BYTES_PER_TOKEN) + pricing.BOUND_MESSAGE_OVERHEAD + 2 * heard,
+        -(-size // pricing.BYTES_PER_TOKEN) + audio_tokens,
+        -(-size // pricing.BOUND_BYTES_PER_TOKEN) + pricing.BOUND_MESSAGE_OVERHEAD + 2 * audio_tokens,
         0,
         frozenset({"audio"}),
         audio_ms=length_ms,

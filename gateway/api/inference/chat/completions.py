@@ -1,7 +1,7 @@
-"""``POST /chat/completions``: OpenAI's shape with OpenRouter's additions, JSON and SSE, to the field.
+"""``POST /chat/completions``: OpenAI's format with OpenRouter's additions, JSON and SSE.
 
-What strict clients demand is written beside the line that gives it to them (official SDKs of OpenAI and OpenRouter, Vercel AI
-provider, LangChain; read and probed 2026-11-21).
+What strict clients require is written beside the line that satisfies them (official SDKs of OpenAI and OpenRouter, Vercel AI
+provider, LangChain; read and tested 2026-11-21).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.api.inference.chat import schema
-from gateway.api.inference.response_fields import conceals, explain, identity, usage_view
+from gateway.api.inference.response_fields import explain, hides_reasoning, identity, usage_view
 from gateway.api.inference.surface import Surface
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
@@ -26,25 +26,25 @@ class ChatCompletions(Surface):
     summary = "Chat completion"
     request_type = schema.ChatRequest
 
-    def accept(self, body: Json) -> Json:
-        schema.check(body)
-        return {name: value for name, value in body.items() if value is not None}
+    def accept(self, original: Json) -> Json:
+        schema.check(original)
+        return {name: value for name, value in original.items() if value is not None}
 
     def answer(self, generation: Generation) -> Json:
         completion = generation.attempts.completion
         assert completion is not None
         body: Json = completion.body
-        body.pop("error", None)  # the Vercel provider takes the mere key for a failure
+        body.pop("error", None)  # the Vercel provider fails when the key is there, whatever its value
         body.update(identity(generation), object="chat.completion", usage=usage_view(generation))
-        body.setdefault("system_fingerprint", None)  # must be a key of a whole answer
-        hidden = conceals(generation.request)
+        body.setdefault("system_fingerprint", None)  # a whole answer must have the key
+        hidden = hides_reasoning(generation.request)
         for index, choice in enumerate(body["choices"]):
             choice.setdefault("index", index)
             choice.setdefault("finish_reason", None)
             choice.setdefault("native_finish_reason", choice["finish_reason"])
-            _mend_message(choice["message"])
+            _complete_message(choice["message"])
             if hidden:
-                _conceal(choice["message"])
+                _remove_reasoning(choice["message"])
         if generation.request.explain:
             body["openrouter_metadata"] = explain(generation)
         return body
@@ -52,30 +52,30 @@ class ChatCompletions(Surface):
     def encoder(self, generation: Generation) -> ChatEncoder:
         return ChatEncoder(generation)
 
-    def late(self, ask: InferenceRequest, error: GatewayError) -> bytes:
+    def late_failure(self, request: InferenceRequest, error: GatewayError) -> bytes:
         identity = {
-            "id": ask.id,
-            "created": int(ask.created_at),
-            "model": ask.body.get("model") or ask.body["models"][0],
+            "id": request.id,
+            "created": int(request.created_at),
+            "model": request.body.get("model") or request.body["models"][0],
         }
         return sse.frame(_failed(identity, error, "error")) + sse.DONE
 
 
 class ChatEncoder:
-    """Rewrites the fields we own in each chunk and leaves the rest as it came."""
+    """Rewrites the gateway's own fields in each chunk and leaves the rest as the vendor sent it."""
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
         self._identity = {**identity(generation), "object": "chat.completion.chunk"}
         self._opened = False
-        self._hidden = conceals(generation.request)
+        self._hidden = hides_reasoning(generation.request)
 
     def events(self, events: list[Event]) -> bytes:
         frames = []
         for event in events:
-            chunk: Any = event.chunk  # it is mended here, so it may not be what its type says
+            chunk: Any = event.chunk  # it is completed here, so it may not be what its type says
             choices = chunk.get("choices")
-            if not choices:  # the vendor's usage chunk: ours is the last one, with the cost
+            if not choices:  # the vendor's usage chunk; finish() sends ours, with the cost
                 continue
             chunk.update(self._identity)
             chunk.pop("usage", None)
@@ -83,27 +83,23 @@ class ChatEncoder:
             if chunk.get("system_fingerprint", "") is None:  # in chunks: a string or absent
                 del chunk["system_fingerprint"]
             for index, choice in enumerate(choices):
-                _mend_choice(choice, index)
+                _complete_choice(choice, index)
                 if self._hidden:
-                    _conceal(choice["delta"])
+                    _remove_reasoning(choice["delta"])
             if not self._opened:
                 self._opened = True
                 choices[0]["delta"].setdefault("role", "assistant")
             frames.append(sse.frame(chunk))
-        return frames[0] if len(frames) == 1 else b"".join(frames)
+        return b"".join(frames)
 
     def finish(self) -> bytes:
-        usage: Json = {
-            **self._identity,
-            "choices": [],
-            "usage": usage_view(self._generation),
-        }
+        chunk: Json = {**self._identity, "choices": [], "usage": usage_view(self._generation)}
         if self._generation.request.explain:
-            usage["openrouter_metadata"] = explain(self._generation)
-        return sse.frame(usage) + sse.DONE
+            chunk["openrouter_metadata"] = explain(self._generation)
+        return sse.frame(chunk) + sse.DONE
 
     def failure(self, error: GatewayError, finish_reason: str) -> bytes:
-        """One chunk with the normal fields, ``error`` and a finish reason; usage when the ending has been priced."""
+        """One chunk with the usual fields, ``error`` and a finish reason; with usage once the generation has been charged."""
         chunk = _failed(self._identity, error, finish_reason)
         if self._generation.ended:
             chunk["usage"] = usage_view(self._generation)
@@ -121,13 +117,13 @@ def _failed(identity: Json, error: GatewayError, finish_reason: str) -> Json:
     }
 
 
-def _conceal(message: Json) -> None:
+def _remove_reasoning(message: Json) -> None:
     for name in ("reasoning", "reasoning_content", "reasoning_details"):
         message.pop(name, None)
 
 
-def _mend_choice(choice: Json, index: int) -> None:
-    """What strict clients demand of every choice of every chunk."""
+def _complete_choice(choice: Json, index: int) -> None:
+    """Add and remove what strict clients require of every choice of every chunk."""
     if "index" not in choice:
         choice["index"] = index
     if "finish_reason" not in choice:
@@ -144,10 +140,11 @@ def _mend_choice(choice: Json, index: int) -> None:
         del delta["tool_calls"]
 
 
-def _mend_message(message: Json) -> None:
+def _complete_message(message: Json) -> None:
+    """Add and remove what strict clients require of the message of a whole answer."""
     message["role"] = "assistant"
     message.setdefault("content", None)
-    if message.get("tool_calls", "") is None:  # absent or an array
+    if message.get("tool_calls", "") is None:  # must be an array or absent
         del message["tool_calls"]
     for name in ("annotations", "images", "audio", "reasoning_details"):
         if message.get(name, "") is None:

@@ -1,7 +1,7 @@
-"""The documented fields of the legacy ``POST /completions`` as types: validation and the OpenAPI page in one.
+"""The documented fields of the legacy ``POST /completions`` as types: one source for validation and for the OpenAPI page.
 
-What this endpoint of OpenAI's could do with a completion model and a chat model cannot (several prompts, prompts of tokens, the
-best of several) is refused by name. Sources: OpenAI's and OpenRouter's API references, read 2026-11-21.
+Several prompts, prompts of tokens and the best of several completions need a completion model; a request for them is refused,
+because only chat models are served. Sources: OpenAI's and OpenRouter's API references, read 2026-11-21.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.api.inference.chat.schema import (
     StreamOptions,
     Tokens,
 )
-from gateway.api.inference.messages.schema import converted
+from gateway.api.inference.field_types import convert, require_model
 from gateway.errors import BadRequest
 
 Json = dict[str, Any]
@@ -71,20 +71,21 @@ class CompletionsRequest(msgspec.Struct):
 def check(body: Json) -> None:
     """Raises BadRequest naming the field, what was expected and what came."""
     if body.get("prompt") is None and body.get("messages") is not None:
-        raise BadRequest("Send a prompt; for messages use /api/v1/chat/completions.", field="prompt")
+        raise BadRequest("prompt: is missing; for messages use /api/v1/chat/completions.", field="prompt")
     for name in ("messages", "tools", "functions"):
         if body.get(name) is not None:
-            raise BadRequest(f"{name}: this endpoint completes a text; use /api/v1/chat/completions.", field=name)
+            raise BadRequest(
+                f"{name}: text completions do not have this field; use /api/v1/chat/completions.", field=name
+            )
     _check_prompt(body.get("prompt"))
-    converted(body, CompletionsRequest)
-    if body.get("model") is None and not body.get("models"):
-        raise BadRequest('Name a model: {"model": "author/slug"}; GET /api/v1/models lists them.', field="model")
+    convert(body, CompletionsRequest)
+    require_model(body)
 
 
 def _check_prompt(prompt: Any) -> None:
     if not isinstance(prompt, list):
         return
     if any(not isinstance(one, str) for one in prompt):
-        raise BadRequest("prompt: prompts of tokens are not taken, only text.", field="prompt")
+        raise BadRequest("prompt: must be a text, not token ids.", field="prompt")
     if len(prompt) != 1:
-        raise BadRequest(f"prompt: one prompt a request, not {len(prompt)}; send several requests.", field="prompt")
+        raise BadRequest(f"prompt: must be one prompt, not {len(prompt)}; send one request for each.", field="prompt")

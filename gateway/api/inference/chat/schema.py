@@ -1,17 +1,17 @@
 """The documented fields of ``POST /chat/completions`` as types: one source for validation and for the OpenAPI page.
 
-Unknown fields are not an error and pass on to providers that know them; a known field of a wrong type is refused by name.
-``null`` is accepted wherever a field is optional. Ranges: OpenRouter's API reference, read 2026-11-21.
+Unknown fields are accepted and passed on to providers that know them; a known field of a wrong type is refused. ``null`` is
+accepted wherever a field is optional. Ranges: OpenRouter's API reference, read 2026-11-21.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from gateway.api.inference.field_types import convert, require_model
 from gateway.errors import BadRequest
 
 Tokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -211,35 +211,23 @@ class ChatRequest(msgspec.Struct):
     plugins: list[dict[str, Any]] | None = None
 
 
-_WHERE = re.compile(r" - at (?:`key` in )?`\$?\.?([^`]*)`")
-
-
 def check(body: dict[str, Any]) -> None:
     """Raises BadRequest naming the field, what was expected and what came."""
-    try:
-        msgspec.convert(body, ChatRequest)
-    except msgspec.ValidationError as error:
-        raise _refusal(str(error), body) from None
-    if body.get("model") is None and not body.get("models"):
-        raise BadRequest('Name a model: {"model": "author/slug"}; GET /api/v1/models lists them.', field="model")
+    if body.get("messages") is None and body.get("prompt") is not None:
+        raise BadRequest("messages: is missing; for a bare prompt use /api/v1/completions.", field="messages")
+    convert(body, ChatRequest)
+    require_model(body)
     both = body.get("max_tokens"), body.get("max_completion_tokens")
     if None not in both and both[0] != both[1]:
-        raise BadRequest("max_tokens and max_completion_tokens contradict each other; send one.", field="max_tokens")
+        raise BadRequest(
+            "max_tokens and max_completion_tokens contradict each other; send one of them.", field="max_tokens"
+        )
     effort, reasoning = body.get("reasoning_effort"), body.get("reasoning") or {}
     if effort is not None and reasoning.get("effort") not in (None, effort):
         raise BadRequest(
-            "reasoning_effort and reasoning.effort contradict each other; send one.", field="reasoning_effort"
+            "reasoning_effort and reasoning.effort contradict each other; send one of them.", field="reasoning_effort"
         )
     if reasoning.get("effort") is not None and reasoning.get("max_tokens") is not None:
-        raise BadRequest("reasoning.effort and reasoning.max_tokens exclude each other; send one.", field="reasoning")
-
-
-def _refusal(message: str, body: dict[str, Any]) -> BadRequest:
-    match = _WHERE.search(message)
-    if match is None:
-        field = "messages" if "messages" in message else "body"
-        if "messages" in message and "prompt" in body:
-            return BadRequest("Send messages; for a bare prompt use /api/v1/completions.", field="messages")
-        return BadRequest(message, field=field)
-    field = match.group(1) or "body"
-    return BadRequest(f"{field}: {message[: match.start()]}", field=field)
+        raise BadRequest(
+            "reasoning.effort and reasoning.max_tokens exclude each other; send one of them.", field="reasoning"
+        )

@@ -1,4 +1,4 @@
-"""Anthropic's Messages API: translated to and from the inner language, or passed through to vendors that speak it.
+"""Anthropic's Messages API: translated to and from the inner language, or passed through to vendors that have it too.
 
 It must not know: vendors, the formats of the other surfaces.
 """

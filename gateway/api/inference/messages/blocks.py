@@ -1,7 +1,7 @@
-"""The turns and content blocks of the Anthropic Messages shape, as types.
+"""The turns and content blocks of the Messages API, as types.
 
-Blocks are a closed list, so a misspelt type is refused by name; unknown *fields* of a block are not an error. Source: the request
-types of Anthropic's Python SDK 2.12.0, beta included, read 2026-11-21.
+Blocks are a closed list, so a misspelt type is refused; unknown *fields* of a block are accepted. Source: the request types of
+Anthropic's Python SDK 2.12.0, beta included, read 2026-11-21.
 """
 
 from __future__ import annotations

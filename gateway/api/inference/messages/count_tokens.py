@@ -1,4 +1,4 @@
-"""``POST /messages/count_tokens``: how long a prompt is, free of charge. Nothing is held, attempted for money or recorded."""
+"""``POST /messages/count_tokens``: how long a prompt is, free of charge. No credit is held, and nothing is recorded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.api.inference.messages import schema
-from gateway.api.inference.messages.surface import Messages, Sent
+from gateway.api.inference.messages.surface import Messages
 from gateway.pipeline.request import InferenceRequest
 from gateway.server.request_lifecycle import RequestLifecycle
 
@@ -22,11 +22,10 @@ class CountTokens(Messages):
     summary = "Number of tokens of a message, in Anthropic's shape"
     request_type = schema.CountTokensRequest
 
-    def accept(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Fields that shape an answer mean nothing here, so they are not looked at."""
-        whole = body.whole if isinstance(body, Sent) else body
-        return super().accept({name: value for name, value in whole.items() if name in COUNTED})
+    def accept(self, original: dict[str, Any]) -> dict[str, Any]:
+        """Fields that shape an answer have no meaning here, so they are not checked."""
+        return super().accept({name: value for name, value in original.items() if name in COUNTED})
 
-    async def _serve(self, exchange: RequestLifecycle, ask: InferenceRequest) -> None:
-        counted = await self.pipeline.count(ask)
-        await exchange.respond(200, msgspec.json.encode({"input_tokens": counted}), [])
+    async def _serve(self, lifecycle: RequestLifecycle, request: InferenceRequest) -> None:
+        body = msgspec.json.encode({"input_tokens": await self.pipeline.count(request)})
+        await lifecycle.responder.respond(200, [(b"content-type", b"application/json")], body)

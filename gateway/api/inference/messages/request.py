@@ -1,7 +1,7 @@
 """An Anthropic Messages request as an inner chat request. Pure; the request is not changed.
 
-What the inner language cannot say is either said in words (documents of plain text, a tool's failure) or left out because only
-Anthropic can act on it (``container``, ``context_management``, ``mcp_servers`` ...): an endpoint that speaks this very shape gets
+What the inner language has no field for becomes text (documents of plain text, a tool's failure), or is left out because only
+Anthropic can act on it (``container``, ``context_management``, ``mcp_servers`` ...): an endpoint that has the Messages API gets
 the request itself, not this translation.
 """
 
@@ -14,38 +14,33 @@ import msgspec
 
 from gateway.api.inference.messages import thinking as messages_thinking
 from gateway.api.inference.messages import tools
-from gateway.api.inference.messages.pairs import check_pairs
 from gateway.errors import BadRequest
 
 Json = dict[str, Any]
 UNPARSED = "_unparsed_arguments"
-"""Key under which the arguments of a tool call travel that are no JSON object: this shape has room for objects only."""
+"""Key for the arguments of a tool call that are not a JSON object: a ``tool_use`` block can only hold an object."""
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-_SAME = (
+_UNCHANGED = (
     "model", "provider", "stream", "max_tokens", "temperature", "top_p", "top_k", "session_id", "trace", "plugins",
     "cache_control",
 )  # fmt: skip
-_TIERS = {"standard_only": "default"}
 _encode = msgspec.json.Encoder().encode
 
 
 def inner(body: Json) -> Json:
-    """A checked request (``messages_schema.check``) in the inner language. Raises BadRequest naming the block."""
-    check_pairs(body["messages"])
-    chat: Json = {name: body[name] for name in _SAME if body.get(name) is not None}
+    """The inner request of a request that ``schema.check`` has accepted. Raises BadRequest naming the block."""
+    chat: Json = {name: body[name] for name in _UNCHANGED if body.get(name) is not None}
     chat["messages"] = [*_system(body.get("system")), *_turns(body["messages"])]
     models = body.get("models") or [one["model"] for one in body.get("fallbacks") or ()]
     user = body.get("user") or (body.get("metadata") or {}).get("user_id")
-    tier = body.get("service_tier") or ""
-    found = {
+    fields = {
         "models": models,
         "user": user,
         "stop": body.get("stop_sequences"),
-        "service_tier": _TIERS.get(tier, tier) or None,
         **tools.inner(body),
         **_effort(body),
     }
-    chat.update({name: value for name, value in found.items() if value is not None and value != []})
+    chat.update({name: value for name, value in fields.items() if value is not None and value != []})
     return chat
 
 
@@ -58,13 +53,13 @@ def _system(system: Any) -> list[Json]:
     return [{"role": "system", "content": _texts(system, "\n\n")}]
 
 
-def _texts(content: Any, glue: str) -> Any:
-    """Blocks of text as one text, the form that every vendor takes, unless a breakpoint has to be kept."""
+def _texts(content: Any, separator: str) -> Any:
+    """Blocks of text as one text, which every vendor accepts, unless a cache breakpoint has to be kept."""
     if isinstance(content, str):
         return content
     if any(block.get("cache_control") for block in content):
-        return [_marked({"type": "text", "text": block["text"]}, block) for block in content]
-    return glue.join(block["text"] for block in content)
+        return [_with_breakpoint({"type": "text", "text": block["text"]}, block) for block in content]
+    return separator.join(block["text"] for block in content)
 
 
 def _turns(turns: list[Json]) -> Iterable[Json]:
@@ -73,9 +68,9 @@ def _turns(turns: list[Json]) -> Iterable[Json]:
         role, content = turn["role"], turn.get("content")
         if role == "system":
             cleared = turn.get("clear_at") == "next_user_message" and index < last_user
-            said = None if cleared else _instructions(content)
-            if said:
-                yield {"role": "system", "content": said}
+            instructions = None if cleared else _instructions(content)
+            if instructions:
+                yield {"role": "system", "content": instructions}
         elif isinstance(content, str):
             yield {"role": role, "content": content}
         elif role == "assistant":
@@ -85,42 +80,42 @@ def _turns(turns: list[Json]) -> Iterable[Json]:
 
 
 def _instructions(content: Any) -> Any:
-    """What a system turn says; its changes of the tools are no words."""
+    """The text of a system turn, without its changes of the tools."""
     if isinstance(content, list):
         content = [block for block in content if block["type"] == "text"]
     return _texts(content, "\n\n") if content else None
 
 
-def _user(blocks: list[Json], where: str) -> Iterable[Json]:
-    """Results of tools become messages of their own, ahead of what the user adds to them."""
+def _user(blocks: list[Json], field: str) -> Iterable[Json]:
+    """The messages of a user's turn: each tool result is a message of its own, ahead of the user's other blocks."""
     parts: list[Json] = []
     for index, block in enumerate(blocks):
         if block["type"] == "tool_result":
-            yield _result(block, f"{where}[{index}]")
+            yield _result(block, f"{field}[{index}]")
         else:
-            parts += _parts(block, f"{where}[{index}]")
+            parts += _parts(block, f"{field}[{index}]")
     if parts or not blocks:
-        yield {"role": "user", "content": _plain(parts)}
+        yield {"role": "user", "content": _simplified(parts)}
 
 
-def _result(block: Json, where: str) -> Json:
+def _result(block: Json, field: str) -> Json:
     content = block.get("content") or ""
     parts: list[Json] = [{"type": "text", "text": content}] if isinstance(content, str) else []
     if not parts:
         for index, part in enumerate(content):
-            parts += _parts(part, f"{where}.content[{index}]")
+            parts += _parts(part, f"{field}.content[{index}]")
     if block.get("cache_control") and parts:
         parts[-1] = {**parts[-1], "cache_control": block["cache_control"]}
     message: Json = {"role": "tool", "tool_call_id": block["tool_use_id"]}
     if block.get("is_error"):
         message["is_error"] = True
-        _tell_error(parts)
-    message["content"] = _plain(parts, glue="\n")
+        _mark_as_error(parts)
+    message["content"] = _simplified(parts, separator="\n")
     return message
 
 
-def _tell_error(parts: list[Json]) -> None:
-    """Most wire formats have no flag for a failed tool: the text must say it."""
+def _mark_as_error(parts: list[Json]) -> None:
+    """Put "Error" into the text of a failed tool, because most formats have no flag for it. In place."""
     text = "".join(part.get("text", "") for part in parts)
     if "error" in text.lower():
         return
@@ -130,56 +125,56 @@ def _tell_error(parts: list[Json]) -> None:
         parts[:] = [{"type": "text", "text": "Error"}, *(part for part in parts if part.get("text") != "")]
 
 
-def _plain(parts: list[Json], glue: str | None = None) -> Any:
-    """A text instead of a list where nothing is lost by it. ``glue``: several texts may be joined with it."""
-    bare = all(part["type"] == "text" and "cache_control" not in part for part in parts)
-    if bare and (glue is not None or len(parts) < 2):
-        return (glue or "").join(part["text"] for part in parts)
+def _simplified(parts: list[Json], separator: str | None = None) -> Any:
+    """A text in place of the parts where nothing is lost by it. ``separator``: several texts may be joined with it."""
+    only_text = all(part["type"] == "text" and "cache_control" not in part for part in parts)
+    if only_text and (separator is not None or len(parts) < 2):
+        return (separator or "").join(part["text"] for part in parts)
     return parts
 
 
-def _marked(part: Json, block: Json) -> Json:
+def _with_breakpoint(part: Json, block: Json) -> Json:
     if block.get("cache_control"):
         part["cache_control"] = block["cache_control"]
     return part
 
 
-def _parts(block: Json, where: str) -> list[Json]:
+def _parts(block: Json, field: str) -> list[Json]:
     kind = block["type"]
     if kind == "text":
-        return [_marked({"type": "text", "text": block["text"]}, block)]
+        return [_with_breakpoint({"type": "text", "text": block["text"]}, block)]
     if kind == "image":
-        return [_marked(_image(block["source"], f"{where}.source"), block)]
+        return [_with_breakpoint(_image(block["source"], f"{field}.source"), block)]
     if kind == "document":
-        parts = _document(block, where)
+        parts = _document(block, field)
     elif kind == "search_result":
-        found = "\n".join(part["text"] for part in block["content"])
-        parts = [{"type": "text", "text": f"Source: {block['source']}\nTitle: {block['title']}\n{found}"}]
+        text = "\n".join(part["text"] for part in block["content"])
+        parts = [{"type": "text", "text": f"Source: {block['source']}\nTitle: {block['title']}\n{text}"}]
     elif kind == "tool_reference":
         parts = [{"type": "text", "text": block["tool_name"]}]
     else:
         parts = [{"type": "file", "file": {"file_id": block["file_id"]}}]
     if parts:
-        _marked(parts[-1], block)
+        _with_breakpoint(parts[-1], block)
     return parts
 
 
-def _image(source: Json, where: str) -> Json:
+def _image(source: Json, field: str) -> Json:
     if source["type"] == "file":
         return {"type": "file", "file": {"file_id": source["file_id"]}}
     if source["type"] == "url":
         return {"type": "image_url", "image_url": {"url": source["url"]}}
     if source["media_type"] not in IMAGE_TYPES:
         allowed = ", ".join(sorted(IMAGE_TYPES))
-        raise BadRequest(f"{where}.media_type: a picture is one of {allowed}.", field=f"{where}.media_type")
+        raise BadRequest(f"{field}.media_type: must be one of {allowed}.", field=f"{field}.media_type")
     return {"type": "image_url", "image_url": {"url": f"data:{source['media_type']};base64,{source['data']}"}}
 
 
-def _document(block: Json, where: str) -> list[Json]:
+def _document(block: Json, field: str) -> list[Json]:
     source, title = block["source"], block.get("title")
     kind = source["type"]
     if kind in ("text", "content"):
-        return _written(block, where)
+        return _text_document(block, field)
     if kind == "file":
         file = {"file_id": source["file_id"]}
     elif kind == "url":
@@ -190,9 +185,9 @@ def _document(block: Json, where: str) -> list[Json]:
             "filename": title or "document.pdf",
         }
     else:
-        place = f"{where}.source.media_type"
+        field = f"{field}.source.media_type"
         raise BadRequest(
-            f"{place}: base64 documents are application/pdf; send text as a source of type text.", field=place
+            f"{field}: must be application/pdf for a base64 source; send text as a source of type text.", field=field
         )
     parts: list[Json] = [{"type": "file", "file": file}]
     if block.get("context"):
@@ -200,20 +195,20 @@ def _document(block: Json, where: str) -> list[Json]:
     return parts
 
 
-def _written(block: Json, where: str) -> list[Json]:
-    """A document that is text already: no vendor but Anthropic knows it as a document, all can read it."""
+def _text_document(block: Json, field: str) -> list[Json]:
+    """A document of plain text, as text: only Anthropic has such documents, but every vendor can read the text."""
     source = block["source"]
     content = source.get("data") if source["type"] == "text" else source["content"]
     parts: list[Json] = [{"type": "text", "text": content}] if isinstance(content, str) else []
     if not parts:
         for index, part in enumerate(content):
-            parts += _parts(part, f"{where}.source.content[{index}]")
+            parts += _parts(part, f"{field}.source.content[{index}]")
     head = "\n".join(text for text in (block.get("title"), block.get("context")) if text)
     return [{"type": "text", "text": head}, *parts] if head else parts
 
 
 def _assistant(blocks: list[Json]) -> Json:
-    """One turn: what was thought, said and called. Blocks that servers ran inside it count as thought (contract 3.2)."""
+    """One turn: its text, its tool calls and its thinking. Calls that the vendor's servers ran inside it count as thinking."""
     message: Json = {"role": "assistant", "content": None}
     texts = [block for block in blocks if block["type"] in ("text", "compaction")]
     if texts:
@@ -225,11 +220,11 @@ def _assistant(blocks: list[Json]) -> Json:
         message["tool_calls"] = calls
     elif not texts:
         message["content"] = ""
-    details, thoughts = messages_thinking.details(blocks)
+    details, thinking = messages_thinking.details(blocks)
     if details:
         message["reasoning_details"] = details
-    if thoughts:
-        message["reasoning"] = thoughts
+    if thinking:
+        message["reasoning"] = thinking
     images = [
         _image(block["source"], "messages")
         for block in blocks
@@ -241,19 +236,22 @@ def _assistant(blocks: list[Json]) -> Json:
 
 
 def _call(block: Json) -> Json:
-    given = block["input"]
-    unparsed = given.get(UNPARSED) if len(given) == 1 else None
-    arguments = unparsed if isinstance(unparsed, str) else _encode(given).decode()
+    input = block["input"]
+    unparsed = input.get(UNPARSED) if len(input) == 1 else None
+    arguments = unparsed if isinstance(unparsed, str) else _encode(input).decode()
     return {"id": block["id"], "type": "function", "function": {"name": block["name"], "arguments": arguments}}
 
 
-# -- thinking and form ---------------------------------------------------------------------------------------------
+# -- thinking and the answer's format ---------------------------------------------------------------------------------------------
 
 
 def _effort(body: Json) -> Json:
-    """``thinking`` and ``output_config``. With adaptive thinking the effort says how much to think; else how much to write."""
+    """``reasoning``, ``verbosity`` and ``response_format`` out of ``thinking`` and ``output_config``.
+
+    With adaptive thinking the effort is how much to think, otherwise how much to write.
+    """
     output, thinking = body.get("output_config") or {}, body.get("thinking")
-    effort, found = output.get("effort"), dict[str, Any]()
+    effort, fields = output.get("effort"), dict[str, Any]()
     if thinking is not None:
         kind = thinking["type"]
         if kind == "enabled":
@@ -264,11 +262,11 @@ def _effort(body: Json) -> Json:
             reasoning = {"enabled": kind != "disabled"}
         if thinking.get("display") == "omitted":
             reasoning["exclude"] = True
-        found["reasoning"] = reasoning
+        fields["reasoning"] = reasoning
     if effort is not None:
-        found["verbosity"] = effort
-    form = output.get("format") or body.get("output_format")
-    if form is not None:
-        schema = {"name": "answer", "schema": form["schema"], "strict": True}
-        found["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return found
+        fields["verbosity"] = effort
+    format = output.get("format") or body.get("output_format")
+    if format is not None:
+        schema = {"name": "answer", "schema": format["schema"], "strict": True}
+        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return fields

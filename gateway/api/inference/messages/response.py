@@ -1,7 +1,7 @@
 """An inner answer as an Anthropic message: blocks, stop reason, usage and errors. Pure.
 
 Sources: Anthropic's Python SDK 2.12.0 (response types) and OpenRouter's API reference (``cost``, ``provider`` and the names of
-error types), read 2026-11-21. Pictures have no block in Anthropic's answers; they come in the block of its requests.
+error types), read 2026-11-21. Anthropic's answers have no block for pictures; the one of its requests is used.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ import msgspec
 
 from gateway.api.inference.messages import thinking
 from gateway.api.inference.messages.request import UNPARSED
-from gateway.api.inference.response_fields import conceals, identity, usage_view
+from gateway.api.inference.response_fields import hides_reasoning, identity, usage_view
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
 
 Json = dict[str, Any]
 STOP_REASONS = frozenset(
-    {"end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal", "model_context_window_exceeded"}
-    | {"compaction"}
-)
+    {
+        "end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal", "model_context_window_exceeded",
+        "compaction",
+    }
+)  # fmt: skip
 _STOP = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
-_REQUEST_SHAPED = (
+_INVALID_REQUEST = (
     "context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded", "string_too_long", "invalid_request",
     "invalid_prompt", "content_policy_violation", "refusal", "invalid_image", "image_too_large", "image_too_small",
     "unsupported_image_format", "image_download_failed", "precondition_failed", "payload_too_large", "unprocessable",
@@ -36,9 +38,9 @@ ERROR_TYPES = {
     "rate_limit_exceeded": "rate_limit_error",
     "provider_overloaded": "overloaded_error",
     "timeout": "timeout_error",
-    **dict.fromkeys(_REQUEST_SHAPED, "invalid_request_error"),
+    **dict.fromkeys(_INVALID_REQUEST, "invalid_request_error"),
 }
-"""Our ``error_type`` to Anthropic's; what is not listed is ``api_error``."""
+"""The gateway's ``error_type`` → Anthropic's; what is not listed is ``api_error``."""
 
 
 def message(generation: Generation) -> Json:
@@ -46,23 +48,24 @@ def message(generation: Generation) -> Json:
     completion = generation.attempts.completion
     assert completion is not None
     choices = completion.body.get("choices") or [{}]
-    told = choices[0].get("message") or {}
+    inner = choices[0].get("message") or {}
     answer = opening(generation)
-    answer["content"] = content(told, hidden=conceals(generation.request))
-    answer.update(ended(choices[0], told, generation.request.body.get("stop"), called=bool(told.get("tool_calls"))))
+    answer["content"] = content(inner, hidden=hides_reasoning(generation.request))
+    stops = generation.request.body.get("stop")
+    answer.update(stop_fields(choices[0], inner.get("refusal"), stops, has_calls=bool(inner.get("tool_calls"))))
     answer["usage"] = usage(generation)
     return answer
 
 
 def opening(generation: Generation) -> Json:
-    """The message before anything was said; also what ``message_start`` carries."""
-    mine = identity(generation)
+    """The message without content and end; also what ``message_start`` carries."""
+    own = identity(generation)
     return {
-        "id": mine["id"],
+        "id": own["id"],
         "type": "message",
         "role": "assistant",
-        "model": mine["model"],
-        "provider": mine["provider"],
+        "model": own["model"],
+        "provider": own["provider"],
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
@@ -74,15 +77,15 @@ def opening(generation: Generation) -> Json:
 # -- content -----------------------------------------------------------------------------------------------------------
 
 
-def content(told: Json, *, hidden: bool = False) -> list[Json]:
-    """Blocks in Anthropic's order: thinking, text, pictures, tool calls."""
-    blocks = thinking.blocks(told, hidden=hidden)
-    text = "".join(part for part in (told.get("content"), told.get("refusal")) if isinstance(part, str))
-    cited = citations(told.get("annotations"), text)
+def content(message: Json, *, hidden: bool = False) -> list[Json]:
+    """The blocks of an inner message in Anthropic's order: thinking, text, pictures, tool calls. ``hidden``: no thinking text."""
+    blocks = thinking.blocks(message, hidden=hidden)
+    text = "".join(part for part in (message.get("content"), message.get("refusal")) if isinstance(part, str))
+    cited = citations(message.get("annotations"), text)
     if text or cited:
         blocks.append({"type": "text", "text": text, "citations": cited or None})
-    blocks += [block for image in listed(told.get("images")) if (block := picture(image)) is not None]
-    for position, call in enumerate(listed(told.get("tool_calls"))):
+    blocks += [block for image in listed(message.get("images")) if (block := picture(image)) is not None]
+    for position, call in enumerate(listed(message.get("tool_calls"))):
         function = call.get("function") or {}
         block = tool_use(call.get("id"), function.get("name"), position)
         block["input"] = arguments(function.get("arguments"))
@@ -91,18 +94,18 @@ def content(told: Json, *, hidden: bool = False) -> list[Json]:
 
 
 def listed(value: Any) -> list[Any]:
-    """A list, or nothing: vendors send all sorts of things in fields that nobody reads."""
+    """The value if it is a list, else an empty one: vendors send other types in fields that few clients read."""
     return value if isinstance(value, list) else []
 
 
 def tool_use(id: Any, name: Any, position: int) -> Json:
-    """A call before its input is known."""
-    named = id if isinstance(id, str) and id else f"toolu_{position}"
-    return {"type": "tool_use", "id": named, "name": name or "", "input": {}, "caller": {"type": "direct"}}
+    """A ``tool_use`` block before its input is known. ``position``: of the call, for one without an id."""
+    known_id = id if isinstance(id, str) and id else f"toolu_{position}"
+    return {"type": "tool_use", "id": known_id, "name": name or "", "input": {}, "caller": {"type": "direct"}}
 
 
 def arguments(text: Any) -> Json:
-    """The input of a call: always an object in this shape; what is none travels under ``UNPARSED``."""
+    """The input of a ``tool_use`` block, which is always an object: arguments that are not one go under ``UNPARSED``."""
     if not isinstance(text, str) or not text.strip():
         return {}
     try:
@@ -113,22 +116,22 @@ def arguments(text: Any) -> Json:
 
 
 def citations(annotations: Any, text: str) -> list[Json]:
-    """Web citations in Anthropic's form; files parsed on the way in have none."""
+    """Web citations in Anthropic's form. It has none for citations of files."""
     found = []
     for annotation in listed(annotations):
         cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
         if not isinstance(cited, dict) or not isinstance(cited.get("url"), str):
             continue
-        said, title = cited.get("content"), cited.get("title")
-        if not isinstance(said, str):
+        quote, title = cited.get("content"), cited.get("title")
+        if not isinstance(quote, str):
             start, end = cited.get("start_index"), cited.get("end_index")
-            said = text[start:end] if isinstance(start, int) and isinstance(end, int) and 0 <= start < end else ""
+            quote = text[start:end] if isinstance(start, int) and isinstance(end, int) and 0 <= start < end else ""
         found.append(
             {
                 "type": "web_search_result_location",
                 "url": cited["url"],
                 "title": title if isinstance(title, str) else None,
-                "cited_text": said,
+                "cited_text": quote,
                 "encrypted_index": "",
             }
         )
@@ -136,7 +139,7 @@ def citations(annotations: Any, text: str) -> list[Json]:
 
 
 def picture(image: Any) -> Json | None:
-    """A generated picture as the block in which this shape takes pictures."""
+    """A generated picture as an ``image`` block, which Anthropic has in requests only."""
     url = image.get("image_url") if isinstance(image, dict) else None
     url = url.get("url") if isinstance(url, dict) else url
     if not isinstance(url, str):
@@ -152,17 +155,18 @@ def picture(image: Any) -> Json | None:
 # -- the end -----------------------------------------------------------------------------------------------------------
 
 
-def ended(choice: Json, told: Json, stops: Any, *, called: bool) -> Json:
-    """``stop_reason``, ``stop_sequence``, ``stop_details``. ``called``: there are tool calls, whatever the vendor says."""
+def stop_fields(choice: Json, refusal: Any, stops: Any, *, has_calls: bool) -> Json:
+    """``stop_reason``, ``stop_sequence`` and ``stop_details`` of an inner choice.
+
+    ``stops``: the stop sequences of the request. ``has_calls``: the answer calls tools, whatever reason the vendor gives.
+    """
     finish, native = choice.get("finish_reason"), choice.get("native_finish_reason")
     reason = native if isinstance(native, str) and native in STOP_REASONS else _STOP.get(finish or "stop", "end_turn")
-    if called and reason == "end_turn":
+    if has_calls and reason == "end_turn":
         reason = "tool_use"
-    if told.get("refusal") and reason == "end_turn":
+    if refusal and reason == "end_turn":
         reason = "refusal"
-    named = choice.get("stop_sequence") or choice.get(
-        "stop_reason"
-    )  # vLLM names the sequence as the choice's stop_reason
+    named = choice.get("stop_sequence") or choice.get("stop_reason")  # vLLM names the sequence in stop_reason
     sequence = named if isinstance(named, str) and named in (stops or ()) else None
     if reason == "end_turn" and sequence is not None:
         reason = "stop_sequence"
@@ -172,12 +176,12 @@ def ended(choice: Json, told: Json, stops: Any, *, called: bool) -> Json:
         sequence = stops[0]
     details = None
     if reason == "refusal":
-        details = {"type": "refusal", "category": None, "explanation": told.get("refusal") or None}
+        details = {"type": "refusal", "category": None, "explanation": refusal or None}
     return {"stop_reason": reason, "stop_sequence": sequence, "stop_details": details}
 
 
 def usage(generation: Generation) -> Json:
-    """As it was charged; every field that the SDKs know is there."""
+    """Usage as it was charged, with every field that the SDKs know."""
     counted, view = generation.settlement.usage, usage_view(generation)
     searches = (counted.units or {}).get("web_search")
     return {
@@ -198,7 +202,7 @@ def usage(generation: Generation) -> Json:
 
 
 def counts(input_tokens: int) -> Json:
-    """Usage when only the prompt is known: the opening of a stream."""
+    """Usage while only the prompt is known: at the beginning of a stream."""
     return {
         "input_tokens": input_tokens,
         "output_tokens": 0,
@@ -213,32 +217,34 @@ def counts(input_tokens: int) -> Json:
     }
 
 
-def passed_usage(given: Any, generation: Generation) -> Json:
-    """The vendor's usage with what we own in it: the counts as charged, and the cost. The rest stays as it came."""
-    mine = usage(generation)
-    kept = {name: value for name, value in (given if isinstance(given, dict) else {}).items() if value is not None}
-    ours = {name: value for name, value in mine.items() if value is not None}
+def passthrough_usage(vendor: Any, generation: Generation) -> Json:
+    """The vendor's usage with the gateway's own fields in it: the counts as charged, and the cost. The rest is the vendor's."""
+    own = usage(generation)
+    kept = {name: value for name, value in (vendor if isinstance(vendor, dict) else {}).items() if value is not None}
+    known = {name: value for name, value in own.items() if value is not None}
     for name in ("service_tier", "speed", "server_tool_use", "output_tokens_details"):
         if name in kept:
-            ours.pop(name, None)
-    return {**mine, **kept, **ours}
+            known.pop(name, None)
+    return {**own, **kept, **known}
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 
 def envelope(error: GatewayError, id: str | None = None) -> Json:
-    """Anthropic's envelope. ``error_type`` is ours, finer than ``type``; ``request_id`` is the generation's once there is one."""
-    told: Json = {
+    """Anthropic's error envelope. ``error_type`` is the gateway's own, finer than ``type``; ``request_id`` is the id of the
+    generation once there is one.
+    """
+    view: Json = {
         "type": ERROR_TYPES.get(error.error_type, "api_error"),
         "message": error.message,
         "error_type": error.error_type,
     }
-    if "error_code" in error.metadata:  # by this the SDKs choose their exception
-        told["details"] = {"error_code": error.metadata["error_code"]}
+    if "error_code" in error.metadata:  # the SDKs choose their exception by this
+        view["details"] = {"error_code": error.metadata["error_code"]}
     if error.availability is not None:
-        told["availability"] = error.availability
-    found: Json = {"type": "error", "error": told, "request_id": id}
+        view["availability"] = error.availability
+    whole: Json = {"type": "error", "error": view, "request_id": id}
     if error.metadata:
-        found["metadata"] = error.metadata
-    return found
+        whole["metadata"] = error.metadata
+    return whole

@@ -1,19 +1,19 @@
-"""The documented fields of ``POST /messages`` and ``/messages/count_tokens`` as types: validation and the OpenAPI page in one.
+"""The documented fields of ``POST /messages`` and ``/messages/count_tokens`` as types: for validation and the OpenAPI page.
 
-Unknown fields are not an error and reach endpoints that speak this very shape. Anthropic's own tools (``web_search_20250305``,
-``bash_20250124`` ...) are opaque here: only who runs them knows their fields. Sources: Anthropic's Python SDK 2.12.0 and
-OpenRouter's API reference, read 2026-11-21.
+Unknown fields are accepted and passed on to endpoints of the same format. The fields of Anthropic's own tools
+(``web_search_20250305``, ``bash_20250124`` ...) are not checked: only the vendor that runs them knows them. Sources: Anthropic's
+Python SDK 2.12.0 and OpenRouter's API reference, read 2026-11-21.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from gateway.api.inference.chat.schema import CacheControl, Name, Share, Tokens
+from gateway.api.inference.field_types import convert, require_model
 from gateway.api.inference.messages import tools as messages_tools
 from gateway.api.inference.messages.blocks import AssistantTurn, Filled, Json, SystemTurn, TextBlock, UserTurn
 from gateway.errors import BadRequest, NotFound
@@ -106,45 +106,24 @@ class MessagesRequest(CountTokensRequest):
     plugins: list[Json] | None = None
 
 
-_WHERE = re.compile(r" - at (?:`key` in )?`\$?\.?([^`]*)`")
-
-
 def check(body: Json, type_: type[CountTokensRequest]) -> None:
-    """Raises BadRequest naming the field, what was expected and what came, and NotFound for a thread that goes on."""
-    converted(body, type_)
-    if body.get("model") is None and not body.get("models"):
-        raise BadRequest('Name a model: {"model": "author/slug"}; GET /api/v1/models lists them.', field="model")
+    """Raises BadRequest naming the field, what was expected and what came, and NotFound for the continuation of a thread."""
+    convert(body, type_)
+    require_model(body)
     if body.get("models") is not None and body.get("fallbacks") is not None:
-        raise BadRequest("models and fallbacks exclude each other; send one list.", field="fallbacks")
+        raise BadRequest("models and fallbacks exclude each other; send one of them.", field="fallbacks")
     if body.get("inference_geo") not in (None, "global"):
         raise BadRequest(
-            "inference_geo: regions are chosen by the provider field here; leave inference_geo out.",
+            "inference_geo: is not supported; choose a region with the provider field.",
             field="inference_geo",
         )
     if (body.get("thread") or {}).get("type") == "continue":
         raise NotFound(
-            "thread: no conversation is stored here; send all of its messages.",
+            "thread: conversations are not stored here; send all messages of the conversation.",
             metadata={"field": "thread.previous_message_id", "error_code": "thread_not_found"},
         )
     messages_tools.check(body)
     _check_thinking(body)
-
-
-def converted(body: Json, type_: Any) -> None:
-    """Check ``body`` against its type. Raises BadRequest naming the field."""
-    try:
-        msgspec.convert(body, type_)
-    except msgspec.ValidationError as error:
-        message = str(error)
-        match = _WHERE.search(message)
-        field = (match.group(1) if match else "") or _missing(message)
-        said = message[: match.start()] if match else message
-        raise BadRequest(f"{field}: {said}" if field != "body" else said, field=field) from None
-
-
-def _missing(message: str) -> str:
-    named = re.search(r"required field `(\w+)`", message)
-    return named[1] if named else "body"
 
 
 def _check_thinking(body: Json) -> None:
@@ -153,7 +132,9 @@ def _check_thinking(body: Json) -> None:
         return
     budget, limit = thinking.get("budget_tokens"), body.get("max_tokens")
     if budget is None:
-        raise BadRequest("thinking.budget_tokens: enabled thinking needs a budget.", field="thinking.budget_tokens")
-    interleaved = bool(body.get("tools"))  # the budget may then span several turns of one answer
+        raise BadRequest(
+            "thinking.budget_tokens: is missing; enabled thinking needs a budget.", field="thinking.budget_tokens"
+        )
+    interleaved = bool(body.get("tools"))  # then the budget may span several turns of one answer
     if limit is not None and budget >= limit and not interleaved:
         raise BadRequest("thinking.budget_tokens: must be less than max_tokens.", field="thinking.budget_tokens")

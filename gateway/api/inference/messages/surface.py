@@ -1,7 +1,7 @@
-"""``POST /messages``: Anthropic's Messages shape, JSON and events, for every model whatever its vendor speaks.
+"""``POST /messages``: Anthropic's Messages API, JSON and events, for every model, whatever format its vendor has.
 
-Where the endpoint speaks this shape itself the request goes out as the caller wrote it, beta headers included, and the answer
-comes back with only our own fields rewritten. Keys come as ``x-api-key`` or as a bearer; ``anthropic-version`` is not looked at.
+Where the endpoint has the same format, the request is passed on as the caller wrote it, beta headers included, and in the answer
+only the gateway's own fields are rewritten. Keys come as ``x-api-key`` or as a bearer token; ``anthropic-version`` is ignored.
 """
 
 from __future__ import annotations
@@ -21,19 +21,9 @@ from providers.types import NativeRequest
 
 Json = dict[str, Any]
 HELD_BACK = frozenset({"speed", "inference_geo", "thread", "diagnostics"})
-"""Fields that are not passed on: they would make the vendor's price another than the one that is held and billed, or they name
-an earlier answer by an id that is ours."""
-
-
-class Sent(Json):
-    """A request as Anthropic may see it; ``whole`` is what the caller wrote, ``betas`` come from its headers."""
-
-    __slots__ = ("betas", "whole")
-
-    def __init__(self, whole: Json, seen: Json, betas: tuple[str, ...] = ()) -> None:
-        super().__init__(seen)
-        self.whole = whole
-        self.betas = betas
+"""Fields that are not passed on: they would change the vendor's price from the one that is held and billed, or they name an
+earlier answer by the gateway's id, which the vendor does not know.
+"""
 
 
 class Messages(Surface):
@@ -43,72 +33,71 @@ class Messages(Surface):
     api_format = "messages"
     request_type: ClassVar[type[schema.CountTokensRequest]] = schema.MessagesRequest
 
-    def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> Json:
-        whole = super().parse(raw, headers)
-        return Sent(whole, passable(whole), betas(headers))
+    def accept(self, original: Json) -> Json:
+        schema.check(original, self.request_type)
+        return request.inner(original)
 
-    def accept(self, body: Json) -> Json:
-        whole = body.whole if isinstance(body, Sent) else body
-        schema.check(whole, self.request_type)
-        return request.inner(whole)
+    def native_request(self, original: Json, headers: dict[bytes, bytes]) -> Json:
+        return passable(original)
 
-    def _native(self, sent: Json) -> NativeRequest:
-        native = super()._native(sent)
-        if isinstance(sent, Sent):
-            native = structs.replace(native, betas=sent.betas)
-        return native
+    def _native(self, original: Json, headers: dict[bytes, bytes]) -> NativeRequest | None:
+        native = super()._native(original, headers)
+        return structs.replace(native, betas=betas(headers)) if native is not None else None
 
     def answer(self, generation: Generation) -> Json:
         completion = generation.attempts.completion
         assert completion is not None
         if generation.attempts.passthrough and completion.native is not None:
-            mine = response.opening(generation)
-            own = {name: mine[name] for name in ("id", "model", "provider")}
-            usage = response.passed_usage(completion.native.get("usage"), generation)
-            told = {**mine, **completion.native, **own, "usage": usage}
+            opening = response.opening(generation)
+            own = {name: opening[name] for name in ("id", "model", "provider")}
+            usage = response.passthrough_usage(completion.native.get("usage"), generation)
+            answer = {**opening, **completion.native, **own, "usage": usage}
         else:
-            told = response.message(generation)
+            answer = response.message(generation)
         if generation.request.explain:
-            told["openrouter_metadata"] = explain(generation)
-        return told
+            answer["openrouter_metadata"] = explain(generation)
+        return answer
 
     def encoder(self, generation: Generation) -> Encoder:
         if generation.attempts.passthrough:
             return stream.PassthroughEncoder(generation)
         return stream.MessagesEncoder(generation)
 
-    def late(self, ask: InferenceRequest, error: GatewayError) -> bytes:
-        return stream.broken(error, ask)
+    def late_failure(self, request: InferenceRequest, error: GatewayError) -> bytes:
+        return stream.failed(error, request)
 
     def error(self, error: GatewayError) -> Json:
         return response.envelope(error)
 
 
 def betas(headers: dict[bytes, bytes]) -> tuple[str, ...]:
-    """The values of ``anthropic-beta`` and of OpenRouter's ``x-anthropic-beta``, each once, in order. None is refused."""
-    given = b",".join(headers.get(name, b"") for name in (b"anthropic-beta", b"x-anthropic-beta"))
-    words = (word.strip() for word in given.decode("latin-1").split(","))
-    return tuple(dict.fromkeys(word for word in words if word))
+    """The values of ``anthropic-beta`` and of OpenRouter's ``x-anthropic-beta``, each once, in order; unknown ones too."""
+    values = b",".join(headers.get(name, b"") for name in (b"anthropic-beta", b"x-anthropic-beta"))
+    names = (name.strip() for name in values.decode("latin-1").split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
-def passable(whole: Json) -> Json:
-    """A copy for endpoints that speak this shape, without what Anthropic would refuse. The gateway's own fields are left out by
-    the dialect, which knows what its vendor takes."""
-    seen = {name: value for name, value in whole.items() if name not in HELD_BACK}
-    seen["messages"], unthought = messages_thinking.passable(whole.get("messages"))
-    thinking = whole.get("thinking")
-    if unthought and isinstance(thinking, dict) and thinking.get("type") == "enabled":
-        seen["thinking"] = {"type": "disabled"}
-        _keep_thoughts(seen)
-    return seen
+def passable(original: Json) -> Json:
+    """A copy of a request for endpoints of the same format, without what Anthropic would refuse. The gateway's own fields are
+    left out by the dialect, which knows what its vendor accepts.
+    """
+    native = {name: value for name, value in original.items() if name not in HELD_BACK}
+    native["messages"], thinking_off = messages_thinking.passable(original.get("messages"))
+    thinking = original.get("thinking")
+    if thinking_off and isinstance(thinking, dict) and thinking.get("type") == "enabled":
+        native["thinking"] = {"type": "disabled"}
+        _drop_clear_thinking(native)
+    return native
 
 
-def _keep_thoughts(seen: Json) -> None:
-    """Without thinking Anthropic refuses the order to clear old thoughts."""
-    managed = seen.get("context_management")
+def _drop_clear_thinking(native: Json) -> None:
+    """Remove the edits that clear earlier thinking: Anthropic refuses them when thinking is off."""
+    managed = native.get("context_management")
     edits = managed.get("edits") if isinstance(managed, dict) else None
     if isinstance(managed, dict) and isinstance(edits, list):
         kept = [
-            one for one in edits if not (isinstance(one, dict) and str(one.get("type")).startswith("clear_thinking"))
+            edit
+            for edit in edits
+            if not (isinstance(edit, dict) and str(edit.get("type")).startswith("clear_thinking"))
         ]
-        seen["context_management"] = {**managed, "edits": kept}
+        native["context_management"] = {**managed, "edits": kept}

@@ -1,9 +1,9 @@
-"""Thinking blocks ↔ ``reasoning_details``, so that what any vendor must see again comes back unchanged and in order. Pure.
+"""Thinking blocks ↔ ``reasoning_details``, so that a vendor gets its reasoning back unchanged and in order. Pure.
 
-This shape has one opaque text a block: ``signature`` of ``thinking``, ``data`` of ``redacted_thinking``. Anthropic's own are
-carried bare. What another vendor wants back (an id, a format, its own encrypted text) is packed into that opaque text behind
-``PACKED``; clients replay it untouched. Blocks that Anthropic would refuse, packed and unsigned ones, are taken out of a request
-before it is passed on (``passable``).
+A block has one opaque text: ``signature`` of ``thinking``, ``data`` of ``redacted_thinking``. Anthropic's own go there as they
+are. What another vendor needs back (an id, a format, its own encrypted text) is packed into that opaque text after ``PACKED``;
+clients send it back unchanged. Blocks that Anthropic would refuse, packed and unsigned ones, are removed from a request before it
+is passed on (``passable``).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import msgspec
 Json = dict[str, Any]
 NATIVE = "anthropic-claude-v1"
 PACKED = "tokenway-1-"
-"""Begins an opaque text of ours; no vendor's base64 holds a hyphen so early."""
-THOUGHTS = ("reasoning.text", "reasoning.summary")
+"""Begins an opaque text that the gateway packed; no vendor's base64 has a hyphen so early."""
+READABLE = ("reasoning.text", "reasoning.summary")
+"""Types of details that have a text to read."""
 _TEXT_OF = {"reasoning.text": "text", "reasoning.summary": "summary"}
 
 
@@ -25,19 +26,19 @@ _TEXT_OF = {"reasoning.text": "text", "reasoning.summary": "summary"}
 
 
 def text_of(detail: Json) -> str:
-    """What of a detail is meant to be read."""
+    """The readable text of a detail."""
     text = detail.get(_TEXT_OF.get(str(detail.get("type")), ""))
     return text if isinstance(text, str) else ""
 
 
 def opaque(detail: Json) -> str:
-    """What a block must carry so that ``detail`` (without its visible text) can be restored; "" when there is nothing to keep."""
-    kind, form = detail.get("type"), detail.get("format")
+    """The opaque text from which a detail, without its readable text, can be restored; "" when there is nothing to keep."""
+    kind, format = detail.get("type"), detail.get("format")
     if kind == "reasoning.text":
         signature = detail.get("signature")
-        if form in (None, NATIVE):
+        if format in (None, NATIVE):
             return signature if isinstance(signature, str) else ""
-    elif form == NATIVE and isinstance(detail.get("data"), str):
+    elif format == NATIVE and isinstance(detail.get("data"), str):
         return str(detail["data"])
     kept = {
         name: value for name, value in detail.items() if name != _TEXT_OF.get(str(kind)) and value not in (None, "")
@@ -48,20 +49,20 @@ def opaque(detail: Json) -> str:
 
 
 def blocks(message: Json, *, hidden: bool = False) -> list[Json]:
-    """The thinking of a whole inner answer. ``hidden``: signatures stay, for the next turn; texts do not."""
+    """The thinking blocks of a whole inner answer. ``hidden``: without the texts; the next turn needs the signatures."""
     found: list[Json] = []
-    told = False
-    given = message.get("reasoning_details")
-    for detail in given if isinstance(given, list) else ():
+    has_text = False
+    all_details = message.get("reasoning_details")
+    for detail in all_details if isinstance(all_details, list) else ():
         kind = detail.get("type") if isinstance(detail, dict) else None
-        if kind in THOUGHTS:
+        if kind in READABLE:
             text = text_of(detail)
-            told = told or bool(text)
+            has_text = has_text or bool(text)
             found.append({"type": "thinking", "thinking": text, "signature": opaque(detail)})
         elif kind == "reasoning.encrypted" and isinstance(detail.get("data"), str):
             found.append({"type": "redacted_thinking", "data": opaque(detail)})
     plain = message.get("reasoning")
-    if isinstance(plain, str) and plain and not told:
+    if isinstance(plain, str) and plain and not has_text:
         found.insert(0, {"type": "thinking", "thinking": plain, "signature": ""})
     if hidden:
         found = [{**block, "thinking": ""} if block["type"] == "thinking" else block for block in found]
@@ -72,14 +73,14 @@ def blocks(message: Json, *, hidden: bool = False) -> list[Json]:
 
 
 def details(content: list[Json]) -> tuple[list[Json], str]:
-    """``reasoning_details`` of one turn in their order, and their plain text."""
+    """``reasoning_details`` of one assistant turn, in order, and their plain text."""
     found: list[Json] = []
     texts: list[str] = []
     calls: dict[str, Json] = {}
     for block in content:
         kind = block["type"]
         if kind == "thinking":
-            detail = _thought(block["thinking"], block.get("signature") or "")
+            detail = _thinking_detail(block["thinking"], block.get("signature") or "")
             texts.append(block["thinking"])
         elif kind == "redacted_thinking":
             unpacked = _unpack(block["data"])
@@ -95,7 +96,7 @@ def details(content: list[Json]) -> tuple[list[Json], str]:
     return found, "".join(texts)
 
 
-def _thought(text: str, signature: str) -> Json:
+def _thinking_detail(text: str, signature: str) -> Json:
     unpacked = _unpack(signature)
     if unpacked is not None:
         return {**unpacked, _TEXT_OF.get(str(unpacked.get("type")), "text"): text}
@@ -105,7 +106,7 @@ def _thought(text: str, signature: str) -> Json:
 
 
 def _unpack(text: str) -> Json | None:
-    """The detail inside a packed text; None for everything else, damaged ones included."""
+    """The detail inside a packed text; None for any other text, and for a damaged one."""
     if not text.startswith(PACKED):
         return None
     packed = text[len(PACKED) :]
@@ -127,47 +128,48 @@ def _server_call(block: Json) -> Json:
     }
 
 
-# -- passing on --------------------------------------------------------------------------------------------------------
+# -- passing on a request ----------------------------------------------------------------------------------------------
 
 
 def passable(messages: Any) -> tuple[Any, bool]:
     """The turns without blocks that Anthropic would refuse, and whether its thinking must be off for this request.
 
-    Anthropic wants the turn that a tool's result answers to begin with its own thinking when thinking is on; a turn that
-    another vendor wrote has none. Nothing has been checked yet: what is not understood is left as it is.
+    When thinking is on, Anthropic requires that the turn whose call a tool result answers begins with its own thinking; a turn
+    that another vendor wrote does not.
     """
     if not isinstance(messages, list):
         return messages, False
     kept: list[Any] = []
-    stripped = False
+    thinking_off = False
     for turn in messages:
         content = turn.get("content") if isinstance(turn, dict) and turn.get("role") == "assistant" else None
         if not isinstance(content, list) or not any(_foreign(block) for block in content):
             kept.append(turn)
-            answers = isinstance(turn, dict) and turn.get("role") == "user" and _answers(turn)
-            stripped = (stripped and answers) or _unthought(content)
+            has_results = isinstance(turn, dict) and turn.get("role") == "user" and _has_results(turn)
+            thinking_off = (thinking_off and has_results) or _calls_without_thinking(content)
             continue
-        left = [block for block in content if not _foreign(block)]
-        stripped = bool(left)
-        if left:
-            kept.append({**turn, "content": left})
-    return kept, stripped
+        own = [block for block in content if not _foreign(block)]
+        thinking_off = bool(own)
+        if own:
+            kept.append({**turn, "content": own})
+    return kept, thinking_off
 
 
 def _foreign(block: Any) -> bool:
+    """Whether a block is thinking that Anthropic did not sign."""
     if not isinstance(block, dict) or block.get("type") not in ("thinking", "redacted_thinking"):
         return False
     text = block.get("signature") if block["type"] == "thinking" else block.get("data")
     return not text or (isinstance(text, str) and text.startswith(PACKED))
 
 
-def _unthought(content: Any) -> bool:
-    """A turn that calls tools and did not begin with thinking: its vendor showed none."""
+def _calls_without_thinking(content: Any) -> bool:
+    """Whether a turn calls tools and does not begin with thinking."""
     if not isinstance(content, list) or not any(isinstance(b, dict) and b.get("type") == "tool_use" for b in content):
         return False
     return not (isinstance(content[0], dict) and content[0].get("type") in ("thinking", "redacted_thinking"))
 
 
-def _answers(turn: Json) -> bool:
+def _has_results(turn: Json) -> bool:
     content = turn.get("content")
     return isinstance(content, list) and any(isinstance(b, dict) and b.get("type") == "tool_result" for b in content)

@@ -1,11 +1,11 @@
-"""The Response object: what it repeats of the request, how it ended, its usage. Pure but for the clock in ``completed_at``."""
+"""The Response object: the request's fields that it repeats, how the answer ended, its usage. Pure but for ``completed_at``."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from gateway.api.inference.response_fields import conceals, explain, identity, usage_view
+from gateway.api.inference.response_fields import explain, hides_reasoning, identity, usage_view
 from gateway.api.inference.responses.response import INCOMPLETE, Output
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
@@ -16,9 +16,9 @@ _NULLABLE = (
     "instructions", "max_output_tokens", "max_tool_calls", "presence_penalty", "frequency_penalty", "temperature", "top_p",
     "prompt_cache_key", "reasoning", "safety_identifier", "service_tier", "user",
 )  # fmt: skip
-"""Fields of the request that the answer repeats, null when they were not sent."""
+"""Fields of the request that the answer repeats; null when the request did not have them."""
 TOKEN_LIMITS = frozenset({"context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded", "string_too_long"})
-"""Error types that end a running answer as incomplete instead of failed."""
+"""Error types that end a running answer as incomplete, not as failed."""
 _CODES = {
     "rate_limit_exceeded": "rate_limit_exceeded",
     "context_length_exceeded": "invalid_prompt",
@@ -27,16 +27,16 @@ _CODES = {
 }
 
 
-# -- the frame --------------------------------------------------------------------------------------------------------
+# -- the object --------------------------------------------------------------------------------------------------------
 
 
-def frame(ask: InferenceRequest, *, model: str) -> Json:
-    """A Response without output, usage and provider. ``id`` is the generation's id, so ``GET /generation?id=`` finds it."""
-    sent: Json = ask.native.body if ask.native is not None else {}
+def envelope(request: InferenceRequest, *, model: str) -> Json:
+    """A Response without output, usage and provider. ``id`` is the generation's, so ``GET /generation?id=`` finds it."""
+    body: Json = request.native.body if request.native is not None else {}
     view: Json = {
-        "id": ask.id,
+        "id": request.id,
         "object": "response",
-        "created_at": int(ask.created_at),
+        "created_at": int(request.created_at),
         "completed_at": None,
         "status": "in_progress",
         "model": model,
@@ -46,16 +46,16 @@ def frame(ask: InferenceRequest, *, model: str) -> Json:
         "background": False,
         "store": False,
         "previous_response_id": None,
-        "metadata": sent.get("metadata") or {},
-        "parallel_tool_calls": sent.get("parallel_tool_calls") is not False,
-        "text": _text(sent.get("text") or {}),
-        "tool_choice": "auto" if sent.get("tool_choice") is None else sent["tool_choice"],
-        "tools": [_tool(tool) for tool in sent.get("tools") or ()],
-        "truncation": sent.get("truncation") or "disabled",
-        **{name: sent.get(name) for name in _NULLABLE},
+        "metadata": body.get("metadata") or {},
+        "parallel_tool_calls": body.get("parallel_tool_calls") is not False,
+        "text": _text(body.get("text") or {}),
+        "tool_choice": "auto" if body.get("tool_choice") is None else body["tool_choice"],
+        "tools": [_tool(tool) for tool in body.get("tools") or ()],
+        "truncation": body.get("truncation") or "disabled",
+        **{name: body.get(name) for name in _NULLABLE},
     }
-    if sent.get("top_logprobs") is not None:  # a number or absent: null fails strict clients
-        view["top_logprobs"] = sent["top_logprobs"]
+    if body.get("top_logprobs") is not None:  # must be a number or absent: strict clients fail on null
+        view["top_logprobs"] = body["top_logprobs"]
     return view
 
 
@@ -70,13 +70,13 @@ def _tool(tool: Json) -> Json:
 
 
 def opened(generation: Generation) -> Json:
-    """The frame of a generation that an endpoint serves."""
-    who = identity(generation)
-    return frame(generation.request, model=who["model"]) | {"provider": who["provider"]}
+    """The object of a generation that an endpoint is serving."""
+    own = identity(generation)
+    return envelope(generation.request, model=own["model"]) | {"provider": own["provider"]}
 
 
 def concluded(view: Json, output: list[Json], finish: str | None) -> Json:
-    """The frame with its output, completed or incomplete."""
+    """The object with its output, completed or incomplete."""
     reason = INCOMPLETE.get(finish or "")
     ending: Json = {"status": "completed", "completed_at": int(time.time())}
     if reason is not None:
@@ -84,30 +84,29 @@ def concluded(view: Json, output: list[Json], finish: str | None) -> Json:
     return {**view, **ending, "output": output}
 
 
-def priced(view: Json, generation: Generation) -> Json:
-    """The same with usage as charged, and the decision when it was asked for."""
-    told = {**view, "usage": usage(generation)}
+def with_usage(view: Json, generation: Generation) -> Json:
+    """The object with the usage as charged, and with ``openrouter_metadata`` if the caller asked for it."""
+    view = {**view, "usage": usage(generation)}
     if generation.request.explain:
-        told["openrouter_metadata"] = explain(generation)
-    return told
+        view["openrouter_metadata"] = explain(generation)
+    return view
 
 
 def failed(view: Json, error: GatewayError, *, incomplete: bool = False) -> Json:
-    """The frame of an answer that broke off. ``incomplete``: at a limit of tokens or credit; the error says which."""
+    """The object of an answer that broke off. ``incomplete``: at a limit of tokens or credit; the error says which."""
     ending: Json = {"status": "failed"}
     if incomplete:
         ending = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
-    said = {"code": code(error), "message": error.message}
-    return {**view, **ending, "error": said, "error_type": error.error_type}
+    return {**view, **ending, "error": {"code": code(error), "message": error.message}, "error_type": error.error_type}
 
 
 def code(error: GatewayError) -> str:
-    """An error type in the vocabulary of this API."""
+    """The error code of this API for an error."""
     return _CODES.get(error.error_type, "server_error")
 
 
 def usage(generation: Generation) -> Json:
-    """Usage in the names of this API; ``cost`` is what the caller was charged."""
+    """Usage with the field names of this API; ``cost`` is what the caller was charged."""
     chat = usage_view(generation)
     costs = chat["cost_details"]
     view = {
@@ -144,36 +143,39 @@ def response(generation: Generation) -> Json:
     view = opened(generation)
     if isinstance(body.get("service_tier"), str):
         view["service_tier"] = body["service_tier"]
-    return priced(concluded(view, output.view, finish), generation)
+    return with_usage(concluded(view, output.view, finish), generation)
 
 
-def passthrough(generation: Generation, wire: Json) -> Json:
-    """The vendor's own Response object: only what is ours is rewritten, what it left out is filled in."""
+def passthrough(generation: Generation, native: Json) -> Json:
+    """The vendor's own Response object with the gateway's fields rewritten and missing ones filled in."""
     ours = opened(generation)
-    owned = {name: ours[name] for name in ("id", "object", "created_at", "model", "provider", "store")}
     # The vendor knows the end user under another name than the caller wrote.
-    owned |= {name: ours[name] for name in ("user", "safety_identifier", "previous_response_id", "background")}
-    view = {**ours, **wire, **owned}
-    view.pop("top_logprobs", None) if view.get("top_logprobs", 0) is None else None
-    if conceals(generation.request):
-        view["output"] = [bare(item) for item in view["output"] or ()]
+    owned = (
+        "id", "object", "created_at", "model", "provider", "store", "user", "safety_identifier", "previous_response_id",
+        "background",
+    )  # fmt: skip
+    view = {**ours, **native, **{name: ours[name] for name in owned}}
+    if view.get("top_logprobs", 0) is None:  # see envelope
+        del view["top_logprobs"]
+    if hides_reasoning(generation.request):
+        view["output"] = [without_reasoning(item) for item in view["output"] or ()]
     return view
 
 
-def bare(item: Json) -> Json:
-    """An item without reasoning that could be read; what is encrypted stays for the next turn."""
+def without_reasoning(item: Json) -> Json:
+    """An item without readable reasoning; what is encrypted stays for the next turn."""
     if item.get("type") != "reasoning":
         return item
     return {name: value for name, value in item.items() if name != "content"} | {"summary": []}
 
 
-def counted(view: Json, generation: Generation) -> Json:
-    """The vendor's object with usage as charged; what else it counted is kept."""
-    theirs, told = view.get("usage"), priced(view, generation)
+def passthrough_with_usage(view: Json, generation: Generation) -> Json:
+    """The vendor's object with the usage as charged; what else the vendor counted is kept."""
+    theirs, view = view.get("usage"), with_usage(view, generation)
     if isinstance(theirs, dict):
-        ours = told["usage"]
+        ours = view["usage"]
         for name in ("input_tokens_details", "output_tokens_details"):
             if isinstance(theirs.get(name), dict):
                 ours[name] = {**theirs[name], **ours[name]}
-        told["usage"] = {**theirs, **ours}
-    return told
+        view["usage"] = {**theirs, **ours}
+    return view

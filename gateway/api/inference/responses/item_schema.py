@@ -1,11 +1,10 @@
-"""Item types of ``input`` of ``POST /responses``. They have no common tag: a message may come without ``type``.
+"""The types of the items in ``input`` of ``POST /responses``. They have no common tag: a message may have no ``type``.
 
 Sources: OpenAI's Python SDK 3.54 and OpenRouter's 1.3.84, read 2026-11-21.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -13,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.api.inference.chat.schema import Url
+from gateway.api.inference.field_types import convert
 from gateway.errors import BadRequest
 
 Json = dict[str, Any]
@@ -147,44 +147,28 @@ ITEMS: Mapping[str, type[msgspec.Struct]] = {
     "mcp_list_tools": HostedRecord,
     "mcp_call": HostedRecord,
 }
-"""Item types of ``input``. Others exist, but have no meaning outside the vendor that made them."""
-
-
-_WHERE = re.compile(r" - at (?:`key` in )?`\$?\.?([^`]*)`")
+"""Item types of ``input``. Others exist, but have no meaning for any vendor but the one that made them."""
 
 
 def check_item(item: Json, index: int) -> str:
-    """The type of ``input[index]``, whose fields are as documented. Raises BadRequest."""
-    where = f"input[{index}]"
+    """Check an item against the documented fields of its type; returns the type. Raises BadRequest."""
+    field = f"input[{index}]"
     kind = item.get("type")
     if kind is None:
         kind = "message" if "role" in item else "item_reference" if item.keys() <= {"id", "type"} else None
     if kind == "item_reference":
         raise BadRequest(
-            f"{where}: item_reference points at a stored item, and nothing is stored here; send the item itself.",
-            field=where,
+            f"{field}: item_reference points at a stored item, and nothing is stored here; send the item itself.",
+            field=field,
         )
     if isinstance(kind, str) and kind.startswith("openrouter:"):
         return kind
     expected = ITEMS.get(kind) if isinstance(kind, str) else None
     if expected is None:
         raise BadRequest(
-            f"{where}.type: {kind!r} is not an item type that is understood here; understood are {', '.join(ITEMS)}.",
-            field=f"{where}.type",
+            f"{field}.type: {kind!r} is not an item type that is known here; known are {', '.join(ITEMS)}.",
+            field=f"{field}.type",
         )
     assert isinstance(kind, str)
-    convert(item, expected, where)
+    convert(item, expected, field)
     return kind
-
-
-def convert(value: Json, type_: type[msgspec.Struct], prefix: str) -> None:
-    """Check a value against a type. Raises BadRequest with the field's name below ``prefix``."""
-    try:
-        msgspec.convert(value, type_)
-    except msgspec.ValidationError as error:
-        message = str(error)
-        match = _WHERE.search(message)
-        below = match.group(1) if match is not None else ""
-        field = ".".join(part for part in (prefix, below) if part) or "body"
-        said = message[: match.start()] if match is not None else message
-        raise BadRequest(f"{field}: {said}", field=field) from None

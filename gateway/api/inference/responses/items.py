@@ -1,8 +1,8 @@
-"""Output items as they grow out of deltas, and the events that tell it. Pure; one instance per answer.
+"""Output items as deltas add to them, and the events that report it. Pure; one instance per item.
 
-A whole answer is one delta, so that JSON and SSE cannot differ. Items are told one after the other, but for calls: vendors may
-mix the pieces of parallel calls, so calls stay open until the answer ends. Names and fields of events: OpenAI's and
-OpenRouter's Python SDKs, read 2026-11-21.
+A whole answer is one delta, so that JSON and SSE cannot differ. An item ends when the next one begins, except calls: vendors may
+mix the pieces of parallel calls, so these stay open until the answer ends. Names and fields of events: OpenAI's and OpenRouter's
+Python SDKs, read 2026-11-21.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Events = list[Json]
 
 
 class Item:
-    """One output item: ``value`` is what the client sees of it now."""
+    """One output item. ``value`` is the item as it is now."""
 
     def __init__(self, value: Json, index: int) -> None:
         self.value = value
@@ -24,11 +24,11 @@ class Item:
         self.open = True
 
     def added(self) -> Events:
-        """The first event, with the item as it is at its beginning."""
+        """The event that begins the item."""
         return [{"type": "response.output_item.added", "output_index": self.index, "item": dict(self.value)}]
 
     def close(self, status: str) -> Events:
-        """The last events."""
+        """The events that end the item."""
         self.open = False
         events = self._finish()
         self.value["status"] = status
@@ -57,7 +57,7 @@ class Message(Item):
         return [event]
 
     def text(self, piece: str, logprobs: list[Json]) -> Events:
-        events = self._turn_to("output_text")
+        events = self._begin_part("output_text")
         assert self._part is not None
         self._pieces.append(piece)
         self._part["logprobs"] += logprobs
@@ -66,20 +66,20 @@ class Message(Item):
         return [*events, delta]
 
     def refusal(self, piece: str) -> Events:
-        events = self._turn_to("refusal")
+        events = self._begin_part("refusal")
         self._pieces.append(piece)
         place = len(self.value["content"]) - 1
         return [*events, self._event("response.refusal.delta", content_index=place, delta=piece)]
 
     def annotate(self, annotation: Json) -> Events:
-        events = self._turn_to("output_text")
+        events = self._begin_part("output_text")
         assert self._part is not None
         known = self._part["annotations"]
         known.append(annotation)
         where = {"content_index": len(self.value["content"]) - 1, "annotation_index": len(known) - 1}
         return [*events, self._event("response.output_text.annotation.added", **where, annotation=annotation)]
 
-    def _turn_to(self, kind: str) -> Events:
+    def _begin_part(self, kind: str) -> Events:
         if self._part is not None and self._part["type"] == kind:
             return []
         events = self._finish()
@@ -109,7 +109,7 @@ class Message(Item):
 
 
 class Reasoning(Item):
-    """Summary parts, text, and what only the vendor can read."""
+    """Summary parts, text, and encrypted content that only its vendor can read."""
 
     def __init__(self, id: str, index: int, *, sealing: bool) -> None:
         super().__init__({"id": id, "type": "reasoning", "status": "in_progress", "summary": []}, index)
@@ -124,15 +124,15 @@ class Reasoning(Item):
         event["item"]["summary"] = []
         return [event]
 
-    def takes(self, fragment: Json) -> bool:
-        """Does this fragment belong to this item? One item holds one encrypted text."""
+    def continues_with(self, fragment: Json) -> bool:
+        """Whether a fragment belongs to this item. One item has at most one encrypted text."""
         if not self.open or (fragment.get("type") == "reasoning.encrypted" and "encrypted_content" in self.value):
             return False
         return reasoning.continues(self.last, fragment)
 
     def add(self, fragment: Json) -> Events:
         self.last = {**self.last, **{name: value for name, value in fragment.items() if value is not None}}
-        reasoning.merged(self._details, fragment)
+        reasoning.merge(self._details, fragment)
         for name in ("signature", "format"):
             if isinstance(fragment.get(name), str):
                 self.value[name] = fragment[name]
@@ -187,13 +187,13 @@ class Reasoning(Item):
 
 
 class Call(Item):
-    """A call of a function, or of what a function stands for (see ``responses_tools``)."""
+    """A call of a function, or of a tool that was sent to the vendor as a function (see ``tools.py``)."""
 
     def __init__(self, id: str, index: int, call: tuple[str, str], kind: str) -> None:
         call_id, name = call
         self.kind, self._name = kind, name
-        self.free = False
-        """The pieces are free text, not the arguments of a function that stands for it."""
+        self.free_text = False
+        """A custom tool's input comes as free text, not as the arguments of a function."""
         self._pieces: list[str] = []
         value: Json = {"id": id, "type": f"{kind}_call", "status": "in_progress", "call_id": call_id}
         if kind == "local_shell":
@@ -213,7 +213,7 @@ class Call(Item):
     def _finish(self) -> Events:
         whole = "".join(self._pieces)
         if self.kind == "custom_tool":
-            text = self.value["input"] = whole if self.free else tools.custom_input(whole)
+            text = self.value["input"] = whole if self.free_text else tools.custom_input(whole)
             return [
                 self._event("response.custom_tool_call_input.delta", delta=text),
                 self._event("response.custom_tool_call_input.done", input=text),

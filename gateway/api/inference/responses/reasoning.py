@@ -1,11 +1,11 @@
-"""Reasoning items and ``reasoning_details``, both ways, so that a replayed item is what the vendor once sent.
+"""Reasoning items ↔ ``reasoning_details``, so that an item that a client sends back is what the vendor sent before.
 
     reasoning.summary    summary[]                     reasoning.encrypted   encrypted_content
     reasoning.text       content[], signature          all                   id, format
 
-An item's ``signature`` and ``format`` are OpenRouter's additions; a client that knows only OpenAI's fields loses them. Whoever
-asks for ``include: ["reasoning.encrypted_content"]`` promises to send that field back, so for vendors whose details do not fit
-OpenAI's fields it carries all of them, sealed (encoded, not encrypted: it is the caller's own answer).
+An item's ``signature`` and ``format`` are OpenRouter's additions; a client that knows only OpenAI's fields loses them. A request
+with ``include: ["reasoning.encrypted_content"]`` means that the client will send that field back, so for vendors whose details do
+not fit OpenAI's fields it holds all of them, sealed (encoded, not encrypted: it is the caller's own answer).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import msgspec
 Json = dict[str, Any]
 OPENAI_FORMAT = "openai-responses-v1"
 _SEAL = "twr1."
-_OURS = re.compile(r"rs_[0-9a-f]{20}_\d+")
-"""Ids that this gateway made up: the vendor never saw them."""
+_OWN_ID = re.compile(r"rs_[0-9a-f]{20}_\d+")
+"""Ids that ``item_id`` made, which no vendor knows."""
 _TEXT = {"reasoning.text": "text", "reasoning.summary": "summary", "reasoning.encrypted": "data"}
 
 
@@ -31,12 +31,12 @@ def item_id(suffix: str, index: int) -> str:
 
 
 def plain(text: str) -> Json:
-    """A fragment of a vendor that sends bare reasoning text."""
+    """The detail of a vendor that sends reasoning as plain text."""
     return {"type": "reasoning.text", "text": text}
 
 
 def fragments(delta: Json) -> list[Json]:
-    """The reasoning of a delta or message. ``reasoning`` is the plain twin of the details and counts only without them."""
+    """The reasoning details of a delta or message. ``reasoning`` repeats their text, so it counts only when they have none."""
     details = delta.get("reasoning_details")
     found = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
     text = delta.get("reasoning")
@@ -46,7 +46,7 @@ def fragments(delta: Json) -> list[Json]:
 
 
 def visible(fragment: Json) -> tuple[str, str]:
-    """Which part of an item a fragment belongs to (``text``, ``summary``, ``data`` or nothing) and its text."""
+    """The field of a fragment that has its text (``text``, ``summary``, ``data``, or "" for none), and the text."""
     kind = fragment.get("type")
     field = _TEXT.get(kind, "") if isinstance(kind, str) else ""
     value = fragment.get(field) if field else None
@@ -54,12 +54,12 @@ def visible(fragment: Json) -> tuple[str, str]:
 
 
 def continues(last: Json, fragment: Json) -> bool:
-    """Does a fragment go on with the item that ``last`` belongs to?"""
+    """Whether a fragment belongs to the same item as ``last``."""
     if last.get("format") != fragment.get("format") and fragment.get("format") is not None:
         return False
     if fragment.get("id") is not None and last.get("id") is not None:
         return bool(fragment["id"] == last["id"])
-    if _of_responses(last.get("format")):  # the parts of one item, up to the encrypted one
+    if _of_responses(last.get("format")):  # its fragments belong to one item, up to the encrypted one
         return True
     return bool(last.get("index") == fragment.get("index"))
 
@@ -68,8 +68,8 @@ def _of_responses(format_: Any) -> bool:
     return isinstance(format_, str) and format_.endswith("responses-v1")
 
 
-def merged(details: list[Json], fragment: Json) -> None:
-    """Append a fragment to whole details: runs of one type and index are one detail. In place; fragments are not kept."""
+def merge(details: list[Json], fragment: Json) -> None:
+    """Add a fragment to a list of whole details: adjacent fragments of one type and index are one detail. In place."""
     last = details[-1] if details else None
     field, text = visible(fragment)
     same = last is not None and last.get("type") == fragment.get("type") and last.get("index") == fragment.get("index")
@@ -87,7 +87,7 @@ def merged(details: list[Json], fragment: Json) -> None:
 
 
 def fits_openai(details: list[Json]) -> bool:
-    """OpenAI's own fields hold all that these details say."""
+    """Whether OpenAI's own fields can hold these details without loss."""
     return all(
         one.get("type") in ("reasoning.summary", "reasoning.encrypted") and one.get("format") == OPENAI_FORMAT
         for one in details
@@ -100,16 +100,16 @@ def seal(details: list[Json]) -> str:
 
 
 def sealed(text: str) -> bool:
-    """Was this made by ``seal``?"""
+    """Whether ``seal`` made this text."""
     return text.startswith(_SEAL)
 
 
 def unseal(text: str) -> list[Json]:
-    """The details again. Raises ValueError when somebody changed the text."""
+    """The details in a sealed text. Raises ValueError for a text that was changed."""
     try:
         details = msgspec.json.decode(base64.b64decode(text[len(_SEAL) :], b"-_", validate=True), type=list[Json])
     except (binascii.Error, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise ValueError("it was changed on its way") from error
+        raise ValueError("it was changed since") from error
     return details
 
 
@@ -117,11 +117,9 @@ def unseal(text: str) -> list[Json]:
 
 
 def replayed(item: Json, start: int) -> tuple[str, list[Json]]:
-    """An item of ``input`` → plain text and details of the assistant's turn, numbered from ``start``.
+    """Plain text and details of an item of ``input``; the details are numbered from ``start``. Raises ValueError as ``unseal``.
 
-    Raises ValueError for a broken seal.
-
-    Without ``format``, a summary or encrypted content can only be OpenAI's; bare text is nobody's in particular.
+    Without a ``format``, a summary or encrypted content can only be OpenAI's; plain text may be any vendor's.
     """
     encrypted = item.get("encrypted_content") or ""
     if sealed(encrypted):
@@ -141,14 +139,14 @@ def replayed(item: Json, start: int) -> tuple[str, list[Json]]:
     if format_ is None and not summary and not encrypted and item.get("signature") is None:
         return "".join(content), []
     id_ = item.get("id")
-    given = {"format": format_ or OPENAI_FORMAT}
-    if id_ is not None and not _OURS.fullmatch(id_):
-        given["id"] = id_
-    return "".join(summary or content), [{**one, **given, "index": index} for index, one in enumerate(details, start)]
+    common = {"format": format_ or OPENAI_FORMAT}
+    if id_ is not None and not _OWN_ID.fullmatch(id_):
+        common["id"] = id_
+    return "".join(summary or content), [{**one, **common, "index": index} for index, one in enumerate(details, start)]
 
 
 def passable(item: Json) -> Json | None:
-    """A reasoning item as a vendor of this API may see it; None when it is another vendor's, which it would refuse."""
+    """A reasoning item as it may go to a vendor that has this API; None for another vendor's, which it would refuse."""
     format_ = item.get("format")
     if sealed(item.get("encrypted_content") or "") or not (format_ is None or _of_responses(format_)):
         return None

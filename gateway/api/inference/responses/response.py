@@ -1,10 +1,10 @@
-"""The output items of one answer, out of deltas of the inner language. Pure; a whole answer is one delta, so JSON and SSE agree."""
+"""The output items of one answer, made from deltas of the inner language. Pure; a whole answer is one delta."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gateway.api.inference.response_fields import conceals
+from gateway.api.inference.response_fields import hides_reasoning
 from gateway.api.inference.responses import reasoning, tools
 from gateway.api.inference.responses.items import Call, Events, Item, Message, Reasoning
 from gateway.pipeline.request import InferenceRequest
@@ -16,14 +16,14 @@ INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
 class Output:
-    """The items of one answer. Every step returns the events that tell it."""
+    """The items of one answer. Each method returns the events that report what it did."""
 
-    def __init__(self, ask: InferenceRequest) -> None:
-        sent: Json = ask.native.body if ask.native is not None else {}
-        self._suffix = ask.id.rpartition("-")[2]
-        self._kinds = tools.kinds(sent.get("tools"))
-        self._sealing = "reasoning.encrypted_content" in (sent.get("include") or ())
-        self._hidden = conceals(ask)
+    def __init__(self, request: InferenceRequest) -> None:
+        body: Json = request.native.body if request.native is not None else {}
+        self._suffix = request.id.rpartition("-")[2]
+        self._kinds = tools.kinds(body.get("tools"))
+        self._sealing = "reasoning.encrypted_content" in (body.get("include") or ())
+        self._hidden = hides_reasoning(request)
         self._items: list[Item] = []
         self._calls: dict[Any, Call] = {}
         self._ids: set[str] = set()
@@ -34,14 +34,14 @@ class Output:
         return [item.value for item in self._items]
 
     def delta(self, delta: Json, logprobs: Any = None) -> Events:
-        """One more delta of the inner language, or a whole message."""
+        """Add a delta of the inner language, or a whole message."""
         events: Events = []
         if not self._hidden:
             for fragment in reasoning.fragments(delta):
-                events += self._think(fragment)
-        if isinstance(delta.get("phase"), str):  # commentary and final answer are messages of their own
+                events += self._add_reasoning(fragment)
+        if isinstance(delta.get("phase"), str):  # commentary and final answer are separate messages
             self._phase = delta["phase"]
-            events += self._settle()
+            events += self._close_items()
         text, refusal = delta.get("content"), delta.get("refusal")
         if isinstance(text, str) and text:
             message, begun = self._message()
@@ -60,18 +60,18 @@ class Output:
         return events
 
     def close(self, finish: str | None) -> Events:
-        """The answer has ended: so do its items."""
+        """End every item, because the answer has ended."""
         status = "incomplete" if finish in INCOMPLETE else "completed"
         self._calls.clear()
         return [event for item in self._items if item.open for event in item.close(status)]
 
     def cut(self) -> list[Json]:
-        """What there is of an answer that broke off, told without events."""
+        """The items of an answer that broke off. No events: the final event has them."""
         self.close("length")
         return self.view
 
-    def _settle(self) -> Events:
-        """What is open ends, but for calls."""
+    def _close_items(self) -> Events:
+        """End every open item that is not a call."""
         return [
             event
             for item in self._items
@@ -80,8 +80,8 @@ class Output:
         ]
 
     def _begin(self, item: Item) -> Events:
-        """A new item behind the others."""
-        events = self._settle()
+        """Add a new item."""
+        events = self._close_items()
         self._items.append(item)
         return events + item.added()
 
@@ -94,9 +94,9 @@ class Output:
             made.value["phase"], self._phase = self._phase, None
         return made, self._begin(made)
 
-    def _think(self, fragment: Json) -> Events:
+    def _add_reasoning(self, fragment: Json) -> Events:
         last = self._items[-1] if self._items else None
-        if isinstance(last, Reasoning) and last.takes(fragment):
+        if isinstance(last, Reasoning) and last.continues_with(fragment):
             return last.add(fragment)
         if not (reasoning.visible(fragment)[1] or fragment.get("signature") or self._sealing):
             return []
@@ -131,15 +131,15 @@ class Output:
         return events + item.close("completed")
 
     def _call(self, call: Json, position: int) -> Events:
-        own = call.get("custom")  # a vendor with custom tools of its own sends free text
-        said = own if isinstance(own, dict) else call.get("function") or {}
+        custom = call.get("custom")  # from a vendor that has custom tools itself: free text
+        function = custom if isinstance(custom, dict) else call.get("function") or {}
         key = call["index"] if isinstance(call.get("index"), int) else position
-        name, id = _word(said.get("name")), _word(call.get("id"))
+        name, id = _string(function.get("name")), _string(call.get("id"))
         known = self._calls.get(key)
         events: Events = []
         if known is None or (id and name and known.value["call_id"] != id):  # some vendors number every call 0
             index = len(self._items)
-            kind = "custom_tool" if own is not None else self._kinds.get(name, "function")
+            kind = "custom_tool" if custom is not None else self._kinds.get(name, "function")
             known = self._calls[key] = Call(
                 f"{_PREFIX[kind]}_{self._suffix}_{index}",
                 index,
@@ -147,11 +147,11 @@ class Output:
                 kind,
             )
             events = self._begin(known)
-        known.free = known.free or own is not None
-        return events + known.arguments(_word(said.get("arguments")) or _word(said.get("input")))
+        known.free_text = known.free_text or custom is not None
+        return events + known.arguments(_string(function.get("arguments")) or _string(function.get("input")))
 
 
-def _word(value: Any) -> str:
+def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
@@ -160,7 +160,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _logprobs(given: Any) -> list[Json]:
-    """OpenAI's chat form has ``bytes: null`` where its Responses form has a list."""
+    """Chat's log probabilities in this API's format, which has a list where chat has ``bytes: null``."""
     listed = _list(given.get("content")) if isinstance(given, dict) else []
     return [
         _token(one) | {"top_logprobs": [_token(top) for top in _list(one.get("top_logprobs")) if isinstance(top, dict)]}
@@ -170,17 +170,17 @@ def _logprobs(given: Any) -> list[Json]:
 
 
 def _token(one: Json) -> Json:
-    chance = one.get("logprob")
-    number = chance if isinstance(chance, int | float) else 0.0
-    return {"token": _word(one.get("token")), "logprob": number, "bytes": _list(one.get("bytes"))}
+    logprob = one.get("logprob")
+    number = logprob if isinstance(logprob, int | float) else 0.0
+    return {"token": _string(one.get("token")), "logprob": number, "bytes": _list(one.get("bytes"))}
 
 
-def _annotation(given: Any) -> Json | None:
-    """Nested in chat, flat here. File annotations have no form here."""
-    citation = given.get("url_citation") if isinstance(given, dict) else None
+def _annotation(annotation: Any) -> Json | None:
+    """Chat's nested annotation as a flat one; None for one of a file, which this API has no format for."""
+    citation = annotation.get("url_citation") if isinstance(annotation, dict) else None
     if not isinstance(citation, dict):
         return None
-    flat: Json = {"type": "url_citation", "url": _word(citation.get("url")), "title": _word(citation.get("title"))}
+    flat: Json = {"type": "url_citation", "url": _string(citation.get("url")), "title": _string(citation.get("title"))}
     for name in ("start_index", "end_index"):
         flat[name] = citation[name] if isinstance(citation.get(name), int) else 0
     if isinstance(citation.get("content"), str):

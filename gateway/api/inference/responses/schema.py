@@ -1,7 +1,7 @@
 """The documented fields of ``POST /responses`` as types: one source for validation and for the OpenAPI page.
 
-Unknown top-level fields are not an error. What needs memory on the server (``previous_response_id``, ``conversation``, ``prompt``,
-``background``, ``store: true``, item references) is refused: nothing is stored. Fields and ranges: OpenAI's Python SDK 3.54 and
+Unknown top-level fields are accepted. Fields that need stored responses (``previous_response_id``, ``conversation``, ``prompt``,
+``background``, ``store: true``, item references) are refused: nothing is stored. Fields and ranges: OpenAI's Python SDK 3.54 and
 OpenRouter's 1.3.84, read 2026-11-21.
 """
 
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.api.inference.chat.schema import CacheControl, Effort, MetadataKey, Name, Penalty, Share, Tokens
-from gateway.api.inference.responses.item_schema import convert
+from gateway.api.inference.field_types import convert, require_model
 from gateway.errors import BadRequest
 
 Json = dict[str, Any]
@@ -99,7 +99,7 @@ class ResponsesRequest(msgspec.Struct):
     trace: dict[str, Any] | None = None
 
 
-_MEMORY = {
+_STORED = {
     "previous_response_id": "send the whole conversation in input instead",
     "conversation": "send the whole conversation in input instead",
     "prompt": "send the prompt's text in instructions and input instead",
@@ -107,20 +107,21 @@ _MEMORY = {
 
 
 def check(body: Json) -> None:
-    """Raises BadRequest naming the field, what was expected and what came. Items: ``responses_item_schema``."""
+    """Raises BadRequest naming the field, what was expected and what came. ``item_schema`` checks the items of ``input``."""
     if body.get("input") is None:
         hint = "; for messages use /api/v1/chat/completions" if "messages" in body else ""
-        raise BadRequest(f"Send input: a text or a list of items{hint}.", field="input")
-    convert(body, ResponsesRequest, "")
-    if body.get("model") is None and not body.get("models"):
-        raise BadRequest('Name a model: {"model": "author/slug"}; GET /api/v1/models lists them.', field="model")
-    _nothing_is_stored(body)
+        raise BadRequest(f"input: is missing; send a text or a list of items{hint}.", field="input")
+    convert(body, ResponsesRequest)
+    require_model(body)
+    _check_stateless(body)
     for key in body.get("metadata") or ():
         if "[" in key or "]" in key:
             raise BadRequest(f"metadata: the key {key!r} has brackets, which are not allowed.", field="metadata")
     reasoning = body.get("reasoning") or {}
     if reasoning.get("effort") is not None and reasoning.get("max_tokens") is not None:
-        raise BadRequest("reasoning.effort and reasoning.max_tokens exclude each other; send one.", field="reasoning")
+        raise BadRequest(
+            "reasoning.effort and reasoning.max_tokens exclude each other; send one of them.", field="reasoning"
+        )
     form = (body.get("text") or {}).get("format") or {}
     if form.get("type") == "json_schema":
         for name in ("name", "schema"):
@@ -131,13 +132,13 @@ def check(body: Json) -> None:
             raise BadRequest(f"tools[{index}].name is missing.", field=f"tools[{index}].name")
 
 
-def _nothing_is_stored(body: Json) -> None:
-    for name, remedy in _MEMORY.items():
+def _check_stateless(body: Json) -> None:
+    for name, remedy in _STORED.items():
         if body.get(name) is not None:
             raise BadRequest(f"{name}: this API is stateless and stores nothing; {remedy}.", field=name)
     if body.get("store"):
         raise BadRequest("store: this API is stateless and stores nothing; send false or leave it out.", field="store")
     if body.get("background"):
         raise BadRequest(
-            "background: answers are not kept, so nothing runs in the background; use stream.", field="background"
+            "background: answers are not stored, so none is made in the background; use stream.", field="background"
         )

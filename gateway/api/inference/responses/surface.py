@@ -1,7 +1,7 @@
 """``POST /responses``: OpenAI's Responses API, stateless, JSON and SSE, with OpenRouter's additions.
 
-What goes in becomes chat (``responses_input``), what comes out becomes items and events (``responses_output``,
-``responses_frame``, ``responses_stream``). A vendor that speaks this API itself gets and gives it unchanged.
+A request becomes a chat request (``request.py``), an answer becomes items and events (``response.py``, ``envelope.py``,
+``stream.py``). For a vendor that has this API itself both pass unchanged.
 """
 
 from __future__ import annotations
@@ -24,29 +24,28 @@ class Responses(Surface):
     request_type = schema.ResponsesRequest
     api_format = "responses"
 
-    def accept(self, body: Json) -> Json:
-        schema.check(body)
-        return request.inner(body)
+    def accept(self, original: Json) -> Json:
+        schema.check(original)
+        return request.inner(original)
 
-    def native_body(self, sent: Json) -> Json:
-        """What of a request in this shape a vendor of this shape may see."""
-        return request.passable(sent)
+    def native_request(self, original: Json, headers: dict[bytes, bytes]) -> Json:
+        return request.passable(original)
 
     def answer(self, generation: Generation) -> Json:
         completion = generation.attempts.completion
         assert completion is not None
         if generation.attempts.passthrough and completion.native is not None:
             view = envelope.passthrough(generation, completion.native)
-            return envelope.counted(view, generation)
+            return envelope.passthrough_with_usage(view, generation)
         return envelope.response(generation)
 
     def encoder(self, generation: Generation) -> Encoder:
         if generation.attempts.passthrough:
             return stream.PassthroughEncoder(generation)
-        return stream.Built(generation)
+        return stream.ResponsesEncoder(generation)
 
-    def late(self, ask: InferenceRequest, error: GatewayError) -> bytes:
-        return stream.late(ask, error)
+    def late_failure(self, request: InferenceRequest, error: GatewayError) -> bytes:
+        return stream.late_failure(request, error)
 
     def error(self, error: GatewayError) -> Json:
         return {**error.envelope(), "error_type": error.error_type}

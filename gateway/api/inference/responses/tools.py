@@ -1,10 +1,10 @@
-"""Tools of the Responses API as tools of chat, and calls of them as items.
+"""Tools of the Responses API as tools of chat, and their calls as items.
 
-``function`` is flat here and nested there. Two kinds run at the caller's side but are no functions: ``custom`` (free text in) and
-``local_shell`` (a command). Chat vendors know neither, so they travel as functions, ``custom`` with one string argument named
-``input``, and come back as the items that the caller expects. A grammar becomes part of the description: a chat vendor cannot
-enforce it. Every other type is a tool that the vendor itself runs and stays as it is; dialects that cannot take it refuse.
-Shapes: OpenAI's Python SDK 3.54, read 2026-11-21.
+``function`` is flat here and nested in chat. Two types are run by the caller but are not functions: ``custom`` (free text in) and
+``local_shell`` (a command). Chat vendors know neither, so they are sent as functions, ``custom`` with one string argument named
+``input``, and their calls come back as the items that the caller expects. A grammar becomes part of the description: a chat
+vendor cannot enforce it. Every other type is a tool that the vendor itself runs and stays as it is; a dialect that does not know
+it refuses. Formats: OpenAI's Python SDK 3.54, read 2026-11-21.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KEPT = ("description", "parameters", "strict", "defer_loading")
 
 
 def kinds(tools: list[Json] | None) -> dict[str, str]:
-    """Name of each function that stands for another kind of tool → that kind."""
+    """Name of each function that was sent in place of another type of tool → that type."""
     found = {}
     for tool in tools or ():
         if tool["type"] == "custom":
@@ -72,15 +72,15 @@ def _chat_tool(tool: Json) -> Json:
 
 def _custom_function(tool: Json) -> Json:
     grammar = tool.get("format") or {}
-    told = "The tool's input as plain text."
+    description = "The tool's input as plain text."
     if grammar.get("type") == "grammar":
-        told += f" It must match this {grammar.get('syntax') or ''} grammar:\n{grammar.get('definition') or ''}"
+        description += f" It must match this {grammar.get('syntax') or ''} grammar:\n{grammar.get('definition') or ''}"
     function: Json = {"name": tool["name"]}
     if tool.get("description") is not None:
         function["description"] = tool["description"]
     function["parameters"] = {
         "type": "object",
-        "properties": {"input": {"type": "string", "description": told}},
+        "properties": {"input": {"type": "string", "description": description}},
         "required": ["input"],
         "additionalProperties": False,
     }
@@ -88,7 +88,7 @@ def _custom_function(tool: Json) -> Json:
 
 
 def chat_choice(choice: str | Json, tools: list[Json]) -> tuple[Any, list[Json]]:
-    """``tool_choice`` in the inner language and the tools that are left (``allowed_tools`` names fewer). Raises BadRequest."""
+    """``tool_choice`` in the inner language, and the tools it allows (``allowed_tools`` may exclude some). Raises BadRequest."""
     if isinstance(choice, str):
         return choice, tools
     kind = choice.get("type")
@@ -96,32 +96,32 @@ def chat_choice(choice: str | Json, tools: list[Json]) -> tuple[Any, list[Json]]
         return _allowed(choice, tools)
     if kind in ("function", "custom", LOCAL_SHELL):
         name = LOCAL_SHELL if kind == LOCAL_SHELL else choice.get("name")
-        if not any(_named(tool) == (kind, name) for tool in tools):
-            raise BadRequest(f"tool_choice: there is no {kind} tool {name!r} in tools.", field="tool_choice")
+        if not any(_key(tool) == (kind, name) for tool in tools):
+            raise BadRequest(f"tool_choice: tools has no {kind} tool named {name!r}.", field="tool_choice")
         return {"type": "function", "function": {"name": name}}, tools
     if not isinstance(kind, str):
-        raise BadRequest("tool_choice.type is missing.", field="tool_choice.type")
+        raise BadRequest("tool_choice.type: is missing.", field="tool_choice.type")
     return choice, tools
 
 
 def _allowed(choice: Json, tools: list[Json]) -> tuple[str, list[Json]]:
     mode, listed = choice.get("mode", "auto"), choice.get("tools")
     if mode not in ("auto", "required"):
-        raise BadRequest("tool_choice.mode must be auto or required.", field="tool_choice.mode")
+        raise BadRequest("tool_choice.mode: must be auto or required.", field="tool_choice.mode")
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        raise BadRequest("tool_choice.tools must be a list of tools.", field="tool_choice.tools")
-    left: set[int] = set()
-    for index, wanted in enumerate(listed):
-        found = {at for at, tool in enumerate(tools) if _named(tool) == _named(wanted)}
+        raise BadRequest("tool_choice.tools: must be a list of tools.", field="tool_choice.tools")
+    allowed: set[int] = set()
+    for index, one in enumerate(listed):
+        found = {position for position, tool in enumerate(tools) if _key(tool) == _key(one)}
         if not found:
-            where = f"tool_choice.tools[{index}]"
-            raise BadRequest(f"{where}: no such tool in tools.", field=where)
-        left |= found
-    return mode, [tool for at, tool in enumerate(tools) if at in left]
+            field = f"tool_choice.tools[{index}]"
+            raise BadRequest(f"{field}: tools has no such tool.", field=field)
+        allowed |= found
+    return mode, [tool for position, tool in enumerate(tools) if position in allowed]
 
 
-def _named(tool: Json) -> tuple[Any, Any]:
-    """What tells one tool from another: type and name; an MCP server's label is its name."""
+def _key(tool: Json) -> tuple[Any, Any]:
+    """Type and name, which identify a tool; an MCP server's label is its name."""
     kind = tool.get("type")
     return kind, LOCAL_SHELL if kind == LOCAL_SHELL else tool.get("name") or tool.get("server_label")
 
@@ -130,40 +130,41 @@ def _named(tool: Json) -> tuple[Any, Any]:
 
 
 def custom_arguments(text: str) -> str:
-    """The arguments of the function that stands for a custom tool."""
+    """The arguments of a call of the function that was sent in place of a custom tool."""
     return msgspec.json.encode({"input": text}).decode()
 
 
 def custom_input(arguments: str) -> str:
-    """The free text in a function's arguments; a model that ignores the schema gets its text through as it is."""
-    given = _decoded(arguments)
-    if isinstance(given, dict):
-        text = given.get("input") if "input" in given or len(given) != 1 else next(iter(given.values()))
+    """The free text in a function's arguments; all of them as text if the model ignored the schema."""
+    value = _decoded(arguments)
+    if isinstance(value, dict):
+        text = value.get("input") if "input" in value or len(value) != 1 else next(iter(value.values()))
         if isinstance(text, str):
             return text
-    return given if isinstance(given, str) else arguments
+    return value if isinstance(value, str) else arguments
 
 
 def shell_arguments(action: Json) -> str:
-    """The arguments of the function that stands for the local shell."""
+    """The arguments of a call of the function that was sent in place of the local shell."""
     return msgspec.json.encode({k: v for k, v in action.items() if k != "type" and v is not None}).decode()
 
 
 def shell_action(arguments: str) -> Json:
-    """The action in a function's arguments. A command line is run by a shell; without any command the list is empty, which
-    every caller refuses to run."""
-    given = _decoded(arguments)
+    """The action in a function's arguments. A command line is run by a shell. Without a command the list is empty, which no
+    caller runs.
+    """
+    value = _decoded(arguments)
     action: Json = {"type": "exec", "command": [], "env": {}}
-    if not isinstance(given, dict):
+    if not isinstance(value, dict):
         return action
-    command, env = given.get("command"), given.get("env")
+    command, env = value.get("command"), value.get("env")
     if isinstance(command, str) and command:
         action["command"] = ["bash", "-lc", command]
     elif isinstance(command, list) and all(isinstance(word, str) for word in command):
         action["command"] = command
-    if isinstance(env, dict) and all(isinstance(value, str) for value in env.values()):
+    if isinstance(env, dict) and all(isinstance(variable, str) for variable in env.values()):
         action["env"] = env
-    return action | {name: given[name] for name, type_ in _SHELL_FIELDS.items() if isinstance(given.get(name), type_)}
+    return action | {name: value[name] for name, type_ in _SHELL_FIELDS.items() if isinstance(value.get(name), type_)}
 
 
 def _decoded(arguments: str) -> Any:

@@ -1,4 +1,32 @@
-"""What no vendor could accept, checked once in the inner language for every surface.
+"""What no vendor could take, in a request that has been translated into the inner language: one check for every API surface.
 
-It must not know: how surfaces translate, which endpoint a request will go to.
+    check -> turns      each tool call has its result, each result its call
+          -> media      pictures, films, files and sounds that can be what they claim to be, and URLs into the public network
+          -> tools      names, the choice among the tools, the format of the answer
+               -> json_schema
+
+The surface has checked the types of the fields before. The parts are called once each, in this order, and know nothing of each
+other; ``error_location`` is used only to refuse. It must not know: vendors, HTTP, which surface a request came from.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.api.inference.validation import media, tools, turns
+
+Json = dict[str, Any]
+
+
+def check(body: Json, original: Json) -> None:
+    """``body`` in the inner language, ``original`` as the caller wrote it. Raises BadRequest, which names the field in the
+    caller's own format as well as it can be found there. Under a microsecond for a plain chat.
+    """
+    messages = body.get("messages")
+    if messages is None:  # an operation other than chat, whose fields may have the same names as chat's
+        media.check(body, original)
+        return
+    if turns.check(messages, original):
+        media.check(body, original)
+    if "tools" in body or "tool_choice" in body or "response_format" in body:
+        tools.check(body, original)

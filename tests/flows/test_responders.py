@@ -1,4 +1,4 @@
-"""Inference over both ways in, our own protocol and plain ASGI: what a caller sees on the wire is the same."""
+"""Inference through both responders, our own protocol's and ASGI's: the client gets the same bytes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def streamed(answer: Answer, *, text: str = TEXT) -> None:
 
 
 async def test_json_and_stream_on_one_connection(servers: Stages) -> None:
-    """Many requests in turn on one connection, refusals in between; every answer is whole, and says nothing of closing."""
+    """Many requests in turn on one connection, refusals in between; every answer is whole, and none closes the connection."""
 
     async def case(stage: Stage) -> list[object]:
         caller = await stage.caller()
@@ -72,7 +72,7 @@ async def test_json_and_stream_on_one_connection(servers: Stages) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_connection_close(servers: Stages, stream: bool) -> None:
-    """Who asks for it is told, gets the whole answer, and then the end."""
+    """A client that sends it gets it back with the whole answer, and then the connection closes."""
 
     async def case(stage: Stage) -> object:
         caller = await stage.caller()
@@ -88,7 +88,7 @@ async def test_connection_close(servers: Stages, stream: bool) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_http_1_0(servers: Stages, stream: bool) -> None:
-    """Its caller gets the answer and the end of the connection."""
+    """The client gets the answer, and then the connection closes."""
 
     async def case(stage: Stage) -> object:
         caller = await stage.caller()
@@ -135,7 +135,7 @@ async def test_every_spelling_of_a_path(servers: Stages, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/api/v1/chat/completion", PATH + "/", "/api/v1//chat/completions", "//", "/%ff"])
 async def test_no_such_path(servers: Stages, path: str) -> None:
-    """404 in the one shape."""
+    """404 in the one error shape."""
 
     async def case(stage: Stage) -> object:
         caller = await stage.caller()
@@ -151,7 +151,7 @@ async def test_no_such_path(servers: Stages, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
 async def test_other_methods(servers: Stages, method: str) -> None:
-    """405 in the one shape, HEAD without a body; then the connection serves a POST."""
+    """405 in the one error shape, HEAD without a body; then the connection serves a POST."""
 
     async def case(stage: Stage) -> object:
         caller = await stage.caller()
@@ -176,10 +176,15 @@ async def test_refusals_are_alike(servers: Stages) -> None:
         good = request(caller, body=question())
         wrong = good.replace(caller.secret.encode(), b"sk-tw-v1-aaaaaaaa-" + b"A" * 43)
         bare = good.replace(b"Authorization: Bearer " + caller.secret.encode(), b"X-Nothing: x")
-        asked = [bare, wrong, request(caller, body=question("t/none")), request(caller, body=question(temperature=9))]
+        requests = [
+            bare,
+            wrong,
+            request(caller, body=question("t/none")),
+            request(caller, body=question(temperature=9)),
+        ]
         seen = []
         async with connected(stage.gateway) as line:
-            for data, status in zip(asked, (401, 401, 400, 400), strict=True):
+            for data, status in zip(requests, (401, 401, 400, 400), strict=True):
                 await line.send(data)
                 answer = await read(line)
                 assert answer.status == status

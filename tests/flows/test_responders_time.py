@@ -1,4 +1,4 @@
-"""Connections over time, over both ways in: idle ones, slow heads, shutdown; and what happens when something of ours breaks."""
+"""Connections over time, through both responders: idle ones, slow heads, shutdown, and bugs of the gateway."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_an_idle_connection_is_closed(gateway: GatewayFactory, server: str
 
 @on_each_server
 async def test_a_request_under_way_is_not_idle(gateway: GatewayFactory, server: str) -> None:
-    """Waiting for a vendor, a stream that takes its time, a body and a head that come slowly: none is cut."""
+    """Waiting for a vendor, a stream that takes its time, a body and a head that come slowly: no connection is cut."""
     sales = (
         Sale("t/a", "alpha"),
         Sale("t/late", "alpha", "ok+ttft=400"),

@@ -1,4 +1,4 @@
-"""What HTTP/1.1 lets a caller say beside head and body: offers of other protocols, other protocols, trailers."""
+"""The rest of HTTP/1.1: requests to upgrade to another protocol, other protocols, trailers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_an_upgrade_is_not_taken(servers: Stages, protocol: str) -> None:
 @pytest.mark.parametrize(
     "first", ["CONNECT gateway:443 HTTP/1.1", "PRI * HTTP/2.0", "POST / HTTP/3.0", "BREW / HTTP/1.1"]
 )
-async def test_what_is_spoken_elsewhere(servers: Stages, first: str) -> None:
+async def test_other_protocols(servers: Stages, first: str) -> None:
     """400 and the end."""
 
     async def case(stage: Stage) -> int:

@@ -1,4 +1,4 @@
-"""Bodies that come in every way, over our own protocol and over plain ASGI: the same answers, and the connection stays in step."""
+"""Bodies that arrive in every way, over our own protocol and over ASGI: the same answers, and the connection stays usable."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def test_a_large_body(servers: Stages, size: int, coding: str) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_expect_continue(servers: Stages, stream: bool) -> None:
-    """The 100 comes first, once, then the answer; who does not wait for it gets the answer as well."""
+    """The 100 comes first, once, then the answer; a client that does not wait for it gets the answer as well."""
 
     async def case(stage: Stage) -> list[object]:
         caller = await stage.caller()
@@ -141,7 +141,7 @@ async def test_expect_continue(servers: Stages, stream: bool) -> None:
 
 
 async def test_expect_continue_and_not_waiting(servers: Stages) -> None:
-    """A caller who sends the body at once may or may not get the 100; then comes the answer."""
+    """A client that sends the body at once may or may not get the 100; then the answer follows."""
 
     async def case(stage: Stage) -> object:
         caller = await stage.caller()
@@ -245,7 +245,7 @@ async def test_too_large_by_its_chunks(servers: Stages) -> None:
 
 
 async def test_a_body_that_never_comes(servers: Stages) -> None:
-    """408 after the time it has; what comes later belongs to the refused request, and nothing more is said to it."""
+    """408 after its time; what arrives later belongs to the refused request and gets no answer."""
 
     async def case(stage: Stage) -> object:
         caller = await stage.caller()

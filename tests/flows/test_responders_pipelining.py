@@ -1,4 +1,4 @@
-"""Requests that are sent before the one in front of them is answered (pipelining), over both ways in."""
+"""Requests that are sent before the one ahead of them is answered (pipelining), through both responders."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ async def test_answers_in_order(servers: Stages, how: str, first: bool) -> None:
         seen: list[object] = []
         async with connected(stage.gateway) as line:
             for _ in range(2):
-                wanted = [
+                requests = [
                     one(caller, "t/late", stream=first),
                     one(caller, stream=not first, max_tokens=1),
                     one(caller, stream=first, max_tokens=2),
                 ]
-                await put(line, how, *wanted)
-                answers = [await read(line) for _ in wanted]
+                await put(line, how, *requests)
+                answers = [await read(line) for _ in requests]
                 assert [tokens(each) for each in answers] == [(first, 3), (not first, 1), (first, 2)]
                 seen += [each.plain for each in answers]
                 await line.send(one(caller, max_tokens=4))
@@ -74,7 +74,7 @@ async def test_others_in_between(servers: Stages) -> None:
     async def case(stage: Stage) -> list[object]:
         caller = await stage.caller()
         large = question(max_tokens=3).ljust(150_000)
-        wanted = [
+        requests = [
             one(caller, "t/late"),
             request(caller, method="GET", path="/api/v1/nothing"),
             request(caller, body=b"["),
@@ -83,8 +83,8 @@ async def test_others_in_between(servers: Stages) -> None:
             one(caller, stream=True, max_tokens=1),
         ]
         async with connected(stage.gateway) as line:
-            await line.send(b"".join(wanted))
-            answers = [await read(line) for _ in wanted]
+            await line.send(b"".join(requests))
+            answers = [await read(line) for _ in requests]
         assert [each.status for each in answers] == [200, 404, 400, 200, 405, 200]
         assert tokens(answers[3]) == (False, 3)
         return [each.plain for each in answers]
@@ -94,13 +94,13 @@ async def test_others_in_between(servers: Stages) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_nothing_is_served_behind_a_close(servers: Stages, stream: bool) -> None:
-    """``Connection: close`` ends the line: who stands behind it gets no answer and pays nothing."""
+    """A request after one with ``Connection: close`` gets no answer and is not charged."""
 
     async def case(stage: Stage) -> list[object]:
         caller = await stage.caller()
-        wanted = [one(caller, max_tokens=1), one(caller, "t/late", "Connection: close", stream=stream), one(caller)]
+        requests = [one(caller, max_tokens=1), one(caller, "t/late", "Connection: close", stream=stream), one(caller)]
         async with connected(stage.gateway) as line:
-            await line.send(b"".join(wanted))
+            await line.send(b"".join(requests))
             answers = [await read(line), await read(line)]
             assert [tokens(each) for each in answers] == [(False, 1), (stream, 3)]
             assert answers[1].headers["connection"] == "close"
@@ -148,7 +148,7 @@ async def test_leaving_with_others_in_line(servers: Stages, moment: str) -> None
 @pytest.mark.parametrize("how", [TOGETHER, APART])
 @pytest.mark.parametrize("front", [False, True], ids=["the first", "the second"])
 async def test_leaving_while_others_join_the_line(servers: Stages, front: bool, how: str) -> None:
-    """Whoever stands in line does not hide that the caller of a whole answer has left. (uvicorn alone does not tell.)"""
+    """A waiting request does not hide that the client of a whole answer has disconnected. (uvicorn alone does not notice.)"""
     stage = servers[0]
     caller = await stage.caller()
     sim = stage.vendors["alpha"]
