@@ -53,7 +53,7 @@ def _problem(part_type: str, url: str) -> tuple[str, str]:
         return "is empty", "invalid_image"
     if url[:5].lower() == "data:":
         bad = kinds.data_url_error(part_type, url)
-        return ("", "") if bad is None else (bad.problem, bad.error_type)
+        return ("", "") if bad is None else (bad.why, bad.error_type)
     return private_address(url), "invalid_image"
 
 
