@@ -37,7 +37,7 @@ class Taker:
 
 
 async def test_to_the_end_in_one_call(upstream: Upstream) -> None:
-    """Events come in order, comments are none, and the end is told again when asked again."""
+    """Events come in order, comments are not events, and the end is reported again with every further call."""
     taker = Taker()
     async with RawServer(saying(ROLE, HEY, b": x\n\n", 0.02, HEY, 0.02, STOP, DONE)) as server:
         stream = await begin(upstream, server)
@@ -59,7 +59,7 @@ async def test_each_event_leaves_as_it_arrives(upstream: Upstream) -> None:
         await stream.aclose()
 
 
-async def test_read_and_carry_in_turn(upstream: Upstream) -> None:
+async def test_read_and_pump_in_turn(upstream: Upstream) -> None:
     """Nothing is lost or doubled between them."""
     taker = Taker(1)
     async with RawServer(saying(HEY, 0.02, HEY, 0.02, HEY, 0.02, STOP + DONE)) as server:
@@ -74,7 +74,7 @@ async def test_read_and_carry_in_turn(upstream: Upstream) -> None:
 
 
 async def test_stopped_with_the_end_mark(upstream: Upstream) -> None:
-    """Who asks to be waited for with the last events is waited for; the end is told by the next call."""
+    """A sink that returns False for the last events is waited for; the next call reports the end."""
     async with RawServer(saying(HEY, 0.02, STOP + DONE, then="hold")) as server:
         stream = await begin(upstream, server)
         taker = Taker(2)
@@ -118,7 +118,7 @@ async def test_error_event_alone(upstream: Upstream) -> None:
         assert taker.text == "hey"
 
 
-async def test_the_gap_clock_while_carrying(upstream: Upstream) -> None:
+async def test_the_gap_clock_while_pumping(upstream: Upstream) -> None:
     """It takes over with the first content, though the clock before it had longer, and comments do not help."""
     comments = [x for _ in range(60) for x in (b": x\n\n", 0.02)]
     taker = Taker()
@@ -129,7 +129,7 @@ async def test_the_gap_clock_while_carrying(upstream: Upstream) -> None:
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)
 
 
-async def test_the_first_content_clock_while_carrying(upstream: Upstream) -> None:
+async def test_the_first_content_clock_while_pumping(upstream: Upstream) -> None:
     """Roles do not move it."""
     async with RawServer(saying(*(x for _ in range(60) for x in (ROLE, 0.02)), then="hold")) as server:
         stream = await begin(upstream, server, Clocks(first_content_s=0.3, gap_s=0.1))
@@ -137,7 +137,7 @@ async def test_the_first_content_clock_while_carrying(upstream: Upstream) -> Non
         assert error.clock == "first_content"
 
 
-async def test_the_total_clock_while_carrying(upstream: Upstream) -> None:
+async def test_the_total_clock_while_pumping(upstream: Upstream) -> None:
     """It falls although events come."""
     async with RawServer(saying(*(x for _ in range(200) for x in (HEY, 0.02)), then="hold")) as server:
         stream = await begin(upstream, server, Clocks(gap_s=10, total_s=0.4))
@@ -148,7 +148,7 @@ async def test_the_total_clock_while_carrying(upstream: Upstream) -> None:
 
 
 async def test_every_event_moves_the_gap_clock(upstream: Upstream) -> None:
-    """One call carries a stream that is much longer than the gap may be."""
+    """One call pumps a stream that is much longer than the gap may be."""
     async with RawServer(saying(*(x for _ in range(20) for x in (HEY, 0.03)), STOP, DONE)) as server:
         stream = await begin(upstream, server, Clocks(gap_s=0.4))
         taker = Taker()
@@ -180,7 +180,7 @@ async def test_silence_behind_the_finish_is_a_whole_answer(upstream: Upstream) -
             await stream.aclose()
 
 
-async def test_time_in_the_taker_is_told(upstream: Upstream) -> None:
+async def test_time_in_the_sink_is_counted(upstream: Upstream) -> None:
     """What the taker needs is counted apart from what the vendor needs."""
 
     def slow(events: list[Event]) -> bool:
@@ -210,7 +210,7 @@ async def test_what_take_raises(upstream: Upstream) -> None:
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)
 
 
-async def test_leaving_while_carrying(upstream: Upstream) -> None:
+async def test_cancelled_while_pumping(upstream: Upstream) -> None:
     """Cancelled, nothing is handed over any more; closing closes the vendor's connection; no clock falls afterwards."""
     taker = Taker()
     async with RawServer(saying(*(x for _ in range(100) for x in (HEY, 0.01)), then="hold")) as server:
@@ -229,7 +229,7 @@ async def test_leaving_while_carrying(upstream: Upstream) -> None:
 
 
 async def test_malformed_bytes_end_it(upstream: Upstream) -> None:
-    """What cannot be read is told as such, and closes the connection."""
+    """Unreadable data is reported as such, and closes the connection."""
     async with RawServer(saying(HEY, 0.02, b"data: {nonsense\n\n", then="hold")) as server:
         stream = await begin(upstream, server)
         with pytest.raises(ProviderError) as caught:

@@ -1,4 +1,4 @@
-"""The contract of ``Upstream`` when the vendor behaves, or its caller leaves."""
+"""The contract of ``Upstream`` when the vendor behaves, or its caller is cancelled."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_a_stream_read_to_its_end_keeps_its_connection(upstream: Upstream)
 
 
 @pytest.mark.parametrize("where", ["send", "open", "read", "aclose"])
-async def test_leaving_closes_the_connection(upstream: Upstream, where: str) -> None:
+async def test_cancelling_closes_the_connection(upstream: Upstream, where: str) -> None:
     """A caller who is cancelled before the headers or in the middle, or who closes, closes the vendor's connection at once."""
     asked = asyncio.Event()
 

@@ -291,7 +291,7 @@ async def test_half_open_connections_are_not_collected(
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
-async def test_leaving_while_a_proxy_connects(make: Make, scheme: str) -> None:
+async def test_cancelled_while_a_proxy_connects(make: Make, scheme: str) -> None:
     """A client that is cancelled before the proxy has answered closes its connection at once."""
     async with RawServer(stall) as proxy:
         task = asyncio.create_task(

@@ -1,4 +1,4 @@
-"""A streamed answer end to end over sockets: the four clocks, leaving, refusals, broken ends; on both clients and loops."""
+"""A streamed answer end to end over sockets: the four clocks, early closing, refusals, broken ends; on both clients and loops."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def test_total_clock(upstream: Upstream) -> None:
 
 
 async def test_a_slow_reader_is_not_the_vendors_fault(upstream: Upstream) -> None:
-    """Time in which nobody reads is no gap."""
+    """Time in which nothing is read is not a gap."""
     async with RawServer(saying(HEY, 0.05, HEY, STOP, DONE)) as server:
         stream = await begin(upstream, server, Clocks(gap_s=0.15))
         assert await stream.read()
@@ -143,7 +143,7 @@ async def test_body_that_ends_without_finish_is_cut(upstream: Upstream) -> None:
 
 @pytest.mark.parametrize("then", ["end", "close"])
 async def test_cut_in_the_middle_of_an_events_end(upstream: Upstream, then: str) -> None:
-    """The last event lacks its blank line and there is no finish: it is carried out, and the cut is told behind it."""
+    """The last event lacks its blank line and there is no finish: it is delivered, and the cut is raised after it."""
     async with RawServer(saying(ROLE, HEY, event("you").rstrip(b"\n") + b"\n", then=then)) as server:
         events, error = await run(upstream, server)
     assert [e.chunk["choices"][0]["delta"].get("content") for e in events if e.content] == ["hey", "you"]
@@ -170,7 +170,7 @@ async def test_done_ends_it_even_when_the_vendor_holds_the_connection(upstream: 
         await asyncio.wait_for(server.peers[0].gone.wait(), 5)
 
 
-async def test_leaving(upstream: Upstream) -> None:
+async def test_closing_early(upstream: Upstream) -> None:
     """A cancelled reader gets its CancelledError, and closing the stream closes the vendor's connection."""
     async with RawServer(saying(HEY, then="hold")) as server:
         stream = await begin(upstream, server)
