@@ -48,20 +48,20 @@ def test_system_and_developer_messages_become_the_system_prompt() -> None:
         {"role": "developer", "content": "four"},
         {"role": "user", "content": "go"},
     ]
-    told = sent({"messages": messages})
-    assert [block["text"] for block in told["system"]] == ["one", "two", "three", "four"]
-    assert [turn["role"] for turn in told["messages"]] == ["user", "assistant", "user"]
-    told = sent({"messages": messages}, mid_system=True)
-    assert [block["text"] for block in told["system"]] == ["one", "two", "three"]
-    assert [turn["role"] for turn in told["messages"]] == ["user", "assistant", "user", "system"]
-    assert [block["text"] for block in told["messages"][2]["content"]] == ["and?", "go"]
+    vendor_body = sent({"messages": messages})
+    assert [block["text"] for block in vendor_body["system"]] == ["one", "two", "three", "four"]
+    assert [turn["role"] for turn in vendor_body["messages"]] == ["user", "assistant", "user"]
+    vendor_body = sent({"messages": messages}, mid_system=True)
+    assert [block["text"] for block in vendor_body["system"]] == ["one", "two", "three"]
+    assert [turn["role"] for turn in vendor_body["messages"]] == ["user", "assistant", "user", "system"]
+    assert [block["text"] for block in vendor_body["messages"][2]["content"]] == ["and?", "go"]
 
 
 def test_instructions_alone_become_the_turn_that_is_demanded() -> None:
     """A request of system messages only still has a user turn."""
-    told = sent({"messages": [{"role": "system", "content": "Write a haiku."}]})
-    assert "system" not in told
-    assert told["messages"] == [{"role": "user", "content": [text("Write a haiku.")]}]
+    vendor_body = sent({"messages": [{"role": "system", "content": "Write a haiku."}]})
+    assert "system" not in vendor_body
+    assert vendor_body["messages"] == [{"role": "user", "content": [text("Write a haiku.")]}]
 
 
 def test_neighbours_of_one_role_are_one_turn() -> None:
@@ -78,7 +78,7 @@ def test_neighbours_of_one_role_are_one_turn() -> None:
 
 def test_tool_calls_and_results() -> None:
     """Calls become tool_use with an object, results one user turn in which they come first; ids are kept."""
-    told = turns(
+    vendor_body = turns(
         HI,
         {"role": "assistant", "content": "Look:", "tool_calls": [call("c-1", "f", '{"a": [1]}'), call("c-2", "g", "")]},
         {"role": "tool", "tool_call_id": "c-1", "content": "one"},
@@ -90,7 +90,7 @@ def test_tool_calls_and_results() -> None:
         },
         {"role": "tool", "tool_call_id": "c-3", "content": "", "is_error": True},
     )
-    assert told[1] == (
+    assert vendor_body[1] == (
         "assistant",
         [
             text("Look:"),
@@ -98,7 +98,7 @@ def test_tool_calls_and_results() -> None:
             {"type": "tool_use", "id": "c-2", "name": "g", "input": {}},
         ],
     )
-    first, second, third, last = told[2][1]
+    first, second, third, last = vendor_body[2][1]
     assert first == {"type": "tool_result", "tool_use_id": "c-1", "content": "one"}
     assert [part["type"] for part in second["content"]] == ["text", "image"]
     assert third == {"type": "tool_result", "tool_use_id": "c-3", "is_error": True}
@@ -110,9 +110,9 @@ def test_ids_of_other_vendors_fit_and_stay_apart() -> None:
     ids = ["functions.f:0", "functions.f.0", "", "call_ok"]
     calls = [call(id, "f", "{}") for id in ids]
     results = [{"role": "tool", "tool_call_id": id, "content": "x"} for id in ids]
-    told = turns(HI, {"role": "assistant", "tool_calls": calls}, *results)
-    made = [block["id"] for block in told[1][1]]
-    assert made == [block["tool_use_id"] for block in told[2][1]]
+    vendor_body = turns(HI, {"role": "assistant", "tool_calls": calls}, *results)
+    made = [block["id"] for block in vendor_body[1][1]]
+    assert made == [block["tool_use_id"] for block in vendor_body[2][1]]
     assert len(set(made)) == 4
     assert made[3] == "call_ok"
     assert all(id.replace("_", "").replace("-", "").isalnum() for id in made)
@@ -121,12 +121,12 @@ def test_ids_of_other_vendors_fit_and_stay_apart() -> None:
 @pytest.mark.parametrize("broken", ["{", "[1]", "null", "7", '{"a":'])
 def test_broken_arguments_go_back_in_an_object(broken: str) -> None:
     """Arguments that are no JSON object are shown to the model as it wrote them."""
-    told = turns(
+    vendor_body = turns(
         HI,
         {"role": "assistant", "tool_calls": [call("c", "f", broken)]},
         {"role": "tool", "tool_call_id": "c", "content": "?"},
     )
-    assert told[1][1][0]["input"] == {"_unparsed_arguments": broken}
+    assert vendor_body[1][1][0]["input"] == {"_unparsed_arguments": broken}
 
 
 def test_pictures_by_url_and_by_value() -> None:

@@ -59,7 +59,7 @@ def test_a_whole_answer_goes_back_as_it_came(content: list[dict[str, Any]]) -> N
 
 def events_of(content: list[dict[str, Any]], cuts: int) -> bytes:
     """The stream in which the vendor would have sent ``content``, its strings in ``cuts`` pieces."""
-    told: list[dict[str, Any]] = [{"type": "message_start", "message": {"id": "m", "usage": {}}}]
+    vendor_body: list[dict[str, Any]] = [{"type": "message_start", "message": {"id": "m", "usage": {}}}]
     for index, block in enumerate(content):
         kind = block["type"]
         fields = {
@@ -69,18 +69,18 @@ def events_of(content: list[dict[str, Any]], cuts: int) -> bytes:
         }
         field, delta = fields.get(kind, ("", ""))
         empty = {"input": {}} if kind == "tool_use" else {field: "", "signature": ""} if field else {}
-        told.append({"type": "content_block_start", "index": index, "content_block": {**block, **empty}})
+        vendor_body.append({"type": "content_block_start", "index": index, "content_block": {**block, **empty}})
         words = json.dumps(block[field]) if kind == "tool_use" else block.get(field, "")
         size = len(words) // cuts + 1
         name = "partial_json" if kind == "tool_use" else field
         pieces = [{"type": delta, name: words[i : i + size]} for i in range(0, len(words), size)]
         if kind == "thinking":
             pieces.append({"type": "signature_delta", "signature": block["signature"]})
-        told += [{"type": "content_block_delta", "index": index, "delta": piece} for piece in pieces]
-        told.append({"type": "content_block_stop", "index": index})
-    told.append({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 1}})
-    told.append({"type": "message_stop"})
-    return b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in told)
+        vendor_body += [{"type": "content_block_delta", "index": index, "delta": piece} for piece in pieces]
+        vendor_body.append({"type": "content_block_stop", "index": index})
+    vendor_body.append({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 1}})
+    vendor_body.append({"type": "message_stop"})
+    return b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in vendor_body)
 
 
 @examples(80)

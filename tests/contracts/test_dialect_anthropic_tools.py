@@ -38,10 +38,10 @@ def test_tools_and_what_of_them_passes() -> None:
         "s", strict=True, description="d", parameters={"properties": {"a": {"type": "integer", "minimum": 1}}}
     )
     search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
-    told = sent(
+    vendor_body = sent(
         {"messages": [HI], "tools": [function("f"), strict, {"type": "function", "function": {"name": "bare"}}, search]}
     )
-    assert told["tools"] == [
+    assert vendor_body["tools"] == [
         {"name": "f", "input_schema": {"type": "object", "properties": {}}},
         {
             "name": "s",
@@ -91,8 +91,8 @@ def test_tool_choice_narrowed_refused_and_pointless() -> None:
     """Allowed tools narrow the list; an unknown choice is refused; without tools there is nothing to choose."""
     allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "g"}}]}
     body = {"messages": [HI], "tools": [function("f"), function("g")]}
-    told = sent({**body, "tool_choice": {"type": "allowed_tools", "allowed_tools": allowed}})
-    assert ([tool["name"] for tool in told["tools"]], told["tool_choice"]) == (["g"], {"type": "any"})
+    vendor_body = sent({**body, "tool_choice": {"type": "allowed_tools", "allowed_tools": allowed}})
+    assert ([tool["name"] for tool in vendor_body["tools"]], vendor_body["tool_choice"]) == (["g"], {"type": "any"})
     assert "tool_choice" in refusal({**body, "tool_choice": {"type": "openrouter:web_search"}})
     assert not {"tools", "tool_choice"} & sent({"messages": [HI], "tool_choice": "auto"}).keys()
 
@@ -101,17 +101,17 @@ def test_calls_in_the_history_declare_their_tools() -> None:
     """A conversation with calls but without tools declares them by name and forbids their use: the vendor demands it."""
     made = {"role": "assistant", "tool_calls": [call("a", "f", "{}"), call("b", "g", "{}")]}
     results = [{"role": "tool", "tool_call_id": id, "content": "x"} for id in "ab"]
-    told = sent({"messages": [HI, made, *results]})
-    assert [tool["name"] for tool in told["tools"]] == ["f", "g"]
-    assert told["tool_choice"] == {"type": "none"}
+    vendor_body = sent({"messages": [HI, made, *results]})
+    assert [tool["name"] for tool in vendor_body["tools"]] == ["f", "g"]
+    assert vendor_body["tool_choice"] == {"type": "none"}
 
 
 def test_web_search_is_the_vendors_tool() -> None:
     """web_search_options add the vendor's search with the place of the caller."""
     place = {"type": "approximate", "approximate": {"city": "Bern", "country": "CH", "planet": "Earth"}}
-    told = sent({"messages": [HI], "web_search_options": {"search_context_size": "low", "user_location": place}})
+    vendor_body = sent({"messages": [HI], "web_search_options": {"search_context_size": "low", "user_location": place}})
     where = {"type": "approximate", "city": "Bern", "country": "CH"}
-    assert told["tools"] == [{"type": "web_search_20250305", "name": "web_search", "user_location": where}]
+    assert vendor_body["tools"] == [{"type": "web_search_20250305", "name": "web_search", "user_location": where}]
     assert (
         sent({"messages": [HI], "web_search_options": {}}, web_search_tool="web_search_20260318")["tools"][0]["type"]
         == "web_search_20260318"
@@ -135,9 +135,9 @@ def formed(schema: Any, **more: Any) -> dict[str, Any]:
 
 def test_a_schema_goes_out_natively_where_the_model_has_it() -> None:
     """output_config.format with closed objects; what the vendor refuses in a schema is told in words; maps take the tool."""
-    told = sent(formed(SCHEMA), structured_outputs="native")
-    assert "tools" not in told
-    assert told["output_config"]["format"]["schema"] == {
+    vendor_body = sent(formed(SCHEMA), structured_outputs="native")
+    assert "tools" not in vendor_body
+    assert vendor_body["output_config"]["format"]["schema"] == {
         "type": "object",
         "properties": {
             "a": {"type": "integer", "description": "{minimum: 1}"},
@@ -153,24 +153,26 @@ def test_a_schema_goes_out_natively_where_the_model_has_it() -> None:
 def test_a_schema_is_a_forced_tool_elsewhere() -> None:
     """Alone it is forced; beside the caller's tools any may be called; a turn that demands a call has no answer yet."""
     name = "tokenway_structured_answer"
-    told = sent(formed(SCHEMA))
-    assert told["tools"][0]["name"] == name
-    assert told["tools"][0]["input_schema"] == SCHEMA
-    assert told["tools"][0]["description"].endswith("Why.")
-    assert told["tool_choice"] == {"type": "tool", "name": name, "disable_parallel_tool_use": True}
-    told = sent(formed(SCHEMA, tools=[function("f")]))
-    assert ([tool["name"] for tool in told["tools"]], told["tool_choice"]["type"]) == (["f", name], "any")
-    told = sent(formed(SCHEMA, tools=[function("f")], tool_choice="none"))
-    assert told["tool_choice"] == {"type": "tool", "name": name, "disable_parallel_tool_use": True}
-    told = sent(formed(SCHEMA, tools=[function("f")], tool_choice="required"))
-    assert [tool["name"] for tool in told["tools"]] == ["f"]
+    vendor_body = sent(formed(SCHEMA))
+    assert vendor_body["tools"][0]["name"] == name
+    assert vendor_body["tools"][0]["input_schema"] == SCHEMA
+    assert vendor_body["tools"][0]["description"].endswith("Why.")
+    assert vendor_body["tool_choice"] == {"type": "tool", "name": name, "disable_parallel_tool_use": True}
+    vendor_body = sent(formed(SCHEMA, tools=[function("f")]))
+    assert ([tool["name"] for tool in vendor_body["tools"]], vendor_body["tool_choice"]["type"]) == (["f", name], "any")
+    vendor_body = sent(formed(SCHEMA, tools=[function("f")], tool_choice="none"))
+    assert vendor_body["tool_choice"] == {"type": "tool", "name": name, "disable_parallel_tool_use": True}
+    vendor_body = sent(formed(SCHEMA, tools=[function("f")], tool_choice="required"))
+    assert [tool["name"] for tool in vendor_body["tools"]] == ["f"]
     assert "object" in refusal(formed({"type": "array", "items": {}}))
 
 
 def test_other_formats() -> None:
     """json_object is an instruction, text is nothing, a grammar is refused."""
-    told = sent({"messages": [{"role": "system", "content": "s"}, HI], "response_format": {"type": "json_object"}})
-    assert [block["text"][:4] for block in told["system"]] == ["s", "Answ"]
+    vendor_body = sent(
+        {"messages": [{"role": "system", "content": "s"}, HI], "response_format": {"type": "json_object"}}
+    )
+    assert [block["text"][:4] for block in vendor_body["system"]] == ["s", "Answ"]
     assert sent({"messages": [HI], "response_format": {"type": "text"}}).keys() == {"model", "messages", "max_tokens"}
     assert "grammar" in refusal({"response_format": {"type": "grammar", "grammar": "x"}})
 
@@ -178,10 +180,10 @@ def test_other_formats() -> None:
 def test_sampling_within_the_vendors_bounds() -> None:
     """Temperature at most 1; temperature or top_p, not both; both or none where the options say so."""
 
-    def got(**asked: Any) -> dict[str, Any]:
-        options = {name: asked.pop(name) for name in ("sampling",) if name in asked}
-        told = sent({"messages": [HI], **asked}, **options)
-        return {name: told[name] for name in ("temperature", "top_p", "top_k") if name in told}
+    def got(**inner_request: Any) -> dict[str, Any]:
+        options = {name: inner_request.pop(name) for name in ("sampling",) if name in inner_request}
+        vendor_body = sent({"messages": [HI], **inner_request}, **options)
+        return {name: vendor_body[name] for name in ("temperature", "top_p", "top_k") if name in vendor_body}
 
     assert got(temperature=1.7) == {"temperature": 1}
     assert got(temperature=0.2, top_p=0.9, top_k=40) == {"temperature": 0.2, "top_k": 40}
@@ -194,8 +196,8 @@ def test_sampling_within_the_vendors_bounds() -> None:
 def test_limits_stops_user_and_tier() -> None:
     """max_tokens always goes out; stop, user and tier are spelled the vendor's way; its unknown fields do not pass."""
 
-    def limit(asked: dict[str, Any], **options: Any) -> int:
-        return int(sent({"messages": [HI], **asked}, **options)["max_tokens"])
+    def limit(inner_request: dict[str, Any], **options: Any) -> int:
+        return int(sent({"messages": [HI], **inner_request}, **options)["max_tokens"])
 
     assert limit({}) == 4096
     assert limit({}, max_completion_tokens=8192) == 8192
@@ -212,11 +214,19 @@ def test_limits_stops_user_and_tier() -> None:
         "unknown": 1,
         "n": 1,
     }
-    told = sent(
+    vendor_body = sent(
         {"messages": [HI], "stop": "END", "user": "u-1", "service_tier": "default", "speed": "standard", **foreign}
     )
-    assert told.keys() == {"model", "messages", "max_tokens", "stop_sequences", "metadata", "service_tier", "speed"}
-    assert (told["stop_sequences"], told["metadata"], told["service_tier"]) == (
+    assert vendor_body.keys() == {
+        "model",
+        "messages",
+        "max_tokens",
+        "stop_sequences",
+        "metadata",
+        "service_tier",
+        "speed",
+    }
+    assert (vendor_body["stop_sequences"], vendor_body["metadata"], vendor_body["service_tier"]) == (
         ["END"],
         {"user_id": "u-1"},
         "standard_only",

@@ -40,7 +40,7 @@ def sent(body: dict[str, Any], model: str = CLAUDE, /, **options: Any) -> dict[s
     return result
 
 
-def asked(**more: Any) -> dict[str, Any]:
+def inner_request(**more: Any) -> dict[str, Any]:
     return {"model": "x/y", "messages": [USER], **more}
 
 
@@ -57,11 +57,11 @@ def call(id: str, name: str = "weather", arguments: str = '{"city":"Paris"}') ->
 
 def test_url_headers_and_both_ways_in() -> None:
     """Path with the encoded id, JSON asked for or a stream, an API key as bearer; with credentials a signature instead."""
-    request = BEDROCK.request(target(headers=1), asked(), stream=False)
+    request = BEDROCK.request(target(headers=1), inner_request(), stream=False)
     assert request.url.endswith("/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse")
     assert ("accept", "application/json") in request.headers
     assert ("authorization", "Bearer k") in request.headers
-    streamed = BEDROCK.request(target(), asked(), stream=True)
+    streamed = BEDROCK.request(target(), inner_request(), stream=True)
     assert streamed.url.endswith("/converse-stream")
     assert ("accept", "application/vnd.amazon.eventstream") in streamed.headers
     keys = {"access_key_id": "AKID", "secret_access_key": "s"}
@@ -72,7 +72,7 @@ def test_url_headers_and_both_ways_in() -> None:
         ({}, "https://vpce-1.bedrock-runtime.us-east-2.vpce.amazonaws.com", "us-east-2"),
     ):
         there = Target("aws", host, "m", api_key="k", options=options, credentials=keys)
-        headers = dict(BEDROCK.request(there, asked(), stream=False).headers)
+        headers = dict(BEDROCK.request(there, inner_request(), stream=False).headers)
         assert headers["authorization"].startswith(
             f"AWS4-HMAC-SHA256 Credential=AKID/20231114/{region}/bedrock/aws4_request"
         )
@@ -89,13 +89,13 @@ def test_url_headers_and_both_ways_in() -> None:
 def test_nothing_to_be_let_in_with(there: Target) -> None:
     """Without a key, or without a region to sign for, it is the operator's credential that is wrong, before anything is sent."""
     with pytest.raises(ProviderError) as caught:
-        BEDROCK.request(there, asked(), stream=False)
+        BEDROCK.request(there, inner_request(), stream=False)
     assert caught.value.failure.kind == "credential"
 
 
 def test_roles_and_merging() -> None:
     """System and developer messages go apart, neighbours of one role become one message, empty text goes away."""
-    body = asked(
+    body = inner_request(
         messages=[
             {"role": "system", "content": "Be kind."},
             {"role": "developer", "content": [{"type": "text", "text": "Be brief."}, {"type": "text", "text": " "}]},
@@ -122,13 +122,13 @@ def test_roles_and_merging() -> None:
 
 def test_a_prefill_loses_its_last_space() -> None:
     """A trailing assistant message stays, without the white space at its end that Claude refuses."""
-    body = asked(messages=[USER, {"role": "assistant", "content": "The answer is \n"}])
+    body = inner_request(messages=[USER, {"role": "assistant", "content": "The answer is \n"}])
     assert sent(body)["messages"][-1] == {"role": "assistant", "content": [{"text": "The answer is"}]}
 
 
 def test_tools_and_results() -> None:
     """Parallel calls and their results keep ids, names, arguments; results with pictures; empty and broken ones survive."""
-    body = asked(
+    body = inner_request(
         messages=[
             USER,
             {
@@ -185,7 +185,7 @@ def test_media_go_inside() -> None:
         {"type": "file", "file": {"file_data": "data:application/json;base64,e30=", "filename": "document"}},
         {"type": "file", "file": {"file_data": PNG, "filename": "picture.png"}},
     ]
-    content = sent(asked(messages=[{"role": "user", "content": parts}]))["messages"][0]["content"]
+    content = sent(inner_request(messages=[{"role": "user", "content": parts}]))["messages"][0]["content"]
     assert [next(iter(block)) for block in content] == [
         "image", "image", "audio", "video", *["document"] * 5, "image", "text",
     ]  # fmt: skip
@@ -228,7 +228,7 @@ def test_media_go_inside() -> None:
 )
 def test_parts_that_cannot_be_said(part: Any, field: str) -> None:
     """A part that Converse has no block for is refused by name, before anything is sent."""
-    assert refused(asked(messages=[{"role": "user", "content": [part]}])).startswith(field + ":")
+    assert refused(inner_request(messages=[{"role": "user", "content": [part]}])).startswith(field + ":")
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_parts_that_cannot_be_said(part: Any, field: str) -> None:
 )
 def test_fields_that_cannot_be_said(more: dict[str, Any], field: str) -> None:
     """What would change the answer and has no word in Converse is refused by name; another endpoint may take it."""
-    assert refused(asked(**more)).startswith(field)
+    assert refused(inner_request(**more)).startswith(field)
 
 
 @pytest.mark.parametrize(
@@ -290,34 +290,34 @@ def test_fields_that_cannot_be_said(more: dict[str, Any], field: str) -> None:
 )
 def test_tool_choice(choice: Any, expected: Any) -> None:
     """The three choices that Converse has."""
-    assert sent(asked(tools=[TOOL], tool_choice=choice))["toolConfig"].get("toolChoice") == expected
+    assert sent(inner_request(tools=[TOOL], tool_choice=choice))["toolConfig"].get("toolChoice") == expected
 
 
 def test_no_tools_wanted() -> None:
     """``none`` leaves tools out, unless the conversation holds calls; calls without tools bring tools of their names."""
     past = [USER, {"role": "assistant", "tool_calls": [call("a"), call("b", "time")]}]
     past += [{"role": "tool", "tool_call_id": one, "content": "x"} for one in ("a", "b")]
-    assert "toolConfig" not in sent(asked(tools=[TOOL], tool_choice="none"))
-    kept = sent(asked(messages=past, tools=[TOOL], tool_choice="none"))["toolConfig"]
+    assert "toolConfig" not in sent(inner_request(tools=[TOOL], tool_choice="none"))
+    kept = sent(inner_request(messages=past, tools=[TOOL], tool_choice="none"))["toolConfig"]
     assert kept == {
         "tools": [
             {"toolSpec": {"name": "weather", "description": "Weather.", "inputSchema": {"json": {"type": "object"}}}}
         ]
     }
-    names = [one["toolSpec"]["name"] for one in sent(asked(messages=past))["toolConfig"]["tools"]]
+    names = [one["toolSpec"]["name"] for one in sent(inner_request(messages=past))["toolConfig"]["tools"]]
     assert names == ["weather", "time"]
 
 
 def test_parallel_calls_can_be_switched_off() -> None:
     """Claude is told in its own words; ``type`` goes along exactly when there is no ``toolChoice``."""
     off = {"tools": [TOOL], "parallel_tool_calls": False}
-    assert sent(asked(**off))["additionalModelRequestFields"] == {
+    assert sent(inner_request(**off))["additionalModelRequestFields"] == {
         "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}
     }
-    forced = sent(asked(**off, tool_choice="required"))
+    forced = sent(inner_request(**off, tool_choice="required"))
     assert forced["additionalModelRequestFields"] == {"tool_choice": {"disable_parallel_tool_use": True}}
-    assert "additionalModelRequestFields" not in sent(asked(parallel_tool_calls=False))
-    assert "additionalModelRequestFields" not in sent(asked(**off), "mistral.mistral-large-2407-v1:0")
+    assert "additionalModelRequestFields" not in sent(inner_request(parallel_tool_calls=False))
+    assert "additionalModelRequestFields" not in sent(inner_request(**off), "mistral.mistral-large-2407-v1:0")
 
 
 def test_sampling() -> None:
@@ -331,14 +331,14 @@ def test_sampling() -> None:
         "seed": 1,
         "frequency_penalty": 1,
     }
-    result = sent(asked(**more))
+    result = sent(inner_request(**more))
     assert result["inferenceConfig"] == {"maxTokens": 9, "stopSequences": ["END"], "temperature": 1, "topP": 0.5}
     assert result["additionalModelRequestFields"] == {"top_k": 40}
-    assert sent(asked(**more), "amazon.nova-pro-v1:0")["additionalModelRequestFields"] == {
+    assert sent(inner_request(**more), "amazon.nova-pro-v1:0")["additionalModelRequestFields"] == {
         "inferenceConfig": {"topK": 40}
     }
-    assert "additionalModelRequestFields" not in sent(asked(**more), "meta.llama3-70b-instruct-v1:0")
-    assert sent(asked(max_tokens=9, max_completion_tokens=7))["inferenceConfig"] == {"maxTokens": 7}
+    assert "additionalModelRequestFields" not in sent(inner_request(**more), "meta.llama3-70b-instruct-v1:0")
+    assert sent(inner_request(max_tokens=9, max_completion_tokens=7))["inferenceConfig"] == {"maxTokens": 7}
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_sampling() -> None:
 )
 def test_a_budget_of_thinking(more: dict[str, Any], thinking: int | None, most: int | None) -> None:
     """Claude gets a share of ``max_tokens`` between 1,024 and 128,000, always less than ``maxTokens``."""
-    result = sent(asked(**more))
+    result = sent(inner_request(**more))
     extra = result.get("additionalModelRequestFields", {})
     assert extra.get("thinking") == (None if thinking is None else {"type": "enabled", "budget_tokens": thinking})
     assert result.get("inferenceConfig", {}).get("maxTokens") == most
@@ -370,9 +370,9 @@ def test_a_budget_of_thinking(more: dict[str, Any], thinking: int | None, most: 
 def test_beside_thinking() -> None:
     """What Claude refuses beside thinking goes: temperature, top_k, a low top_p; a forced tool wins over thinking."""
     more = {"reasoning": {"effort": "high"}, "temperature": 0.3, "top_k": 5}
-    assert sent(asked(**more, top_p=0.5))["inferenceConfig"] == {"maxTokens": 32_000}
-    assert sent(asked(**more, top_p=0.97))["inferenceConfig"] == {"maxTokens": 32_000, "topP": 0.97}
-    forced = sent(asked(**more, tools=[TOOL], tool_choice="required"))
+    assert sent(inner_request(**more, top_p=0.5))["inferenceConfig"] == {"maxTokens": 32_000}
+    assert sent(inner_request(**more, top_p=0.97))["inferenceConfig"] == {"maxTokens": 32_000, "topP": 0.97}
+    forced = sent(inner_request(**more, tools=[TOOL], tool_choice="required"))
     assert forced["additionalModelRequestFields"] == {"top_k": 5}
     assert forced["inferenceConfig"] == {"temperature": 0.3}
 
@@ -394,22 +394,22 @@ def test_beside_thinking() -> None:
 )  # fmt: skip
 def test_reasoning_in_each_family(model: str, options: dict[str, Any], reasoning: Any, expected: Any) -> None:
     """Each family is asked in its own words; a family that has none is not asked."""
-    result = sent(asked(reasoning=reasoning), model, **options)
+    result = sent(inner_request(reasoning=reasoning), model, **options)
     assert result.get("additionalModelRequestFields", {}) == expected[0]
     assert result.get("outputConfig", {}).get("effort") == expected[1]
 
 
 def test_nova_thinks_less_under_a_bound() -> None:
     """Nova's high effort takes no bound of the answer; the bound stays, the effort gives way."""
-    result = sent(asked(reasoning={"effort": "high"}, max_tokens=500), "us.amazon.nova-2-lite-v1:0")
+    result = sent(inner_request(reasoning={"effort": "high"}, max_tokens=500), "us.amazon.nova-2-lite-v1:0")
     assert result["additionalModelRequestFields"]["reasoningConfig"]["maxReasoningEffort"] == "medium"
     assert result["inferenceConfig"] == {"maxTokens": 500}
 
 
 def test_verbosity_is_claudes_effort() -> None:
     """``verbosity`` goes out as effort; an effort of reasoning that is spelled the same way wins."""
-    assert sent(asked(verbosity="low"))["outputConfig"] == {"effort": "low"}
-    both = sent(asked(verbosity="low", reasoning={"effort": "high"}), reasoning="adaptive")
+    assert sent(inner_request(verbosity="low"))["outputConfig"] == {"effort": "low"}
+    both = sent(inner_request(verbosity="low", reasoning={"effort": "high"}), reasoning="adaptive")
     assert both["outputConfig"] == {"effort": "high"}
 
 
@@ -425,7 +425,7 @@ def thinking(details: Any, *, model: str = CLAUDE) -> list[Any]:
         "reasoning_details": details,
         "tool_calls": [call("a")],
     }
-    body = asked(messages=[USER, turn, {"role": "tool", "tool_call_id": "a", "content": "x"}], tools=[TOOL])
+    body = inner_request(messages=[USER, turn, {"role": "tool", "tool_call_id": "a", "content": "x"}], tools=[TOOL])
     content: list[Any] = sent(body, model)["messages"][1]["content"]
     return [block["reasoningContent"] for block in content if "reasoningContent" in block]
 
@@ -451,12 +451,14 @@ def test_a_tool_loop_without_thoughts_goes_on_without() -> None:
         {"role": "tool", "tool_call_id": "a", "content": "x"},
     ]
     more = {"reasoning": {"effort": "high"}, "tools": [TOOL]}
-    assert "additionalModelRequestFields" not in sent(asked(messages=loop, **more))
+    assert "additionalModelRequestFields" not in sent(inner_request(messages=loop, **more))
     later = [*loop, {"role": "assistant", "content": "done"}, {"role": "user", "content": "again"}]
-    assert "thinking" in sent(asked(messages=later, **more))["additionalModelRequestFields"]
+    assert "thinking" in sent(inner_request(messages=later, **more))["additionalModelRequestFields"]
     kept = [USER, {**loop[1], "reasoning_details": [SIGNED]}, loop[2]]
-    assert "thinking" in sent(asked(messages=kept, **more))["additionalModelRequestFields"]
-    assert "thinking" in sent(asked(messages=loop, **more), reasoning="adaptive")["additionalModelRequestFields"]
+    assert "thinking" in sent(inner_request(messages=kept, **more))["additionalModelRequestFields"]
+    assert (
+        "thinking" in sent(inner_request(messages=loop, **more), reasoning="adaptive")["additionalModelRequestFields"]
+    )
 
 
 MARK = {"type": "ephemeral"}
@@ -465,7 +467,7 @@ HOUR = {"type": "ephemeral", "ttl": "1h"}
 
 def test_cache_points() -> None:
     """``cache_control`` becomes a cache point behind its block: in the system, tools, messages, behind a tool's result."""
-    body = asked(
+    body = inner_request(
         messages=[
             {
                 "role": "system",
@@ -496,11 +498,11 @@ def test_cache_points() -> None:
 def test_the_automatic_cache_point() -> None:
     """Top-level ``cache_control`` marks the end of the last user message, once, and never as the fifth."""
     point = {"cachePoint": {"type": "default"}}
-    assert sent(asked(cache_control=MARK))["messages"][0]["content"] == [{"text": "hi"}, point]
+    assert sent(inner_request(cache_control=MARK))["messages"][0]["content"] == [{"text": "hi"}, point]
     marked = [{"role": "user", "content": [{"type": "text", "text": "a", "cache_control": MARK}]}]
-    assert sent(asked(messages=marked, cache_control=MARK))["messages"][0]["content"] == [{"text": "a"}, point]
+    assert sent(inner_request(messages=marked, cache_control=MARK))["messages"][0]["content"] == [{"text": "a"}, point]
     five = [{"role": "user", "content": [{"type": "text", "text": str(n), "cache_control": MARK} for n in range(5)]}]
-    assert json.dumps(sent(asked(messages=five, cache_control=MARK))).count("cachePoint") == 4
+    assert json.dumps(sent(inner_request(messages=five, cache_control=MARK))).count("cachePoint") == 4
 
 
 SCHEMA = {
@@ -517,23 +519,23 @@ FORMAT = {
 
 def test_structured_output_by_a_forced_tool() -> None:
     """Alone the tool is forced; beside the caller's tools one of them must be called; the caller's forced tool comes first."""
-    alone = sent(asked(response_format=FORMAT))["toolConfig"]
+    alone = sent(inner_request(response_format=FORMAT))["toolConfig"]
     assert alone["toolChoice"] == {"tool": {"name": "tokenway_structured_answer"}}
     assert alone["tools"][0]["toolSpec"]["inputSchema"] == {"json": SCHEMA}
-    beside = sent(asked(response_format=FORMAT, tools=[TOOL]))["toolConfig"]
+    beside = sent(inner_request(response_format=FORMAT, tools=[TOOL]))["toolConfig"]
     assert [one["toolSpec"]["name"] for one in beside["tools"]] == ["weather", "tokenway_structured_answer"]
     assert beside["toolChoice"] == {"any": {}}
-    demanded = sent(asked(response_format=FORMAT, tools=[TOOL], tool_choice="required"))["toolConfig"]
+    demanded = sent(inner_request(response_format=FORMAT, tools=[TOOL], tool_choice="required"))["toolConfig"]
     assert (len(demanded["tools"]), demanded["toolChoice"]) == (1, {"any": {}})
-    none = sent(asked(response_format=FORMAT, tools=[TOOL], tool_choice="none"))["toolConfig"]
+    none = sent(inner_request(response_format=FORMAT, tools=[TOOL], tool_choice="none"))["toolConfig"]
     assert (len(none["tools"]), none["toolChoice"]) == (1, {"tool": {"name": "tokenway_structured_answer"}})
-    assert "toolConfig" not in sent(asked(response_format={"type": "text"}))
+    assert "toolConfig" not in sent(inner_request(response_format={"type": "text"}))
 
 
 def test_structured_output_where_the_model_has_it() -> None:
     """With ``structured_outputs: native`` the schema goes into ``outputConfig``, beside thinking too, and tools may be strict."""
     strict = {"type": "function", "function": {**TOOL["function"], "strict": True}}  # type: ignore[dict-item]
-    body = asked(response_format=FORMAT, tools=[strict], reasoning={"effort": "low"})
+    body = inner_request(response_format=FORMAT, tools=[strict], reasoning={"effort": "low"})
     result = sent(body, structured_outputs="native")
     form = result["outputConfig"]["textFormat"]
     assert form["type"] == "json_schema"
@@ -545,12 +547,12 @@ def test_structured_output_where_the_model_has_it() -> None:
     )
     assert result["toolConfig"]["tools"][0]["toolSpec"]["strict"] is True
     assert "thinking" in result["additionalModelRequestFields"]
-    assert "strict" not in sent(asked(tools=[strict]))["toolConfig"]["tools"][0]["toolSpec"]
+    assert "strict" not in sent(inner_request(tools=[strict]))["toolConfig"]["tools"][0]["toolSpec"]
 
 
 def test_a_json_object_is_asked_for() -> None:
     """Without a schema the model is told; an instruction goes behind the system messages."""
-    body = asked(messages=[{"role": "system", "content": "S"}, USER], response_format={"type": "json_object"})
+    body = inner_request(messages=[{"role": "system", "content": "S"}, USER], response_format={"type": "json_object"})
     result = sent(body)
     assert result["system"][0] == {"text": "S"}
     assert "JSON object" in result["system"][1]["text"]
@@ -560,7 +562,7 @@ def test_a_json_object_is_asked_for() -> None:
 def test_what_callers_and_operators_may_add() -> None:
     """Guardrails pass; what decides prices does not; the operator's ``extra_body`` is merged over all of it."""
     guard = {"guardrailIdentifier": "abc", "guardrailVersion": "1"}
-    body = asked(
+    body = inner_request(
         guardrailConfig=guard,
         requestMetadata={"team": "a"},
         serviceTier={"type": "priority"},

@@ -269,7 +269,7 @@ def test_parts_that_cannot_be_said(content: Any, word: str) -> None:
 
 
 def test_a_prefill_goes_elsewhere() -> None:
-    """The vendor cannot go on from an answer that was begun."""
+    """The vendor does not continue an answer that has begun."""
     assert "prefill" in refusal(messages=[USER, {"role": "assistant", "content": "I"}])
 
 

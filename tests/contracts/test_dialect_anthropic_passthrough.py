@@ -62,8 +62,8 @@ GATEWAYS = {
 }
 
 
-def headers(asked: Any, made_for: Target = TARGET, *, stream: bool = False) -> dict[str, str]:
-    return dict(DIALECT.request(made_for, asked, stream=stream).headers)
+def headers(inner_request: Any, made_for: Target = TARGET, *, stream: bool = False) -> dict[str, str]:
+    return dict(DIALECT.request(made_for, inner_request, stream=stream).headers)
 
 
 def test_where_and_how_a_request_goes() -> None:
@@ -111,24 +111,26 @@ def test_betas_of_options_caller_and_request_are_one_header() -> None:
 def test_quirks_of_a_vendor_are_data() -> None:
     """Fields are dropped or merged over the body as the options say."""
     made_for = target(drop_parameters=["metadata"], extra_body={"top_k": 5, "stop_sequences": None})
-    told = json.loads(DIALECT.request(made_for, {"messages": [HI], "user": "u", "stop": "x"}, stream=False).content)
-    assert told.keys() == {"model", "max_tokens", "messages", "top_k"}
+    vendor_body = json.loads(
+        DIALECT.request(made_for, {"messages": [HI], "user": "u", "stop": "x"}, stream=False).content
+    )
+    assert vendor_body.keys() == {"model", "max_tokens", "messages", "top_k"}
 
 
 def passed(wire: dict[str, Any], body: dict[str, Any] | None = None, *, stream: bool = False) -> dict[str, Any]:
     before = json.dumps(wire)
     request = DIALECT.passthrough(TARGET, NativeRequest("messages", wire), body or {}, stream=stream)
     assert json.dumps(wire) == before
-    told: dict[str, Any] = json.loads(request.content)
-    return told
+    vendor_body: dict[str, Any] = json.loads(request.content)
+    return vendor_body
 
 
 def test_a_request_in_the_vendors_shape_passes() -> None:
     """Claude Code's request goes out as it came but for model, stream and the end user; the gateway's own fields are gone."""
-    told = passed({**CLAUDE_CODE, **GATEWAYS}, {"user": "hashed"}, stream=True)
+    vendor_body = passed({**CLAUDE_CODE, **GATEWAYS}, {"user": "hashed"}, stream=True)
     expected = {**CLAUDE_CODE, "model": "claude-sonnet-4-5", "metadata": {"user_id": "hashed"}}
-    assert told == expected
-    valid(told)
+    assert vendor_body == expected
+    valid(vendor_body)
     assert "stream" not in passed(CLAUDE_CODE)
 
 
@@ -154,8 +156,8 @@ def test_betas_of_a_passed_request_move_into_the_header() -> None:
     )
     request = DIALECT.passthrough(TARGET, native, {"max_tokens": 9}, stream=False)
     assert dict(request.headers)["anthropic-beta"] == "context-1m-2025-08-07,context-management-2025-06-27"
-    told = json.loads(request.content)
-    assert told == {
+    vendor_body = json.loads(request.content)
+    assert vendor_body == {
         "model": "claude-sonnet-4-5",
         "max_tokens": 9,
         "messages": [HI],
@@ -176,15 +178,15 @@ def test_counting_sends_what_makes_the_prompt() -> None:
     }
     request = COUNT.request(TARGET, body, stream=False)
     assert request.url == "https://api.anthropic.com/v1/messages/count_tokens"
-    told = json.loads(request.content)
-    assert told.keys() == {"model", "system", "messages", "tools"}
-    valid(told, count=True)
+    vendor_body = json.loads(request.content)
+    assert vendor_body.keys() == {"model", "system", "messages", "tools"}
+    valid(vendor_body, count=True)
     native = NativeRequest("messages", {**CLAUDE_CODE, **GATEWAYS})
-    told = json.loads(COUNT.passthrough(TARGET, native, {"user": "h"}, stream=False).content)
-    assert told == {name: CLAUDE_CODE[name] for name in ("system", "messages", "tools", "thinking")} | {
+    vendor_body = json.loads(COUNT.passthrough(TARGET, native, {"user": "h"}, stream=False).content)
+    assert vendor_body == {name: CLAUDE_CODE[name] for name in ("system", "messages", "tools", "thinking")} | {
         "model": "claude-sonnet-4-5"
     }
-    valid(told, count=True)
+    valid(vendor_body, count=True)
 
 
 def test_the_count() -> None:
