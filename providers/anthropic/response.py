@@ -18,7 +18,7 @@ import msgspec
 from providers.anthropic.messages import FORMAT
 from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s, status_of
-from providers.openai.response import said
+from providers.openai.errors import error_fields
 from providers.transport.event_json import decode
 from providers.types import Completion, HttpResponse, Json, Usage
 from providers.usage import Counts
@@ -199,7 +199,7 @@ def refused(response: HttpResponse) -> ProviderError:
 
 
 def _words(body: Any) -> tuple[Any, Any, str]:
-    code, type_, message = said(body)
+    code, type_, message = error_fields(body)
     error = body.get("error") if isinstance(body, dict) else None
     details = error.get("details") if isinstance(error, dict) else None
     finer = details.get("error_code") if isinstance(details, dict) else None

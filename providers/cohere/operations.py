@@ -20,8 +20,9 @@ from providers.chat.messages import data_of, inner, unsupported, url_of
 from providers.cohere.dialect import posted
 from providers.cohere.response import fault, opened, refused
 from providers.errors import ProviderError, failed
-from providers.openai import operations
-from providers.openai.operations import malformed
+from providers.openai.embeddings import Embeddings
+from providers.openai.errors import malformed
+from providers.openai.rerank import Rerank
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target, Usage
 from providers.usage import Counts
 
@@ -50,7 +51,7 @@ class _Embedded(msgspec.Struct):
 _read = msgspec.json.Decoder(_Embedded).decode
 
 
-class CohereEmbeddings(operations.Embeddings):
+class CohereEmbeddings(Embeddings):
     """The inner request is OpenAI's; so is the answer, always in numbers."""
 
     name: ClassVar[str] = "cohere"
@@ -131,7 +132,7 @@ def _usage(meta: Any) -> Usage | None:
     return Usage(prompt=text, image_prompt=pictures, suspect=counts.suspect)
 
 
-class CohereRerank(operations.Rerank):
+class CohereRerank(Rerank):
     """Results are those of every vendor with ``/rerank``; the request holds only what this one knows."""
 
     name: ClassVar[str] = "cohere"
@@ -148,7 +149,7 @@ class CohereRerank(operations.Rerank):
     def failure(self, response: HttpResponse) -> ProviderError:
         return refused(response)
 
-    def _spelled(self, target: Target, body: Json) -> Json:
+    def _vendor_body(self, target: Target, body: Json) -> Json:
         if not isinstance(body.get("query"), str):
             raise failed("unsupported", "query: this provider ranks by a text")
         return {"model": target.upstream_id, **{name: body[name] for name in _RERANK if body.get(name) is not None}}

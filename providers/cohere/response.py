@@ -19,7 +19,7 @@ from typing import Any, Final
 from providers.chat.messages import thought
 from providers.cohere.request import PLAN, THOUGHT
 from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s
-from providers.openai.response import said
+from providers.openai.errors import error_fields
 from providers.transport.event_json import decode, object_in
 from providers.types import Completion, HttpResponse, Json, Usage
 from providers.usage import Counts
@@ -189,7 +189,7 @@ def usage(raw: Json) -> Usage:
 
 def fault(body: Json, status: int, *, retry_s: float | None = None, raw: str | None = None) -> ProviderError:
     """The error that a document tells of, as if (or because) the vendor had answered ``status``."""
-    code, type_, message = said(body)
+    code, type_, message = error_fields(body)
     raw = excerpt(body) if raw is None else raw
     text = f"{message} {raw}".lower()
     also, meant = set(), status

@@ -23,8 +23,9 @@ from providers.chat.messages import unsupported
 from providers.errors import ProviderError
 from providers.ollama.request import chat_body
 from providers.ollama.response import Decoder, fault, refused, usage, whole
-from providers.openai import operations
-from providers.openai.operations import malformed
+from providers.openai.embeddings import Embeddings
+from providers.openai.errors import malformed
+from providers.openai.response import json_object
 from providers.transport.event_json import decode
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 
@@ -75,7 +76,7 @@ class _Embedded(msgspec.Struct):
 _read = msgspec.json.Decoder(_Embedded).decode
 
 
-class OllamaEmbeddings(operations.Embeddings):
+class OllamaEmbeddings(Embeddings):
     """``POST {base_url}/api/embed``: texts in, numbers out. A text that is too long is refused, not cut."""
 
     name: ClassVar[str] = "ollama"
@@ -104,7 +105,7 @@ class OllamaEmbeddings(operations.Embeddings):
         try:
             answer = _read(raw)
         except (ValueError, RecursionError) as error:
-            body = operations.opened(raw) if not raw.strip() else decode(raw)
+            body = json_object(raw) if not raw.strip() else decode(raw)
             if body.get("error"):
                 raise fault(body) from error
             raise malformed(f"not an answer with embeddings: {error}", raw) from error

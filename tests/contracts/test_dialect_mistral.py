@@ -21,8 +21,10 @@ from mistralai.client.models import (
 )
 
 from providers.errors import ProviderError
-from providers.mistral.dialect import Mistral, MistralEmbeddings, MistralTranscription
-from providers.mistral.request import call_id
+from providers.mistral.dialect import Mistral
+from providers.mistral.embeddings import MistralEmbeddings
+from providers.mistral.messages import call_id
+from providers.mistral.transcription import MistralTranscription
 from providers.transport.sse import SseParser
 from providers.types import Target
 from tests.support import dialectcases as cases

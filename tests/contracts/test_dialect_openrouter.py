@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from openrouter.components import ChatRequest, ChatStreamChunk
 
 from providers.errors import ProviderError
-from providers.openrouter.dialect import OpenRouter, OpenRouterEmbeddings, OpenRouterRerank
+from providers.openrouter.dialect import OpenRouter
+from providers.openrouter.embeddings import OpenRouterEmbeddings
+from providers.openrouter.rerank import OpenRouterRerank
 from providers.transport.sse import SseParser
 from providers.types import HttpRequest, HttpResponse, Target
 from tests.support import dialectcases as cases

@@ -9,7 +9,7 @@ import pytest
 
 from providers.errors import ProviderError
 from providers.responses.dialect import Responses
-from providers.responses.request import CHAT_ONLY, GATEWAYS_OWN
+from providers.responses.request import CHAT_ONLY_FIELDS, GATEWAY_FIELDS
 from providers.types import Target
 from tests.support.dialectoracles import responses_api
 
@@ -67,8 +67,8 @@ def test_fields_that_mean_the_same_go_out_the_same() -> None:
         "service_tier": "flex",
         "metadata": {"a": "b"},
     }
-    ours = dict.fromkeys(GATEWAYS_OWN - {"include_reasoning"}, 1) | {"truncation": None, "store": True}
-    chat = dict.fromkeys(CHAT_ONLY - {"stop", "modalities"}, 1)
+    ours = dict.fromkeys(GATEWAY_FIELDS - {"include_reasoning"}, 1) | {"truncation": None, "store": True}
+    chat = dict.fromkeys(CHAT_ONLY_FIELDS - {"stop", "modalities"}, 1)
     body = sent(**same, **ours, **chat, user="u-1", max_completion_tokens=50, max_tokens=7)
     assert body == same | {
         "model": "gpt-5",
@@ -486,7 +486,7 @@ WIRE = {
 
 def passed(wire: dict[str, Any], body: dict[str, Any], *, stream: bool = True, **options: Any) -> dict[str, Any]:
     before = json.dumps(wire)
-    request = RESPONSES.passed(target(**options), wire, body, stream=stream)
+    request = RESPONSES.passthrough(target(**options), wire, body, stream=stream)
     assert json.dumps(wire) == before
     assert request.url == "https://vendor/v1/responses"
     content: dict[str, Any] = json.loads(request.content)
@@ -495,7 +495,7 @@ def passed(wire: dict[str, Any], body: dict[str, Any], *, stream: bool = True, *
 
 def test_a_request_in_this_shape_passes() -> None:
     """Only model, stream, store and the end user's id are rewritten; what the gateway alone knows is dropped."""
-    ours = dict.fromkeys(GATEWAYS_OWN, 1)
+    ours = dict.fromkeys(GATEWAY_FIELDS, 1)
     assert passed(WIRE | ours, {"user": "hashed"}) == WIRE | {"model": "gpt-5", "store": False, "user": "hashed"}
     plain = passed(WIRE, {}, stream=False)
     gone = {"user", "stream", "stream_options"}

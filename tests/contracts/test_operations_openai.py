@@ -23,9 +23,11 @@ from pydantic import ConfigDict, TypeAdapter, with_config
 
 from providers.base import Dialect
 from providers.errors import ProviderError
-from providers.openai.audio import Speech, Transcription
+from providers.openai.embeddings import Embeddings
 from providers.openai.images import Images, dimensions
-from providers.openai.operations import Embeddings, Rerank
+from providers.openai.rerank import Rerank
+from providers.openai.speech import Speech
+from providers.openai.transcription import Transcription
 from providers.transport.client import Upstream
 from providers.transport.multipart import Field, encode
 from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, Target

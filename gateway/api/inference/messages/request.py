@@ -16,10 +16,10 @@ from gateway.api.inference.messages import thinking as messages_thinking
 from gateway.api.inference.messages import tools
 from gateway.api.inference.messages.pairs import check_pairs
 from gateway.errors import BadRequest
+from providers.chat.messages import UNPARSED_ARGUMENTS
 
 Json = dict[str, Any]
-UNPARSED = "_unparsed_arguments"
-"""Key under which the arguments of a tool call travel that are no JSON object: this shape has room for objects only."""
+
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _SAME = (
     "model", "provider", "stream", "max_tokens", "temperature", "top_p", "top_k", "session_id", "trace", "plugins",
@@ -242,7 +242,7 @@ def _assistant(blocks: list[Json]) -> Json:
 
 def _call(block: Json) -> Json:
     given = block["input"]
-    unparsed = given.get(UNPARSED) if len(given) == 1 else None
+    unparsed = given.get(UNPARSED_ARGUMENTS) if len(given) == 1 else None
     arguments = unparsed if isinstance(unparsed, str) else _encode(given).decode()
     return {"id": block["id"], "type": "function", "function": {"name": block["name"], "arguments": arguments}}
 
