@@ -1,4 +1,4 @@
-"""The vocabulary that dialects and their users share. Plain values: no I/O, no identity, equal when their contents are equal."""
+"""The types that dialects and their users share: requests, answers and events as plain values. No I/O."""
 
 from __future__ import annotations
 
@@ -241,10 +241,10 @@ class Chunk(TypedDict, total=False):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where one endpoint is reached: everything a dialect needs beside the request itself."""
+    """Where and how one endpoint is reached: everything that a dialect needs beside the request itself."""
 
     provider: str
-    """Slug of the vendor; for messages only."""
+    """Slug of the vendor, for messages and for ``provider.options.<slug>``."""
     base_url: str
     """Without a trailing slash, e.g. ``https://api.openai.com/v1``."""
     upstream_id: str
@@ -254,23 +254,23 @@ class Target(msgspec.Struct, frozen=True):
     options: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """Quirks of a compatible vendor as data; each dialect documents the keys it reads."""
     credentials: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """Secrets beside the one key, by name (AWS: ``access_key_id``, ``secret_access_key``, ``session_token``)."""
+    """Secrets other than the key, by name (AWS: ``access_key_id``, ``secret_access_key``, ``session_token``)."""
 
     def __repr__(self) -> str:
         return f"Target({self.provider!r}, {self.base_url!r}, {self.upstream_id!r})"  # never the key
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What is asked of a vendor."""
+    """One request to a vendor, before a dialect translates it."""
 
     body: Any
     """For chat an ``InnerRequest``, else the JSON object of the operation."""
     native: Json | None = None
-    """The same request as the caller wrote it, when the dialect's ``api_format`` is the caller's: then it is what goes out."""
+    """The same request as the caller wrote it, when the dialect's ``api_format`` is the caller's: then this goes out."""
 
 
 class Clocks(msgspec.Struct, frozen=True):
-    """The four deadlines of one attempt, in seconds. The error says which one fell."""
+    """The four deadlines of one attempt, in seconds. The error's ``clock`` says which one passed."""
 
     connect_s: float = 5.0
     first_content_s: float = 60.0
@@ -288,29 +288,29 @@ class Usage(msgspec.Struct, frozen=True):
     """Text tokens of the prompt that were neither read from nor written to a cache."""
     cache_read: int = 0
     cache_write: int = 0
-    """Written to a cache that lives minutes (Anthropic: 5 m), or whose life the vendor does not say."""
+    """Written to a cache that lives for minutes (Anthropic: 5 m), or whose lifetime the vendor does not report."""
     completion: int = 0
     """Text tokens of the answer without reasoning."""
     reasoning: int = 0
     cache_write_1h: int = 0
-    """Written to a cache that lives an hour."""
+    """Written to a cache that lives for an hour."""
     audio_prompt: int = 0
-    """Audio tokens of the prompt, where the vendor tells them apart; not in ``prompt``."""
+    """Audio tokens of the prompt, where the vendor reports them separately; not in ``prompt``."""
     audio_cache_read: int = 0
     """Audio tokens of the prompt that came from a cache; not in ``cache_read``."""
     image_prompt: int = 0
-    """Image tokens of the prompt, where the vendor tells them apart **and** prices them apart; else they are in ``prompt``."""
+    """Image tokens of the prompt, where the vendor reports **and** prices them separately; else they are in ``prompt``."""
     audio_completion: int = 0
     image_completion: int = 0
     units: Mapping[str, int] | None = None
-    """What is not tokens: ``web_search`` (searches made), ``search_unit`` (rerank), ``character`` (speech),
+    """Counts of other things than tokens: ``web_search`` (searches made), ``search_unit`` (rerank), ``character`` (speech),
     ``audio_ms`` (milliseconds transcribed), ``image_output`` (pictures made)."""
     cost_usd: Decimal | None = None
-    """What the vendor itself says the call cost, if it says so."""
+    """The cost of the call as the vendor reports it, if it does."""
     estimated: bool = False
     """True when the vendor reported nothing and the counts are ours."""
     suspect: bool = False
-    """True when the vendor's report held nonsense (negative, fractional, beyond reason, more cached than sent)."""
+    """True when the vendor's report held impossible counts (negative, fractional, too large, more cached than sent)."""
 
     @property
     def prompt_total(self) -> int:
@@ -341,7 +341,7 @@ class Event(msgspec.Struct):
 
     chunk: Chunk
     content: bool = False
-    """True when it carries something a caller could show: text, reasoning, a refusal, a tool call, an image, audio."""
+    """True when it carries something that a caller could show: text, reasoning, a refusal, a tool call, an image, audio."""
     finish: str | None = None
     """The normalised finish reason, on the event that ends the choice."""
     usage: Usage | None = None
@@ -358,7 +358,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
     content: bytes
     method: str = "POST"
     address: str | None = None
-    """Connect to this address and do not resolve the URL's host, which names and proves itself as ever."""
+    """Connect to this IP address instead of resolving the URL's host; ``Host`` and TLS still use the host's name."""
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
