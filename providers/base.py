@@ -18,7 +18,7 @@ __all__ = ["Decoder", "Dialect", "EventSink", "Stream"]
 
 
 class Dialect(ABC):
-    """One operation of one wire format of vendors. Stateless: one instance serves every endpoint."""
+    """One operation in one wire format. Stateless: one instance serves every endpoint."""
 
     name: ClassVar[str]
     operation: ClassVar[str] = "chat"

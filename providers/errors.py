@@ -5,7 +5,7 @@ endpoint be tried? to whom is the failure attributed? may the same endpoint be t
 
     ProviderError
         .failure   the row: kind, client status, error_type, failover, attributed_to, retry_same, may_bill
-        .clock     which of the four deadlines passed, or None
+        .clock     which of the four deadlines ran out, or None
 """
 
 from __future__ import annotations

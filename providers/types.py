@@ -270,7 +270,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Clocks(msgspec.Struct, frozen=True):
-    """The four deadlines of one attempt, in seconds. The error's ``clock`` says which one passed."""
+    """The four deadlines of one attempt, in seconds. The error's ``clock`` says which one ran out."""
 
     connect_s: float = 5.0
     first_content_s: float = 60.0
@@ -330,7 +330,7 @@ class Completion:
     """For chat a ``ChatCompletion``, else the JSON object of the operation."""
     usage: Usage | None
     native: Json | None = None
-    """The vendor's own document, unchanged: set by a dialect with an ``api_format``, for the API surface that speaks the same."""
+    """The vendor's own document, unchanged: set by a dialect with an ``api_format``, for the API surface of the same format."""
     content: bytes = b""
     """An answer that is not JSON: speech."""
     content_type: str = ""

@@ -113,7 +113,7 @@ def _is_valid(vector: list[float] | str) -> bool:
 
 
 def _in_order(data: Sequence[_Datum]) -> list[_Datum]:
-    """In the order of ``index`` if every index is there once; else as they came."""
+    """In the order of ``index`` if every index is there once; else in the vendor's order."""
     by_index = {datum.index: datum for datum in data if type(datum.index) is int}
     if by_index.keys() == set(range(len(data))):
         return [by_index[index] for index in range(len(data))]

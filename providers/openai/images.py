@@ -99,23 +99,23 @@ class Images(Operation):
 
 def dimensions(body: Json, options: Any) -> Json:
     """The vendor's fields for the picture's size and aspect ratio. Raises ``ProviderError`` (unsupported)."""
-    shape = options.get("images_shape", "size")
+    style = options.get("images_shape", "size")
     size, ratio = body.get("size"), body.get("aspect_ratio")
     tier = body.get("resolution")
     if isinstance(size, str) and size.lower() in TIERS:  # by the contract, a tier as size is a resolution
         size, tier = None, size
     if ratio == "auto":
         ratio = None
-    if shape == "aspect":
+    if style == "aspect":
         found: Json = {"aspect_ratio": ratio or _ratio_of(size), "resolution": tier.lower() if tier else None}
         return {name: value for name, value in found.items() if value is not None}
     if size is None and (ratio is not None or tier is not None):
         size = _pixels(str(ratio or "1:1"), TIERS.get(str(tier or "1k").lower(), 1024))
     if size is None or size == "auto":
-        return {} if size is None or shape == "pixels" else {"size": size}
+        return {} if size is None or style == "pixels" else {"size": size}
     if known := options.get("images_sizes"):
         size = _nearest(str(size), known)
-    if shape == "pixels":
+    if style == "pixels":
         match = _PIXELS.fullmatch(str(size))
         if match is None:
             raise failed("unsupported", f"size: {size} is not WIDTHxHEIGHT")

@@ -43,8 +43,8 @@ class Responses(Dialect):
         formats = frozenset({self.format, target.options.get("reasoning_format", self.format)})
         return _post(target, responses_body(body, target.options, formats), body.get("user"), stream=stream)
 
-    def passthrough(self, target: Target, wire: Json, body: InnerRequest, *, stream: bool) -> HttpRequest:
-        sent = native_body(wire, target.options)
+    def passthrough(self, target: Target, native: Json, body: InnerRequest, *, stream: bool) -> HttpRequest:
+        sent = native_body(native, target.options)
         sent.pop("user", None)
         return _post(target, sent, body.get("user"), stream=stream)
 

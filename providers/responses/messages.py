@@ -1,6 +1,6 @@
 """A chat conversation as input items of OpenAI's Responses API. Pure.
 
-Facts, from the types of the openai SDK 3.54 (2026-11) unless said otherwise:
+Facts, from the types of the openai SDK 3.54 (2026-11) unless another source is named:
 
 - Nothing is stored (``store: false``), so a reasoning item is taken back only with its ``encrypted_content``; without it
   the vendor looks its id up and answers 404 (github.com/vercel/ai/issues/7543, 2025-07). Its plain ``content`` must

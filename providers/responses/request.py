@@ -1,6 +1,6 @@
 """Chat requests of the inner language as bodies of OpenAI's Responses API, but for the conversation and the tools. Pure.
 
-Facts, from the types of the openai SDK 3.54 (2026-11) unless said otherwise:
+Facts, from the types of the openai SDK 3.54 (2026-11) unless another source is named:
 
 - ``include: reasoning.encrypted_content`` is refused for models that do not reason, so it is only sent when the caller
   asks for reasoning.
@@ -75,19 +75,19 @@ def responses_body(body: InnerRequest, options: Mapping[str, Any], formats: froz
     return sent
 
 
-def native_body(wire: Json, options: Mapping[str, Any]) -> Json:
+def native_body(native: Json, options: Mapping[str, Any]) -> Json:
     """A caller's own Responses body as a vendor knows it: what only OpenRouter's contract has is dropped or translated.
 
     The rest is the caller's, unchanged. Raises ``ProviderError`` (unsupported).
     """
     kept = frozenset(options.get("keep_parameters", ()))
-    _refuse(wire, kept)
+    _refuse(native, kept)
     left_out = (GATEWAY_FIELDS | CHAT_ONLY_FIELDS) - kept
-    sent = {name: value for name, value in wire.items() if name not in left_out}
+    sent = {name: value for name, value in native.items() if name not in left_out}
     sent["store"] = False
     requested = sent.get("reasoning")
     if isinstance(requested, dict) and not requested.keys().isdisjoint(_OPENROUTER_REASONING):
-        level = requested.get("effort") or _effort(wire, wire.get("max_output_tokens"))
+        level = requested.get("effort") or _effort(native, native.get("max_output_tokens"))
         own = {name: value for name, value in requested.items() if name not in _OPENROUTER_REASONING}
         sent["reasoning"] = own | ({"effort": level} if level is not None else {})
     if isinstance(sent.get("tools"), list):
