@@ -133,7 +133,7 @@ def test_the_body_of_a_chat() -> None:
 
 @pytest.mark.parametrize("name", [name for name, stream in STREAMS.items() if not stream.fails])
 def test_annotations_end_nothing(name: str) -> None:
-    """A finish reason is the last choice of a stream whatever annotations come behind it; of the prompt's nothing is told."""
+    """The choice with the finish reason is a stream's last, whatever filter results follow; those of the prompt are removed."""
     events, _ = cases.decode(AZURE, [STREAMS[name].raw])
     assert [event.finish for event in events if event.chunk["choices"]][-1] is not None
     assert not [event for event in events if "prompt_filter_results" in event.chunk]
@@ -161,10 +161,10 @@ CREDENTIALS = {"tenant_id": "tenant 1", "client_id": "app", "client_secret": SEC
 
 
 class Authority:
-    """A token server: counts what it is asked, answers as told."""
+    """A token server: records its requests and sends the answers it was given."""
 
     def __init__(self, **answer: Any) -> None:
-        self.asked: list[tuple[str, dict[str, list[str]]]] = []
+        self.token_requests: list[tuple[str, dict[str, list[str]]]] = []
         self.status = 200
         self.answer: Any = {"token_type": "Bearer", "expires_in": 3600, **answer}
         self.hold: asyncio.Event | None = None
@@ -175,12 +175,14 @@ class Authority:
                 body = await peer.request()
             except (asyncio.IncompleteReadError, ConnectionError):
                 return
-            self.asked.append((peer.requests[-1][0].partition("\r\n")[0], parse_qs(body.decode(), strict_parsing=True)))
+            self.token_requests.append(
+                (peer.requests[-1][0].partition("\r\n")[0], parse_qs(body.decode(), strict_parsing=True))
+            )
             if self.hold is not None:
                 await self.hold.wait()
             answer = self.answer
             if isinstance(answer, dict) and self.status == 200:
-                answer = {"access_token": f"token-{len(self.asked)}", **answer}
+                answer = {"access_token": f"token-{len(self.token_requests)}", **answer}
             content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             await peer.answer(content, status=self.status)
 
@@ -193,7 +195,7 @@ class Clock:
 
 
 async def test_a_chat_with_a_token() -> None:
-    """Over real sockets: the token is asked for once, as the grant demands, and goes with every request behind Bearer."""
+    """Over real sockets: the token is requested once, as the grant demands, and sent with every request as a bearer token."""
     authority, heads = Authority(), []
 
     async def vendor(peer: Peer) -> None:
@@ -214,7 +216,7 @@ async def test_a_chat_with_a_token() -> None:
         assert "authorization: Bearer token-1\r\n" in head
         assert "api-key" not in head
         assert SECRET not in head
-    ((line, form),) = authority.asked
+    ((line, form),) = authority.token_requests
     assert line == "POST /tenant%201/oauth2/v2.0/token HTTP/1.1"
     assert form == {
         "grant_type": ["client_credentials"],
@@ -249,9 +251,9 @@ async def test_tokens_are_kept_until_shortly_before_their_end() -> None:
         for odd in (None, -5, True, "soon", 10**40):
             clock.now += 100_000
             authority.answer["expires_in"] = odd
-            count = len(authority.asked)
+            count = len(authority.token_requests)
             await tokens.take(client, who(server.url), Clocks())
-            assert len(authority.asked) == count + 1
+            assert len(authority.token_requests) == count + 1
         await client.aclose()
 
 
@@ -262,12 +264,12 @@ async def test_a_hundred_callers_ask_once() -> None:
     async with RawServer(authority) as server:
         client, tokens = fast(), Tokens()
         waiting = [asyncio.ensure_future(tokens.take(client, who(server.url), Clocks())) for _ in range(100)]
-        while not authority.asked:
+        while not authority.token_requests:
             await asyncio.sleep(0)
         authority.hold.set()
         assert set(await asyncio.gather(*waiting)) == {"token-1"}
         await client.aclose()
-    assert len(authority.asked) == 1
+    assert len(authority.token_requests) == 1
 
 
 async def test_a_failure_is_shared_and_not_kept() -> None:
@@ -281,11 +283,11 @@ async def test_a_failure_is_shared_and_not_kept() -> None:
     async with RawServer(authority) as server:
         client, tokens = fast(), Tokens()
         waiting = [asyncio.ensure_future(tokens.take(client, who(server.url), Clocks())) for _ in range(20)]
-        while not authority.asked:
+        while not authority.token_requests:
             await asyncio.sleep(0)
         authority.hold.set()
         failures = await asyncio.gather(*waiting, return_exceptions=True)
-        assert len(authority.asked) == 1
+        assert len(authority.token_requests) == 1
         for failure in failures:
             assert isinstance(failure, ProviderError)
             assert (failure.failure.kind, failure.status) == ("credential", 401)
@@ -303,7 +305,7 @@ async def test_a_caller_who_leaves_takes_nobody_along() -> None:
     async with RawServer(authority) as server:
         client, tokens = fast(), Tokens()
         first, second = (asyncio.ensure_future(tokens.take(client, who(server.url), Clocks())) for _ in range(2))
-        while not authority.asked:
+        while not authority.token_requests:
             await asyncio.sleep(0)
         first.cancel()
         authority.hold.set()
@@ -332,7 +334,7 @@ def test_several_loops_share_what_is_kept() -> None:
 
     asyncio.run(run())
     assert len(got) == 60
-    assert 1 <= len(authority.asked) <= 3
+    assert 1 <= len(authority.token_requests) <= 3
     assert set(got) <= {"token-1", "token-2", "token-3"}
 
 

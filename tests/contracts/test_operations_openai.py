@@ -321,7 +321,7 @@ def test_sizes_are_said_in_the_vendors_way(
 @examples(100)
 @given(wide=st.integers(1, 21), high=st.integers(1, 21), tier=st.sampled_from(["512", "1K", "1.5K", "4K"]))
 def test_computed_sizes_keep_the_ratio(wide: int, high: int, tier: str) -> None:
-    """Multiples of 16 within a step of the ratio that was asked for."""
+    """Multiples of 16 within a step of the requested ratio."""
     if not 0.05 <= wide / high <= 20:
         return
     size = dimensions({"aspect_ratio": f"{wide}:{high}", "resolution": tier}, {})["size"]

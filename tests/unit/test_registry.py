@@ -1,4 +1,4 @@
-"""The table of dialects: everything in it can be made, and nothing is before somebody speaks it."""
+"""The table of dialects: everything in it can be made, and nothing is imported before it is used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_place_is_a_dialect(name: str) -> None:
         made = registry.dialect(name, operation)
         assert (made.name, made.operation) == (name, operation)
         assert registry.dialect(name, operation) is made
-        assert made.authorizes is (type(made).authorize is not Dialect.authorize), "it would never be asked"
+        assert made.authorizes is (type(made).authorize is not Dialect.authorize), "authorize would never be called"
 
 
 def test_service_accounts_are_shared() -> None:
@@ -27,7 +27,7 @@ def test_service_accounts_are_shared() -> None:
     assert len({id(registry.dialect("azure", each)._tokens) for each in registry.operations("azure")}) == 1  # type: ignore[attr-defined]
 
 
-def test_nothing_is_imported_before_it_is_spoken() -> None:
+def test_nothing_is_imported_before_it_is_used() -> None:
     """A start does not pay for dialects that its catalogue has no key for."""
     script = "import sys, gateway.app; print(*(name for name in sys.modules if name.startswith('providers.')))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
