@@ -1,7 +1,7 @@
 """The contract of a dialect, on one page.
 
-A dialect is a pure translation (no I/O) plus two verbs that every dialect inherits: ``complete`` for a whole answer and
-``stream`` for events. A non-streaming request is a non-streaming vendor call: nothing is re-assembled.
+A dialect is a pure translation (no I/O) plus two methods that every dialect inherits: ``complete`` for a whole answer and
+``stream`` for events. A request without streaming is a vendor call without streaming: no answer is assembled from events.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ __all__ = ["Decoder", "Dialect", "EventSink", "Stream"]
 
 
 class Dialect(ABC):
-    """One operation of one wire format of vendors. Stateless: one instance serves every endpoint."""
+    """One operation in one wire format. Stateless: one instance serves every endpoint."""
 
     name: ClassVar[str]
     operation: ClassVar[str] = "chat"
     """``chat``, ``embeddings``, ``rerank``, ``images``, ``speech``, ``transcription``, ``count_tokens``."""
     api_format: ClassVar[str | None] = None
-    """The API surface that speaks this very wire format: its requests and answers pass unchanged (see ``passed``)."""
+    """The API surface that has this same wire format: its requests and answers pass unchanged (see ``passthrough``)."""
     inlines_media: ClassVar[bool] = False
-    """The vendor takes no URLs of pictures and files: they must have become data URLs before ``request``."""
+    """The vendor takes no URLs of pictures and files: they must be turned into data URLs before ``request``."""
 
     def opens(self, url: str) -> bool:
-        """With ``inlines_media``: the few URLs that the vendor opens all the same, such as those of its own file store."""
+        """With ``inlines_media``: whether the vendor takes this URL nevertheless, such as one of its own file store."""
         return False
 
     @abstractmethod
@@ -37,22 +37,22 @@ class Dialect(ABC):
         """The vendor's request for ``body`` (chat: an ``InnerRequest``), which is not changed. Pure. Raises ``ProviderError``."""
 
     def passthrough(self, target: Target, native: NativeRequest, body: Any, *, stream: bool) -> HttpRequest:
-        """The vendor's request for ``native``, written in this dialect's own format: only the model, the stream flag and the end
-        user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
-        raise NotImplementedError(f"{self.name} has no shape of its own")
+        """The vendor's request for ``native``, which is in this dialect's own format: only the model, the stream flag and the
+        end user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
+        raise NotImplementedError(f"{self.name} is not the format of any API surface")
 
-    authorizes: ClassVar[bool] = False  # ``authorize`` has something to do
+    authorizes: ClassVar[bool] = False  # whether ``authorize`` is overridden
 
     async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
-        """The target with whatever must first be fetched to be let in (OAuth tokens). Raises ``ProviderError``."""
+        """The target with credentials that must be fetched first (OAuth tokens). Raises ``ProviderError``."""
         return target
 
     @abstractmethod
     def completion(self, raw: bytes) -> Completion:
-        """A whole answer. Raises ``ProviderError`` for a 200 that carries an error, malformed for anything unreadable."""
+        """A whole answer. Raises ``ProviderError``: the error that a 200 carries, empty, or malformed."""
 
     def read(self, response: HttpResponse) -> Completion:
-        """A 200. Overridden where the answer is not JSON."""
+        """The answer of a 200. Overridden where it is not JSON."""
         return self.completion(response.content)
 
     @abstractmethod
@@ -61,30 +61,30 @@ class Dialect(ABC):
 
     @abstractmethod
     def failure(self, response: HttpResponse) -> ProviderError:
-        """What a non-2xx answer means."""
+        """The error that a non-2xx answer stands for."""
 
     async def complete(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Completion:
         """One whole answer. Clocks: connect, total. Raises ``ProviderError``."""
         if self.authorizes and not target.authorized:
             target = await self.authorize(upstream, target, clocks)
-        response = await upstream.send(self._spoken(target, call, stream=False), clocks)
+        response = await upstream.send(self._http_request(target, call, stream=False), clocks)
         if response.status != 200:
             raise self.failure(response)
         return self.read(response)
 
     async def stream(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Stream:
-        """One streamed answer, opened: the vendor said 200. All four clocks. Raises ``ProviderError``."""
+        """One streamed answer, opened by a 200. Clocks: all four. Raises ``ProviderError``."""
         if self.authorizes and not target.authorized:
             target = await self.authorize(upstream, target, clocks)
-        http = await upstream.open(self._spoken(target, call, stream=True), clocks)
+        http = await upstream.open(self._http_request(target, call, stream=True), clocks)
         if http.status != 200:
             raise self.failure(await refusal(http))
         if http.headers.get("content-type", "").startswith("application/json"):
-            self.completion((await refusal(http)).content)  # raises the error that the document most likely is
-            raise failed("malformed", "asked for a stream, the vendor answered with one JSON document", status=200)
+            self.completion((await refusal(http)).content)  # raises the error that the document most likely holds
+            raise failed("malformed", "the vendor answered with one JSON document instead of a stream", status=200)
         return Stream(http, self.decoder(), clocks)
 
-    def _spoken(self, target: Target, call: Call, *, stream: bool) -> HttpRequest:
+    def _http_request(self, target: Target, call: Call, *, stream: bool) -> HttpRequest:
         if call.native is not None:
             return self.passthrough(target, call.native, call.body, stream=stream)
         return self.request(target, call.body, stream=stream)

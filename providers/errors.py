@@ -1,11 +1,11 @@
-"""What can go wrong between us and a vendor, as classes of failure that decide what happens next.
+"""What can go wrong between us and a vendor, as kinds of failure that decide what happens next.
 
-The rows live in ``failures.yaml``, beside recorded vendor bodies that prove them. Code asks the row, never a status number:
-may another endpoint be tried? whom does it blame? may the same endpoint be tried again? may the vendor bill for it?
+Each kind is a row of ``failures.yaml``, proved by recorded vendor bodies. Code reads the row, never a status number: may another
+endpoint be tried? to whom is the failure attributed? may the same endpoint be tried again? may the vendor bill for it?
 
     ProviderError
-        .failure   the row: kind, client status, error_type, elsewhere, blame, retry_same, may_bill
-        .clock     which of the four deadlines fell, or None
+        .failure   the row: kind, client status, error_type, failover, attributed_to, retry_same, may_bill
+        .clock     which of the four deadlines ran out, or None
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
-Blame = Literal["endpoint", "capacity", "credential", "caller", "nobody"]
+AttributedTo = Literal["endpoint", "capacity", "credential", "caller", "nobody"]
 Clock = Literal["connect", "first_content", "gap", "total"]
 
 RETRY_AFTER_MAX_S = 300.0
-"""A vendor that asks for more than this is asked again after this: nobody may switch an endpoint off for a week."""
+"""The longest pause that a vendor can ask for: a ``Retry-After`` of a week must not switch an endpoint off for a week."""
 RAW_MAX = 4096
+"""Bytes kept of a vendor's body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,12 @@ class Failure:
 
     kind: str
     status: int
-    """The status our client sees when this failure is the last word. A vendor's 401/402/403 is never the client's."""
+    """The status that our client gets when no other attempt follows. A vendor's 401/402/403 is never the client's."""
     error_type: str
     failover: bool
-    """Try another endpoint?"""
-    attributed_to: Blame
+    """May another endpoint be tried?"""
+    attributed_to: AttributedTo
+    """Whose health or credential it counts against."""
     retry_same: bool
     """May the same endpoint be tried again when there is no other?"""
     may_bill: bool
@@ -94,7 +96,7 @@ def _load() -> tuple[dict[str, Failure], tuple[_Match, ...], dict[str, int]]:
             code = frozenset(str(c).lower() for c in pattern.get("code", ()))
             text = tuple(str(t).lower() for t in pattern.get("text", ()))
             matches.append(_Match(row, str(pattern["status"]), code, text))
-    # An exact status is asked before its class (429 before 4xx); sorting is stable, so the file's order decides the rest.
+    # An exact status comes before its class (429 before 4xx); the sort is stable, so the file's order decides the rest.
     matches.sort(key=lambda match: match.status.endswith("xx"))
     return rows, tuple(matches), document["status_of"]
 
@@ -117,11 +119,12 @@ def failed(kind: str, message: str, **more: Any) -> ProviderError:
 
 def timed_out(clock: Clock, limit_s: float) -> ProviderError:
     """The error of one of the four clocks."""
-    return failed(_CLOCK_KINDS[clock], f"the {clock.replace('_', ' ')} clock fell after {limit_s:g} s", clock=clock)
+    return failed(_CLOCK_KINDS[clock], f"the {clock.replace('_', ' ')} time limit of {limit_s:g} s passed", clock=clock)
 
 
 def classify(status: int, codes: frozenset[str], text: str) -> Failure:
-    """The row of a vendor's refusal. ``codes`` and ``text`` are lower case. Status first, then code, text last."""
+    """The row of a vendor's refusal: of the rows for its status, the first with one of the ``codes``, else with a part of ``text``,
+    else the first with neither. ``codes`` and ``text`` are lower case."""
     candidates = [match for match in _MATCHES if match.fits(status)]
     for match in candidates:
         if match.code and match.code & codes:
@@ -132,7 +135,7 @@ def classify(status: int, codes: frozenset[str], text: str) -> Failure:
     for match in candidates:
         if not match.code and not match.text:
             return match.row
-    return FAILURES["malformed"]  # 1xx, 2xx and 3xx are no answers to a completion request
+    return FAILURES["malformed"]  # 1xx, 2xx and 3xx are not proper answers to a completion request
 
 
 def failure_for(
@@ -145,8 +148,12 @@ def failure_for(
     meant: int | None = None,
     retry_s: float | None = None,
 ) -> ProviderError:
-    """The error that a vendor's own stands for. ``words``: its codes, the most telling first; ``also``: codes of ``failures.yaml``
-    that its text stands for; ``meant``: the status that it means, where its own says less."""
+    """The error that a vendor's own error stands for.
+
+    ``words``: its codes, the most specific first. ``also``: further codes of ``failures.yaml`` that its text stands for.
+    ``meant``: the status to classify it by, where the vendor's own is less specific. ``retry_s``: the
+    pause that the vendor asks for.
+    """
     codes = frozenset([*(str(word).lower() for word in words if word is not None), *also])
     return ProviderError(
         classify(status if meant is None else meant, codes, f"{message} {raw}".lower()),
@@ -165,7 +172,7 @@ def excerpt(document: Any) -> str:
 
 
 def status_of(code: Any, type_: Any = None) -> int:
-    """The HTTP status that the error object inside a 200 stands for; 500 when its words are unknown."""
+    """The HTTP status that the error object inside a 200 stands for; 500 if its code and type are unknown."""
     for word in (code, type_):
         if isinstance(word, int | float | str) and not isinstance(word, bool):
             text = str(word).lower().strip()
@@ -179,7 +186,7 @@ def status_of(code: Any, type_: Any = None) -> int:
 def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
     """Seconds to wait: ``retry-after-ms``, then ``Retry-After`` as seconds or as an HTTP date (RFC 9110, 10.2.3).
 
-    Garbage, zero and the past are no advice (None); more than 300 s is cut to 300.
+    None for garbage, zero and dates in the past; more than 300 s is cut to 300.
     """
     seconds = _number(headers.get("retry-after-ms", "")) / 1000
     if not seconds > 0:

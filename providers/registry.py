@@ -1,7 +1,7 @@
-"""Names to dialects: what a catalogue writes after ``dialect:``, and for each operation its translator.
+"""The table of dialects: the names that a catalogue writes after ``dialect:``, and the class of each of their operations.
 
-A dialect is imported when it is first asked for: all of them together cost a third of a second at every start, the signing of
-tokens most of it, and few gateways speak more than three. ``ready`` does it ahead of the first request.
+A dialect is imported when it is first used: all of them together cost a third of a second at every start, most of it for the
+signing of tokens, and few gateways need more than three. ``ready`` imports them ahead of the first request.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from providers.base import Dialect
 
-_WHERE: Final[dict[str, dict[str, str]]] = {
+_CLASSES: Final[dict[str, dict[str, str]]] = {
     "anthropic": {"chat": "anthropic.dialect.Anthropic", "count_tokens": "anthropic.count_tokens.AnthropicCount"},
     "azure": {
         "chat": "azure.dialect.Azure",
-        "embeddings": "azure.operations.AzureEmbeddings",
-        "images": "azure.operations.AzureImages",
-        "speech": "azure.operations.AzureSpeech",
-        "transcription": "azure.operations.AzureTranscription",
+        "embeddings": "azure.embeddings.AzureEmbeddings",
+        "images": "azure.images.AzureImages",
+        "speech": "azure.speech.AzureSpeech",
+        "transcription": "azure.transcription.AzureTranscription",
     },
     "bedrock": {"chat": "bedrock.dialect.Bedrock", "embeddings": "bedrock.embeddings.BedrockEmbeddings"},
     "cohere": {
@@ -35,22 +35,22 @@ _WHERE: Final[dict[str, dict[str, str]]] = {
     },
     "mistral": {
         "chat": "mistral.dialect.Mistral",
-        "embeddings": "mistral.dialect.MistralEmbeddings",
-        "transcription": "mistral.dialect.MistralTranscription",
+        "embeddings": "mistral.embeddings.MistralEmbeddings",
+        "transcription": "mistral.transcription.MistralTranscription",
     },
     "ollama": {"chat": "ollama.dialect.Ollama", "embeddings": "ollama.embeddings.OllamaEmbeddings"},
     "openai": {
         "chat": "openai.dialect.OpenAI",
-        "embeddings": "openai.operations.Embeddings",
+        "embeddings": "openai.embeddings.Embeddings",
         "images": "openai.images.Images",
-        "rerank": "openai.operations.Rerank",
-        "speech": "openai.audio.Speech",
-        "transcription": "openai.audio.Transcription",
+        "rerank": "openai.rerank.Rerank",
+        "speech": "openai.speech.Speech",
+        "transcription": "openai.transcription.Transcription",
     },
     "openrouter": {
         "chat": "openrouter.dialect.OpenRouter",
-        "embeddings": "openrouter.dialect.OpenRouterEmbeddings",
-        "rerank": "openrouter.dialect.OpenRouterRerank",
+        "embeddings": "openrouter.embeddings.OpenRouterEmbeddings",
+        "rerank": "openrouter.rerank.OpenRouterRerank",
     },
     "responses": {"chat": "responses.dialect.Responses"},
     "vertex": {
@@ -72,7 +72,7 @@ _CREDENTIALS: Final = {
 }
 """Dialects whose operations share a cache of access tokens or temporary keys."""
 _CLOUDS: Final = {"azure": "azure", "bedrock": "aws", "vertex": "google", "vertex-anthropic": "google"}
-_OPERATIONS: Final = {name: frozenset(classes) for name, classes in _WHERE.items()}
+_OPERATIONS: Final = {name: frozenset(classes) for name, classes in _CLASSES.items()}
 _made: Final[dict[tuple[str, str], Dialect]] = {}
 
 
@@ -83,13 +83,13 @@ def dialect(name: str, operation: str = "chat") -> Dialect:
 
 
 def ready(dialects: Iterable[tuple[str, str]]) -> None:
-    """Import these (name, operation), so that no request waits for it."""
+    """Import these (name, operation), so that no request has to wait for it. Raises ``KeyError``."""
     for name, operation in dialects:
         dialect(name, operation)
 
 
 def operations(name: str) -> frozenset[str]:
-    """What a dialect can be asked for; empty for an unknown one."""
+    """The operations of a dialect; empty for an unknown one."""
     return _OPERATIONS.get(name, frozenset())
 
 
@@ -100,23 +100,24 @@ def cloud_of(name: str) -> str | None:
 
 def names() -> list[str]:
     """Every known dialect."""
-    return sorted(_WHERE)
+    return sorted(_CLASSES)
 
 
 def _make(name: str, operation: str) -> Dialect:
-    where = _WHERE.get(name, {}).get(operation)
-    if where is None:
+    path = _CLASSES.get(name, {}).get(operation)
+    if path is None:
         raise KeyError(f"unknown dialect {name!r} of {operation}; known are: {', '.join(names())}")
     shared = _CREDENTIALS.get(name)
-    made: Dialect = _class(where)(_shared(shared)) if shared is not None else _class(where)()
+    made: Dialect = _class(path)(_shared(shared)) if shared is not None else _class(path)()
     return _made.setdefault((name, operation), made)
 
 
-def _class(where: str) -> Any:
-    module, _, name = where.rpartition(".")
+def _class(path: str) -> Any:
+    module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(f"providers.{module}"), name)
 
 
 @lru_cache
-def _shared(where: str) -> Any:
-    return _class(where)()
+def _shared(path: str) -> Any:
+    """One instance for all dialects that use the class, so that they share its tokens."""
+    return _class(path)()

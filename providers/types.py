@@ -1,4 +1,4 @@
-"""The vocabulary that dialects and their users share. Plain values: no I/O, no identity, equal when their contents are equal."""
+"""The types that dialects and their users share: requests, answers and events as plain values. No I/O."""
 
 from __future__ import annotations
 
@@ -241,10 +241,10 @@ class Chunk(TypedDict, total=False):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where one endpoint is reached: everything a dialect needs beside the request itself."""
+    """Where and how one endpoint is reached: everything that a dialect needs beside the request itself."""
 
     provider: str
-    """Slug of the vendor; for messages only."""
+    """Slug of the vendor, for messages and for ``provider.options.<slug>``."""
     base_url: str
     """Without a trailing slash, e.g. ``https://api.openai.com/v1``."""
     upstream_id: str
@@ -276,7 +276,7 @@ class NativeRequest(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What is asked of a vendor."""
+    """One request to a vendor, before a dialect translates it."""
 
     body: Any
     """For chat an ``InnerRequest``, else the JSON object of the operation."""
@@ -285,7 +285,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Clocks(msgspec.Struct, frozen=True):
-    """The four deadlines of one attempt, in seconds. The error says which one fell."""
+    """The four deadlines of one attempt, in seconds. The error's ``clock`` says which one ran out."""
 
     connect_s: float = 5.0
     first_content_s: float = 60.0
@@ -303,29 +303,29 @@ class Usage(msgspec.Struct, frozen=True):
     """Text tokens of the prompt that were neither read from nor written to a cache."""
     cache_read: int = 0
     cache_write: int = 0
-    """Written to a cache that lives minutes (Anthropic: 5 m), or whose life the vendor does not say."""
+    """Written to a cache that lives for minutes (Anthropic: 5 m), or whose lifetime the vendor does not report."""
     completion: int = 0
     """Text tokens of the answer without reasoning."""
     reasoning: int = 0
     cache_write_1h: int = 0
-    """Written to a cache that lives an hour."""
+    """Written to a cache that lives for an hour."""
     audio_prompt: int = 0
-    """Audio tokens of the prompt, where the vendor tells them apart; not in ``prompt``."""
+    """Audio tokens of the prompt, where the vendor reports them separately; not in ``prompt``."""
     audio_cache_read: int = 0
     """Audio tokens of the prompt that came from a cache; not in ``cache_read``."""
     image_prompt: int = 0
-    """Image tokens of the prompt, where the vendor tells them apart **and** prices them apart; else they are in ``prompt``."""
+    """Image tokens of the prompt, where the vendor reports **and** prices them separately; else they are in ``prompt``."""
     audio_completion: int = 0
     image_completion: int = 0
     units: Mapping[str, int] | None = None
-    """What is not tokens: ``web_search`` (searches made), ``search_unit`` (rerank), ``character`` (speech),
+    """Counts of other things than tokens: ``web_search`` (searches made), ``search_unit`` (rerank), ``character`` (speech),
     ``audio_ms`` (milliseconds transcribed), ``image_output`` (pictures made)."""
     cost_usd: Decimal | None = None
-    """What the vendor itself says the call cost, if it says so."""
+    """The cost of the call as the vendor reports it, if it does."""
     estimated: bool = False
     """True when the vendor reported nothing and the counts are ours."""
     suspect: bool = False
-    """True when the vendor's report held nonsense (negative, fractional, beyond reason, more cached than sent)."""
+    """True when the vendor's report held impossible counts (negative, fractional, too large, more cached than sent)."""
 
     @property
     def prompt_total(self) -> int:
@@ -345,7 +345,7 @@ class Completion:
     """For chat a ``ChatCompletion``, else the JSON object of the operation."""
     usage: Usage | None
     native: Json | None = None
-    """The vendor's own document, unchanged: set by a dialect with an ``api_format``, for the API surface that speaks the same."""
+    """The vendor's own document, unchanged: set by a dialect with an ``api_format``, for the API surface of the same format."""
     content: bytes = b""
     """An answer that is not JSON: speech."""
     content_type: str = ""
@@ -356,7 +356,7 @@ class Event(msgspec.Struct):
 
     chunk: Chunk
     content: bool = False
-    """True when it carries something a caller could show: text, reasoning, a refusal, a tool call, an image, audio."""
+    """True when it carries something that a caller could show: text, reasoning, a refusal, a tool call, an image, audio."""
     finish: str | None = None
     """The normalised finish reason, on the event that ends the choice."""
     usage: Usage | None = None
@@ -373,7 +373,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
     content: bytes
     method: str = "POST"
     address: str | None = None
-    """Connect to this address and do not resolve the URL's host, which names and proves itself as ever."""
+    """Connect to this IP address instead of resolving the URL's host; ``Host`` and TLS still use the host's name."""
 
 
 class HttpResponse(msgspec.Struct, frozen=True):

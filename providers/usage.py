@@ -1,6 +1,6 @@
-"""Token counts as OpenAI-compatible vendors report them, to disjoint ``Usage``.
+"""Token counts as OpenAI-compatible vendors report them, converted to the disjoint counts of ``Usage``. Pure.
 
-What vendors mean by their numbers:
+What the vendors' numbers mean:
 
 - OpenAI: ``prompt_tokens`` includes ``prompt_tokens_details.cached_tokens``, and ``completion_tokens`` includes
   ``completion_tokens_details.reasoning_tokens`` (platform.openai.com/docs/api-reference/chat/object, 2026-11).
@@ -22,10 +22,10 @@ from msgspec.structs import replace
 from providers.types import Json, Usage
 
 COUNT_MAX = 100_000_000
-"""More tokens than any answer can have; a larger count is an error of the vendor's."""
+"""No answer has more tokens; a larger count is the vendor's error."""
 
 COST_MAX_USD = 10_000
-"""No answer costs more; a larger figure is an error of the vendor's."""
+"""No answer costs more; a larger figure is the vendor's error."""
 
 PROMPT_KINDS = (
     "prompt",
@@ -39,13 +39,13 @@ PROMPT_KINDS = (
 
 
 class Counts:
-    """Reads counts leniently and remembers whether one of them was nonsense. For every dialect."""
+    """Reads counts leniently and remembers whether one of them was impossible. For every dialect."""
 
     def __init__(self) -> None:
         self.suspect = False
 
     def take(self, source: Any, *names: str) -> int:
-        """The first of ``names`` that ``source`` has. Missing and null are 0; nonsense is 0 and marked."""
+        """The first of ``names`` that ``source`` has. Missing and null are 0; an impossible count is 0 and sets ``suspect``."""
         if not isinstance(source, dict):
             return 0
         for name in names:
@@ -64,34 +64,35 @@ class Counts:
 
 
 def normalise(raw: Json) -> Usage:
-    """One vendor's ``usage`` object. Never raises: what is nonsense counts 0 and sets ``suspect``."""
+    """The usage that a vendor's ``usage`` object reports. Never raises: an impossible count is 0 and sets ``suspect``."""
     counts = Counts()
     take = counts.take
     prompt, completion = take(raw, "prompt_tokens", "input_tokens"), take(raw, "completion_tokens", "output_tokens")
-    read = write = heard = spoken = reasoning = 0
+    cache_read = cache_write = audio_prompt = audio_completion = reasoning = 0
     if details := raw.get("prompt_tokens_details"):
-        read, heard = take(details, "cached_tokens"), take(details, "audio_tokens")
-        write = take(details, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+        cache_read, audio_prompt = take(details, "cached_tokens"), take(details, "audio_tokens")
+        cache_write = take(details, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
     if details := raw.get("completion_tokens_details"):
-        reasoning, spoken = take(details, "reasoning_tokens"), take(details, "audio_tokens")
-    read = read or take(raw, "prompt_cache_hit_tokens", "cached_tokens")
+        reasoning, audio_completion = take(details, "reasoning_tokens"), take(details, "audio_tokens")
+    cache_read = cache_read or take(raw, "prompt_cache_hit_tokens", "cached_tokens")
     reasoning = reasoning or take(raw, "reasoning_tokens")
     total, searches = take(raw, "total_tokens"), take(raw, "num_search_queries")
-    outside = reasoning > completion or (reasoning > 0 and total == prompt + completion + reasoning)
-    if read + write > prompt:
+    reasoning_is_extra = reasoning > completion or (reasoning > 0 and total == prompt + completion + reasoning)
+    if cache_read + cache_write > prompt:
         counts.suspect = True
-        read = min(read, prompt)
-        write = min(write, prompt - read)
-    answer = completion if outside else completion - reasoning
-    heard, spoken = min(heard, prompt - read - write), min(spoken, answer)
+        cache_read = min(cache_read, prompt)
+        cache_write = min(cache_write, prompt - cache_read)
+    answer = completion if reasoning_is_extra else completion - reasoning
+    audio_prompt = min(audio_prompt, prompt - cache_read - cache_write)
+    audio_completion = min(audio_completion, answer)
     return Usage(
-        prompt - read - write - heard,
-        read,
-        write,
-        answer - spoken,
-        reasoning,
-        audio_prompt=heard,
-        audio_completion=spoken,
+        prompt=prompt - cache_read - cache_write - audio_prompt,
+        cache_read=cache_read,
+        cache_write=cache_write,
+        completion=answer - audio_completion,
+        reasoning=reasoning,
+        audio_prompt=audio_prompt,
+        audio_completion=audio_completion,
         units={"web_search": searches} if searches else None,
         cost_usd=_cost(raw),
         suspect=counts.suspect,
@@ -99,7 +100,7 @@ def normalise(raw: Json) -> Usage:
 
 
 def later(before: Usage | None, now: Usage) -> Usage:
-    """Of two reports in one stream the last, unless it takes tokens back: some count up, some end with zeros."""
+    """Of two reports in one stream the later one, unless it takes tokens back: some vendors count up, some end with zeros."""
     if before is None:
         return now
     if now.prompt_total >= before.prompt_total and now.completion_total >= before.completion_total:

@@ -48,7 +48,7 @@ class Provider:
     privacy_policy_url: str | None = None
     terms_of_service_url: str | None = None
     status_page_url: str | None = None
-    cancel_stops_billing: bool = True
+    cancel_stops_billing: bool = field(kw_only=True)
     """Whether closing a stream stops the vendor's bill (OpenAI, DeepSeek, xAI ...) or does not (Groq, Mistral, Google ...)."""
     headers: tuple[tuple[str, str], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -15,21 +15,19 @@ from msgspec import structs
 
 from gateway import pricing
 from gateway.accounts import KeyPolicy
+from gateway.catalog.parameters import PARAMETERS
 from gateway.errors import GatewayError, LedgerUnavailable, PaymentRequired, Unauthorized, UpstreamFailed
 from gateway.ledger.entries import Hold, StalePolicy
 from gateway.money import format_usd, parse_usd
 from gateway.pipeline.attempts import Attempts
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.request import InferenceRequest
-from gateway.pipeline.upstream_request import DROPPABLE, anonymous
+from gateway.pipeline.upstream_request import anonymous
 from gateway.routing.filters import Need
 from gateway.routing.plan import Plan, plan
 from gateway.routing.preferences import parse
 from gateway.services import Services
 from providers import registry
-
-PARAMETERS = DROPPABLE | {"max_tokens", "max_completion_tokens", "stop"}
-"""What an endpoint may or may not support; the other fields of a request are the gateway's business."""
 
 
 @dataclass(frozen=True, slots=True)

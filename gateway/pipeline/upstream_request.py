@@ -10,18 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.catalog.model import Endpoint
+from gateway.catalog.parameters import DROPPABLE
 from providers.types import Call, Json, NativeRequest, Target
-
-DROPPABLE = frozenset(
-    {
-        "temperature", "top_p", "top_k", "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty",
-        "logit_bias", "logprobs", "top_logprobs", "prediction", "seed", "response_format", "structured_outputs",
-        "tools", "tool_choice", "parallel_tool_calls", "reasoning", "reasoning_effort", "include_reasoning",
-        "web_search_options", "verbosity",
-    }
-)  # fmt: skip
-"""Parameters that an endpoint may lack; ``stop`` and the token bounds are never dropped: they change what is billed."""
-
 
 OWNED = frozenset(
     {

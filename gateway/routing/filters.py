@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from gateway.catalog.model import Endpoint, Price
+from gateway.catalog.parameters import PARAMETERS
 from gateway.health.registry import EndpointHealth
 from gateway.money import format_price
 from gateway.routing.candidate import Need, RoutingContext
@@ -22,13 +23,6 @@ QUANTIZATION_FAMILIES = {"fp4": ("mxfp4", "nvfp4"), "fp8": ("mxfp8",)}
 SOFT = ("tools", "response_format", "structured_outputs", "verbosity")
 """Parameters worth preferring an endpoint for: ignoring them silently would change the meaning of the answer."""
 
-PARAMETERS = frozenset(
-    {"temperature", "top_p", "top_k", "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty"}
-    | {"max_tokens", "max_completion_tokens", "logit_bias", "logprobs", "top_logprobs", "prediction", "seed", "stop"}
-    | {"response_format", "structured_outputs", "tools", "tool_choice", "parallel_tool_calls", "web_search_options"}
-    | {"include_reasoning", "reasoning", "reasoning_effort", "verbosity"}
-)
-"""The public catalogue's ``supported_parameters``; other keys of a request (model, messages ...) are not abilities."""
 SAME_AS = {
     "max_tokens": "max_completion_tokens",
     "max_completion_tokens": "max_tokens",

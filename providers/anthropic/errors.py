@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s, status_of
-from providers.openai.response import said
+from providers.openai.errors import error_fields
 from providers.types import HttpResponse, Json
 
 
@@ -40,7 +40,7 @@ def error_from_response(response: HttpResponse) -> ProviderError:
 
 def _fields(body: Any) -> tuple[Any, Any, str]:
     """Code, type and message of an error object."""
-    code, type_, message = said(body)
+    code, type_, message = error_fields(body)
     error = body.get("error") if isinstance(body, dict) else None
     details = error.get("details") if isinstance(error, dict) else None
     finer = details.get("error_code") if isinstance(details, dict) else None

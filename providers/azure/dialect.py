@@ -1,6 +1,6 @@
 """Azure OpenAI and Foundry models: OpenAI's operations at Azure's addresses, with Azure's ways to authenticate.
 
-Without ``api_version`` the v1 API is spoken, ``{base_url}/openai/v1/...`` with the deployment's name as ``model``
+Without ``api_version`` requests go to the v1 API, ``{base_url}/openai/v1/...`` with the deployment's name as ``model``
 (learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle, 2026-11); with one, ``{base_url}/openai/deployments/
 {deployment}/...?api-version=...``, as openai 3.54's ``AzureOpenAI`` does. ``base_url`` is ``https://<resource>.openai.azure.
 com``; ``upstream_id`` is the deployment's name. The key goes into the header ``api-key``; or ``Target.credentials``
@@ -15,9 +15,7 @@ Entra ID, which goes behind ``Bearer``.
 
 On the v1 API ``max_tokens`` goes out as ``max_completion_tokens`` unless ``max_tokens_field`` says otherwise.
 
-Filters: a refused prompt is a 400 with the code ``content_filter``. What filters found is kept in whole answers; in a stream,
-where it comes with every chunk, only what was filtered is (learn.microsoft.com/azure/ai-foundry/openai/concepts/
-content-streaming, 2026-11: with asynchronous filters findings come behind the text, some even behind the finish reason).
+A prompt that Azure's content filters refuse is answered with status 400 and the code ``content_filter``.
 """
 
 from __future__ import annotations
@@ -29,37 +27,38 @@ from msgspec.structs import replace
 
 from providers.auth.cloud import CHAIN
 from providers.auth.entra import ClientSecret, DefaultIdentity, EntraTokens
+from providers.azure.stream import Decoder
 from providers.base import Dialect
-from providers.openai import response
 from providers.openai.dialect import OpenAI
 from providers.transport.client import Upstream
-from providers.types import Clocks, Event, HttpRequest, Json, Target
+from providers.types import Clocks, HttpRequest, Target
 
 AUTHORITY = "https://login.microsoftonline.com"
 SCOPE = "https://cognitiveservices.azure.com/.default"
 V1_VERSIONS = frozenset({"v1", "preview", "latest"})
-_NEEDED = ("tenant_id", "client_id", "client_secret")
-_FINDINGS = ("content_filter_results", "content_filter_result", "content_filter_offsets", "prompt_filter_results")
+_CREDENTIALS = ("tenant_id", "client_id", "client_secret")
 
 
-class AzureWay(Dialect):
-    """Before a class of one of OpenAI's operations, it makes that operation Azure's:
+class AzureOperation(Dialect):
+    """Turns one of OpenAI's operations into Azure's, as a base class before it:
 
-    ``class AzureEmbeddings(AzureWay, OpenAIEmbeddings): name = "azure"``
+    ``class AzureEmbeddings(AzureOperation, Embeddings)``
 
-    That class need only put its path behind ``target.base_url`` and the key behind ``authorization: Bearer``.
+    The other class has to put its path behind ``target.base_url`` and the key into ``authorization: Bearer``.
     """
+
+    name: ClassVar[str] = "azure"
 
     def __init__(self, tokens: EntraTokens | None = None) -> None:
         super().__init__()
         self._tokens = tokens or EntraTokens()
 
-    def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
-        there = replace(target, base_url=_base(target), options=_options(target))
-        request: HttpRequest = super().request(there, body, stream=stream)  # type: ignore[safe-super]  # the next class's
+    def request(self, target: Target, body: Any, *, stream: bool) -> HttpRequest:
+        azure_target = replace(target, base_url=_base(target), options=_options(target))
+        request: HttpRequest = super().request(azure_target, body, stream=stream)  # type: ignore[safe-super]  # that of the other class
         query = _query(target)
         url = f"{request.url}{'&' if '?' in request.url else '?'}{query}" if query else request.url
-        return replace(request, url=url, headers=tuple(_own(target, header) for header in request.headers))
+        return replace(request, url=url, headers=tuple(_azure_header(target, header) for header in request.headers))
 
     authorizes: ClassVar[bool] = True
 
@@ -75,62 +74,15 @@ class AzureWay(Dialect):
         return replace(target, api_key=await self._tokens.default_token(identity))
 
 
-class Azure(AzureWay, OpenAI):
+class Azure(AzureOperation, OpenAI):
     """Chat completions."""
-
-    name: ClassVar[str] = "azure"
 
     def decoder(self) -> Decoder:
         return Decoder()
 
 
-class Decoder(response.Decoder):
-    """OpenAI's, without what filters let pass."""
-
-    __slots__ = ()
-
-    def _event(self, name: str, data: bytes) -> Event | None:
-        event = super()._event(name, data)
-        if event is not None:
-            _tidy(event.chunk)
-        return event
-
-
-def _tidy(chunk: Any) -> None:
-    """Drop findings that found nothing, and choices that held nothing else."""
-    _drop_findings(chunk)
-    choices = []
-    for choice in chunk["choices"]:
-        annotation = any(name in choice for name in _FINDINGS)
-        _drop_findings(choice)
-        bare = choice["finish_reason"] is None and not any(choice["delta"].values()) and not choice.get("logprobs")
-        if not (annotation and bare and not any(name in choice for name in _FINDINGS)):
-            choices.append(choice)
-    chunk["choices"] = choices
-
-
-def _drop_findings(owner: Json) -> None:
-    for name in _FINDINGS:
-        if name in owner and not _filtered(owner[name]):
-            del owner[name]
-
-
-def _filtered(findings: Any, depth: int = 0) -> bool:
-    """Something in it says that it was filtered, or detected. Looks as deep as Azure's findings go."""
-    if depth > 6:
-        return False
-    if isinstance(findings, list):
-        return any(_filtered(one, depth + 1) for one in findings)
-    if not isinstance(findings, dict):
-        return False
-    return any(
-        value is True if name in ("filtered", "detected") else _filtered(value, depth + 1)
-        for name, value in findings.items()
-    )
-
-
 def _client(target: Target) -> ClientSecret | None:
-    values = [target.credentials.get(name) for name in _NEEDED]
+    values = [target.credentials.get(name) for name in _CREDENTIALS]
     tenant, client, secret = values
     if not tenant or not client or not secret:
         return None
@@ -142,22 +94,22 @@ def _scope(target: Target) -> str:
     return str(target.options.get("scope", SCOPE))
 
 
-def _dated(target: Target) -> bool:
+def _has_dated_api(target: Target) -> bool:
     version = target.options.get("api_version")
     return bool(version) and version not in V1_VERSIONS
 
 
 def _base(target: Target) -> str:
     resource = target.base_url.removesuffix("/v1").removesuffix("/openai")
-    if _dated(target):
+    if _has_dated_api(target):
         return f"{resource}/openai/deployments/{quote(target.upstream_id, safe='')}"
     return f"{resource}/openai/v1"
 
 
 def _options(target: Target) -> dict[str, Any]:
     options = dict(target.options)
-    options.pop("api_key_header", None)  # the key is put where it belongs below
-    if not _dated(target):
+    options.pop("api_key_header", None)  # the key goes out as a bearer token first: see _azure_header
+    if not _has_dated_api(target):
         options.setdefault("max_tokens_field", "max_completion_tokens")
     return options
 
@@ -167,8 +119,8 @@ def _query(target: Target) -> str:
     return urlencode({"api-version": version}) if version and version != "v1" else ""
 
 
-def _own(target: Target, header: tuple[str, str]) -> tuple[str, str]:
-    """The key in Azure's header; a token stays behind ``Bearer``."""
+def _azure_header(target: Target, header: tuple[str, str]) -> tuple[str, str]:
+    """The header with a key becomes Azure's own; a token of Entra ID stays a bearer token."""
     has_token = CHAIN in target.credentials or _client(target) is not None
     if header[0] == "authorization" and header[1] == f"Bearer {target.api_key}" and not has_token:
         return "api-key", header[1].removeprefix("Bearer ")

@@ -1,4 +1,4 @@
-"""Pieces of a conversation in the inner language, for vendors whose messages are near to it but not the same. Pure.
+"""Pieces of a conversation in the inner language, for vendors whose messages are close to it but not the same. Pure.
 
 Every function that refuses raises ``ProviderError`` (unsupported) and names the field.
 """
@@ -7,22 +7,33 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from providers.chat.tool_choice import parse_tool_choice
 from providers.errors import ProviderError, failed
 from providers.types import Json
 
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)
-_TEXTS = {"application/json", "application/xml", "application/x-yaml", "application/yaml", "application/javascript"}
+_TEXT_TYPES = {
+    "application/json",
+    "application/xml",
+    "application/x-yaml",
+    "application/yaml",
+    "application/javascript",
+}
 STRUCTURED_TOOL: Final = "tokenway_structured_answer"
-"""The tool whose input is the caller's structured answer, where a vendor has no other way to one. Reserved: whoever reads the
-answer knows it by this name."""
+"""The tool whose input is the structured answer, where a vendor has no other way to get one. The name is reserved: a decoder
+recognises the structured answer by it."""
 JSON_ONLY: Final = "Answer with one JSON object and nothing else: no prose around it, no code fences."
-"""``json_object`` for a vendor without a word for it: without a schema a forced tool would answer ``{}``."""
+"""The instruction for ``json_object`` where a vendor has no field for it: without a schema a forced tool would answer ``{}``.
+"""
+UNPARSED_ARGUMENTS: Final = "_unparsed_arguments"
+"""The field that holds the text of a tool call's arguments where a format demands an object and the text is not one, so that the
+model still sees what it wrote. Documented in ``docs/api.md``."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -31,8 +42,8 @@ def unsupported(field: str, why: str) -> ProviderError:
     return failed("unsupported", f"{field}: {why}")
 
 
-def messages_of(body: Json) -> list[Json]:
-    """The messages of a request; what is no message is refused."""
+def messages_of(body: Mapping[str, Any]) -> list[Json]:
+    """The messages of a request."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise unsupported("messages", "not a list of messages")
@@ -40,7 +51,7 @@ def messages_of(body: Json) -> list[Json]:
 
 
 def parts_of(content: Any) -> Iterator[tuple[str, Json]]:
-    """Kind and part of everything that a content holds; a text and a refusal are parts of kind ``text``."""
+    """Type and part of each part of a content. A string counts as one text part, a refusal as a part of type ``text``."""
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     for part in content if isinstance(content, list) else ():
@@ -53,7 +64,7 @@ def parts_of(content: Any) -> Iterator[tuple[str, Json]]:
 
 
 def text_only(content: Any, whose: str) -> list[str]:
-    """The texts of a content that may hold nothing else, without empty ones."""
+    """The texts of a content that may hold texts only, without empty ones. ``whose``: for the message of the error."""
     texts = []
     for kind, part in parts_of(content):
         if kind != "text":
@@ -63,7 +74,7 @@ def text_only(content: Any, whose: str) -> list[str]:
 
 
 def name_prefix(message: Json) -> str:
-    """``Ann: `` for a message by somebody with a name, where the vendor has no field for names."""
+    """``Ann: `` for a message with a participant's name, where the vendor has no field for names; else empty."""
     name = message.get("name")
     return f"{name}: " if isinstance(name, str) and name else ""
 
@@ -79,7 +90,7 @@ def inner(part: Json, field: str) -> Json:
 
 
 def url_of(part: Json, field: str) -> str:
-    """The URL of a picture, film or document part."""
+    """The URL of a picture, video or document part."""
     url = inner(part, field).get("url")
     if not isinstance(url, str):
         raise unsupported("messages", f"{field} without url")
@@ -87,10 +98,10 @@ def url_of(part: Json, field: str) -> str:
 
 
 def data_of(url: str, field: str) -> tuple[str, str]:
-    """Media type (lower case; empty when it names none, which stands for text/plain by RFC 2397) and base64 of a data URL."""
+    """Media type (lower case; empty if the URL names none, which means text/plain by RFC 2397) and base64 of a data URL."""
     head = _DATA_URL.match(url)
     if head is None:
-        raise unsupported("messages", f"{field} is no data URL")
+        raise unsupported("messages", f"{field} is not a data URL")
     data = url[head.end() :]
     if ";base64" not in head[2].lower():
         data = b64encode(unquote_to_bytes(data)).decode()
@@ -98,12 +109,12 @@ def data_of(url: str, field: str) -> tuple[str, str]:
 
 
 def is_text(kind: str) -> bool:
-    """A media type that is read as text."""
-    return not kind or kind.startswith("text/") or kind in _TEXTS
+    """Whether a file of this media type is read as text."""
+    return not kind or kind.startswith("text/") or kind in _TEXT_TYPES
 
 
 def text_in(data: str, field: str) -> str:
-    """The text in some base64."""
+    """Base64 decoded to text."""
     try:
         return b64decode(data).decode("utf-8", "replace")
     except ValueError as error:
@@ -111,7 +122,7 @@ def text_in(data: str, field: str) -> str:
 
 
 def document_text(file: Json) -> str | None:
-    """The text of a file that is a text, else None: vendors without documents read it as part of the message."""
+    """The text of a text file, which vendors without document parts take as part of the message; else None."""
     data = file.get("file_data")
     if not isinstance(data, str) or not data.startswith("data:"):
         return None
@@ -129,13 +140,13 @@ def calls_of(message: Json) -> list[tuple[str, str, Any]]:
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise unsupported("messages", "a tool call that is no function call")
+            raise unsupported("messages", "a tool call that is not a function call")
         found.append((str(call.get("id")), function["name"], function.get("arguments")))
     return found
 
 
 def arguments_object(arguments: Any) -> Json:
-    """The arguments of a call as an object. What is none is kept as text, so that the model sees what it had written."""
+    """The arguments of a call as an object; text that is not one is kept under ``UNPARSED_ARGUMENTS``."""
     if isinstance(arguments, dict):
         return arguments
     if not isinstance(arguments, str) or not arguments.strip():
@@ -144,7 +155,7 @@ def arguments_object(arguments: Any) -> Json:
         value = _decode(arguments)
     except (ValueError, RecursionError):
         value = None
-    return value if isinstance(value, dict) else {"_unparsed_arguments": arguments}
+    return value if isinstance(value, dict) else {UNPARSED_ARGUMENTS: arguments}
 
 
 def arguments_text(arguments: Any) -> str:
@@ -155,8 +166,8 @@ def arguments_text(arguments: Any) -> str:
 
 
 def thoughts_of(message: Json, prefix: str) -> list[tuple[str, str, str | None]]:
-    """Id, text and signature of the reasoning of one vendor, by the ids that its answers were given: fragments of one id that
-    follow one another are one thought."""
+    """Id, text and signature of each block of a vendor's reasoning; ``prefix`` is how the ids of that vendor's blocks begin.
+    Consecutive fragments with the same id are joined."""
     details = message.get("reasoning_details")
     found: list[tuple[str, str, str | None]] = []
     for detail in details if isinstance(details, list) else ():
@@ -170,64 +181,48 @@ def thoughts_of(message: Json, prefix: str) -> list[tuple[str, str, str | None]]
             found[-1] = (id, found[-1][1] + text, signature or found[-1][2])
         else:
             found.append((id, text, signature))
-    return [one for one in found if one[1] or one[2]]
+    return [block for block in found if block[1] or block[2]]
 
 
 def thought(prefix: str, index: int, text: str) -> Json:
-    """A reasoning detail of a vendor whose reasoning is plain text. No format of the contract is this vendor's, and clients
-    drop details of formats that they do not know: the id says whose it is."""
+    """A reasoning detail of a vendor whose reasoning is plain text. The contract has no format for such a vendor, and clients drop
+    details of formats that they do not know; so the prefix of the id marks which vendor it came from."""
     return {"type": "reasoning.text", "text": text, "format": "unknown", "id": f"{prefix}{index}", "index": index}
 
 
-def stops_of(body: Json) -> list[str]:
+def stops_of(body: Mapping[str, Any]) -> list[str]:
     """``stop`` as a list."""
     stop = body.get("stop")
     stops = [stop] if isinstance(stop, str) else stop
     return [one for one in stops if isinstance(one, str)] if isinstance(stops, list) else []
 
 
-def output_limit(body: Json) -> Any:
+def output_limit(body: Mapping[str, Any]) -> Any:
     """``max_completion_tokens`` or its older name; None when neither is there."""
     limit = body.get("max_completion_tokens")
     return body.get("max_tokens") if limit is None else limit
 
 
 def named_tools(choice: Any) -> tuple[str, frozenset[str] | None]:
-    """``tool_choice`` as a mode (``auto``, ``none``, ``required``) and the names that it narrows the tools to."""
-    if choice is None:
-        return "auto", None
-    if isinstance(choice, str) and choice in ("auto", "none", "required", "any"):
-        return "required" if choice == "any" else choice, None
-    kind = choice.get("type") if isinstance(choice, dict) else None
-    if kind == "function":
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, dict) else choice.get("name")
-        if isinstance(name, str):
-            return "required", frozenset({name})
-    if kind == "allowed_tools":
-        allowed = choice.get("allowed_tools", choice)
-        listed = allowed.get("tools") if isinstance(allowed, dict) else None
-        if isinstance(listed, list):
-            functions = [one.get("function", one) for one in listed if isinstance(one, dict)]
-            names = frozenset(str(one.get("name")) for one in functions if isinstance(one, dict))
-            return ("required" if allowed.get("mode") == "required" else "auto"), names
-    raise unsupported("tool_choice", f"{str(choice)[:120]} cannot be said there")
+    """``tool_choice`` as a mode (``auto``, ``none``, ``required``) and the names of the functions that may be called."""
+    parsed = parse_tool_choice(choice).functions_only()
+    return parsed.mode, parsed.names
 
 
-def functions_of(body: Json, names: frozenset[str] | None = None) -> list[Json]:
+def functions_of(body: Mapping[str, Any], names: frozenset[str] | None = None) -> list[Json]:
     """The ``function`` of every tool, narrowed to ``names``; tools of other types are refused."""
     found = []
     for tool in body.get("tools") or ():
         function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
         if not isinstance(function, dict):
             kind = tool.get("type") if isinstance(tool, dict) else None
-            raise unsupported("tools", f"no tool of type {str(kind)[:80]!r} there")
+            raise unsupported("tools", f"this provider has no tools of type {str(kind)[:80]!r}")
         if names is None or function.get("name") in names:
             found.append(function)
     return found
 
 
 def schema_of(function: Json) -> Json:
-    """The parameters of a function; vendors that demand them get those of a function without any."""
+    """The parameters of a function; an empty object schema for a function without any, for vendors that demand one."""
     schema = function.get("parameters")
     return schema if isinstance(schema, dict) and schema else {"type": "object", "properties": {}}

@@ -19,8 +19,8 @@ from providers.cohere.dialect import post
 from providers.cohere.errors import error_from_body, error_from_response
 from providers.cohere.response import document
 from providers.errors import ProviderError
-from providers.openai import operations
-from providers.openai.operations import malformed
+from providers.openai.embeddings import Embeddings
+from providers.openai.errors import malformed
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target, Usage
 from providers.usage import Counts
 
@@ -48,7 +48,7 @@ class _Embedded(msgspec.Struct):
 _read = msgspec.json.Decoder(_Embedded).decode
 
 
-class CohereEmbeddings(operations.Embeddings):
+class CohereEmbeddings(Embeddings):
     """The inner request and the answer are OpenAI's; vectors are always lists of numbers."""
 
     name: ClassVar[str] = "cohere"

@@ -7,7 +7,7 @@ unsafe request in the documentation and an invalid token in the SDK (``cohere`` 
 from __future__ import annotations
 
 from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s
-from providers.openai.response import said
+from providers.openai.errors import error_fields
 from providers.transport.sse import object_in
 from providers.types import HttpResponse, Json
 
@@ -22,7 +22,7 @@ def malformed(message: str, body: Json) -> ProviderError:
 
 def error_from_body(body: Json, status: int, *, retry_s: float | None = None, raw: str | None = None) -> ProviderError:
     """The error of a document, classified as if (or because) the vendor had answered ``status``."""
-    code, type_, message = said(body)
+    code, type_, message = error_fields(body)
     raw = excerpt(body) if raw is None else raw
     text = f"{message} {raw}".lower()
     also, meant = set(), status

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from providers.cohere.errors import error_from_body, error_from_response
 from providers.cohere.response import document
 from providers.errors import ProviderError, failed
-from providers.openai import operations
+from providers.openai.rerank import Rerank
 from providers.types import Completion, HttpResponse, Json, Target
 
 _FIELDS: Final = ("query", "documents", "top_n", "max_tokens_per_doc", "relevant_spans", "priority")
 
 
-class CohereRerank(operations.Rerank):
+class CohereRerank(Rerank):
     """The answer has the usual shape of ``/rerank``; the request holds only the fields that this vendor knows."""
 
     name: ClassVar[str] = "cohere"
@@ -36,7 +36,7 @@ class CohereRerank(operations.Rerank):
     def failure(self, response: HttpResponse) -> ProviderError:
         return error_from_response(response)
 
-    def _spelled(self, target: Target, body: Json) -> Json:
+    def _vendor_body(self, target: Target, body: Json) -> Json:
         if not isinstance(body.get("query"), str):
             raise failed("unsupported", "query: this provider takes a text only")
         return {"model": target.upstream_id, **{name: body[name] for name in _FIELDS if body.get(name) is not None}}

@@ -12,8 +12,9 @@ from providers.ollama.dialect import post
 from providers.ollama.errors import error_from_body, error_from_response
 from providers.ollama.request import runtime_options
 from providers.ollama.response import usage_of
-from providers.openai import operations
-from providers.openai.operations import malformed
+from providers.openai.embeddings import Embeddings
+from providers.openai.errors import malformed
+from providers.openai.response import json_object
 from providers.transport.sse import decode
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 
@@ -29,7 +30,7 @@ class _Embedded(msgspec.Struct):
 _read = msgspec.json.Decoder(_Embedded).decode
 
 
-class OllamaEmbeddings(operations.Embeddings):
+class OllamaEmbeddings(Embeddings):
     """``POST {base_url}/api/embed``: texts only. A text that is too long is refused, not truncated."""
 
     name: ClassVar[str] = "ollama"
@@ -52,7 +53,7 @@ class OllamaEmbeddings(operations.Embeddings):
         try:
             answer = _read(raw)
         except (ValueError, RecursionError) as error:
-            body = operations.opened(raw) if not raw.strip() else decode(raw)
+            body = json_object(raw) if not raw.strip() else decode(raw)
             if body.get("error"):
                 raise error_from_body(body) from error
             raise malformed(f"the answer has no readable embeddings: {error}", raw) from error

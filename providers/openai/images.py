@@ -1,13 +1,14 @@
 """Pictures from OpenAI-compatible vendors: ``POST /images/generations``, and ``/images/edits`` when the request has references.
 
-``Target.options`` beside those of every operation (``openai_operations``):
+``Target.options`` beside those of every operation (see ``operation``):
 
 - ``images_shape``: what the vendor takes for the dimensions. ``size`` (default: ``WIDTHxHEIGHT``, computed from ``resolution``
   and ``aspect_ratio`` where the caller gives those), ``pixels`` (Together: ``width`` and ``height``), ``aspect`` (xAI:
   ``aspect_ratio`` and ``resolution`` themselves).
-- ``images_sizes``: the only sizes it knows, e.g. ``[1024x1024, 1536x1024, 1024x1536]``; the one nearest in shape is taken.
-- ``images_response_format``: what makes it answer with bytes instead of addresses (``b64_json``; Together: ``base64``). OpenAI's
-  present models refuse the field and always send bytes.
+- ``images_sizes``: the only sizes it knows, e.g. ``[1024x1024, 1536x1024, 1024x1536]``; the one with the nearest
+  aspect ratio is taken.
+- ``images_response_format``: the value that makes it answer with bytes instead of URLs (``b64_json``; Together: ``base64``).
+  OpenAI's present models refuse the field and always send bytes.
 - ``images_seed: true``: it takes a ``seed``; OpenAI refuses the field.
 - ``images_edits_path``: instead of ``/images/edits``; ``null`` when the vendor takes no references.
 
@@ -24,7 +25,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from providers.errors import failed
-from providers.openai.operations import Operation, malformed, opened
+from providers.openai.errors import malformed
+from providers.openai.form import form_fields
+from providers.openai.operation import Operation
+from providers.openai.response import json_object
 from providers.transport.multipart import Field, encode
 from providers.types import Completion, HttpRequest, Json, Target, Usage
 from providers.usage import Counts, normalise
@@ -35,7 +39,7 @@ STEP = 16
 """Sides are multiples of this (gpt-image-2 demands it)."""
 _PIXELS = re.compile(r"(\d{2,5})x(\d{2,5})")
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.IGNORECASE)
-_OURS = ("input_references", "resolution", "aspect_ratio", "size", "seed")
+_TRANSLATED_FIELDS = ("input_references", "resolution", "aspect_ratio", "size", "seed")
 _MAGIC = (
     (b"\x89PNG", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -47,7 +51,7 @@ _MAGIC = (
 
 
 class Images(Operation):
-    """References must be data URLs by now. An answer has ``data[].b64_json`` and ``media_type``."""
+    """References must be data URLs already. An answer has ``data[].b64_json`` and ``media_type``."""
 
     operation: ClassVar[str] = "images"
     path: ClassVar[str] = "/images/generations"
@@ -56,62 +60,62 @@ class Images(Operation):
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         if stream:
             return super().request(target, body, stream=True)
-        sent = {name: value for name, value in body.items() if name not in _OURS}
+        sent = {name: value for name, value in body.items() if name not in _TRANSLATED_FIELDS}
         if body.get("seed") is not None and target.options.get("images_seed"):
             sent["seed"] = body["seed"]
         sent |= dimensions(body, target.options)
-        if wanted := target.options.get("images_response_format"):
-            sent["response_format"] = wanted
+        if response_format := target.options.get("images_response_format"):
+            sent["response_format"] = response_format
         references = body.get("input_references")
         if not references:
             return super().request(target, sent, stream=False)
         path = target.options.get("images_edits_path", "/images/edits")
         if path is None:
-            raise failed("unsupported", "input_references: this provider draws from text only")
+            raise failed("unsupported", "input_references: this provider makes pictures from text only")
         files = [_file(index, one) for index, one in enumerate(references)]
-        content, kind = encode([*files, *form(self._spelled(target, sent))])
+        content, kind = encode([*files, *form_fields(self._vendor_body(target, sent))])
         return self._post(
             msgspec.structs.replace(target, options={**target.options, "images_path": path}), path, content, kind
         )
 
     def completion(self, raw: bytes) -> Completion:
-        body = opened(raw)
+        body = json_object(raw)
         rows = body.get("data")
         if not isinstance(rows, list):
             raise malformed("the answer has no data", raw)
-        drawn = [picture for picture in (_picture(row, body) for row in rows) if picture is not None]
-        if not drawn:
+        pictures = [picture for picture in (_picture(row, body) for row in rows) if picture is not None]
+        if not pictures:
             if any(isinstance(row, dict) and isinstance(row.get("url"), str) for row in rows):
                 raise failed(
-                    "malformed", "the vendor sent addresses instead of pictures; set images_response_format", status=200
+                    "malformed", "the vendor sent URLs instead of pictures; set images_response_format", status=200
                 )
             raise failed("empty", "the answer has no picture", status=200)
-        answer: Json = {"created": body.get("created"), "data": drawn}
+        answer: Json = {"created": body.get("created"), "data": pictures}
         for name in ("background", "output_format", "quality", "size"):
             if isinstance(body.get(name), str):
                 answer[name] = body[name]
-        return Completion(answer, _usage(body.get("usage"), len(drawn)))
+        return Completion(answer, _usage(body.get("usage"), len(pictures)))
 
 
 def dimensions(body: Json, options: Any) -> Json:
-    """The fields that say how large and of what shape, in the vendor's spelling. Raises ``ProviderError`` (unsupported)."""
-    shape = options.get("images_shape", "size")
+    """The vendor's fields for the picture's size and aspect ratio. Raises ``ProviderError`` (unsupported)."""
+    style = options.get("images_shape", "size")
     size, ratio = body.get("size"), body.get("aspect_ratio")
     tier = body.get("resolution")
-    if isinstance(size, str) and size.lower() in TIERS:  # contract: a tier as size is a resolution
+    if isinstance(size, str) and size.lower() in TIERS:  # by the contract, a tier as size is a resolution
         size, tier = None, size
     if ratio == "auto":
         ratio = None
-    if shape == "aspect":
+    if style == "aspect":
         found: Json = {"aspect_ratio": ratio or _ratio_of(size), "resolution": tier.lower() if tier else None}
         return {name: value for name, value in found.items() if value is not None}
     if size is None and (ratio is not None or tier is not None):
         size = _pixels(str(ratio or "1:1"), TIERS.get(str(tier or "1k").lower(), 1024))
     if size is None or size == "auto":
-        return {} if size is None or shape == "pixels" else {"size": size}
+        return {} if size is None or style == "pixels" else {"size": size}
     if known := options.get("images_sizes"):
         size = _nearest(str(size), known)
-    if shape == "pixels":
+    if style == "pixels":
         match = _PIXELS.fullmatch(str(size))
         if match is None:
             raise failed("unsupported", f"size: {size} is not WIDTHxHEIGHT")
@@ -120,14 +124,14 @@ def dimensions(body: Json, options: Any) -> Json:
 
 
 def _pixels(ratio: str, side: int) -> str:
-    """Width and height of that ratio and of about ``side``² pixels, as multiples of ``STEP``."""
+    """``WIDTHxHEIGHT`` of that ratio and of about ``side``² pixels, in multiples of ``STEP``."""
     wide, _, high = ratio.partition(":")
     try:
         proportion = float(wide) / float(high)
     except (ValueError, ZeroDivisionError):
         raise failed("unsupported", f"aspect_ratio: {ratio} is not W:H") from None
     if not 0.05 <= proportion <= 20:
-        raise failed("unsupported", f"aspect_ratio: {ratio} is out of this provider's range")
+        raise failed("unsupported", f"aspect_ratio: {ratio} is outside this provider's range")
     width, height = side * proportion**0.5, side / proportion**0.5
     return f"{max(STEP, round(width / STEP) * STEP)}x{max(STEP, round(height / STEP) * STEP)}"
 
@@ -154,7 +158,7 @@ def _nearest(size: str, known: Any) -> str:
 
 
 def _file(index: int, reference: Any) -> Field:
-    """A reference as the file that the vendor wants."""
+    """A reference picture as a file of the form."""
     url = (reference.get("image_url") or {}).get("url") if isinstance(reference, dict) else None
     head = _DATA_URL.match(url) if isinstance(url, str) else None
     if not isinstance(url, str) or head is None:
@@ -170,23 +174,8 @@ def _file(index: int, reference: Any) -> Field:
     return Field("image[]", content, f"reference-{index}.{extension}", kind)
 
 
-def form(sent: Json) -> list[Field]:
-    """JSON fields as fields of a form: lists are repeated with ``[]``, objects are JSON."""
-    fields = []
-    for name, value in sent.items():
-        if isinstance(value, list):
-            fields += [Field(f"{name}[]", _text(one)) for one in value]
-        elif value is not None:
-            fields.append(Field(name, _text(value)))
-    return fields
-
-
-def _text(value: Any) -> bytes:
-    return value.encode("utf-8", "replace") if isinstance(value, str) else msgspec.json.encode(value)
-
-
 def _picture(row: Any, body: Json) -> Json | None:
-    """One picture, or None when there is none in the row."""
+    """The picture of a row, or None for a row without one."""
     if not isinstance(row, dict):
         return None
     text, kind = row.get("b64_json") or row.get("url"), row.get("media_type")
@@ -215,27 +204,27 @@ def _picture(row: Any, body: Json) -> Json | None:
 
 
 def _usage(raw: Any, pictures: int) -> Usage:
-    """Pictures made, and for gpt-image models their tokens: text and picture apart, on both sides."""
+    """The number of pictures, and for gpt-image models the tokens of prompt and answer, text and pictures apart."""
     units = {"image_output": pictures}
     if not isinstance(raw, dict):
         return Usage(units=units)
     counts = Counts()
-    given, made = raw.get("input_tokens_details"), raw.get("output_tokens_details")
-    if not isinstance(given, dict):
-        given = raw.get("prompt_tokens_details")
-    if not isinstance(made, dict):
-        made = raw.get("completion_tokens_details")
+    input_details, output_details = raw.get("input_tokens_details"), raw.get("output_tokens_details")
+    if not isinstance(input_details, dict):
+        input_details = raw.get("prompt_tokens_details")
+    if not isinstance(output_details, dict):
+        output_details = raw.get("completion_tokens_details")
     prompt = counts.take(raw, "input_tokens", "prompt_tokens")
     completion = counts.take(raw, "output_tokens", "completion_tokens")
-    seen = min(counts.take(given, "image_tokens"), prompt)
-    written = min(counts.take(made, "text_tokens"), completion)
-    reasoned = min(counts.take(made, "reasoning_tokens"), completion - written)
+    image_prompt = min(counts.take(input_details, "image_tokens"), prompt)
+    text = min(counts.take(output_details, "text_tokens"), completion)
+    reasoning = min(counts.take(output_details, "reasoning_tokens"), completion - text)
     return Usage(
-        prompt=prompt - seen,
-        image_prompt=seen,
-        completion=written,
-        reasoning=reasoned,
-        image_completion=completion - written - reasoned,
+        prompt=prompt - image_prompt,
+        image_prompt=image_prompt,
+        completion=text,
+        reasoning=reasoning,
+        image_completion=completion - text - reasoning,
         units=units,
         cost_usd=normalise(raw).cost_usd,
         suspect=counts.suspect,

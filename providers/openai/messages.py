@@ -1,7 +1,7 @@
-"""Messages and tools of the inner language as plain OpenAI vendors take them: without what only the gateway's contract knows.
+"""Messages and tools as plain OpenAI vendors take them: without the fields that only the gateway's contract has. Pure.
 
-OpenAI refuses unknown fields of messages and tools, and pictures in tool results; most compatible vendors are as strict somewhere.
-An ordinary conversation has none of that, and then nothing is copied.
+OpenAI refuses unknown fields of messages and tools, and pictures in tool results; most compatible vendors refuse some of these,
+too. An ordinary conversation has none of them, and then nothing is copied.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from typing import Any
 from providers.errors import failed
 from providers.types import Json
 
-FOREIGN = frozenset(
+EXTENDED_FIELDS = frozenset(
     {"is_error", "reasoning", "reasoning_content", "reasoning_details", "images", "annotations", "phase", "model"}
 )
 """Fields of messages that OpenAI's chat completions do not know."""
 TOOL_TYPES = frozenset({"function", "custom"})
 TOOL_FIELDS = frozenset({"type", "function", "custom"})
 VERBOSITY = {"xhigh": "high", "max": "high"}
+"""Values of ``verbosity`` that only the gateway's contract has → the nearest that vendors know."""
 
 
-def plain(sent: Json, options: Mapping[str, Any]) -> None:
-    """Bring the body about to be sent down to what a plain vendor takes; what is changed is copied first.
+def remove_extensions(sent: Json, options: Mapping[str, Any]) -> None:
+    """Reduce the body about to be sent to what a plain vendor takes. ``sent`` is changed; messages and tools are copied first.
 
-    Options: ``extended: true`` leaves everything (OpenRouter as a vendor), ``reasoning_replay`` names the field in which a vendor
-    wants an assistant's earlier reasoning back (``reasoning_content``: DeepSeek, Moonshot, Z.AI).
+    Options: ``extended: true`` leaves everything as it is, ``reasoning_replay`` names the field in which a vendor wants an
+    assistant's earlier reasoning back (``reasoning_content``: DeepSeek, Moonshot, Z.AI).
 
     Raises ``ProviderError`` (unsupported): a tool that only another wire format knows.
     """
@@ -35,9 +36,9 @@ def plain(sent: Json, options: Mapping[str, Any]) -> None:
     messages = sent.get("messages")
     if isinstance(messages, list):
         for message in messages:
-            if isinstance(message.get("content"), list) or not FOREIGN.isdisjoint(message):
+            if isinstance(message.get("content"), list) or not EXTENDED_FIELDS.isdisjoint(message):
                 replay = options.get("reasoning_replay")
-                sent["messages"] = [told for one in messages for told in _message(one, replay)]
+                sent["messages"] = [reduced for one in messages for reduced in _message(one, replay)]
                 break
     tools = sent.get("tools")
     if tools:
@@ -48,26 +49,26 @@ def plain(sent: Json, options: Mapping[str, Any]) -> None:
 
 
 def _message(message: Json, replay: str | None) -> list[Json]:
-    """One message, and behind a tool's the pictures that it brought."""
-    kept = {name: value for name, value in message.items() if name not in FOREIGN}
+    """The message, and behind a tool's result a user message with the pictures that the tool returned."""
+    kept = {name: value for name, value in message.items() if name not in EXTENDED_FIELDS}
     content = kept.get("content")
-    shown: list[Json] = []
+    pictures: list[Json] = []
     if isinstance(content, list):
         kept["content"] = parts = [_part(part) for part in content]
         if message.get("role") == "tool":
-            shown = [part for part in parts if part.get("type") != "text"]
+            pictures = [part for part in parts if part.get("type") != "text"]
             kept["content"] = [part for part in parts if part.get("type") == "text"] or "(see the next message)"
     if replay is not None and message.get("role") == "assistant":
-        thought = (
-            message.get("reasoning") or message.get("reasoning_content") or _shown(message.get("reasoning_details"))
+        reasoning = (
+            message.get("reasoning") or message.get("reasoning_content") or _readable(message.get("reasoning_details"))
         )
-        if isinstance(thought, str) and thought:
-            kept[replay] = thought
-    return [kept, {"role": "user", "content": shown}] if shown else [kept]
+        if isinstance(reasoning, str) and reasoning:
+            kept[replay] = reasoning
+    return [kept, {"role": "user", "content": pictures}] if pictures else [kept]
 
 
-def _shown(details: Any) -> str:
-    """What can be read of replayed reasoning."""
+def _readable(details: Any) -> str:
+    """The readable text of reasoning details."""
     if not isinstance(details, list):
         return ""
     texts = (one.get("text") or one.get("summary") for one in details if isinstance(one, dict))

@@ -1,7 +1,7 @@
-"""OpenAI's Responses API, for models that only or better speak it: ``POST {base_url}/responses``. Always stateless.
+"""OpenAI's Responses API, for models that need it or work better with it: ``POST {base_url}/responses``. Always stateless.
 
-Nothing is ever stored at the vendor (``store: false``); what a later turn needs, above all the encrypted reasoning, travels
-with the conversation in ``reasoning_details``.
+Nothing is stored at the vendor (``store: false``); what a later turn needs, above all the encrypted reasoning, is part of the
+conversation, in ``reasoning_details``.
 
 ``Target.options`` (all optional): ``path`` (instead of ``/responses``), ``api_key_header``, ``drop_parameters``,
 ``rename_parameters``, ``extra_body`` as of the dialect ``openai``, applied to the finished body; and
@@ -9,9 +9,9 @@ with the conversation in ``reasoning_details``.
 - ``keep_parameters``: fields of chat that this vendor takes here too although OpenAI does not (``stop``, ``seed``, ``top_k``).
 - ``min_output_tokens``: a smaller limit is refused instead of sent (OpenAI: 16).
 - ``efforts``: the reasoning efforts that the model knows; another one becomes the nearest.
-- ``reasoning_summary``: ``auto`` (default), ``concise``, ``detailed``, or ``null``: what is asked for when reasoning is asked
-  and the caller has not said.
-- ``encrypted_reasoning``: ``true`` asks for it always, ``false`` never; default: when the caller asks for reasoning.
+- ``reasoning_summary``: ``auto`` (default), ``concise``, ``detailed``, or ``null``: what is requested when the caller asks for
+  reasoning and does not name a summary.
+- ``encrypted_reasoning``: ``true`` requests it always, ``false`` never; default: when the caller asks for reasoning.
 - ``reasoning_format``: a further format of reasoning details that this vendor takes back, such as ``xai-responses-v1``.
 - ``plain_reasoning``: ``true`` for servers of open models, which encrypt nothing: reasoning goes back as text.
 - ``user_field``: where the end user's id goes, ``user`` (default), ``safety_identifier`` or ``null``.
@@ -19,48 +19,47 @@ with the conversation in ``reasoning_details``.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from providers.base import Dialect
 from providers.errors import ProviderError
-from providers.openai.dialect import OpenAI, apply_options, posted
-from providers.responses.request import build, pass_on
-from providers.responses.stream import Decoder, whole
-from providers.types import Completion, HttpRequest, HttpResponse, Json, NativeRequest, Target
-
-_REFUSALS: Final = OpenAI()
-"""Reads what is not a 200: the errors are OpenAI's."""
+from providers.openai.errors import refusal
+from providers.openai.request import apply_options, json_post
+from providers.responses.request import native_body, responses_body
+from providers.responses.response import read_completion
+from providers.responses.stream import Decoder
+from providers.types import Completion, HttpRequest, HttpResponse, InnerRequest, Json, NativeRequest, Target
 
 
 class Responses(Dialect):
-    """One class serves all vendors; a subclass with another ``format`` marks the reasoning as a vendor's that is not OpenAI."""
+    """One class serves all vendors; a subclass with another ``format`` is for a vendor whose reasoning OpenAI cannot take back."""
 
     name: ClassVar[str] = "responses"
     api_format: ClassVar[str | None] = "responses"
     format: ClassVar[str] = "openai-responses-v1"
     """Of the reasoning details that answers carry: encrypted reasoning can be read by its maker alone."""
 
-    def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
+    def request(self, target: Target, body: InnerRequest, *, stream: bool) -> HttpRequest:
         formats = frozenset({self.format, target.options.get("reasoning_format", self.format)})
-        return _post(target, build(body, target.options, formats), body.get("user"), stream=stream)
+        return _post(target, responses_body(body, target.options, formats), body.get("user"), stream=stream)
 
-    def passthrough(self, target: Target, native: NativeRequest, body: Json, *, stream: bool) -> HttpRequest:
-        sent = pass_on(native.body, target.options)
+    def passthrough(self, target: Target, native: NativeRequest, body: InnerRequest, *, stream: bool) -> HttpRequest:
+        sent = native_body(native.body, target.options)
         sent.pop("user", None)
         return _post(target, sent, body.get("user"), stream=stream)
 
     def completion(self, raw: bytes) -> Completion:
-        return whole(raw, self.format)
+        return read_completion(raw, self.format)
 
     def decoder(self) -> Decoder:
         return Decoder(self.format)
 
     def failure(self, response: HttpResponse) -> ProviderError:
-        return _REFUSALS.failure(response)
+        return refusal(response)
 
 
 def _post(target: Target, sent: Json, user: Any, *, stream: bool) -> HttpRequest:
-    """Completes ``sent`` in place: model, stream flag, end user, the vendor's quirks."""
+    """The request for ``sent``, which gets the model, the stream flag, the end user and the vendor's quirks, in place."""
     options = target.options
     sent["model"] = target.upstream_id
     if stream:
@@ -73,4 +72,4 @@ def _post(target: Target, sent: Json, user: Any, *, stream: bool) -> HttpRequest
         sent.setdefault(field, user)
     if options:
         apply_options(options, sent)
-    return posted(target, "/responses", sent, stream=stream)
+    return json_post(target, "/responses", sent, stream=stream)

@@ -1,7 +1,7 @@
-"""How an answer or a stream of the Responses API tells that it failed. Pure.
+"""Errors in answers and streams of the Responses API. Pure.
 
 An error event wraps its error in ``error`` although the types of the openai SDK 3.54 have it flat
-(github.com/vercel/ai/issues/6534, 2025-05); Azure says rate limits in ``response.failed``
+(github.com/vercel/ai/issues/6534, 2025-05); Azure reports rate limits in ``response.failed``
 (github.com/earendil-works/pi/pull/1458, 2026-02). What is not a 200 has OpenAI's usual error body.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from providers.errors import ProviderError, classify, excerpt, status_of
-from providers.openai.response import said
+from providers.errors import ProviderError, excerpt, failure_for, status_of
+from providers.openai.errors import error_fields
 
 _STATUS: Final = {
     "invalid_prompt": 400, "bio_policy": 400, "misalignment_policy_violation": 400, "data_residency_mismatch": 400,
@@ -20,20 +20,18 @@ _STATUS: Final = {
     "failed_to_download_image": 400, "image_file_not_found": 400, "invalid_encrypted_content": 400,
     "vector_store_timeout": 504, "server_is_overloaded": 503, "slow_down": 503,
 }  # fmt: skip
-"""``response.error.code`` to the HTTP status it would have had; other codes as everywhere (``errors.status_of``)."""
+"""``response.error.code`` → the HTTP status it stands for; for other codes see ``providers.errors.status_of``."""
 
 
-def fault(error: Any) -> ProviderError:
-    """The error of a failed answer or of an error event. ``raw`` holds the error alone: the rest is the caller's prompt."""
+def answer_error(error: Any) -> ProviderError:
+    """The error of a failed answer or of an error event. Its ``raw`` holds the error object alone: the rest repeats the prompt."""
     if not isinstance(error, dict):
         error = {"message": error} if error else {}
-    code, type_, message = said({"error": error})
+    code, type_, message = error_fields({"error": error})
     status = _STATUS.get(str(code), 0) or status_of(code, type_)
-    raw = excerpt(error)
-    return ProviderError(
-        classify(status, frozenset(str(word).lower() for word in (code, type_) if word), f"{message} {raw}".lower()),
-        message or "the vendor failed without a word",
-        status=status,
-        raw=raw,
-        provider_code=str(code or type_) if code or type_ else None,
+    return failure_for(
+        status,
+        message or "the vendor failed and gave no reason",
+        raw=excerpt(error),
+        words=(code, type_),
     )

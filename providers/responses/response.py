@@ -1,32 +1,122 @@
-"""Output items of the Responses API as deltas of one chat message. Pure; for whole answers and for streams.
+"""Answers of the Responses API in the inner language: whole answers, and the reading of output items that streams share. Pure.
 
-A chat message is one sequence of each kind, so the texts of several message items are joined, parts of a reasoning summary
-with a blank line between (in ``reasoning`` only: ``reasoning_details`` keep each part apart, by ``index``).
+A chat message has one text of each kind, so the texts of several message items are joined, parts of a reasoning summary with a
+blank line between them (in ``reasoning`` only: ``reasoning_details`` keep each part apart, by ``index``).
+
+Source: the types of the openai SDK 3.54 (2026-11).
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from providers.types import Json
+from msgspec.structs import replace
+
+from providers.errors import excerpt, failed
+from providers.openai.errors import vendor_error
+from providers.openai.response import FINISH_REASONS
+from providers.responses.errors import answer_error
+from providers.transport.sse import decode
+from providers.types import Completion, Json, Usage
+from providers.usage import Counts, normalise
 
 PHASES: Final = ("commentary", "final_answer")
 _LISTS: Final = ("reasoning_details", "tool_calls", "images", "annotations", "logprobs")
 _TEXTS: Final = ("content", "refusal", "reasoning")
 
 
+def read_completion(raw: bytes, format: str) -> Completion:
+    """A whole answer. Raises ``ProviderError``: empty, malformed, or the error that the answer carries.
+
+    ``format``: of the reasoning details.
+    """
+    if not raw.strip():
+        raise failed("empty", "a 200 without a body", status=200)
+    document = decode(raw)
+    status = document.get("status")
+    if document.get("error") or status in ("failed", "cancelled"):
+        raise answer_error(document.get("error"))
+    output = document.get("output")
+    if not isinstance(output, list):
+        error = vendor_error(dict(document))
+        if error is not None:
+            raise error
+        raise failed("malformed", "the answer has no output", status=200, raw=excerpt(raw))
+    if status in ("in_progress", "queued"):
+        raise failed("malformed", f"the answer is {status}, and answers are not fetched later", status=200)
+    reader = Reader(format)
+    message: Json = {"role": "assistant", "content": None}
+    for item in objects(output):
+        merge(message, reader.read(item))
+    for call in message.get("tool_calls", ()):
+        del call["index"]
+    token_logprobs = message.pop("logprobs", None)
+    finish, native = finish_reason(document, reader)
+    choice = {"index": 0, "message": message, "finish_reason": finish, "native_finish_reason": native}
+    if token_logprobs is not None:
+        choice["logprobs"] = {"content": token_logprobs, "refusal": None}
+    body = {**identity(document), "object": "chat.completion", "choices": [choice]}
+    if isinstance(document.get("service_tier"), str):
+        body["service_tier"] = document["service_tier"]
+    return Completion(body, count_usage(document, reader), document)
+
+
+def identity(response: Json) -> Json:
+    """``id``, ``created`` and ``model`` of an answer."""
+    created = response.get("created_at")
+    return {
+        "id": text(response.get("id")),
+        "created": int(created) if isinstance(created, int | float) and 0 <= created < 1e12 else 0,
+        "model": text(response.get("model")),
+    }
+
+
+def finish_reason(response: Json, reader: Reader) -> tuple[str, str]:
+    """The finish reason of the inner language and the vendor's own: why the answer is incomplete, else its status.
+
+    Raises ``ProviderError`` if the vendor gave up.
+    """
+    if response.get("status") == "incomplete":
+        details = response.get("incomplete_details")
+        reason = text(details.get("reason")) if isinstance(details, dict) else ""
+        finish = FINISH_REASONS.get(reason, "stop") if reason else "length"
+        if finish == "error":
+            raise answer_error({"message": f"the vendor ended the answer with {reason}"})
+        return finish, reason or "incomplete"
+    return "tool_calls" if reader.calls else "stop", "completed"
+
+
+def count_usage(response: Json, reader: Reader) -> Usage | None:
+    """Tokens, web searches and pictures; of the searches those that the vendor reports as billed, else those that it made."""
+    raw = response.get("usage")
+    if not isinstance(raw, dict):
+        return None
+    usage = normalise(
+        raw
+        | {"prompt_tokens_details": raw.get("input_tokens_details")}
+        | {"completion_tokens_details": raw.get("output_tokens_details")}
+    )
+    counts, searches = Counts(), reader.searches
+    tools = response.get("tool_usage")
+    billed = tools.get("web_search") if isinstance(tools, dict) else None
+    if isinstance(billed, dict):
+        searches = counts.take(billed, "num_requests")
+    units = {name: count for name, count in (("web_search", searches), ("image_output", reader.pictures)) if count}
+    return replace(usage, units=units or None, suspect=usage.suspect or counts.suspect)
+
+
 def text(value: Any) -> str:
-    """The text, or an empty one for anything else."""
+    """The value if it is a string, else an empty string."""
     return value if isinstance(value, str) else ""
 
 
 def objects(value: Any) -> list[Json]:
-    """The objects of a list; nothing else."""
+    """The objects among the items of a list; empty for anything else."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 class Reader:
-    """Output items to deltas of one chat message; counts what one answer has had so far."""
+    """Turns output items into deltas of one chat message, and counts what the answer has had so far."""
 
     __slots__ = ("calls", "details", "format", "length", "offset", "pictures", "reasoned", "searches")
 
@@ -36,7 +126,7 @@ class Reader:
         self.length = 0
         """Characters of text so far."""
         self.offset = 0
-        """Where the text of the current part begins: citations count from there."""
+        """Characters before the current part: the vendor counts the positions of citations from its beginning."""
         self.reasoned = False
 
     def read(self, item: Json) -> Json:
@@ -51,7 +141,7 @@ class Reader:
         return self.extras(item)
 
     def extras(self, item: Json) -> Json:
-        """What only the finished item tells, also after its deltas: encrypted reasoning, a picture, a search made."""
+        """What only the finished item holds, even after its deltas: encrypted reasoning, a picture; counts searches."""
         kind = item.get("type")
         if kind == "reasoning" and text(item.get("encrypted_content")):
             return {"reasoning_details": [self.detail("encrypted", "data", item["encrypted_content"], item)]}
@@ -67,22 +157,22 @@ class Reader:
         return {}
 
     def call(self, item: Json, *, whole: bool) -> Json:
-        """The next tool call, with its arguments if ``whole``."""
+        """The next tool call, with its arguments if the item is ``whole``."""
         kind, field = ("custom", "input") if item.get("type") == "custom_tool_call" else ("function", "arguments")
         self.calls += 1
         own = {"name": text(item.get("name")), field: text(item.get(field)) if whole else ""}
         id = text(item.get("call_id")) or text(item.get("id"))
         return {"index": self.calls - 1, "id": id, "type": kind, kind: own}
 
-    def detail(self, kind: str, field: str, words: str, item: Json, *, more: bool = False) -> Json:
-        """A reasoning detail; ``more`` of the one before, or the next."""
+    def detail(self, kind: str, field: str, fragment: str, item: Json, *, more: bool = False) -> Json:
+        """A reasoning detail: the next one, or with ``more`` a fragment of the one before."""
         self.details += not more
-        detail = {"type": f"reasoning.{kind}", field: words, "format": self.format, "index": self.details - 1}
+        detail = {"type": f"reasoning.{kind}", field: fragment, "format": self.format, "index": self.details - 1}
         id = item.get("id") or item.get("item_id")
         return detail | {"id": id} if isinstance(id, str) else detail
 
-    def between(self) -> str:
-        """What separates the next part of the reasoning from the one before."""
+    def separator(self) -> str:
+        """The separator between the next part of the reasoning and the one before; empty in front of the first."""
         before, self.reasoned = self.reasoned, True
         return "\n\n" if before else ""
 
@@ -90,10 +180,10 @@ class Reader:
         delta: Json = {"reasoning": "", "reasoning_details": []}
         for kind, field, parts in (("summary", "summary", item.get("summary")), ("text", "text", item.get("content"))):
             for part in objects(parts):
-                words = text(part.get("text"))
-                if words:
-                    delta["reasoning"] += self.between() + words
-                    delta["reasoning_details"].append(self.detail(kind, field, words, item))
+                fragment = text(part.get("text"))
+                if fragment:
+                    delta["reasoning"] += self.separator() + fragment
+                    delta["reasoning_details"].append(self.detail(kind, field, fragment, item))
         merge(delta, self.extras(item))
         return {name: value for name, value in delta.items() if value}
 
@@ -105,30 +195,32 @@ class Reader:
             if part.get("type") == "refusal":
                 merge(delta, {"refusal": text(part.get("refusal"))})
                 continue
-            words = text(part.get("text"))
+            fragment = text(part.get("text"))
             self.offset = self.length
-            self.length += len(words)
-            cited = [one for raw in objects(part.get("annotations")) if (one := self.citation(raw)) is not None]
-            merge(delta, {"content": words, "annotations": cited})
+            self.length += len(fragment)
+            citations = [
+                citation for raw in objects(part.get("annotations")) if (citation := self.citation(raw)) is not None
+            ]
+            merge(delta, {"content": fragment, "annotations": citations})
             if part.get("logprobs"):
-                delta.setdefault("logprobs", []).extend(chances(part["logprobs"]))
+                delta.setdefault("logprobs", []).extend(logprobs(part["logprobs"]))
         return delta
 
     def citation(self, raw: Any) -> Json | None:
         """A web citation as chat has it: nested, and counted from the start of the message."""
         if not isinstance(raw, dict) or raw.get("type") != "url_citation" or not text(raw.get("url")):
             return None
-        cited = {"url": raw["url"], "title": text(raw.get("title"))}
+        citation = {"url": raw["url"], "title": text(raw.get("title"))}
         for name in ("start_index", "end_index"):
-            place = raw.get(name)
-            cited[name] = self.offset + place if type(place) is int else self.offset
+            position = raw.get(name)
+            citation[name] = self.offset + position if type(position) is int else self.offset
         if text(raw.get("content")):
-            cited["content"] = raw["content"]
-        return {"type": "url_citation", "url_citation": cited}
+            citation["content"] = raw["content"]
+        return {"type": "url_citation", "url_citation": citation}
 
 
 def merge(into: Json, delta: Json) -> None:
-    """Joins a delta to what there is, in place."""
+    """Join ``delta`` to the message ``into``, in place."""
     for name, value in delta.items():
         if name in _TEXTS:
             if value:
@@ -140,14 +232,14 @@ def merge(into: Json, delta: Json) -> None:
             into[name] = value
 
 
-def chances(raw: Any, *, top: bool = True) -> list[Json]:
-    """Log probabilities as chat has them; ``top``: each token with the likeliest ones at its place."""
+def logprobs(raw: Any, *, top: bool = True) -> list[Json]:
+    """Log probabilities as chat has them; ``top``: each token with the most likely ones at its position."""
     return [
         {
             "token": text(one.get("token")),
             "logprob": one["logprob"] if isinstance(one.get("logprob"), int | float) else 0.0,
             "bytes": one["bytes"] if isinstance(one.get("bytes"), list) else None,
-            **({"top_logprobs": chances(one.get("top_logprobs"), top=False)} if top else {}),
+            **({"top_logprobs": logprobs(one.get("top_logprobs"), top=False)} if top else {}),
         }
         for one in objects(raw)
     ]

@@ -14,11 +14,12 @@ import pytest
 import uvloop
 
 from providers.auth.entra import ClientSecret, EntraTokens
-from providers.azure.dialect import Azure, AzureWay
+from providers.azure.dialect import Azure, AzureOperation
 from providers.errors import ProviderError
-from providers.openai.audio import Speech, Transcription
+from providers.openai.embeddings import Embeddings
 from providers.openai.images import Images
-from providers.openai.operations import Embeddings
+from providers.openai.speech import Speech
+from providers.openai.transcription import Transcription
 from providers.transport.http1 import Http1Client
 from providers.types import Call, Clocks, HttpRequest, Target
 from tests.support import dialectcases as cases
@@ -30,21 +31,21 @@ AZURE = Azure()
 ASKED = {"model": "x/y", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
 
 
-class AzureEmbeddings(AzureWay, Embeddings):
+class AzureEmbeddings(AzureOperation, Embeddings):
     """Two lines make another operation Azure's."""
 
     name: ClassVar[str] = "azure"
 
 
-class AzureImages(AzureWay, Images):
+class AzureImages(AzureOperation, Images):
     name: ClassVar[str] = "azure"
 
 
-class AzureSpeech(AzureWay, Speech):
+class AzureSpeech(AzureOperation, Speech):
     name: ClassVar[str] = "azure"
 
 
-class AzureTranscription(AzureWay, Transcription):
+class AzureTranscription(AzureOperation, Transcription):
     name: ClassVar[str] = "azure"
 
 
@@ -76,7 +77,7 @@ async def by_sdk(client: openai.AsyncAzureOpenAI | openai.AsyncOpenAI, operation
     return seen[0]
 
 
-BODIES: dict[str, tuple[AzureWay, dict[str, Any]]] = {
+BODIES: dict[str, tuple[AzureOperation, dict[str, Any]]] = {
     "chat": (AZURE, ASKED),
     "embeddings": (AzureEmbeddings(), {"input": "a"}),
     "images": (AzureImages(), {"prompt": "a"}),
@@ -132,7 +133,7 @@ def test_the_body_of_a_chat() -> None:
 
 @pytest.mark.parametrize("name", [name for name, stream in STREAMS.items() if not stream.fails])
 def test_annotations_end_nothing(name: str) -> None:
-    """A finish reason is the last choice of a stream whatever annotations come behind it; of the prompt's nothing is told."""
+    """The choice with the finish reason is a stream's last, whatever filter results follow; those of the prompt are removed."""
     events, _ = cases.decode(AZURE, [STREAMS[name].raw])
     assert [event.finish for event in events if event.chunk["choices"]][-1] is not None
     assert not [event for event in events if "prompt_filter_results" in event.chunk]

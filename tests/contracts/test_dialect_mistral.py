@@ -21,8 +21,10 @@ from mistralai.client.models import (
 )
 
 from providers.errors import ProviderError
-from providers.mistral.dialect import Mistral, MistralEmbeddings, MistralTranscription
-from providers.mistral.request import call_id
+from providers.mistral.dialect import Mistral
+from providers.mistral.embeddings import MistralEmbeddings
+from providers.mistral.messages import call_id
+from providers.mistral.transcription import MistralTranscription
 from providers.transport.sse import SseParser
 from providers.types import Target
 from tests.support import dialectcases as cases
@@ -155,7 +157,7 @@ def test_fields_in_the_vendors_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "options", "found"),
+    ("requested", "options", "found"),
     [
         ({}, {}, (None, None)),
         ({"reasoning": {"effort": "high"}}, {}, ("high", None)),
@@ -173,15 +175,15 @@ def test_fields_in_the_vendors_words() -> None:
         ({"prompt_mode": "reasoning"}, {}, (None, "reasoning")),
     ],
 )
-def test_reasoning_is_asked_for(asked: dict[str, Any], options: dict[str, Any], found: Any) -> None:
+def test_reasoning_is_requested(requested: dict[str, Any], options: dict[str, Any], found: Any) -> None:
     """Every form of the contract becomes an effort that the model knows, or the vendor's prompt mode."""
-    body = sent(asked, **options)
+    body = sent(requested, **options)
     assert (body.get("reasoning_effort"), body.get("prompt_mode")) == found
     assert "reasoning" not in body
 
 
 def test_tools_and_choice() -> None:
-    """Functions always have parameters; the vendor's own tools pass, other vendors' go elsewhere; one may be named."""
+    """Functions always have parameters; the vendor's own tools pass, other vendors' are refused; one function may be named."""
     bare = {"type": "function", "cache_control": {"type": "ephemeral"}, "function": {"name": "now", "strict": None}}
     found = sent({"tools": [WEATHER, bare], "tool_choice": "required", "parallel_tool_calls": False})
     assert found["tools"][0] == WEATHER
@@ -203,11 +205,11 @@ def test_tools_and_choice() -> None:
 
 def test_structured_output() -> None:
     """A schema keeps its name, description and strictness; nulls stay here."""
-    asked = {
+    schema = {
         "type": "json_schema",
         "json_schema": {"name": "x", "schema": PARAMETERS, "strict": True, "description": None},
     }
-    assert sent({"response_format": asked})["response_format"] == {
+    assert sent({"response_format": schema})["response_format"] == {
         "type": "json_schema",
         "json_schema": {"name": "x", "schema": PARAMETERS, "strict": True},
     }
@@ -321,14 +323,14 @@ def test_answers_of_operations() -> None:
     assert vectors.usage.prompt == case["expected"]["usage"]["prompt"]
     case = OPERATIONS["transcription"]
     TranscriptionResponse.model_validate(case["body"])
-    heard = BESIDE["transcription"].completion(json.dumps(case["body"]).encode())
-    assert heard.body["text"] == case["expected"]["text"]
-    counts = {name: count for name, count in msgspec.to_builtins(heard.usage).items() if count}
+    completion = BESIDE["transcription"].completion(json.dumps(case["body"]).encode())
+    assert completion.body["text"] == case["expected"]["text"]
+    counts = {name: count for name, count in msgspec.to_builtins(completion.usage).items() if count}
     assert counts == case["expected"]["usage"]
 
 
 def test_embeddings_requests() -> None:
-    """Texts and ``output_dimension``; nothing else goes out; tokens and parts go elsewhere."""
+    """Texts and ``output_dimension``; nothing else goes out; tokens and parts are refused."""
     body = {
         "model": "m",
         "input": ["a"],

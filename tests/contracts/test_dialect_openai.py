@@ -211,7 +211,7 @@ def test_the_request_a_vendor_gets() -> None:
 
 
 def test_a_streamed_request_asks_for_usage() -> None:
-    """``stream`` is set and usage is asked for, whatever the caller's own options were."""
+    """``stream`` is set and usage is requested, whatever the caller's own options were."""
     assert sent(stream=True)["stream"] is True
     assert sent(stream=True)["stream_options"] == {"x": 1, "include_usage": True}
     assert sent(stream=True, stream_options=None)["stream_options"] == {"include_usage": True}
@@ -278,8 +278,14 @@ def test_reasoning_is_spelled_as_the_vendor_does(reasoning: Any, effort: str | N
 def test_an_unknown_effort_becomes_the_nearest() -> None:
     """``efforts`` are the words that a vendor knows; not to think stays not to think."""
     known = with_options(efforts=["low", "high"])
-    for asked, told in (("minimal", "low"), ("medium", "low"), ("xhigh", "high"), ("max", "high"), ("none", "none")):
-        assert sent(known, reasoning={"effort": asked})["reasoning_effort"] == told
+    for requested, expected in (
+        ("minimal", "low"),
+        ("medium", "low"),
+        ("xhigh", "high"),
+        ("max", "high"),
+        ("none", "none"),
+    ):
+        assert sent(known, reasoning={"effort": requested})["reasoning_effort"] == expected
 
 
 TALK: list[dict[str, Any]] = [
@@ -304,13 +310,13 @@ TALK: list[dict[str, Any]] = [
 
 
 def test_a_plain_vendor_gets_a_plain_conversation() -> None:
-    """What only the gateway's contract knows stays here; pictures of a tool come behind it as a user's; nothing is changed in place."""
+    """Fields that only the gateway's contract has are removed; a tool's pictures follow in a user message; nothing is changed in place."""
     before = json.dumps(TALK)
-    asked, thought, tool, shown = sent(messages=TALK, cache_control={"type": "ephemeral"})["messages"]
-    assert asked == {"role": "user", "content": [{"type": "text", "text": "Look"}]}
-    assert thought.keys() == {"role", "content", "tool_calls"}
+    user, assistant, tool, pictures = sent(messages=TALK, cache_control={"type": "ephemeral"})["messages"]
+    assert user == {"role": "user", "content": [{"type": "text", "text": "Look"}]}
+    assert assistant.keys() == {"role", "content", "tool_calls"}
     assert tool == {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "seen"}]}
-    assert shown == {"role": "user", "content": [TALK[2]["content"][1]]}
+    assert pictures == {"role": "user", "content": [TALK[2]["content"][1]]}
     assert "cache_control" not in sent(cache_control={"type": "ephemeral"})
     assert json.dumps(TALK) == before
     assert sent(with_options(extended=True), messages=TALK)["messages"] == TALK
@@ -319,7 +325,7 @@ def test_a_plain_vendor_gets_a_plain_conversation() -> None:
 
 
 def test_tools_of_a_plain_vendor() -> None:
-    """Marks of other vendors leave tools; a tool that is none of OpenAI's is for another endpoint."""
+    """Fields of other vendors are removed from tools; a tool that OpenAI does not have is left to another endpoint."""
     function = {"type": "function", "function": {"name": "f"}}
     assert sent(tools=[{**function, "cache_control": {"type": "ephemeral"}}])["tools"] == [function]
     assert sent(verbosity="max")["verbosity"] == "high"

@@ -1,4 +1,4 @@
-"""OpenRouter as an upstream: what passes and what stays here, cost, errors with what the vendor behind said, streams and answers."""
+"""OpenRouter as an upstream: what passes and what stays here, cost, errors with the vendor's own answer, streams and answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from openrouter.components import ChatRequest, ChatStreamChunk
 
 from providers.errors import ProviderError
-from providers.openrouter.dialect import OpenRouter, OpenRouterEmbeddings, OpenRouterRerank
+from providers.openrouter.dialect import OpenRouter
+from providers.openrouter.embeddings import OpenRouterEmbeddings
+from providers.openrouter.rerank import OpenRouterRerank
 from providers.transport.sse import SseParser
 from providers.types import HttpRequest, HttpResponse, Target
 from tests.support import dialectcases as cases
@@ -29,7 +31,7 @@ TARGET = Target("openrouter", "https://openrouter.ai/api/v1", "anthropic/claude-
 USER = {"role": "user", "content": "hi"}
 
 
-def asked(body: dict[str, Any], *, stream: bool = False, **options: Any) -> HttpRequest:
+def request_for(body: dict[str, Any], *, stream: bool = False, **options: Any) -> HttpRequest:
     body = {"model": "anthropic/claude", "messages": [USER], **body}
     before = json.dumps(body)
     request = OPENROUTER.request(msgspec.structs.replace(TARGET, options=options), body, stream=stream)
@@ -39,7 +41,7 @@ def asked(body: dict[str, Any], *, stream: bool = False, **options: Any) -> Http
 
 def sent(body: dict[str, Any], *, stream: bool = False, **options: Any) -> dict[str, Any]:
     """The body of a request, which the SDK's type accepts."""
-    found: dict[str, Any] = json.loads(asked(body, stream=stream, **options).content)
+    found: dict[str, Any] = json.loads(request_for(body, stream=stream, **options).content)
     ChatRequest.model_validate(found)
     return found
 
@@ -48,7 +50,7 @@ def sent(body: dict[str, Any], *, stream: bool = False, **options: Any) -> dict[
 
 
 def test_what_is_ours_stays_here() -> None:
-    """Our providers, fallbacks, presets, sessions and traces do not leave; the cost is asked for; stream options go."""
+    """Our providers, fallbacks, presets, sessions and traces do not leave; the cost is requested; stream options are removed."""
     body = {
         "provider": {"order": ["openrouter"], "sort": "price"}, "models": ["a"], "route": "fallback", "preset": "p", "session_id": "s",
         "trace": {}, "debug": {}, "usage": {"include": False}, "stream": True, "stream_options": {"include_usage": True},
@@ -56,7 +58,7 @@ def test_what_is_ours_stays_here() -> None:
     common = {"model": "anthropic/claude-sonnet-4.5", "messages": [USER], "usage": {"include": True}}
     assert sent(body) == common
     assert sent(body, stream=True) == {**common, "stream": True}
-    request = asked({}, stream=True)
+    request = request_for({}, stream=True)
     assert (request.method, request.url) == ("POST", "https://openrouter.ai/api/v1/chat/completions")
     assert {("authorization", "Bearer k-1"), ("accept", "text/event-stream")} <= set(request.headers)
 
@@ -121,15 +123,15 @@ def test_routing_inside_of_openrouter() -> None:
 
 def test_the_app_and_other_options() -> None:
     """The operator's app goes out in headers; the options of the plain dialect hold here too."""
-    headers = dict(asked({}, app={"url": "https://gw.example", "title": "Gateway"}).headers)
+    headers = dict(request_for({}, app={"url": "https://gw.example", "title": "Gateway"}).headers)
     assert (headers["http-referer"], headers["x-openrouter-title"]) == ("https://gw.example", "Gateway")
-    assert not {"http-referer", "x-openrouter-title"} & dict(asked({}, app={"url": 7}).headers).keys()
+    assert not {"http-referer", "x-openrouter-title"} & dict(request_for({}, app={"url": 7}).headers).keys()
     assert sent({"seed": 1}, drop_parameters=["seed"], extra_body={"transforms": []}).keys() & {
         "seed",
         "transforms",
     } == {"transforms"}
-    assert asked({}, path="/x").url == "https://openrouter.ai/api/v1/x"
-    assert ("x-key", "k-1") in asked({}, api_key_header="x-key").headers
+    assert request_for({}, path="/x").url == "https://openrouter.ai/api/v1/x"
+    assert ("x-key", "k-1") in request_for({}, api_key_header="x-key").headers
 
 
 # -- streams -----------------------------------------------------------------------------------------------------------
@@ -144,7 +146,7 @@ def test_the_bytes_are_the_vendors(name: str) -> None:
 
 
 def test_an_error_chunk_names_the_vendor_behind() -> None:
-    """Of an error in a stream, the message names the vendor and ``raw`` is what that one said."""
+    """Of an error in a stream, the message names the vendor and ``raw`` is that vendor's own answer."""
     _, error = cases.decode(OPENROUTER, [STREAMS["error-middle"].raw])
     assert error is not None
     assert (error.message, error.raw) == ("Anthropic: Provider disconnected unexpectedly", "socket closed")
@@ -249,7 +251,7 @@ def test_operations_pass_what_openrouter_knows() -> None:
 
 @pytest.mark.parametrize("operation", ["embeddings", "rerank"])
 def test_operations_fail_alike(operation: str) -> None:
-    """An error of an operation, as a status or inside of a 200, is told as of chat."""
+    """An error of an operation, as a status or inside of a 200, is read as one of chat."""
     dialect = BESIDE[operation]
     refused = dialect.failure(HttpResponse(429, {}, json.dumps(ERRORS["upstream-429"]["body"]).encode()))
     assert (refused.failure.kind, refused.message) == ("rate_limited", "BaseTen: Provider returned error")

@@ -78,7 +78,7 @@ def test_a_whole_answer_that_is_none(raw: bytes, kind: str) -> None:
     ],
 )
 def test_why_an_answer_is_incomplete(reason: Any, finish: str, native: str) -> None:
-    """The vendor's reason is told as it is and as ours; a call that was cut off is not offered as one to make."""
+    """The finish reason is the vendor's own and ours; a call that was cut off is not offered as one to make."""
     call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a'}
     choice = whole({"output": [call], "status": "incomplete", "incomplete_details": reason}).body["choices"][0]
     assert (choice["finish_reason"], choice["native_finish_reason"]) == (finish, native)

@@ -9,7 +9,7 @@ import pytest
 
 from providers.errors import ProviderError
 from providers.responses.dialect import Responses
-from providers.responses.request import CHAT_ONLY, GATEWAYS_OWN
+from providers.responses.request import CHAT_ONLY_FIELDS, GATEWAY_FIELDS
 from providers.types import NativeRequest, Target
 from tests.support.dialectoracles import responses_api
 
@@ -67,8 +67,8 @@ def test_fields_that_mean_the_same_go_out_the_same() -> None:
         "service_tier": "flex",
         "metadata": {"a": "b"},
     }
-    ours = dict.fromkeys(GATEWAYS_OWN - {"include_reasoning"}, 1) | {"truncation": None, "store": True}
-    chat = dict.fromkeys(CHAT_ONLY - {"stop", "modalities"}, 1)
+    ours = dict.fromkeys(GATEWAY_FIELDS - {"include_reasoning"}, 1) | {"truncation": None, "store": True}
+    chat = dict.fromkeys(CHAT_ONLY_FIELDS - {"stop", "modalities"}, 1)
     body = sent(**same, **ours, **chat, user="u-1", max_completion_tokens=50, max_tokens=7)
     assert body == same | {
         "model": "gpt-5",
@@ -169,9 +169,9 @@ def test_audio_and_refusals() -> None:
     """Sound goes out as ``input_audio``, a refusal as its own part (an id is what the SDK would want and chat has lost)."""
     sound = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
     assert sent(judge=False, messages=[{"role": "user", "content": [sound]}])["input"][0]["content"] == [sound]
-    spoken = [{"type": "text", "text": "Well."}, {"type": "refusal", "refusal": "No."}]
+    parts = [{"type": "text", "text": "Well."}, {"type": "refusal", "refusal": "No."}]
     expected = [{"type": "output_text", "text": "Well.", "annotations": []}, {"type": "refusal", "refusal": "No."}]
-    for message in ({"content": spoken}, {"content": "Well.", "refusal": "No."}):
+    for message in ({"content": parts}, {"content": "Well.", "refusal": "No."}):
         body = sent(judge=False, messages=[{"role": "assistant", **message}])
         assert body["input"] == [{"type": "message", "role": "assistant", "content": expected}]
         body["input"][0] |= {"id": "msg_1", "status": "completed"}
@@ -292,7 +292,7 @@ def test_open_models_get_their_reasoning_as_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "reasoning", "encrypted"),
+    ("requested", "reasoning", "encrypted"),
     [
         ({}, None, False),
         ({"reasoning": {"effort": "high"}}, {"effort": "high", "summary": "auto"}, True),
@@ -318,9 +318,9 @@ def test_open_models_get_their_reasoning_as_text() -> None:
         ({"reasoning": {"max_tokens": 0}}, {"effort": "none"}, False),
     ],
 )
-def test_reasoning_is_asked_for(asked: dict[str, Any], reasoning: dict[str, Any] | None, encrypted: bool) -> None:
-    """Every form of the contract as effort and summary; what is to come back next turn is asked for unless it is hidden."""
-    body = sent(**asked)
+def test_reasoning_is_requested(requested: dict[str, Any], reasoning: dict[str, Any] | None, encrypted: bool) -> None:
+    """Every form of the contract as effort and summary; encrypted reasoning is requested unless the reasoning is hidden."""
+    body = sent(**requested)
     assert body.get("reasoning") == reasoning
     assert body.get("include") == (["reasoning.encrypted_content"] if encrypted else None)
 
@@ -328,8 +328,14 @@ def test_reasoning_is_asked_for(asked: dict[str, Any], reasoning: dict[str, Any]
 def test_reasoning_options() -> None:
     """Efforts the model lacks become the nearest, summaries can be off, encryption always or never."""
     known = {"efforts": ["low", "medium", "high"]}
-    for asked, said in (("minimal", "low"), ("xhigh", "high"), ("max", "high"), ("medium", "medium"), ("none", "none")):
-        assert sent(known, reasoning={"effort": asked})["reasoning"]["effort"] == said
+    for requested, expected in (
+        ("minimal", "low"),
+        ("xhigh", "high"),
+        ("max", "high"),
+        ("medium", "medium"),
+        ("none", "none"),
+    ):
+        assert sent(known, reasoning={"effort": requested})["reasoning"]["effort"] == expected
     assert sent({"reasoning_summary": None}, reasoning={"effort": "low"})["reasoning"] == {"effort": "low"}
     assert sent({"encrypted_reasoning": True})["include"] == ["reasoning.encrypted_content"]
     assert "include" not in sent({"encrypted_reasoning": False}, reasoning={"effort": "low"})
@@ -395,7 +401,7 @@ def test_web_search_in_every_spelling() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "said"),
+    ("choice", "expected"),
     [
         ("auto", "auto"),
         ("required", "required"),
@@ -415,9 +421,9 @@ def test_web_search_in_every_spelling() -> None:
         ({"type": "image_generation"}, {"type": "image_generation"}),
     ],
 )
-def test_tool_choice(choice: Any, said: Any) -> None:
+def test_tool_choice(choice: Any, expected: Any) -> None:
     """Every form of chat's choice in the flat spelling."""
-    assert sent(tool_choice=choice)["tool_choice"] == said
+    assert sent(tool_choice=choice)["tool_choice"] == expected
 
 
 @pytest.mark.parametrize(
@@ -495,7 +501,7 @@ def passed(wire: dict[str, Any], body: dict[str, Any], *, stream: bool = True, *
 
 def test_a_request_in_this_shape_passes() -> None:
     """Only model, stream, store and the end user's id are rewritten; what the gateway alone knows is dropped."""
-    ours = dict.fromkeys(GATEWAYS_OWN, 1)
+    ours = dict.fromkeys(GATEWAY_FIELDS, 1)
     assert passed(WIRE | ours, {"user": "hashed"}) == WIRE | {"model": "gpt-5", "store": False, "user": "hashed"}
     plain = passed(WIRE, {}, stream=False)
     gone = {"user", "stream", "stream_options"}

@@ -41,7 +41,7 @@ def test_encrypted_reasoning_is_no_content() -> None:
 
 
 def test_the_text_cannot_come_twice() -> None:
-    """The ``done`` events repeat what their deltas said; a repeated item is told once."""
+    """The ``done`` events repeat the text of their deltas; a repeated item is read once."""
     raw = STREAMS["text"].raw
     done = next(piece for piece in raw.split(b"\n\n") if b'"response.output_item.done"' in piece)
     events, error = cases.decode(RESPONSES, [raw.replace(done, done + b"\n\n" + done)])
@@ -56,16 +56,16 @@ def event(**document: Any) -> bytes:
 def test_ids_that_change_from_event_to_event() -> None:
     """GitHub Copilot gives every event another id: the place in the output tells whose deltas they are."""
     added = {"type": "function_call", "id": "a", "call_id": "call_1", "name": "f", "arguments": ""}
-    said = {"type": "message", "id": "x", "content": [{"type": "output_text", "text": "Hi"}]}
+    item = {"type": "message", "id": "x", "content": [{"type": "output_text", "text": "Hi"}]}
     events, error = cases.decode(
         RESPONSES,
         [
             event(type="response.output_text.delta", output_index=0, item_id="1", delta="Hi"),
-            event(type="response.output_item.done", output_index=0, item=said),
+            event(type="response.output_item.done", output_index=0, item=item),
             event(type="response.output_item.added", output_index=1, item=added),
             event(type="response.function_call_arguments.delta", output_index=1, item_id="b", delta="{}"),
             event(type="response.output_item.done", output_index=1, item=added | {"id": "c", "arguments": "{}"}),
-            event(type="response.completed", response={"status": "completed", "output": [said | {"id": "y"}]}),
+            event(type="response.completed", response={"status": "completed", "output": [item | {"id": "y"}]}),
         ],
     )
     assert error is None

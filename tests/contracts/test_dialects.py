@@ -38,7 +38,7 @@ FIRM = ("cut", "empty")
 
 @pytest.mark.parametrize("name", chatting())
 def test_every_dialect_has_a_sheet_of_known_cases(name: str) -> None:
-    """A dialect without recordings cannot be added, and a sheet speaks of nothing that the suite would not look at."""
+    """A dialect without recordings cannot be added, and a sheet holds nothing that the suite does not check."""
     sheet = Sheet(name)
     assert sheet.said["cases"].keys() <= CASES.keys()
     known = {*sheet.streams, *sheet.answers}
@@ -56,7 +56,7 @@ def test_a_dialect_without_a_sheet_is_told_what_to_do() -> None:
 
 
 def shows(case: str, said: Json) -> bool:
-    """Whether what was said is the case."""
+    """Whether an expected answer is an example of the case."""
     tools, usage = said.get("tools", []), said.get("usage", {})
     match case:
         case "text":

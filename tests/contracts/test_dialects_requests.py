@@ -1,5 +1,5 @@
-"""The contract of a dialect, the half about requests: nothing is changed in place, what was said arrives, what cannot be said is
-``unsupported`` and nothing else, and an answer goes back to its vendor as it came."""
+"""The contract of a dialect, the half about requests: nothing is changed in place, every content arrives, what cannot be
+expressed is ``unsupported`` and nothing else, and an answer goes back to its vendor unchanged."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_a_picture_arrives(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(SHEETS))
 def test_a_schema_arrives(name: str) -> None:
-    """A wish for structured output is told with its schema, or refused; it is never forgotten."""
+    """A request for structured output arrives with its schema or is refused; it is never ignored."""
     schema = {"type": "object", "properties": {"uncommon_field": {"type": "string"}}, "required": ["uncommon_field"]}
     wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
     body = {"model": "a/b", "messages": [{"role": "user", "content": "hi"}], "response_format": wanted}

@@ -23,9 +23,11 @@ from pydantic import ConfigDict, TypeAdapter, with_config
 
 from providers.base import Dialect
 from providers.errors import ProviderError
-from providers.openai.audio import Speech, Transcription
+from providers.openai.embeddings import Embeddings
 from providers.openai.images import Images, dimensions
-from providers.openai.operations import Embeddings, Rerank
+from providers.openai.rerank import Rerank
+from providers.openai.speech import Speech
+from providers.openai.transcription import Transcription
 from providers.transport.client import Upstream
 from providers.transport.multipart import Field, encode
 from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, Target
@@ -319,7 +321,7 @@ def test_sizes_are_said_in_the_vendors_way(
 @examples(100)
 @given(wide=st.integers(1, 21), high=st.integers(1, 21), tier=st.sampled_from(["512", "1K", "1.5K", "4K"]))
 def test_computed_sizes_keep_the_ratio(wide: int, high: int, tier: str) -> None:
-    """Multiples of 16 within a step of the ratio that was asked for."""
+    """Multiples of 16 within a step of the requested ratio."""
     if not 0.05 <= wide / high <= 20:
         return
     size = dimensions({"aspect_ratio": f"{wide}:{high}", "resolution": tier}, {})["size"]

@@ -239,8 +239,8 @@ def test_example_files_are_valid() -> None:
 
 
 def test_options_of_the_dialect_are_documented() -> None:
-    """The options of the openai dialect in docs/writing-a-provider.md are those its docstring lists, and the code reads each."""
-    source = (ROOT / "providers/openai/dialect.py").read_text()
+    """The options of the openai dialect in docs/writing-a-provider.md are those that the docstring of its requests lists, and the code reads each."""
+    source = (ROOT / "providers/openai/request.py").read_text()
     known = re.findall(r"^- ``(\w+)``:", ast.get_docstring(ast.parse(source)) or "", flags=re.M)
     text = section(page("docs/writing-a-provider.md"), "## A compatible vendor")
     assert first_cells(text.partition("| option | meaning |")[2].partition("\n\n")[0]) == known

@@ -34,7 +34,13 @@ class Clock:
 
 
 def provider(slug: str, **more: Any) -> Provider:
-    return Provider(slug, more.pop("name", slug.title()), "openai", f"https://{slug}.example/v1", **more)
+    return Provider(
+        slug,
+        more.pop("name", slug.title()),
+        "openai",
+        f"https://{slug}.example/v1",
+        **{"cancel_stops_billing": True, **more},
+    )
 
 
 def endpoint(seller: str | Provider, usd_per_mtok: int | None = 1, *, model: str = "acme/m", **more: Any) -> Endpoint:

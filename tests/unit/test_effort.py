@@ -44,7 +44,7 @@ def test_every_form_of_asking(body: dict[str, Any], wanted: tuple[str | None, in
 
 
 def test_what_plainly_on_means_is_the_dialects() -> None:
-    """A vendor that knows on and off only is not told an effort that nobody asked for."""
+    """A vendor that only knows on and off gets no effort that the caller did not request."""
     assert effort.wanted({"reasoning": {"enabled": True}}, plainly=None) == (None, None)
     assert effort.wanted({"reasoning": {"effort": "low", "enabled": True}}, plainly=None) == ("low", None)
 

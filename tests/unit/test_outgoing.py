@@ -7,7 +7,14 @@ from dataclasses import replace
 from gateway.catalog.model import Endpoint, Provider
 from gateway.pipeline.upstream_request import target
 
-PROVIDER = Provider(slug="acme", name="Acme", dialect="openai", base_url="https://acme.example/v1", api_key="one")
+PROVIDER = Provider(
+    slug="acme",
+    name="Acme",
+    dialect="openai",
+    base_url="https://acme.example/v1",
+    api_key="one",
+    cancel_stops_billing=True,
+)
 ENDPOINT = Endpoint(
     id="acme/fast@a/fast", model="a/fast", provider=PROVIDER, upstream_id="fast", context_length=8000, prices=()
 )

@@ -79,7 +79,7 @@ def test_the_client_never_sees_our_credential_trouble() -> None:
 
 
 def test_rows_hold_together() -> None:
-    """What blames the caller is not tried elsewhere; what the vendor refused costs nothing; statuses are as promised."""
+    """A caller's mistake has no failover; a refusal costs nothing; statuses are those of the contract."""
     for row in FAILURES.values():
         assert row.failover == (row.attributed_to != "caller")
         assert row.status in (400, 404, 413, 422, 429, 502, 503, 504)

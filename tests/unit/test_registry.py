@@ -1,4 +1,4 @@
-"""The table of dialects: everything in it can be made, and nothing is before somebody speaks it."""
+"""The table of dialects: everything in it can be made, and nothing is imported before it is used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_place_is_a_dialect(name: str) -> None:
         made = registry.dialect(name, operation)
         assert (made.name, made.operation) == (name, operation)
         assert registry.dialect(name, operation) is made
-        assert made.authorizes is (type(made).authorize is not Dialect.authorize), "it would never be asked"
+        assert made.authorizes is (type(made).authorize is not Dialect.authorize), "authorize would never be called"
 
 
 def test_tokens_are_shared() -> None:
@@ -37,7 +37,7 @@ def test_clouds_are_named() -> None:
         assert found is None or found in cloud.CLOUDS
 
 
-def test_nothing_is_imported_before_it_is_spoken() -> None:
+def test_nothing_is_imported_before_it_is_used() -> None:
     """A start does not pay for dialects that its catalogue has no key for."""
     script = "import sys, gateway.app; print(*(name for name in sys.modules if name.startswith('providers.')))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -43,7 +43,7 @@ def _provider(slug: str, kept: Mapping[str, Any], inputs: Inputs) -> dict[str, A
         "dialect": "openai",
         "base_url": str(theirs.get("api") or "").rstrip("/"),
         "api_key_env": next(iter(theirs.get("env") or ()), None),
-        "cancel_stops_billing": False,
+        "cancel_stops_billing": False,  # what is not known counts as the worse for us; the row's own default is not relied on
         "data_policy": {"training": True, "retains_prompts": True},
     }
     found |= {name: value for name, value in kept.items() if name in PROVIDER_KEYS}

@@ -15,10 +15,10 @@ import msgspec
 from gateway.api.inference.messages import thinking as messages_thinking
 from gateway.api.inference.messages import tools
 from gateway.errors import BadRequest
+from providers.chat.messages import UNPARSED_ARGUMENTS
 
 Json = dict[str, Any]
-UNPARSED = "_unparsed_arguments"
-"""Key for the arguments of a tool call that are not a JSON object: a ``tool_use`` block can only hold an object."""
+
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _UNCHANGED = (
     "model", "provider", "stream", "max_tokens", "temperature", "top_p", "top_k", "session_id", "trace", "plugins",
@@ -236,9 +236,9 @@ def _assistant(blocks: list[Json]) -> Json:
 
 
 def _call(block: Json) -> Json:
-    input = block["input"]
-    unparsed = input.get(UNPARSED) if len(input) == 1 else None
-    arguments = unparsed if isinstance(unparsed, str) else _encode(input).decode()
+    given = block["input"]
+    unparsed = given.get(UNPARSED_ARGUMENTS) if len(given) == 1 else None
+    arguments = unparsed if isinstance(unparsed, str) else _encode(given).decode()
     return {"id": block["id"], "type": "function", "function": {"name": block["name"], "arguments": arguments}}
 
 

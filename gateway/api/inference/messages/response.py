@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from gateway.api.inference.messages import thinking
-from gateway.api.inference.messages.request import UNPARSED
 from gateway.api.inference.response_fields import hides_reasoning, identity, usage_view
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
+from providers.chat.messages import UNPARSED_ARGUMENTS
 
 Json = dict[str, Any]
 STOP_REASONS = frozenset(
@@ -105,14 +105,14 @@ def tool_use(id: Any, name: Any, position: int) -> Json:
 
 
 def arguments(text: Any) -> Json:
-    """The input of a ``tool_use`` block, which is always an object: arguments that are not one go under ``UNPARSED``."""
+    """The input of a call: always an object in this format; text that is not one is kept under ``UNPARSED_ARGUMENTS``."""
     if not isinstance(text, str) or not text.strip():
         return {}
     try:
         value = msgspec.json.decode(text)
     except (ValueError, RecursionError):
         value = None
-    return value if isinstance(value, dict) else {UNPARSED: text}
+    return value if isinstance(value, dict) else {UNPARSED_ARGUMENTS: text}
 
 
 def citations(annotations: Any, text: str) -> list[Json]:

@@ -1,0 +1,62 @@
+"""What all operations beside chat share at OpenAI-compatible vendors: one JSON object or form in, one answer out.
+
+``Target.options`` of every operation, where ``<op>`` is ``embeddings``, ``rerank``, ``images``, ``speech`` or
+``transcription`` (quirks of a vendor as data, all optional; options of chat do not apply here):
+
+- ``<op>_path``: instead of the usual path.
+- ``<op>_drop``: list of top-level fields that this vendor refuses.
+- ``<op>_rename``: mapping of top-level field names, ours to theirs (Voyage: ``rerank_rename: {top_n: top_k}``).
+- ``<op>_extra``: mapping merged over the body (``null`` removes a field).
+- ``api_key_header``: as of chat.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NoReturn
+
+import msgspec
+
+from providers.base import Dialect
+from providers.errors import ProviderError, failed
+from providers.openai.errors import refusal
+from providers.openai.request import GATEWAY_FIELDS, key_header, rename_and_extend
+from providers.types import HttpRequest, HttpResponse, Json, Target
+
+
+class Operation(Dialect):
+    """``POST {base_url}{path}``; nothing is streamed. Failures are read as those of chat."""
+
+    name: ClassVar[str] = "openai"
+    path: ClassVar[str]
+
+    def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
+        if stream:
+            raise failed("unsupported", f"stream: this provider does not stream {self.operation}")
+        content = msgspec.json.encode(self._vendor_body(target, body))
+        return self._post(target, self.path, content, "application/json")
+
+    def decoder(self) -> NoReturn:
+        raise failed("malformed", f"this provider does not stream {self.operation}")
+
+    def failure(self, response: HttpResponse) -> ProviderError:
+        return refusal(response)
+
+    def _vendor_body(self, target: Target, body: Json) -> Json:
+        """The body with the vendor's name of the model, without the gateway's own fields, and with the vendor's quirks."""
+        options, op = target.options, self.operation
+        sent = {name: value for name, value in body.items() if name not in GATEWAY_FIELDS and name != "stream"}
+        sent["model"] = target.upstream_id
+        for name in options.get(f"{op}_drop", ()):
+            sent.pop(name, None)
+        rename_and_extend(options.get(f"{op}_rename", {}), options.get(f"{op}_extra", {}), sent)
+        return sent
+
+    def _post(self, target: Target, path: str, content: bytes, content_type: str) -> HttpRequest:
+        """A POST of ``content`` to ``path``, or to the path of the options."""
+        headers = [
+            ("content-type", content_type),
+            ("accept", "*/*" if self.operation == "speech" else "application/json"),
+            *key_header(target),
+        ]
+        url = target.base_url + target.options.get(f"{self.operation}_path", path)
+        return HttpRequest(url, (*headers, *target.headers), content)
