@@ -97,10 +97,10 @@ def _check(body: Json) -> None:
 
 def _add_thinking(options: Mapping[str, Any], body: Json, sent: Json) -> None:
     style = options.get("thinking", "budget")
-    requested, budget = effort.wanted(body)
+    requested, budget = effort.requested_effort(body)
     adaptive, known = style == "adaptive", options.get("efforts") or EFFORTS
     if adaptive and budget is not None:
-        requested = effort.of_budget(budget, sent["max_tokens"], known)
+        requested = effort.from_budget(budget, sent["max_tokens"], known)
     verbosity = body.get("verbosity")
     level = requested if adaptive and requested in effort.RATIOS else None
     if level is None and isinstance(verbosity, str) and verbosity in effort.RATIOS:
@@ -125,7 +125,7 @@ def _add_thinking(options: Mapping[str, Any], body: Json, sent: Json) -> None:
         if display is not None:
             sent["thinking"]["display"] = display
     elif not _loop_without_thinking(turns):
-        tokens = budget if budget is not None else effort.share(requested or "medium", sent["max_tokens"])
+        tokens = budget if budget is not None else effort.budget_of(requested or "medium", sent["max_tokens"])
         _add_budget(options, max(min(tokens, BUDGET_MAX), BUDGET_MIN), sent, limited=_requested_limit(body) is not None)
 
 

@@ -142,7 +142,7 @@ class _Builder:
             self.extra["inferenceConfig"] = {"topK": top_k}
 
     def _reason(self, *, forced: bool, prefill: bool) -> None:
-        requested, budget = effort.wanted(self.body)
+        requested, budget = effort.requested_effort(self.body)
         if self.style in _CLAUDE and forced:
             requested = budget = None
         if self.style == "anthropic" and self.messages.replays_unsigned_tools():
@@ -156,7 +156,7 @@ class _Builder:
             self.output.setdefault("effort", verbosity)
 
     def _think(self, requested: str | None, budget: int | None) -> None:
-        level = requested or effort.of_budget(budget or 0, self.config.get("maxTokens", MAX_TOKENS_THINKING))
+        level = requested or effort.from_budget(budget or 0, self.config.get("maxTokens", MAX_TOKENS_THINKING))
         match self.style:
             case "anthropic":
                 self.extra["thinking"] = {"type": "enabled", "budget_tokens": self._budget(requested, budget)}
@@ -183,7 +183,7 @@ class _Builder:
             most = self.options.get("max_tokens_thinking", MAX_TOKENS_THINKING)
             self.config["maxTokens"] = max(most, (budget or 0) + BUDGET_MIN)
         most = self.config["maxTokens"]
-        tokens = budget if budget is not None else effort.share(requested or "medium", most)
+        tokens = budget if budget is not None else effort.budget_of(requested or "medium", most)
         tokens = max(min(tokens, BUDGET_MAX), BUDGET_MIN)
         if tokens >= most:
             raise unsupported("max_tokens", f"must be more than the {tokens} tokens of reasoning")

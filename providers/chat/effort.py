@@ -19,7 +19,7 @@ OUTPUT_TOKENS: Final = 32_000
 """The output limit that a budget is compared with when the request sets none."""
 
 
-def wanted(body: Mapping[str, Any], *, plainly: str | None = "medium") -> tuple[str | None, int | None]:
+def requested_effort(body: Mapping[str, Any], *, default: str | None = "medium") -> tuple[str | None, int | None]:
     """(effort, budget in tokens) that a request asks for; at most one of them. ``none`` means: no reasoning.
 
     ``plainly``: the effort of a request that only has ``enabled``, or an unknown effort.
@@ -33,24 +33,24 @@ def wanted(body: Mapping[str, Any], *, plainly: str | None = "medium") -> tuple[
     if isinstance(budget, int) and not isinstance(budget, bool):
         return (None, budget) if budget > 0 else ("none", None)
     if effort is None:
-        return (plainly if reasoning.get("enabled") is True else None), None
-    return (effort if isinstance(effort, str) and effort in EFFORTS else plainly), None
+        return (default if reasoning.get("enabled") is True else None), None
+    return (effort if isinstance(effort, str) and effort in EFFORTS else default), None
 
 
-def on(body: Mapping[str, Any]) -> bool | None:
+def requested(body: Mapping[str, Any]) -> bool | None:
     """Whether a request asks for reasoning, as an empty ``reasoning`` does, too; None: it does not mention it."""
-    effort, budget = wanted(body)
+    effort, budget = requested_effort(body)
     if effort is not None or budget is not None:
         return effort != "none"
     return True if body.get("include_reasoning") is True or isinstance(body.get("reasoning"), dict) else None
 
 
-def share(effort: str, limit: int) -> int:
+def budget_of(effort: str, limit: int) -> int:
     """The tokens of an output limit that an effort may spend on reasoning."""
     return int(limit * RATIOS[effort])
 
 
-def of_budget(budget: int, limit: int | None, known: Iterable[str] = ("low", "medium", "high")) -> str:
+def from_budget(budget: int, limit: int | None, known: Iterable[str] = ("low", "medium", "high")) -> str:
     """The effort whose share of the output limit is nearest to a budget; the lower one of two that are equally near."""
     share = budget / (limit or OUTPUT_TOKENS)
     known = frozenset(known)

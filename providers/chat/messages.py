@@ -79,7 +79,7 @@ def name_prefix(message: Json) -> str:
     return f"{name}: " if isinstance(name, str) and name else ""
 
 
-def inner(part: Json, field: str) -> Json:
+def nested_object(part: Json, field: str) -> Json:
     """The object that a part carries under ``field``; a bare URL counts as ``{"url": ...}``."""
     value = part.get(field)
     if isinstance(value, str):
@@ -91,7 +91,7 @@ def inner(part: Json, field: str) -> Json:
 
 def url_of(part: Json, field: str) -> str:
     """The URL of a picture, video or document part."""
-    url = inner(part, field).get("url")
+    url = nested_object(part, field).get("url")
     if not isinstance(url, str):
         raise unsupported("messages", f"{field} without url")
     return url
@@ -165,7 +165,7 @@ def arguments_text(arguments: Any) -> str:
     return msgspec.json.encode(arguments).decode() if isinstance(arguments, dict | list) else "{}"
 
 
-def thoughts_of(message: Json, prefix: str) -> list[tuple[str, str, str | None]]:
+def reasoning_blocks(message: Json, prefix: str) -> list[tuple[str, str, str | None]]:
     """Id, text and signature of each block of a vendor's reasoning; ``prefix`` is how the ids of that vendor's blocks begin.
     Consecutive fragments with the same id are joined."""
     details = message.get("reasoning_details")
@@ -184,7 +184,7 @@ def thoughts_of(message: Json, prefix: str) -> list[tuple[str, str, str | None]]
     return [block for block in found if block[1] or block[2]]
 
 
-def thought(prefix: str, index: int, text: str) -> Json:
+def reasoning_detail(prefix: str, index: int, text: str) -> Json:
     """A reasoning detail of a vendor whose reasoning is plain text. The contract has no format for such a vendor, and clients drop
     details of formats that they do not know; so the prefix of the id marks which vendor it came from."""
     return {"type": "reasoning.text", "text": text, "format": "unknown", "id": f"{prefix}{index}", "index": index}

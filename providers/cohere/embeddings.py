@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from providers.chat.messages import data_of, inner, unsupported, url_of
+from providers.chat.messages import data_of, nested_object, unsupported, url_of
 from providers.cohere.dialect import post
 from providers.cohere.errors import error_from_body, error_from_response
 from providers.cohere.response import document
@@ -112,7 +112,7 @@ def _content(item: Any) -> list[Json]:
         elif kind == "image_url":
             url = url_of(part, "image_url")
             data_of(url, "input.image_url")
-            found.append({"type": "image_url", "image_url": {"url": inner(part, "image_url")["url"]}})
+            found.append({"type": "image_url", "image_url": {"url": nested_object(part, "image_url")["url"]}})
         else:
             raise unsupported("input", f"this provider embeds no part of type {str(kind)[:80]!r}")
     return found

@@ -19,11 +19,11 @@ from providers.chat.messages import (
     arguments_text,
     calls_of,
     document_text,
-    inner,
     name_prefix,
+    nested_object,
     parts_of,
+    reasoning_blocks,
     text_only,
-    thoughts_of,
     unsupported,
     url_of,
 )
@@ -75,12 +75,12 @@ def _user(message: Json) -> Any:
             items.append(_text(part["text"]))
         elif kind == "image_url":
             image: Json = {"url": url_of(part, "image_url")}
-            detail = inner(part, "image_url").get("detail")
+            detail = nested_object(part, "image_url").get("detail")
             if detail is not None:
                 image["detail"] = detail if detail in ("auto", "low", "high") else "high"
             items.append({"type": "image_url", "image_url": image})
         else:
-            text = document_text(inner(part, "file")) if kind == "file" else None
+            text = document_text(nested_object(part, "file")) if kind == "file" else None
             if text is None:
                 raise unsupported("messages", f"this provider takes no part of type {kind[:80]!r}")
             items.append(_text(text))
@@ -95,7 +95,7 @@ def _assistant(message: Json, *, thoughts: bool) -> Json:
     turn: Json = {"role": "assistant"}
     content = message.get("content") or message.get("refusal")
     texts = text_only(content, "an assistant message")
-    calls, reasoning = calls_of(message), thoughts_of(message, THOUGHT)
+    calls, reasoning = calls_of(message), reasoning_blocks(message, THOUGHT)
     plan = "".join(text for id, text, _ in reasoning if id.startswith(PLAN))
     items = [{"type": "thinking", "thinking": text} for id, text, _ in reasoning if not id.startswith(PLAN)]
     if not thoughts or not (texts or calls):

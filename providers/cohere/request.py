@@ -73,15 +73,15 @@ def _thinking(options: Mapping[str, Any], body: Json) -> Json | None:
     given = body.get("thinking")
     if isinstance(given, dict) and given.get("type") in ("enabled", "disabled"):
         return given
-    enabled = effort.on(body)
+    enabled = effort.requested(body)
     if enabled is None or options.get("thinking") is False:
         return None
     if not enabled:
         return {"type": "disabled"}
-    level, tokens = effort.wanted(body)
+    level, tokens = effort.requested_effort(body)
     limit = output_limit(body) or options.get("max_completion_tokens")
     if level is not None and isinstance(limit, int):
-        tokens = max(1, effort.share(level, limit))
+        tokens = max(1, effort.budget_of(level, limit))
     return {"type": "enabled"} if tokens is None else {"type": "enabled", "token_budget": tokens}
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from providers.chat.messages import thought
+from providers.chat.messages import reasoning_detail
 from providers.cohere.errors import error_from_body, malformed
 from providers.cohere.messages import PLAN, THOUGHT
 from providers.errors import failed
@@ -70,14 +70,14 @@ def _message(message: Json, body: Json) -> tuple[Json, bool]:
     offsets: list[int] = []
     plan = message.get("tool_plan")
     if isinstance(plan, str) and plan:
-        details.append(thought(PLAN, 0, plan))
+        details.append(reasoning_detail(PLAN, 0, plan))
     for item in _list(message, "content", body):
         offsets.append(len(text))
         if item.get("type") == "text":
             text += demand(item, "text", body)
         elif item.get("type") == "thinking":
             thoughts += 1
-            details.append(thought(THOUGHT, thoughts, demand(item, "thinking", body)))
+            details.append(reasoning_detail(THOUGHT, thoughts, demand(item, "thinking", body)))
     calls = []
     for call in _list(message, "tool_calls", body):
         function = call.get("function")

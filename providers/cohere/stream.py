@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from providers.chat.messages import thought
+from providers.chat.messages import reasoning_detail
 from providers.cohere.errors import error_from_body, malformed
 from providers.cohere.messages import PLAN, THOUGHT
 from providers.cohere.response import demand, finish_reason, logprobs, text_of, url_citations, usage_of
@@ -93,14 +93,14 @@ class Decoder(SseDecoder):
             return {"content": text}
         if isinstance(thinking, str) and thinking:
             number = self._thoughts.setdefault(_index(body), len(self._thoughts) + 1)
-            return {"reasoning": thinking, "reasoning_details": [thought(THOUGHT, number, thinking)]}
+            return {"reasoning": thinking, "reasoning_details": [reasoning_detail(THOUGHT, number, thinking)]}
         return None
 
     def _plan(self, message: Json, body: Json) -> Json | None:
         plan = message.get("tool_plan")
         if not isinstance(plan, str) or not plan:
             return None
-        return {"reasoning": plan, "reasoning_details": [thought(PLAN, 0, plan)]}
+        return {"reasoning": plan, "reasoning_details": [reasoning_detail(PLAN, 0, plan)]}
 
     def _call(self, message: Json, body: Json) -> Json:
         call = message.get("tool_calls")

@@ -94,9 +94,9 @@ def _thinking(body: Json, options: Mapping[str, Any], limit: Any) -> Json:
     style, include = options.get("thinking", "budget"), body.get("include_reasoning")
     if style == "none":
         return {}
-    if effort.on(body) is None:
+    if effort.requested(body) is None:
         return {"includeThoughts": True} if options.get("thoughts") and include is None else {}
-    level, tokens = effort.wanted(body)
+    level, tokens = effort.requested_effort(body)
     made: Json = {}
     if level is not None or tokens is not None:
         if style == "level":
@@ -116,14 +116,14 @@ def _budget(level: str | None, tokens: int | None, limit: Any, options: Mapping[
         return int(low or 0)  # thinking cannot be switched off where a minimum is set
     if tokens is None:
         level = level or "medium"
-        tokens = effort.share(level, limit) if isinstance(limit, int) else BUDGETS[level]
+        tokens = effort.budget_of(level, limit) if isinstance(limit, int) else BUDGETS[level]
     return int(max(low or 512, min(tokens, high)))
 
 
 def _level(level: str | None, tokens: int | None, limit: Any, options: Mapping[str, Any]) -> str:
     known = options.get("thinking_levels", LEVELS)
     if tokens is not None:
-        return effort.of_budget(tokens, limit if isinstance(limit, int) else None, known).upper()
+        return effort.from_budget(tokens, limit if isinstance(limit, int) else None, known).upper()
     # Models with levels cannot switch thinking off.
     return effort.nearest("minimal" if level in (None, "none") else level, known).upper()
 

@@ -22,11 +22,11 @@ from providers.chat.messages import (
     arguments_text,
     calls_of,
     document_text,
-    inner,
     name_prefix,
+    nested_object,
     parts_of,
+    reasoning_blocks,
     text_only,
-    thoughts_of,
     unsupported,
     url_of,
 )
@@ -86,7 +86,7 @@ def _assistant(message: Json, names: dict[str, str]) -> Json:
     content = message.get("content") or message.get("refusal")
     chunks = [_text(text) for text in text_only(content, "an assistant message")]
     reasoning: list[Json] = []
-    for _, text, signature in thoughts_of(message, REASONING_ID_PREFIX):
+    for _, text, signature in reasoning_blocks(message, REASONING_ID_PREFIX):
         thinking: Json = {"type": "thinking", "thinking": [_text(text)] if text else [], "closed": True}
         reasoning.append(thinking if signature is None else {**thinking, "signature": signature})
     calls = []
@@ -125,17 +125,17 @@ def _content_chunk(kind: str, part: Json) -> Json:
         return _text(part["text"])
     if kind == "image_url":
         image: Json = {"url": url_of(part, "image_url")}
-        detail = inner(part, "image_url").get("detail")
+        detail = nested_object(part, "image_url").get("detail")
         if isinstance(detail, str):
             image["detail"] = detail if detail in ("auto", "low", "high") else "high"
         return {"type": "image_url", "image_url": image}
     if kind == "input_audio":
-        data = inner(part, "input_audio").get("data")
+        data = nested_object(part, "input_audio").get("data")
         if not isinstance(data, str):
             raise unsupported("messages", "input_audio without data")
         return {"type": "input_audio", "input_audio": data}
     if kind == "file":
-        return _file(inner(part, "file"))
+        return _file(nested_object(part, "file"))
     raise unsupported("messages", f"this provider takes no part of type {kind[:80]!r}")
 
 

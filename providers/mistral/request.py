@@ -55,16 +55,16 @@ def chat_body(target: Target, body: InnerRequest, *, stream: bool) -> Json:
 
 def _set_reasoning(options: Mapping[str, Any], body: Mapping[str, Any], sent: Json) -> None:
     style = options.get("reasoning", "effort")
-    requested = effort.on(body)
+    requested = effort.requested(body)
     if requested is None or style == "drop":
         return
     if style == "prompt_mode":
         if requested:
             sent.setdefault("prompt_mode", "reasoning")
         return
-    level, budget = effort.wanted(body)
+    level, budget = effort.requested_effort(body)
     if budget is not None:
-        level = effort.of_budget(budget, output_limit(body))
+        level = effort.from_budget(budget, output_limit(body))
     sent["reasoning_effort"] = effort.nearest(level or "medium", options.get("efforts"))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from providers.chat.messages import thought
+from providers.chat.messages import reasoning_detail
 from providers.mistral.messages import REASONING_ID_PREFIX, call_id
 from providers.openai.response import read_completion as read_openai_completion
 from providers.transport.sse import decode
@@ -72,7 +72,7 @@ def _join_content(message: Json) -> bool:
         if kind == "text":
             text += _text(chunk.get("text"))
         elif kind == "thinking":
-            detail = thought(REASONING_ID_PREFIX, 0, _thinking_text(chunk.get("thinking")))
+            detail = reasoning_detail(REASONING_ID_PREFIX, 0, _thinking_text(chunk.get("thinking")))
             if isinstance(chunk.get("signature"), str):
                 detail["signature"] = chunk["signature"]
             if details and "signature" not in details[-1]:

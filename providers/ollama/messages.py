@@ -16,11 +16,11 @@ from providers.chat.messages import (
     calls_of,
     data_of,
     document_text,
-    inner,
     name_prefix,
+    nested_object,
     parts_of,
+    reasoning_blocks,
     text_only,
-    thoughts_of,
     unsupported,
     url_of,
 )
@@ -59,7 +59,7 @@ def conversation(messages: list[Json]) -> list[Json]:
 def _assistant(message: Json, names: dict[str, str]) -> Json:
     content = message.get("content") or message.get("refusal")
     turn: Json = {"role": "assistant", "content": "".join(text_only(content, "an assistant message"))}
-    reasoning = thoughts_of(message, THOUGHT)
+    reasoning = reasoning_blocks(message, THOUGHT)
     thinking = "".join(text for _, text, _ in reasoning)
     plain = message.get("reasoning")
     if not message.get("reasoning_details") and isinstance(plain, str):
@@ -85,7 +85,7 @@ def _content(message: Json, prefix: str = "") -> Json:
         elif kind == "image_url":
             images.append(_image(url_of(part, "image_url"), "image_url"))
         elif kind == "file":
-            _file(inner(part, "file"), texts, images)
+            _file(nested_object(part, "file"), texts, images)
         else:
             raise unsupported("messages", f"this provider takes no part of type {kind[:80]!r}")
     fields: Json = {"content": prefix + "\n".join(texts)}

@@ -41,9 +41,9 @@ def chat_body(options: Mapping[str, Any], model: str, body: Json) -> Json:
     sent: Json = {"model": model, "messages": conversation(messages_of(body))}
     _tools(body, sent)
     _format(body, sent)
-    enabled = effort.on(body)
+    enabled = effort.requested(body)
     if enabled is not None:
-        level, _ = effort.wanted(body, plainly=None)  # most models only know on and off
+        level, _ = effort.requested_effort(body, default=None)  # most models only know on and off
         sent["think"] = effort.nearest(level, _LEVELS) if enabled and level is not None else enabled
     for name in ("logprobs", "top_logprobs"):
         if body.get(name) is not None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.chat.messages import thought
+from providers.chat.messages import reasoning_detail
 from providers.errors import failed
 from providers.ollama.errors import error_from_body, malformed
 from providers.ollama.messages import THOUGHT
@@ -77,7 +77,7 @@ class Reader:
         if content:
             delta["content"] = content
         if thinking:
-            delta["reasoning"], delta["reasoning_details"] = thinking, [thought(THOUGHT, 0, thinking)]
+            delta["reasoning"], delta["reasoning_details"] = thinking, [reasoning_detail(THOUGHT, 0, thinking)]
         calls = message.get("tool_calls")
         if calls:
             if not isinstance(calls, list):

@@ -113,12 +113,12 @@ def _translate_reasoning(options: Mapping[str, Any], sent: Json) -> None:
     if style == "object":
         return
     own = sent.get("reasoning_effort")
-    level, budget = (own, None) if own in effort.EFFORTS else effort.wanted(sent)
+    level, budget = (own, None) if own in effort.EFFORTS else effort.requested_effort(sent)
     sent.pop("reasoning", None)
     sent.pop("reasoning_effort", None)
     if style != "effort":
         return
     if budget is not None:
-        level = effort.of_budget(budget, sent.get("max_completion_tokens") or sent.get("max_tokens"))
+        level = effort.from_budget(budget, sent.get("max_completion_tokens") or sent.get("max_tokens"))
     if level is not None:
         sent["reasoning_effort"] = effort.nearest(level, options.get("efforts"))

@@ -143,8 +143,8 @@ def _set_reasoning(body: Mapping[str, Any], options: Mapping[str, Any], sent: Js
 
 def _effort(body: Mapping[str, Any], limit: int | None) -> str | None:
     """The requested effort, a budget as the nearest one; None if the request has neither."""
-    level, budget = effort.wanted(body)
-    return level if budget is None else effort.of_budget(budget, limit)
+    level, budget = effort.requested_effort(body)
+    return level if budget is None else effort.from_budget(budget, limit)
 
 
 def _set_text(body: Mapping[str, Any], sent: Json) -> None:

@@ -40,20 +40,20 @@ WORDS = st.sampled_from(effort.EFFORTS)
 )
 def test_every_form_of_asking(body: dict[str, Any], wanted: tuple[str | None, int | None], on: bool | None) -> None:
     """An effort, tokens, on and off, and the shorthands; who says only "on" means medium, as does a word that nobody knows."""
-    assert (effort.wanted(body), effort.on(body)) == (wanted, on)
+    assert (effort.requested_effort(body), effort.requested(body)) == (wanted, on)
 
 
 def test_what_plainly_on_means_is_the_dialects() -> None:
     """A vendor that only knows on and off gets no effort that the caller did not request."""
-    assert effort.wanted({"reasoning": {"enabled": True}}, plainly=None) == (None, None)
-    assert effort.wanted({"reasoning": {"effort": "low", "enabled": True}}, plainly=None) == ("low", None)
+    assert effort.requested_effort({"reasoning": {"enabled": True}}, default=None) == (None, None)
+    assert effort.requested_effort({"reasoning": {"effort": "low", "enabled": True}}, default=None) == ("low", None)
 
 
 def test_an_effort_is_a_share_of_the_output() -> None:
     """The contract's ratios, whole tokens."""
-    shares = {word: effort.share(word, 1000) for word in effort.RATIOS}
+    shares = {word: effort.budget_of(word, 1000) for word in effort.RATIOS}
     assert shares == {"minimal": 100, "low": 200, "medium": 500, "high": 800, "xhigh": 950, "max": 950}
-    assert effort.share("low", 7) == 1
+    assert effort.budget_of("low", 7) == 1
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_an_effort_is_a_share_of_the_output() -> None:
 )
 def test_a_budget_is_the_nearest_effort(budget: int, limit: int | None, known: tuple[str, ...], word: str) -> None:
     """Of the efforts that a model knows the one whose share is nearest, of two the lesser; without a limit of 32,000 tokens."""
-    assert effort.of_budget(budget, limit, known) == word
+    assert effort.from_budget(budget, limit, known) == word
 
 
 @given(WORDS, st.sets(WORDS))
