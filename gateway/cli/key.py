@@ -8,7 +8,7 @@ import typer
 
 from gateway.accounts import DEFAULT_ORG, KeyView
 from gateway.api.management.key_views import key_view
-from gateway.api.management.keys import changes
+from gateway.api.management.keys import key_change
 from gateway.api.management.schema.keys import CreateKey, UpdateKey
 from gateway.cli.offline import Books, checked, on_books
 from gateway.cli.output import AsJson, as_json, facts, refuse, table
@@ -116,7 +116,7 @@ def update(
     asked = checked(UpdateKey, {field: _null(word) for field, word in words.items() if word is not None})
 
     async def work(books: Books) -> KeyView:
-        return await books.accounts.update_key(await _whole(books, hash), changes(asked))
+        return await books.accounts.update_key(await _whole(books, hash), key_change(asked))
 
     _tell(on_books(work), json)
 

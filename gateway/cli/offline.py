@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gateway.accounts import Accounts
-from gateway.api.management.http import refusal
+from gateway.api.management.errors import bad_request
 from gateway.cli import configured
 from gateway.cli.output import refuse
 from gateway.errors import GatewayError, LedgerUnavailable
@@ -105,4 +105,4 @@ def checked(model: type[Model], words: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(dict(words))
     except ValidationError as error:
-        refuse(refusal(error.errors()[0]).message)
+        refuse(bad_request(error.errors()[0]).message)
