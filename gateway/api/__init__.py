@@ -1,4 +1,5 @@
-"""The doors. ``inference`` is plain ASGI on the request's way, ``management`` is FastAPI off it.
+"""The HTTP APIs. ``inference`` is plain ASGI, for speed; ``management`` is FastAPI.
 
-It must not know: who builds the services (``app``), processes, the command line. It parses, asks a room, and renders.
+They must not know: who builds the services (``app``), processes, the command line. A route parses the request, calls a
+service and renders the result.
 """

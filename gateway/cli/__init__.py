@@ -1,8 +1,8 @@
-"""The command ``tokenway``. Reads words, calls the house, prints; one file per group of commands.
+"""The command ``tokenway``: parses options, calls the packages below, prints; one file per group of commands.
 
 Exit codes: 0 done, 1 the answer is "no" (an audit with differences, a key that does not exist), 2 it could not be tried
-(settings, catalogue, port, data directory, Redis); the message names what to change. It must not know how anything is
-done: nothing below may import it.
+(settings, catalogue, port, data directory, Redis); the message names what to change. It holds no logic of its own, and
+no other package may import it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,18 @@ app.command(add_help_option=False, context_settings={"allow_extra_args": True, "
 )
 app.command("check-config")(operate.check_config)
 app.command()(operate.reconcile)
-app.add_typer(key.app, name="keys", short_help="API keys.", help=f"API keys. {offline.HOW}")
+app.add_typer(key.app, name="keys", short_help="API keys.", help=f"API keys. {offline.STORE_HELP}")
 app.add_typer(
-    credit.app, name="credits", short_help="Credits and ledger lines.", help=f"Credits and ledger lines. {offline.HOW}"
+    credit.app,
+    name="credits",
+    short_help="Credits and ledger lines.",
+    help=f"Credits and ledger lines. {offline.STORE_HELP}",
 )
 app.add_typer(
     organization.app,
     name="orgs",
     short_help="Organisations: they own keys and share credits.",
-    help=f"Organisations: they own keys and share credits. {offline.HOW}",
+    help=f"Organisations: they own keys and share credits. {offline.STORE_HELP}",
 )
 app.add_typer(
     catalog.app,
@@ -46,8 +49,8 @@ app.add_typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"tokenway {__version__}")
         raise typer.Exit
 

@@ -10,7 +10,7 @@ import typer
 from gateway.accounts import DEFAULT_ORG, Organization
 from gateway.api.management.organizations import line_view, organization_view
 from gateway.api.management.schema.accounts import GrantCredits
-from gateway.cli.offline import Books, checked, on_books
+from gateway.cli.offline import StoreServices, validated, with_store
 from gateway.cli.output import AsJson, as_json, facts, table
 from gateway.ledger.entries import Balances, Entry, GrantResult
 from gateway.money import format_usd
@@ -23,35 +23,37 @@ Org = Annotated[str, typer.Argument(help="Organisation.")]
 @app.command(context_settings={"ignore_unknown_options": True})
 def add(
     amount: Annotated[str, typer.Argument(help="US dollars, at most nine places; negative takes credits away.")],
-    org: Annotated[str, typer.Option(help="Organisation that gets them.")] = DEFAULT_ORG,
+    org: Annotated[str, typer.Option(help="Organisation that gets the credits.")] = DEFAULT_ORG,
     reason: Annotated[str, typer.Option(help="Kept in the ledger line.")] = "tokenway credits add",
-    id: Annotated[str | None, typer.Option(help="Idempotency key: the same one is one grant, for ever.")] = None,
+    id: Annotated[
+        str | None, typer.Option(help="Idempotency key: grants with the same key count once, for ever.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Add credits to an organisation, or take them away."""
-    asked = checked(GrantCredits, {"amount_usd": amount, "reason": reason})
+    body = validated(GrantCredits, {"amount_usd": amount, "reason": reason})
     key = id or f"cli-{uuid.uuid4()}"
 
-    async def work(books: Books) -> GrantResult:
-        return await books.ledger.grant(org, asked.amount_usd, id=key, actor="cli", reason=asked.reason)
+    async def work(services: StoreServices) -> GrantResult:
+        return await services.ledger.grant(org, body.amount_usd, id=key, actor="cli", reason=body.reason)
 
-    granted = on_books(work)
+    grant = with_store(work)
     if json:
-        balance = format_usd(granted.balance_nano)
-        as_json({"organization_id": org, "id": key, "balance_usd": balance, "replayed": granted.duplicate})
+        balance = format_usd(grant.balance_nano)
+        as_json({"organization_id": org, "id": key, "balance_usd": balance, "replayed": grant.duplicate})
         return
-    again = " (it had been granted before; nothing changed)" if granted.duplicate else ""
-    typer.echo(f"{org}: ${format_usd(asked.amount_usd)} granted, balance ${format_usd(granted.balance_nano)}{again}")
+    note = " (it had been granted before; nothing changed)" if grant.duplicate else ""
+    typer.echo(f"{org}: ${format_usd(body.amount_usd)} granted, balance ${format_usd(grant.balance_nano)}{note}")
 
 
 @app.command()
 def show(org: Org = DEFAULT_ORG, json: AsJson = False) -> None:
     """Show an organisation's account."""
 
-    async def work(books: Books) -> tuple[Organization, Balances]:
-        return await books.accounts.get_org(org), await books.ledger.balances(org)
+    async def work(services: StoreServices) -> tuple[Organization, Balances]:
+        return await services.accounts.get_org(org), await services.ledger.balances(org)
 
-    view = organization_view(*on_books(work))
+    view = organization_view(*with_store(work))
     if json:
         as_json(view)
         return
@@ -68,14 +70,14 @@ def ledger(
 ) -> None:
     """List an organisation's ledger lines, oldest first."""
 
-    async def work(books: Books) -> tuple[list[Entry], str | None]:
-        await books.accounts.get_org(org)
-        return await books.ledger.journal(org, after=cursor, limit=limit, newest_first=newest)
+    async def work(services: StoreServices) -> tuple[list[Entry], str | None]:
+        await services.accounts.get_org(org)
+        return await services.ledger.journal(org, after=cursor, limit=limit, newest_first=newest)
 
-    lines, following = on_books(work)
+    lines, next_cursor = with_store(work)
     views = [line_view(line) for line in lines]
     if json:
-        as_json({"data": views, "next_cursor": following})
+        as_json({"data": views, "next_cursor": next_cursor})
         return
     columns = [
         "seq",
@@ -89,5 +91,5 @@ def ledger(
         "balance_after_usd",
     ]
     table([name.removesuffix("_usd").upper() for name in columns], [[view[name] for name in columns] for view in views])
-    if following:
-        typer.echo(f"more: --cursor {following}")
+    if next_cursor:
+        typer.echo(f"more: --cursor {next_cursor}")

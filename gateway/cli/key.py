@@ -8,23 +8,24 @@ import typer
 
 from gateway.accounts import DEFAULT_ORG, KeyView
 from gateway.api.management.key_views import key_view
-from gateway.api.management.keys import changes
+from gateway.api.management.keys import key_change
 from gateway.api.management.schema.keys import CreateKey, UpdateKey
-from gateway.cli.offline import Books, checked, on_books
+from gateway.cli.offline import StoreServices, validated, with_store
 from gateway.cli.output import AsJson, as_json, facts, refuse, table
 from gateway.money import format_usd
 from gateway.records import iso
 
 app = typer.Typer(no_args_is_help=True)
 
-Limit = Annotated[str | None, typer.Option(help="US dollars the key may spend in a window.")]
-Reset = Annotated[str | None, typer.Option(help="Window of the limit: daily, weekly, monthly; none = for ever.")]
-Expires = Annotated[str | None, typer.Option(help="For example 2027-01-31T23:59:59Z.")]
-Hash = Annotated[str, typer.Argument(help="The key's hash, or at least eight characters of its beginning.")]
+Limit = Annotated[str | None, typer.Option(help="US dollars the key may spend until --reset.")]
+Reset = Annotated[str | None, typer.Option(help="When the limit starts anew: daily, weekly, monthly or none (never).")]
+Expires = Annotated[str | None, typer.Option(help="When the key stops working, such as 2027-01-31T23:59:59Z.")]
+Hash = Annotated[str, typer.Argument(help="The key's hash, or at least its first eight characters.")]
 
 HASH_LENGTH = 64
-SHORTEST = 8
-MANY = 1_000_000
+MIN_HASH_PREFIX = 8
+ALL_KEYS = 1_000_000
+"""A page size beyond any number of keys."""
 
 
 @app.command()
@@ -37,23 +38,23 @@ def create(
     expires: Expires = None,
     json: AsJson = False,
 ) -> None:
-    """Mint an API key. Its secret is printed this once."""
-    asked = checked(CreateKey, {"name": name, "limit": limit, "limit_reset": _window(reset), "expires_at": expires})
+    """Create an API key. Its secret is printed only this once."""
+    body = validated(CreateKey, {"name": name, "limit": limit, "limit_reset": _null(reset), "expires_at": expires})
 
-    async def work(books: Books) -> tuple[str, KeyView]:
-        return await books.accounts.create_key(
-            name=asked.name,
+    async def work(services: StoreServices) -> tuple[str, KeyView]:
+        return await services.accounts.create_key(
+            name=body.name,
             org=org,
-            limit_nano=asked.limit,
-            reset=asked.limit_reset or "none",
-            expires_at=asked.expires_at,
+            limit_nano=body.limit,
+            reset=body.limit_reset or "none",
+            expires_at=body.expires_at,
         )
 
-    secret, key = on_books(work)
+    secret, key = with_store(work)
     if json:
         as_json({"data": key_view(key), "key": secret})
         return
-    _show(key)
+    _print_facts(key)
     typer.echo(f"\n{secret}\n\nKeep it: it is not shown again.")
 
 
@@ -65,10 +66,10 @@ def list_(
 ) -> None:
     """List API keys, newest first."""
 
-    async def work(books: Books) -> list[KeyView]:
-        return await books.accounts.list_keys(org=org, limit=MANY, disabled=all, expired=all)
+    async def work(services: StoreServices) -> list[KeyView]:
+        return await services.accounts.list_keys(org=org, limit=ALL_KEYS, disabled=all, expired=all)
 
-    found = on_books(work)
+    found = with_store(work)
     if json:
         as_json({"data": [key_view(key) for key in found]})
         return
@@ -88,10 +89,10 @@ def list_(
 def show(hash: Hash, json: AsJson = False) -> None:
     """Show one API key."""
 
-    async def work(books: Books) -> KeyView:
-        return await books.accounts.get_key(await _whole(books, hash))
+    async def work(services: StoreServices) -> KeyView:
+        return await services.accounts.get_key(await _full_hash(services, hash))
 
-    _tell(on_books(work), json)
+    _print_key(with_store(work), json)
 
 
 @app.command()
@@ -105,62 +106,62 @@ def update(
     expires: Annotated[str | None, typer.Option(help="2027-01-31T23:59:59Z; 'none' takes the expiry away.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Change an API key. Running gateways obey with the next request."""
-    words: dict[str, Any] = {
+    """Change an API key. Running gateways apply the change from the next request on."""
+    options: dict[str, Any] = {
         "name": name,
         "disabled": disabled,
         "limit": limit,
         "limit_reset": reset,
         "expires_at": expires,
     }
-    asked = checked(UpdateKey, {field: _null(word) for field, word in words.items() if word is not None})
+    sent = {field: value for field, value in options.items() if value is not None}
+    removed = {field: None for field in ("limit", "limit_reset", "expires_at") if sent.get(field) == "none"}
+    body = validated(UpdateKey, sent | removed)
 
-    async def work(books: Books) -> KeyView:
-        return await books.accounts.update_key(await _whole(books, hash), changes(asked))
+    async def work(services: StoreServices) -> KeyView:
+        return await services.accounts.update_key(await _full_hash(services, hash), key_change(body))
 
-    _tell(on_books(work), json)
+    _print_key(with_store(work), json)
 
 
 @app.command()
 def revoke(hash: Hash) -> None:
     """Delete an API key: it stops working at once on every worker; its ledger lines stay."""
 
-    async def work(books: Books) -> str:
-        whole = await _whole(books, hash)
-        await books.accounts.delete_key(whole)
-        return whole
+    async def work(services: StoreServices) -> str:
+        full_hash = await _full_hash(services, hash)
+        await services.accounts.delete_key(full_hash)
+        return full_hash
 
-    typer.echo(f"revoked {on_books(work)}")
+    typer.echo(f"revoked {with_store(work)}")
 
 
-async def _whole(books: Books, hash: str) -> str:
-    """The full hash that a beginning means. Exits 1 when it means none or several."""
+async def _full_hash(services: StoreServices, hash: str) -> str:
+    """The one hash that begins with these characters. Exits 1 when there is none or more than one."""
     if len(hash) >= HASH_LENGTH:
         return hash
-    if len(hash) < SHORTEST:
-        refuse(f"give at least {SHORTEST} characters of the hash")
-    found = [key.hash for key in await books.accounts.list_keys(limit=MANY) if key.hash.startswith(hash)]
-    if len(found) != 1:
-        refuse("no key has this hash" if not found else f"{len(found)} keys begin so; give more characters", code=1)
-    return found[0]
+    if len(hash) < MIN_HASH_PREFIX:
+        refuse(f"give at least {MIN_HASH_PREFIX} characters of the hash")
+    hashes = [key.hash for key in await services.accounts.list_keys(limit=ALL_KEYS) if key.hash.startswith(hash)]
+    if not hashes:
+        refuse("no key has this hash", code=1)
+    if len(hashes) > 1:
+        refuse(f"{len(hashes)} keys have a hash that begins with {hash}; give more characters", code=1)
+    return hashes[0]
 
 
-def _window(reset: str | None) -> str | None:
-    return None if reset == "none" else reset
+def _null(value: str | None) -> str | None:
+    return None if value == "none" else value
 
 
-def _null(word: Any) -> Any:
-    return None if word == "none" else word
-
-
-def _tell(key: KeyView, json: bool) -> None:
+def _print_key(key: KeyView, json: bool) -> None:
     if json:
         as_json({"data": key_view(key)})
     else:
-        _show(key)
+        _print_facts(key)
 
 
-def _show(key: KeyView) -> None:
+def _print_facts(key: KeyView) -> None:
     facts(
         [
             ("hash", key.hash),

@@ -1,6 +1,6 @@
-"""The books without a gateway: ``keys``, ``credits``, ``orgs`` and ``reconcile`` work on the store itself.
+"""Commands that work without a gateway: ``keys``, ``credits``, ``orgs`` and ``reconcile`` use the store itself.
 
-So they work while the gateway is down, need no management key, and a running gateway sees their changes with its next request:
+They work while the gateway is down and need no management key. A running gateway sees their changes with its next request:
 every call is one of the same atomic functions that the gateway uses.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gateway.accounts import Accounts
-from gateway.api.management.http import refusal
+from gateway.api.management.errors import bad_request
 from gateway.cli import configured
 from gateway.cli.output import refuse
 from gateway.errors import GatewayError, LedgerUnavailable
@@ -25,9 +25,9 @@ from gateway.store.client import connect
 from gateway.store.embedded import Embedded, EmbeddedError, ping
 from gateway.store.errors import StoreError
 
-HOW = (
+STORE_HELP = (
     "Works directly on the store: GATEWAY_REDIS_URL, else the embedded server of a gateway running on GATEWAY_DATA_DIR, "
-    "else that server is started for the moment. Needs no management key."
+    "else that server, started while the command runs. Needs no management key."
 )
 CALL_TIMEOUT_S = 5.0
 
@@ -36,19 +36,19 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class StoreServices:
     """The services that hold money and keys."""
 
     ledger: Ledger
     accounts: Accounts
 
 
-def on_books(work: Callable[[Books], Awaitable[Result]]) -> Result:
-    """Run ``work`` on the opened books. Exits 1 when the answer is no, 2 when the store cannot be reached."""
+def with_store(work: Callable[[StoreServices], Awaitable[Result]]) -> Result:
+    """The result of ``work`` on the store. Exits 1 when a service refuses, 2 when the store cannot be reached."""
     settings = configured.settings()
-    with reachable(settings) as url:
+    with _store_url(settings) as url:
         try:
-            return asyncio.run(_work(url, settings, work))
+            return asyncio.run(_run(url, settings, work))
         except LedgerUnavailable as error:
             refuse(f"the store does not answer: {error.__cause__ or error.message}")
         except GatewayError as error:
@@ -57,14 +57,14 @@ def on_books(work: Callable[[Books], Awaitable[Result]]) -> Result:
             refuse(f"cannot use the store: {error}")
 
 
-async def _work(url: str, settings: Settings, work: Callable[[Books], Awaitable[Result]]) -> Result:
-    async with _opened(url, settings) as books:
-        return await work(books)
+async def _run(url: str, settings: Settings, work: Callable[[StoreServices], Awaitable[Result]]) -> Result:
+    async with _connected(url, settings) as services:
+        return await work(services)
 
 
 @contextlib.contextmanager
-def reachable(settings: Settings) -> Iterator[str]:
-    """URL of the store; an embedded server that nobody runs is started for the moment."""
+def _store_url(settings: Settings) -> Iterator[str]:
+    """URL of the store. When no gateway runs the embedded server, it is started for this block."""
     url = running_store(settings)
     if url is not None:
         yield url
@@ -81,7 +81,7 @@ def reachable(settings: Settings) -> Iterator[str]:
 
 
 def running_store(settings: Settings) -> str | None:
-    """URL of the given store, or of the embedded one that a gateway runs on the data directory; None when nobody runs it."""
+    """URL of the configured Redis, or of the embedded server that a gateway runs on the data directory; None without either."""
     if settings.redis_url is not None:
         return settings.redis_url
     embedded = Embedded(settings.data_dir)
@@ -89,20 +89,20 @@ def running_store(settings: Settings) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def _opened(url: str, settings: Settings) -> AsyncIterator[Books]:
+async def _connected(url: str, settings: Settings) -> AsyncIterator[StoreServices]:
     store = await connect(url, timeout_s=CALL_TIMEOUT_S, wait_s=CALL_TIMEOUT_S)
     try:
         ledger, accounts = Ledger(store, record_ttl_s=settings.record_ttl_s), Accounts(store)
         await ledger.prepare()
         await accounts.prepare()
-        yield Books(ledger, accounts)
+        yield StoreServices(ledger, accounts)
     finally:
         await store.aclose()
 
 
-def checked(model: type[Model], words: Mapping[str, Any]) -> Model:
-    """Words of a command line, checked by the same rules as the management API's bodies. Exits 2 naming the field."""
+def validated(model: type[Model], fields: Mapping[str, Any]) -> Model:
+    """Options of a command, validated by the same model as the body of a management request. Exits 2 naming the field."""
     try:
-        return model.model_validate(dict(words))
+        return model.model_validate(dict(fields))
     except ValidationError as error:
-        refuse(refusal(error.errors()[0]).message)
+        refuse(bad_request(error.errors()[0]).message)

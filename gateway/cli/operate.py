@@ -12,8 +12,8 @@ import typer
 from gateway.api.management.admin import audit_view
 from gateway.catalog.catalog import Catalog
 from gateway.cli import configured
-from gateway.cli.offline import CALL_TIMEOUT_S, HOW, Books, on_books, running_store
-from gateway.cli.output import AsJson, as_json, facts, refuse, table
+from gateway.cli.offline import CALL_TIMEOUT_S, STORE_HELP, StoreServices, running_store, with_store
+from gateway.cli.output import AsJson, as_json, facts, progress, refuse, table
 from gateway.ledger.entries import AuditReport
 from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings
@@ -84,10 +84,11 @@ def reconcile(json: AsJson = False) -> None:
     Exact also while gateways run. Exit 0 when the books balance, 1 when not, with every difference printed.
     """
 
-    async def work(books: Books) -> AuditReport:
-        return await books.ledger.audit()
+    async def work(services: StoreServices) -> AuditReport:
+        return await services.ledger.audit()
 
-    report = on_books(work)
+    with progress("Recomputing every balance from the journal"):
+        report = with_store(work)
     view = audit_view(report)
     if json:
         as_json(view)
@@ -113,23 +114,23 @@ def reconcile(json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-reconcile.__doc__ = f"{reconcile.__doc__}\n\n{HOW}"
+reconcile.__doc__ = f"{reconcile.__doc__}\n\n{STORE_HELP}"
 
 
 def worker() -> None:
-    """Sweep overdue holds and audit the books.
+    """Expire overdue holds and audit the ledger.
 
-    Every gateway sweeps too; a process of its own goes on while no gateway runs, and says when the books do not balance.
+    Every gateway expires holds too. A separate worker does so also while no gateway runs, and logs when the books do not balance.
     """
     settings = configured.settings()
     url = running_store(settings)
     if url is None:
-        refuse("a worker needs a store that runs: set GATEWAY_REDIS_URL, or start a gateway on GATEWAY_DATA_DIR first")
+        refuse("the worker needs a running store: set GATEWAY_REDIS_URL, or start a gateway on GATEWAY_DATA_DIR first")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_work(settings, url))
+        asyncio.run(_run_worker(settings, url))
 
 
-async def _work(settings: Settings, url: str) -> None:
+async def _run_worker(settings: Settings, url: str) -> None:
     set_up_logs(settings.log_level)
     telemetry = Telemetry()
     loop = asyncio.get_running_loop()
@@ -137,7 +138,7 @@ async def _work(settings: Settings, url: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     try:
-        # nobody waits for a sweep: it need not be as strict as a request
+        # longer than a request's time-out: no caller waits for this worker
         store = await connect(url, timeout_s=CALL_TIMEOUT_S)
     except (StoreError, PermissionError, ValueError) as error:
         refuse(f"cannot use the store: {error}")

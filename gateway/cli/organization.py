@@ -8,7 +8,7 @@ import typer
 
 from gateway.api.management.organizations import organization_view
 from gateway.api.management.schema.accounts import CreateOrganization
-from gateway.cli.offline import Books, checked, on_books
+from gateway.cli.offline import StoreServices, validated, with_store
 from gateway.cli.output import AsJson, as_json, table
 
 app = typer.Typer(no_args_is_help=True)
@@ -16,14 +16,14 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command()
 def create(name: Annotated[str, typer.Argument(help="Its name.")], json: AsJson = False) -> None:
-    """Found an organisation with a balance of zero."""
-    asked = checked(CreateOrganization, {"name": name})
+    """Create an organisation with a balance of zero."""
+    body = validated(CreateOrganization, {"name": name})
 
-    async def work(books: Books) -> dict[str, Any]:
-        made = await books.accounts.create_org(asked.name)
-        return organization_view(made, await books.ledger.balances(made.id))
+    async def work(services: StoreServices) -> dict[str, Any]:
+        organization = await services.accounts.create_org(body.name)
+        return organization_view(organization, await services.ledger.balances(organization.id))
 
-    view = on_books(work)
+    view = with_store(work)
     if json:
         as_json(view)
     else:
@@ -34,11 +34,11 @@ def create(name: Annotated[str, typer.Argument(help="Its name.")], json: AsJson 
 def list_(json: AsJson = False) -> None:
     """List organisations with their accounts, oldest first."""
 
-    async def work(books: Books) -> list[dict[str, Any]]:
-        found = await books.accounts.list_orgs()
-        return [organization_view(each, await books.ledger.balances(each.id)) for each in found]
+    async def work(services: StoreServices) -> list[dict[str, Any]]:
+        organizations = await services.accounts.list_orgs()
+        return [organization_view(each, await services.ledger.balances(each.id)) for each in organizations]
 
-    views = on_books(work)
+    views = with_store(work)
     if json:
         as_json({"data": views})
         return

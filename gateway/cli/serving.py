@@ -1,7 +1,7 @@
 """``serve``: the gateway behind a socket.
 
 The parent process owns what workers share: the listening socket, the embedded Valkey, the directory of the metrics. Workers read
-the settings again from their environment, so what the parent decides travels in ``GATEWAY_*`` variables.
+the settings from their environment again, so the parent passes its decisions on in ``GATEWAY_*`` variables.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ APPLICATION = "gateway.app:create"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 BACKLOG = 2048
 GRACE_MARGIN_S = 2
-"""The server gives up waiting this much after the house has ended its streams itself."""
-WORKER_SILENCE_S = 60
-"""A worker that says nothing for so long is replaced; on a busy machine one that starts is silent for many seconds."""
+"""How long after the end of the gateway's own shutdown grace the server stops waiting for connections."""
+WORKER_HEALTH_TIMEOUT_S = 60
+"""A worker that does not answer its supervisor for so long is replaced; on a busy machine a start takes many seconds."""
 
 
 def serve(
@@ -47,7 +47,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 = any free one (GATEWAY_PORT).")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes (GATEWAY_WORKERS).")] = None,
 ) -> None:
-    """Start the gateway on GATEWAY_* settings alone.
+    """Start the gateway as the GATEWAY_* settings say.
 
     Without GATEWAY_REDIS_URL an embedded Valkey is started, with its data in GATEWAY_DATA_DIR. SIGTERM or Ctrl-C: readiness
     goes off, running streams finish or end with an error event, everything is settled, exit 0.
@@ -58,25 +58,25 @@ def serve(
     settings = configured.settings()
     configured.catalog(settings)
     stop_on_sigterm()
-    with contextlib.suppress(KeyboardInterrupt), listening(settings) as listener, equipped(settings):
+    with contextlib.suppress(KeyboardInterrupt), listening(settings) as listener, worker_environment(settings):
         _announce(settings, listener)
         run(settings, listener)
 
 
 @contextlib.contextmanager
 def listening(settings: Settings) -> Iterator[socket.socket]:
-    """The bound, listening socket; ``GATEWAY_PORT`` is set to the port it really has. Exits 2 when it cannot be had."""
+    """The listening socket. ``GATEWAY_PORT`` is set to its real port. Exits 2 when the address cannot be used."""
     try:
-        listener = _bound(settings.host, settings.port)
+        listener = _bind(settings.host, settings.port)
     except OSError as error:
-        refuse(_why_not(settings, error))
+        refuse(_listen_error(settings, error))
     listener.set_inheritable(True)
     os.environ["GATEWAY_PORT"] = str(listener.getsockname()[1])
     with listener:
         yield listener
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
         0
     ]
@@ -91,19 +91,19 @@ def _bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _why_not(settings: Settings, error: OSError) -> str:
+def _listen_error(settings: Settings, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {settings.port} on {settings.host} is in use; stop who uses it, or set GATEWAY_PORT"
+        return f"port {settings.port} on {settings.host} is in use; stop the process that uses it, or set another GATEWAY_PORT"
     if error.errno == errno.EACCES:
         return f"no permission to listen on port {settings.port}; set GATEWAY_PORT to 1024 or more"
     return f"cannot listen on {settings.host}:{settings.port} (GATEWAY_HOST, GATEWAY_PORT): {error.strerror or error}"
 
 
 @contextlib.contextmanager
-def equipped(settings: Settings) -> Iterator[str]:
-    """Management key, Redis and metrics directory, in the environment of the workers; the URL of Redis.
+def worker_environment(settings: Settings) -> Iterator[str]:
+    """Put management key, Redis URL and metrics directory into the environment of the workers; yields the Redis URL.
 
-    Exits 2 when one of them cannot be had.
+    Exits 2 when one of them cannot be used.
     """
     os.environ["GATEWAY_ADMIN_KEY"] = configured.admin_key(settings)[0]
     with contextlib.ExitStack() as stack:
@@ -117,17 +117,17 @@ def equipped(settings: Settings) -> Iterator[str]:
             stack.callback(embedded.stop)
             os.environ["GATEWAY_REDIS_URL"] = redis_url = embedded.url
         else:
-            _try_redis(settings, redis_url)
+            _check_redis(settings, redis_url)
         if settings.workers > 1:
             os.environ[METRICS_DIR] = tempfile.mkdtemp(prefix="tokenway-metrics-")
             stack.callback(shutil.rmtree, os.environ[METRICS_DIR], ignore_errors=True)
         yield redis_url
 
 
-def _try_redis(settings: Settings, url: str) -> None:
-    """Whether the given Redis answers and takes our functions: said once and in words, not by each worker's traceback."""
+def _check_redis(settings: Settings, url: str) -> None:
+    """Exits 2 when the configured Redis cannot be used: one message here instead of a traceback in each worker."""
 
-    async def attempt() -> None:
+    async def load_functions() -> None:
         store = await connect(url, timeout_s=max(settings.ledger_timeout_s, 1.0))
         try:
             await Ledger(store).prepare()
@@ -135,7 +135,7 @@ def _try_redis(settings: Settings, url: str) -> None:
             await store.aclose()
 
     try:
-        asyncio.run(attempt())
+        asyncio.run(load_functions())
     except LedgerUnavailable as error:
         refuse(f"the Redis of GATEWAY_REDIS_URL is not usable, Redis >= 7 or Valkey is needed: {error.__cause__}")
     except (StoreError, PermissionError, ValueError) as error:
@@ -143,7 +143,7 @@ def _try_redis(settings: Settings, url: str) -> None:
 
 
 def run(settings: Settings, listener: socket.socket) -> None:
-    """Serve until told to stop. Exits 1 when the application could not start; its log says why."""
+    """Serve until a signal stops it. Exits 1 when the application could not start; its log has the reason."""
     if settings.server == "granian":
         _run_granian(settings, listener)
         return
@@ -162,7 +162,7 @@ def run(settings: Settings, listener: socket.socket) -> None:
         server_header=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=int(settings.shutdown_grace_s) + GRACE_MARGIN_S,
-        timeout_worker_healthcheck=WORKER_SILENCE_S,
+        timeout_worker_healthcheck=WORKER_HEALTH_TIMEOUT_S,
     )
     if settings.workers > 1:
         supervisor = Supervisor(config, sockets=[listener])
@@ -173,29 +173,29 @@ def run(settings: Settings, listener: socket.socket) -> None:
         server.run(sockets=[listener])
         started = server.started
     if not started:
-        refuse("the application did not start", code=1)
+        refuse("the application did not start; the reason is in the log above", code=1)
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's, and it stops listening when its workers do, and notices at once when one of them dies."""
+    """uvicorn's supervisor, changed to stop listening together with its workers and to notice at once when a worker dies."""
 
     def init_processes(self) -> None:
         """Start the workers."""
         super().init_processes()
-        self._let_go()
+        self._close_worker_pipes()
 
     def keep_subprocess_alive(self) -> None:
-        """Start again who died."""
+        """Replace workers that have died."""
         super().keep_subprocess_alive()
-        self._let_go()
+        self._close_worker_pipes()
 
-    def _let_go(self) -> None:
-        """Drop the workers' ends of their pipes: while they were open here, a death was taken for a silence."""
+    def _close_worker_pipes(self) -> None:
+        """Close the workers' ends of their pipes: while this process holds one open, a dead worker looks like a slow one."""
         for process in self.processes:
             process.child_conn.close()
 
     def terminate_all(self) -> None:
-        """Stop. Callers who came meanwhile would wait in the parent's backlog for workers that never come."""
+        """Stop. The socket is closed first: new connections would wait in its backlog for workers that are gone."""
         for listener in self.sockets:
             listener.close()
         super().terminate_all()
@@ -204,7 +204,7 @@ class Supervisor(Multiprocess):
 def _run_granian(settings: Settings, listener: socket.socket) -> None:
     if importlib.util.find_spec("granian") is None:
         refuse("GATEWAY_SERVER=granian needs the package: pip install 'tokenway[granian]'")
-    granian = importlib.import_module("granian")  # an optional dependency: only who chose it pays for loading it
+    granian = importlib.import_module("granian")  # an optional dependency, loaded only when it is configured
     port = listener.getsockname()[1]
     listener.close()
     multiprocessing.set_start_method("spawn", force=True)  # a fork would inherit locks and lose its metrics
@@ -227,22 +227,22 @@ def _run_granian(settings: Settings, listener: socket.socket) -> None:
 
 def _announce(settings: Settings, listener: socket.socket) -> None:
     workers = f"{settings.workers} worker" + ("s" if settings.workers > 1 else "")
-    store = "the given Redis" if settings.redis_url else f"embedded Valkey in {settings.data_dir}"
+    store = "Redis at GATEWAY_REDIS_URL" if settings.redis_url else f"embedded Valkey in {settings.data_dir}"
     typer.echo(f"Tokenway on {origin(listener)}/api/v1 ({workers}, {store})", err=True)
     typer.echo(f"Management key: {configured.admin_key(settings)[1]}", err=True)
 
 
 def origin(listener: socket.socket) -> str:
-    """An address that can be called from this machine: 0.0.0.0 means every one of them."""
+    """A URL that works on this machine: a socket on 0.0.0.0 listens on every address, so the loopback address stands for it."""
     address, port = listener.getsockname()[:2]
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - compared, not bound
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
 def stop_on_sigterm() -> None:
-    """SIGTERM leaves through every ``finally`` and exits 0. uvicorn raises the signal again when it has shut down."""
+    """Make SIGTERM run every ``finally`` block and exit 0. uvicorn raises the signal again when it has shut down."""
 
-    def leave(_signal: int, _frame: object) -> None:
+    def exit_cleanly(_signal: int, _frame: object) -> None:
         raise SystemExit(0)
 
-    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGTERM, exit_cleanly)

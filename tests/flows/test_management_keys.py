@@ -127,6 +127,18 @@ async def test_wrong_bodies_name_the_field(managed: Managed) -> None:
     assert (await managed.admin.get("/api/v1/keys")).json() == {"data": []}
 
 
+async def test_how_a_body_is_read(managed: Managed) -> None:
+    """JSON is read whatever its Content-Type says, as ``curl -d`` sends it; without a key the refusal is about the key, not the body."""
+    for content_type in ("application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-8"):
+        headers = {"content-type": content_type}
+        made = await managed.admin.post("/api/v1/keys", content=b'{"name": "x"}', headers=headers)
+        assert made.status_code == 201, made.text
+    for body in (b"", b"{nonsense", b"[]", b'{"name": "' + b"x" * 100_000 + b'"}'):
+        refused(await managed.anyone.post("/api/v1/keys", content=body), 401)
+    assert "JSON object" in refused(await managed.admin.post("/api/v1/keys", content=b"[]"), 400)
+    assert "required" in refused(await managed.admin.post("/api/v1/keys", content=b""), 400)
+
+
 async def test_wrong_changes_name_the_field(managed: Managed) -> None:
     """PATCH refuses what it cannot do and changes nothing; an empty change is allowed."""
     made = await _create(managed, limit="1")

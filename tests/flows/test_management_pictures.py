@@ -15,7 +15,7 @@ from openrouter.components import (
 )
 
 from gateway.api.management import image_models
-from gateway.api.management.catalog_views import endpoints_view, model_view, offer
+from gateway.api.management.catalog_views import endpoints_view, listed_price, model_view
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import load
 from gateway.health.registry import HealthRegistry
@@ -54,20 +54,20 @@ async def test_lists_by_what_is_made(gateway, monkeypatch):
 def test_the_whole_shipped_catalogue_fits_the_sdk(shipped: Catalog) -> None:
     """Every model, with tiers, units and endpoints, is what the official SDK validates."""
     now, board = time.time(), HealthRegistry(time.time)
-    offered = [(model, offer(model, now)) for model in shipped.models.values()]
+    offered = [(model, listed_price(model, now)) for model in shipped.models.values()]
     views = [model_view(model, *found) for model, found in offered if found is not None]
     assert len(views) >= 500
     listing = {"data": views, "links": {"next": None}, "total_count": len(views)}
     ModelsListResponse.model_validate_json(msgspec.json.encode(listing))
     for model, found in offered:
         if found is not None:
-            view = endpoints_view(model, board.view, now, recognised=True)
+            view = endpoints_view(model, board.view, now, has_valid_key=True)
             ListEndpointsResponse.model_validate_json(msgspec.json.encode(view))
 
 
 def test_every_shipped_image_model_says_what_it_bills(shipped: Catalog) -> None:
     """No endpoint that makes pictures is listed without a line for them."""
     for model in shipped.models.values():
-        for endpoint, price in image_models._sold(model, time.time()):
-            lines = image_models._endpoint(endpoint, price)["pricing"]
+        for endpoint, price in image_models._priced_endpoints(model, time.time()):
+            lines = image_models._endpoint_view(endpoint, price)["pricing"]
             assert any(line["billable"] == "output_image" for line in lines), endpoint.id

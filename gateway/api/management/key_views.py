@@ -1,4 +1,4 @@
-"""Keys → their wire shapes. Pure."""
+"""API keys as the API shows them. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.accounts import KeyView
 from gateway.records import iso, usd
 
 NO_USAGE = {name: usd(0) for name in ("byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly")}
-"""Keys of callers' own vendors do not exist here, so nothing is ever spent through them."""
+"""Usage of vendor keys that callers bring (BYOK), which this gateway does not support: always zero."""
 
 
 def key_view(key: KeyView) -> dict[str, Any]:
@@ -23,9 +23,9 @@ def key_view(key: KeyView) -> dict[str, Any]:
         **_limit(key),
         **_usage(key),
         "created_at": iso(key.created_at),
-        "updated_at": _when(key.updated_at),
-        "last_used_at": _when(key.last_used_at),
-        "expires_at": _when(key.expires_at),
+        "updated_at": _iso(key.updated_at),
+        "last_used_at": _iso(key.last_used_at),
+        "expires_at": _iso(key.expires_at),
         "creator_user_id": None,
         "external_user": None,
         "workspace_id": key.org,
@@ -40,10 +40,10 @@ def current_key_view(key: KeyView) -> dict[str, Any]:
         "label": key.label,
         **_limit(key),
         **_usage(key),
-        **_facts(management=False),
+        **_constants(management=False),
         "organization_id": key.org,
         "workspace_id": key.org,
-        "expires_at": _when(key.expires_at),
+        "expires_at": _iso(key.expires_at),
         "budgets": budgets,
         "effective_budget": budgets[0] if budgets else None,
     }
@@ -60,7 +60,7 @@ def management_key_view(admin_key: str) -> dict[str, Any]:
         "include_byok_in_limit": False,
         **usage,
         **NO_USAGE,
-        **_facts(management=True),
+        **_constants(management=True),
         "organization_id": None,
         "workspace_id": None,
         "expires_at": None,
@@ -88,7 +88,7 @@ def _usage(key: KeyView) -> dict[str, Any]:
     }
 
 
-def _facts(*, management: bool) -> dict[str, Any]:
+def _constants(*, management: bool) -> dict[str, Any]:
     return {
         "is_free_tier": False,
         "is_management_key": management,
@@ -124,5 +124,5 @@ def _usd(nano: int | None) -> msgspec.Raw | None:
     return None if nano is None else usd(nano)
 
 
-def _when(unix_s: float | None) -> str | None:
+def _iso(unix_s: float | None) -> str | None:
     return None if unix_s is None else iso(unix_s)

@@ -1,4 +1,4 @@
-"""The query of ``GET /models``: what a caller may filter and sort by, and the one place that does it. Pure."""
+"""Filtering, sorting and paging of ``GET /models``. Pure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from urllib.parse import urlencode
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gateway.api.management.catalog_views import View, midnight, offer
+from gateway.api.management.catalog_views import HealthOf, listed_price, midnight
 from gateway.catalog.model import Endpoint, Model, Price
 from gateway.errors import BadRequest
 from gateway.money import parse_price
 
-UNANSWERABLE = frozenset(
+UNSUPPORTED_FILTERS = frozenset(
     {"category", "arch", "distillable", "region"}
     | {f"{bound}_{name}" for bound in ("min", "max") for name in ("intelligence_index", "coding_index")}
     | {f"{bound}_{name}" for bound in ("min", "max") for name in ("agentic_index", "tool_success_rate")}
 )
-"""Filters of the hosted service that need data no gateway of one's own has. Ignoring them would answer a lie."""
+"""Filters of the hosted service that need data this gateway does not have. To ignore one would give a wrong answer."""
 
-PAGE = 500
+DEFAULT_PAGE_SIZE = 500
 
 
 def _price(value: str | None) -> str | None:
@@ -76,52 +76,52 @@ class Row:
     price: Price
 
 
-async def no_false_promises(request: Request) -> None:
-    """Raises BadRequest for a documented filter that this gateway has no data for."""
+async def refuse_unsupported_filters(request: Request) -> None:
+    """Raises BadRequest for a filter that the hosted service has and this gateway has no data for."""
     for name in request.query_params:
-        if name in UNANSWERABLE:
+        if name in UNSUPPORTED_FILTERS:
             raise BadRequest(f"This gateway has no data for the filter {name!r}; leave it out.", field=name)
 
 
-def rows(models: Iterable[Model], asked: Filter, now: float) -> list[Row]:
-    """The models for sale today that pass every filter, in the catalogue's order."""
-    found = [Row(model, *offered) for model in models if (offered := offer(model, now)) is not None]
-    for test in _tests(asked, now):
+def rows(models: Iterable[Model], filters: Filter, now: float) -> list[Row]:
+    """The models that have a price today and pass every filter, in the catalogue's order."""
+    found = [Row(model, *offered) for model in models if (offered := listed_price(model, now)) is not None]
+    for test in _filter_tests(filters, now):
         found = [row for row in found if test(row)]
     return found
 
 
-def ordered(found: Sequence[Row], sort: str | None, view: View) -> list[Row]:
-    """Raises BadRequest that names the orders this gateway can answer."""
+def ordered(found: Sequence[Row], sort: str | None, health_of: HealthOf) -> list[Row]:
+    """The rows in the requested order. Raises BadRequest that lists the known orders."""
     if sort is None:
         return list(found)
-    order = _orders(view).get(sort)
+    order = _orders(health_of).get(sort)
     if order is None:
-        raise BadRequest(f"sort must be one of: {', '.join(_orders(view))}.", field="sort")
+        raise BadRequest(f"sort must be one of: {', '.join(_orders(health_of))}.", field="sort")
     return sorted(found, key=order)
 
 
 def page(
-    found: Sequence[Row], asked: Listing, path: str, query: Iterable[tuple[str, str]]
+    found: Sequence[Row], listing: Listing, path: str, query: Iterable[tuple[str, str]]
 ) -> tuple[list[Row], str | None]:
-    """The asked page and the link of the next one, None at the end."""
-    if asked.offset is None and asked.limit is None:
+    """The requested page and the link of the next one, None at the end."""
+    if listing.offset is None and listing.limit is None:
         return list(found), None
-    offset, limit = asked.offset or 0, asked.limit or PAGE
+    offset, limit = listing.offset or 0, listing.limit or DEFAULT_PAGE_SIZE
     end = offset + limit
     kept = [(name, value) for name, value in query if name not in ("offset", "limit")]
     link = f"{path}?{urlencode([*kept, ('offset', end), ('limit', limit)])}" if end < len(found) else None
     return list(found[offset:end]), link
 
 
-def _tests(asked: Filter, now: float) -> list[Callable[[Row], bool]]:
-    tests = [*_text_tests(asked), *_price_tests(asked), *_age_tests(asked, now)]
-    if asked.context is not None:
-        least = asked.context
+def _filter_tests(filters: Filter, now: float) -> list[Callable[[Row], bool]]:
+    tests = [*_text_tests(filters), *_price_tests(filters), *_age_tests(filters, now)]
+    if filters.context is not None:
+        least = filters.context
         tests.append(lambda row: row.model.context_length >= least)
-    if asked.zdr:
+    if filters.zdr:
         tests.append(lambda row: any(keeps_nothing(endpoint) for endpoint in row.model.endpoints))
-    if asked.usable:
+    if filters.usable:
         tests.append(lambda row: row.endpoint.provider.usable)
     return tests
 
@@ -132,30 +132,30 @@ def keeps_nothing(endpoint: Endpoint) -> bool:
     return not policy.retains_prompts and not policy.training
 
 
-def _text_tests(asked: Filter) -> list[Callable[[Row], bool]]:
+def _text_tests(filters: Filter) -> list[Callable[[Row], bool]]:
     tests: list[Callable[[Row], bool]] = []
-    if asked.q:
-        text = asked.q.casefold()
+    if filters.q:
+        text = filters.q.casefold()
         tests.append(lambda row: text in row.model.slug.casefold() or text in row.model.name.casefold())
-    if parameters := _set(asked.supported_parameters):
+    if parameters := _set(filters.supported_parameters):
         tests.append(lambda row: parameters <= set(row.model.supported_parameters))
-    if inputs := _set(asked.input_modalities):
+    if inputs := _set(filters.input_modalities):
         tests.append(lambda row: inputs <= set(row.model.input_modalities))
-    outputs = _set(asked.output_modalities)
+    outputs = _set(filters.output_modalities)
     if outputs and "all" not in outputs:
         tests.append(lambda row: bool(outputs & set(row.model.output_modalities)))
-    if authors := _set(asked.model_authors):
+    if authors := _set(filters.model_authors):
         tests.append(lambda row: row.model.slug.partition("/")[0] in authors)
-    if providers := _set(asked.providers):
+    if providers := _set(filters.providers):
         tests.append(lambda row: any(endpoint.provider.slug in providers for endpoint in row.model.endpoints))
     return tests
 
 
-def _price_tests(asked: Filter) -> list[Callable[[Row], bool]]:
+def _price_tests(filters: Filter) -> list[Callable[[Row], bool]]:
     tests: list[Callable[[Row], bool]] = []
     bounds = (
-        ("prompt", asked.min_price, asked.max_price),
-        ("completion", asked.min_output_price, asked.max_output_price),
+        ("prompt", filters.min_price, filters.max_price),
+        ("completion", filters.min_output_price, filters.max_output_price),
     )
     for kind, low, high in bounds:
         if low or high:
@@ -169,13 +169,13 @@ def _within(kind: str, low: str | None, high: str | None) -> Callable[[Row], boo
     return lambda row: least <= row.price.of(kind) and (most is None or row.price.of(kind) <= most)
 
 
-def _age_tests(asked: Filter, now: float) -> list[Callable[[Row], bool]]:
+def _age_tests(filters: Filter, now: float) -> list[Callable[[Row], bool]]:
     tests: list[Callable[[Row], bool]] = []
-    if asked.min_age_days is not None:
-        latest = now - asked.min_age_days * 86_400
+    if filters.min_age_days is not None:
+        latest = now - filters.min_age_days * 86_400
         tests.append(lambda row: midnight(row.model.created) <= latest)
-    if asked.max_age_days is not None:
-        earliest = now - asked.max_age_days * 86_400
+    if filters.max_age_days is not None:
+        earliest = now - filters.max_age_days * 86_400
         tests.append(lambda row: midnight(row.model.created) >= earliest)
     return tests
 
@@ -184,9 +184,9 @@ def _set(text: str | None) -> frozenset[str]:
     return frozenset(part.strip() for part in (text or "").split(",") if part.strip())
 
 
-def _orders(view: View) -> dict[str, Callable[[Row], Any]]:
-    def median(row: Row, name: str) -> list[float]:
-        known = (getattr(view(endpoint.id), name) for endpoint in row.model.endpoints if endpoint.provider.usable)
+def _orders(health_of: HealthOf) -> dict[str, Callable[[Row], Any]]:
+    def medians(row: Row, name: str) -> list[float]:
+        known = (getattr(health_of(endpoint.id), name) for endpoint in row.model.endpoints if endpoint.provider.usable)
         return [percentiles.p50 for percentiles in known if percentiles is not None]
 
     return {
@@ -194,6 +194,6 @@ def _orders(view: View) -> dict[str, Callable[[Row], Any]]:
         "pricing-low-to-high": lambda row: row.price.of("prompt") + row.price.of("completion"),
         "pricing-high-to-low": lambda row: -(row.price.of("prompt") + row.price.of("completion")),
         "context-high-to-low": lambda row: -row.model.context_length,
-        "throughput-high-to-low": lambda row: -max(median(row, "throughput_tps"), default=0),
-        "latency-low-to-high": lambda row: min(median(row, "ttft_ms"), default=float("inf")),
+        "throughput-high-to-low": lambda row: -max(medians(row, "throughput_tps"), default=0),
+        "latency-low-to-high": lambda row: min(medians(row, "ttft_ms"), default=float("inf")),
     }

@@ -1,14 +1,14 @@
-"""Organisations, their credits and their ledger lines. Ours: the hosted service sells credits on a web page."""
+"""Organisations, their credits and their ledger lines. The hosted service has no such API: it sells credits on a web page."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Header, Query
 
 from gateway.accounts import Organization
 from gateway.api.management.auth import ServicesDep
-from gateway.api.management.http import Answer, body_of, described
+from gateway.api.management.json_route import ExactJSONResponse, StrictJSONRoute
 from gateway.api.management.schema import accounts as schema
 from gateway.errors import BadRequest
 from gateway.ledger.entries import Balances, Entry
@@ -16,10 +16,8 @@ from gateway.money import format_usd
 from gateway.records import iso
 from gateway.services import Services
 
-router = APIRouter(prefix="/admin/organizations", tags=["Organizations"])
+router = APIRouter(prefix="/admin/organizations", tags=["Organizations"], route_class=StrictJSONRoute)
 
-NewOrganization = Annotated[schema.CreateOrganization, Depends(body_of(schema.CreateOrganization))]
-NewCredits = Annotated[schema.GrantCredits, Depends(body_of(schema.GrantCredits))]
 IdempotencyKey = Annotated[str | None, Header(max_length=255, description="Required: the same key is one grant.")]
 
 
@@ -27,48 +25,48 @@ IdempotencyKey = Annotated[str | None, Header(max_length=255, description="Requi
     "",
     status_code=201,
     response_model=schema.OrganizationAnswer,
-    openapi_extra=described(schema.CreateOrganization),
     summary="Create an organization",
 )
-async def create_organization(services: ServicesDep, asked: NewOrganization) -> Answer:
+async def create_organization(services: ServicesDep, body: schema.CreateOrganization) -> ExactJSONResponse:
     """A new account with a balance of zero. Its keys share its credits."""
-    made = await services.accounts.create_org(asked.name)
-    return Answer({"data": await _view(services, made)}, 201)
+    organization = await services.accounts.create_org(body.name)
+    return ExactJSONResponse({"data": await _view(services, organization)}, 201)
 
 
 @router.get("", response_model=schema.OrganizationList, summary="List organizations")
-async def list_organizations(services: ServicesDep) -> Answer:
+async def list_organizations(services: ServicesDep) -> ExactJSONResponse:
     """Every organisation with its account, `default` included."""
-    return Answer({"data": [await _view(services, each) for each in await services.accounts.list_orgs()]})
+    return ExactJSONResponse(
+        {"data": [await _view(services, organization) for organization in await services.accounts.list_orgs()]}
+    )
 
 
 @router.get("/{organization_id}", response_model=schema.OrganizationAnswer, summary="Get an organization")
-async def get_organization(services: ServicesDep, organization_id: str) -> Answer:
+async def get_organization(services: ServicesDep, organization_id: str) -> ExactJSONResponse:
     """One organisation with its account."""
-    return Answer({"data": await _view(services, await services.accounts.get_org(organization_id))})
+    return ExactJSONResponse({"data": await _view(services, await services.accounts.get_org(organization_id))})
 
 
 @router.post(
     "/{organization_id}/credits",
     status_code=201,
     response_model=schema.GrantedAnswer,
-    openapi_extra=described(schema.GrantCredits),
     summary="Add or take credits",
 )
 async def grant_credits(
-    services: ServicesDep, organization_id: str, asked: NewCredits, idempotency_key: IdempotencyKey = None
-) -> Answer:
+    services: ServicesDep, organization_id: str, body: schema.GrantCredits, idempotency_key: IdempotencyKey = None
+) -> ExactJSONResponse:
     """Once per `Idempotency-Key`, for ever: a replay answers the same with `Idempotent-Replayed: true`, another body 409."""
-    id = checked(idempotency_key)
-    granted = await services.ledger.grant(organization_id, asked.amount_usd, id=id, actor="api", reason=asked.reason)
+    id = valid_idempotency_key(idempotency_key)
+    grant = await services.ledger.grant(organization_id, body.amount_usd, id=id, actor="api", reason=body.reason)
     view = {
         "organization_id": organization_id,
-        "amount_usd": format_usd(asked.amount_usd),
-        "balance_usd": format_usd(granted.balance_nano),
-        "reason": asked.reason,
+        "amount_usd": format_usd(body.amount_usd),
+        "balance_usd": format_usd(grant.balance_nano),
+        "reason": body.reason,
         "idempotency_key": id,
     }
-    return Answer({"data": view}, 201, {"idempotent-replayed": "true"} if granted.duplicate else None)
+    return ExactJSONResponse({"data": view}, 201, {"idempotent-replayed": "true"} if grant.duplicate else None)
 
 
 @router.get("/{organization_id}/ledger", response_model=schema.LedgerPage, summary="List ledger lines")
@@ -78,17 +76,17 @@ async def list_ledger(
     cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 50,
     order: Annotated[str, Query(pattern="^(asc|desc)$", description="`asc`: oldest first.")] = "asc",
-) -> Answer:
+) -> ExactJSONResponse:
     """Every posting of the organisation, never edited. Page with `next_cursor` until it is null, with the same `order`."""
     await services.accounts.get_org(organization_id)
-    lines, following = await services.ledger.journal(
+    lines, next_cursor = await services.ledger.journal(
         organization_id, after=cursor, limit=limit, newest_first=order == "desc"
     )
-    return Answer({"data": [line_view(line) for line in lines], "next_cursor": following})
+    return ExactJSONResponse({"data": [line_view(line) for line in lines], "next_cursor": next_cursor})
 
 
-def checked(idempotency_key: str | None) -> str:
-    """Raises BadRequest that names the header."""
+def valid_idempotency_key(idempotency_key: str | None) -> str:
+    """The key without surrounding spaces. Raises BadRequest, which names the header, when it is missing or not printable ASCII."""
     if idempotency_key is None or not idempotency_key.strip():
         raise BadRequest(
             "The header Idempotency-Key is required: it makes a repeated call one grant.", field="Idempotency-Key"

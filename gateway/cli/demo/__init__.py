@@ -1,12 +1,20 @@
-"""Below the command line: what ``make run`` starts beside the gateway: vendors to route to, an account with credit, a text.
+"""What ``tokenway demo`` (``make run``) adds to the gateway: vendors to route to, an account with credit, a banner.
 
-For the parent process, before workers start; everything here blocks. It must not know the
-request's way: the gateway serves the demo's vendors as it serves any others, by their files in ``config``.
+It runs in the parent process before workers start, and its calls block. It must not know how requests are served: the
+gateway routes to the demo's vendors as to any others, by their files in ``config``.
 """
 
 from gateway.cli.demo.account import CREDIT_USD, KEY_FILE, ensure_account
 from gateway.cli.demo.banner import LOCAL_MODEL, SIM_MODELS, banner
-from gateway.cli.demo.children import DEMO_KEY_ENV, LOCAL_KEY_ENV, LOCAL_MODELS, VENDORS, Demo, DemoError, running
+from gateway.cli.demo.children import (
+    DEMO_KEY_ENV,
+    LOCAL_KEY_ENV,
+    LOCAL_MODELS,
+    VENDORS,
+    DemoError,
+    DemoVendors,
+    running_vendors,
+)
 
 __all__ = [
     "CREDIT_USD",
@@ -17,9 +25,9 @@ __all__ = [
     "LOCAL_MODELS",
     "SIM_MODELS",
     "VENDORS",
-    "Demo",
     "DemoError",
+    "DemoVendors",
     "banner",
     "ensure_account",
-    "running",
+    "running_vendors",
 ]

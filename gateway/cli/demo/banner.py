@@ -1,4 +1,4 @@
-"""What the user reads when all is up."""
+"""The text that ``tokenway demo`` prints once everything runs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ SIM_MODELS = "sim/echo sim/fast sim/slow sim/flaky sim/reasoner sim/tools sim/cu
 
 
 def banner(base_url: str, key: str, *, data_dir: Path, admin_key_place: str, has_model: bool) -> str:
-    """What the user reads when all is up; every line after ``Try it`` works when pasted.
+    """The banner; every command after ``Try it`` works when pasted into a shell.
 
-    ``base_url``: e.g. ``http://127.0.0.1:8080/api/v1``. ``admin_key_place``: where the management key is, never the key.
+    ``base_url``: such as ``http://127.0.0.1:8080/api/v1``. ``admin_key_place``: where the management key is, never the key.
     """
     model = LOCAL_MODEL if has_model else "sim/echo"
     real = f"\n              {LOCAL_MODEL} (a real model, sold by local-a and local-b)" if has_model else ""
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is a gateway?"}}], "max_tokens": 80'
     auth = f"-H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
-    ask = f"curl {base_url}/chat/completions {auth}"
+    request = f"curl {base_url}/chat/completions {auth}"
     python = (
         f"from openai import OpenAI; c = OpenAI(base_url='{base_url}', api_key='{key}'); "
         f"print(c.chat.completions.create(model='{model}', messages=[{{'role': 'user', 'content': 'Hello!'}}], max_tokens=40)"
@@ -36,9 +36,9 @@ Tokenway is up.
 
 Try it:
 
-  {ask} -d '{body}}}'
+  {request} -d '{body}}}'
 
-  curl -N {ask.removeprefix("curl ")} -d '{body}, "stream": true}}'
+  curl -N {request.removeprefix("curl ")} -d '{body}, "stream": true}}'
 
   curl {base_url}/credits -H 'Authorization: Bearer {key}'
 

@@ -1,7 +1,7 @@
 """The demo's vendors as child processes.
 
-They get their API keys by environment (``TOKENWAY_DEMO_KEY`` and ``TOKENWAY_DEMO_LOCAL_KEY``, new at every start), the names
-that the demo's files in ``config/providers`` ask for: without the demo those providers are listed, not routed to.
+They get their API keys, new at every start, in ``TOKENWAY_DEMO_KEY`` and ``TOKENWAY_DEMO_LOCAL_KEY``. The demo's files in
+``config/providers`` name these variables: without the demo those providers are listed, but not routed to.
 """
 
 from __future__ import annotations
@@ -24,34 +24,35 @@ from simulator.serve import VENDORS as VENDORS
 DEMO_KEY_ENV, LOCAL_KEY_ENV = "TOKENWAY_DEMO_KEY", "TOKENWAY_DEMO_LOCAL_KEY"
 LOCAL_MODELS: Mapping[str, int] = {"local-a": 9111, "local-b": 9112}
 READY_WITHIN_S, STOP_WITHIN_S, POLL_S = 30.0, 5.0, 0.05
-"""Two seconds are usual; a slow machine is waited for."""
+"""A start usually takes two seconds; the limit is for slow machines."""
 
 
 class DemoError(RuntimeError):
-    """The demo cannot start; the message names the port or the child that is in the way."""
+    """The demo cannot start; the message names the port or the child process at fault."""
 
 
 @dataclass(slots=True)
 class Child:
-    """One child process, the ports it shall answer at, and the file with what it said."""
+    """One child process, the ports it should answer on, and the file with its output."""
 
     name: str
     process: subprocess.Popen[bytes]
     ports: tuple[int, ...]
     log: Path
     path: str
+    """What ``is_ready`` requests."""
 
-    def ready(self) -> bool:
-        """It answers at all of its ports."""
+    def is_ready(self) -> bool:
+        """True when it answers on all of its ports."""
         return all(_answers(port, self.path) for port in self.ports)
 
-    def last_words(self) -> str:
-        """The last line it wrote."""
+    def last_output(self) -> str:
+        """The last line of its output, else its exit code."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"it ended with exit code {self.process.returncode} and said nothing"
+        return lines[-1] if lines else f"it ended with exit code {self.process.returncode} and without output"
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL for a child that does not listen."""
+        """SIGTERM, then SIGKILL for a child that does not end in time."""
         self.process.terminate()
         try:
             self.process.wait(STOP_WITHIN_S)
@@ -60,11 +61,11 @@ class Child:
             self.process.wait()
 
 
-class Demo:
-    """The vendors as child processes. For the parent process, before workers start; blocking; main thread only.
+class DemoVendors:
+    """The demo's vendors as child processes. For the parent process, before workers start; blocking; main thread only.
 
-    Children end with this process, even when it is killed (Linux), and do not hear the terminal's Ctrl-C, so that running
-    streams can finish. ``say`` gets one line for whatever does not work and is not needed.
+    Children end with this process, even when it is killed (Linux). They do not receive the terminal's Ctrl-C, so that running
+    streams can finish. ``warn`` is called with one line for each optional part that does not work.
     """
 
     def __init__(
@@ -73,32 +74,27 @@ class Demo:
         *,
         vendors: Mapping[str, int] = VENDORS,
         local_models: Mapping[str, int] = LOCAL_MODELS,
-        say: Callable[[str], None] = print,
+        warn: Callable[[str], None] = print,
     ) -> None:
         self._data_dir = data_dir
         self._vendors = dict(vendors)
         self._local_models = dict(local_models)
-        self._say = say
+        self._warn = warn
         self._children: list[Child] = []
 
     @property
     def has_model(self) -> bool:
-        """At least one local endpoint of the real model runs."""
+        """True when at least one local endpoint of the real model runs."""
         return any(child.name in self._local_models and child.process.poll() is None for child in self._children)
 
-    @property
-    def pids(self) -> dict[str, int]:
-        """Process ids of the running children by name; the simulated vendors are one process, ``simulate``."""
-        return {child.name: child.process.pid for child in self._children if child.process.poll() is None}
-
     def start(self) -> None:
-        """Starts the children, waits until they answer, and puts their keys into ``os.environ``.
+        """Start the children, wait until they answer, and put their keys into ``os.environ``.
 
-        Raises DemoError when a port is taken or the simulated vendors do not start. The real model may be missing.
+        Raises DemoError when a port is taken or the simulated vendors do not start. The real model is optional.
         """
         model = self._model_can_run()
-        wanted = self._vendors | (self._local_models if model else {})
-        for name, port in wanted.items():
+        ports = self._vendors | (self._local_models if model else {})
+        for name, port in ports.items():
             _ensure_free(name, port)
         os.environ[DEMO_KEY_ENV] = secrets.token_urlsafe(32)
         os.environ.pop(LOCAL_KEY_ENV, None)
@@ -114,7 +110,7 @@ class Demo:
             raise
 
     def stop(self) -> None:
-        """Ends the children. Idempotent."""
+        """End the children. Idempotent."""
         while self._children:
             self._children.pop().stop()
         os.environ.pop(DEMO_KEY_ENV, None)
@@ -124,7 +120,7 @@ class Demo:
         try:
             local_model.check()
         except local_model.Missing as error:
-            self._say(f"No real model in this demo, only simulated ones: {error}")
+            self._warn(f"No real model in this demo, only simulated ones: {error}")
             return False
         return bool(self._local_models)
 
@@ -153,30 +149,31 @@ class Demo:
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + READY_WITHIN_S
-        waiting = list(self._children)
-        while waiting:
-            for child in list(waiting):
+        pending = list(self._children)
+        while pending:
+            for child in list(pending):
                 if child.process.poll() is not None:
-                    self._lost(child, child.last_words())
+                    self._give_up(child, child.last_output())
                 elif time.monotonic() > deadline:
-                    self._lost(child, f"it did not answer within {READY_WITHIN_S:g} s; see {child.log}")
-                elif not child.ready():
+                    self._give_up(child, f"it did not answer within {READY_WITHIN_S:g} s; see {child.log}")
+                elif not child.is_ready():
                     continue
-                waiting.remove(child)
-            time.sleep(POLL_S if waiting else 0)
+                pending.remove(child)
+            time.sleep(POLL_S if pending else 0)
         if not self.has_model:
             os.environ.pop(LOCAL_KEY_ENV, None)
 
-    def _lost(self, child: Child, why: str) -> None:
+    def _give_up(self, child: Child, reason: str) -> None:
+        """Raises DemoError for the simulated vendors; goes on without an endpoint of the real model."""
         if child.name not in self._local_models:
-            raise DemoError(f"the simulated vendors do not start: {why}")
+            raise DemoError(f"the simulated vendors did not start: {reason}")
         self._children.remove(child)
         child.stop()
-        self._say(f"The real model's endpoint {child.name} does not run, going on without it: {why}")
+        self._warn(f"The real model's endpoint {child.name} does not run; the demo goes on without it: {reason}")
 
 
 def _environment() -> dict[str, str]:
-    """What a child needs to run, and its key: the management key and vendors' keys are none of its business."""
+    """The variables a child needs to run, and its key. It must not see the management key or the keys of real vendors."""
     names = (
         "PATH",
         "HOME",
@@ -198,7 +195,7 @@ def _ensure_free(name: str, port: int) -> None:
     except OSError as error:
         raise DemoError(
             f"port {port} on 127.0.0.1, where the demo's {name} listens, cannot be used: {error.strerror}. "
-            "Stop who uses it (another demo?), or run `tokenway serve`, which needs no such port."
+            "Stop the process that uses it (another demo?), or run `tokenway serve`, which does not need this port."
         ) from error
 
 
@@ -211,11 +208,11 @@ def _answers(port: int, path: str) -> bool:
 
 
 @contextlib.contextmanager
-def running(data_dir: Path, *, say: Callable[[str], None] = print) -> Iterator[Demo]:
-    """A started demo; its children end with the block. Raises DemoError."""
-    demo = Demo(data_dir, say=say)
-    demo.start()
+def running_vendors(data_dir: Path, *, warn: Callable[[str], None] = print) -> Iterator[DemoVendors]:
+    """The started vendors; they end with the block. Raises DemoError."""
+    vendors = DemoVendors(data_dir, warn=warn)
+    vendors.start()
     try:
-        yield demo
+        yield vendors
     finally:
-        demo.stop()
+        vendors.stop()

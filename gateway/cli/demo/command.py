@@ -1,4 +1,4 @@
-"""``demo`` and ``simulate``: something to route to, without an account anywhere."""
+"""``tokenway demo`` and ``tokenway simulate``: a gateway with vendors to try, without an account at any vendor."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from functools import partial
 import typer
 
 from gateway.cli import configured
-from gateway.cli.demo import DemoError, banner, ensure_account
-from gateway.cli.demo import running as demo_vendors
-from gateway.cli.output import refuse
-from gateway.cli.serving import equipped, listening, origin, run, stop_on_sigterm
+from gateway.cli.demo import DemoError, banner, ensure_account, running_vendors
+from gateway.cli.output import progress, refuse
+from gateway.cli.serving import listening, origin, run, stop_on_sigterm, worker_environment
 from gateway.errors import LedgerUnavailable
 from gateway.store.errors import StoreError
 from simulator.serve import run as run_vendors
@@ -23,17 +22,19 @@ READY_POLL_S = 0.05
 
 
 def demo() -> None:
-    """Start the gateway with something to route to: simulated vendors, a small real model, a key with credit.
+    """Start the gateway with vendors to try: simulated ones, a small real model, a key with credit.
 
-    What `make run` calls. Prints a banner with lines to paste once all answers. Ctrl-C stops everything, exit 0.
+    `make run` calls this. Prints a banner with commands to paste once everything answers. Ctrl-C stops everything, exit 0.
     """
     settings = configured.settings()
     stop_on_sigterm()
-    say = partial(typer.echo, err=True)
+    warn = partial(typer.echo, err=True)
     try:
-        with contextlib.suppress(KeyboardInterrupt), demo_vendors(settings.data_dir, say=say) as vendors:
+        with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
+            with progress("Starting the vendors of the demo"):
+                vendors = stack.enter_context(running_vendors(settings.data_dir, warn=warn))
             configured.catalog(settings)
-            with listening(settings) as listener, equipped(settings) as redis_url:
+            with listening(settings) as listener, worker_environment(settings) as redis_url:
                 key = ensure_account(redis_url, settings.data_dir)
                 text = banner(
                     f"{origin(listener)}/api/v1",
@@ -42,7 +43,7 @@ def demo() -> None:
                     admin_key_place=configured.admin_key(settings)[1],
                     has_model=vendors.has_model,
                 )
-                threading.Thread(target=_say_when_ready, args=(origin(listener), text), daemon=True).start()
+                threading.Thread(target=_print_when_ready, args=(origin(listener), text), daemon=True).start()
                 run(settings, listener)
     except DemoError as error:
         refuse(str(error))
@@ -50,8 +51,8 @@ def demo() -> None:
         refuse(f"cannot use the store: {error}")
 
 
-def _say_when_ready(address: str, text: str) -> None:
-    """The socket listens before the workers serve; the first answer is worth waiting for."""
+def _print_when_ready(address: str, text: str) -> None:
+    """The socket accepts connections before the workers serve them, so this waits until the gateway is ready."""
     while True:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/readyz", timeout=5) as answer:  # noqa: S310 - our own address
             if answer.status == 200:
@@ -61,5 +62,5 @@ def _say_when_ready(address: str, text: str) -> None:
 
 
 def simulate(context: typer.Context) -> None:
-    """Run simulated vendors: real HTTP servers; the model name is the script."""
+    """Run simulated vendors: real HTTP servers that do what the name of the requested model says."""
     raise typer.Exit(run_vendors(context.args))

@@ -1,5 +1,5 @@
-"""The wire shapes of the management API as pydantic models: they check what comes in and document what goes out.
+"""The management API's requests and responses as pydantic models: they validate requests and document responses.
 
-It must not know: services, routes. Answers are rendered by msgspec from the views, so that money keeps its
-exact text; tests hold the rendered answers against these models and against the official SDK's.
+It must not know: services, routes. Responses are encoded by msgspec from the views, so that money keeps its
+exact text; tests validate them against these models and against the official SDK's.
 """

@@ -1,4 +1,4 @@
-"""Credits, generations, organisations and the ledger on the wire."""
+"""Requests and responses of credits, generations, organisations and the ledger."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from gateway.api.management.schema.base import Body, Iso, Shape, Usd, UsdText
-from gateway.api.management.schema.validators import Grant, Name, said
+from gateway.api.management.schema.validators import Grant, Name, printable_text
 
 
 class CreateOrganization(Body):
@@ -18,7 +18,7 @@ class GrantCredits(Body):
     """A top-up, or a correction when negative. Credits set aside for running requests cannot be taken."""
 
     amount_usd: Grant
-    reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(said)]
+    reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(printable_text)]
 
 
 class Credits(Shape):

@@ -1,11 +1,13 @@
-"""Money, time and the error on the wire."""
+"""What the other schemas share: money, time, the base classes, the error."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from gateway.errors import GatewayError
 
 Usd = Annotated[Decimal, WithJsonSchema({"type": "number", "description": "US dollars, exact decimal text."})]
 UsdText = Annotated[
@@ -17,13 +19,21 @@ Iso = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
 class Body(BaseModel):
-    """What comes in: unknown fields are refused, nothing is coerced."""
+    """A request body: unknown fields are refused, nothing is coerced."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _raise_reading_error(cls, data: Any) -> Any:
+        """A body that cannot be read arrives as the error to raise: see ``json_route.StrictJSONRequest``."""
+        if isinstance(data, GatewayError):
+            raise data
+        return data
+
 
 class Shape(BaseModel):
-    """What goes out."""
+    """A response, or a part of one."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -44,7 +54,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorAnswer, "description": "Refused; `error.metadata.error_type` says why."},
     "5XX": {"model": ErrorAnswer, "description": "Ours: 503 with `Retry-After` while the store is out of reach."},
 }
-"""``responses=`` of every router."""
+"""``responses=`` of every router: documents the error shape for every operation."""
 
 
 class Readiness(Shape):

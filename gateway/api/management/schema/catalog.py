@@ -1,4 +1,4 @@
-"""Models, endpoints and providers, to the field as the official SDKs demand them."""
+"""Models, endpoints and providers, with every field that the official SDKs require."""
 
 from __future__ import annotations
 

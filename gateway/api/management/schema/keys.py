@@ -1,8 +1,10 @@
-"""API keys on the wire."""
+"""Requests and responses of API keys."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from gateway.api.management.schema.base import Body, Iso, Shape, Usd
 from gateway.api.management.schema.validators import Instant, Limit, Name, OrganizationId, Reset
@@ -21,6 +23,14 @@ class CreateKey(Body):
         False, description="Accepted; this gateway has no keys of callers' own vendors."
     )
 
+    @field_validator("workspace_id")
+    @classmethod
+    def _one_organization(cls, value: str | None, info: ValidationInfo) -> str | None:
+        other = info.data.get("organization_id")
+        if value and other and value != other:
+            raise ValueError("is an alias of organization_id; send only one of them")
+        return value
+
 
 class UpdateKey(Body):
     """Only what is sent changes; `null` takes a limit, its reset or the expiry away."""
@@ -31,6 +41,13 @@ class UpdateKey(Body):
     limit_reset: Reset | None = None
     expires_at: Instant | None = None
     include_byok_in_limit: bool | None = None
+
+    @field_validator("name", "disabled", mode="before")
+    @classmethod
+    def _not_null(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("cannot be null; leave it out to keep it")
+        return value
 
 
 class KeyFilter(BaseModel):

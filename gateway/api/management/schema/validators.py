@@ -1,4 +1,4 @@
-"""The words of incoming bodies: amounts, instants, names. Each checks itself and says what would be right."""
+"""Field types of request bodies: amounts, times, names. Their error messages say what a correct value looks like."""
 
 from __future__ import annotations
 
@@ -50,14 +50,15 @@ def _unix_s(value: Any) -> float:
     try:
         unix_s = datetime.fromisoformat(value).timestamp()
     except (ValueError, OverflowError):
-        raise ValueError("is not a time of the calendar") from None
+        raise ValueError("is not a date and time that exists") from None
     if unix_s <= time.time():
-        raise ValueError("lies in the past")
+        raise ValueError("is in the past")
     return unix_s
 
 
-def said(text: str) -> str:
-    if not text.strip() or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+def printable_text(text: str) -> str:
+    """The text itself. Raises ValueError when it is blank or has control characters or lone surrogates."""
+    if not text.strip() or any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
         raise ValueError("must be text without control characters, and not blank")
     return text
 
@@ -68,7 +69,7 @@ Limit = Annotated[
     AfterValidator(_not_negative),
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": TEXT_PATTERN}]}),
 ]
-"""Nano-USD inside; dollars with at most nine places outside, as a number or a decimal string."""
+"""Nano-USD, from US dollars with at most nine places, given as a number or a decimal string."""
 Grant = Annotated[
     int,
     BeforeValidator(_text_nano),
@@ -80,7 +81,7 @@ Instant = Annotated[
     BeforeValidator(_unix_s),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2027-01-31T23:59:59Z"]}),
 ]
-"""Unix seconds inside."""
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(said)]
+"""Unix seconds, from an ISO 8601 time in the future."""
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable_text)]
 OrganizationId = Annotated[str, Field(min_length=1, max_length=64)]
 Reset = Literal["daily", "weekly", "monthly"]

@@ -1,0 +1,108 @@
+"""Bodies and responses of the management API: strict JSON in, exact decimal money out.
+
+FastAPI validates the bodies and documents the responses; this module decides only how JSON text is read and written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from gateway.errors import BadRequest, GatewayError, PayloadTooLarge
+
+MAX_BODY_BYTES = 65_536
+"""No management request needs more; the bound also limits how long parsing can take."""
+
+
+class ExactJSONResponse(Response):
+    """JSON encoded by msgspec, so that amounts given as ``msgspec.Raw`` keep their exact decimal text.
+
+    Handlers return it themselves, and ``response_model`` documents its content: FastAPI would write a ``Decimal`` as a string
+    or as a float, and validating what this process has just built would triple the time that ``GET /models`` holds the event loop
+    (525 models: 54 ms to build and encode, 65 ms to validate and 43 ms to dump with pydantic).
+    """
+
+    media_type = "application/json"
+
+    def __init__(self, content: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(msgspec.json.encode(content), status_code, headers)
+
+
+class StrictJSONRequest(Request):
+    """A request whose body FastAPI reads as strict JSON of at most ``MAX_BODY_BYTES``.
+
+    FastAPI reads the body before it authenticates the caller. So that a caller without a valid key hears about the key first,
+    a body that cannot be read becomes a ``GatewayError``, which ``schema.base.Body`` raises when the body is validated.
+    """
+
+    async def body(self) -> bytes:
+        """The body; of one that is too long only the beginning, which is longer than ``MAX_BODY_BYTES``."""
+        if not hasattr(self, "_body"):
+            body = bytearray()
+            async for chunk in self.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    break
+            self._body = bytes(body)
+        return self._body
+
+    async def json(self) -> Any:
+        """The decoded body, or the error that refuses it."""
+        body = await self.body()
+        if len(body) > MAX_BODY_BYTES:
+            return PayloadTooLarge(f"The body of a management request may have at most {MAX_BODY_BYTES} bytes.")
+        try:
+            return strict_json(body)
+        except GatewayError as error:
+            return error
+
+
+class StrictJSONRoute(APIRoute):
+    """A route whose body is read as strict JSON whatever its ``Content-Type`` says: ``curl -d`` declares a form."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, given a ``StrictJSONRequest``."""
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
+            headers.append((b"content-type", b"application/json"))
+            return await handle(StrictJSONRequest({**request.scope, "headers": headers}, request.receive))
+
+        return handle_strictly
+
+
+def strict_json(data: bytes) -> Any:
+    """Decode JSON with numbers as exact decimals. Raises BadRequest for duplicate keys, NaN, Infinity, lone surrogates and
+    nesting that is too deep.
+    """
+    try:
+        text = data.decode("utf-8")
+        value = json.loads(
+            text, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates
+        )
+        json.dumps(value, default=str, ensure_ascii=False).encode("utf-8")  # fails on lone surrogates
+    except UnicodeError:
+        raise BadRequest("The body is not valid UTF-8 text.") from None
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply.") from None
+    except ValueError as error:
+        raise BadRequest(f"The body is not valid JSON: {error}") from None
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key appears twice in one object")
+    return members
