@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 the answer is "no" (an audit with differences, a key that does not exist), 2 it could not be tried
 (settings, catalogue, port, data directory, Redis); the message names what to change. It holds no logic of its own, and
 no other package may import it.
+It must not know: how anything is done. Nothing below imports it.
 """
 
 from __future__ import annotations
