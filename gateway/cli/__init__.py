@@ -1,9 +1,8 @@
 """The command ``tokenway``: parses options, calls the packages below, prints; one file per group of commands.
 
 Exit codes: 0 done, 1 the answer is "no" (an audit with differences, a key that does not exist), 2 it could not be tried
-(settings, catalogue, port, data directory, Redis); the message names what to change. It holds no logic of its own, and
-no other package may import it.
-It must not know: how anything is done. Nothing below imports it.
+(settings, catalogue, port, data directory, Redis); the message names what to change. It must not know how anything
+is done, and no other package may import it.
 """
 
 from __future__ import annotations
