@@ -10,7 +10,7 @@ from __future__ import annotations
 import typer
 
 from gateway import __version__
-from gateway.cli import catalog, credit, key, offline, operate, organization, serving
+from gateway.cli import catalog, credit, key, new_dialect, offline, operate, organization, serving
 from gateway.cli.demo import command
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command(add_help_option=False, context_settings={"allow_extra_args": True, "
 )
 app.command("check-config")(operate.check_config)
 app.command()(operate.reconcile)
+app.command("new-dialect")(new_dialect.new_dialect)
 app.add_typer(key.app, name="keys", short_help="API keys.", help=f"API keys. {offline.STORE_HELP}")
 app.add_typer(
     credit.app,
