@@ -47,7 +47,7 @@ def operation(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> s
     wanted = context.need.operation
     if wanted in endpoint.operations:
         return None
-    offered = " and ".join(sorted(endpoint.operations)) or "nothing that this gateway can context for"
+    offered = " and ".join(sorted(endpoint.operations)) or "nothing that this gateway can serve"
     return f"offers {offered}, wanted is {wanted}"
 
 
@@ -196,7 +196,7 @@ def unhealthy(health: EndpointHealth, now: float) -> tuple[str, str]:
     until = health.cooling_until
     wait_s = f" for {max(0.0, until - now):.0f} s" if until is not None else ""
     details = {
-        "cooling": f"applicable for a pause{wait_s}",
+        "cooling": f"asked for a pause{wait_s}",
         "credential": f"refused this gateway's key; out{wait_s}",
         "breaker": f"failed too often; out{wait_s}",
     }

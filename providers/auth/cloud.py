@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
 from providers.auth.token_cache import Issued
-from providers.errors import failed, timed_out
+from providers.errors import ProviderError, failed, timed_out
 
 CHAIN: Final = "chain"
 """The name in ``Target.credentials`` under which the cloud stands: one of ``CLOUDS``."""
@@ -69,4 +69,9 @@ def _fetch(cloud: str, settings: Mapping[str, str | None]) -> Issued[Any]:
     if not is_installed(cloud):
         raise failed("credential", install_hint(cloud))
     library: _Library = importlib.import_module(f"providers.auth.cloud_{cloud}")
-    return library.fetch(**settings)
+    try:
+        return library.fetch(**settings)
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise failed("credential", f"the credential chain failed: {type(error).__name__}") from error

@@ -38,13 +38,13 @@ def from_environment(url: str, env: Mapping[str, str]) -> str | None:
     """
     parts = urlsplit(url)
     for name in (f"{parts.scheme}_proxy", "all_proxy"):
-        for variable in (name, name.upper()):
-            value = env.get(variable, "").strip()
-            if value and not _exempt(parts.hostname or "", parts.port, env):
-                try:
-                    return check(value if "://" in value else f"http://{value}")
-                except ValueError as error:
-                    raise ValueError(f"{variable} {error}") from None
+        variable = name if name in env else name.upper()  # an empty one in small letters switches the other one off
+        value = env.get(variable, "").strip()
+        if value and not _exempt((parts.hostname or "").rstrip("."), parts.port, env):
+            try:
+                return check(value if "://" in value else f"http://{value}")
+            except ValueError as error:
+                raise ValueError(f"{variable} {error}") from None
     return None
 
 
@@ -52,7 +52,7 @@ def _exempt(host: str, port: int | None, env: Mapping[str, str]) -> bool:
     address = _address(host)
     if host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback):
         return True  # a proxy would connect to its own machine
-    for entry in (env.get("no_proxy") or env.get("NO_PROXY") or "").replace(",", " ").lower().split():
+    for entry in env.get("no_proxy", env.get("NO_PROXY", "")).replace(",", " ").lower().split():
         pattern, _, port_text = entry.rpartition(":") if entry.count(":") == 1 else (entry, "", "")
         if port_text and (not port_text.isdecimal() or int(port_text) != port):
             continue

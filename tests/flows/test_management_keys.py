@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,9 @@ import pytest
 from openrouter.errors import NotFoundResponseError, OpenRouterError, UnauthorizedResponseError
 from openrouter.operations import GetCurrentKeyResponse
 
+from gateway.api.management import json_route
 from gateway.api.management.schema import keys as schema
+from tests.support.gateway import ADMIN_KEY
 from tests.support.management import Managed, bearer, exact, refused
 
 
@@ -133,10 +136,27 @@ async def test_how_a_body_is_read(managed: Managed) -> None:
         headers = {"content-type": content_type}
         made = await managed.admin.post("/api/v1/keys", content=b'{"name": "x"}', headers=headers)
         assert made.status_code == 201, made.text
-    for body in (b"", b"{nonsense", b"[]", b'{"name": "' + b"x" * 100_000 + b'"}'):
+    for body in (b"", b"{nonsense", b"[]", b"[1e99999999999999999999]", b'{"name": "' + b"x" * 100_000 + b'"}'):
         refused(await managed.anyone.post("/api/v1/keys", content=body), 401)
     assert "JSON object" in refused(await managed.admin.post("/api/v1/keys", content=b"[]"), 400)
     assert "required" in refused(await managed.admin.post("/api/v1/keys", content=b""), 400)
+    path = f"/api/v1/keys/{made.json()['data']['hash']}"
+    for body in (b"1", b"1.5", b'"x"', b"[]", b"null", b"true"):
+        refused(await managed.admin.patch(path, content=body), 400)
+
+
+async def test_a_body_that_does_not_arrive(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller without a key cannot hold a connection with a body that never comes: the answer does not wait for it."""
+    monkeypatch.setattr(json_route, "BODY_S", 0.2)
+    url = httpx.URL(managed.gateway.url)
+    for key, status in (("", 401), (ADMIN_KEY, 408)):
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        head = (
+            f"POST /api/v1/keys HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: 60000\r\n\r\n{{"
+        )
+        writer.write(head.encode())
+        assert (await reader.readline()).startswith(f"HTTP/1.1 {status}".encode())
+        writer.close()
 
 
 async def test_wrong_changes_name_the_field(managed: Managed) -> None:

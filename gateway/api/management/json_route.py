@@ -5,6 +5,7 @@ FastAPI validates the bodies and documents the responses; this module decides on
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
@@ -14,10 +15,12 @@ import msgspec
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from gateway.errors import BadRequest, GatewayError, PayloadTooLarge
+from gateway.errors import BadRequest, GatewayError, PayloadTooLarge, RequestTimeout
 
 MAX_BODY_BYTES = 65_536
 """No management request needs more; the bound also limits how long parsing can take."""
+BODY_S = 10.0
+"""Seconds that a body may take to arrive: it is read before the caller is authenticated, so it must not hold a connection."""
 
 
 class ExactJSONResponse(Response):
@@ -41,20 +44,29 @@ class StrictJSONRequest(Request):
     a body that cannot be read becomes a ``GatewayError``, which ``schema.base.Body`` raises when the body is validated.
     """
 
+    _timed_out = False
+
     async def body(self) -> bytes:
         """The body; of one that is too long only the beginning, which is longer than ``MAX_BODY_BYTES``."""
         if not hasattr(self, "_body"):
             body = bytearray()
-            async for chunk in self.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    break
+            try:
+                async with asyncio.timeout(BODY_S):
+                    async for chunk in self.stream():
+                        body += chunk
+                        if len(body) > MAX_BODY_BYTES:
+                            break
+            except TimeoutError:
+                self._timed_out = True
+                body = bytearray(b"{")  # not empty: FastAPI calls ``json`` only when there is a body
             self._body = bytes(body)
         return self._body
 
     async def json(self) -> Any:
         """The decoded body, or the error that refuses it."""
         body = await self.body()
+        if self._timed_out:
+            return RequestTimeout(f"The request body did not arrive within {BODY_S:g} seconds.")
         if len(body) > MAX_BODY_BYTES:
             return PayloadTooLarge(f"The body of a management request may have at most {MAX_BODY_BYTES} bytes.")
         try:
@@ -92,7 +104,7 @@ def strict_json(data: bytes) -> Any:
         raise BadRequest("The body is not valid UTF-8 text.") from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply.") from None
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:  # Decimal refuses an exponent beyond its range
         raise BadRequest(f"The body is not valid JSON: {error}") from None
     return value
 

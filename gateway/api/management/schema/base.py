@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from gateway.errors import GatewayError
+from gateway.errors import BadRequest, GatewayError
 
 Usd = Annotated[Decimal, WithJsonSchema({"type": "number", "description": "US dollars, exact decimal text."})]
 UsdText = Annotated[
@@ -29,6 +29,8 @@ class Body(BaseModel):
         """A body that cannot be read arrives as the error to raise: see ``json_route.StrictJSONRequest``."""
         if isinstance(data, GatewayError):
             raise data
+        if not isinstance(data, dict):
+            raise BadRequest("The body must be a JSON object.")
         return data
 
 
