@@ -1,9 +1,8 @@
 """The command ``tokenway``: parses options, calls the packages below, prints; one file per group of commands.
 
 Exit codes: 0 done, 1 the answer is "no" (an audit with differences, a key that does not exist), 2 it could not be tried
-(settings, catalogue, port, data directory, Redis); the message names what to change. It holds no logic of its own, and
-no other package may import it.
-It must not know: how anything is done. Nothing below imports it.
+(settings, catalogue, port, data directory, Redis); the message names what to change. It must not know how anything
+is done, and no other package may import it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import typer
 
 from gateway import __version__
-from gateway.cli import catalog, credit, key, offline, operate, organization, serving
+from gateway.cli import catalog, credit, key, new_dialect, offline, operate, organization, serving
 from gateway.cli.demo import command
 
 app = typer.Typer(
@@ -29,6 +28,7 @@ app.command(add_help_option=False, context_settings={"allow_extra_args": True, "
 )
 app.command("check-config")(operate.check_config)
 app.command()(operate.reconcile)
+app.command("new-dialect")(new_dialect.new_dialect)
 app.add_typer(key.app, name="keys", short_help="API keys.", help=f"API keys. {offline.STORE_HELP}")
 app.add_typer(
     credit.app,

@@ -1,4 +1,4 @@
-"""``check-config``, ``reconcile``, ``worker``: is the configuration sound, do the books balance, and who looks after them?"""
+"""``check-config``, ``reconcile`` and ``worker``: commands for operators."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from providers.errors import FAILURES, RAW_MAX, ProviderError
 from providers.transport.http1 import Http1Client
 from providers.types import Call, Clocks, Event, HttpResponse, Usage
 from tests.support import dialectcases as cases
-from tests.support.dialectsheets import CASES, SHEETS, Sheet, chatting, last_count
+from tests.support.dialectsheets import CASES, REFUSABLE, SHEETS, Sheet, chatting, last_count
 from tests.support.examples import examples
 from tests.support.rawserver import Peer, RawServer
 
@@ -41,6 +41,7 @@ def test_every_dialect_has_a_sheet_of_known_cases(name: str) -> None:
     """A dialect without recordings cannot be added, and a sheet holds nothing that the suite does not check."""
     sheet = Sheet(name)
     assert sheet.said["cases"].keys() <= CASES.keys()
+    assert sheet.said.get("refuses", {}).keys() <= set(REFUSABLE)
     known = {*sheet.streams, *sheet.answers}
     assert {*sheet.said["untyped"], *sheet.said.get("totals_apart", {})} <= known
     assert sheet.targets
@@ -163,6 +164,8 @@ KINDS = {".sse": "text/event-stream", ".ndjson": "application/x-ndjson", ".jsonl
 async def test_a_stream_over_a_real_connection(name: str, case: str) -> None:
     """The driver reads what the decoder says, in pieces of eleven bytes, to the proper end or the failure."""
     sheet = SHEETS[name]
+    if (reason := sheet.excuse(case, "stream")) is not None:
+        pytest.skip(f"{name} has no {case}: {reason}")
     stream = sheet.streams[sheet.recording(case, "stream")]
 
     async def vendor(peer: Peer) -> None:

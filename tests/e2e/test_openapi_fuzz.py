@@ -40,7 +40,7 @@ async def page(process: Process) -> dict[str, Any]:
 async def fuzz(
     process: Process, tmp_path: Path, key: str, paths: list[str], examples: int, phases: str = "fuzzing"
 ) -> str:
-    """Run the real tool on these paths; what it says."""
+    """Run the real tool on these paths; its output."""
     document = await page(process)
     document["paths"] = {path: document["paths"][path] for path in paths}
     file = tmp_path / "openapi.json"
@@ -71,9 +71,9 @@ async def fuzz(
         tool.kill()
         await tool.wait()
         raise
-    said = out.decode()
-    assert tool.returncode == 0, said
-    return said
+    output = out.decode()
+    assert tool.returncode == 0, output
+    return output
 
 
 @pytest.mark.property
@@ -96,7 +96,7 @@ async def test_no_server_error(tmp_path: Path) -> None:
                 await fuzz(process, tmp_path, key, [path for path in surfaces if path not in CHAT], 10)
                 await fuzz(process, tmp_path, key, management, 3, ALL_PHASES)
                 await fuzz(process, tmp_path, ADMIN_KEY, management, 12, ALL_PHASES)
-            else:  # the tool takes longer to start than to ask
+            else:  # starting the tool takes longer than its requests
                 await fuzz(process, tmp_path, key, [*surfaces, *management], 4)
                 await fuzz(process, tmp_path, key, CHAT, 15, ALL_PHASES)
                 await fuzz(process, tmp_path, ADMIN_KEY, management, 5)

@@ -39,8 +39,8 @@ def request(key: str, model: str, *, stream: bool) -> dict[str, Any]:
     return {"json": body, "headers": {"authorization": f"Bearer {key}"}}
 
 
-async def test_serves_and_notices_who_leaves(shop: tuple[Process, SimulatedVendor]) -> None:
-    """JSON, streams event by event, a caller who leaves closes the upstream, refusals keep their shape, metrics add up."""
+async def test_serves_and_notices_disconnects(shop: tuple[Process, SimulatedVendor]) -> None:
+    """JSON, streams event by event, a client that disconnects closes the upstream, refusals keep their shape, metrics add up."""
     process, alpha = shop
     key = await process.key()
     path = "/api/v1/chat/completions"
@@ -51,13 +51,13 @@ async def test_serves_and_notices_who_leaves(shop: tuple[Process, SimulatedVendo
             assert answer.json()["usage"]["completion_tokens"] == 5
         async with client.stream("POST", path, **request(key, "t/second", stream=True)) as streamed:
             pieces = [piece async for piece in streamed.aiter_text()]
-        told = events("".join(pieces))
+        streamed_events = events("".join(pieces))
         assert len(pieces) > 10
-        assert told[-1] == "[DONE]"
-        assert len(text_of(told).split()) == 20
+        assert streamed_events[-1] == "[DONE]"
+        assert len(text_of(streamed_events).split()) == 20
         assert (await client.post(path, **request("wrong", "t/quick", stream=False))).status_code == 401
-        async with client.stream("POST", path, **request(key, "t/endless", stream=True)) as leaving:
-            await anext(leaving.aiter_text())
+        async with client.stream("POST", path, **request(key, "t/endless", stream=True)) as disconnecting:
+            await anext(disconnecting.aiter_text())
         silent = asyncio.create_task(client.post(path, **request(key, "t/mute", stream=False)))
         await until(lambda: any(entry.model == "stall@0" for entry in alpha.log.requests))
         silent.cancel()
@@ -76,14 +76,14 @@ async def test_stops_under_load(shop: tuple[Process, SimulatedVendor]) -> None:
     process, alpha = shop
     key = await process.key()
 
-    async def ask(model: str, stream: bool) -> tuple[str, int, str]:
+    async def send(model: str, stream: bool) -> tuple[str, int, str]:
         async with httpx.AsyncClient(base_url=process.url, timeout=60) as client:
             answer = await client.post("/api/v1/chat/completions", **request(key, model, stream=stream))
             return model, answer.status_code, answer.text
 
-    wanted = [("t/second", True)] * 4 + [("t/second", False)] * 2 + [("t/endless", True)] * 2 + [("t/mute", False)]
-    callers = [asyncio.create_task(ask(*each)) for each in wanted]
-    await until(lambda: len(alpha.log.requests) == len(wanted))
+    requests = [("t/second", True)] * 4 + [("t/second", False)] * 2 + [("t/endless", True)] * 2 + [("t/mute", False)]
+    callers = [asyncio.create_task(send(*each)) for each in requests]
+    await until(lambda: len(alpha.log.requests) == len(requests))
     code = await process.stop()
     for model, status, text in await asyncio.gather(*callers):
         assert status == (503 if model == "t/mute" else 200), text

@@ -1,4 +1,4 @@
-"""Background loops end when they are told to, whatever they were doing at that moment."""
+"""Background loops end when they are cancelled, whatever they are doing at that moment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.worker import every
 
 
 async def test_a_swallowed_cancellation_still_ends_the_loop() -> None:
-    """Python 3.11's ``wait_for`` drops a cancellation that comes as its work ends; a loop that went on would never let go."""
+    """Python 3.11's ``wait_for`` drops a cancellation that comes as its work ends; a loop that went on would keep the process from stopping."""
 
     async def step() -> None:
         await asyncio.wait_for(work(), 5)
@@ -23,16 +23,16 @@ async def test_a_swallowed_cancellation_still_ends_the_loop() -> None:
 
 
 async def test_a_failing_step_does_not_end_the_loop() -> None:
-    """One broken beat is logged and the next one comes."""
-    beats = 0
+    """A failing step is logged, and the next one runs."""
+    steps = 0
     twice = asyncio.Event()
 
     async def step() -> None:
-        nonlocal beats
-        beats += 1
-        if beats == 2:
+        nonlocal steps
+        steps += 1
+        if steps == 2:
             twice.set()
-        raise RuntimeError("broken beat")
+        raise RuntimeError("failing step")
 
     loop = asyncio.create_task(every(0.001, step, Telemetry()))
     async with asyncio.timeout(20):

@@ -1,4 +1,4 @@
-"""What cannot start says why in one line on standard error, names what to change, and exits 2: never a traceback."""
+"""A gateway that cannot start prints one line on standard error that names what to change, and exits 2: never a traceback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def config(tmp_path: Path) -> Path:
 
 
 async def refused(env: dict[str, str], *words: str) -> str:
-    """The one complaint of a start that is refused."""
+    """The one error line of a start that is refused."""
     code, out, err = await command("serve", *words, env=env)
     assert code == 2, err
     assert out == ""
@@ -35,9 +35,9 @@ async def test_port_in_use(config: Path, tmp_path: Path, server: str) -> None:
     """The port is named, and the variable that changes it; nothing was started or written for it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        complaint = await refused(environment(config, tmp_path / "data", port=port, server=server))
-    assert f"port {port}" in complaint
-    assert "GATEWAY_PORT" in complaint
+        message = await refused(environment(config, tmp_path / "data", port=port, server=server))
+    assert f"port {port}" in message
+    assert "GATEWAY_PORT" in message
     assert not (tmp_path / "data").exists()
 
 
@@ -46,10 +46,10 @@ async def test_data_directory_held_by_another(config: Path, tmp_path: Path) -> N
     holder = Embedded(tmp_path / "data")
     holder.start()
     try:
-        complaint = await refused(environment(config, tmp_path / "data", port=0))
-        assert str(tmp_path / "data") in complaint
-        assert f"process {os.getpid()}" in complaint
-        assert "GATEWAY_DATA_DIR" in complaint
+        message = await refused(environment(config, tmp_path / "data", port=0))
+        assert str(tmp_path / "data") in message
+        assert f"process {os.getpid()}" in message
+        assert "GATEWAY_DATA_DIR" in message
         assert holder.pid is not None
     finally:
         holder.stop()
@@ -66,9 +66,9 @@ async def test_data_directory_held_by_another(config: Path, tmp_path: Path) -> N
 async def test_broken_catalogue(config: Path, tmp_path: Path, file: str, text: str, named: list[str]) -> None:
     """File and key, or line, are named."""
     (config / file).write_text(text)
-    complaint = await refused(environment(config, tmp_path / "data", port=0))
+    message = await refused(environment(config, tmp_path / "data", port=0))
     for word in (file, *named):
-        assert word in complaint
+        assert word in message
 
 
 async def test_invalid_settings(config: Path, tmp_path: Path) -> None:
@@ -83,32 +83,32 @@ async def test_invalid_settings(config: Path, tmp_path: Path) -> None:
         "shutdown_grace_s": -1,
         "ledger_timeout_s": 0,
     }
-    complaint = await refused(environment(config, tmp_path / "data", **wrong))
+    message = await refused(environment(config, tmp_path / "data", **wrong))
     for name in wrong:
-        assert f"GATEWAY_{name.upper()}: " in complaint
-    assert "tooshort" not in complaint
+        assert f"GATEWAY_{name.upper()}: " in message
+    assert "tooshort" not in message
 
 
-async def test_unusable_places(config: Path, tmp_path: Path) -> None:
+async def test_unusable_directory_and_url(config: Path, tmp_path: Path) -> None:
     """A data directory that cannot be made, and a URL of something that is no Redis."""
-    complaint = await refused(environment(config, Path("/dev/null/data"), port=0))
-    assert "/dev/null/data" in complaint
-    complaint = await refused(environment(config, tmp_path / "data", port=0, redis_url="mysql://127.0.0.1/0"))
-    assert "GATEWAY_REDIS_URL" in complaint
+    message = await refused(environment(config, Path("/dev/null/data"), port=0))
+    assert "/dev/null/data" in message
+    message = await refused(environment(config, tmp_path / "data", port=0, redis_url="mysql://127.0.0.1/0"))
+    assert "GATEWAY_REDIS_URL" in message
 
 
 async def test_invalid_setting_in_the_file(config: Path, tmp_path: Path) -> None:
     """A misspelt setting of gateway.yaml is named with its likely meaning."""
     (config / "gateway.yaml").write_text("workerz: 2\n")
-    complaint = await refused(environment(config, tmp_path / "data", port=0))
-    assert "gateway.yaml" in complaint
-    assert "workerz" in complaint
-    assert "'workers'" in complaint
+    message = await refused(environment(config, tmp_path / "data", port=0))
+    assert "gateway.yaml" in message
+    assert "workerz" in message
+    assert "'workers'" in message
 
 
 async def test_redis_out_of_reach(config: Path, tmp_path: Path) -> None:
-    """A Redis that does not answer: waited for a while, then told once, however many workers would have used it."""
+    """A Redis that does not answer: waited for a while, then reported once, however many workers there are."""
     url = f"redis://user:secret@127.0.0.1:{free_port()}/0"
-    complaint = await refused(environment(config, tmp_path / "data", port=0, workers=2, redis_url=url))
-    assert "GATEWAY_REDIS_URL" in complaint
-    assert "secret" not in complaint
+    message = await refused(environment(config, tmp_path / "data", port=0, workers=2, redis_url=url))
+    assert "GATEWAY_REDIS_URL" in message
+    assert "secret" not in message

@@ -1,4 +1,4 @@
-"""The catalogue while the gateway runs: a good change is in force within seconds, a bad one is refused and changes nothing."""
+"""The catalogue while the gateway runs: a valid change is in force within seconds, an invalid one is refused and changes nothing."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_reload(shop: tuple[Process, SimulatedVendor, Path]) -> None:
         ) as running,
     ):
         text = running.aiter_text()
-        heard = await anext(text)
+        received = await anext(text)
 
         prices = config / "prices" / "alpha.yaml"
         rows = yaml.safe_load(prices.read_text())
@@ -85,10 +85,10 @@ async def test_reload(shop: tuple[Process, SimulatedVendor, Path]) -> None:
         good = yaml.safe_dump(rows)
         replace(prices, good)
 
-        async def dearer() -> bool:
+        async def price_changed() -> bool:
             return await cost(process, key) == pytest.approx(3 * first)
 
-        await until(dearer)
+        await until(price_changed)
         assert await reloads(process, "ok") == 1
 
         replace(prices, good.replace("completion: '3'", "completion: cheap"))
@@ -98,10 +98,10 @@ async def test_reload(shop: tuple[Process, SimulatedVendor, Path]) -> None:
 
         await until(refused)
         assert await cost(process, key) == pytest.approx(3 * first)
-        complaint = next(line for line in process.lines() if line["event"].startswith("catalogue refused"))
-        assert complaint["level"] == "error"
-        assert "prices/alpha.yaml" in complaint["error"]
-        assert "completion" in complaint["error"]
+        refusal = next(line for line in process.lines() if line["event"].startswith("catalogue refused"))
+        assert refusal["level"] == "error"
+        assert "prices/alpha.yaml" in refusal["error"]
+        assert "completion" in refusal["error"]
 
         models = config / "models" / "t.yaml"
         more = yaml.safe_load(models.read_text())
@@ -116,9 +116,9 @@ async def test_reload(shop: tuple[Process, SimulatedVendor, Path]) -> None:
         await until(known)
         listed = (await client.get("/api/v1/models")).json()["data"]
         assert "t/new" in {model["id"] for model in listed}
-        heard += await anext(text)
-    told = events(heard)
-    assert not any("error" in event for event in told)
+        received += await anext(text)
+    stream_events = events(received)
+    assert not any("error" in event for event in stream_events)
 
     async def settled() -> bool:
         return "caller_left" in process.log.read_text()

@@ -1,4 +1,4 @@
-"""Stopping under load: readiness off at once, running answers finish or end aloud, everything settled, exit code 0."""
+"""Stopping under load: readiness off at once, running responses finish or end with an error event, everything settled, exit code 0."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ SALES = [
     Sale("t/mute", "alpha", "stall@0"),
 ]
 GRACE_S = 5.0
-"""Two of them are kept for last words: what needs a second finishes, what is endless does not."""
+"""Two of the seconds are reserved for error events: a response that takes a second finishes, an endless one does not."""
 
 
 @dataclass
-class Heard:
-    """What one caller got."""
+class Outcome:
+    """What one client received."""
 
     model: str
     status: int = 0
@@ -43,52 +43,54 @@ class Heard:
     ended: bool = False
 
 
-async def ask(process: Process, key: str, model: str, *, stream: bool) -> Heard:
+async def ask(process: Process, key: str, model: str, *, stream: bool) -> Outcome:
     """One request on a connection of its own, to its end."""
-    heard = Heard(model)
+    outcome = Outcome(model)
     body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "hello"}]}
     async with httpx.AsyncClient(base_url=process.url, timeout=60) as client:
         request = client.build_request(
             "POST", "/api/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"}
         )
         answer = await client.send(request, stream=True)
-        heard.status, heard.retry_after = answer.status_code, answer.headers.get("retry-after")
-        heard.id = answer.headers["x-generation-id"]
+        outcome.status, outcome.retry_after = answer.status_code, answer.headers.get("retry-after")
+        outcome.id = answer.headers["x-generation-id"]
         async for text in answer.aiter_text():
-            heard.text += text
-        heard.ended = True
-    return heard
+            outcome.text += text
+        outcome.ended = True
+    return outcome
 
 
-def paid(heard: Heard) -> Decimal:
-    """What the answer says that it cost."""
-    if heard.text.startswith("data: ") or heard.text.startswith(":"):
-        costs = [event["usage"]["cost"] for event in events(heard.text) if event != "[DONE]" and "usage" in event]
+def paid(outcome: Outcome) -> Decimal:
+    """The cost that the response states."""
+    if outcome.text.startswith("data: ") or outcome.text.startswith(":"):
+        costs = [event["usage"]["cost"] for event in events(outcome.text) if event != "[DONE]" and "usage" in event]
         return Decimal(str(costs[-1])) if costs else Decimal(0)
-    answer = httpx.Response(200, text=heard.text).json()
+    answer = httpx.Response(200, text=outcome.text).json()
     return Decimal(str(answer["usage"]["cost"])) if "usage" in answer else Decimal(0)
 
 
-async def under_load(process: Process, vendor: SimulatedVendor, key: str) -> list[asyncio.Task[Heard]]:
+async def under_load(process: Process, vendor: SimulatedVendor, key: str) -> list[asyncio.Task[Outcome]]:
     """JSON and streams, short and endless, all of them running."""
-    wanted = [("t/second", True)] * 6 + [("t/second", False)] * 4 + [("t/endless", True)] * 3 + [("t/mute", False)] * 2
+    requests = (
+        [("t/second", True)] * 6 + [("t/second", False)] * 4 + [("t/endless", True)] * 3 + [("t/mute", False)] * 2
+    )
     before = len(vendor.log.requests)
-    callers = [asyncio.create_task(ask(process, key, model, stream=stream)) for model, stream in wanted]
+    callers = [asyncio.create_task(ask(process, key, model, stream=stream)) for model, stream in requests]
     async with asyncio.timeout(30):
-        while len(vendor.log.requests) < before + len(wanted):
+        while len(vendor.log.requests) < before + len(requests):
             await asyncio.sleep(0.01)
     return callers
 
 
 async def unready(process: Process) -> None:
-    """Within a second or two nobody new is let in: the connection is refused at once, nobody waits in a backlog."""
+    """Within a second or two new connections are refused at once; none waits in a backlog."""
     deadline = time.monotonic() + 10
     while True:
         try:
             async with httpx.AsyncClient(timeout=5) as client:
                 answer = await client.get(process.url + "/readyz")
         except (httpx.ReadError, httpx.RemoteProtocolError):
-            continue  # came in while the door closed
+            continue  # connected while the socket was being closed
         except httpx.ConnectError:
             return
         if answer.status_code == 503:
@@ -97,24 +99,24 @@ async def unready(process: Process) -> None:
         await asyncio.sleep(0.02)
 
 
-def finished(answers: list[Heard]) -> None:
+def finished(answers: list[Outcome]) -> None:
     """Short answers are whole; endless ones end with an error event, a finish reason and [DONE]; mute ones with 503."""
-    assert all(heard.ended for heard in answers)
-    for heard in answers:
-        if heard.model == "t/mute":
-            assert (heard.status, heard.retry_after) == (503, "1"), heard
-        elif heard.text.startswith("{"):
-            assert heard.status == 200, heard
-            assert '"finish_reason":"stop"' in heard.text
+    assert all(outcome.ended for outcome in answers)
+    for outcome in answers:
+        if outcome.model == "t/mute":
+            assert (outcome.status, outcome.retry_after) == (503, "1"), outcome
+        elif outcome.text.startswith("{"):
+            assert outcome.status == 200, outcome
+            assert '"finish_reason":"stop"' in outcome.text
         else:
-            whole = events(heard.text)
-            assert whole[-1] == "[DONE]", heard
-            if heard.model == "t/second":
-                assert text_of(whole), heard
-                assert whole[-3]["choices"][0]["finish_reason"] == "stop", heard
+            whole = events(outcome.text)
+            assert whole[-1] == "[DONE]", outcome
+            if outcome.model == "t/second":
+                assert text_of(whole), outcome
+                assert whole[-3]["choices"][0]["finish_reason"] == "stop", outcome
                 assert whole[-2]["usage"]["completion_tokens"] == 20
             else:
-                assert whole[-2]["error"]["code"] == 503, heard
+                assert whole[-2]["error"]["code"] == 503, outcome
                 assert whole[-2]["choices"][0]["finish_reason"] == "error"
 
 
@@ -150,7 +152,7 @@ async def shop(
     ids=["term-1-embedded", "ctrl-c-2-embedded", "twice-1-given", "twice-2-given"],
 )
 async def test_stop_under_load(tmp_path: Path, signals: list[signal.Signals], workers: int, given: bool) -> None:
-    """SIGTERM, Ctrl-C or an impatient supervisor: nobody is cut off, everything is settled, exit 0, the next start finds it."""
+    """SIGTERM, Ctrl-C or an impatient supervisor: no client is cut off, everything is settled, exit 0, the next start finds it."""
     async with shop(tmp_path, workers=workers, given=given) as (process, vendor):
         key = await process.key("100")
         callers = await under_load(process, vendor, key)
@@ -170,8 +172,8 @@ async def test_stop_under_load(tmp_path: Path, signals: list[signal.Signals], wo
         lines = [line for line in await process.ledger() if line["type"] != "grant"]
         booked = {str(line["generation_id"]): Decimal(str(line["paid_usd"])) for line in lines}
         assert len(booked) == len(lines)
-        assert {heard.id for heard in answers if heard.model != "t/mute"} <= set(booked)
-        assert all(booked[heard.id] == price for heard in answers if (price := paid(heard)))
+        assert {outcome.id for outcome in answers if outcome.model != "t/mute"} <= set(booked)
+        assert all(booked[outcome.id] == price for outcome in answers if (price := paid(outcome)))
         balances = await process.balances()
         assert Decimal(str(balances["total_usage_usd"])) == sum(booked.values())
         assert Decimal(str(balances["balance_usd"])) == 100 - sum(booked.values())
@@ -180,7 +182,7 @@ async def test_stop_under_load(tmp_path: Path, signals: list[signal.Signals], wo
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 2])
 async def test_second_ctrl_c(tmp_path: Path, workers: int) -> None:
-    """Somebody is in a hurry: no grace, but still a last word to every caller, and every answer settled; exit 0."""
+    """A second Ctrl-C ends the grace, but every client still gets an error event and every response is settled; exit 0."""
     async with shop(tmp_path, workers=workers, given=False, grace_s=300) as (process, vendor):
         key = await process.key("100")
         callers = [asyncio.create_task(ask(process, key, "t/endless", stream=True)) for _ in range(4)]

@@ -35,7 +35,7 @@ async def test_log_lines(tmp_path: Path) -> None:
         config = write_catalog(tmp_path / "config", {"alpha": alpha.base_url}, SALES)
         async with served(config, tmp_path / "data", log_level="debug") as process:
             key = await process.key()
-            wanted: dict[str, str] = {}
+            expected: dict[str, str] = {}
             for model, more, outcome in (
                 ("t/echo", {}, "complete"),
                 ("t/echo", {"stream": True}, "complete"),
@@ -43,26 +43,26 @@ async def test_log_lines(tmp_path: Path) -> None:
                 ("t/dead", {}, "upstream_failed"),
             ):
                 answer = await ask(process, key, model, **more)
-                wanted[answer.headers["x-generation-id"]] = outcome
+                expected[answer.headers["x-generation-id"]] = outcome
                 assert (CANARY in answer.text) == (outcome == "complete" and not more)
             assert (await ask(process, key, "t/refused")).status_code == 400
             assert (await ask(process, key, f"t/{CANARY}")).status_code == 400
             assert (await ask(process, key, "t/echo", temperature=CANARY)).status_code == 400
             assert (await ask(process, f"sk-tw-v1-{CANARY}", "t/echo")).status_code == 401
             assert (await process.admin("POST", "/api/v1/keys", {"name": 1, "limit": CANARY})).status_code == 400
-            leaving = asyncio.create_task(ask(process, key, "t/mute", user=CANARY))
+            disconnecting = asyncio.create_task(ask(process, key, "t/mute", user=CANARY))
             while not any(entry.model == "stall@0" for entry in alpha.log.requests):
                 await asyncio.sleep(0.01)
-            leaving.cancel()
+            disconnecting.cancel()
             async with asyncio.timeout(20):
                 while "caller_left" not in process.log.read_text():
                     await asyncio.sleep(0.02)
             assert await process.stop() == 0
-            told = [line for line in process.lines() if line["event"] == "generation"]
-            outcomes = {line["id"]: line["outcome"] for line in told}
-            assert len(outcomes) == len(told)
-            assert {id: outcomes[id] for id in wanted} == wanted
-            whole = next(line for line in told if line["outcome"] == "complete" and line["streamed"])
+            generations = [line for line in process.lines() if line["event"] == "generation"]
+            outcomes = {line["id"]: line["outcome"] for line in generations}
+            assert len(outcomes) == len(generations)
+            assert {id: outcomes[id] for id in expected} == expected
+            whole = next(line for line in generations if line["outcome"] == "complete" and line["streamed"])
             assert (whole["model"], whole["provider"], whole["attempts"]) == ("t/echo", "alpha", ["alpha:ok"])
             assert whole["charged_nano"] == whole["cost_nano"] + whole["fee_nano"] > 0
             assert whole["ttft_ms"] is not None
@@ -71,8 +71,8 @@ async def test_log_lines(tmp_path: Path) -> None:
                 assert secret not in everything
 
 
-async def test_redis_goes_and_comes_back(tmp_path: Path) -> None:
-    """Without Redis: alive, not ready and why, requests get 503 and not 401; when it is back, ready by itself, money intact."""
+async def test_redis_stops_and_starts_again(tmp_path: Path) -> None:
+    """Without Redis: alive, not ready with the reason, requests get 503 and not 401; when it is back, ready by itself, money intact."""
     valkey = Embedded(tmp_path / "valkey")
     valkey.start()
     async with vendor("alpha") as alpha:
@@ -109,7 +109,7 @@ async def test_redis_goes_and_comes_back(tmp_path: Path) -> None:
 
 
 async def test_worker_looks_after_the_books_alone(tmp_path: Path) -> None:
-    """A gateway dies with an answer under way and none comes back: ``tokenway worker`` gives the hold back, and stops with exit 0."""
+    """A gateway dies with an answer under way and none comes back: ``tokenway worker`` releases the hold, and stops with exit 0."""
     valkey = Embedded(tmp_path / "valkey")
     valkey.start()
     async with vendor("alpha") as alpha:

@@ -74,7 +74,7 @@ def total(metrics: dict[str, float], name: str, label: str = "") -> float:
 
 
 async def test_metrics_are_those_of_all_workers(shop: tuple[Process, SimulatedVendor]) -> None:
-    """Every worker serves, and counters add up exactly, whoever is scraped."""
+    """Every worker serves, and counters add up exactly, whichever worker is scraped."""
     process, _ = shop
     key = await process.key()
     costs = []
@@ -86,7 +86,7 @@ async def test_metrics_are_those_of_all_workers(shop: tuple[Process, SimulatedVe
                 costs.append(answer.json()["usage"]["cost"])
     await asyncio.sleep(
         3 * PORTION_S
-    )  # a worker tells its counts in portions; the other's scrape may be that much behind
+    )  # a worker publishes its counts in portions; a scrape of the other may lag by that much
     for pid in workers(process.pid):
         async with at(process, pid) as client:
             seen = scraped((await client.get("/metrics")).text)
@@ -118,15 +118,15 @@ async def test_a_key_is_revoked_everywhere_at_once(shop: tuple[Process, Simulate
 
 
 async def test_health_is_shared(shop: tuple[Process, SimulatedVendor]) -> None:
-    """A Retry-After that one worker was told keeps the other away from that endpoint, without asking it."""
+    """A Retry-After that one worker received keeps the other away from that endpoint, without asking it."""
     process, alpha = shop
     key = await process.key()
     first, second = await both(process)
     async with at(process, first) as client:
         answer = await chat(client, key, "t/limited")
         assert (answer.status_code, answer.json()["provider"]) == (200, "Beta")
-    asked = len(alpha.log.requests)
-    assert asked == 1
+    requests_before = len(alpha.log.requests)
+    assert requests_before == 1
     async with asyncio.timeout(10):
         while True:
             async with at(process, second) as client:
@@ -137,11 +137,11 @@ async def test_health_is_shared(shop: tuple[Process, SimulatedVendor]) -> None:
     for pid in (first, second):
         async with at(process, pid) as client:
             assert (await chat(client, key, "t/limited")).status_code == 200
-    assert len(alpha.log.requests) == asked
+    assert len(alpha.log.requests) == requests_before
 
 
 async def test_a_killed_worker_is_replaced(shop: tuple[Process, SimulatedVendor]) -> None:
-    """kill -9 of one worker: the other goes on, a new one starts, no counter goes backwards, gauges forget the dead one."""
+    """kill -9 of one worker: the other goes on, a new one starts, no counter goes backwards, gauges drop the dead one."""
     process, _ = shop
     key = await process.key()
     first, second = await both(process)

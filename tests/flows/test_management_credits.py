@@ -34,7 +34,7 @@ async def _ledger(managed: Managed, org: str = "default", query: str = "") -> di
 
 
 async def test_organizations(managed: Managed) -> None:
-    """``default`` exists from the first start; others are founded with a balance of zero and found again."""
+    """``default`` exists from the first start; others are created with a balance of zero and found again."""
     made = await managed.admin.post("/api/v1/admin/organizations", json={"name": "Ünïcode & co"})
     assert made.status_code == 201
     org = schema.OrganizationAnswer.model_validate_json(made.text).data
@@ -162,13 +162,13 @@ async def test_a_generation_belongs_to_its_organization(managed: Managed) -> Non
     id = (await gateway.chat(mine, "acme/fast-1")).json()["id"]
     never = id[:-1] + ("a" if id[-1] != "a" else "b")
 
-    async def ask(secret: str, id: str) -> httpx.Response:
+    async def get(secret: str, id: str) -> httpx.Response:
         return await managed.anyone.get("/api/v1/generation", params={"id": id}, headers=bearer(secret))
 
-    assert (await ask(mine, id)).status_code == 200
+    assert (await get(mine, id)).status_code == 200
     assert (await managed.admin.get("/api/v1/generation", params={"id": id})).status_code == 200
-    refused(await ask(theirs, id), 404)
-    assert (await ask(theirs, id)).content == (await ask(theirs, never)).content == (await ask(mine, "gen-1")).content
+    refused(await get(theirs, id), 404)
+    assert (await get(theirs, id)).content == (await get(theirs, never)).content == (await get(mine, "gen-1")).content
     refused(await managed.anyone.get("/api/v1/generation", headers=bearer(mine)), 400, "id")
     refused(await managed.anyone.get("/api/v1/generation", params={"id": id}), 401)
 
@@ -187,7 +187,7 @@ async def test_credits_of_others_are_not_shown(managed: Managed) -> None:
     refused(await managed.anyone.get("/api/v1/credits"), 401)
 
 
-async def test_the_audit_tells_a_forged_balance(managed: Managed) -> None:
+async def test_the_audit_finds_a_forged_balance(managed: Managed) -> None:
     """Someone who writes a balance past the ledger is found: 409 with the organisation and both figures."""
     await _grant(managed, "3", "x")
     await managed.gateway.services.store.redis.hset(names.organization("default"), "bal", 10**12)

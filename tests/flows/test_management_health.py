@@ -84,17 +84,22 @@ async def cut_off(tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, str,
         await asyncio.to_thread(own.stop)
 
 
-async def test_without_redis_nobody_is_told_that_a_key_is_wrong(
+async def test_without_redis_no_key_is_called_wrong(
     cut_off: tuple[httpx.AsyncClient, str, Callable[[], None]],
 ) -> None:
-    """Redis frozen: 503 with Retry-After for right and wrong keys alike, readiness off with the reason, the catalogue goes on."""
+    """Redis frozen: 503 with Retry-After for right and wrong keys alike, readiness off with the reason, the catalogue is still served."""
     client, key, freeze = cut_off
     freeze()
     paths = ["/api/v1/key", "/api/v1/credits", "/api/v1/generation?id=gen-1700000000-abcdefghij0123456789"]
     managed = ["/api/v1/keys", "/api/v1/admin/organizations", "/api/v1/admin/holds", "/api/v1/admin/audit"]
     wrong = "sk-tw-v1-0000aaaa-" + "x" * 43
-    for secret, asked in ((key, paths), (wrong, paths), (wrong, managed), (ADMIN_KEY, [*managed, "/api/v1/credits"])):
-        for path in asked:
+    for secret, requested in (
+        (key, paths),
+        (wrong, paths),
+        (wrong, managed),
+        (ADMIN_KEY, [*managed, "/api/v1/credits"]),
+    ):
+        for path in requested:
             response = await client.get(path, headers=bearer(secret))
             refused(response, 503)
             assert int(response.headers["retry-after"]) >= 1

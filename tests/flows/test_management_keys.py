@@ -221,8 +221,8 @@ async def test_a_dead_key_is_dead_at_once(managed: Managed) -> None:
 
     async def statuses(secret: str) -> set[int]:
         own = await managed.anyone.get("/api/v1/key", headers=bearer(secret))
-        said = await managed.anyone.post("/api/v1/chat/completions", json=chat, headers=bearer(secret))
-        return {own.status_code, said.status_code}
+        inference = await managed.anyone.post("/api/v1/chat/completions", json=chat, headers=bearer(secret))
+        return {own.status_code, inference.status_code}
 
     made = await _create(managed)
     secret, path = made["key"], f"/api/v1/keys/{made['data']['hash']}"

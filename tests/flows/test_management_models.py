@@ -153,12 +153,12 @@ async def test_unknown_models_are_not_found(managed: Managed) -> None:
         refused(await managed.anyone.get(f"/api/v1{path}"), 404)
 
 
-async def test_endpoints_tell_health_and_hide_percentiles_from_strangers(managed: Managed) -> None:
+async def test_endpoints_show_health_and_hide_percentiles_without_a_key(managed: Managed) -> None:
     """Uptime is public; latency (ms) and throughput need a key; an endpoint without a credential has status -10."""
-    board, catalog = managed.gateway.services.health, managed.gateway.services.catalog.current
+    health, catalog = managed.gateway.services.health, managed.gateway.services.catalog.current
     (mine,) = [e.id for e in catalog.models["acme/fast-1"].endpoints if e.provider.slug == "acme"]
     for _ in range(20):
-        board.observe(mine, Observation(ok=True, ttft_ms=200.0, tokens_per_s=50.0))
+        health.observe(mine, Observation(ok=True, ttft_ms=200.0, tokens_per_s=50.0))
 
     async def rows(headers: dict[str, str]) -> dict[str, dict]:
         answer = await managed.anyone.get("/api/v1/models/acme/fast-1/endpoints", headers=headers)
@@ -170,8 +170,8 @@ async def test_endpoints_tell_health_and_hide_percentiles_from_strangers(managed
     assert 20 < shown["acme"]["throughput_last_30m"]["p99"] < 100
     assert shown["acme"]["status"] == 0
     assert shown["bolt"]["status"] == -10
-    for stranger in ({}, bearer("sk-tw-v1-nonsense")):
-        hidden = await rows(stranger)
+    for headers in ({}, bearer("sk-tw-v1-nonsense")):
+        hidden = await rows(headers)
         assert hidden["acme"]["latency_last_30m"] is None
         assert hidden["acme"]["throughput_last_30m"] is None
         assert hidden["acme"]["uptime_last_5m"] == shown["acme"]["uptime_last_5m"]

@@ -53,7 +53,7 @@ async def test_lists_by_what_is_made(gateway, monkeypatch):
 
 def test_the_whole_shipped_catalogue_fits_the_sdk(shipped: Catalog) -> None:
     """Every model, with tiers, units and endpoints, is what the official SDK validates."""
-    now, board = time.time(), HealthRegistry(time.time)
+    now, health = time.time(), HealthRegistry(time.time)
     offered = [(model, listed_price(model, now)) for model in shipped.models.values()]
     views = [model_view(model, *found) for model, found in offered if found is not None]
     assert len(views) >= 500
@@ -61,11 +61,11 @@ def test_the_whole_shipped_catalogue_fits_the_sdk(shipped: Catalog) -> None:
     ModelsListResponse.model_validate_json(msgspec.json.encode(listing))
     for model, found in offered:
         if found is not None:
-            view = endpoints_view(model, board.view, now, has_valid_key=True)
+            view = endpoints_view(model, health.view, now, has_valid_key=True)
             ListEndpointsResponse.model_validate_json(msgspec.json.encode(view))
 
 
-def test_every_shipped_image_model_says_what_it_bills(shipped: Catalog) -> None:
+def test_every_shipped_image_model_lists_what_it_bills(shipped: Catalog) -> None:
     """No endpoint that makes pictures is listed without a line for them."""
     for model in shipped.models.values():
         for endpoint, price in image_models._priced_endpoints(model, time.time()):

@@ -197,6 +197,11 @@ ORACLES: dict[str, Callable[[Json], None]] = {
 """Of every dialect whose body can be judged without its address."""
 
 
+def has_judge(dialect: str) -> bool:
+    """Whether ``judge`` knows the dialect."""
+    return dialect in ORACLES or dialect == "bedrock"
+
+
 def judge(dialect: str, request: HttpRequest, model: str, *, stream: bool) -> None:
     """Assert that the vendor's SDK could have sent this."""
     if dialect == "bedrock":

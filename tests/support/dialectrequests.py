@@ -6,9 +6,12 @@ reads what a vendor's request says: calls, results, tools, and every text in ord
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -137,11 +140,23 @@ READERS: dict[str, Callable[[Json, Heard], None]] = {
 
 def heard(dialect: str, content: bytes) -> Heard:
     """What a request says. Raises ``AssertionError`` for a dialect that nobody can read yet."""
-    assert dialect in READERS, f"tests/support/dialectrequests.py has no reader for requests of {dialect}"
     body = json.loads(content)
     found = Heard(texts=list(texts(body)))
-    READERS[dialect](body, found)
+    _reader(dialect)(body, found)
     return found
+
+
+@cache
+def _reader(dialect: str) -> Callable[[Json, Heard], None]:
+    """The reader of a dialect: of ``READERS``, or ``read`` in ``tests/wire/<dialect>/reader.py``."""
+    if dialect in READERS:
+        return READERS[dialect]
+    path = Path(__file__).parents[1] / "wire" / dialect / "reader.py"
+    assert path.exists(), (
+        f"tests/support/dialectrequests.py has no reader for requests of {dialect}, nor is there a {path}"
+    )
+    read: Callable[[Json, Heard], None] = importlib.import_module(f"tests.wire.{dialect}.reader").read
+    return read
 
 
 # -- what callers ask --------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@
 - ``untyped``: recordings that strict clients cannot read, and why.
 - ``reasoning_back``: ``{none: the reason}`` where a vendor does not take its reasoning back; ``passes_reasoning``: why one gets
   everybody's.
+- ``refuses``: requests of ``REFUSABLE`` that the dialect cannot express yet, and why: it must refuse them as ``unsupported``.
+- ``oracle``: ``{none: the reason}`` where nobody judges the dialect's requests yet, see ``tests/support/dialectoracles.py``.
 - ``like``: another dialect of whose sheet and recordings everything holds here that is not said anew; ``renamed``: texts that are
   spelled otherwise here.
 """
@@ -39,6 +41,8 @@ CASES: dict[str, tuple[str, ...]] = {
     "cut": ("stream",),
 }
 """What every dialect of chat must show, and in which ways."""
+REFUSABLE = ("tools", "image", "schema")
+"""What a dialect may refuse to express as long as it says why."""
 FOLDERS = {"stream": "streams", "answer": "answers", "refusal": "errors"}
 HINT = """{path} is missing. A dialect of chat proves itself in the contract suite of all of them (tests/contracts/test_dialects.py):
 record its vendor's bytes beside it (see tests/support/dialectcases.py), and name in it for each of {cases}
@@ -117,6 +121,20 @@ class Sheet:
         assert told or way in named, f"{self.path}: the case {case} has no {way} and no reason why"
         assert told is None or len(told) > 20, f"{self.path}: {told!r} is no reason"
         return told
+
+    def refusal_of(self, what: str) -> str | None:
+        """Why the dialect cannot express one of ``REFUSABLE`` yet; None when it can."""
+        return self._reason("refuses", what)
+
+    @property
+    def without_oracle(self) -> str | None:
+        """Why nobody judges the dialect's requests; None when somebody does."""
+        return self._reason("oracle", "none")
+
+    def _reason(self, section: str, key: str) -> str | None:
+        reason: str | None = self.said.get(section, {}).get(key)
+        assert reason is None or len(reason) > 20, f"{self.path}: {reason!r} is no reason"
+        return reason
 
     def recording(self, case: str, way: str) -> str:
         """The name of the recording of a case, which exists."""

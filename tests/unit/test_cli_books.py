@@ -58,8 +58,8 @@ def test_the_life_of_a_key(run: Run) -> None:
     run("keys", "revoke", hash[:12], code=1)
 
 
-def test_wrong_words_are_named(run: Run) -> None:
-    """A wrong option exits 2, an unknown key or organisation 1, each with one line that says what."""
+def test_wrong_options_are_named(run: Run) -> None:
+    """A wrong option exits 2, an unknown key or organisation 1, each with one line that names it."""
     assert "limit" in run("keys", "create", "--name", "x", "--limit", "five", code=2).stderr
     assert "limit_reset" in run("keys", "create", "--name", "x", "--reset", "hourly", code=2).stderr
     assert "expires_at" in run("keys", "create", "--name", "x", "--expires", "tomorrow", code=2).stderr
@@ -111,7 +111,7 @@ def test_reconcile_finds_a_forged_balance(run: Run, valkey_server: Embedded) -> 
     assert json.loads(run("reconcile", "--json", code=1).stdout)["clean"] is False
 
 
-def test_without_a_url_the_embedded_server_runs_for_the_moment(tmp_path: Path) -> None:
+def test_without_a_url_the_embedded_server_is_started(tmp_path: Path) -> None:
     """No URL, no gateway: the data directory's server is started, used and stopped; with one running, its socket is used."""
     (tmp_path / "config").mkdir()
     environment = {"GATEWAY_DATA_DIR": str(tmp_path / "data"), "GATEWAY_CONFIG_DIR": str(tmp_path / "config")}
@@ -129,7 +129,7 @@ def test_without_a_url_the_embedded_server_runs_for_the_moment(tmp_path: Path) -
 @pytest.mark.parametrize(
     "url", ["redis://127.0.0.1:1", "unix:///nowhere/valkey.sock", "http://x", "redis://:secret@127.0.0.1:1"]
 )
-def test_an_unreachable_store_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_an_unreachable_store_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Exit 2, one line, no traceback, no password in it."""
     monkeypatch.setattr("gateway.cli.offline.CALL_TIMEOUT_S", 0.3)
     environment = {"GATEWAY_REDIS_URL": url, "GATEWAY_CONFIG_DIR": str(tmp_path)}

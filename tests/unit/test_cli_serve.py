@@ -27,7 +27,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts ``tokenway <words>`` with its own configuration and data directory; ends what is left over."""
+    """Starts ``tokenway <words>`` with its own configuration and data directory; ends the processes that are left."""
     write_files(tmp_path / "config", "http://127.0.0.1:1/v1")
     running: list[subprocess.Popen[str]] = []
 
@@ -110,15 +110,15 @@ def test_two_workers_share_port_keys_and_metrics(start: Start, tmp_path: Path, v
     assert not (tmp_path / "data" / "admin.key").exists()
     made = httpx.post(f"{url}/api/v1/keys", json={"name": "x"}, headers=admin).json()
 
-    def asked() -> set[int]:
+    def statuses() -> set[int]:
         headers = {"authorization": f"Bearer {made['key']}"}
         return {httpx.get(f"{url}/api/v1/key", headers=headers).status_code for _ in range(20)}
 
-    assert asked() == {200}
+    assert statuses() == {200}
     assert len(list((tmp_path / "tmp").glob("tokenway-metrics-*"))) == 1
     assert httpx.get(f"{url}/metrics").status_code == 200
     httpx.delete(f"{url}/api/v1/keys/{made['data']['hash']}", headers=admin)
-    assert asked() == {401}
+    assert statuses() == {401}
     _stopped(process)
     assert not list((tmp_path / "tmp").glob("tokenway-metrics-*"))
 

@@ -24,8 +24,8 @@ class ExactJSONResponse(Response):
     """JSON encoded by msgspec, so that amounts given as ``msgspec.Raw`` keep their exact decimal text.
 
     Handlers return it themselves, and ``response_model`` documents its content: FastAPI would write a ``Decimal`` as a string
-    or as a float, and validating what this process has just built would triple the time that ``GET /models`` holds the event loop
-    (525 models: 54 ms to build and encode, 65 ms to validate and 43 ms to dump with pydantic).
+    or as a float, and validating what this process has just built would double the time that ``GET /models`` holds the event loop
+    (525 models: 37 ms to build and encode; 25 ms to validate and 15 ms to dump with pydantic).
     """
 
     media_type = "application/json"
