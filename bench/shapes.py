@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 MODEL = "fast-1"
@@ -113,7 +114,7 @@ def _openai() -> Script:
     return Script(answer_body(), opening_event(), *content_event_parts(), closing_events())
 
 
-def _event(data: dict[str, object], name: str = "") -> bytes:
+def _event(data: Mapping[str, object], name: str = "") -> bytes:
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
