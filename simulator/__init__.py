@@ -1,8 +1,8 @@
-"""Vendors as real HTTP servers whose *model name* selects latency, faults and the truth about tokens.
+"""Simulated vendors: real HTTP servers whose *model name* selects the latency, the faults and the token counts.
 
-Shipped, not a test double: ``python -m simulator sim-alpha=9101`` runs one, any OpenAI client can use it, and
-its ledger (``GET /__truth``; ``DELETE`` forgets) says what was sent, to whom, and who left when. It must not know the
-gateway, its catalogue or credits; it knows the OpenAI chat dialect and how to break it, down to single bytes.
+They ship with the package: ``python -m simulator sim-alpha=9101`` runs one and any OpenAI client can use it. The request log
+(``GET /__truth``; ``DELETE`` clears it) says what was sent, to whom, and which client disconnected when. The simulator must not
+know the gateway, its catalogue or credits; it knows the vendors' wire formats and how to break them, down to single bytes.
 
 The language of model names is in ``grammar``, the definition of a token in ``tokens``, the faults in ``faults``.
 A request with ``stream: true`` gets usage only when it asks for it by ``stream_options.include_usage``, as with OpenAI.

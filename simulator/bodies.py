@@ -1,4 +1,4 @@
-"""What vendors say when they fail: error envelopes, proxies' pages, and twenty kinds of garbage."""
+"""The bodies of failures: error envelopes, a proxy's HTML page, and twenty kinds of garbage."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class StreamOptions(msgspec.Struct):
 
 
 class ChatRequest(msgspec.Struct):
-    """What the vendor reads of a request; everything else is accepted and ignored."""
+    """The fields of a request that the vendor reads; all others are accepted and ignored."""
 
     model: str
     messages: list[dict[str, Any]]
@@ -52,7 +52,7 @@ class Call:
     limited: bool = False
     """max_tokens cut the answer."""
     head: bytes = field(default=b"", repr=False)
-    """Everything of a stream event before the delta."""
+    """The bytes of a stream event in front of its delta."""
 
     @property
     def planned(self) -> int:
@@ -65,7 +65,7 @@ class Call:
         return [part for part in self.parts if part.kind == "arguments"]
 
     def text(self, kind: str) -> str:
-        """Everything of one kind, whole."""
+        """All text of one kind."""
         return "".join(piece for part in self.parts if part.kind == kind for piece in part.pieces)
 
     @property
@@ -78,7 +78,7 @@ class Call:
         return self.start_s + (sent / self.script.tps if self.script.tps else 0.0)
 
     def ready(self, elapsed_s: float) -> int:
-        """Tokens of a JSON answer that are ready after so many seconds."""
+        """Tokens of a JSON answer that are ready after this many seconds."""
         if elapsed_s < self.start_s:
             return 0
         return min(self.planned, int((elapsed_s - self.start_s) * self.script.tps)) if self.script.tps else self.planned
@@ -90,11 +90,11 @@ class Call:
         return "length" if self.limited else "tool_calls" if self.tools else "stop"
 
 
-def prepare(script: Script, request: ChatRequest, *, seq: int, created: int, thinks: bool = True) -> Call:
-    """Decides the whole answer before its first byte. Not ``thinks``: without reasoning."""
+def prepare(script: Script, request: ChatRequest, *, seq: int, created: int, may_reason: bool = True) -> Call:
+    """Decides the whole answer before its first byte. Without ``may_reason`` it contains no reasoning."""
     prompt = tokens.prompt_tokens(request.messages)
     bound = request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens
-    parts = _parts(script, request, thinks=thinks)
+    parts = _parts(script, request, may_reason=may_reason)
     planned = sum(len(part.pieces) for part in parts)
     limited = bound is not None and planned > bound
     if limited and bound is not None:
@@ -106,21 +106,21 @@ def prepare(script: Script, request: ChatRequest, *, seq: int, created: int, thi
     return call
 
 
-def _parts(script: Script, request: ChatRequest, *, thinks: bool) -> list[Part]:
-    thought = [Part("reasoning_content", tokens.numbers(script.reasoning))] if script.reasoning and thinks else []
+def _parts(script: Script, request: ChatRequest, *, may_reason: bool) -> list[Part]:
+    reasoning = [Part("reasoning_content", tokens.numbers(script.reasoning))] if script.reasoning and may_reason else []
     last = request.messages[-1] if request.messages else {}
     if script.toolcall and last.get("role") != "tool":
-        called = (_tool(request, number) for number in range(script.parallel))
-        return [*thought, *(Part("arguments", tokens.pieces(arguments), name) for name, arguments in called)]
+        calls = (_tool(request, number) for number in range(script.parallel))
+        return [*reasoning, *(Part("arguments", tokens.pieces(arguments), name) for name, arguments in calls)]
     if script.echo:
-        spoken = (message for message in reversed(request.messages) if message.get("role") == "user")
-        return [*thought, Part("content", tokens.pieces(tokens.message_text(next(spoken, {}))))]
+        user_messages = (message for message in reversed(request.messages) if message.get("role") == "user")
+        return [*reasoning, Part("content", tokens.pieces(tokens.message_text(next(user_messages, {}))))]
     if script.recall:
-        meant = "".join(tokens.numbers(script.reasoning))
-        back = sum(message.get("reasoning_content") == meant for message in request.messages) if meant else 0
-        return [*thought, Part("content", tokens.pieces(f"recalled {back}"))]
+        expected = "".join(tokens.numbers(script.reasoning))
+        returned = sum(message.get("reasoning_content") == expected for message in request.messages) if expected else 0
+        return [*reasoning, Part("content", tokens.pieces(f"recalled {returned}"))]
     text = tokens.prose(script.tokens) if script.prose else tokens.numbers(script.tokens)
-    return [*thought, Part("content", text)]
+    return [*reasoning, Part("content", text)]
 
 
 _SAMPLES: dict[str, Any] = {"string": "sample", "integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}

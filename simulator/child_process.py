@@ -1,4 +1,4 @@
-"""Manners of a child process: it does not outlive its parent."""
+"""A child process that does not outlive its parent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PR_SET_PDEATHSIG = 1
 def die_with_parent(parent_pid: int) -> None:
     """SIGTERM to this process when the parent ends, even by SIGKILL (Linux; elsewhere the parent has to stop it).
 
-    The kernel means the parent's *thread* that started us, so start children from the main thread. Raises SystemExit
+    The kernel watches the parent's *thread* that started us, so start children from the main thread. Raises SystemExit
     when the parent is already gone.
     """
     if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""One client's connection: reads requests, carries out the steps of answers, notices at once when the client leaves.
+"""One client's connection: reads requests, carries out the steps of answers, notices at once when the client disconnects.
 
 No task and no thread per request: a step that must wait arms one timer, a full socket waits for ``resume_writing``.
 """
@@ -16,12 +16,12 @@ from typing import Protocol, cast
 from simulator.bodies import error_body
 from simulator.call import Call
 from simulator.faults import REFUSALS, generated
-from simulator.http import Head, HttpError, Request, read_head, take
+from simulator.http import Head, HttpError, Request, read_head, take_request
 from simulator.request_log import Ending, Entry
 from simulator.steps import Hang, Send, Shut, Step, Wait, whole
 
 STEPS_IN_A_ROW = 64
-"""Then the other connections get their turn."""
+"""After this many steps the other connections get their turn."""
 NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -35,7 +35,7 @@ class Job:
     entry: Entry | None = None
 
     def end(self, ending: Ending) -> None:
-        """Writes the ending into the ledger; the first one counts."""
+        """Writes the ending into the request log; the first one counts."""
         if self.entry is None:
             return
         if self.call is None:
@@ -71,8 +71,8 @@ class RequestHandler(Protocol):
 class Connection(asyncio.Protocol):
     """Serves the requests of one connection, one after the other."""
 
-    def __init__(self, desk: RequestHandler, loop: asyncio.AbstractEventLoop) -> None:
-        self._desk = desk
+    def __init__(self, handler: RequestHandler, loop: asyncio.AbstractEventLoop) -> None:
+        self._handler = handler
         self._loop = loop
         self._buffer = bytearray()
         self._head: Head | None = None
@@ -86,15 +86,15 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast("asyncio.Transport", transport)
-        self._desk.connection_opened(self)
+        self._handler.connection_opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client left, or we closed: whoever was first has written the ending."""
+        """Either side closed; if the vendor did, the ending is already written."""
         self._end("client_closed")
-        self._desk.connection_closed(self)
+        self._handler.connection_closed(self)
 
     def eof_received(self) -> None:
-        """A client that closes its half has left: no vendor goes on generating for it."""
+        """A client that closes its half counts as disconnected: no vendor goes on generating for it."""
         self._end("client_closed")
         self._transport.abort()
 
@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
         self._writable = False
 
     def resume_writing(self) -> None:
-        """The reader took some: go on."""
+        """The client has read some bytes, so writing goes on."""
         self._writable = True
         if self._job is not None and self._timer is None:
             self._timer = self._loop.call_soon(self._run_steps)
@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
             if request is None:
                 break
             self._started = self._loop.time()
-            self._job = self._desk.answer(request)
+            self._job = self._handler.answer(request)
             self._run_steps()
         self._reading = False
 
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._head is None:
             return None
-        request = take(self._buffer, self._head)
+        request = take_request(self._buffer, self._head)
         if request is not None:
             self._head = None
         return request

@@ -1,7 +1,7 @@
-"""The ways of failing. ``WHOLE``: the response is the fault. ``PLACED`` (in ``placed``): after tokens of a good answer.
+"""The faults. ``WHOLE``: the response itself is the fault. ``MIDSTREAM`` (in ``midstream_faults``): after tokens of a good answer.
 
-Both speak JSON and SSE, as steps like every answer. Whoever adds one adds its word to the grammar, and its name to
-``REFUSALS`` when a vendor would not bill it.
+Both exist for JSON and SSE, and are steps like every answer. A new fault needs a word in the grammar, and an entry in
+``REFUSALS`` if a vendor would not bill it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from itertools import count, islice
 
 from simulator import tokens
-from simulator.answer import closing, content, json_steps, opening, stream_steps, wait, whole_body
 from simulator.bodies import HTML, error_body
 from simulator.call import Call
+from simulator.chat_completion import closing, content, json_steps, opening, stream_steps, wait, whole_body
 from simulator.midstream_faults import cut, cutusage, erroratn, garbage, stall
 from simulator.steps import (
     LAST_CHUNK,
@@ -36,7 +36,7 @@ JSON, SSE = "application/json", "text/event-stream"
 SPLIT_PAUSE_S = 0.0002
 """Long enough for the reader's turn, so that the pieces arrive as pieces."""
 REFUSALS = frozenset({"status", "error200", "errorfirst", "rst", "hangup", "wrongtype", "gzipbomb"})
-"""Faults for which no vendor sends a bill: the request was not worked on."""
+"""Faults that no vendor bills, because it did no work for the request."""
 
 
 def _chunked_head(kind: str) -> bytes:
@@ -187,20 +187,20 @@ WHOLE: dict[str, Callable[[Call], Steps]] = {
     "endless": endless,
     "cutusage": cutusage,
 }
-PLACED: dict[str, Callable[[Call], Steps]] = {"stall": stall, "cut": cut, "garbage": garbage, "erroratn": erroratn}
-FAULTS = WHOLE | PLACED
+MIDSTREAM: dict[str, Callable[[Call], Steps]] = {"stall": stall, "cut": cut, "garbage": garbage, "erroratn": erroratn}
+FAULTS = WHOLE | MIDSTREAM
 
 
 def steps(call: Call) -> Steps:
     """The answer of one request, faults and slicing included."""
     script = call.script
     if script.fault is not None:
-        made = FAULTS[script.fault](call)
+        response = FAULTS[script.fault](call)
     else:
-        made = stream_steps(call) if call.request.stream else json_steps(call)
+        response = stream_steps(call) if call.request.stream else json_steps(call)
     if script.drip_ms:
-        return cut_up(made, 1, script.drip_ms / 1000)
-    return cut_up(made, script.split, SPLIT_PAUSE_S) if script.split else made
+        return cut_up(response, 1, script.drip_ms / 1000)
+    return cut_up(response, script.split, SPLIT_PAUSE_S) if script.split else response
 
 
 def generated(call: Call, sent: int, elapsed_s: float) -> int:
@@ -210,4 +210,4 @@ def generated(call: Call, sent: int, elapsed_s: float) -> int:
         return sent
     if script.fault is None:
         return call.ready(elapsed_s)
-    return min(script.at, call.ready(elapsed_s)) if script.fault in PLACED else 0
+    return min(script.at, call.ready(elapsed_s)) if script.fault in MIDSTREAM else 0

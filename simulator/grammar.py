@@ -4,7 +4,7 @@
     ok+ttft=200+tps=50+tokens=40         first token after 200 ms, then 50 a second, 40 in all
     cut@3+midutf8                        three tokens, then the connection ends inside a character
     status=429+retry_after=60            an error answer with a header
-    flaky=0.3+status=500                 the fault happens to 30 % of the requests, the others are answered
+    flaky=0.3+status=500                 30 % of the requests get the fault, the others a good answer
 
 Everything up to the last ``/`` is a free label (``chaos/stall@7``). At most one word may be a fault. ``WORDS`` is the
 whole language; the vendor prints it at ``GET /v1/models``. ``=`` may stand for ``@``, which a catalogue's upstream_id
@@ -24,7 +24,7 @@ USAGES = ("normal", "none", "zero", "twice", "afterdone", "negative", "cumulativ
 
 
 class GrammarError(ValueError):
-    """The model name is no sentence of this language; the message names the word."""
+    """The model name does not follow the grammar; the message names the word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Script:
     tokens: int = 16
     ttft_ms: float = 0
     tps: float = 0
-    """Tokens a second; 0 = as fast as the reader reads."""
+    """Tokens a second; 0 = as fast as the client reads."""
     batch: int = 1
     slowheaders_ms: float = 0
     every_ms: float = 50
@@ -48,9 +48,9 @@ class Script:
     finish: str | None = None
     usage: str = "normal"
     fault: str | None = None
-    """The one fault, a key of ``faults.WHOLE`` or ``faults.PLACED``."""
+    """The one fault, a key of ``faults.WHOLE`` or ``faults.MIDSTREAM``."""
     at: int = 0
-    """Tokens that are delivered before a placed fault."""
+    """Tokens that are delivered before a midstream fault."""
     mutation: int = 0
     midutf8: bool = False
     midline: bool = False
@@ -71,7 +71,7 @@ class Script:
 
     @property
     def plain(self) -> Script:
-        """The same script without its fault: what a flaky model does on its good days."""
+        """The same script without its fault: a flaky model uses it for the requests that succeed."""
         return replace(self, fault=None, rst=False)
 
 
@@ -84,7 +84,7 @@ class Word:
     field: str = ""
     read: Callable[[str], Any] | None = None
     otherwise: str | None = None
-    """The argument when none is written; None = it must be written."""
+    """The argument when it is left out; None = it must be written."""
 
     @property
     def name(self) -> str:
@@ -149,16 +149,16 @@ _ALL = (
     Word(
         "parallel=N", "With toolcall: N calls in one answer (2); the tools take turns.", "parallel", _whole(1, 64), "2"
     ),
-    Word("recall", "Says how many of its own reasonings came back, each letter in its place.", "recall"),
+    Word("recall", "Answers with the number of its own reasoning texts that came back unchanged.", "recall"),
     Word("reasoning=N", "N tokens of reasoning_content come first (8).", "reasoning", _COUNT, "8"),
     Word("cached=N", "Up to N prompt tokens are reported as read from the cache.", "cached", _COUNT),
     Word("finish=REASON", "finish_reason instead of stop; `blank` is null.", "finish", str),
     Word("usage=KIND", f"What the usage report says: {', '.join(USAGES)}.", "usage", _usage),
     Word("nousage", "The same as usage=none."),
-    Word("uncancellable", "Bills the whole answer though the client left.", "uncancellable"),
+    Word("uncancellable", "Bills the whole answer although the client disconnected.", "uncancellable"),
     Word(
         "flaky=P",
-        "The fault (503 when none is named) happens with probability P, by the vendor's seed.",
+        "The fault (503 when no other is named) happens with probability P, by the vendor's seed.",
         "flaky",
         _number(0, 1),
     ),
@@ -170,7 +170,7 @@ _ALL = (
     Word("endless", "Fault: tokens without end; ignores max_tokens.", "fault"),
     Word("stall@N", "Fault: silence after N tokens; stall@0 does not even send headers.", "fault", _COUNT),
     Word("roleonly", "Fault: headers and the role-only first event, then silence.", "fault"),
-    Word("comments", "Fault: nothing but SSE comments (JSON: blank lines), for ever.", "fault"),
+    Word("comments", "Fault: nothing but SSE comments (JSON: blank lines), without end.", "fault"),
     Word("cut@N", "Fault: the connection is closed after N tokens.", "fault", _COUNT),
     Word("cutusage", "Fault: closed between the finish event and the usage event.", "fault"),
     Word("midutf8", "With cut@N: inside a character.", "midutf8"),
@@ -180,24 +180,24 @@ _ALL = (
     Word("hangup", "Fault: closed without an answer.", "fault"),
     Word(
         "garbage@N",
-        "Fault: after N tokens one event that is no chunk, then the rest; JSON: a body that is none.",
+        "Fault: after N tokens one event that is not a chunk, then the rest; JSON: a body that is not JSON.",
         "fault",
         _COUNT,
     ),
     Word("malformed", "Fault: the same as garbage@0."),
     Word("mutation=K", "Which garbage: 0 to 19.", "mutation", _whole(0, 10_000)),
-    Word("error200", "Fault: 200 with an error body, also when a stream was asked for.", "fault"),
+    Word("error200", "Fault: 200 with an error body, also when the request was for a stream.", "fault"),
     Word("errorfirst", "Fault: 200, and the first event is an error.", "fault"),
     Word("erroratn@N", "Fault: an error event after N tokens, then the end.", "fault", _COUNT),
     Word("status=CODE", "Fault: an HTTP error with the vendor's usual body.", "status", _whole(300, 599)),
     Word("retry_after=TEXT", "The Retry-After header of an error, as written; _ is a blank.", "retry_after", _blanks),
     Word("code=TEXT", "error.code of an error.", "code", str),
-    Word("html", "With status=CODE: an HTML page, as a proxy in between sends it.", "html"),
+    Word("html", "With status=CODE: an HTML page, as a proxy would send it.", "html"),
     Word("wrongtype", "Fault: 200 with an HTML page.", "fault"),
     Word("emptybody", "Fault: 200 and no body.", "fault"),
     Word("hugeline=MB", "Fault: one line (JSON: one body) of MB megabytes (32).", "megabytes", _BYTES, "32"),
     Word("gzipbomb=MB", "Fault: MB megabytes of blanks, gzipped (32).", "megabytes", _BYTES, "32"),
-    Word("badchunk", "Fault: chunked encoding with a size that is no number.", "fault"),
+    Word("badchunk", "Fault: chunked encoding with a size that is not a number.", "fault"),
     Word("doublelength", "Fault: two Content-Length headers that disagree.", "fault"),
 )
 WORDS = {word.name: word for word in _ALL}

@@ -1,4 +1,4 @@
-"""Just enough of HTTP/1.1, on the server's side: requests in, no responses (those are ``steps``)."""
+"""The part of HTTP/1.1 that reads requests. Responses are in ``steps``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_BODY_BYTES = 67_108_864
 
 
 class HttpError(Exception):
-    """The bytes are no request we take; the connection ends after the answer."""
+    """The bytes are not a request this server accepts; the connection ends after the answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -50,15 +50,15 @@ def read_head(buffer: bytearray) -> Head | None:
     first, *lines = buffer[:end].decode("latin-1").split("\r\n")
     line = first.split(" ")
     if len(line) != 3 or not line[2].startswith("HTTP/1."):
-        raise HttpError(400, "no HTTP/1.1 request line")
+        raise HttpError(400, "not an HTTP/1.1 request line")
     headers: dict[str, str] = {}
     for text in lines:
         name, colon, value = text.partition(":")
         if not colon:
-            raise HttpError(400, f"no header: {text[:80]!r}")
+            raise HttpError(400, f"not a header: {text[:80]!r}")
         headers[name.lower()] = value.strip()
-    wish = headers.get("connection", "").lower()
-    keep_alive = "close" not in wish and (line[2] != "HTTP/1.0" or "keep-alive" in wish)
+    connection = headers.get("connection", "").lower()
+    keep_alive = "close" not in connection and (line[2] != "HTTP/1.0" or "keep-alive" in connection)
     return Head(line[0], line[1], headers, keep_alive, end + 4)
 
 
@@ -69,7 +69,7 @@ def read_body(buffer: bytearray, head: Head) -> tuple[bytes, int] | None:
     try:
         length = int(head.headers.get("content-length", "0"))
     except ValueError:
-        raise HttpError(400, "Content-Length is no number") from None
+        raise HttpError(400, "Content-Length is not a number") from None
     if not 0 <= length <= MAX_BODY_BYTES:
         raise HttpError(413, "the request is too large")
     end = head.body_at + length
@@ -82,7 +82,7 @@ def _chunked(buffer: bytearray, at: int) -> tuple[bytes, int] | None:
         try:
             size = int(bytes(buffer[at:line_end]).partition(b";")[0], 16)
         except ValueError:
-            raise HttpError(400, "a chunk size is no number") from None
+            raise HttpError(400, "a chunk size is not a number") from None
         if not 0 <= size <= MAX_BODY_BYTES - len(body):
             raise HttpError(413, "the request is too large")
         at = line_end + 2
@@ -95,7 +95,7 @@ def _chunked(buffer: bytearray, at: int) -> tuple[bytes, int] | None:
     return None
 
 
-def take(buffer: bytearray, head: Head) -> Request | None:
+def take_request(buffer: bytearray, head: Head) -> Request | None:
     """Removes the request from the buffer once its body is there."""
     found = read_body(buffer, head)
     if found is None:

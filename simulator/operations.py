@@ -1,10 +1,10 @@
-"""Everything that is not chat, as OpenAI-compatible vendors do it: embeddings, rerank, pictures, speech, transcription.
+"""The operations beside chat, in the format of OpenAI-compatible vendors: embeddings, rerank, images, speech, transcription.
 
 The model name is the same script as for chat; pacing and whole-answer faults mean the same. ``tokens=N`` is the length of a vector
-(16) and the number of words of a transcript. Everything is made of the request alone, so that the same question has the same
-answer: vectors and scores from a hash, a PNG of one colour, a tone of 20 ms a character, a transcript that counts.
+(16) and the number of words of a transcript. Answers depend on the request alone, so that equal requests get equal
+answers: vectors and scores from a hash, a PNG of one colour, a tone of 20 ms a character, a transcript of numbered words.
 
-Prompt tokens: ``ceil(UTF-8 bytes / 4)`` summed over the texts; a picture makes 64 completion tokens.
+Prompt tokens: ``ceil(UTF-8 bytes / 4)`` summed over the texts; an image is 64 completion tokens.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 import msgspec
 
 from simulator import tokens
-from simulator.answer import wait
 from simulator.call import Call, ChatRequest, Part
+from simulator.chat_completion import wait
 from simulator.faults import FAULTS, SPLIT_PAUSE_S
 from simulator.grammar import Script
 from simulator.http import Request
@@ -36,7 +36,7 @@ DOCUMENTS_PER_SEARCH_UNIT = 100
 SAME_AS_CHAT = frozenset(
     {"status", "error200", "errorfirst", "rst", "hangup", "comments", "wrongtype", "emptybody", "gzipbomb", "garbage"}
 )
-"""Faults that do not look at the answer. ``cut``, ``cutusage`` and ``stall`` are made here; the others are of streams."""
+"""Faults that do not look at the answer. ``cut``, ``cutusage`` and ``stall`` are implemented here; the others exist for streams only."""
 
 
 class InvalidRequest(ValueError):
@@ -44,7 +44,7 @@ class InvalidRequest(ValueError):
 
 
 class OperationRequest(msgspec.Struct):
-    """One request, read: form fields and JSON fields alike; ``files`` by their field's name."""
+    """One parsed request: ``body`` has the form or JSON fields, ``files`` the uploads by their field's name."""
 
     path: str
     model: str
@@ -54,7 +54,7 @@ class OperationRequest(msgspec.Struct):
 
 
 class OperationResult(msgspec.Struct):
-    """What is answered, and what it is made of."""
+    """The response body and the tokens that it is billed for."""
 
     body: bytes
     kind: str = JSON
@@ -63,7 +63,7 @@ class OperationResult(msgspec.Struct):
 
 
 def read(request: Request) -> OperationRequest:
-    """Raises ``Unfit`` for a body that is none."""
+    """Parses a request. Raises ``InvalidRequest`` for a body that is not valid."""
     kind = request.headers.get("content-type", "")
     files: dict[str, list[bytes]] = {}
     if kind.startswith("multipart/form-data"):
@@ -93,13 +93,13 @@ def _form(raw: bytes, boundary: bytes, files: dict[str, list[bytes]]) -> dict[st
     return body
 
 
-def prepare(asked: OperationRequest, script: Script, *, seq: int, created: int) -> tuple[Call, OperationResult]:
-    """Decides the whole answer. Raises ``Unfit``."""
+def prepare(request: OperationRequest, script: Script, *, seq: int, created: int) -> tuple[Call, OperationResult]:
+    """Decides the whole answer. Raises ``InvalidRequest``."""
     if script.fault is not None and script.fault not in SAME_AS_CHAT | {"cut", "cutusage", "stall"}:
         raise InvalidRequest(f"`{script.fault}` is a fault of chat")
-    made = OPERATIONS[asked.path](asked, script, created)
+    made = OPERATIONS[request.path](request, script, created)
     parts = (Part("content", tokens.numbers(made.completion)),) if made.completion else ()
-    call = Call(script, ChatRequest(asked.model, []), f"sim-{seq}", created, made.prompt_tokens, parts)
+    call = Call(script, ChatRequest(request.model, []), f"sim-{seq}", created, made.prompt_tokens, parts)
     return call, made
 
 
@@ -132,21 +132,21 @@ def _steps(call: Call, made: OperationResult) -> Steps:
 # -- the operations ----------------------------------------------------------------------------------------------------
 
 
-def _embeddings(asked: OperationRequest, script: Script, _: int) -> OperationResult:
-    given = asked.body.get("input")
-    if not given:
+def _embeddings(request: OperationRequest, script: Script, _: int) -> OperationResult:
+    inputs = request.body.get("input")
+    if not inputs:
         raise InvalidRequest("'input' must not be empty")
-    if not isinstance(given, list) or isinstance(given[0], int):
-        given = [given]
-    size = asked.body.get("dimensions") or script.tokens
-    text = asked.body.get("encoding_format") == "base64"
+    if not isinstance(inputs, list) or isinstance(inputs[0], int):
+        inputs = [inputs]
+    size = request.body.get("dimensions") or script.tokens
+    text = request.body.get("encoding_format") == "base64"
     rows = []
-    for index, one in enumerate(given):
+    for index, one in enumerate(inputs):
         vector = _vector(encode(one), size)
         shown = base64.b64encode(vector.tobytes()).decode() if text else vector.tolist()
         rows.append({"object": "embedding", "index": index, "embedding": shown})
-    count = sum(len(one) if isinstance(one, list) else _tokens(one) for one in given)
-    body: dict[str, Any] = {"object": "list", "data": rows, "model": asked.model}
+    count = sum(len(one) if isinstance(one, list) else _tokens(one) for one in inputs)
+    body: dict[str, Any] = {"object": "list", "data": rows, "model": request.model}
     _report(body, script, {"prompt_tokens": count, "total_tokens": count})
     return OperationResult(encode(body), prompt_tokens=count)
 
@@ -159,28 +159,28 @@ def _vector(seed: bytes, size: int) -> array[float]:
     return array("f", [value / length for value in values])
 
 
-def _rerank(asked: OperationRequest, script: Script, _: int) -> OperationResult:
-    query, documents = asked.body.get("query"), asked.body.get("documents")
+def _rerank(request: OperationRequest, script: Script, _: int) -> OperationResult:
+    query, documents = request.body.get("query"), request.body.get("documents")
     if not isinstance(query, str) or not isinstance(documents, list):
         raise InvalidRequest("query and documents are required")
     texts = [one if isinstance(one, str) else str(one.get("text", "")) for one in documents]
-    wanted = set(query.lower().split())
-    scores = [len(wanted & set(text.lower().split())) / (len(wanted) or 1) for text in texts]
-    order = sorted(range(len(texts)), key=lambda index: -scores[index])[: asked.body.get("top_n")]
+    query_words = set(query.lower().split())
+    scores = [len(query_words & set(text.lower().split())) / (len(query_words) or 1) for text in texts]
+    order = sorted(range(len(texts)), key=lambda index: -scores[index])[: request.body.get("top_n")]
     results = [{"index": i, "relevance_score": scores[i], "document": {"text": texts[i]}} for i in order]
     count = sum(_tokens(text) + _tokens(query) for text in texts)
     units = -(-len(texts) // DOCUMENTS_PER_SEARCH_UNIT)
-    body: dict[str, Any] = {"id": "rerank-sim", "model": asked.model, "results": results}
+    body: dict[str, Any] = {"id": "rerank-sim", "model": request.model, "results": results}
     _report(body, script, {"prompt_tokens": count, "total_tokens": count, "search_units": units})
     return OperationResult(encode(body), prompt_tokens=count)
 
 
-def _images(asked: OperationRequest, script: Script, created: int) -> OperationResult:
-    prompt, amount = asked.body.get("prompt"), str(asked.body.get("n") or 1)
+def _images(request: OperationRequest, script: Script, created: int) -> OperationResult:
+    prompt, amount = request.body.get("prompt"), str(request.body.get("n") or 1)
     if not isinstance(prompt, str) or not amount.isdecimal():
         raise InvalidRequest("prompt is required, and n is a number")
-    references = [file for name in ("image", "image[]") for file in asked.files.get(name, [])]
-    if asked.path.endswith("edits") and not references:
+    references = [file for name in ("image", "image[]") for file in request.files.get(name, [])]
+    if request.path.endswith("edits") and not references:
         raise InvalidRequest("image is required")
     pictures = [{"b64_json": base64.b64encode(_png(f"{prompt} {number}")).decode()} for number in range(int(amount))]
     text, seen = _tokens(prompt), TOKENS_PER_PICTURE * len(references)
@@ -205,8 +205,8 @@ def _png(seed: str) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + data
 
 
-def _speech(asked: OperationRequest, script: Script, _: int) -> OperationResult:
-    text, kind = asked.body.get("input"), asked.body.get("response_format") or "mp3"
+def _speech(request: OperationRequest, script: Script, _: int) -> OperationResult:
+    text, kind = request.body.get("input"), request.body.get("response_format") or "mp3"
     if not isinstance(text, str) or not text:
         raise InvalidRequest("input is required")
     length_ms = MS_PER_CHARACTER * len(text)
@@ -242,20 +242,28 @@ def _wav_head(size: int) -> bytes:
     )
 
 
-def _transcription(asked: OperationRequest, script: Script, _: int) -> OperationResult:
-    file = next(iter(asked.files.get("file", [])), None)
+def _transcription(request: OperationRequest, script: Script, _: int) -> OperationResult:
+    file = next(iter(request.files.get("file", [])), None)
     if file is None:
         raise InvalidRequest("file is required")
     seconds = _seconds(file)
-    spoken = str(asked.body.get("prompt", "")) if script.echo else "".join(tokens.numbers(script.tokens)).strip()
-    body: dict[str, Any] = {"text": spoken}
-    if asked.body.get("response_format") == "verbose_json":
-        language = asked.body.get("language", "english")
-        segment = {"id": 0, "seek": 0, "start": 0.0, "end": seconds, "text": spoken, "tokens": [], "temperature": 0.0}
+    transcript = str(request.body.get("prompt", "")) if script.echo else "".join(tokens.numbers(script.tokens)).strip()
+    body: dict[str, Any] = {"text": transcript}
+    if request.body.get("response_format") == "verbose_json":
+        language = request.body.get("language", "english")
+        segment = {
+            "id": 0,
+            "seek": 0,
+            "start": 0.0,
+            "end": seconds,
+            "text": transcript,
+            "tokens": [],
+            "temperature": 0.0,
+        }
         segment |= {"avg_logprob": -0.1, "compression_ratio": 1.0, "no_speech_prob": 0.0}
         body |= {"task": "transcribe", "language": language, "duration": seconds, "segments": [segment]}
-        if "word" in asked.body.get("timestamp_granularities", ()):
-            words = spoken.split()
+        if "word" in request.body.get("timestamp_granularities", ()):
+            words = transcript.split()
             each = seconds / (len(words) or 1)
             body["words"] = [{"word": w, "start": at * each, "end": (at + 1) * each} for at, w in enumerate(words)]
     _report(body, script, {"seconds": seconds})
@@ -265,7 +273,7 @@ def _transcription(asked: OperationRequest, script: Script, _: int) -> Operation
 
 
 def _seconds(file: bytes) -> float:
-    """What a WAV header says; of anything else, 16 kB are a second."""
+    """The duration in the WAV header; of any other format 16 kB count as a second."""
     if file[:4] == b"RIFF" and len(file) >= 44:
         rate, size = (int.from_bytes(file[at : at + 4], "little") for at in (28, 40))
         return round(min(size, len(file) - 44) / (rate or 1), 3)
@@ -273,7 +281,7 @@ def _seconds(file: bytes) -> float:
 
 
 def _report(body: dict[str, Any], script: Script, counts: Mapping[str, float]) -> None:
-    """The usage, bent by ``usage=KIND``."""
+    """Adds the usage, distorted by ``usage=KIND``."""
     if script.usage == "none":
         return
     factor = {"zero": 0, "negative": -1, "absurd": 1_000_000_000}.get(script.usage, 1)

@@ -1,4 +1,4 @@
-"""What a simulated vendor really did: the record that every bill is compared with.
+"""What a simulated vendor did for each request: bills are compared with this log.
 
 Times are ``time.monotonic`` seconds, on Linux the same clock in every process of the machine.
 """
@@ -29,7 +29,7 @@ class Entry:
     status: int = 200
     prompt_tokens: int = 0
     planned_tokens: int | None = None
-    """Length of the whole answer; None when it is endless or there is none."""
+    """Length of the whole answer; None when it is endless or the request gets no answer."""
     sent_tokens: int = 0
     """Tokens handed to the socket."""
     generated_tokens: int = 0

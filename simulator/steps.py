@@ -1,4 +1,4 @@
-"""An answer as a row of steps, and the bytes of HTTP and SSE. Pure: the connection carries the steps out."""
+"""An answer as a sequence of steps, and the bytes of HTTP and SSE. Pure: the connection carries the steps out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ encode = msgspec.json.encode
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Bytes for the wire, just as they are."""
+    """Bytes to send unchanged, and the tokens that they carry."""
 
     data: bytes
     tokens: int = 0
@@ -29,7 +29,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Silence until the client leaves."""
+    """Send nothing more until the client disconnects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ Steps = Iterator[Step]
 
 
 def reason(status: int) -> str:
-    """The phrase of a status; vendors use some that no standard knows (529)."""
+    """The reason phrase of a status; vendors use some that are not standardised (529)."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -69,7 +69,7 @@ _OK = {
 
 
 def ok(body: bytes, *, close: bool) -> bytes:
-    """The common 200, without building the headers anew."""
+    """The common JSON answer with status 200."""
     return b"%bcontent-length: %d\r\n\r\n%b" % (_OK[close], len(body), body)
 
 

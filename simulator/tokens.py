@@ -1,4 +1,4 @@
-"""What a token is here, so that anyone can recompute the truth.
+"""What the simulator counts as a token, so that anyone can recompute its counts.
 
 One token is one streamed piece of at most 4 UTF-8 bytes: a text is cut greedily from the left, not inside a character.
 The prompt has, summed over the messages, ``ceil(UTF-8 bytes of the text / 4) + 4``, plus 3 once.
@@ -39,7 +39,7 @@ def pieces(text: str) -> list[str]:
 
 
 def message_text(message: dict[str, Any]) -> str:
-    """The text of a chat message; of a list of parts, the text parts. Anything else counts nothing."""
+    """The text of a chat message; of a list of parts, the text parts. Any other content counts as empty."""
     content = message.get("content")
     if isinstance(content, str):
         return content

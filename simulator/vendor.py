@@ -1,4 +1,4 @@
-"""A simulated vendor: a listening socket, a ledger of the truth, and the routes of an OpenAI-compatible API."""
+"""A simulated vendor: a listening socket, a request log, and the routes of an OpenAI-compatible API."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from simulator.steps import Send, Step, encode, whole
 
 BACKLOG = 2_048
 CREATED = 1_767_225_600
-"""2026-01-01, the birthday of every model here."""
+"""2026-01-01: the ``created`` of every model."""
 _CHAT = msgspec.json.Decoder(ChatRequest)
 _REBIND_TRIES, _REBIND_PAUSE_S = 100, 0.01
 
@@ -79,7 +79,7 @@ class SimulatedVendor:
         await self._idle.wait()
 
     async def refuse(self) -> None:
-        """Connection refused from now on; open connections live. The port stays ours: bound, but nobody listens."""
+        """Refuses new connections from now on and keeps the open ones. The port stays bound, but nothing listens on it."""
         if self._server is None:
             return
         self._stop_listening()
@@ -163,8 +163,8 @@ class SimulatedVendor:
             self.log.reset()
         elif request.method != "GET":
             return self._answer_now(request, 405, error_body(405, "use GET or DELETE"))
-        wanted = parse_qs(request.query).get("id")
-        return self._answer_now(request, 200, encode(self.log.facts(wanted[0] if wanted else None)))
+        ids = parse_qs(request.query).get("id")
+        return self._answer_now(request, 200, encode(self.log.facts(ids[0] if ids else None)))
 
     def _chat(self, request: Request) -> Job:
         request_id = request.headers.get("x-request-id")
@@ -190,13 +190,13 @@ class SimulatedVendor:
     def _operation(self, request: Request) -> Job:
         request_id, model = request.headers.get("x-request-id"), "?"
         try:
-            asked = operations.read(request)
-            request_id, model = request_id or asked.user, asked.model
+            parsed = operations.read(request)
+            request_id, model = request_id or parsed.user, parsed.model
             if not self._known(request):
                 return self._refuse(request, request_id, model, status=401)
             self._seq += 1
             script = self._draw_faults(parse(model))
-            call, made = operations.prepare(asked, script, seq=self._seq, created=int(time.time()))
+            call, response = operations.prepare(parsed, script, seq=self._seq, created=int(time.time()))
         except GrammarError as error:
             message = f"The model `{model}` does not exist: {error}. GET /v1/models lists the words."
             return self._refuse(request, request_id, model, status=404, message=message)
@@ -205,28 +205,28 @@ class SimulatedVendor:
         entry = self.log.begin(request_id, model, stream=False)
         entry.status = script.status if script.fault == "status" else 200
         entry.prompt_tokens, entry.planned_tokens = call.prompt_tokens, call.planned
-        return Job(operations.steps(call, made), request.keep_alive and not script.close, call, entry)
+        return Job(operations.steps(call, response), request.keep_alive and not script.close, call, entry)
 
     def _other_format(self, request: Request, format: formats.WireFormat, route: formats.Route) -> Job:
         """A request in another wire format than OpenAI's chat."""
         request_id, model = request.headers.get("x-request-id"), route.model or "?"
         try:
-            asked = format.read_request(request, route)
-            request_id, model = request_id or asked.id, asked.chat.model
+            parsed = format.read_request(request, route)
+            request_id, model = request_id or parsed.id, parsed.chat.model
             if self._key is not None and not format.authorised(request, self._key):
                 raise format.unauthorised()
             script = self._draw_faults(parse(model))
             self._seq += 1
-            call, made = formats.answer(format, asked, script, self._seq)
+            call, response = formats.answer(format, parsed, script, self._seq)
         except (GrammarError, formats.Refusal) as error:
             refusal = format.unknown_model(model, str(error)) if isinstance(error, GrammarError) else error
             entry = self.log.begin(request_id, model, stream=False)
             entry.status = refusal.status
             return Job(formats.refuse(format, refusal), request.keep_alive, None, entry)
-        entry = self.log.begin(request_id, model, stream=bool(asked.chat.stream))
+        entry = self.log.begin(request_id, model, stream=bool(parsed.chat.stream))
         entry.status = script.status if script.fault == "status" else 200
         entry.prompt_tokens, entry.planned_tokens = call.prompt_tokens, call.planned
-        return Job(made, request.keep_alive and not script.close, call, entry)
+        return Job(response, request.keep_alive and not script.close, call, entry)
 
     def _refuse(
         self, request: Request, request_id: str | None, model: str, *, status: int, message: str | None = None

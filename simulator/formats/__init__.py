@@ -1,6 +1,6 @@
 """The wire formats of other vendors, one file each, with the same model names, faults and request log.
 
-One server serves all of them, told apart by the path. They are a second, independent reading of the vendors' documentation. They
+One server serves all of them and tells them apart by the path. They are a second, independent reading of the vendors' documentation. They
 must not know the dialects of ``providers`` (nor anything outside ``simulator``): where a dialect and a format disagree, one of them
 has misread. Each is proved right by its vendor's own client in the tests.
 
@@ -24,7 +24,7 @@ from simulator.formats.gemini import Gemini, Vertex
 from simulator.formats.mistral import Mistral
 from simulator.formats.ollama import Ollama
 from simulator.formats.openrouter import OpenRouter
-from simulator.formats.replay import OWN, SAME, steps
+from simulator.formats.replay import FORMAT_FAULTS, SHARED_FAULTS, steps
 from simulator.formats.responses import Responses
 from simulator.formats.vertex_anthropic import VertexAnthropic
 from simulator.formats.wire_format import Answer, ParsedRequest, Refusal, Route, WireFormat
@@ -50,13 +50,13 @@ def find(path: str) -> tuple[WireFormat, Route] | None:
     return None
 
 
-def answer(format: WireFormat, asked: ParsedRequest, script: Script, seq: int) -> tuple[Call, Steps]:
+def answer(format: WireFormat, parsed: ParsedRequest, script: Script, seq: int) -> tuple[Call, Steps]:
     """Decide the answer. Raises ``Refusal`` for a fault that only the chat of OpenAI can have."""
-    if script.fault is not None and script.fault not in SAME | OWN:
+    if script.fault is not None and script.fault not in SHARED_FAULTS | FORMAT_FAULTS:
         raise Refusal(404, f"`{script.fault}` is a fault of /v1/chat/completions only")
-    call = prepare(script, asked.chat, seq=seq, created=int(time.time()), thinks=asked.may_reason)
-    call = call if asked.has_tokens else replace(call, parts=())
-    return call, steps(format, Answer(call, asked))
+    call = prepare(script, parsed.chat, seq=seq, created=int(time.time()), may_reason=parsed.may_reason)
+    call = call if parsed.has_tokens else replace(call, parts=())
+    return call, steps(format, Answer(call, parsed))
 
 
 def refuse(format: WireFormat, refusal: Refusal) -> Steps:

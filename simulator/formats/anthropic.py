@@ -1,7 +1,7 @@
 """Anthropic's Messages API: ``POST /v1/messages`` and ``/v1/messages/count_tokens``.
 
 Events and errors as in docs.anthropic.com/en/docs/build-with-claude/streaming and /en/api/errors (2026-11) and the types of
-anthropic 2.12. The model thinks only when asked to; ``input_tokens`` does not contain what came from the cache.
+anthropic 2.12. The model thinks only when the request enables it; ``input_tokens`` does not contain what came from the cache.
 """
 
 from __future__ import annotations
@@ -82,56 +82,56 @@ class Anthropic(WireFormat):
         if "anthropic-version" not in request.headers:
             raise Refusal(400, "anthropic-version: header is required")
         count = route.verb == "count"
-        asked: MessagesRequest | CountRequest
-        asked = self.decode(COUNT, request.body) if count else self.decode(MESSAGES, request.body)
-        check(asked, reasons(asked.model))
+        body: MessagesRequest | CountRequest
+        body = self.decode(COUNT, request.body) if count else self.decode(MESSAGES, request.body)
+        check(body, reasons(body.model))
         messages: list[Json] = []
-        if asked.system:
-            text = asked.system if isinstance(asked.system, str) else "".join(block.text for block in asked.system)
+        if body.system:
+            text = body.system if isinstance(body.system, str) else "".join(block.text for block in body.system)
             messages.append({"role": "system", "content": text})
-        messages += [_plain(message) for message in asked.messages]
-        tools = [function(str(tool["name"]), tool.get("input_schema")) for tool in asked.tools if "name" in tool]
-        chat = ChatRequest(asked.model, messages, tools=tools or None)
-        if isinstance(asked, CountRequest):
+        messages += [_plain(message) for message in body.messages]
+        tools = [function(str(tool["name"]), tool.get("input_schema")) for tool in body.tools if "name" in tool]
+        chat = ChatRequest(body.model, messages, tools=tools or None)
+        if isinstance(body, CountRequest):
             return ParsedRequest(chat, may_reason=False, has_tokens=False)
-        chat.stream, chat.max_tokens = asked.stream, asked.max_tokens
-        return ParsedRequest(chat, asked.metadata.user_id if asked.metadata else None, may_reason=asked.thinks)
+        chat.stream, chat.max_tokens = body.stream, body.max_tokens
+        return ParsedRequest(chat, body.metadata.user_id if body.metadata else None, may_reason=body.thinks)
 
-    def body(self, turn: Answer, sent: int | None = None) -> Json:
+    def body(self, answer: Answer, sent: int | None = None) -> Json:
         """A message, or ``{"input_tokens": n}``."""
-        if not turn.request.has_tokens:
-            return {"input_tokens": turn.call.prompt_tokens}
+        if not answer.request.has_tokens:
+            return {"input_tokens": answer.call.prompt_tokens}
         blocks: list[Json] = []
-        for part, text in turn.texts(sent):
+        for part, text in answer.texts(sent):
             if part.kind == "reasoning_content":
                 blocks.append({"type": "thinking", "thinking": text, "signature": sign(text)})
             elif part.kind == "arguments":
-                blocks.append(_tool_use(turn, len(blocks), part.tool) | {"input": arguments_of(text)})
+                blocks.append(_tool_use(answer, len(blocks), part.tool) | {"input": arguments_of(text)})
             else:
                 blocks.append({"type": "text", "text": text})
-        found = _message(turn) | {"content": blocks, "stop_reason": _reason(turn)}
-        return found | ({"usage": report} if (report := _usage(turn, sent)) else {})
+        found = _message(answer) | {"content": blocks, "stop_reason": _reason(answer)}
+        return found | ({"usage": report} if (report := _usage(answer, sent)) else {})
 
-    def frames(self, turn: Answer) -> Iterator[Frame]:
+    def frames(self, answer: Answer) -> Iterator[Frame]:
         """message_start, blocks with their deltas, message_delta, message_stop."""
-        start = _message(turn) | ({"usage": report} if (report := _usage(turn, 0)) else {})
+        start = _message(answer) | ({"usage": report} if (report := _usage(answer, 0)) else {})
         yield Frame(_event("message_start", message=start))
         yield Frame(self.keepalive)
-        for index, part in enumerate(turn.call.parts):
+        for index, part in enumerate(answer.call.parts):
             opened: Json = {"type": "text", "text": ""}
             if part.kind == "reasoning_content":
                 opened = {"type": "thinking", "thinking": "", "signature": ""}
             elif part.kind == "arguments":
-                opened = _tool_use(turn, index, part.tool) | {"input": {}}
+                opened = _tool_use(answer, index, part.tool) | {"input": {}}
             yield Frame(_event("content_block_start", index=index, content_block=opened))
-            for text, amount in turn.runs(part):
+            for text, amount in answer.runs(part):
                 yield Frame(_event("content_block_delta", index=index, delta=_delta(part.kind, text)), amount)
             if part.kind == "reasoning_content":
                 delta = {"type": "signature_delta", "signature": sign("".join(part.pieces))}
                 yield Frame(_event("content_block_delta", index=index, delta=delta))
             yield Frame(_event("content_block_stop", index=index))
-        report = _usage(turn)
-        end = {"delta": {"stop_reason": _reason(turn), "stop_sequence": None}} | ({"usage": report} if report else {})
+        report = _usage(answer)
+        end = {"delta": {"stop_reason": _reason(answer), "stop_sequence": None}} | ({"usage": report} if report else {})
         yield Frame(_event("message_delta", **end), usage=True)
         yield Frame(_event("message_stop"))
 
@@ -147,13 +147,13 @@ class Anthropic(WireFormat):
         """As a delta."""
         return sse(data, "content_block_delta")
 
-    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
-        """As pydantic words it there."""
-        if complaint.unknown:
-            return Refusal(400, f"{complaint.place}: Extra inputs are not permitted")
-        if complaint.missing:
-            return Refusal(400, f"{complaint.place}: Field required")
-        return Refusal(400, f"{complaint.place}: {complaint.text}" if complaint.place else complaint.text)
+    def invalid_request(self, problem: ValidationProblem) -> Refusal:
+        """Worded as pydantic does."""
+        if problem.unknown:
+            return Refusal(400, f"{problem.place}: Extra inputs are not permitted")
+        if problem.missing:
+            return Refusal(400, f"{problem.place}: Field required")
+        return Refusal(400, f"{problem.place}: {problem.text}" if problem.place else problem.text)
 
 
 def _plain(message: Message) -> Json:
@@ -171,18 +171,18 @@ def _plain(message: Message) -> Json:
     return {"role": role, "content": text} | ({"reasoning_content": thought} if thought else {})
 
 
-def _message(turn: Answer) -> Json:
+def _message(answer: Answer) -> Json:
     found: Json = {
-        "id": f"msg_sim{turn.number}",
+        "id": f"msg_sim{answer.number}",
         "type": "message",
         "role": "assistant",
-        "model": turn.call.request.model,
+        "model": answer.call.request.model,
     }
     return found | {"content": [], "stop_reason": None, "stop_sequence": None}
 
 
-def _tool_use(turn: Answer, index: int, name: str) -> Json:
-    return {"type": "tool_use", "id": f"toolu_sim{turn.number}x{index}", "name": name}
+def _tool_use(answer: Answer, index: int, name: str) -> Json:
+    return {"type": "tool_use", "id": f"toolu_sim{answer.number}x{index}", "name": name}
 
 
 def _delta(kind: str, text: str) -> Json:
@@ -195,14 +195,14 @@ def _delta(kind: str, text: str) -> Json:
     )
 
 
-def _reason(turn: Answer) -> str | None:
-    finish = turn.call.finish
+def _reason(answer: Answer) -> str | None:
+    finish = answer.call.finish
     return None if finish is None else REASONS.get(finish, finish)
 
 
-def _usage(turn: Answer, sent: int | None = None) -> Json | None:
+def _usage(answer: Answer, sent: int | None = None) -> Json | None:
     """At the start of a stream one output token is reported, as Anthropic does."""
-    report = counts(turn.call, sent)
+    report = counts(answer.call, sent)
     if report is None:
         return None
     found: Json = {"input_tokens": report.prompt - report.cached, "cache_read_input_tokens": report.cached}
@@ -212,7 +212,7 @@ def _usage(turn: Answer, sent: int | None = None) -> Json | None:
         found["service_tier"] = "standard"
     elif report.reasoning:
         found["output_tokens_details"] = {"thinking_tokens": report.reasoning}
-    return as_reported(turn.call, found)
+    return as_reported(answer.call, found)
 
 
 def _event(name: str, **data: Any) -> bytes:

@@ -26,26 +26,26 @@ MAX_BREAKPOINTS = 4
 MIN_BUDGET = 1_024
 
 
-def check(asked: MessagesRequest | CountRequest, reasons: bool) -> None:
-    """What types cannot say. ``reasons``: the model thinks when asked to. Raises ``Refusal``."""
-    if not asked.messages:
+def check(body: MessagesRequest | CountRequest, reasons: bool) -> None:
+    """Checks what types cannot express. ``reasons``: the model can think. Raises ``Refusal``."""
+    if not body.messages:
         raise Refusal(400, "messages: at least one message is required")
-    if asked.messages[0].role == "assistant":
+    if body.messages[0].role == "assistant":
         raise Refusal(400, 'messages: first message must use the "user" role')
-    _check_tools(asked)
-    _check_thinking(asked)
-    found = sum(one is not None for one in _breakpoints(asked))
+    _check_tools(body)
+    _check_thinking(body)
+    found = sum(one is not None for one in _breakpoints(body))
     if found > MAX_BREAKPOINTS:
         raise Refusal(400, f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided. Found {found}.")
-    for at, message in enumerate(asked.messages):
-        _check_message(message, f"messages.{at}", last=at == len(asked.messages) - 1)
-    _check_pairs(asked.messages)
-    if asked.thinks and reasons:
-        _check_tool_turn(asked.messages)
+    for at, message in enumerate(body.messages):
+        _check_message(message, f"messages.{at}", last=at == len(body.messages) - 1)
+    _check_pairs(body.messages)
+    if body.thinks and reasons:
+        _check_tool_turn(body.messages)
 
 
-def _check_tools(asked: MessagesRequest | CountRequest) -> None:
-    for at, tool in enumerate(asked.tools):
+def _check_tools(body: MessagesRequest | CountRequest) -> None:
+    for at, tool in enumerate(body.tools):
         if tool.get("type", "custom") not in ("custom", None):
             continue
         if not TOOL_NAME.fullmatch(str(tool.get("name", ""))):
@@ -56,15 +56,15 @@ def _check_tools(asked: MessagesRequest | CountRequest) -> None:
         known = {"name", "input_schema", "description", "type", "cache_control", "strict", "defer_loading"}
         for name in tool.keys() - known - {"allowed_callers", "eager_input_streaming", "input_examples"}:
             raise Refusal(400, f"tools.{at}.custom.{name}: Extra inputs are not permitted")
-    if asked.tool_choice is not None and not asked.tools:
+    if body.tool_choice is not None and not body.tools:
         raise Refusal(400, "tool_choice: tool_choice may only be specified while providing tools.")
-    forced = asked.tool_choice.name if asked.tool_choice is not None and asked.tool_choice.type == "tool" else None
-    if forced is not None and forced not in {tool.get("name") for tool in asked.tools}:
+    forced = body.tool_choice.name if body.tool_choice is not None and body.tool_choice.type == "tool" else None
+    if forced is not None and forced not in {tool.get("name") for tool in body.tools}:
         raise Refusal(400, f"tool_choice: Tool '{forced}' not found in provided tools")
 
 
-def _check_thinking(asked: MessagesRequest | CountRequest) -> None:
-    thinking = asked.thinking
+def _check_thinking(body: MessagesRequest | CountRequest) -> None:
+    thinking = body.thinking
     if thinking is None or thinking.type == "disabled":
         return
     if thinking.type == "enabled":
@@ -74,23 +74,23 @@ def _check_thinking(asked: MessagesRequest | CountRequest) -> None:
             raise Refusal(400, f"thinking.enabled.budget_tokens: Input should be greater than or equal to {MIN_BUDGET}")
     elif thinking.budget_tokens is not None:
         raise Refusal(400, f"thinking.{thinking.type}.budget_tokens: Extra inputs are not permitted")
-    if asked.tool_choice is not None and asked.tool_choice.type in ("any", "tool"):
+    if body.tool_choice is not None and body.tool_choice.type in ("any", "tool"):
         raise Refusal(400, "Thinking may not be enabled when tool_choice forces tool use.")
-    if isinstance(asked, MessagesRequest):
-        if thinking.budget_tokens is not None and asked.max_tokens <= thinking.budget_tokens:
+    if isinstance(body, MessagesRequest):
+        if thinking.budget_tokens is not None and body.max_tokens <= thinking.budget_tokens:
             raise Refusal(400, "`max_tokens` must be greater than `thinking.budget_tokens`.")
-        if asked.temperature not in (None, 1):
+        if body.temperature not in (None, 1):
             raise Refusal(400, "`temperature` may only be set to 1 when thinking is enabled.")
-        if asked.top_k is not None:
+        if body.top_k is not None:
             raise Refusal(400, "`top_k` must be unset when thinking is enabled.")
 
 
-def _breakpoints(asked: MessagesRequest | CountRequest) -> Iterator[object]:
-    yield asked.cache_control
-    if isinstance(asked.system, list):
-        yield from (block.cache_control for block in asked.system)
-    yield from (tool.get("cache_control") for tool in asked.tools)
-    for message in asked.messages:
+def _breakpoints(body: MessagesRequest | CountRequest) -> Iterator[object]:
+    yield body.cache_control
+    if isinstance(body.system, list):
+        yield from (block.cache_control for block in body.system)
+    yield from (tool.get("cache_control") for tool in body.tools)
+    for message in body.messages:
         for block in message.blocks:
             yield getattr(block, "cache_control", None)
             if isinstance(block, ToolResult) and isinstance(block.content, list):

@@ -1,4 +1,4 @@
-"""What Amazon asks of both ends beside JSON: event-stream frames out, signatures (version 4) in.
+"""What Amazon's services use beside JSON: event-stream frames out, signatures (version 4) in.
 
 docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html (frames: prelude, CRC-32s) and docs.aws.amazon.com/IAM/latest/
 UserGuide/reference_sigv-create-signed-request.html (2026-11).

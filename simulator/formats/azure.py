@@ -54,28 +54,28 @@ class Azure(Chat):
             raise Refusal(404, "Resource not found", code="404")
         return super().read_request(request, route)
 
-    def body(self, turn: Answer, sent: int | None = None) -> Json:
+    def body(self, answer: Answer, sent: int | None = None) -> Json:
         """With the filter's results."""
-        found = super().body(turn, sent)
+        found = super().body(answer, sent)
         found["choices"][0]["content_filter_results"] = SAFE
         return found | {"prompt_filter_results": [{"prompt_index": 0, "content_filter_results": SAFE}]}
 
-    def opening(self, turn: Answer) -> Iterator[Frame]:
-        """The filter speaks first; its event has no model."""
+    def opening(self, answer: Answer) -> Iterator[Frame]:
+        """The content filter's event comes first; it has no model."""
         results = [{"prompt_index": 0, "content_filter_results": SAFE}]
         yield Frame(
             sse({"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": results})
         )
-        yield from super().opening(turn)
+        yield from super().opening(answer)
 
-    def _chunk(self, turn: Answer, delta: Json, finish: str | None = None, **more: Any) -> bytes:
+    def _chunk(self, answer: Answer, delta: Json, finish: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish, "content_filter_results": {}}
         if delta.get("content"):
             choice["content_filter_results"] = SAFE
-        return sse(self.frame(turn, "chat.completion.chunk") | {"choices": [choice]} | more)
+        return sse(self.frame(answer, "chat.completion.chunk") | {"choices": [choice]} | more)
 
     def envelope(self, status: int, message: str | None = None, **more: str | None) -> bytes:
-        """Of the model OpenAI's own, of the platform a code and a message."""
+        """OpenAI's envelope for errors of the model; a code and a message for errors of the platform."""
         code = more.get("code") or CODES.get(status)
         if message is not None and status == 400:
             return super().envelope(status, message, **more)

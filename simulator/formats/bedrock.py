@@ -77,46 +77,46 @@ class Bedrock(WireFormat):
         return super().authorised(request, key) or signed_with(request, key)
 
     def unauthorised(self) -> Refusal:
-        """A wrong signature is forbidden there."""
+        """A wrong signature gets 403."""
         text = "The request signature we calculated does not match the signature you provided."
         return Refusal(403, text, code="InvalidSignatureException")
 
     def read_request(self, request: Request, route: Route) -> ParsedRequest:
-        """Messages alternate; results of tools stand in a user's message."""
-        asked = self.decode(REQUEST, request.body)
+        """Messages alternate; tool results are in a user message."""
+        body = self.decode(REQUEST, request.body)
         model = route.model or ""
-        check(asked, reasons(model))
-        messages: list[Json] = [{"role": "system", "content": one.text} for one in asked.system if one.text]
-        messages += [_plain(message) for message in asked.messages]
-        specs = [tool.tool_spec for tool in (asked.tool_config.tools if asked.tool_config else ()) if tool.tool_spec]
+        check(body, reasons(model))
+        messages: list[Json] = [{"role": "system", "content": one.text} for one in body.system if one.text]
+        messages += [_plain(message) for message in body.messages]
+        specs = [tool.tool_spec for tool in (body.tool_config.tools if body.tool_config else ()) if tool.tool_spec]
         tools = [function(spec.name, spec.input_schema.json) for spec in specs]
         chat = ChatRequest(
-            model, messages, route.stream, max_tokens=asked.inference_config.max_tokens, tools=tools or None
+            model, messages, route.stream, max_tokens=body.inference_config.max_tokens, tools=tools or None
         )
-        return ParsedRequest(chat, (asked.request_metadata or {}).get("user"), may_reason=thinks(asked))
+        return ParsedRequest(chat, (body.request_metadata or {}).get("user"), may_reason=thinks(body))
 
-    def body(self, turn: Answer, sent: int | None = None) -> Json:
+    def body(self, answer: Answer, sent: int | None = None) -> Json:
         """A message, its reason, the counts."""
-        blocks = [_block(turn, at, part, text) for at, (part, text) in enumerate(turn.texts(sent))]
-        found: Json = {"output": {"message": {"role": "assistant", "content": blocks}}, "stopReason": _reason(turn)}
-        report = _usage(turn, sent)
+        blocks = [_block(answer, at, part, text) for at, (part, text) in enumerate(answer.texts(sent))]
+        found: Json = {"output": {"message": {"role": "assistant", "content": blocks}}, "stopReason": _reason(answer)}
+        report = _usage(answer, sent)
         return found | ({"usage": report} if report else {}) | {"metrics": {"latencyMs": 7}}
 
-    def frames(self, turn: Answer) -> Iterator[Frame]:
+    def frames(self, answer: Answer) -> Iterator[Frame]:
         """messageStart, deltas of blocks, messageStop, metadata."""
         yield Frame(_event("messageStart", role="assistant"))
-        for at, part in enumerate(turn.call.parts):
+        for at, part in enumerate(answer.call.parts):
             if part.kind == "arguments":
-                start = {"toolUse": {"toolUseId": _id(turn, at), "name": part.tool}}
+                start = {"toolUse": {"toolUseId": _id(answer, at), "name": part.tool}}
                 yield Frame(_event("contentBlockStart", contentBlockIndex=at, start=start))
-            for text, amount in turn.runs(part):
+            for text, amount in answer.runs(part):
                 yield Frame(_event("contentBlockDelta", contentBlockIndex=at, delta=_delta(part, text)), amount)
             if part.kind == "reasoning_content":
                 signature = {"reasoningContent": {"signature": sign("".join(part.pieces))}}
                 yield Frame(_event("contentBlockDelta", contentBlockIndex=at, delta=signature))
             yield Frame(_event("contentBlockStop", contentBlockIndex=at))
-        yield Frame(_event("messageStop", stopReason=_reason(turn)))
-        report = _usage(turn)
+        yield Frame(_event("messageStop", stopReason=_reason(answer)))
+        report = _usage(answer)
         if report:
             yield Frame(_event("metadata", usage=report, metrics={"latencyMs": 7}), usage=True)
 
@@ -141,15 +141,15 @@ class Bedrock(WireFormat):
         """As a delta."""
         return event("contentBlockDelta", data)
 
-    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
+    def invalid_request(self, problem: ValidationProblem) -> Refusal:
         """The gateway of the service checks types first."""
-        if complaint.unknown:
+        if problem.unknown:
             return Refusal(
                 400,
-                f"Malformed input request: extraneous key [{complaint.place}] is not permitted, please reformat your "
+                f"Malformed input request: extraneous key [{problem.place}] is not permitted, please reformat your "
                 "input and try again.",
             )
-        return Refusal(400, f"1 validation error detected: {complaint.place}: {complaint.text}")
+        return Refusal(400, f"1 validation error detected: {problem.place}: {problem.text}")
 
 
 def _plain(message: Message) -> Json:
@@ -165,15 +165,15 @@ def _plain(message: Message) -> Json:
     return {"role": role, "content": text} | ({"reasoning_content": thought} if thought else {})
 
 
-def _id(turn: Answer, at: int) -> str:
-    return f"tooluse_sim{turn.number}x{at}"
+def _id(answer: Answer, at: int) -> str:
+    return f"tooluse_sim{answer.number}x{at}"
 
 
-def _block(turn: Answer, at: int, part: Part, text: str) -> Json:
+def _block(answer: Answer, at: int, part: Part, text: str) -> Json:
     if part.kind == "reasoning_content":
         return {"reasoningContent": {"reasoningText": {"text": text, "signature": sign(text)}}}
     if part.kind == "arguments":
-        return {"toolUse": {"toolUseId": _id(turn, at), "name": part.tool, "input": arguments_of(text)}}
+        return {"toolUse": {"toolUseId": _id(answer, at), "name": part.tool, "input": arguments_of(text)}}
     return {"text": text}
 
 
@@ -183,13 +183,13 @@ def _delta(part: Part, text: str) -> Json:
     return {"toolUse": {"input": text}} if part.kind == "arguments" else {"text": text}
 
 
-def _reason(turn: Answer) -> str:
-    finish = turn.call.finish or "stop"
+def _reason(answer: Answer) -> str:
+    finish = answer.call.finish or "stop"
     return REASONS.get(finish, finish)
 
 
-def _usage(turn: Answer, sent: int | None = None) -> Json | None:
-    report = counts(turn.call, sent)
+def _usage(answer: Answer, sent: int | None = None) -> Json | None:
+    report = counts(answer.call, sent)
     if report is None:
         return None
     found: Json = {"inputTokens": report.prompt - report.cached, "outputTokens": report.completion}
@@ -198,7 +198,7 @@ def _usage(turn: Answer, sent: int | None = None) -> Json | None:
         "cacheReadInputTokens": report.cached,
         "cacheWriteInputTokens": 0,
     }
-    return as_reported(turn.call, found)
+    return as_reported(answer.call, found)
 
 
 def _event(name: str, **data: Any) -> bytes:

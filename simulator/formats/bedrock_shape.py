@@ -136,33 +136,33 @@ class ConverseRequest(_Strict):
 REQUEST = msgspec.json.Decoder(ConverseRequest)
 
 
-def thinks(asked: ConverseRequest) -> bool:
-    """Claude's switch, which Converse hands through."""
-    thinking = asked.additional_model_request_fields.get("thinking")
+def thinks(body: ConverseRequest) -> bool:
+    """Claude's thinking switch, which Converse passes through."""
+    thinking = body.additional_model_request_fields.get("thinking")
     return isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive")
 
 
-def check(asked: ConverseRequest, reasons: bool) -> None:
-    """Raises ``Refusal``. ``reasons``: the model thinks when asked to."""
-    if not asked.messages:
+def check(body: ConverseRequest, reasons: bool) -> None:
+    """Raises ``Refusal``. ``reasons``: the model can think."""
+    if not body.messages:
         raise Refusal(400, "The messages field is required: add at least one message, and try again.")
-    if asked.messages[0].role != "user":
+    if body.messages[0].role != "user":
         raise Refusal(
             400,
             "A conversation must start with a user message. Try again with a conversation that starts with a user message.",
         )
-    for at, message in enumerate(asked.messages):
-        if at and asked.messages[at - 1].role == message.role:
+    for at, message in enumerate(body.messages):
+        if at and body.messages[at - 1].role == message.role:
             raise Refusal(
                 400,
                 "A conversation must alternate between user and assistant roles. Make sure the conversation alternates between "
                 "user and assistant roles and try again.",
             )
         _check_message(message, at)
-    _check_results(asked)
-    _check_thinking(asked)
-    if reasons and thinks(asked):
-        _check_tool_turn(asked.messages)
+    _check_results(body)
+    _check_thinking(body)
+    if reasons and thinks(body):
+        _check_tool_turn(body.messages)
 
 
 def _check_message(message: Message, at: int) -> None:
@@ -196,13 +196,13 @@ def _check_message(message: Message, at: int) -> None:
 
 
 def _of_model(text: str) -> Refusal:
-    """What the model behind Converse says about its own fields."""
+    """An error of the model behind Converse about its own fields."""
     return Refusal(400, f"The model returned the following errors: {text}")
 
 
-def _check_results(asked: ConverseRequest) -> None:
+def _check_results(body: ConverseRequest) -> None:
     waiting: list[str] = []
-    for at, message in enumerate(asked.messages):
+    for at, message in enumerate(body.messages):
         given = [block.tool_result.tool_use_id for block in message.content if block.tool_result is not None]
         missing = [id for id in waiting if id not in given]
         if missing:
@@ -215,22 +215,22 @@ def _check_results(asked: ConverseRequest) -> None:
                 f"The number of toolResult blocks at messages.{at}.content exceeds the number of toolUse blocks of previous turn.",
             )
         waiting = [block.tool_use.tool_use_id for block in message.content if block.tool_use is not None]
-        if (given or waiting) and asked.tool_config is None:
+        if (given or waiting) and body.tool_config is None:
             raise Refusal(400, "The toolConfig field must be defined when using toolUse and toolResult content blocks.")
 
 
-def _check_thinking(asked: ConverseRequest) -> None:
-    if not thinks(asked):
+def _check_thinking(body: ConverseRequest) -> None:
+    if not thinks(body):
         return
-    budget = asked.additional_model_request_fields["thinking"].get("budget_tokens")
-    bound = asked.inference_config.max_tokens
+    budget = body.additional_model_request_fields["thinking"].get("budget_tokens")
+    bound = body.inference_config.max_tokens
     if isinstance(budget, int) and budget < MIN_BUDGET:
         raise _of_model(f"thinking.enabled.budget_tokens: Input should be greater than or equal to {MIN_BUDGET}")
     if isinstance(budget, int) and bound is not None and bound <= budget:
         raise _of_model("`max_tokens` must be greater than `thinking.budget_tokens`.")
-    if asked.inference_config.temperature not in (None, 1):
+    if body.inference_config.temperature not in (None, 1):
         raise _of_model("`temperature` may only be set to 1 when thinking is enabled.")
-    choice = asked.tool_config.tool_choice if asked.tool_config is not None else None
+    choice = body.tool_config.tool_choice if body.tool_config is not None else None
     if choice is not None and "auto" not in choice:
         raise _of_model("Thinking may not be enabled when tool_choice forces tool use.")
 

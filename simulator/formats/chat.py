@@ -1,4 +1,4 @@
-"""OpenAI's chat completions at vendors that add to it or take from it: what they share.
+"""OpenAI's chat completions at vendors that extend or restrict them: what they share.
 
 The plain ``/v1/chat/completions`` of ``vendor`` takes anything; these read strictly. Messages and their order: platform.openai.com/
 docs/api-reference/chat and openai 3.54 (2026-11).
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from msgspec import Struct
 
-from simulator import answer
+from simulator import chat_completion
 from simulator.bodies import error_body
 from simulator.call import ChatRequest, Part, StreamOptions
 from simulator.formats.wire_format import (
@@ -124,21 +124,21 @@ class Chat(WireFormat):
             raise self.invalid_request(ValidationProblem("", "", name, None))
         if route.model is not None:
             raw["model"] = route.model
-        asked = self.convert(raw, Body, "")
-        messages = [self.convert(one, self.message, f"messages[{at}]") for at, one in enumerate(asked.messages)]
-        self.check(asked, messages)
-        for tool in asked.tools or ():
+        body = self.convert(raw, Body, "")
+        messages = [self.convert(one, self.message, f"messages[{at}]") for at, one in enumerate(body.messages)]
+        self.check(body, messages)
+        for tool in body.tools or ():
             if tool.get("type") == "function" and not isinstance((tool.get("function") or {}).get("name"), str):
                 raise self.invalid_request(ValidationProblem("", "tools[0].function", None, "name"))
-        plain = [self.plain(message, asked) for message in messages]
+        plain = [self.plain(message, body) for message in messages]
         more = {
-            name: getattr(asked, name) for name in ("stream", "stream_options", "max_tokens", "max_completion_tokens")
+            name: getattr(body, name) for name in ("stream", "stream_options", "max_tokens", "max_completion_tokens")
         }
-        chat = ChatRequest(asked.model, plain, tools=asked.tools or None, **more)
-        return ParsedRequest(chat, asked.user, may_reason=self.thinks(raw), memo=raw)
+        chat = ChatRequest(body.model, plain, tools=body.tools or None, **more)
+        return ParsedRequest(chat, body.user, may_reason=self.thinks(raw), memo=raw)
 
-    def check(self, asked: Body, messages: list[Message]) -> None:
-        """Every call has its answer, every answer its call. Raises ``Refusal``."""
+    def check(self, body: Body, messages: list[Message]) -> None:
+        """Every tool call has its result, every result its call. Raises ``Refusal``."""
         waiting: list[str] = []
         for at, message in enumerate(messages):
             if message.role == "tool":
@@ -165,93 +165,95 @@ class Chat(WireFormat):
         """The request lets the model reason."""
         return raw.get("reasoning_effort") != "none"
 
-    def plain(self, message: Message, asked: Body) -> Json:
+    def plain(self, message: Message, body: Body) -> Json:
         """The message for ``call.prepare``, with its reasoning where it is ours and whole. Raises ``Refusal``."""
         return {"role": message.role, "content": message.content}
 
-    def reasoned(self, turn: Answer, text: str, *, whole: bool) -> Json:
-        """Fields of a message (``whole``) or of a delta that carry reasoning; none: it is not shown."""
+    def reasoned(self, answer: Answer, text: str, *, whole: bool) -> Json:
+        """Fields of a message (``whole``) or of a delta that carry reasoning; empty when reasoning is not shown."""
         return {}
 
     def texted(self, text: str) -> Any:
         """A piece of text as a delta's content."""
         return text
 
-    def call_id(self, turn: Answer, number: int) -> str:
+    def call_id(self, answer: Answer, number: int) -> str:
         """The id of a call."""
-        return answer.call_id(turn.call, number)
+        return chat_completion.call_id(answer.call, number)
 
-    def body(self, turn: Answer, sent: int | None = None) -> Json:
+    def body(self, answer: Answer, sent: int | None = None) -> Json:
         """A chat completion."""
         message: Json = {"role": "assistant", "content": None}
         calls: list[Json] = []
-        for part, text in turn.texts(sent):
+        for part, text in answer.texts(sent):
             if part.kind == "reasoning_content":
-                message |= self.reasoned(turn, text, whole=True)
+                message |= self.reasoned(answer, text, whole=True)
             elif part.kind == "content":
-                message["content"] = self.spoken(turn, text)
+                message["content"] = self.message_content(answer, text)
             else:
-                calls.append(self._call(turn, len(calls), part, text))
+                calls.append(self._call(answer, len(calls), part, text))
         if calls:
             message["tool_calls"] = calls
-        choice: Json = {"index": 0, "message": message, "logprobs": None, "finish_reason": turn.call.finish}
-        report = self.usage(turn, sent)
-        return self.frame(turn, "chat.completion") | {"choices": [choice]} | ({"usage": report} if report else {})
+        choice: Json = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.call.finish}
+        report = self.usage(answer, sent)
+        return self.frame(answer, "chat.completion") | {"choices": [choice]} | ({"usage": report} if report else {})
 
-    def spoken(self, turn: Answer, text: str) -> Any:
+    def message_content(self, answer: Answer, text: str) -> Any:
         """The text of a whole message."""
         return text
 
-    def frame(self, turn: Answer, kind: str) -> Json:
-        """What stands in every answer and every chunk."""
-        call = turn.call
+    def frame(self, answer: Answer, kind: str) -> Json:
+        """The fields of every answer and every chunk."""
+        call = answer.call
         return {"id": call.id, "object": kind, "created": call.created, "model": call.request.model}
 
-    def usage(self, turn: Answer, sent: int | None = None) -> Json | None:
+    def usage(self, answer: Answer, sent: int | None = None) -> Json | None:
         """The report."""
-        found = answer.usage(turn.call, turn.call.planned if sent is None else sent)
-        return None if counts(turn.call) is None else found
+        found = chat_completion.usage(answer.call, answer.call.planned if sent is None else sent)
+        return None if counts(answer.call) is None else found
 
-    def frames(self, turn: Answer) -> Iterator[Frame]:
+    def frames(self, answer: Answer) -> Iterator[Frame]:
         """The role, the tokens, the reason, the counts, the end mark."""
-        yield from self.opening(turn)
+        yield from self.opening(answer)
         number = -1
-        for part in turn.call.parts:
+        for part in answer.call.parts:
             if part.kind == "arguments":
                 number += 1
             if part.kind == "arguments" and self.calls_whole:
-                call = self._call(turn, number, part, "".join(part.pieces))
-                yield Frame(self._chunk(turn, {"tool_calls": [{"index": number} | call]}), len(part.pieces))
+                call = self._call(answer, number, part, "".join(part.pieces))
+                yield Frame(self._chunk(answer, {"tool_calls": [{"index": number} | call]}), len(part.pieces))
                 continue
             if part.kind == "arguments":
-                yield Frame(self._chunk(turn, {"tool_calls": [{"index": number} | self._call(turn, number, part, "")]}))
-            for text, amount in turn.runs(part):
+                yield Frame(
+                    self._chunk(answer, {"tool_calls": [{"index": number} | self._call(answer, number, part, "")]})
+                )
+            for text, amount in answer.runs(part):
                 if part.kind == "arguments":
                     delta: Json = {"tool_calls": [{"index": number, "function": {"arguments": text}}]}
                 elif part.kind == "content":
                     delta = {"content": self.texted(text)}
                 else:
-                    delta = self.reasoned(turn, text, whole=False)
-                yield Frame(self._chunk(turn, delta) if delta else b"", amount)
-            if part.kind == "reasoning_content" and (sealed := self.sealed(turn)):
-                yield Frame(self._chunk(turn, sealed))
-        yield from self.closing(turn)
+                    delta = self.reasoned(answer, text, whole=False)
+                yield Frame(self._chunk(answer, delta) if delta else b"", amount)
+            if part.kind == "reasoning_content" and (sealed := self.sealed(answer)):
+                yield Frame(self._chunk(answer, sealed))
+        yield from self.closing(answer)
         yield Frame(sse(b"[DONE]"))
 
-    def sealed(self, turn: Answer) -> Json:
+    def sealed(self, answer: Answer) -> Json:
         """A delta after the reasoning: its signature."""
         return {}
 
-    def opening(self, turn: Answer) -> Iterator[Frame]:
+    def opening(self, answer: Answer) -> Iterator[Frame]:
         """Before the first token."""
-        yield Frame(self._chunk(turn, {"role": "assistant", "content": ""}))
+        yield Frame(self._chunk(answer, {"role": "assistant", "content": ""}))
 
-    def closing(self, turn: Answer) -> Iterator[Frame]:
-        """The reason, then the usage where it was asked for."""
-        yield Frame(self._chunk(turn, {}, finish=turn.call.finish))
-        report = self.usage(turn)
-        if report and answer.wants_usage(turn.call):
-            yield Frame(sse(self.frame(turn, "chat.completion.chunk") | {"choices": [], "usage": report}), usage=True)
+    def closing(self, answer: Answer) -> Iterator[Frame]:
+        """The finish reason, then the usage if it was requested."""
+        yield Frame(self._chunk(answer, {}, finish=answer.call.finish))
+        report = self.usage(answer)
+        if report and chat_completion.wants_usage(answer.call):
+            yield Frame(sse(self.frame(answer, "chat.completion.chunk") | {"choices": [], "usage": report}), usage=True)
 
     def envelope(self, status: int, message: str | None = None, **more: str | None) -> bytes:
         """OpenAI's."""
@@ -273,34 +275,32 @@ class Chat(WireFormat):
         """Events have no names."""
         return sse(data)
 
-    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
-        """As OpenAI says it of chat completions."""
-        if complaint.unknown and not complaint.path:
-            return Refusal(400, f"Unrecognized request argument supplied: {complaint.unknown}")
-        if complaint.unknown:
-            return Refusal(
-                400, f"Unknown parameter: '{complaint.place}'.", param=complaint.place, code="unknown_parameter"
-            )
-        if complaint.missing:
-            text = f"Missing required parameter: '{complaint.place}'."
-            return Refusal(400, text, param=complaint.place, code="missing_required_parameter")
+    def invalid_request(self, problem: ValidationProblem) -> Refusal:
+        """Worded as OpenAI's chat completions do."""
+        if problem.unknown and not problem.path:
+            return Refusal(400, f"Unrecognized request argument supplied: {problem.unknown}")
+        if problem.unknown:
+            return Refusal(400, f"Unknown parameter: '{problem.place}'.", param=problem.place, code="unknown_parameter")
+        if problem.missing:
+            text = f"Missing required parameter: '{problem.place}'."
+            return Refusal(400, text, param=problem.place, code="missing_required_parameter")
         return Refusal(
-            400, f"Invalid type for '{complaint.place}': {complaint.text}", param=complaint.place, code="invalid_type"
+            400, f"Invalid type for '{problem.place}': {problem.text}", param=problem.place, code="invalid_type"
         )
 
-    def _call(self, turn: Answer, number: int, part: Part, arguments: str) -> Json:
+    def _call(self, answer: Answer, number: int, part: Part, arguments: str) -> Json:
         function = {"name": part.tool, "arguments": arguments}
-        return {"id": self.call_id(turn, number), "type": "function", "function": function}
+        return {"id": self.call_id(answer, number), "type": "function", "function": function}
 
-    def _chunk(self, turn: Answer, delta: Json, finish: str | None = None, **more: Any) -> bytes:
+    def _chunk(self, answer: Answer, delta: Json, finish: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return sse(self.frame(turn, "chat.completion.chunk") | {"choices": [choice]} | more)
+        return sse(self.frame(answer, "chat.completion.chunk") | {"choices": [choice]} | more)
 
 
-def counted(turn: Answer, sent: int | None = None) -> Json | None:
+def counted(answer: Answer, sent: int | None = None) -> Json | None:
     """The plain three numbers."""
-    report = counts(turn.call, sent)
+    report = counts(answer.call, sent)
     if report is None:
         return None
     found: Json = {"prompt_tokens": report.prompt, "completion_tokens": report.completion}
-    return as_reported(turn.call, found | {"total_tokens": report.prompt + report.completion})
+    return as_reported(answer.call, found | {"total_tokens": report.prompt + report.completion})

@@ -119,43 +119,45 @@ class Cohere(WireFormat):
         return Route() if path == "/v2/chat" else None
 
     def read_request(self, request: Request, route: Route) -> ParsedRequest:
-        """Reasoning models think unless told not to."""
-        asked = self.decode(REQUEST, request.body)
-        _check(asked)
-        messages = [_plain(message) for message in asked.messages]
-        chat = ChatRequest(asked.model, messages, asked.stream, max_tokens=asked.max_tokens, tools=asked.tools or None)
-        return ParsedRequest(chat, may_reason=asked.thinking is None or asked.thinking.type == "enabled")
+        """Reasoning models think unless the request disables it."""
+        body = self.decode(REQUEST, request.body)
+        _check(body)
+        messages = [_plain(message) for message in body.messages]
+        chat = ChatRequest(body.model, messages, body.stream, max_tokens=body.max_tokens, tools=body.tools or None)
+        return ParsedRequest(chat, may_reason=body.thinking is None or body.thinking.type == "enabled")
 
-    def body(self, turn: Answer, sent: int | None = None) -> Json:
+    def body(self, answer: Answer, sent: int | None = None) -> Json:
         """An assistant's message."""
         message: Json = {"role": "assistant"}
         content: list[Json] = []
-        for part, text in turn.texts(sent):
+        for part, text in answer.texts(sent):
             if part.kind == "arguments":
-                message.setdefault("tool_calls", []).append(_call(turn, len(message.get("tool_calls", ())), part, text))
+                message.setdefault("tool_calls", []).append(
+                    _call(answer, len(message.get("tool_calls", ())), part, text)
+                )
             else:
                 kind = _kind(part)
                 content.append({"type": kind, kind: text})
         if content:
             message["content"] = content
-        found: Json = {"id": f"sim-{turn.number}", "finish_reason": _reason(turn), "message": message}
-        report = _usage(turn, sent)
+        found: Json = {"id": f"sim-{answer.number}", "finish_reason": _reason(answer), "message": message}
+        report = _usage(answer, sent)
         return found | ({"usage": report} if report else {})
 
-    def frames(self, turn: Answer) -> Iterator[Frame]:
+    def frames(self, answer: Answer) -> Iterator[Frame]:
         """message-start, contents and calls with their deltas, message-end."""
         empty: Json = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
-        yield Frame(_event("message-start", id=f"sim-{turn.number}", delta={"message": empty}))
-        called = spoken = 0
-        for part in turn.call.parts:
+        yield Frame(_event("message-start", id=f"sim-{answer.number}", delta={"message": empty}))
+        calls_sent = contents_sent = 0
+        for part in answer.call.parts:
             if part.kind == "arguments":
-                yield from _call_frames(turn, part, called)
-                called += 1
+                yield from _call_frames(answer, part, calls_sent)
+                calls_sent += 1
             else:
-                yield from _content_frames(turn, part, spoken)
-                spoken += 1
-        end: Json = {"finish_reason": _reason(turn)}
-        report = _usage(turn)
+                yield from _content_frames(answer, part, contents_sent)
+                contents_sent += 1
+        end: Json = {"finish_reason": _reason(answer)}
+        report = _usage(answer)
         yield Frame(_event("message-end", delta=end | ({"usage": report} if report else {})), usage=True)
         yield Frame(sse(b"[DONE]"))
 
@@ -173,22 +175,22 @@ class Cohere(WireFormat):
         """As a piece of text."""
         return sse(data, "content-delta")
 
-    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
-        """As its reader says it."""
-        if complaint.unknown:
-            return Refusal(422, f"unknown field: parameter '{complaint.place}' is not a valid field")
-        return Refusal(400, f"invalid request: {complaint.place or 'body'}: {complaint.text}")
+    def invalid_request(self, problem: ValidationProblem) -> Refusal:
+        """Worded as Cohere's request reader does."""
+        if problem.unknown:
+            return Refusal(422, f"unknown field: parameter '{problem.place}' is not a valid field")
+        return Refusal(400, f"invalid request: {problem.place or 'body'}: {problem.text}")
 
     def unknown_model(self, model: str, why: str) -> Refusal:
-        """In its words."""
+        """In Cohere's words."""
         return Refusal(404, f"model '{model}' not found, make sure the correct model ID was used: {why}")
 
 
-def _check(asked: ChatV2) -> None:
-    if not asked.messages:
+def _check(body: ChatV2) -> None:
+    if not body.messages:
         raise Refusal(400, "invalid request: messages must not be empty")
     waiting: list[str] = []
-    for at, message in enumerate(asked.messages):
+    for at, message in enumerate(body.messages):
         if message.role == "tool":
             if message.tool_call_id not in waiting:
                 raise Refusal(
@@ -206,7 +208,7 @@ def _check(asked: ChatV2) -> None:
         if message.role != "assistant" and any(block.thinking is not None for block in message.blocks):
             raise Refusal(400, f"invalid request: only assistants think, message at index {at}")
         waiting = [call.id for call in message.tool_calls or ()]
-    if asked.messages[-1].role not in ("user", "tool"):
+    if body.messages[-1].role not in ("user", "tool"):
         raise Refusal(400, "invalid request: the last message must be from the user or a tool")
 
 
@@ -225,41 +227,43 @@ def _kind(part: Part) -> str:
     return "thinking" if part.kind == "reasoning_content" else "text"
 
 
-def _call(turn: Answer, number: int, part: Part, arguments: str) -> Json:
+def _call(answer: Answer, number: int, part: Part, arguments: str) -> Json:
     function = {"name": part.tool, "arguments": arguments}
-    return {"id": f"{part.tool}_sim{turn.number}x{number}", "type": "function", "function": function}
+    return {"id": f"{part.tool}_sim{answer.number}x{number}", "type": "function", "function": function}
 
 
-def _content_frames(turn: Answer, part: Part, index: int) -> Iterator[Frame]:
+def _content_frames(answer: Answer, part: Part, index: int) -> Iterator[Frame]:
     kind = _kind(part)
     start = {"message": {"content": {"type": kind, kind: ""}}}
     yield Frame(_event("content-start", index=index, delta=start))
-    for text, amount in turn.runs(part):
+    for text, amount in answer.runs(part):
         yield Frame(_event("content-delta", index=index, delta={"message": {"content": {kind: text}}}), amount)
     yield Frame(_event("content-end", index=index))
 
 
-def _call_frames(turn: Answer, part: Part, index: int) -> Iterator[Frame]:
-    yield Frame(_event("tool-call-start", index=index, delta={"message": {"tool_calls": _call(turn, index, part, "")}}))
-    for text, amount in turn.runs(part):
+def _call_frames(answer: Answer, part: Part, index: int) -> Iterator[Frame]:
+    yield Frame(
+        _event("tool-call-start", index=index, delta={"message": {"tool_calls": _call(answer, index, part, "")}})
+    )
+    for text, amount in answer.runs(part):
         delta = {"message": {"tool_calls": {"function": {"arguments": text}}}}
         yield Frame(_event("tool-call-delta", index=index, delta=delta), amount)
     yield Frame(_event("tool-call-end", index=index))
 
 
-def _reason(turn: Answer) -> str | None:
-    finish = turn.call.finish
+def _reason(answer: Answer) -> str | None:
+    finish = answer.call.finish
     return None if finish is None else REASONS.get(finish, finish)
 
 
-def _usage(turn: Answer, sent: int | None = None) -> Json | None:
-    report = counts(turn.call, sent)
+def _usage(answer: Answer, sent: int | None = None) -> Json | None:
+    report = counts(answer.call, sent)
     if report is None:
         return None
     found: Json = {
         name: {"input_tokens": report.prompt, "output_tokens": report.completion} for name in ("billed_units", "tokens")
     }
-    return as_reported(turn.call, found | ({"cached_tokens": report.cached} if report.cached else {}))
+    return as_reported(answer.call, found | ({"cached_tokens": report.cached} if report.cached else {}))
 
 
 def _event(name: str, **data: Any) -> bytes:

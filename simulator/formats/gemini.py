@@ -83,34 +83,34 @@ class Gemini(WireFormat):
         return request.headers.get("x-goog-api-key") or "".join(parse_qs(request.query).get("key", []))
 
     def unauthorised(self) -> Refusal:
-        """A wrong key is an invalid argument there."""
+        """A wrong key is reported as an invalid argument."""
         return Refusal(400, "API key not valid. Please pass a valid API key.", code="API_KEY_INVALID")
 
     def read_request(self, request: Request, route: Route) -> ParsedRequest:
-        """Contents become messages; a content with answers of functions is a tool's."""
+        """Contents become messages; a content with function responses becomes a tool message."""
         if route.stream and parse_qs(request.query).get("alt") != ["sse"]:
             raise Refusal(400, "this vendor streams with alt=sse only")
-        given = camel(self.decode(BODY, request.body))
+        raw = camel(self.decode(BODY, request.body))
         if route.verb == "countTokens":
-            given = given.get("generateContentRequest", given)
-        asked = self.convert(given, GenerateRequest, "")
+            raw = raw.get("generateContentRequest", raw)
+        body = self.convert(raw, GenerateRequest, "")
         model = route.model or ""
         second = model.startswith(SECOND)
-        thinking = asked.generation_config.thinking_config
+        thinking = body.generation_config.thinking_config
         if second and thinking is not None and thinking.thinking_level is not None:
             raise Refusal(400, "Thinking level is not supported for this model.")
-        thoughts = check(asked, reasons(model) and not second)
+        thoughts = check(body, reasons(model) and not second)
         messages: list[Json] = []
-        if asked.system_instruction is not None:
-            text = "".join(part.text or "" for part in asked.system_instruction.parts)
+        if body.system_instruction is not None:
+            text = "".join(part.text or "" for part in body.system_instruction.parts)
             messages.append({"role": "system", "content": text})
-        messages += [_plain(content, thought) for content, thought in zip(asked.contents, thoughts, strict=True)]
+        messages += [_plain(content, thought) for content, thought in zip(body.contents, thoughts, strict=True)]
         tools = [
             function(one.name, one.parameters_json_schema or one.parameters)
-            for tool in asked.tools
+            for tool in body.tools
             for one in tool.function_declarations
         ]
-        config = asked.generation_config
+        config = body.generation_config
         chat = ChatRequest(
             model, messages, route.stream, max_tokens=config.max_output_tokens, tools=_lowered(tools) or None
         )
@@ -121,28 +121,28 @@ class Gemini(WireFormat):
             has_tokens=route.verb != "countTokens",
         )
 
-    def body(self, turn: Answer, sent: int | None = None) -> Json:
+    def body(self, answer: Answer, sent: int | None = None) -> Json:
         """One candidate."""
-        if not turn.request.has_tokens:
-            return {"totalTokens": turn.call.prompt_tokens}
+        if not answer.request.has_tokens:
+            return {"totalTokens": answer.call.prompt_tokens}
         parts: list[Json] = []
-        for part, text in turn.texts(sent):
-            parts += _parts(turn, part, text, first=not any("functionCall" in one for one in parts))
-        parts += _last(turn)
-        return _response(turn, parts, _reason(turn), sent)
+        for part, text in answer.texts(sent):
+            parts += _parts(answer, part, text, first=not any("functionCall" in one for one in parts))
+        parts += _last(answer)
+        return _response(answer, parts, _reason(answer), sent)
 
-    def frames(self, turn: Answer) -> Iterator[Frame]:
+    def frames(self, answer: Answer) -> Iterator[Frame]:
         """Every chunk is a whole answer of its own with the counts so far."""
         sent, called = 0, False
-        for part in turn.call.parts:
-            runs = [("".join(part.pieces), len(part.pieces))] if part.kind == "arguments" else turn.runs(part)
+        for part in answer.call.parts:
+            runs = [("".join(part.pieces), len(part.pieces))] if part.kind == "arguments" else answer.runs(part)
             for text, amount in runs:
                 sent += amount
-                parts = _parts(turn, part, text, first=not called)
+                parts = _parts(answer, part, text, first=not called)
                 called = called or part.kind == "arguments"
-                yield Frame(_framed(_response(turn, parts, None, sent)) if parts else b"", amount)
-        end = _last(turn) or [{"text": ""}]
-        yield Frame(_framed(_response(turn, end, _reason(turn), None)), usage=True)
+                yield Frame(_framed(_response(answer, parts, None, sent)) if parts else b"", amount)
+        end = _last(answer) or [{"text": ""}]
+        yield Frame(_framed(_response(answer, end, _reason(answer), None)), usage=True)
 
     def envelope(self, status: int, message: str | None = None, **more: str | None) -> bytes:
         """Google's."""
@@ -156,15 +156,15 @@ class Gemini(WireFormat):
         """Events have no names."""
         return b"data: %b\r\n\r\n" % data
 
-    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
-        """As the JSON reader of protocol buffers says it."""
-        where, _, _ = complaint.place.rpartition(".")
-        if complaint.unknown:
+    def invalid_request(self, problem: ValidationProblem) -> Refusal:
+        """Worded as the JSON reader of protocol buffers does."""
+        where, _, _ = problem.place.rpartition(".")
+        if problem.unknown:
             at = f" at '{where}'" if where else ""
             return Refusal(
-                400, f'Invalid JSON payload received. Unknown name "{complaint.unknown}"{at}: Cannot find field.'
+                400, f'Invalid JSON payload received. Unknown name "{problem.unknown}"{at}: Cannot find field.'
             )
-        return Refusal(400, f"Invalid value at '{complaint.place}': {complaint.text}")
+        return Refusal(400, f"Invalid value at '{problem.place}': {problem.text}")
 
 
 class Vertex(Gemini):
@@ -205,48 +205,48 @@ def _lower(schema: object) -> object:
     return schema
 
 
-def _parts(turn: Answer, part: Run, text: str, *, first: bool) -> list[Json]:
+def _parts(answer: Answer, part: Run, text: str, *, first: bool) -> list[Json]:
     if part.kind == "reasoning_content":
-        return [{"text": text, "thought": True}] if turn.request.memo["shown"] and text else []
+        return [{"text": text, "thought": True}] if answer.request.memo["shown"] and text else []
     if part.kind == "content":
         return [{"text": text}]
     call: Json = {"name": part.tool, "args": arguments_of(text)}
     signed: Json = {}
-    if turn.reasoning:
-        if not turn.call.request.model.startswith(SECOND):
-            call["id"] = f"fc-sim{turn.number}-{_position(turn, part)}"
+    if answer.reasoning:
+        if not answer.call.request.model.startswith(SECOND):
+            call["id"] = f"fc-sim{answer.number}-{_position(answer, part)}"
         signed = (
-            {"thoughtSignature": seal(owner(FunctionCall(part.tool, call["args"])), turn.reasoning)} if first else {}
+            {"thoughtSignature": seal(owner(FunctionCall(part.tool, call["args"])), answer.reasoning)} if first else {}
         )
     return [{"functionCall": call} | signed]
 
 
-def _position(turn: Answer, part: Run) -> int:
-    return next(at for at, one in enumerate(turn.call.tools) if one is part)
+def _position(answer: Answer, part: Run) -> int:
+    return next(at for at, one in enumerate(answer.call.tools) if one is part)
 
 
-def _last(turn: Answer) -> list[Json]:
-    """The signature of an answer without calls stands in an empty part at its end."""
-    if not turn.reasoning or turn.call.tools:
+def _last(answer: Answer) -> list[Json]:
+    """The signature of an answer without calls is in an empty part at its end."""
+    if not answer.reasoning or answer.call.tools:
         return []
-    return [{"text": "", "thoughtSignature": seal("text", turn.reasoning)}]
+    return [{"text": "", "thoughtSignature": seal("text", answer.reasoning)}]
 
 
-def _reason(turn: Answer) -> str | None:
-    finish = turn.call.finish
+def _reason(answer: Answer) -> str | None:
+    finish = answer.call.finish
     return None if finish is None else REASONS.get(finish, finish)
 
 
-def _response(turn: Answer, parts: list[Json], reason: str | None, sent: int | None) -> Json:
+def _response(answer: Answer, parts: list[Json], reason: str | None, sent: int | None) -> Json:
     candidate: Json = {"content": {"parts": parts, "role": "model"}, "index": 0}
     if reason is not None:
         candidate["finishReason"] = reason
     found: Json = {
         "candidates": [candidate],
-        "modelVersion": turn.call.request.model,
-        "responseId": f"sim{turn.number}",
+        "modelVersion": answer.call.request.model,
+        "responseId": f"sim{answer.number}",
     }
-    report = counts(turn.call, sent)
+    report = counts(answer.call, sent)
     if report is None:
         return found
     reasoned = min(report.reasoning, report.completion)
@@ -255,7 +255,7 @@ def _response(turn: Answer, parts: list[Json], reason: str | None, sent: int | N
     usage |= {"thoughtsTokenCount": reasoned} if reasoned else {}
     usage |= {"cachedContentTokenCount": report.cached} if report.cached else {}
     details = [{"modality": "TEXT", "tokenCount": report.prompt}]
-    return found | {"usageMetadata": as_reported(turn.call, usage) | {"promptTokensDetails": details}}
+    return found | {"usageMetadata": as_reported(answer.call, usage) | {"promptTokensDetails": details}}
 
 
 def _framed(data: Json) -> bytes:

@@ -50,22 +50,22 @@ def _sorted(value: Any) -> Any:
     return [_sorted(one) for one in value] if isinstance(value, list) else value
 
 
-def check(asked: GenerateRequest, signs: bool) -> list[str | None]:
-    """Raises ``Refusal``; else the thought that came back with each content. ``signs``: the model signs its calls."""
-    if not asked.contents:
+def check(body: GenerateRequest, signs: bool) -> list[str | None]:
+    """Raises ``Refusal``; returns the thought that came back with each content. ``signs``: the model signs its calls."""
+    if not body.contents:
         raise Refusal(400, "* GenerateContentRequest.contents: contents is not specified\n")
-    thinking = asked.generation_config.thinking_config
+    thinking = body.generation_config.thinking_config
     if thinking is not None and thinking.thinking_budget is not None and thinking.thinking_level is not None:
         raise Refusal(400, "You can only set only one of thinking budget and thinking level.")
-    for at, tool in enumerate(asked.tools):
+    for at, tool in enumerate(body.tools):
         for index, declared in enumerate(tool.function_declarations):
             _check_declaration(declared, f"tools[{at}].function_declarations[{index}]")
-    for at, content in enumerate(asked.contents):
+    for at, content in enumerate(body.contents):
         _check_content(content, at)
-    _check_turns(asked.contents)
+    _check_turns(body.contents)
     if signs:
-        _check_signed(asked.contents)
-    return [_thought(content, at) for at, content in enumerate(asked.contents)]
+        _check_signed(body.contents)
+    return [_thought(content, at) for at, content in enumerate(body.contents)]
 
 
 def _check_declaration(declared: FunctionDeclaration, place: str) -> None:
@@ -112,7 +112,7 @@ def _check_content(content: Content, at: int) -> None:
 
 
 def _check_turns(contents: list[Content]) -> None:
-    """Answers follow their calls at once, as many, of the same names and ids."""
+    """Function responses follow their calls at once, with the same number, names and ids."""
     waiting: list[FunctionCall] = []
     for at, content in enumerate(contents):
         answers = [part.function_response for part in content.parts if part.function_response is not None]
@@ -145,8 +145,8 @@ def _check_turns(contents: list[Content]) -> None:
 
 def _check_signed(contents: list[Content]) -> None:
     """In the current turn (after the user's last words) the first call of every step carries its signature."""
-    spoken = [at for at, one in enumerate(contents) if one.role == "user" and any(part.text for part in one.parts)]
-    for at in range(spoken[-1] + 1 if spoken else 0, len(contents)):
+    user_texts = [at for at, one in enumerate(contents) if one.role == "user" and any(part.text for part in one.parts)]
+    for at in range(user_texts[-1] + 1 if user_texts else 0, len(contents)):
         calls = [(index, part) for index, part in enumerate(contents[at].parts) if part.function_call is not None]
         if calls and not calls[0][1].thought_signature:
             name = calls[0][1].function_call.name if calls[0][1].function_call else ""

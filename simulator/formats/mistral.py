@@ -57,7 +57,7 @@ MESSAGES: Final = {401: "Unauthorized", 429: "Requests rate limit exceeded", 503
 
 
 class MistralMessage(Message):
-    """An assistant's may be a beginning."""
+    """An assistant message may be a prefix to continue."""
 
     prefix: bool = False
 
@@ -74,7 +74,7 @@ class Mistral(Chat):
         """The model is in the body."""
         return Route() if path == "/mistral/v1/chat/completions" else None
 
-    def check(self, asked: Body, messages: list[Message]) -> None:
+    def check(self, body: Body, messages: list[Message]) -> None:
         """Ids, counts and the order of roles."""
         waiting: list[str] = []
         before = ""
@@ -113,9 +113,9 @@ class Mistral(Chat):
         if waiting:
             raise Refusal(400, "Not the same number of function calls and responses", code="3230")
 
-    def plain(self, message: Message, asked: Body) -> Json:
+    def plain(self, message: Message, body: Body) -> Json:
         """Thinking chunks, if signed by us, must be whole."""
-        found = super().plain(message, asked)
+        found = super().plain(message, body)
         for chunk in message.content if isinstance(message.content, list) else ():
             if chunk.get("type") == "thinking":
                 text = "".join(part.get("text", "") for part in chunk.get("thinking", ()))
@@ -124,42 +124,42 @@ class Mistral(Chat):
                 found["reasoning_content"] = text
         return found
 
-    def reasoned(self, turn: Answer, text: str, *, whole: bool) -> Json:
-        """In a message the text's chunk follows, see ``spoken``."""
+    def reasoned(self, answer: Answer, text: str, *, whole: bool) -> Json:
+        """In a whole message the text's chunk follows, see ``message_content``."""
         chunk: Json = {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
         if whole:
             chunk |= {"signature": sign(text), "closed": True}
         return {"content": [chunk]}
 
-    def sealed(self, turn: Answer) -> Json:
+    def sealed(self, answer: Answer) -> Json:
         """The signature closes the chunk."""
-        return {"content": [{"type": "thinking", "thinking": [], "signature": sign(turn.reasoning), "closed": True}]}
+        return {"content": [{"type": "thinking", "thinking": [], "signature": sign(answer.reasoning), "closed": True}]}
 
-    def spoken(self, turn: Answer, text: str) -> Any:
-        """A list where there is reasoning."""
-        if not turn.reasoning:
+    def message_content(self, answer: Answer, text: str) -> Any:
+        """A list of chunks if there is reasoning, else the text."""
+        if not answer.reasoning:
             return text
-        return [*self.reasoned(turn, turn.reasoning, whole=True)["content"], {"type": "text", "text": text}]
+        return [*self.reasoned(answer, answer.reasoning, whole=True)["content"], {"type": "text", "text": text}]
 
     def texted(self, text: str) -> Any:
         """Plain text."""
         return text
 
-    def call_id(self, turn: Answer, number: int) -> str:
+    def call_id(self, answer: Answer, number: int) -> str:
         """Nine digits."""
-        return f"{int(turn.number):06d}{number:03d}"
+        return f"{int(answer.number):06d}{number:03d}"
 
-    def usage(self, turn: Answer, sent: int | None = None) -> Json | None:
-        """Cached tokens stand in details as with OpenAI."""
-        report = counted(turn, sent)
-        cached = min(turn.call.script.cached, turn.call.prompt_tokens)
+    def usage(self, answer: Answer, sent: int | None = None) -> Json | None:
+        """Cached tokens are in the details, as at OpenAI."""
+        report = counted(answer, sent)
+        cached = min(answer.call.script.cached, answer.call.prompt_tokens)
         return report | {"prompt_tokens_details": {"cached_tokens": cached}} if report and cached else report
 
-    def closing(self, turn: Answer) -> Iterator[Frame]:
-        """The usage comes with the reason, asked for or not."""
-        report = self.usage(turn)
+    def closing(self, answer: Answer) -> Iterator[Frame]:
+        """The usage comes with the reason, requested or not."""
+        report = self.usage(answer)
         more = {"usage": report} if report else {}
-        yield Frame(self._chunk(turn, {"content": ""}, finish=turn.call.finish, **more), usage=True)
+        yield Frame(self._chunk(answer, {"content": ""}, finish=answer.call.finish, **more), usage=True)
 
     def envelope(self, status: int, message: str | None = None, **more: str | None) -> bytes:
         """``{"object": "error", "message", "type", "param", "code"}``."""
@@ -173,8 +173,8 @@ class Mistral(Chat):
         """The envelope inside ``error``."""
         return sse(b'{"error":%b}' % self.envelope(status, code=code))
 
-    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
-        """422, as FastAPI says it."""
-        if complaint.unknown:
-            return Refusal(422, "Extra inputs are not permitted", param=complaint.place)
-        return Refusal(422, complaint.text or f"Field required: {complaint.place}", param=complaint.place or "messages")
+    def invalid_request(self, problem: ValidationProblem) -> Refusal:
+        """422, worded as FastAPI does."""
+        if problem.unknown:
+            return Refusal(422, "Extra inputs are not permitted", param=problem.place)
+        return Refusal(422, problem.text or f"Field required: {problem.place}", param=problem.place or "messages")

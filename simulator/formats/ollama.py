@@ -134,44 +134,44 @@ class Ollama(WireFormat):
         return Route() if path == "/api/chat" else None
 
     def read_request(self, request: Request, route: Route) -> ParsedRequest:
-        """A model that can think does so unless told not to."""
-        asked = self.decode(REQUEST, request.body)
-        for name in asked.options.keys() - OPTIONS:
+        """A model that can think does so unless the request disables it."""
+        body = self.decode(REQUEST, request.body)
+        for name in body.options.keys() - OPTIONS:
             raise Refusal(400, f"invalid option provided: {name}")
-        if asked.think and not reasons(asked.model):
-            raise Refusal(400, f'"{asked.model}" does not support thinking')
-        messages = [_plain(message) for message in asked.messages]
-        bound = asked.options.get("num_predict")
+        if body.think and not reasons(body.model):
+            raise Refusal(400, f'"{body.model}" does not support thinking')
+        messages = [_plain(message) for message in body.messages]
+        bound = body.options.get("num_predict")
         limit = bound if isinstance(bound, int) and bound >= 0 else None
         return ParsedRequest(
-            ChatRequest(asked.model, messages, asked.stream, max_tokens=limit, tools=asked.tools or None),
-            may_reason=asked.think is not False,
+            ChatRequest(body.model, messages, body.stream, max_tokens=limit, tools=body.tools or None),
+            may_reason=body.think is not False,
         )
 
-    def body(self, turn: Answer, sent: int | None = None) -> Json:
+    def body(self, answer: Answer, sent: int | None = None) -> Json:
         """One message and the end's figures."""
         message: Json = {"role": "assistant", "content": ""}
-        for part, text in turn.texts(sent):
+        for part, text in answer.texts(sent):
             if part.kind == "arguments":
                 function = {"name": part.tool, "arguments": arguments_of(text)}
                 message.setdefault("tool_calls", []).append({"function": function})
             else:
                 message["thinking" if part.kind == "reasoning_content" else "content"] = text
-        return _line(turn, message) | _end(turn, sent)
+        return _line(answer, message) | _end(answer, sent)
 
-    def frames(self, turn: Answer) -> Iterator[Frame]:
+    def frames(self, answer: Answer) -> Iterator[Frame]:
         """A line for every piece, a call in one."""
-        for number, part in enumerate(turn.call.parts):
+        for number, part in enumerate(answer.call.parts):
             if part.kind == "arguments":
                 text = "".join(part.pieces)
                 call = {"function": {"index": number, "name": part.tool, "arguments": arguments_of(text)}}
                 message: Json = {"role": "assistant", "content": "", "tool_calls": [call]}
-                yield Frame(_framed(_line(turn, message) | {"done": False}), len(part.pieces))
+                yield Frame(_framed(_line(answer, message) | {"done": False}), len(part.pieces))
                 continue
-            for text, amount in turn.runs(part):
-                said = {"content": "", "thinking": text} if part.kind == "reasoning_content" else {"content": text}
-                yield Frame(_framed(_line(turn, {"role": "assistant"} | said) | {"done": False}), amount)
-        yield Frame(_framed(_line(turn, {"role": "assistant", "content": ""}) | _end(turn)), usage=True)
+            for text, amount in answer.runs(part):
+                message = {"content": "", "thinking": text} if part.kind == "reasoning_content" else {"content": text}
+                yield Frame(_framed(_line(answer, {"role": "assistant"} | message) | {"done": False}), amount)
+        yield Frame(_framed(_line(answer, {"role": "assistant", "content": ""}) | _end(answer)), usage=True)
 
     def envelope(self, status: int, message: str | None = None, **more: str | None) -> bytes:
         """``{"error": text}``."""
@@ -189,7 +189,7 @@ class Ollama(WireFormat):
         return data + b"\n"
 
     def unknown_model(self, model: str, why: str) -> Refusal:
-        """As it says it of a model that was not pulled."""
+        """Worded as Ollama's error for a model that was not pulled."""
         return Refusal(404, f"model '{model}' not found: {why}")
 
 
@@ -199,12 +199,12 @@ def _plain(message: Message) -> Json:
     )
 
 
-def _line(turn: Answer, message: Json) -> Json:
-    return {"model": turn.call.request.model, "created_at": MADE, "message": message}
+def _line(answer: Answer, message: Json) -> Json:
+    return {"model": answer.call.request.model, "created_at": MADE, "message": message}
 
 
-def _end(turn: Answer, sent: int | None = None) -> Json:
-    finish = turn.call.finish
+def _end(answer: Answer, sent: int | None = None) -> Json:
+    finish = answer.call.finish
     found: Json = {"done": True, "done_reason": None if finish is None else REASONS.get(finish, finish)}
     found |= {
         "total_duration": 7_000_000,
@@ -212,10 +212,10 @@ def _end(turn: Answer, sent: int | None = None) -> Json:
         "prompt_eval_duration": 2_000_000,
         "eval_duration": 4_000_000,
     }
-    report = counts(turn.call, sent)
+    report = counts(answer.call, sent)
     if report is None:
         return found
-    return found | as_reported(turn.call, {"prompt_eval_count": report.prompt, "eval_count": report.completion})
+    return found | as_reported(answer.call, {"prompt_eval_count": report.prompt, "eval_count": report.completion})
 
 
 def _framed(data: Json) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from simulator import answer
+from simulator import chat_completion
 from simulator.formats.chat import KNOWN, Body, Chat, Message
 from simulator.formats.signed import sign, signed
 from simulator.formats.wire_format import Answer, Frame, Json, Refusal, Route, counts, sse
@@ -58,13 +58,15 @@ class OpenRouter(Chat):
 
     def thinks(self, raw: Json) -> bool:
         """``reasoning``, or one of its shorthands."""
-        wish = raw.get("reasoning") or {}
-        asked = wish.get("enabled") or wish.get("max_tokens") or wish.get("effort") not in (None, "none")
-        return bool(asked or raw.get("include_reasoning") or raw.get("reasoning_effort") not in (None, "none"))
+        reasoning = raw.get("reasoning") or {}
+        enabled = (
+            reasoning.get("enabled") or reasoning.get("max_tokens") or reasoning.get("effort") not in (None, "none")
+        )
+        return bool(enabled or raw.get("include_reasoning") or raw.get("reasoning_effort") not in (None, "none"))
 
-    def plain(self, message: Message, asked: Body) -> Json:
-        """A detail that is not ours, or altered, is refused by the vendor behind."""
-        found = super().plain(message, asked)
+    def plain(self, message: Message, body: Body) -> Json:
+        """The upstream vendor refuses a detail that it did not sign or that was altered."""
+        found = super().plain(message, body)
         details = getattr(message, "reasoning_details", None) or ()
         text = "".join(detail.get("text") or "" for detail in details)
         signatures = [detail["signature"] for detail in details if detail.get("signature")]
@@ -72,46 +74,49 @@ class OpenRouter(Chat):
             raise Refusal(400, "Invalid `signature` in `thinking` block")
         return found | ({"reasoning_content": text} if signatures else {})
 
-    def reasoned(self, turn: Answer, text: str, *, whole: bool) -> Json:
+    def reasoned(self, answer: Answer, text: str, *, whole: bool) -> Json:
         """Twice: as text and as a detail."""
         detail: Json = {"type": "reasoning.text", "text": text, "format": FORMAT, "index": 0}
         if whole:
             detail["signature"] = sign(text)
         return {"reasoning": text, "reasoning_details": [detail]}
 
-    def sealed(self, turn: Answer) -> Json:
+    def sealed(self, answer: Answer) -> Json:
         """The signature comes last."""
-        detail = {"type": "reasoning.text", "signature": sign(turn.reasoning), "format": FORMAT, "index": 0}
+        detail = {"type": "reasoning.text", "signature": sign(answer.reasoning), "format": FORMAT, "index": 0}
         return {"content": "", "reasoning_details": [detail]}
 
-    def frame(self, turn: Answer, kind: str) -> Json:
-        """With the vendor behind."""
-        own = {"id": f"gen-sim-{turn.number}", "provider": "Simulated", "system_fingerprint": None}
-        return super().frame(turn, kind) | own
+    def frame(self, answer: Answer, kind: str) -> Json:
+        """With the name of the upstream vendor."""
+        own = {"id": f"gen-sim-{answer.number}", "provider": "Simulated", "system_fingerprint": None}
+        return super().frame(answer, kind) | own
 
-    def body(self, turn: Answer, sent: int | None = None) -> Json:
-        """With the reason in the words of the vendor behind."""
-        found = super().body(turn, sent)
-        found["choices"][0]["native_finish_reason"] = turn.call.finish
+    def body(self, answer: Answer, sent: int | None = None) -> Json:
+        """With the finish reason in the upstream vendor's words."""
+        found = super().body(answer, sent)
+        found["choices"][0]["native_finish_reason"] = answer.call.finish
         return found
 
-    def usage(self, turn: Answer, sent: int | None = None) -> Json | None:
+    def usage(self, answer: Answer, sent: int | None = None) -> Json | None:
         """With the cost in dollars."""
-        report, found = counts(turn.call, sent), answer.usage(turn.call, turn.call.planned if sent is None else sent)
+        report, found = (
+            counts(answer.call, sent),
+            chat_completion.usage(answer.call, answer.call.planned if sent is None else sent),
+        )
         if report is None or found is None:
             return None
-        if turn.call.script.usage != "normal":
+        if answer.call.script.usage != "normal":
             return found
         cost = round((report.prompt + report.completion) * USD_PER_TOKEN, 9)
         return found | {"cost": cost, "is_byok": False, "cost_details": {"upstream_inference_cost": None}}
 
-    def closing(self, turn: Answer) -> Iterator[Frame]:
-        """The usage stands on an event of its own, asked for or not."""
-        choice: Json = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": turn.call.finish}
-        choice |= {"native_finish_reason": turn.call.finish, "logprobs": None}
-        head = self.frame(turn, "chat.completion.chunk")
+    def closing(self, answer: Answer) -> Iterator[Frame]:
+        """The usage is on an event of its own, requested or not."""
+        choice: Json = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": answer.call.finish}
+        choice |= {"native_finish_reason": answer.call.finish, "logprobs": None}
+        head = self.frame(answer, "chat.completion.chunk")
         yield Frame(sse(head | {"choices": [choice]}))
-        report = self.usage(turn)
+        report = self.usage(answer)
         if report:
             yield Frame(sse(head | {"choices": [choice], "usage": report}), usage=True)
 

@@ -1,7 +1,7 @@
-"""An answer of any format as steps: pacing, and the faults that can befall every wire format.
+"""An answer of any format as steps: pacing, and the faults that exist for every wire format.
 
-The faults are those of ``faults`` and ``placed``, made anew on a format's frames; what those two make without looking at the answer
-(resets, HTML, bombs) is used as it is.
+The faults are those of ``faults`` and ``midstream_faults``, implemented again on a format's frames. Faults that do not depend on the
+answer (resets, HTML, gzip bombs) are used as they are.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections.abc import Generator
 from itertools import count
 from typing import Final
 
-from simulator.answer import wait
 from simulator.bodies import GARBAGE, HTML
+from simulator.chat_completion import wait
 from simulator.faults import FAULTS, SPLIT_PAUSE_S
 from simulator.formats.wire_format import Answer, Frame, WireFormat
 from simulator.steps import LAST_CHUNK, Hang, Send, Shut, Step, Steps, Wait, chunk, cut_up, encode, head, whole
 
 JSON: Final = "application/json"
-SAME: Final = frozenset({"rst", "hangup", "wrongtype", "gzipbomb"})
+SHARED_FAULTS: Final = frozenset({"rst", "hangup", "wrongtype", "gzipbomb"})
 """Faults that do not look at the answer."""
-OWN: Final = frozenset(
+FORMAT_FAULTS: Final = frozenset(
     {
         "status",
         "error200",
@@ -36,28 +36,28 @@ OWN: Final = frozenset(
 )
 
 
-def steps(format: WireFormat, turn: Answer) -> Steps:
+def steps(format: WireFormat, answer: Answer) -> Steps:
     """The answer of one request, faults and slicing included."""
-    script = turn.call.script
-    made = _steps(format, turn)
+    script = answer.call.script
+    response = _steps(format, answer)
     if script.drip_ms:
-        return cut_up(made, 1, script.drip_ms / 1000)
-    return cut_up(made, script.split, SPLIT_PAUSE_S) if script.split else made
+        return cut_up(response, 1, script.drip_ms / 1000)
+    return cut_up(response, script.split, SPLIT_PAUSE_S) if script.split else response
 
 
-def _steps(format: WireFormat, turn: Answer) -> Steps:
-    fault = turn.call.script.fault
-    if fault in SAME:
-        return FAULTS[fault](turn.call)
+def _steps(format: WireFormat, answer: Answer) -> Steps:
+    fault = answer.call.script.fault
+    if fault in SHARED_FAULTS:
+        return FAULTS[fault](answer.call)
     if fault == "status":
-        return _refused(format, turn)
-    if fault == "error200" or (fault == "errorfirst" and not turn.call.request.stream):
-        return _error200(format, turn)
-    return _stream(format, turn) if turn.call.request.stream else _whole(format, turn)
+        return _refused(format, answer)
+    if fault == "error200" or (fault == "errorfirst" and not answer.call.request.stream):
+        return _error200(format, answer)
+    return _stream(format, answer) if answer.call.request.stream else _whole(format, answer)
 
 
-def _refused(format: WireFormat, turn: Answer) -> Steps:
-    script = turn.call.script
+def _refused(format: WireFormat, answer: Answer) -> Steps:
+    script = answer.call.script
     more = [("retry-after", script.retry_after)] if script.retry_after is not None else []
     body = HTML if script.html else format.envelope(script.status, code=script.code)
     kind = "text/html" if script.html else JSON
@@ -65,20 +65,20 @@ def _refused(format: WireFormat, turn: Answer) -> Steps:
     yield Send(whole(script.status, body, kind=kind, more=[*more, *format.headers(script.status, script.code)]))
 
 
-def _error200(format: WireFormat, turn: Answer) -> Steps:
-    script = turn.call.script
-    yield from wait(turn.call.start_s)
+def _error200(format: WireFormat, answer: Answer) -> Steps:
+    script = answer.call.script
+    yield from wait(answer.call.start_s)
     yield Send(whole(200, format.envelope(script.status, code=script.code)))
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
 
 
-def _whole(format: WireFormat, turn: Answer) -> Steps:
-    call, script = turn.call, turn.call.script
+def _whole(format: WireFormat, answer: Answer) -> Steps:
+    call, script = answer.call, answer.call.script
     if script.fault == "comments" or script.fault == "roleonly":
         yield Send(_chunked_head(JSON))
-        yield from _for_ever(script.every_ms, b"\n") if script.fault == "comments" else iter([Hang()])
+        yield from _repeat(script.every_ms, b"\n") if script.fault == "comments" else iter([Hang()])
         return
     if script.fault in ("erroratn", "emptybody", "garbage"):
         body = b"" if script.fault == "emptybody" else GARBAGE[script.mutation % len(GARBAGE)]
@@ -89,7 +89,7 @@ def _whole(format: WireFormat, turn: Answer) -> Steps:
         return
     if script.fault == "stall" and not script.at:
         yield Hang()
-    body = encode(format.body(turn))
+    body = encode(format.body(answer))
     yield from wait(call.due_s(call.planned))
     if script.fault is None:
         more = [("connection", "close")] if script.close else []
@@ -106,33 +106,33 @@ def _whole(format: WireFormat, turn: Answer) -> Steps:
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
-def _stream(format: WireFormat, turn: Answer) -> Steps:
-    call, script = turn.call, turn.call.script
+def _stream(format: WireFormat, answer: Answer) -> Steps:
+    call, script = answer.call, answer.call.script
     if (script.fault == "stall" and not script.at) or (script.fault == "comments" and not format.keepalive):
         yield Hang()
     yield from wait(script.slowheaders_ms / 1000)
     yield Send(_chunked_head(format.stream_kind, close=script.close))
     if script.fault == "comments":
-        yield from _for_ever(script.every_ms, format.keepalive)
+        yield from _repeat(script.every_ms, format.keepalive)
     elif script.fault == "errorfirst":
         yield from wait(call.start_s)
         yield Send(chunk(format.error_event(script.status, script.code)))
     elif script.fault != "emptybody":
-        ended = yield from _frames(format, turn)
+        ended = yield from _frames(format, answer)
         if ended:
             return
     yield Send(LAST_CHUNK)
 
 
-def _frames(format: WireFormat, turn: Answer) -> Generator[Step, None, bool]:
-    """The frames until the fault, or all of them. True: nothing may follow."""
-    call, script, sent = turn.call, turn.call.script, 0
-    placed = script.fault in ("cut", "stall", "erroratn", "garbage", "roleonly")
-    for frame in format.frames(turn):
-        if placed and (frame.tokens or frame.usage) and sent >= script.at:
-            if (yield from _broken(format, turn, frame)):
+def _frames(format: WireFormat, answer: Answer) -> Generator[Step, None, bool]:
+    """The frames until the fault, or all of them. Returns True when nothing may follow."""
+    call, script, sent = answer.call, answer.call.script, 0
+    fault_is_due = script.fault in ("cut", "stall", "erroratn", "garbage", "roleonly")
+    for frame in format.frames(answer):
+        if fault_is_due and (frame.tokens or frame.usage) and sent >= script.at:
+            if (yield from _broken(format, answer, frame)):
                 return True
-            placed = False
+            fault_is_due = False
         if script.fault == "cutusage" and frame.usage:
             yield Shut()
             return True
@@ -145,14 +145,14 @@ def _frames(format: WireFormat, turn: Answer) -> Generator[Step, None, bool]:
         else:
             yield Send(b"", frame.tokens)
         sent += frame.tokens
-    if placed:
-        return (yield from _broken(format, turn, Frame(b"")))
+    if fault_is_due:
+        return (yield from _broken(format, answer, Frame(b"")))
     return False
 
 
-def _broken(format: WireFormat, turn: Answer, following: Frame) -> Generator[Step, None, bool]:
-    """The placed fault, before the frame ``following``. Garbage goes on, all others end the answer."""
-    script = turn.call.script
+def _broken(format: WireFormat, answer: Answer, following: Frame) -> Generator[Step, None, bool]:
+    """The midstream fault, before the frame ``following``. After garbage the answer goes on; all others end it."""
+    script = answer.call.script
     if script.fault == "garbage":
         yield Send(chunk(format.frame_bytes(GARBAGE[script.mutation % len(GARBAGE)])))
         return False
@@ -174,7 +174,7 @@ def _chunked_head(kind: str, *, close: bool = False) -> bytes:
     return head(200, [("content-type", kind), ("cache-control", "no-cache"), ("transfer-encoding", "chunked"), *more])
 
 
-def _for_ever(every_ms: float, data: bytes) -> Steps:
+def _repeat(every_ms: float, data: bytes) -> Steps:
     for number in count(1):
         yield Wait(number * every_ms / 1000)
         yield Send(chunk(data))

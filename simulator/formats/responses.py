@@ -56,30 +56,30 @@ class Responses(WireFormat):
         return Route() if path == "/v1/responses" else None
 
     def read_request(self, request: Request, route: Route) -> ParsedRequest:
-        """Items become messages; reasoning that came back is laid on the item after it."""
-        asked = self.decode(REQUEST, request.body)
-        given = asked.input if isinstance(asked.input, list) else [{"role": "user", "content": asked.input}]
-        items = [self._item(item, at) for at, item in enumerate(given)]
-        thoughts = check(asked, items, reasons(asked.model))
-        messages: list[Json] = [{"role": "system", "content": asked.instructions}] if asked.instructions else []
+        """Items become messages; returned reasoning is attached to the item after it."""
+        body = self.decode(REQUEST, request.body)
+        items_given = body.input if isinstance(body.input, list) else [{"role": "user", "content": body.input}]
+        items = [self._item(item, at) for at, item in enumerate(items_given)]
+        thoughts = check(body, items, reasons(body.model))
+        messages: list[Json] = [{"role": "system", "content": body.instructions}] if body.instructions else []
         messages += [_plain(item, thoughts) for item in items]
         tools = [
             function(tool["name"], tool.get("parameters"))
-            for tool in asked.tools or ()
+            for tool in body.tools or ()
             if tool.get("type") == "function"
         ]
-        chat = ChatRequest(asked.model, messages, asked.stream, max_tokens=asked.max_output_tokens, tools=tools or None)
-        return ParsedRequest(chat, asked.user or asked.safety_identifier, memo=_wish(asked))
+        chat = ChatRequest(body.model, messages, body.stream, max_tokens=body.max_output_tokens, tools=tools or None)
+        return ParsedRequest(chat, body.user or body.safety_identifier, memo=_answer_options(body))
 
-    def body(self, turn: Answer, sent: int | None = None) -> Json:
+    def body(self, answer: Answer, sent: int | None = None) -> Json:
         """A response."""
-        output = [_item_of(turn, at, part, text) for at, (part, text) in enumerate(turn.texts(sent))]
-        return _response(turn, output, ended=True)
+        output = [_item_of(answer, at, part, text) for at, (part, text) in enumerate(answer.texts(sent))]
+        return _response(answer, output, ended=True)
 
-    def frames(self, turn: Answer) -> Iterator[Frame]:
-        """Every event has its number."""
+    def frames(self, answer: Answer) -> Iterator[Frame]:
+        """Every event carries its sequence number."""
         number = 0
-        for name, data, tokens in _events(turn):
+        for name, data, tokens in _events(answer):
             if not name:  # thought, but not shown
                 yield Frame(b"", tokens)
                 continue
@@ -111,16 +111,16 @@ class Responses(WireFormat):
         """As a piece of text."""
         return sse(data, "response.output_text.delta")
 
-    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
+    def invalid_request(self, problem: ValidationProblem) -> Refusal:
         """In OpenAI's words."""
-        place = complaint.place
-        if complaint.unknown:
+        place = problem.place
+        if problem.unknown:
             return Refusal(400, f"Unknown parameter: '{place}'.", param=place, code="unknown_parameter")
-        if complaint.missing:
+        if problem.missing:
             return Refusal(
                 400, f"Missing required parameter: '{place}'.", param=place, code="missing_required_parameter"
             )
-        return Refusal(400, f"Invalid type for '{place}': {complaint.text}", param=place or None, code="invalid_type")
+        return Refusal(400, f"Invalid type for '{place}': {problem.text}", param=place or None, code="invalid_type")
 
     def _item(self, item: Json, at: int) -> Item:
         kind = ITEMS.get(item.get("type", "message"))
@@ -130,13 +130,13 @@ class Responses(WireFormat):
         return self.convert(item, kind, f"input[{at}]")
 
 
-def _wish(asked: ResponsesRequest) -> Json:
-    echo = {name: getattr(asked, name) for name in ECHOED}
-    echo["parallel_tool_calls"] = asked.parallel_tool_calls is not False
-    echo["tools"], echo["tool_choice"] = asked.tools or [], asked.tool_choice or "auto"
-    summary = asked.reasoning is not None and (asked.reasoning.summary or asked.reasoning.generate_summary)
-    echo["reasoning"] = {"effort": asked.reasoning.effort if asked.reasoning else None, "summary": summary or None}
-    return {"echo": echo, "summary": bool(summary), "sealed": SEALED in (asked.include or ())}
+def _answer_options(body: ResponsesRequest) -> Json:
+    echo = {name: getattr(body, name) for name in ECHOED}
+    echo["parallel_tool_calls"] = body.parallel_tool_calls is not False
+    echo["tools"], echo["tool_choice"] = body.tools or [], body.tool_choice or "auto"
+    summary = body.reasoning is not None and (body.reasoning.summary or body.reasoning.generate_summary)
+    echo["reasoning"] = {"effort": body.reasoning.effort if body.reasoning else None, "summary": summary or None}
+    return {"echo": echo, "summary": bool(summary), "sealed": SEALED in (body.include or ())}
 
 
 def _plain(item: Item, thoughts: dict[str, str]) -> Json:
@@ -149,13 +149,13 @@ def _plain(item: Item, thoughts: dict[str, str]) -> Json:
     return {"role": "assistant", "content": "", "reasoning_content": thoughts[item.id]}
 
 
-def _item_of(turn: Answer, at: int, part: Part, text: str, status: str = "completed") -> Json:
-    number, wish = turn.number, turn.request.memo
+def _item_of(answer: Answer, at: int, part: Part, text: str, status: str = "completed") -> Json:
+    number, options = answer.number, answer.request.memo
     if part.kind == "reasoning_content":
         item: Json = {"id": f"rs_sim{number}", "type": "reasoning", "summary": []}
-        if wish["summary"] and text:
+        if options["summary"] and text:
             item["summary"] = [{"type": "summary_text", "text": text}]
-        if wish["sealed"] and status == "completed":
+        if options["sealed"] and status == "completed":
             item["encrypted_content"] = seal(f"rs_sim{number}", "".join(part.pieces))
         return item
     if part.kind == "arguments":
@@ -171,22 +171,22 @@ def _text(text: str) -> Json:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def _response(turn: Answer, output: list[Json], *, ended: bool) -> Json:
-    limited = ended and turn.call.finish == "length"
+def _response(answer: Answer, output: list[Json], *, ended: bool) -> Json:
+    limited = ended and answer.call.finish == "length"
     status = "incomplete" if limited else "completed" if ended else "in_progress"
     found: Json = {
-        "id": f"resp_sim{turn.number}",
+        "id": f"resp_sim{answer.number}",
         "object": "response",
-        "created_at": turn.call.created,
+        "created_at": answer.call.created,
         "status": status,
     }
     found |= {"error": None, "incomplete_details": {"reason": "max_output_tokens"} if limited else None}
-    found |= turn.request.memo["echo"] | {"model": turn.call.request.model, "output": output}
-    return found | {"previous_response_id": None, "usage": _usage(turn) if ended else None}
+    found |= answer.request.memo["echo"] | {"model": answer.call.request.model, "output": output}
+    return found | {"previous_response_id": None, "usage": _usage(answer) if ended else None}
 
 
-def _usage(turn: Answer) -> Json | None:
-    report = counts(turn.call)
+def _usage(answer: Answer) -> Json | None:
+    report = counts(answer.call)
     if report is None:
         return None
     found: Json = {
@@ -196,49 +196,49 @@ def _usage(turn: Answer) -> Json | None:
         "output_tokens_details": {"reasoning_tokens": report.reasoning},
         "total_tokens": report.prompt + report.completion,
     }
-    return as_reported(turn.call, found)
+    return as_reported(answer.call, found)
 
 
-def _events(turn: Answer) -> Iterator[tuple[str, Json, int]]:
-    yield "response.created", {"response": _response(turn, [], ended=False)}, 0
-    yield "response.in_progress", {"response": _response(turn, [], ended=False)}, 0
+def _events(answer: Answer) -> Iterator[tuple[str, Json, int]]:
+    yield "response.created", {"response": _response(answer, [], ended=False)}, 0
+    yield "response.in_progress", {"response": _response(answer, [], ended=False)}, 0
     output: list[Json] = []
-    for at, (part, text) in enumerate(turn.texts()):
-        opened, done = _item_of(turn, at, part, "", "in_progress"), _item_of(turn, at, part, text)
+    for at, (part, text) in enumerate(answer.texts()):
+        opened, done = _item_of(answer, at, part, "", "in_progress"), _item_of(answer, at, part, text)
         yield "response.output_item.added", {"output_index": at, "item": opened}, 0
-        yield from _inside(turn, part, {"item_id": done["id"], "output_index": at})
+        yield from _inside(answer, part, {"item_id": done["id"], "output_index": at})
         yield "response.output_item.done", {"output_index": at, "item": done}, 0
         output.append(done)
-    end = "response.incomplete" if turn.call.finish == "length" else "response.completed"
-    yield end, {"response": _response(turn, output, ended=True)}, 0
+    end = "response.incomplete" if answer.call.finish == "length" else "response.completed"
+    yield end, {"response": _response(answer, output, ended=True)}, 0
 
 
-def _inside(turn: Answer, part: Part, where: Json) -> Iterator[tuple[str, Json, int]]:
+def _inside(answer: Answer, part: Part, where: Json) -> Iterator[tuple[str, Json, int]]:
     """The events between an item's beginning and its end."""
     whole = "".join(part.pieces)
     if part.kind == "arguments":
-        for text, amount in turn.runs(part):
+        for text, amount in answer.runs(part):
             yield "response.function_call_arguments.delta", where | {"delta": text}, amount
         yield "response.function_call_arguments.done", where | {"name": part.tool, "arguments": whole}, 0
         return
     if part.kind == "reasoning_content":
-        yield from _summary(turn, part, where | {"summary_index": 0}, whole)
+        yield from _summary(answer, part, where | {"summary_index": 0}, whole)
         return
     where = where | {"content_index": 0}
     yield "response.content_part.added", where | {"part": _text("")}, 0
-    for text, amount in turn.runs(part):
+    for text, amount in answer.runs(part):
         yield "response.output_text.delta", where | {"delta": text, "logprobs": []}, amount
     yield "response.output_text.done", where | {"text": whole, "logprobs": []}, 0
     yield "response.content_part.done", where | {"part": _text(whole)}, 0
 
 
-def _summary(turn: Answer, part: Part, where: Json, whole: str) -> Iterator[tuple[str, Json, int]]:
-    if not turn.request.memo["summary"]:
+def _summary(answer: Answer, part: Part, where: Json, whole: str) -> Iterator[tuple[str, Json, int]]:
+    if not answer.request.memo["summary"]:
         yield "", {}, len(part.pieces)
         return
     empty: Json = {"type": "summary_text", "text": ""}
     yield "response.reasoning_summary_part.added", where | {"part": empty}, 0
-    for text, amount in turn.runs(part):
+    for text, amount in answer.runs(part):
         yield "response.reasoning_summary_text.delta", where | {"delta": text}, amount
     yield "response.reasoning_summary_text.done", where | {"text": whole}, 0
     yield "response.reasoning_summary_part.done", where | {"part": empty | {"text": whole}}, 0

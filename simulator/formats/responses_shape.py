@@ -114,17 +114,17 @@ USER_PARTS = ("input_text", "input_image", "input_file", "input_audio")
 REQUEST = msgspec.json.Decoder(ResponsesRequest)
 
 
-def check(asked: ResponsesRequest, items: list[Item], reasons: bool) -> dict[str, str]:
-    """Raises ``Refusal``; else the reasoning that came back, by its item's id. ``reasons``: the model does."""
-    bound = asked.max_output_tokens
+def check(body: ResponsesRequest, items: list[Item], reasons: bool) -> dict[str, str]:
+    """Raises ``Refusal``; returns the reasoning that came back, by its item's id. ``reasons``: the model reasons."""
+    bound = body.max_output_tokens
     if bound is not None and bound < MIN_OUTPUT_TOKENS:
         text = "Invalid 'max_output_tokens': integer below minimum value. "
         text += f"Expected a value >= {MIN_OUTPUT_TOKENS}, but got {bound} instead."
         raise Refusal(400, text, param="max_output_tokens", code="integer_below_min_value")
-    if asked.previous_response_id is not None:
-        text = f"Previous response with id '{asked.previous_response_id}' not found."
+    if body.previous_response_id is not None:
+        text = f"Previous response with id '{body.previous_response_id}' not found."
         raise Refusal(400, text, param="previous_response_id", code="previous_response_not_found")
-    for at, tool in enumerate(asked.tools or ()):
+    for at, tool in enumerate(body.tools or ()):
         if tool.get("type") == "function" and not isinstance(tool.get("name"), str):
             where = f"tools[{at}].name"
             raise Refusal(
@@ -180,7 +180,7 @@ def _opened(item: Thought) -> str:
 
 
 def _check_reasoned(item: Call, thoughts: dict[str, str]) -> None:
-    """An item of ours that came with a reasoning comes back with it. Without ids nobody can tell, there as here."""
+    """An item of ours that was sent with reasoning must come back with it. Without ids this cannot be checked, at OpenAI either."""
     if item.id is None or not item.id.startswith("fc_sim"):
         return
     needed = "rs_sim" + item.id.removeprefix("fc_sim").partition("x")[0]

@@ -32,7 +32,7 @@ def seal(owner: str, text: str) -> str:
 
 
 def unseal(packet: str) -> tuple[str, str] | None:
-    """The owner and the text; None when it is no packet of ours or was altered. Either alphabet of base64 will do."""
+    """The owner and the text; None for a packet that is not ours or was altered. Either alphabet of base64 will do."""
     try:
         raw = base64.b64decode(packet.translate(_STANDARD) + "=" * (-len(packet) % 4), validate=True)
     except ValueError:

@@ -2,7 +2,7 @@
 
 ``POST /v1/projects/P/locations/L/publishers/anthropic/models/M:rawPredict`` and ``:streamRawPredict``; tokens are counted by
 the model ``count-tokens`` (anthropic 2.12, lib/vertex/_client.py; cloud.google.com/vertex-ai/generative-ai/docs/partner-models/
-claude/use-claude; 2026-11). The version is a field of the body, the model is in the address, who is let in is Google's to say.
+claude/use-claude; 2026-11). The version is a field of the body, the model is in the address, Google checks the credentials.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COUNTER: Final = "count-tokens"
 VERSIONS: Final = frozenset({"vertex-2023-10-16", "2026-10-21"})
 """Of Google's documentation, and what anthropic 2.12 sends."""
 PLATFORM: Final = frozenset({401, 403, 404, 429})
-"""What Google answers before Claude is asked."""
+"""Statuses that Google returns before the request reaches Claude."""
 _BODY: Final = msgspec.json.Decoder(Json)
 
 
@@ -49,7 +49,7 @@ class VertexAnthropic(Anthropic):
         return WireFormat.credential(self, request)
 
     def read_request(self, request: Request, route: Route) -> ParsedRequest:
-        """As Anthropic's, once what is Vertex's has been taken off."""
+        """As Anthropic's, after the fields of Vertex are removed."""
         body = self.decode(_BODY, request.body)
         if body.pop("anthropic_version", None) not in VERSIONS:
             raise Refusal(400, "anthropic_version: Input should be 'vertex-2023-10-16'")
@@ -67,14 +67,14 @@ class VertexAnthropic(Anthropic):
         )
 
     def envelope(self, status: int, message: str | None = None, **more: str | None) -> bytes:
-        """Google's for what is Google's."""
+        """Google's envelope for the statuses of the platform, else Anthropic's."""
         if status in PLATFORM:
             return encode(google_error(status, message, more.get("code")))
         return super().envelope(status, message, **more)
 
 
 def _sources(value: Any) -> list[Json]:
-    """Every ``source`` in it."""
+    """Every ``source`` object at any depth."""
     if isinstance(value, list):
         return [found for one in value for found in _sources(one)]
     if not isinstance(value, dict):

@@ -62,8 +62,8 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A request, read. ``chat`` in the terms of ``call.prepare``: its messages have a role and a text, and
-    ``reasoning_content`` where reasoning of ours came back unchanged."""
+    """A parsed request. ``chat`` is what ``call.prepare`` reads: its messages have a role and a text, and
+    ``reasoning_content`` where our reasoning came back unchanged."""
 
     chat: ChatRequest
     id: str | None = None
@@ -127,7 +127,7 @@ class Counts:
 
 
 def counts(call: Call, sent: int | None = None) -> Counts | None:
-    """The report for the first ``sent`` tokens, bent by ``usage=KIND``; None for ``usage=none``."""
+    """The report for the first ``sent`` tokens, distorted by ``usage=KIND``; None for ``usage=none``."""
     made, kind = call.planned if sent is None else sent, call.script.usage
     if kind == "none":
         return None
@@ -140,7 +140,7 @@ def counts(call: Call, sent: int | None = None) -> Counts | None:
 
 
 def as_reported(call: Call, report: Json) -> Json:
-    """A usage object as it is sent: of ``usage=text`` every number is a text."""
+    """A usage object as it is sent: with ``usage=text`` every number is a string."""
     if call.script.usage != "text":
         return report
     return {
@@ -155,7 +155,7 @@ class WireFormat(ABC):
     name: ClassVar[str]
     stream_kind: ClassVar[str] = "text/event-stream; charset=utf-8"
     keepalive: ClassVar[bytes] = b": keep-alive\n\n"
-    """Bytes without meaning that are allowed between frames; empty: none are."""
+    """Bytes without meaning that may stand between frames; empty when the format has none."""
 
     @abstractmethod
     def route(self, path: str) -> Route | None:
@@ -166,11 +166,11 @@ class WireFormat(ABC):
         """Reads and checks. Raises ``Refusal``."""
 
     @abstractmethod
-    def body(self, turn: Answer, sent: int | None = None) -> Json:
+    def body(self, answer: Answer, sent: int | None = None) -> Json:
         """The whole answer, with its first ``sent`` tokens."""
 
     @abstractmethod
-    def frames(self, turn: Answer) -> Iterator[Frame]:
+    def frames(self, answer: Answer) -> Iterator[Frame]:
         """The streamed answer, from its first frame to its end mark."""
 
     @abstractmethod
@@ -201,9 +201,9 @@ class WireFormat(ABC):
         """Headers of an error beside the content type."""
         return ()
 
-    def invalid_request(self, complaint: ValidationProblem) -> Refusal:
+    def invalid_request(self, problem: ValidationProblem) -> Refusal:
         """A body that is not of the documented type, in the vendor's words."""
-        return Refusal(400, complaint.text, param=complaint.place or None)
+        return Refusal(400, problem.text, param=problem.place or None)
 
     def unknown_model(self, model: str, why: str) -> Refusal:
         """The model's name is not a script."""

@@ -233,7 +233,8 @@ def said(events: Sequence[Event]) -> Json:
     """What a stream said: its first choice, further ones under ``others``."""
     by_index: dict[int, list[Json]] = {}
     for event in events:
-        for choice in event.chunk["choices"]:
+        chunk: Json = dict(event.chunk)
+        for choice in chunk["choices"]:
             by_index.setdefault(choice["index"], []).append(choice)
     told = [_shape(_told(by_index[index])) for index in sorted(by_index)]
     usage = next((event.usage for event in reversed(events) if event.usage is not None), None)

@@ -30,17 +30,15 @@ from pydantic import BaseModel, TypeAdapter
 from providers.types import HttpRequest
 
 Json = dict[str, Any]
-_ADAPTERS: dict[Any, TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind)
-    for kind in (
-        MessageCreateParams,
-        MessageCountTokensParams,
-        chat.CompletionCreateParamsNonStreaming,
-        chat.CompletionCreateParamsStreaming,
-        responses.ResponseCreateParamsNonStreaming,
-        responses.ResponseCreateParamsStreaming,
-    )
-}
+_PARAMS: tuple[Any, ...] = (
+    MessageCreateParams,
+    MessageCountTokensParams,
+    chat.CompletionCreateParamsNonStreaming,
+    chat.CompletionCreateParamsStreaming,
+    responses.ResponseCreateParamsNonStreaming,
+    responses.ResponseCreateParamsStreaming,
+)
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in _PARAMS}
 _CONVERSE = botocore.session.get_session().get_service_model("bedrock-runtime")
 SAMPLING = {"temperature", "top_p", "top_k"}
 """Anthropic's SDK no longer types them (2.12); older models still take them."""

@@ -193,7 +193,8 @@ def talks(draw: st.DrawFn) -> Json:
         return f"word{next(numbers)}x" + draw(st.sampled_from(["", " grüße", ' "q"', " 🌍"]))
 
     def content() -> Any:
-        return draw(st.sampled_from([str, lambda text: [{"type": "text", "text": text}]]))(word())
+        text = word()
+        return [{"type": "text", "text": text}] if draw(st.booleans()) else text
 
     messages: list[Json] = [{"role": draw(st.sampled_from(["system", "developer"])), "content": content()}] * draw(
         st.integers(0, 1)
@@ -292,7 +293,7 @@ _MESSAGES = st.one_of(
     st.builds(lambda id, said, more: {"role": "tool", "tool_call_id": id, "content": said, **more}, _WILD_IDS, _CONTENT,
               _optional(name=_WILD_NAMES, is_error=st.booleans())),
 )  # fmt: skip
-_SCHEMAS = st.sampled_from(
+_SCHEMAS: st.SearchStrategy[Any] = st.sampled_from(
     [
         None, {}, {"type": "object"}, {"type": "object", "properties": {"a": {"type": "string", "enum": ["x"]}}, "required": ["a"]},
         {"type": "string"}, {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, {"type": ["object", "null"], "additionalProperties": {}},

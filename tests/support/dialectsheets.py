@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -139,8 +139,12 @@ class Sheet:
     def recording(self, case: str, way: str) -> str:
         """The name of the recording of a case, which exists."""
         name: str = self.said["cases"][case][way]
-        known = {"stream": self.streams, "answer": self.answers, "refusal": self.refusals}[way]
-        assert name in known, f"{self.path}: there is no {way} {name}"
+        recordings: dict[str, Mapping[str, Any]] = {
+            "stream": self.streams,
+            "answer": self.answers,
+            "refusal": self.refusals,
+        }
+        assert name in recordings[way], f"{self.path}: there is no {way} {name}"
         return name
 
 

@@ -24,6 +24,7 @@ import botocore.session
 import cohere
 import cohere.core
 import httpx
+import httpx2
 import ollama
 import openai
 import openrouter
@@ -39,6 +40,8 @@ from simulator import SimulatedVendor
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Everything here is plain HTTP; an SDK that loads the system's certificates for each client spends most of its time on that."""
+_NO_REQUEST = httpx2.Request("POST", "/")
+"""For an error that came inside a stream: OpenAI's SDK raises those with the request at hand."""
 ONCE = genai_types.HttpRetryOptions(attempts=1)
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}, "u": {"enum": ["C", "F"]}}, "required": ["n", "u"]}
 TOOLS = ("measure", "look_up")
@@ -149,12 +152,12 @@ class AnthropicClient(VendorClient):
 
     def _body(self, asking: Asking) -> dict[str, Any]:
         messages = [{"role": "user", "content": asking.text}, *asking.past]
-        body = {"model": asking.model, "messages": messages, "max_tokens": asking.max_tokens or 4_096}
+        body: dict[str, Any] = {"model": asking.model, "messages": messages, "max_tokens": asking.max_tokens or 4_096}
         if asking.tools:
             body["tools"] = [{"name": name, "description": "d", "input_schema": SCHEMA} for name in TOOLS]
         if asking.thinks:
             body["thinking"] = {"type": "enabled", "budget_tokens": BUDGET}
-        return body | asking.more
+        return {**body, **asking.more}
 
     async def whole(self, asking: Asking) -> Said:
         async with self._sdk() as sdk:
@@ -229,7 +232,7 @@ class ResponsesClient(VendorClient):
         )
 
     def _body(self, asking: Asking) -> dict[str, Any]:
-        body = {
+        body: dict[str, Any] = {
             "model": asking.model,
             "input": [{"role": "user", "content": asking.text}, *asking.past],
             "store": False,
@@ -240,7 +243,7 @@ class ResponsesClient(VendorClient):
             body["tools"] = [{"type": "function", "name": name, "parameters": SCHEMA, "strict": None} for name in TOOLS]
         if asking.thinks:
             body |= {"reasoning": {"effort": "low", "summary": "auto"}, "include": ["reasoning.encrypted_content"]}
-        return body | asking.more
+        return {**body, **asking.more}
 
     async def whole(self, asking: Asking) -> Said:
         async with self._sdk() as sdk:
@@ -260,9 +263,9 @@ class ResponsesClient(VendorClient):
                     assert whole is None or deltas.get(item.id, "") == whole, "the deltas are the item"
                 if event.type == "response.failed":
                     error = event.response.error
-                    raise openai.APIError(error.message, httpx.Request("POST", "/"), body={"code": error.code})
+                    raise openai.APIError(error.message, _NO_REQUEST, body={"code": error.code})
                 if event.type == "error":
-                    raise openai.APIError(event.message, httpx.Request("POST", "/"), body={"code": event.code})
+                    raise openai.APIError(event.message, _NO_REQUEST, body={"code": event.code})
                 response = getattr(event, "response", response)
             assert response is not None
             return self._said(response)
@@ -394,7 +397,7 @@ class VertexClient(GeminiClient):
 
     def _sdk(self) -> genai.Client:
         options = genai_types.HttpOptions(base_url=self.root, api_version="v1", retry_options=ONCE)
-        credentials = Credentials(token=self.key)
+        credentials = Credentials(token=self.key)  # type: ignore[no-untyped-call]
         return genai.Client(
             enterprise=True, project="p", location="global", credentials=credentials, http_options=options
         )
@@ -528,12 +531,15 @@ class ChatClient(VendorClient):
         )
 
     def body(self, asking: Asking) -> dict[str, Any]:
-        body = {"model": asking.model, "messages": [{"role": "user", "content": asking.text}, *asking.past]}
+        body: dict[str, Any] = {
+            "model": asking.model,
+            "messages": [{"role": "user", "content": asking.text}, *asking.past],
+        }
         if asking.max_tokens:
             body["max_tokens"] = asking.max_tokens
         if asking.tools:
             body["tools"] = [{"type": "function", "function": {"name": name, "parameters": SCHEMA}} for name in TOOLS]
-        return body | asking.more
+        return {**body, **asking.more}
 
     async def whole(self, asking: Asking) -> Said:
         async with self.sdk() as sdk:
@@ -549,8 +555,8 @@ class ChatClient(VendorClient):
         calls: dict[int, list[str]] = {}
         text, finish, usage = "", None, None
         async with self.sdk() as sdk:
-            asked = {"stream": True, "stream_options": {"include_usage": True}}
-            async for chunk in await sdk.chat.completions.create(**self.body(asking), **asked):
+            body = self.body(asking) | {"stream_options": {"include_usage": True}}
+            async for chunk in await sdk.chat.completions.create(**body, stream=True):
                 usage = chunk.usage or usage
                 for choice in chunk.choices:
                     text += choice.delta.content or ""
@@ -619,12 +625,15 @@ class MistralClient(VendorClient):
 
     @asynccontextmanager
     async def _sdk(self) -> AsyncIterator[Mistral]:
-        with httpx.Client(verify=NO_TLS) as plain:
-            async with httpx.AsyncClient(verify=NO_TLS) as http:
+        with httpx2.Client(verify=NO_TLS) as plain:
+            async with httpx2.AsyncClient(verify=NO_TLS) as http:
                 yield Mistral(api_key=self.key, server_url=self.root + "/mistral", client=plain, async_client=http)
 
     def _body(self, asking: Asking) -> dict[str, Any]:
-        body = {"model": asking.model, "messages": [{"role": "user", "content": asking.text}, *asking.past]}
+        body: dict[str, Any] = {
+            "model": asking.model,
+            "messages": [{"role": "user", "content": asking.text}, *asking.past],
+        }
         if asking.max_tokens:
             body["max_tokens"] = asking.max_tokens
         if asking.tools:
@@ -637,6 +646,7 @@ class MistralClient(VendorClient):
         async with self._sdk() as sdk:
             answer = await sdk.chat.complete_async(**self._body(asking))
         message = answer.choices[0].message
+        assert message is not None
         dump = message.model_dump(exclude_none=True)
         return self._said(
             dump.get("content") or "", dump.get("tool_calls") or [], answer.choices[0].finish_reason, answer.usage
@@ -739,7 +749,7 @@ class OpenRouterClient(VendorClient):
             body["tools"] = [{"type": "function", "function": {"name": name, "parameters": SCHEMA}} for name in TOOLS]
         if asking.thinks:
             body["reasoning"] = {"effort": "low"}
-        return body | asking.more
+        return {**body, **asking.more}
 
     async def whole(self, asking: Asking) -> Said:
         async with self._sdk() as sdk:
@@ -856,19 +866,21 @@ class CohereClient(VendorClient):
         finish, usage = None, None
         async with self._sdk() as sdk:
             async for event in sdk.chat_stream(**self._body(asking)):
+                delta: Any = getattr(event, "delta", None)  # every part of an event is optional in the SDK's types
+                index: Any = getattr(event, "index", None)
                 if event.type == "content-start":
-                    blocks.append(event.delta.message.content.model_dump(exclude_none=True))
+                    blocks.append(delta.message.content.model_dump(exclude_none=True))
                 elif event.type == "content-delta":
-                    for name, piece in event.delta.message.content.model_dump(exclude_none=True).items():
-                        blocks[event.index][name] += piece
+                    for name, piece in delta.message.content.model_dump(exclude_none=True).items():
+                        blocks[index][name] += piece
                 elif event.type == "tool-call-start":
-                    calls.append(event.delta.message.tool_calls.model_dump())
+                    calls.append(delta.message.tool_calls.model_dump())
                 elif event.type == "tool-call-delta":
-                    calls[event.index]["function"]["arguments"] += event.delta.message.tool_calls.function.arguments
+                    calls[index]["function"]["arguments"] += delta.message.tool_calls.function.arguments
                 elif event.type == "message-end":
-                    finish, usage = event.delta.finish_reason, event.delta.usage
+                    finish, usage = delta.finish_reason, delta.usage
                     if finish == "ERROR":
-                        raise RuntimeError(event.delta.error)
+                        raise RuntimeError(delta.error)
         return self._said(blocks, calls, finish, usage)
 
     def _said(self, blocks: list[Any], calls: list[Any], finish: str | None, usage: Any) -> Said:

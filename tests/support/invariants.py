@@ -13,9 +13,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 from typing import Any
 
 from gateway.ledger.entries import AuditReport, Entry
+from simulator import SimulatedVendor
 from tests.support.gateway import Caller, Sale, Stage
 from tests.support.vendor import until
 
@@ -46,7 +48,7 @@ async def calm(stage: Stage, tasks: set[asyncio.Task[Any]] | None = None) -> Aud
     assert not stage.gateway.in_flight.requests
     assert stage.gateway.in_flight.now == 0
     for sim in stage.vendors.values():
-        await until(lambda sim=sim: sim.log.in_flight == 0)
+        await until(partial(_idle, sim))
     report = await services.ledger.audit()
     assert report.clean, report.differences
     assert report.open_holds == 0
@@ -55,6 +57,10 @@ async def calm(stage: Stage, tasks: set[asyncio.Task[Any]] | None = None) -> Aud
     if tasks is not None:
         await until(lambda: not our_tasks() - tasks)
     return report
+
+
+def _idle(vendor: SimulatedVendor) -> bool:
+    return vendor.log.in_flight == 0
 
 
 def forget_health(stage: Stage) -> None:

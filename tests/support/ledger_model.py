@@ -1,14 +1,22 @@
-"""The ledger a second time, in plain Python with unbounded integers: what the Lua functions are compared with.
+"""A second implementation of the ledger, in plain Python with unbounded integers, to compare the Lua functions with.
 
-Written from the rules of the books, not from the functions. One model call = one ledger call; answers are plain tuples.
+It was written from the ledger's rules, not from the functions. One call of the model is one call of the ledger; it returns
+plain tuples.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Reply = tuple[Any, ...]
+Posting = tuple[str, int, int, int]
+"""Provider, cost, fee and what the user shall pay."""
+Loss = tuple[str, int, int]
+"""Provider, cost and fee of a failed attempt."""
 
 
 @dataclass
@@ -16,10 +24,10 @@ class Account:
     balance: int = 0
     held: int = 0
     used: int = 0
-    lines: list[tuple] = field(default_factory=list)
+    lines: list[tuple[Any, ...]] = field(default_factory=list)
     grants: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def write(self, kind, id, provider, cost, fee, user):
+    def write(self, kind: str, id: str, provider: str | None, *, cost: int, fee: int, user: int) -> None:
         self.balance -= user
         loss = 0 if kind == "grant" else cost + fee - user
         self.lines.append((len(self.lines) + 1, kind, id, provider, cost, fee, user, loss, self.balance))
@@ -48,7 +56,7 @@ class Key:
             "monthly": self.usage["monthly"] if (was.year, was.month) == (now.year, now.month) else 0,
         }
 
-    def room(self, today: int) -> int | None:
+    def remaining(self, today: int) -> int | None:
         return None if self.limit is None else self.limit - self.roll(today)[self.reset] - self.held
 
 
@@ -58,20 +66,32 @@ class Open:
     key: str
     amount: int
     overdue: bool
-    checkpoint: tuple[str, int, int, int] = ("none", 0, 0, 0)
+    checkpoint: Posting = ("none", 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What the ledger remembers of an ended generation; sums over its lines."""
+
+    kind: str
+    paid: int
+    cost: int
+    fee: int
+    balance: int
+    seq: int
 
 
 class Model:
-    """Answers: ("held", n) ("402", source, remaining) ("401",) ("stale",) ("conflict",) ("receipt", paid, balance, seq, dup) ..."""
+    """Returns ("held", n) ("402", source, remaining) ("401",) ("stale",) ("conflict",) ("receipt", paid, balance, seq, dup) ..."""
 
     def __init__(self, today: int) -> None:
         self.today = today
         self.orgs: dict[str, Account] = {}
         self.keys: dict[str, Key] = {}
         self.open: dict[str, Open] = {}
-        self.done: dict[str, dict] = {}
+        self.done: dict[str, Ended] = {}
 
-    def hold(self, id, key_hash, version, amount, overdue):
+    def hold(self, id: str, key_hash: str, version: int, amount: int, overdue: bool) -> Reply:
         if id in self.open:
             return ("held", self.open[id].amount)
         if id in self.done:
@@ -81,9 +101,9 @@ class Model:
             return ("stale", key.version)
         if key.disabled:
             return ("401",)
-        account, room = self.orgs[key.org], key.room(self.today)
-        if room is not None and amount > room:
-            return ("402", "key_limit", max(room, 0))
+        account, remaining = self.orgs[key.org], key.remaining(self.today)
+        if remaining is not None and amount > remaining:
+            return ("402", "key_limit", max(remaining, 0))
         if amount > account.balance - account.held:
             return ("402", "credits", account.balance - account.held)
         account.held += amount
@@ -91,74 +111,72 @@ class Model:
         self.open[id] = Open(key.org, key_hash, amount, overdue)
         return ("held", amount)
 
-    def _release(self, id):
+    def _release(self, id: str) -> Open | None:
         hold = self.open.pop(id, None)
         if hold is not None:
             self.orgs[hold.org].held -= hold.amount
             self.keys[hold.key].held -= hold.amount
         return hold
 
-    def _end(self, id, org, key_hash, kind, posting, losses=()):
-        """Release, losses, the line, the counters, the memory."""
+    def _end(self, id: str, org: str, key_hash: str, kind: str, posting: Posting, losses: Sequence[Loss] = ()) -> Ended:
+        """Releases the hold, writes the losses and the line, updates the counters, remembers the end."""
         hold = self._release(id)
-        provider, cost, fee, want = posting
+        provider, cost, fee, due = posting
         account, key = self.orgs[org], self.keys[key_hash]
-        room = account.balance - account.held
-        if key.room(self.today) is not None:
-            room = min(room, key.room(self.today))
-        pay = min(want, max(room, 0))
+        limits = (account.balance - account.held, key.remaining(self.today))
+        pay = min(due, max(min(limit for limit in limits if limit is not None), 0))
         for number, (loss_provider, loss_cost, loss_fee) in enumerate(losses, 1):
-            account.write("loss", f"{id}/{number}", loss_provider, loss_cost, loss_fee, 0)
+            account.write("loss", f"{id}/{number}", loss_provider, cost=loss_cost, fee=loss_fee, user=0)
         if kind != "void":
-            account.write(kind, id, provider, cost, fee, pay)
+            account.write(kind, id, provider, cost=cost, fee=fee, user=pay)
         account.used += pay
         if hold is not None or losses or kind != "void":
             usage = key.roll(self.today)
             key.day = max(key.day, self.today)
             key.usage = {name: max(n + pay, 0) for name, n in usage.items()}
-        before = self.done.get(id, {"paid": 0, "cost": 0, "fee": 0})
-        self.done[id] = {
-            "kind": kind,
-            "paid": before["paid"] + pay,
-            "cost": before["cost"] + cost,
-            "fee": before["fee"] + fee,
-            "balance": account.balance,
-            "seq": len(account.lines),
-        }
+        before = self.done.get(id)
+        self.done[id] = Ended(
+            kind,
+            paid=pay + (before.paid if before else 0),
+            cost=cost + (before.cost if before else 0),
+            fee=fee + (before.fee if before else 0),
+            balance=account.balance,
+            seq=len(account.lines),
+        )
         return self.done[id]
 
     @staticmethod
-    def _receipt(done, duplicate):
-        return ("receipt", done["paid"], done["balance"], done["seq"], duplicate)
+    def _receipt(ended: Ended, duplicate: bool) -> Reply:
+        return ("receipt", ended.paid, ended.balance, ended.seq, duplicate)
 
-    def settle(self, id, org, key_hash, posting, losses):
-        was = self.done.get(id)
-        if was is not None and was["kind"] != "expired":
-            return self._receipt(was, True)
-        if was is not None:
-            provider, cost, fee, want = posting
-            difference = (provider, cost - was["cost"], fee - was["fee"], want - was["paid"])
+    def settle(self, id: str, org: str, key_hash: str, posting: Posting, losses: Sequence[Loss]) -> Reply:
+        before = self.done.get(id)
+        if before is not None and before.kind != "expired":
+            return self._receipt(before, True)
+        if before is not None:
+            provider, cost, fee, due = posting
+            difference = (provider, cost - before.cost, fee - before.fee, due - before.paid)
             return self._receipt(self._end(id, org, key_hash, "adjusted", difference, losses), False)
         return self._receipt(self._end(id, org, key_hash, "settled", posting, losses), False)
 
-    def void(self, id, org, key_hash, losses):
-        was = self.done.get(id)
-        if was is not None and was["kind"] != "expired":
+    def void(self, id: str, org: str, key_hash: str, losses: Sequence[Loss]) -> Reply:
+        before = self.done.get(id)
+        if before is not None and before.kind != "expired":
             return ("voided",)
-        if was is not None and (was["paid"], was["cost"], was["fee"]) != (0, 0, 0):
-            self._end(id, org, key_hash, "adjusted", ("none", -was["cost"], -was["fee"], -was["paid"]), losses)
+        if before is not None and (before.paid, before.cost, before.fee) != (0, 0, 0):
+            self._end(id, org, key_hash, "adjusted", ("none", -before.cost, -before.fee, -before.paid), losses)
         else:
             self._end(id, org, key_hash, "void", ("none", 0, 0, 0), losses)
         return ("voided",)
 
-    def beat(self, id, posting, overdue):
+    def beat(self, id: str, posting: Posting, overdue: bool) -> Reply:
         hold = self.open.get(id)
         if hold is None:
             return ("beat", False)
         hold.checkpoint, hold.overdue = posting, overdue
         return ("beat", True)
 
-    def extend(self, id, total):
+    def extend(self, id: str, total: int) -> Reply:
         hold = self.open.get(id)
         if hold is None:
             return ("conflict",)
@@ -166,9 +184,9 @@ class Model:
         if more <= 0:
             return ("held", hold.amount)
         account, key = self.orgs[hold.org], self.keys[hold.key]
-        room = key.room(self.today)
-        if room is not None and more > room:
-            return ("402", "key_limit", max(room, 0))
+        remaining = key.remaining(self.today)
+        if remaining is not None and more > remaining:
+            return ("402", "key_limit", max(remaining, 0))
         if more > account.balance - account.held:
             return ("402", "credits", account.balance - account.held)
         account.held += more
@@ -176,15 +194,15 @@ class Model:
         hold.amount = total
         return ("held", total)
 
-    def expire(self, order):
-        """``order``: ids as the sweeper meets them; who is swept first is not a rule of the books."""
+    def expire(self, order: Iterable[str]) -> Reply:
+        """``order``: ids as the sweeper meets them; the ledger promises no order."""
         overdue = [id for id in order if self.open[id].overdue]
         for id in overdue:
             hold = self.open[id]
             self._end(id, hold.org, hold.key, "expired", hold.checkpoint)
         return ("expired", len(overdue))
 
-    def grant(self, org, id, amount):
+    def grant(self, org: str, id: str, amount: int) -> Reply:
         account = self.orgs[org]
         if id in account.grants:
             before, balance = account.grants[id]
@@ -192,6 +210,6 @@ class Model:
         balance = account.balance + amount
         if balance > 2**53 - 1 or balance < account.held:
             return ("422",)
-        account.write("grant", id, None, 0, 0, -amount)
+        account.write("grant", id, None, cost=0, fee=0, user=-amount)
         account.grants[id] = (amount, balance)
         return ("granted", balance, False)

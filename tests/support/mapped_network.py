@@ -35,7 +35,7 @@ class Network:
         """Server names that clients asked for (SNI)."""
         self._routes: dict[str, int] = {}
         self._dial = loop.create_connection
-        loop.create_connection = self._connect  # type: ignore[method-assign]
+        loop.create_connection = self._connect  # type: ignore[method-assign, assignment]
 
     def client(self) -> Upstream:
         """A client that trusts this network's authority beside the usual ones."""

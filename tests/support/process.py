@@ -210,7 +210,7 @@ def scraped(text: str) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def served(config_dir: Path, data_dir: Path, **settings: object) -> AsyncIterator[Process]:
+async def served(config_dir: Path, data_dir: Path, **settings: Any) -> AsyncIterator[Process]:
     """A started gateway; whatever the test did, nothing of it is left running."""
     process = Process(config_dir, data_dir, **settings)
     try:

@@ -121,7 +121,7 @@ async def read(line: Line, *, method: str = "POST") -> Answer:
         if "content-length" in headers:
             body = await line.reader.readexactly(int(headers["content-length"]))
             return Answer(int(found[1]), headers, body, None)
-        chunks = []
+        chunks: list[bytes] = []
         while True:
             size = await line.reader.readuntil(b"\r\n")
             assert re.fullmatch(rb"[0-9a-f]+\r\n", size), size

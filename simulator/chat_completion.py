@@ -13,7 +13,7 @@ from simulator.steps import LAST_CHUNK, Send, Steps, Wait, comment, encode, even
 
 
 def usage(call: Call, completion: int) -> dict[str, Any] | None:
-    """The usage object for so many completion tokens, bent by ``usage=KIND``."""
+    """The usage object for this many completion tokens, distorted by ``usage=KIND``."""
     kind, prompt = call.script.usage, call.prompt_tokens
     reasoned = sum(len(part.pieces) for part in call.parts if part.kind == "reasoning_content")
     if kind == "none":
@@ -40,11 +40,11 @@ def completion(call: Call, *, finish: str | None, sent: int | None = None) -> di
     message: dict[str, Any] = {"role": "assistant", "content": texts.get("content"), "refusal": None}
     if "reasoning_content" in texts:
         message["reasoning_content"] = texts["reasoning_content"]
-    called = [part for part in parts if part.kind == "arguments"]
-    if called:
+    calls = [part for part in parts if part.kind == "arguments"]
+    if calls:
         message["tool_calls"] = [
             {"id": call_id(call, number), "type": "function", "function": _function(part, "".join(part.pieces))}
-            for number, part in enumerate(called)
+            for number, part in enumerate(calls)
         ]
     body: dict[str, Any] = {
         "id": call.id,
@@ -92,7 +92,7 @@ def json_steps(call: Call) -> Steps:
 
 
 def wait(until_s: float) -> Steps:
-    """A Wait, or nothing when there is nothing to wait for."""
+    """One ``Wait``, or no step for a time that is not positive."""
     if until_s > 0:
         yield Wait(until_s)
 
@@ -115,7 +115,7 @@ def chunk_of(call: Call, delta: bytes, *, finish: str | None = None, sent: int |
 
 
 def wants_usage(call: Call) -> bool:
-    """The request asked for usage in the stream; OpenAI sends none otherwise (API reference, 2026-11)."""
+    """The request asked for usage in the stream; otherwise OpenAI sends no usage (API reference, 2026-11)."""
     return call.request.stream_options is not None and call.request.stream_options.include_usage
 
 
@@ -127,7 +127,7 @@ def delta_of(kind: str, text: str, number: int = 0) -> bytes:
 
 
 def runs(call: Call) -> Iterator[tuple[Part, int, list[str]]]:
-    """The answer in events' worth: the part, how many of its kind came before, and ``batch`` tokens of it.
+    """The answer cut into events: the part, how many parts of its kind came before, and ``batch`` tokens of it.
 
     Endless when the script says so.
     """
@@ -177,8 +177,8 @@ def finish_event(call: Call) -> Steps:
 def usage_event(call: Call) -> Steps:
     """The usage on an event of its own, with an empty list of choices."""
     report = usage(call, call.planned)
-    asked = wants_usage(call) or call.script.usage not in ("normal", "none")
-    if report is None or not asked or call.script.usage == "onfinish":
+    requested = wants_usage(call) or call.script.usage not in ("normal", "none")
+    if report is None or not requested or call.script.usage == "onfinish":
         return
     frame: dict[str, Any] = {"id": call.id, "object": "chat.completion.chunk", "created": call.created}
     data = event(encode({**frame, "model": call.request.model, "choices": [], "usage": report}), crlf=call.script.crlf)
