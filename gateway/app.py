@@ -38,19 +38,22 @@ from gateway.telemetry import Telemetry, set_up_logs
 from providers.media.fetch import Media
 from providers.transport.clients import Clients
 
-LAST_WORD_S = 2.0
-"""Of the shutdown grace, kept for error events and settlements."""
-ENDINGS_GRACE_S = 10.0
-START_PATIENCE_S = 15.0
+FINAL_EVENTS_S = 2.0
+"""The part of the shutdown grace that is kept for error events and settlements."""
+SETTLEMENTS_WAIT_S = 10.0
+START_TIMEOUT_S = 15.0
 GC_THRESHOLD = 20_000
-"""Objects between two collections of the youngest generation: a request leaves next to nothing behind for them."""
+"""New objects between two collections of the youngest generation. High, because a request leaves almost no cyclic garbage."""
 
 
 def create() -> asgi.InferenceRouter:
-    """The factory that HTTP servers call in each worker process, which is theirs alone; settings come from the environment."""
+    """The factory that HTTP servers call in each worker process. Settings come from the environment.
+
+    It tunes the garbage collector of the whole process, so a program that embeds the gateway calls ``create_app``.
+    """
     router = create_app(gateway_settings.load())
     gc.collect()
-    gc.freeze()  # what lives as long as the process is not looked at again with every collection
+    gc.freeze()  # objects that live as long as the process are not scanned at every collection
     gc.set_threshold(GC_THRESHOLD, 20, 50)
     return router
 
@@ -71,14 +74,14 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
             ]
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(_run(loop)) for loop in loops]
-                hurry = asyncio.Event()
-                with _on_signal(lambda: group.create_task(_wind_down(services, in_flight, hurry)), hurry.set):
+                interrupt = asyncio.Event()
+                with _on_signal(lambda: group.create_task(_wind_down(services, in_flight, interrupt)), interrupt.set):
                     yield
                 in_flight.draining = True
                 services.background.close()
-                left = await services.background.drain(ENDINGS_GRACE_S)
+                unsettled = await services.background.drain(SETTLEMENTS_WAIT_S)
                 services.telemetry.flush()
-                services.telemetry.log.info("stopped", unsettled=left)
+                services.telemetry.log.info("stopped", unsettled=unsettled)
                 for task in tasks:
                     task.cancel()
 
@@ -89,7 +92,7 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
         telemetry: Telemetry = request.app.state.services.telemetry
-        telemetry.flush()  # here, on the loop that appends to the portion; the text is made in a thread
+        telemetry.flush()  # on the event loop, which also appends to what is flushed; the text is made in a thread
         body, content_type = await asyncio.to_thread(telemetry.scrape)
         return Response(body, media_type=content_type)
 
@@ -120,12 +123,12 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
             ledger = Ledger(store, record_ttl_s=settings.record_ttl_s)
             accounts = Accounts(store)
             async for attempt in tenacity.AsyncRetrying(
-                stop=tenacity.stop_after_delay(START_PATIENCE_S),
+                stop=tenacity.stop_after_delay(START_TIMEOUT_S),
                 wait=tenacity.wait_fixed(0.1),
                 retry=tenacity.retry_if_exception_type(LedgerUnavailable),
                 reraise=True,
             ):
-                with attempt:  # a busy machine may miss the deadline of a hot call while it loads the functions
+                with attempt:  # on a busy machine, loading the functions may exceed the time-out of a ledger call
                     await ledger.prepare()
                     await accounts.prepare()
             services = Services(
@@ -150,7 +153,7 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
 
 @contextmanager
 def _embedded(settings: Settings) -> Iterator[str]:
-    """The given Redis, else a supervised Valkey of our own."""
+    """The URL of the configured Redis, else of a Valkey that this process starts and supervises."""
     if settings.redis_url is not None:
         yield settings.redis_url
         return
@@ -166,13 +169,15 @@ async def _run(loop: Any) -> None:
     await loop
 
 
-async def _wind_down(services: Services, in_flight: InFlight, hurry: asyncio.Event) -> None:
-    """SIGTERM: readiness off at once; running streams may finish; just before the grace is over, or when somebody is in a
-    hurry, the rest end aloud."""
+async def _wind_down(services: Services, in_flight: InFlight, interrupt: asyncio.Event) -> None:
+    """After SIGTERM or Ctrl-C: readiness is off at once and running streams may finish.
+
+    Just before the grace is over, or when ``interrupt`` is set, the remaining streams end with an error event.
+    """
     in_flight.draining = True
-    grace_s = max(services.settings.shutdown_grace_s - LAST_WORD_S, 0)
+    grace_s = max(services.settings.shutdown_grace_s - FINAL_EVENTS_S, 0)
     deadline = time.monotonic() + grace_s
-    while in_flight.requests and time.monotonic() < deadline and not hurry.is_set():
+    while in_flight.requests and time.monotonic() < deadline and not interrupt.is_set():
         await asyncio.sleep(0.05)
     services.background.close()
     for lifecycle in list(in_flight.requests):
@@ -180,10 +185,11 @@ async def _wind_down(services: Services, in_flight: InFlight, hurry: asyncio.Eve
 
 
 @contextmanager
-def _on_signal(act: Callable[[], object], hurry: Callable[[], object]) -> Iterator[None]:
-    """Chain ``act`` before the server's own handlers, which stop accepting and wait for connections.
+def _on_signal(stop: Callable[[], object], interrupt: Callable[[], object]) -> Iterator[None]:
+    """Call ``stop`` before the server's own handlers, which stop accepting and wait for connections.
 
-    A second Ctrl-C is for us alone: the server would drop its connections without a word. The third is the server's again.
+    A second Ctrl-C calls only ``interrupt``, because the server would close its connections without an error event. The third
+    reaches the server again.
     """
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -193,9 +199,9 @@ def _on_signal(act: Callable[[], object], hurry: Callable[[], object]) -> Iterat
         nonlocal interrupts
         interrupts += number == signal.SIGINT
         if number == signal.SIGINT and interrupts == 2:
-            loop.call_soon_threadsafe(hurry)
+            loop.call_soon_threadsafe(interrupt)
             return
-        loop.call_soon_threadsafe(act)
+        loop.call_soon_threadsafe(stop)
         previous = before[signal.Signals(number)]
         if callable(previous):
             previous(number, frame)

@@ -1,6 +1,6 @@
-"""Settlements that outlive their request: whoever leaves, the answer is still read on, charged and recorded.
+"""Settlements that outlive their request: when a client disconnects, its answer is still charged and recorded.
 
-The process owns these tasks, and its shutdown waits for them. It must not know: HTTP, how a settlement is made.
+The process owns these tasks, and its shutdown waits for them. This module must not know: HTTP, how a settlement is made.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import structlog
 from gateway.ledger.entries import Hold, Posting
 
 DRAINS_MAX = 256
-"""Answers that are read on at once after their client has disconnected."""
+"""The most answers that are read on at the same time after their clients have disconnected."""
 
 
 class OpenGeneration(Protocol):
-    """An answer under way, as the heartbeat of holds sees it."""
+    """A running answer, as the heartbeat of holds needs it."""
 
     hold: Hold
 
@@ -29,11 +29,11 @@ class OpenGeneration(Protocol):
 
 
 class BackgroundSettlements:
-    """The generations that have credit on hold, and the tasks that finish those whose client is gone."""
+    """The generations that have credit on hold, and the tasks that finish those whose client has disconnected."""
 
     def __init__(self) -> None:
         self.closing = False
-        """The process is shutting down: a request that is interrupted now was not left by its client."""
+        """The process is shutting down: when a request is interrupted now, its client has not disconnected."""
         self.open: set[OpenGeneration] = set()
         self._drains: set[asyncio.Timeout] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -57,7 +57,10 @@ class BackgroundSettlements:
 
     @asynccontextmanager
     async def reading_on(self, timeout_s: float) -> AsyncIterator[None]:
-        """Bounds the block to ``timeout_s``, to ``DRAINS_MAX`` at once, and to the life of the process. Raises TimeoutError."""
+        """Limit the block to ``timeout_s``, to ``DRAINS_MAX`` such blocks at once, and to the time before ``close``.
+
+        Raises TimeoutError at the limit.
+        """
         full = self.closing or len(self._drains) >= DRAINS_MAX
         async with asyncio.timeout(0 if full else timeout_s) as timer:
             self._drains.add(timer)
@@ -67,13 +70,13 @@ class BackgroundSettlements:
                 self._drains.discard(timer)
 
     def close(self) -> None:
-        """The process is shutting down: answers without a client are read on no longer."""
+        """Called at shutdown: stop reading on answers whose client has disconnected."""
         self.closing = True
         for timer in self._drains:
             timer.reschedule(asyncio.get_running_loop().time())
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait for every task; the number of those that did not finish in time."""
+        """Wait for every task → the number of those that did not finish in time."""
         deadline = time.monotonic() + timeout_s
         while self._tasks and time.monotonic() < deadline:
             await asyncio.wait(self._tasks, timeout=deadline - time.monotonic())

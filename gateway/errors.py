@@ -1,8 +1,8 @@
-"""Every way Tokenway says no, as one tree. Knows no web framework.
+"""Every error that Tokenway answers with, as one tree. It is independent of any web framework.
 
 GatewayError
     BadRequest            400  the caller's request is wrong; names the field and what would fix it
-    Unauthorized          401  positively no such key, disabled, expired; never for our own trouble
+    Unauthorized          401  the key does not exist, is disabled or expired; never for a failure of the gateway
     PaymentRequired       402  credits or the key's limit do not cover the request
     Forbidden             403
     NotFound              404
@@ -12,10 +12,10 @@ GatewayError
     PayloadTooLarge       413
     Unprocessable         422
     TooManyRequests       429
-    Unavailable           503  ours, with Retry-After
+    Unavailable           503  a failure of the gateway, with Retry-After
         LedgerUnavailable 503  Redis does not answer
         NoHealthyEndpoint 503  endpoints exist, none is up
-    UpstreamFailed        4xx/5xx of the failure's row: the last provider's failure is the last word
+    UpstreamFailed        4xx/5xx of the failure's row: the failure of the last attempt
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class GatewayError(Exception):
         self.retry_after_s = retry_after_s
         self.availability = availability
         self.recorded = False
-        """A generation has ended with it: its canonical log line is written."""
+        """Whether a generation has ended with this error, so that its canonical log line is already written."""
 
     def envelope(self) -> dict[str, Any]:
         """The one documented error shape."""

@@ -15,7 +15,7 @@ from gateway.catalog.model import Price
 from providers.types import Usage
 
 BYTES_PER_TOKEN = 4
-"""Estimate for text without a tokenizer: OpenAI's rule of thumb, 1 token ≈ 4 bytes of English."""
+"""Estimate for text without a tokenizer: 1 token ≈ 4 bytes of English, OpenAI's rule of thumb."""
 BOUND_BYTES_PER_TOKEN = 2
 """Upper bound used for holds: no vocabulary in use averages below two bytes a token on real prompts."""
 MESSAGE_OVERHEAD = 4
@@ -36,16 +36,16 @@ class Prompt(msgspec.Struct, frozen=True):
     tokens: int
     """Best estimate; what is billed when a vendor reports no usage."""
     tokens_bound: int
-    """What is held: the vendor's count is practically never above."""
+    """Upper bound, for the hold: the vendor's count is almost never larger."""
     images: int
     modalities: frozenset[str]
     units: Mapping[str, int] | None = None
-    """What is known before the call and is not tokens, by price kind: ``character``, ``audio_ms``, ``image_output``,
-    ``search_unit``. Held, and billed when the vendor reports nothing."""
+    """Units other than tokens that are known before the call, by price kind: ``character``, ``audio_ms``, ``image_output``,
+    ``search_unit``. They are held, and billed when the vendor reports nothing."""
 
 
 class Bill(msgspec.Struct, frozen=True):
-    """One answer in nano-USD: ``total = cost + fee`` by definition, never rounded by itself."""
+    """The price of one answer in nano-USD. ``total = cost + fee`` by definition, never rounded on its own."""
 
     cost_nano: int
     fee_nano: int
@@ -69,7 +69,7 @@ _PART_MODALITY = {
 
 
 def measure(body: Mapping[str, Any]) -> Prompt:
-    """Measure the prompt of an inner request (OpenAI chat shape)."""
+    """Measure the prompt of a request in the OpenAI chat format."""
     text_bytes = media_bytes = images = 0
     modalities = TEXT_ONLY
     messages: Sequence[Mapping[str, Any]] = body.get("messages") or ()
@@ -109,17 +109,17 @@ def _size(text: str) -> int:
 
 
 def text_tokens(size_bytes: int, pieces: int) -> int:
-    """Tokens of delivered output when the vendor reports none: a piece is at least one token, and so are four bytes."""
+    """Tokens of delivered output when the vendor reports none: at least one for each piece, and one for every four bytes."""
     return max(pieces, -(-size_bytes // BYTES_PER_TOKEN))
 
 
 def text_reach(tokens: int) -> tuple[int, int]:
-    """The pieces and the bytes of which either alone makes ``text_tokens`` reach ``tokens``."""
+    """(pieces, bytes): either alone is the least that makes ``text_tokens`` reach ``tokens``."""
     return tokens, (tokens - 1) * BYTES_PER_TOKEN + 1
 
 
 def output_bytes(message: Mapping[str, Any]) -> int:
-    """Size of what a delta or a whole message shows: text, reasoning, refusal, tool calls."""
+    """Size of the output in a delta or a whole message: text, reasoning, refusal, tool calls. Mostly in bytes."""
     size = 0
     for name in ("content", "reasoning", "refusal"):
         text = message.get(name)
@@ -132,18 +132,18 @@ def output_bytes(message: Mapping[str, Any]) -> int:
 
 
 def prompt_nano(price: Price, tokens: int) -> int:
-    """The prompt of a failed attempt, which its vendor may bill."""
+    """Cost of the prompt of a failed attempt, which its vendor may bill."""
     return money.round_half_up(tokens * price.at(tokens).of("prompt"))
 
 
 def hold_nano(prices: Iterable[Price], prompt: Prompt, max_tokens: int, fee_basis_points: int) -> int:
-    """What to set aside: the dearest of the endpoints that may serve, fee and a 5 % margin included, rounded up."""
+    """Credit to hold: for the dearest of the endpoints that may serve, with the fee and a 5 % margin, rounded up."""
     femto = max([_worst_femto(price, prompt, max_tokens) for price in prices], default=0)
     return money.round_up(femto * (10_000 + fee_basis_points) * (100 + HOLD_MARGIN_PERCENT) // 1_000_000)
 
 
 def output_hold_nano(price: Price, tokens: int, fee_basis_points: int) -> int:
-    """What to add to a hold for ``tokens`` more output tokens. The dearest tier: a prompt does not say how long it is."""
+    """What to add to a hold for ``tokens`` more output tokens, at the dearest tier, as the prompt's real size is not known yet."""
     rate = max(tier.dearest("completion", "internal_reasoning") for tier in _tiers(price))
     return money.round_up(rate * tokens * (10_000 + fee_basis_points) * (100 + HOLD_MARGIN_PERCENT) // 1_000_000)
 
@@ -175,7 +175,7 @@ _RARE_OUT = (("audio_completion", "audio_output"), ("image_completion", "image_o
 
 
 def bill(price: Price, usage: Usage, *, images: int, fee_basis_points: int, reports_cost: bool = False) -> Bill:
-    """Price an answer. With ``reports_cost`` the vendor's own figure (``usage.cost_usd``) wins over the catalogue's price."""
+    """Price an answer. With ``reports_cost`` the vendor's own figure (``usage.cost_usd``) replaces the catalogue's price."""
     if price.tiers:
         price = price.at(usage.prompt_total)
     of = price.of
@@ -209,7 +209,7 @@ def bill(price: Price, usage: Usage, *, images: int, fee_basis_points: int, repo
 
 
 def plausible(usage: Usage, prompt: Prompt, context_length: int, *, delivered_tokens: int) -> bool:
-    """False when a vendor's count cannot be: nonsense, or more than the context holds and more than four times our own count."""
+    """False when a vendor's count cannot be true: marked as suspect, or above both the context length and four times our count."""
     if usage.suspect:
         return False
     if usage.prompt_total > context_length and usage.prompt_total > 4 * prompt.tokens_bound:

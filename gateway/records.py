@@ -1,6 +1,6 @@
 """What happened to one generation: written once at its ending, read by ``GET /generation`` and by analytics.
 
-It must not know: HTTP, Redis, the ledger. What the caller paid is the ledger's word, so the log line takes it
+It must not know: HTTP, Redis, the ledger. Only the ledger knows what the caller paid, so the log line takes it
 as an argument. Prompts and answers are never part of a record.
 """
 
@@ -20,8 +20,7 @@ Outcome = Literal["complete", "caller_left", "upstream_failed", "refused", "shut
 UsageSource = Literal["reported", "estimated"]
 
 CLIPPED = {"http_referer": 512, "app_title": 128, "user_agent": 256, "user": 256, "session_id": 256, "upstream_id": 256}
-"""Longest text, in characters, that a record keeps of what strangers send."""
-
+"""Field → the most characters that a record keeps of it: clients and vendors choose these texts."""
 
 _NEVER_CLIPPED = min(CLIPPED.values())
 
@@ -55,7 +54,7 @@ _KINDS = Tokens.__struct_fields__
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One try at one endpoint. ``provider``: display name. ``kind``: ``ok`` or the failure's. ``status``: the vendor's, if any."""
+    """One attempt at one endpoint. ``provider``: display name. ``kind``: ``ok`` or the failure's. ``status``: the vendor's."""
 
     endpoint: str
     provider: str
@@ -99,13 +98,13 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     attempts: tuple[Attempt, ...] = ()
     tokens: Tokens = Tokens()
     units: Mapping[str, int] = {}
-    """What was billed and is not tokens, by price kind."""
+    """Billed units other than tokens, by price kind."""
     usage_source: UsageSource = "reported"
     cost_nano: int = 0
     """The provider's price of the answer."""
     fee_nano: int = 0
     total_nano: int = 0
-    """The caller should pay: cost and fee, or 0 by the zero-completion insurance. The ledger says what was paid."""
+    """What the caller should pay: cost and fee, or 0 by the zero-completion insurance. The ledger knows what was paid."""
     prices_femto: Mapping[str, int] = {}
     """Snapshot of the price in force, by kind."""
     latency_ms: int | None = None
@@ -123,8 +122,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     drops: tuple[Dropped, ...] = ()
 
     def __post_init__(self) -> None:
-        told = (self.http_referer, self.app_title, self.user_agent, self.user, self.session_id, self.upstream_id)
-        for text in told:
+        texts = (self.http_referer, self.app_title, self.user_agent, self.user, self.session_id, self.upstream_id)
+        for text in texts:
             if text is not None and len(text) > _NEVER_CLIPPED:
                 self._clip()
                 return

@@ -1,4 +1,4 @@
-"""What requests need that lives as long as the process: built in order by ``app.create_app``, and closed there in reverse.
+"""The services that requests use, which live as long as the process. ``app.create_app`` builds and closes them.
 
 It must not know: requests, HTTP.
 """
@@ -22,7 +22,7 @@ from providers.transport.clients import Clients
 
 
 class CatalogHolder(Protocol):
-    """A reload swaps ``current``; whoever has read it keeps a consistent snapshot."""
+    """A reload replaces ``current``; a caller that has read it keeps a consistent snapshot."""
 
     @property
     def current(self) -> Catalog:

@@ -33,7 +33,7 @@ def shipped_config_dir() -> Path:
 
 
 def config_folders(value: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None) -> tuple[Path, ...]:
-    """``"a:b"`` → the folders ``a`` and ``b``, separated as in ``PATH``. The shipped one when none is named."""
+    """``"a:b"`` → the folders ``a`` and ``b``, separated as in ``PATH``. The shipped folder when none is named."""
     if isinstance(value, str):
         value = [part for part in value.split(os.pathsep) if part]
     elif isinstance(value, os.PathLike):
@@ -42,7 +42,7 @@ def config_folders(value: str | os.PathLike[str] | Iterable[str | os.PathLike[st
 
 
 def over_the_shipped(folders: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The folders with the shipped catalogue below them, unless it is one of them."""
+    """The folders, preceded by the shipped catalogue unless it is one of them; later folders override earlier ones."""
     shipped = shipped_config_dir()
     return folders if shipped.resolve() in (folder.resolve() for folder in folders) else (shipped, *folders)
 

@@ -1,7 +1,7 @@
-"""One canonical log line a request, and Prometheus metrics whose labels are bounded by construction.
+"""One canonical log line per request, and Prometheus metrics whose labels are bounded by construction.
 
 A label value is a name of the catalogue, of a failure row or of a closed list here; anything else becomes ``other``. Keys, users
-and organisations never become labels: they belong to the usage store. It must not know: what a request is.
+and organisations never become labels: they belong to the usage store. This module must not know what a request is.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from gateway.money import NANO
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 OVERHEAD_SECONDS = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 OTHER = "other"
-PORTION_S = 0.05
+FLUSH_INTERVAL_S = 0.05
 
 _encode = msgspec.json.Encoder().encode
 
 
 def set_up_logs(level: str) -> None:
-    """JSON lines on standard output, one a call. Prompts and answers are never logged."""
+    """Write logs as JSON lines on standard output, one per call. Prompts and answers are never logged."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -70,15 +70,14 @@ class Times(NamedTuple):
 
 
 Line = tuple[Any, ...]
-"""What makes a canonical line, and its arguments: called with its portion, as a hundred in a row cost half as much as alone."""
-
+"""A function that makes a canonical line, and its arguments. It is called at the flush: a hundred in a row cost half as much."""
 
 Group = Sequence[tuple[Mapping[str, Any], int, Times]]
-"""Canonical lines with what was lost and how long it took."""
+"""Canonical lines, each with the operator's loss in nano-dollars and its times."""
 
 
 class Labels:
-    """Turns a name into a label value: itself when the catalogue knows it, ``other`` when not."""
+    """Turns a name into a label value: the name itself when the catalogue knows it, else ``other``."""
 
     def __init__(self) -> None:
         self._known: frozenset[str] = frozenset()
@@ -108,16 +107,16 @@ class Family:
 
 
 def observe_all(histogram: Any, values: Sequence[float]) -> None:
-    """``histogram.observe`` of each value, with one step up a bucket: in multiprocess mode each step is a write to a mapped file.
+    """``histogram.observe`` of each value, with one increment per bucket: each one writes to a mapped file in multiprocess mode.
 
-    It reaches into prometheus-client (0.22 to 0.26), as there is no public way; a test holds it against ``observe``.
+    It uses private fields of prometheus-client (0.22 to 0.26), as there is no public way; a test compares it with ``observe``.
     """
     counts: dict[int, int] = {}
     for value in values:
-        place = bisect_left(histogram._upper_bounds, value)
-        counts[place] = counts.get(place, 0) + 1
-    for place, count in counts.items():
-        histogram._buckets[place].inc(count)
+        bucket = bisect_left(histogram._upper_bounds, value)
+        counts[bucket] = counts.get(bucket, 0) + 1
+    for bucket, count in counts.items():
+        histogram._buckets[bucket].inc(count)
     histogram._sum.inc(sum(values))
 
 
@@ -125,13 +124,13 @@ class Telemetry:
     """The metrics of one process. With ``PROMETHEUS_MULTIPROC_DIR`` set, a scrape sums over all worker processes."""
 
     def __init__(self, log_level: str = "info") -> None:
-        self._asked: list[tuple[str, str]] = []
+        self._requests: list[tuple[str, str]] = []
         self._ended: list[tuple[Line, int, Times]] = []
         self._counted: dict[tuple[Family, tuple[str, ...]], float] = {}
         self._observed: dict[tuple[Family, str], list[float]] = defaultdict(list)
         self._timer: asyncio.TimerHandle | None = None
         self._canonical = log_level in ("debug", "info")
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each: doubles a scrape and tells nobody anything
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double a scrape, and nothing uses them
         self.log = structlog.get_logger()
         self.labels = Labels()
         self.registry = registry = CollectorRegistry()
@@ -174,18 +173,18 @@ class Telemetry:
 
     def request(self, surface: str, outcome: str) -> None:
         """One request has been answered or refused, whether or not it became a generation."""
-        self._asked.append((surface, outcome))
-        self._later()
+        self._requests.append((surface, outcome))
+        self._schedule_flush()
 
     def generation(self, line: Line, *, lost_nano: int, times: Times) -> None:
         """One generation has ended. ``line`` makes its canonical log line, whose names are checked before they become labels."""
         self._ended.append((line, lost_nano, times))
-        self._later()
+        self._schedule_flush()
 
-    def _later(self) -> None:
-        """Told in portions, every ``PORTION_S``: what a request costs is a tenth of its own turn at every counter and the log."""
+    def _schedule_flush(self) -> None:
+        """Flush in batches, every ``FLUSH_INTERVAL_S``: a request costs a tenth of what updating each counter and the log would."""
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PORTION_S, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_INTERVAL_S, self.flush)
 
     def flush(self) -> None:
         """Count and log what has ended. Called by the timer, before a scrape and when the process stops, always on the loop."""
@@ -193,10 +192,10 @@ class Telemetry:
             self._timer.cancel()
             self._timer = None
         ended, self._ended = self._ended, []
-        asked, self._asked = self._asked, []
-        for (surface, outcome), count in Counted(asked).items():
+        requests, self._requests = self._requests, []
+        for (surface, outcome), count in Counted(requests).items():
             self._add(self.requests, count, surface, outcome)
-        lines = [make(*told) for (make, *told), _, _ in ended]
+        lines = [make(*args) for (make, *args), _, _ in ended]
         self._count(lines, ended)
         counted, self._counted = self._counted, {}
         for (family, labels), amount in counted.items():
@@ -206,7 +205,7 @@ class Telemetry:
             if values:
                 observe_all(family.labels(label), values)
         if ended and self._canonical:
-            # past structlog's processors, at a quarter of their time
+            # without structlog's processors, which take four times as long
             sys.stdout.buffer.write(b"\n".join([*map(_encode, lines), b""]))
             sys.stdout.buffer.flush()
 
@@ -216,15 +215,15 @@ class Telemetry:
             self._counted[key] = self._counted.get(key, 0) + amount
 
     def _count(self, lines: Sequence[Mapping[str, Any]], ended: Sequence[tuple[Line, int, Times]]) -> None:
-        """Generations that count for the same series are added up first."""
+        """Add up the generations that count for the same metric series, then count each group once."""
         alike: dict[tuple[Any, ...], list[tuple[Mapping[str, Any], int, Times]]] = defaultdict(list)
         for line, (_, lost_nano, times) in zip(lines, ended, strict=True):
             series = line["model"], line["provider"], line["outcome"], line["streamed"], *line["attempts"]
             alike[series].append((line, lost_nano, times))
         for (model, provider, outcome, streamed, *attempts), group in alike.items():
             for attempt in attempts:
-                tried, _, kind = attempt.partition(":")
-                self._add(self.attempts, len(group), self.labels.of(tried), kind)
+                tried_provider, _, kind = attempt.partition(":")
+                self._add(self.attempts, len(group), self.labels.of(tried_provider), kind)
             self._add(self.generations, len(group), self.labels.of(model), outcome)
             self._sum(group, self.labels.of(model), self.labels.of(provider))
             self._time(group, self.labels.of(provider), "true" if streamed else "false")
@@ -252,17 +251,17 @@ class Telemetry:
             observed[self.ttft, provider] += waits
 
     def scrape(self) -> tuple[bytes, str]:
-        """The text of ``/metrics`` and its content type. May run in a thread; ``flush`` before, on the loop."""
+        """The text of ``/metrics`` and its content type. May run in a thread; call ``flush`` on the event loop first."""
         if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-            _forget_the_dead(Path(directory))
+            _remove_ended_workers(Path(directory))
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             return generate_latest(registry), CONTENT_TYPE_LATEST
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
 
-def _forget_the_dead(directory: Path) -> None:
-    """Take the gauges of ended workers out of the sum; what they counted stays."""
+def _remove_ended_workers(directory: Path) -> None:
+    """Take the gauges of ended workers out of the sum; their counters stay."""
     for file in directory.glob("gauge_live*_*.db"):
         try:
             os.kill(int(file.stem.rpartition("_")[2]), 0)

@@ -1,7 +1,7 @@
-"""Background loops. Some belong to every gateway process, some may run anywhere and are safe to run twice.
+"""Background loops. Some belong to every gateway process; others may run in any process, and in several at once.
 
-``gateway_loops`` share health, beat running holds, reload the catalogue. ``ledger_loops`` sweep overdue holds and audit the books;
-the ``tokenway worker`` process runs them, and so does a gateway, because nobody should need a second process to be safe.
+``gateway_loops`` share health, send the heartbeats of running holds and reload the catalogue. ``ledger_loops`` expire overdue holds
+and audit the journal. The ``tokenway worker`` process runs them; a gateway expires holds too, so that it is safe without a worker.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ BREAKER_LEVEL = {"closed": 0, "half_open": 1, "open": 2}
 
 
 async def every(interval_s: float, step: Callable[[], Awaitable[None]], telemetry: Telemetry) -> None:
-    """Run ``step`` until cancelled; a failing step is logged and tried again at the next beat."""
+    """Run ``step`` until cancelled; a failing step is logged and tried again after the next interval."""
     task = asyncio.current_task()
-    # Python 3.11's wait_for, through which redis-py sends, may swallow a cancellation: the count of requests stays
+    # Python 3.11's wait_for, which redis-py uses, may swallow a cancellation; the task still counts the request to cancel
     while task is None or not task.cancelling():
         await asyncio.sleep(interval_s)
         try:
             await step()
-        except Exception as error:  # noqa: BLE001 - the supervisor: one broken beat must not end the loop
+        except Exception as error:  # noqa: BLE001 - the supervisor: one failed step must not end the loop
             telemetry.log.warning(
                 "background step failed", step=step.__name__, error=f"{type(error).__name__}: {error}"
             )
@@ -48,12 +48,12 @@ def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStor
         telemetry.streams_open.set(len(services.background.open))
 
     async def beat_holds() -> None:
-        """The hold of a running answer lives on, and carries what was delivered so far, in case this process dies."""
+        """Keep the holds of running answers alive, with a checkpoint of what was delivered, in case this process dies."""
         beats = [services.ledger.beat(g.hold, g.checkpoint(), settings.hold_ttl_s) for g in services.background.open]
-        for answer in await asyncio.gather(*beats, return_exceptions=True):
-            if isinstance(answer, Exception):  # one that failed; the others are beaten all the same
+        for result in await asyncio.gather(*beats, return_exceptions=True):
+            if isinstance(result, Exception):  # the other heartbeats were sent all the same
                 telemetry.ledger_errors.labels("beat").inc()
-                telemetry.log.warning("a heartbeat failed", error=f"{type(answer).__name__}: {answer}")
+                telemetry.log.warning("a heartbeat failed", error=f"{type(result).__name__}: {result}")
 
     async def reload_catalog() -> None:
         try:

@@ -1,6 +1,6 @@
-"""The accounts: authenticate callers; mint, list, change and delete keys; found organisations.
+"""The accounts: authenticate callers; create, list, change and delete keys; create organisations.
 
-Order of writes: first what makes a thing findable, then the thing. A process that dies in between leaves an index entry
+Order of writes: first the index entry, then the entry itself. A process that dies in between leaves an index entry
 that points at nothing, which every reader skips; never a key that works without being listed.
 """
 
@@ -27,13 +27,13 @@ from gateway.store.policy import ACTIVE, DELETED, DISABLED, POLICY_FIELDS, RESET
 from gateway.store.redis_functions import Library, ledger_unavailable
 
 NO_SUCH_KEY = "No such API key, or it is disabled or expired."
-"""One text for all of it: an attacker learns nothing from the difference."""
+"""One text for all three cases, so that an attacker cannot tell them apart."""
 CACHE_MAX = 50_000
 PAGE = 200
 
 
 class Accounts:
-    """One per process. Everything that asks Redis raises LedgerUnavailable when it does not answer."""
+    """One per process. Every method that calls Redis raises LedgerUnavailable when Redis does not answer."""
 
     def __init__(self, store: Store, *, clock: Callable[[], float] = time.time, calls: Calls | None = None) -> None:
         self._store = store
@@ -42,10 +42,10 @@ class Accounts:
         self._library = Library(Path(__file__).with_name("functions.lua"), "tokenway_accounts_v1")
         self._cache: OrderedDict[str, KeyPolicy] = OrderedDict()
         self._digests: dict[str, str] = {}
-        """Key → its hash, of keys that were good: reading and hashing one costs more than all else that a good key needs."""
+        """Key → its hash, for valid keys: parsing and hashing a key costs more than the rest of its authentication."""
 
     async def prepare(self) -> None:
-        """Load the functions and found the default organisation."""
+        """Load the functions and create the default organisation."""
         await self._library.load(self._calls)
         await self.ensure_default()
 
@@ -61,9 +61,9 @@ class Accounts:
         return policy
 
     async def authenticate(self, key: str, *, fresh: bool = False) -> KeyPolicy:
-        """The policy of a key: known, or ``fresh`` from Redis.
+        """The policy of a key: from the cache when it is there and ``fresh`` is false, else from Redis.
 
-        Raises Unauthorized only when Redis positively says: no such key, disabled, expired.
+        Raises Unauthorized only when Redis confirms that the key does not exist, is disabled or expired.
         """
         policy = None if fresh else self.known(key)
         if policy is not None:
@@ -73,7 +73,7 @@ class Accounts:
             raise Unauthorized(NO_SUCH_KEY)
         key_hash = secret.digest(key)
         tag = keys.code_tag(code)
-        policy = parse_policy(key_hash, await self._ask("HMGET", keys.api_key(tag, key_hash), *POLICY_FIELDS))
+        policy = parse_policy(key_hash, await self._call("HMGET", keys.api_key(tag, key_hash), *POLICY_FIELDS))
         if policy is not None and keys.tag(policy.org) != tag:
             policy = None
         self.learn(policy, key_hash)
@@ -85,7 +85,7 @@ class Accounts:
         return policy
 
     def learn(self, policy: KeyPolicy | None, key_hash: str) -> None:
-        """What a hold said about a key: its newer policy, or None when it is gone."""
+        """Update the cache with what a hold replied about a key: its newer policy, or None when it is gone."""
         if policy is None:
             self._cache.pop(key_hash, None)
             return
@@ -108,15 +108,15 @@ class Accounts:
         reset: str = "none",
         expires_at: float | None = None,
     ) -> tuple[str, KeyView]:
-        """Mint a key → (its secret, shown this once; its view). Raises NotFound (organisation), BadRequest."""
+        """Create a key → (its secret, which is shown only once; its view). Raises NotFound (organisation), BadRequest."""
         await self.get_org(org)
         key = secret.mint(org)
         key_hash, tag, created_ms = secret.digest(key), keys.tag(org), int(self._clock() * 1000)
         sets, _ = _stored(
             {"name": name, "disabled": False, "limit_nano": limit_nano, "reset": reset, "expires_at": expires_at}
         )
-        await self._ask("HSET", keys.KEY_OWNERS, key_hash, org)
-        await self._ask("ZADD", keys.KEYS_BY_AGE, created_ms, key_hash)
+        await self._call("HSET", keys.KEY_OWNERS, key_hash, org)
+        await self._call("ZADD", keys.KEYS_BY_AGE, created_ms, key_hash)
         await self._library.call(
             self._calls,
             self._library.function("create"),
@@ -148,7 +148,7 @@ class Accounts:
         found: list[KeyView] = []
         start, now = 0, self._clock()
         while len(found) < offset + limit:
-            members = [m.decode() for m in await self._ask("ZRANGE", index, start, start + PAGE - 1, "REV")]
+            members = [m.decode() for m in await self._call("ZRANGE", index, start, start + PAGE - 1, "REV")]
             if not members:
                 break
             start += PAGE
@@ -162,7 +162,7 @@ class Accounts:
         return found[offset : offset + limit]
 
     async def update_key(self, key_hash: str, change: KeyChange) -> KeyView:
-        """Change what is given; running holds go on, the next hold sees it. Raises NotFound, BadRequest."""
+        """Change the given fields. Running holds go on; the next hold uses the new policy. Raises NotFound, BadRequest."""
         given = {field.name: getattr(change, field.name) for field in fields(change)}
         sets, unsets = _stored({name: value for name, value in given.items() if value is not UNSET})
         await self._change(key_hash, sets, unsets)
@@ -171,7 +171,7 @@ class Accounts:
     async def delete_key(self, key_hash: str) -> None:
         """The key stops working at once; its journal stays. Raises NotFound."""
         await self._change(key_hash, {"st": DELETED}, ())
-        await self._ask("ZREM", keys.KEYS_BY_AGE, key_hash)
+        await self._call("ZREM", keys.KEYS_BY_AGE, key_hash)
 
     async def _change(self, key_hash: str, sets: Mapping[str, str], unsets: Sequence[str]) -> None:
         org = await self._owner(key_hash)
@@ -190,17 +190,17 @@ class Accounts:
     async def _owner(self, key_hash: str) -> str:
         if not secret.HASH_FORM.fullmatch(key_hash):
             raise NotFound("No such API key.")
-        owner = await self._ask("HGET", keys.KEY_OWNERS, key_hash)
+        owner = await self._call("HGET", keys.KEY_OWNERS, key_hash)
         if owner is None:
             raise NotFound("No such API key.")
         return str(owner.decode())
 
     async def _owners(self, key_hashes: Sequence[str]) -> list[str | None]:
-        found = await self._ask("HMGET", keys.KEY_OWNERS, *key_hashes)
+        found = await self._call("HMGET", keys.KEY_OWNERS, *key_hashes)
         return [None if owner is None else owner.decode() for owner in found]
 
     async def _views(self, owned: Sequence[tuple[str, str]]) -> list[KeyView | None]:
-        calls = [self._ask("HGETALL", keys.api_key(keys.tag(org), key_hash)) for org, key_hash in owned]
+        calls = [self._call("HGETALL", keys.api_key(keys.tag(org), key_hash)) for org, key_hash in owned]
         now = self._clock()
         views: list[KeyView | None] = []
         for (_, key_hash), call in zip(owned, calls, strict=True):
@@ -211,23 +211,23 @@ class Accounts:
     # organisations
 
     async def create_org(self, name: str) -> Organization:
-        """Found an organisation with a new id and no credit."""
+        """Create an organisation with a new id and no credit."""
         id = "org-" + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(16))
-        return await self._found(id, name)
+        return await self._create_org(id, name)
 
     async def ensure_default(self) -> Organization:
-        """The organisation ``default`` exists from the first start."""
-        return await self._found(DEFAULT_ORG, "Default")
+        """The organisation ``default``, created at the first start."""
+        return await self._create_org(DEFAULT_ORG, "Default")
 
-    async def _found(self, id: str, name: str) -> Organization:
+    async def _create_org(self, id: str, name: str) -> Organization:
         value = msgspec.json.encode({"name": name, "created_at": int(self._clock())})
-        await self._ask("SADD", keys.BUCKETS_IN_USE, keys.tag(id))
-        await self._ask("HSETNX", keys.ORGANIZATIONS, id, value)
+        await self._call("SADD", keys.BUCKETS_IN_USE, keys.tag(id))
+        await self._call("HSETNX", keys.ORGANIZATIONS, id, value)
         return await self.get_org(id)
 
     async def get_org(self, id: str) -> Organization:
         """Raises NotFound."""
-        value = await self._ask("HGET", keys.ORGANIZATIONS, id)
+        value = await self._call("HGET", keys.ORGANIZATIONS, id)
         if value is None:
             raise NotFound("No such organization.")
         return _organization(id, value)
@@ -239,7 +239,7 @@ class Accounts:
         found = [_organization(id.decode(), value) for id, value in stored.items()]
         return sorted(found, key=lambda org: (org.created_at, org.id))
 
-    async def _ask(self, *args: str | bytes | int) -> Any:
+    async def _call(self, *args: str | bytes | int) -> Any:
         with ledger_unavailable():
             return await self._calls.call(*args)
 

@@ -1,6 +1,6 @@
 """The form of an API key: ``sk-tw-v1-<8 hex: organisation code>-<43 base62: 256 random bits>``.
 
-Only its SHA-256 is stored. A slow hash protects secrets that can be guessed; nobody guesses 256 random bits.
+Only its SHA-256 is stored. A slow hash would only help for secrets that can be guessed, and 256 random bits cannot.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def digest(key: str) -> str:
 
 
 def mask(key: str) -> str:
-    """What may be shown of a key for ever: ``sk-tw-v1-1f0...x7Qa``."""
+    """The part of a key that may be shown at any time: ``sk-tw-v1-1f0...x7Qa``."""
     return f"{key[:12]}...{key[-4:]}"
 
 

@@ -1,4 +1,4 @@
-"""What the management side sees of keys and organisations, as values."""
+"""Keys and organisations as the management API shows them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_ORG = "default"
 
 
 class Unset(Enum):
-    """'Leave it as it is', where None means 'none'."""
+    """Default of a field that is not to be changed, as None is a value of some fields."""
 
     UNSET = "unset"
 
@@ -23,7 +23,7 @@ UNSET = Unset.UNSET
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """What to change of a key. ``expires_at``: unix seconds. ``reset``: none, daily, weekly or monthly."""
+    """The changes to make to a key. ``expires_at``: unix seconds. ``reset``: none, daily, weekly or monthly."""
 
     name: str | Unset = UNSET
     disabled: bool | Unset = UNSET
@@ -77,14 +77,14 @@ def key_view(key_hash: str, fields: Mapping[str, str], now: float) -> KeyView | 
     if policy is None or fields["st"] == DELETED:
         return None
     amount = {f: int(fields.get(f, "0")) for f in ("day", "ud", "uw", "um", "ua", "hold")}
-    was, today = amount["day"], max(amount["day"], int(now // 86_400))
-    daily = amount["ud"] if today == was else 0
-    weekly = amount["uw"] if (today + 3) // 7 == (was + 3) // 7 else 0
-    monthly = amount["um"] if month(today) == month(was) else 0
+    last_day, today = amount["day"], max(amount["day"], int(now // 86_400))
+    daily = amount["ud"] if today == last_day else 0
+    weekly = amount["uw"] if (today + 3) // 7 == (last_day + 3) // 7 else 0
+    monthly = amount["um"] if month(today) == month(last_day) else 0
     spent = {"none": amount["ua"], "daily": daily, "weekly": weekly, "monthly": monthly}[policy.reset]
     remaining = None if policy.limit_nano is None else max(policy.limit_nano - spent, 0)
 
-    def when(name: str) -> float | None:
+    def seconds(name: str) -> float | None:
         return int(fields[name]) / 1000 if name in fields else None
 
     return KeyView(
@@ -101,9 +101,9 @@ def key_view(key_hash: str, fields: Mapping[str, str], now: float) -> KeyView | 
         usage_weekly_nano=weekly,
         usage_monthly_nano=monthly,
         held_nano=amount["hold"],
-        created_at=when("created") or 0.0,
-        updated_at=when("updated"),
-        last_used_at=when("last"),
+        created_at=seconds("created") or 0.0,
+        updated_at=seconds("updated"),
+        last_used_at=seconds("last"),
         expires_at=policy.expires_at,
         version=policy.version,
     )

@@ -1,9 +1,9 @@
-"""Telling other processes and hearing from them, once a second, through hashes in Redis that expire by themselves.
+"""Exchange of counters between processes, once a second, through hashes in Redis that expire by themselves.
 
-Time is cut into buckets, one hash each. A process has one field for each endpoint there and writes all its counts of that
-bucket into it, again whenever they grow: so a reply that got lost does no harm, nothing is counted twice, and readers
-take only what changed. (One ``HINCRBY`` for each counter was measured at four times the work.) Endpoint ids hold no
-blanks, hence the blank before the writer. Hosts' clocks must agree within a few seconds, as with all deadlines.
+Time is cut into buckets, one hash each. A process has one field for each endpoint there, and writes all its counts of that
+bucket into it whenever they have grown. So a lost reply does no harm, nothing is counted twice, and readers process
+only what changed. (One ``HINCRBY`` for each counter was measured at four times the work.) Endpoint ids contain no
+spaces, so a space separates them from the writer. Hosts' clocks must agree within a few seconds, as with all deadlines.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from gateway.store import health_keys
 from gateway.store.client import Store
 
-PORTION = 50
-"""Fields dealt with between two breaths of the event loop."""
+BATCH = 50
+"""Fields processed before other tasks of the event loop get their turn."""
 LATE_S = 3
-"""How long into a bucket the one before it is still read."""
+"""Seconds into a bucket during which the previous one is still read."""
 BACKLOG_PER_TURN = 6
 """After a start: how many old buckets are read in one turn until the history is complete."""
 FACTS_TTL_S = 3600
@@ -34,7 +34,7 @@ class Kind(NamedTuple):
     every_s: int
     """Seconds between two exchanges."""
     spans: tuple[int, ...]
-    """Which windows it feeds."""
+    """Lengths in seconds of the windows that it feeds."""
 
 
 SHORT = Kind(cell_s=10, keep_s=1800, every_s=1, spans=(30, 300, 1800))
@@ -42,7 +42,7 @@ DAY = Kind(cell_s=1800, keep_s=86_400, every_s=10, spans=(86_400,))
 
 
 class SharedCounters:
-    """Counters of one kind, out and in."""
+    """Counters of one kind: those of this process, and what is known of the others."""
 
     def __init__(self, kind: Kind, writer: str) -> None:
         self.kind, self._writer = kind, writer
@@ -50,36 +50,36 @@ class SharedCounters:
         """Endpoint id → counts since the last flush."""
         self._bucket = 0
         self._sums: dict[str, dict[str, int]] = {}
-        """Endpoint id → counts of this process in the present bucket: what it writes is always the whole truth so far."""
+        """Endpoint id → counts of this process in the present bucket, all of which are written each time."""
         self._unsent: set[str] = set()
-        self._heard: dict[int, dict[str, str]] = {}
-        """Bucket → field → what it packed when it was last read: all of that is counted here already."""
+        self._seen: dict[int, dict[str, str]] = {}
+        """Bucket → field → its value when it was last read: these counts are added here already."""
         self._backlog: list[int] | None = None
-        self._told_at = self._read_at = float("-inf")
+        self._written_at = self._read_at = float("-inf")
 
     def add(self, endpoint_id: str, counts: Mapping[str, int]) -> None:
         _merge(self._fresh.setdefault(endpoint_id, {}), counts)
 
     async def flush(self, store: Store, now: float) -> None:
-        """Writes what this process has counted in the present bucket, as far as it changed."""
-        if now - self._told_at < self.kind.every_s * 0.9 or not (self._fresh or self._unsent):
+        """Write what this process has counted in the present bucket, where it changed."""
+        if now - self._written_at < self.kind.every_s * 0.9 or not (self._fresh or self._unsent):
             return
-        self._told_at = now
+        self._written_at = now
         bucket = int(now // self.kind.cell_s)
         if bucket != self._bucket:
             self._bucket, self._sums, self._unsent = bucket, {}, set()
         fresh, self._fresh = self._fresh, {}
         for number, (endpoint_id, counts) in enumerate(fresh.items(), 1):
             _merge(self._sums.setdefault(endpoint_id, {}), counts)
-            if number % PORTION == 0:
+            if number % BATCH == 0:
                 await asyncio.sleep(0)
         self._unsent |= fresh.keys()
         key = health_keys.counts(self.kind.cell_s, bucket)
         waiting = iter(tuple(self._unsent))
-        while portion := list(islice(waiting, PORTION)):
-            packed: dict[Any, Any] = {f"{each} {self._writer}": _pack(self._sums[each]) for each in portion}
+        while batch := list(islice(waiting, BATCH)):
+            packed: dict[Any, Any] = {f"{each} {self._writer}": _pack(self._sums[each]) for each in batch}
             await store.redis.hset(key, mapping=packed)
-            self._unsent.difference_update(portion)
+            self._unsent.difference_update(batch)
         await store.redis.expire(key, self.kind.keep_s + 2 * self.kind.cell_s)
 
     async def fetch(self, store: Store, now: float) -> AsyncIterator[tuple[float, str, dict[str, int]]]:
@@ -89,25 +89,25 @@ class SharedCounters:
         self._read_at = now
         for bucket in self._due(now):
             when = (bucket + 0.5) * self.kind.cell_s
-            heard = self._heard.setdefault(bucket, {})
+            seen = self._seen.setdefault(bucket, {})
             async for field, packed in _scan(store, health_keys.counts(self.kind.cell_s, bucket)):
                 endpoint_id, _, writer = field.rpartition(" ")
-                before = heard.get(field)
+                before = seen.get(field)
                 if writer == self._writer or packed == before:
                     continue
-                heard[field] = packed
+                seen[field] = packed
                 yield when, endpoint_id, _more(packed, before)
 
     def _due(self, now: float) -> list[int]:
-        """The present bucket, at its beginning the one before it (late writers), and after a start some of the history."""
+        """The present bucket, in its first seconds also the previous one (late writers), and after a start some of the history."""
         present, into = divmod(int(now), self.kind.cell_s)
         if self._backlog is None:
             self._backlog = list(range(present - self.kind.keep_s // self.kind.cell_s, present - 1))
         due = [present, present - 1] if into < LATE_S + self.kind.every_s else [present]
         while self._backlog and len(due) < 2 + BACKLOG_PER_TURN:
             due.append(self._backlog.pop())
-        for bucket in [each for each in self._heard if each < present - 2]:
-            del self._heard[bucket]
+        for bucket in [each for each in self._seen if each < present - 2]:
+            del self._seen[bucket]
         return due
 
 
@@ -134,13 +134,13 @@ def _more(packed: str, before: str | None) -> dict[str, int]:
 
 
 async def _scan(store: Store, key: str) -> AsyncIterator[tuple[str, str]]:
-    """The fields of a hash page by page: each page is little work, and between two pages others have their turn."""
+    """The fields of a hash, page by page: each page is little work, and other tasks run between two pages."""
     cursor = 0
     while True:
         page: Any  # redis-py's stubs allow more shapes than HSCAN has
-        cursor, page = await store.redis.hscan(key, cursor, count=PORTION)
+        cursor, page = await store.redis.hscan(key, cursor, count=BATCH)
         for position, (field, value) in enumerate(page.items(), 1):
-            if position % PORTION == 0:  # a small hash comes whole, whatever was asked for
+            if position % BATCH == 0:  # Redis returns a small hash whole, whatever ``count`` is
                 await asyncio.sleep(0)
             yield field.decode(), value.decode()
         if cursor == 0:
@@ -148,7 +148,7 @@ async def _scan(store: Store, key: str) -> AsyncIterator[tuple[str, str]]:
 
 
 class SharedFacts:
-    """Deadlines and breaker edges. Every process writes its own fields, so that none can shorten another's deadline."""
+    """Deadlines and breaker transitions. Every process writes its own fields, so that no process can shorten another's deadline."""
 
     def __init__(self, writer: str) -> None:
         self._writer = writer
@@ -166,11 +166,11 @@ class SharedFacts:
             await store.redis.hset(health_keys.facts(), mapping=sent)
             await store.redis.expire(health_keys.facts(), FACTS_TTL_S)
         except BaseException:
-            self._outbox = sent | self._outbox  # absolute values: telling them twice is harmless
+            self._outbox = sent | self._outbox  # these are absolute values, so writing them twice is harmless
             raise
 
     async def fetch(self, store: Store, now: float) -> list[tuple[str, str, float, float]]:
-        """(kind, subject, until, at) from the others, still of interest."""
+        """(kind, subject, until, at) from other processes, without outdated ones, which are deleted."""
         facts, stale = [], []
         every: dict[Any, Any] = await store.redis.hgetall(health_keys.facts())
         for field, value in every.items():

@@ -1,8 +1,8 @@
-"""Reconciliation: every balance recomputed from the journal, exact while traffic runs.
+"""Reconciliation: every balance is recomputed from the journal, exactly, while traffic runs.
 
-The account and its last line carry the same sequence number, because one atomic call writes both. So the auditor reads
-the account, then folds the journal up to exactly that number, and compares; lines that arrive meanwhile are simply
-further on.
+The account and its last line carry the same sequence number, because one atomic call writes both. So the audit reads
+the account, adds up the journal to exactly that number, and compares. Lines that are written meanwhile have higher
+numbers and are not read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ReadHolds = Callable[[str, Sequence[str]], Awaitable[tuple[list[OpenHold], list[
 
 
 @dataclass
-class _Fold:
+class _Sums:
     """Sums over the lines of one organisation."""
 
     org: str
@@ -43,7 +43,7 @@ class _Fold:
             self.differences.append(Difference(self.org, what, detail, expected, found))
 
     def add(self, line: Entry) -> None:
-        """One more line: its place in the chain, its double entry, the sums."""
+        """Check one more line (its place in the chain, its double entry) and add it to the sums."""
         self.differ("chain", f"sequence after {self.seq} at {line.cursor}", self.seq + 1, line.seq)
         self.balance -= line.user_nano
         self.differ("chain", f"balance of line {line.seq} ({line.generation_id})", self.balance, line.balance_nano)
@@ -62,18 +62,18 @@ class _Fold:
         self.by_provider[line.provider or ""] += line.cost_nano
 
 
-async def _lines(client: redis.asyncio.Redis, fold: _Fold) -> AsyncIterator[Entry]:
+async def _lines(client: redis.asyncio.Redis, sums: _Sums) -> AsyncIterator[Entry]:
     start = "-"
     while True:
-        found = await client.xrange(keys.journal(fold.org), start, "+", count=PAGE)
+        found = await client.xrange(keys.journal(sums.org), start, "+", count=PAGE)
         page: list[tuple[bytes, dict[bytes, bytes]]] = cast("Any", found)
         if not page:
             return
         for cursor, fields in page:
             try:
-                line = parse_entry(fold.org, cursor, fields)
+                line = parse_entry(sums.org, cursor, fields)
             except (KeyError, ValueError) as error:
-                fold.differences.append(Difference(fold.org, "line", cursor.decode(), "a line of ours", repr(error)))
+                sums.differences.append(Difference(sums.org, "line", cursor.decode(), "a line of ours", repr(error)))
                 continue
             yield line
         start = "(" + page[-1][0].decode()
@@ -85,30 +85,30 @@ async def _members(client: redis.asyncio.Redis, org: str) -> list[str]:
     return [key.decode() for key in found]
 
 
-async def _fold_org(client: redis.asyncio.Redis, org: str) -> _Fold:
-    fold = _Fold(org)
+async def _add_up(client: redis.asyncio.Redis, org: str) -> _Sums:
+    sums = _Sums(org)
     members = await _members(client, org)
-    async with client.pipeline(transaction=True) as pipe:  # account, last line and keys at one instant
+    async with client.pipeline(transaction=True) as pipe:  # read account, last line and keys at one instant
         pipe.hmget(keys.organization(org), ["bal", "used", "seq"])
         pipe.xrevrange(keys.journal(org), count=1)
         for member in members:
             pipe.hget(keys.api_key(keys.tag(org), member), "ua")
         account, last, *used_by_key = await pipe.execute()
     balance, used, seq = (int(value or 0) for value in account)
-    fold.differ("chain", "last line and the account", str(seq).encode(), last[0][1].get(b"q") if last else b"0")
-    async for line in _lines(client, fold):
+    sums.differ("chain", "last line and the account", str(seq).encode(), last[0][1].get(b"q") if last else b"0")
+    async for line in _lines(client, sums):
         if line.seq > seq:
             break
-        fold.add(line)
-    fold.differ("chain", "last sequence number", seq, fold.seq)
-    fold.differ("balance", "sum of the journal and the account", fold.balance, balance)
-    fold.differ("used", "usage in the journal and the account", fold.used, used)
-    fold.differ("balance", "granted - used", fold.granted - fold.used, balance)
+        sums.add(line)
+    sums.differ("chain", "last sequence number", seq, sums.seq)
+    sums.differ("balance", "sum of the journal and the account", sums.balance, balance)
+    sums.differ("used", "usage in the journal and the account", sums.used, used)
+    sums.differ("balance", "granted - used", sums.granted - sums.used, balance)
     for member, stored in zip(members, used_by_key, strict=True):
-        fold.differ("key_used", f"usage of key {member}", fold.by_key.pop(member, 0), int(stored or 0))
-    for member, amount in fold.by_key.items():
-        fold.differ("key_used", f"usage of key {member}, which is not listed", 0, amount)
-    return fold
+        sums.differ("key_used", f"usage of key {member}", sums.by_key.pop(member, 0), int(stored or 0))
+    for member, amount in sums.by_key.items():
+        sums.differ("key_used", f"usage of key {member}, which is not listed", 0, amount)
+    return sums
 
 
 async def _holds(
@@ -118,7 +118,7 @@ async def _holds(
     by_tag: dict[str, list[str]] = defaultdict(list)
     for org in orgs:
         by_tag[keys.tag(org)].append(org)
-    everything: list[OpenHold] = []
+    all_holds: list[OpenHold] = []
     held_total = 0
     differences: list[Difference] = []
     for tag, members in sorted(by_tag.items()):
@@ -143,8 +143,8 @@ async def _holds(
         stale: dict[bytes, bytes] = cast("Any", await client.hgetall(keys.stale(tag)))
         for id, posting in stale.items():
             differences.append(Difference(tag, "stale", f"{id.decode()} waits for a decision", None, posting.decode()))
-        everything += holds
-    return everything, held_total, differences
+        all_holds += holds
+    return all_holds, held_total, differences
 
 
 async def _orgs(client: redis.asyncio.Redis) -> list[str]:
@@ -155,33 +155,33 @@ async def _orgs(client: redis.asyncio.Redis) -> list[str]:
 async def audit(client: redis.asyncio.Redis, read_holds: ReadHolds) -> AuditReport:
     """All organisations. Raises what redis-py raises.
 
-    A key or an organisation founded between two reads would look like a difference, so what differs is looked at again.
+    A key or an organisation that is created between two reads would look like a difference, so every difference is checked again.
     """
     orgs = await _orgs(client)
-    folds: list[_Fold] = []
+    all_sums: list[_Sums] = []
     for org in orgs:
-        fold = await _fold_org(client, org)
-        folds.append(await _fold_org(client, org) if fold.differences else fold)
+        sums = await _add_up(client, org)
+        all_sums.append(await _add_up(client, org) if sums.differences else sums)
     holds, held, differences = await _holds(client, orgs, read_holds)
     if differences:
         holds, held, differences = await _holds(client, await _orgs(client), read_holds)
-    differences = [d for fold in folds for d in fold.differences] + differences
+    differences = [d for sums in all_sums for d in sums.differences] + differences
     providers: Counter[str] = Counter()
-    for fold in folds:
-        providers.update(fold.by_provider)
+    for sums in all_sums:
+        providers.update(sums.by_provider)
     return AuditReport(
         clean=not differences,
         differences=differences,
         organizations=len(orgs),
-        entries=sum(fold.seq for fold in folds),
+        entries=sum(sums.seq for sums in all_sums),
         open_holds=len(holds),
-        balance_nano=sum(fold.balance for fold in folds),
+        balance_nano=sum(sums.balance for sums in all_sums),
         held_nano=held,
-        granted_nano=sum(fold.granted for fold in folds),
-        used_nano=sum(fold.used for fold in folds),
-        cost_nano=sum(fold.cost for fold in folds),
-        fee_nano=sum(fold.fee for fold in folds),
-        loss_nano=sum(fold.loss for fold in folds),
-        residue_nano=sum(fold.residue for fold in folds),
+        granted_nano=sum(sums.granted for sums in all_sums),
+        used_nano=sum(sums.used for sums in all_sums),
+        cost_nano=sum(sums.cost for sums in all_sums),
+        fee_nano=sum(sums.fee for sums in all_sums),
+        loss_nano=sum(sums.loss for sums in all_sums),
+        residue_nano=sum(sums.residue for sums in all_sums),
         cost_by_provider_nano=dict(providers),
     )

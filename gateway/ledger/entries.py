@@ -1,4 +1,4 @@
-"""What goes into the ledger and what comes out, as values. Amounts are integers of nano-dollars."""
+"""The values that the ledger takes and returns. Amounts are integers of nano-dollars."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gateway.store.policy import KeyPolicy
 
 GENERATION_ID = re.compile(r"gen-\d{10}-[A-Za-z0-9]{20}", re.ASCII)
 LINE_MAX_NANO = 10**15
-"""The most one line may carry: $1,000,000."""
+"""The largest amount of one line: $1,000,000."""
 ENTRY_TYPES = {"S": "settled", "X": "expired", "A": "adjusted", "L": "loss", "G": "grant"}
 
 
 def generation_id(now: float) -> str:
-    """``gen-<unix seconds>-<20 hex digits>``: 80 random bits, and the time, which the dedupe memory reads. Opaque to clients."""
+    """``gen-<unix seconds>-<20 hex digits>``: 80 random bits, and the time, which the dedupe memory uses. Opaque to clients."""
     return f"gen-{int(now)}-{os.urandom(10).hex()}"
 
 
@@ -33,7 +33,10 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
 
 
 class Posting(msgspec.Struct, frozen=True, gc=False):
-    """One line: what the provider bills, our fee, and what the user should pay. The rest of cost + fee is the operator's loss."""
+    """One line of the journal: what the provider bills, our fee, and what the user should pay.
+
+    The rest of cost + fee is the operator's loss.
+    """
 
     provider: str
     cost_nano: int
@@ -166,7 +169,7 @@ def parse_entry(org: str, cursor: bytes, fields: Mapping[bytes, bytes]) -> Entry
 
 
 class StalePolicy(Exception):
-    """The hold named an old version of its key's policy. ``policy`` is the one in force, None when the key is gone."""
+    """The hold was made with an old version of its key's policy. ``policy`` is the one in force, None when the key is gone."""
 
     def __init__(self, policy: KeyPolicy | None) -> None:
         super().__init__("the key's policy has changed")
@@ -176,7 +179,7 @@ class StalePolicy(Exception):
 class StalePosting(Exception):
     """The id is older than the dedupe memory and has no hold: posting it could charge twice.
 
-    It was put aside for a person, once; sending it again changes nothing. Not worth a retry.
+    It was put aside for a person to decide. Do not retry: sending it again changes nothing.
     """
 
 

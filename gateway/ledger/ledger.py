@@ -1,7 +1,7 @@
-"""The ledger: hold → settle | void | expire, each call idempotent by its id, one round trip, atomic in Redis.
+"""The ledger: hold → settle | void | expire. Each call is idempotent by its id, atomic in Redis, and one round trip.
 
-Every method raises LedgerUnavailable when Redis does not answer. That never means that the call did not run: repeat it, and the
-id makes sure that it counts once.
+Every method raises LedgerUnavailable when Redis does not answer. The call may still have run: repeat it, and the id
+makes sure that it counts once.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _SOURCES = {b"KEYLIM": "key_limit", b"CREDIT": "credits"}
 
 
 class _Names(NamedTuple):
-    """Names that all calls of one key share."""
+    """Redis keys that all calls of one API key share. The last three are prefixes."""
 
     account: str
     key: str
@@ -95,7 +95,7 @@ class Ledger:
     def __init__(self, store: Store, *, record_ttl_s: int = 2_592_000, calls: Calls | None = None) -> None:
         self._store = store
         self._calls: Calls = calls or store.mux
-        self._slow = RedisCalls(store.redis)  # calls that may take long must not delay a caller's hold
+        self._slow = RedisCalls(store.redis)  # slow calls must not delay a caller's hold
         self._library = Library(Path(__file__).with_name("functions.lua"), STEM)
         self._holds = self._library.function("holds")
         self._record_ttl_s = record_ttl_s
@@ -135,10 +135,10 @@ class Ledger:
     ) -> Receipt:
         """Charge what was delivered and release the hold.
 
-        The user pays at most what the account holds; too little credit is no failure.
+        The user pays at most the balance of the account; a balance that is too small is not an error.
 
-        ``losses``: failed attempts, each its own line ``<id>/1``, ``<id>/2`` ... paid by the operator. ``record`` is stored by
-        the same call. A second call returns the first one's receipt. Raises LedgerUnavailable (call again),
+        ``losses``: failed attempts, each gets its own line ``<id>/1``, ``<id>/2`` ... and is paid by the operator.
+        ``record`` is stored by the same call. A second call returns the first one's receipt. Raises LedgerUnavailable (call again),
         StalePosting (do not).
         """
         command = _ending(self._settle, hold, record or b"", self._record_ttl_s)
@@ -159,7 +159,7 @@ class Ledger:
     async def void(self, hold: Hold, *, record: bytes | None = None, losses: Sequence[Posting] = ()) -> None:
         """Nothing was delivered: release the hold, charge nothing. A hold that was never made cannot be made later.
 
-        After an expiry that charged a checkpoint it gives that back. Raises LedgerUnavailable, StalePosting.
+        If the hold has expired and its checkpoint was charged, the charge is returned. Raises LedgerUnavailable, StalePosting.
         """
         command = _ending(self._void, hold, record or b"", self._record_ttl_s)
         for p in losses:
@@ -174,7 +174,7 @@ class Ledger:
             raise ValueError(f"the ledger refuses the arguments for {hold.id}")
 
     async def beat(self, hold: Hold, posting: Posting, ttl_s: float) -> bool:
-        """Keep a running hold alive and leave a checkpoint, what ``expire`` would charge. False: the hold has ended.
+        """Keep a running hold alive and store a checkpoint, which ``expire`` would charge. False: the hold has ended.
 
         Raises LedgerUnavailable.
         """
@@ -206,7 +206,7 @@ class Ledger:
         raise ValueError(f"the ledger refuses to extend {hold.id}: {reply!r}")
 
     async def expire(self, limit: int = 500) -> int:
-        """End overdue holds, charging their last checkpoint. Safe from any replica at any time; returns how many ended.
+        """End overdue holds, charging their last checkpoint. Any process may call it at any time. Returns how many ended.
 
         Raises LedgerUnavailable.
         """
@@ -221,7 +221,7 @@ class Ledger:
         return ended
 
     async def grant(self, org: str, amount_nano: int, *, id: str, actor: str, reason: str) -> GrantResult:
-        """Add credits, or take them away (negative). Once per ``id``, for ever.
+        """Add credits, or take them away (negative amount). An ``id`` counts once, for ever.
 
         Raises NotFound (no such organisation), Conflict (same id, other amount or reason), Unprocessable (range: held credits
         cannot be taken, a balance has a cap), LedgerUnavailable.
@@ -295,7 +295,7 @@ class Ledger:
         return _parse_record(await self._read("GET", keys.record(keys.tag(org), id)))
 
     async def find_record(self, id: str) -> Record | None:
-        """The same when the organisation is not known: asks every bucket in use."""
+        """The same when the organisation is not known: looks in every bucket in use."""
         if not GENERATION_ID.fullmatch(id):
             return None
         found = await asyncio.gather(*(self._read("GET", keys.record(tag, id)) for tag in await self._tags()))
@@ -310,7 +310,7 @@ class Ledger:
         return found
 
     async def open_hold_count(self) -> int:
-        """How many holds have not ended; cheap, for a gauge."""
+        """How many holds have not ended. Cheap enough for a gauge."""
         counts = await asyncio.gather(*(self._read("ZCARD", keys.holds_by_expiry(tag)) for tag in await self._tags()))
         return sum(counts)
 
@@ -333,14 +333,18 @@ class Ledger:
             return await self._calls.call(*args)
 
 
-def _payment_required(source: str, wanted_nano: int, remaining_nano: int) -> PaymentRequired:
-    what = (
+def _payment_required(source: str, required_nano: int, remaining_nano: int) -> PaymentRequired:
+    limit = (
         "The key's limit leaves" if source == "key_limit" else "The credits that are not held by running requests are"
     )
     return PaymentRequired(
-        f"This request may cost up to ${format_usd(wanted_nano)}. {what} ${format_usd(remaining_nano)}. "
+        f"This request may cost up to ${format_usd(required_nano)}. {limit} ${format_usd(remaining_nano)}. "
         "Add credits, raise the limit, or lower max_tokens.",
-        metadata={"limit_source": source, "remaining": format_usd(remaining_nano), "required": format_usd(wanted_nano)},
+        metadata={
+            "limit_source": source,
+            "remaining": format_usd(remaining_nano),
+            "required": format_usd(required_nano),
+        },
     )
 
 

@@ -26,18 +26,18 @@ from providers.errors import ProviderError
 from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest, Target
 
 SAME_ENDPOINT_WAIT_S = 2.0
-"""The only endpoint of a model is tried again when it asks for no longer a pause than this."""
+"""The only endpoint of a model is tried again unless it asks for a longer pause than this."""
 SAME_ENDPOINT_JITTER_S = (0.05, 0.5)
 TTFT_FACTOR = 3
 TTFT_FLOOR_S = 5.0
 TTFT_MIN_ATTEMPTS = 100
 MASKED_FROM = 500
 UNSENT = ("unsupported", "media_")
-"""How the kinds of failures begin that happen before anything is sent: the request cannot be expressed for this vendor."""
+"""Prefixes of the failure kinds that happen before anything is sent: the request cannot be expressed for this vendor."""
 
 
 class Attempt(msgspec.Struct, eq=False):
-    """One try at one candidate. ``kind`` is ``ok`` or the failure's."""
+    """One attempt at one candidate. ``kind`` is ``ok`` or the failure's."""
 
     candidate: Candidate
     started: float
@@ -56,26 +56,26 @@ class Attempts(msgspec.Struct, eq=False):
     body: Json
     streamed: bool
     deadline: float
-    """``time.perf_counter()`` at which the whole request is over."""
+    """``time.perf_counter()`` at which the time of the whole request is up."""
     operation: str = "chat"
     native: NativeRequest | None = None
-    """The request in the format of its surface: it goes unchanged to an endpoint that takes the same."""
+    """The request in the format of its surface: an endpoint that takes the same format gets it unchanged."""
     options: Mapping[str, Mapping[str, Any]] = {}
-    """``provider.options``: provider slug → what only that provider gets."""
+    """``provider.options``: provider slug → fields that only this provider gets."""
     passthrough: bool = False
-    """The answer is in the caller's own wire shape."""
+    """The answer is in the caller's own format."""
     made: list[Attempt] = []
     candidate: Candidate | None = None
-    """Being tried, or serving; None when none of them answers."""
+    """The candidate that is being tried or that answered; None when none of them answers."""
     completion: Completion | None = None
     stream: Stream | None = None
     first: list[Event] = []
     first_content: float | None = None
     """``time.perf_counter()`` of the first content."""
     waited_s: float = 0.0
-    """Time spent waiting for upstreams; the rest of a request is ours."""
+    """Time spent waiting for upstreams; the rest of a request's time is the gateway's overhead."""
     pending: asyncio.Task[None] | None = None
-    """An attempt that goes on although its caller left, because its vendor bills it anyway."""
+    """An attempt that goes on after its client has disconnected, because its vendor bills it anyway."""
 
     async def open(self) -> None:
         """Try candidates until one answers.
@@ -103,9 +103,7 @@ class Attempts(msgspec.Struct, eq=False):
                 return await self._attempt(candidate)
             except ProviderError as error:
                 failed = error
-                if (
-                    not error.failure.failover
-                ):  # the request itself does not suit: only another model of the list may help
+                if not error.failure.failover:  # only another model of the list may accept this request
                     unsuited_model = candidate.endpoint.model
         while failed is not None and await self._retry_same(failed):
             try:
@@ -117,7 +115,7 @@ class Attempts(msgspec.Struct, eq=False):
         raise self._final_error(failed)
 
     async def _retry_same(self, failed: ProviderError) -> bool:
-        """A model with one endpoint: wait a moment and try the same again, where the failure's row allows it."""
+        """Whether to try a model's only endpoint again: waits a moment first, where the failure's row allows a retry."""
         failure, settings = failed.failure, self.services.settings
         pause_s = failed.retry_after_s if failed.retry_after_s is not None else random.uniform(*SAME_ENDPOINT_JITTER_S)
         alone = len(self.plan.candidates) == 1 and not self.plan.panic
@@ -131,7 +129,7 @@ class Attempts(msgspec.Struct, eq=False):
         return True
 
     def _sent_count(self) -> int:
-        """Attempts that reached out for a vendor: only they cost time and count."""
+        """Number of attempts that called a vendor: only they cost time and count towards the limit."""
         return sum(not attempt.kind.startswith(UNSENT) for attempt in self.made)
 
     async def _attempt(self, candidate: Candidate) -> None:
@@ -188,7 +186,7 @@ class Attempts(msgspec.Struct, eq=False):
         return where, clocks
 
     async def _call(self, candidate: Candidate) -> tuple[Dialect, Call]:
-        """Who translates for this candidate, and what it is asked. Raises ProviderError when media cannot be fetched for it."""
+        """The candidate's dialect and the call to make. Raises ProviderError when media cannot be fetched for it."""
         endpoint, native = candidate.endpoint, self.native
         dialect = registry.dialect(endpoint.dialect, self.operation)
         native = native if native is not None and native.api_format == dialect.api_format else None
@@ -199,19 +197,19 @@ class Attempts(msgspec.Struct, eq=False):
         return dialect, call
 
     def observe_end(self, *, complete: bool, tokens: int) -> None:
-        """Tell the health board how the last attempt ended, unless its failure has been told already.
+        """Report to the health registry how the last attempt ended, unless its failure has been reported already.
 
-        A complete answer gives its time to first content and its speed; a caller who left blames nobody.
+        A complete answer reports its time to first content and its speed; a client that disconnects counts against no endpoint.
         """
         if self.candidate is None or not self.made or self.made[-1].kind not in ("ok", "cancelled"):
             return
-        seen = Observation(ok=False, kind="cancelled", attributed_to="nobody")
+        observed = Observation(ok=False, kind="cancelled", attributed_to="nobody")
         if complete:
             started, first = self.made[-1].started, self.first_content
             elapsed_s = time.perf_counter() - started
             ttft_ms = (first - started) * 1000 if first is not None else None
-            seen = Observation(ok=True, ttft_ms=ttft_ms, tokens_per_s=tokens / elapsed_s if tokens else None)
-        self.services.health.observe(self.candidate.endpoint.id, seen)
+            observed = Observation(ok=True, ttft_ms=ttft_ms, tokens_per_s=tokens / elapsed_s if tokens else None)
+        self.services.health.observe(self.candidate.endpoint.id, observed)
 
     def note_failure(self, attempt: Attempt, error: ProviderError) -> None:
         failure = error.failure
@@ -240,7 +238,7 @@ class Attempts(msgspec.Struct, eq=False):
         )
 
     def _final_error(self, error: ProviderError) -> GatewayError:
-        """The failure the caller sees: a vendor's own words for 4xx, masked for 5xx, each attempt named."""
+        """The error for the caller: the vendor's own message for 4xx, a masked one for 5xx, and every attempt in the metadata."""
         failure = error.failure
         provider = self.made[-1].candidate.endpoint.provider
         metadata: dict[str, Any] = {"provider_name": provider.name}

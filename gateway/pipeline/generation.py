@@ -2,9 +2,9 @@
 
     OPEN --- end(outcome) ---> ENDED        price -> settle or void -> record -> one log line
 
-Whatever happens to the client, the ending happens once: what cannot be finished at once is handed to ``BackgroundSettlements``,
-which the process owns and shutdown waits for. It must not know: the formats of API surfaces, how a plan is made, which candidate
-comes next.
+Whatever happens to the client, a generation ends once. ``BackgroundSettlements`` finishes what cannot be finished at once; the
+process owns these tasks, and shutdown waits for them. This module must not know: the formats of API surfaces, how a plan is made,
+which candidate comes next.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from providers.errors import ProviderError
 from providers.types import Event
 
 EXTEND_AT_PERCENT = 80
-"""Share of the held output after which a running stream asks for more."""
+"""Share of the held output at which more credit is held for a running stream."""
 RUNAWAY_PERCENT, RUNAWAY_SLACK = 110, 16
-"""A vendor that runs past ``max_tokens`` by more than this is cut."""
+"""The stream of a vendor that exceeds ``max_tokens`` by more than this is cut."""
 RUNAWAY_BYTES_PER_TOKEN = 16
-"""Where events carry many tokens: no answer in use has longer ones on average, so a legitimate answer is never cut."""
+"""For events of many tokens. No real answer has longer tokens on average, so a legitimate answer is never cut."""
 SETTLE_BACKOFF_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
 
 
@@ -79,13 +79,13 @@ class Generation(msgspec.Struct, eq=False):
                 for event in events:
                     delivered.event(event)
             taken = sink(events)
-            covered = delivered.pieces < pieces and delivered.size_bytes < size_bytes
-            return taken and (covered or delivered.finish is not None)
+            within_hold = delivered.pieces < pieces and delivered.size_bytes < size_bytes
+            return taken and (within_hold or delivered.finish is not None)
 
         while taken:
             tokens = pricing.text_tokens(delivered.size_bytes, delivered.pieces)
-            used = tokens * 100 >= self.held_tokens * EXTEND_AT_PERCENT and delivered.finish is None
-            if used and not self.attempts.first:
+            nearly_used = tokens * 100 >= self.held_tokens * EXTEND_AT_PERCENT and delivered.finish is None
+            if nearly_used and not self.attempts.first:
                 await self._extend(tokens)  # before the next events, so that what was counted has been delivered
             pieces, size_bytes = self._reach()
             if await self._pump(count):
@@ -93,7 +93,7 @@ class Generation(msgspec.Struct, eq=False):
         return False
 
     async def _pump(self, sink: EventSink) -> bool:
-        """First the events that opened the answer, then the others as they arrive."""
+        """Hand over the events that opened the answer, then the others as they arrive."""
         attempts = self.attempts
         if attempts.first:
             events, attempts.first = attempts.first, []
@@ -111,7 +111,7 @@ class Generation(msgspec.Struct, eq=False):
             attempts.waited_s += time.perf_counter() - since - (stream.sink_s - sink_s)
 
     def _reach(self) -> tuple[int, int]:
-        """Pieces and bytes of which either makes ``_extend`` decide something: integers, as each event is compared with them."""
+        """(pieces, bytes): at either, ``_extend`` is due. They are integers, because every event is compared with them."""
         limit = self.request.max_tokens
         if limit is None:
             return pricing.text_reach(-(-self.held_tokens * EXTEND_AT_PERCENT // 100))
@@ -119,11 +119,11 @@ class Generation(msgspec.Struct, eq=False):
         return most, most * RUNAWAY_BYTES_PER_TOKEN
 
     async def _extend(self, tokens: int) -> None:
-        """At 80 % of the held output: hold the same again, or end the stream; never run unpaid."""
+        """At 80 % of the held output: hold the same amount again, or end the stream, which must not run without credit."""
         limit = self.request.max_tokens
         if limit is not None:
-            surely = max(self.delivered.pieces, self.delivered.size_bytes // RUNAWAY_BYTES_PER_TOKEN)
-            if surely > limit * RUNAWAY_PERCENT // 100 + RUNAWAY_SLACK:
+            at_least = max(self.delivered.pieces, self.delivered.size_bytes // RUNAWAY_BYTES_PER_TOKEN)
+            if at_least > limit * RUNAWAY_PERCENT // 100 + RUNAWAY_SLACK:
                 raise PaymentRequired("The provider ran past max_tokens.", metadata={"limit_source": "max_tokens"})
             return
         assert self.attempts.candidate is not None
@@ -163,10 +163,10 @@ class Generation(msgspec.Struct, eq=False):
         except Exception as error:  # noqa: BLE001 - whatever ends the drain, what was counted until then is billed
             self.services.telemetry.log.info("drain ended early", id=self.request.id, error=type(error).__name__)
 
-    # -- the one ending -----------------------------------------------------------------------------------------------
+    # -- the ending ---------------------------------------------------------------------------------------------------
 
     def checkpoint(self) -> Posting:
-        """What a heartbeat carries: who would pay what if the process died now."""
+        """The posting that a heartbeat stores: who would pay what if the process died now."""
         return self._conclude("shutdown").posting
 
     def _conclude(self, outcome: records.Outcome) -> Settlement:
@@ -175,17 +175,17 @@ class Generation(msgspec.Struct, eq=False):
     async def end(self, outcome: records.Outcome) -> None:
         """Price, settle or void, record. Idempotent: only the first call counts.
 
-        Returns when the ledger has acknowledged, or after its time-out: then a task of ``Endings`` keeps trying. Cancelled
-        while waiting, it hands over in the same way.
+        Returns when the ledger has acknowledged, or after its time-out: then a background task keeps trying. When it is
+        cancelled while waiting, it leaves the rest to such a task too.
         """
         if self.ended:
             return
         self.ended = True
         self.services.background.open.discard(self)
-        ending = self.settlement = self._conclude(outcome)
-        self.charged_nano = ending.posting.want_nano
-        self.attempts.observe_end(complete=outcome == "complete", tokens=ending.usage.completion_total)
-        written = record(self.request, self.attempts, self.delivered, ending)
+        settlement = self.settlement = self._conclude(outcome)
+        self.charged_nano = settlement.posting.want_nano
+        self.attempts.observe_end(complete=outcome == "complete", tokens=settlement.usage.completion_total)
+        written = record(self.request, self.attempts, self.delivered, settlement)
         stored = records.encode(written)
         try:
             await self._settle(stored)
@@ -201,18 +201,18 @@ class Generation(msgspec.Struct, eq=False):
 
     async def _settle(self, stored: bytes) -> None:
         since = time.perf_counter()
-        ending, ledger = self.settlement, self.services.ledger
-        if ending.void:
-            await ledger.void(self.hold, record=stored, losses=ending.losses)
+        settlement, ledger = self.settlement, self.services.ledger
+        if settlement.void:
+            await ledger.void(self.hold, record=stored, losses=settlement.losses)
         else:
-            receipt = await ledger.settle(self.hold, ending.posting, record=stored, losses=ending.losses)
-            if receipt.paid_nano < ending.posting.want_nano:
+            receipt = await ledger.settle(self.hold, settlement.posting, record=stored, losses=settlement.losses)
+            if receipt.paid_nano < settlement.posting.want_nano:
                 self.services.telemetry.overruns.inc()
             self.charged_nano = receipt.paid_nano
         self.settle_s = time.perf_counter() - since
 
     async def _settle_until_acknowledged(self, stored: bytes) -> None:
-        """Idempotent by id, so trying again is harmless; the hold keeps the credit safe meanwhile."""
+        """Repeat the settlement, which is idempotent by its id; meanwhile the credit stays on hold."""
         telemetry = self.services.telemetry
         telemetry.settle_pending.inc()
         try:
@@ -231,7 +231,7 @@ class Generation(msgspec.Struct, eq=False):
             telemetry.settle_pending.dec()
 
     async def give_back(self) -> None:
-        """The ledger did not say whether the hold was made: release it if it answers soon, else let it expire."""
+        """Release a hold of which the ledger did not acknowledge that it was made; without an answer soon, let it expire."""
         self.ended = True
         for pause_s in SETTLE_BACKOFF_S:
             await asyncio.sleep(pause_s)
@@ -242,11 +242,11 @@ class Generation(msgspec.Struct, eq=False):
             return
 
     def _log_stale(self) -> None:
-        """The ledger has put the posting aside: it is older than its memory of ids, so a person must look at it."""
+        """Log that the ledger has put the posting aside: it is older than the dedupe memory, so a person must decide."""
         self.services.telemetry.log.error("settlement came too late and waits for a person", id=self.request.id)
 
     def _log(self, written: records.Record) -> None:
-        """The metrics and the one canonical log line."""
+        """Report the metrics and the one canonical log line."""
         posting, total_s = self.settlement.posting, time.perf_counter() - self.request.started
         lost_nano = posting.cost_nano + posting.fee_nano - self.charged_nano
         if self.settlement.implausible:

@@ -63,19 +63,19 @@ class Pipeline:
         return generation
 
     async def count(self, request: InferenceRequest) -> int:
-        """Tokens of a prompt, free of charge: as the first candidate that can count says, else our own estimate.
+        """Tokens of a prompt, free of charge: the count of the first candidate that offers one, else our own estimate.
 
         Raises BadRequest, NoEndpoints and NoHealthyEndpoint as ``begin`` does.
         """
         chosen = self.plan(request)
         if not chosen.candidates:
             raise chosen.refuse()
-        able = tuple(c for c in chosen.candidates if "count_tokens" in registry.operations(c.endpoint.dialect))
-        if not able:
+        counting = tuple(c for c in chosen.candidates if "count_tokens" in registry.operations(c.endpoint.dialect))
+        if not counting:
             return request.prompt.tokens
         attempts = Attempts(
             self.services,
-            structs.replace(chosen, candidates=able[:1]),
+            structs.replace(chosen, candidates=counting[:1]),
             anonymous(request.body, request.caller.org),
             streamed=False,
             deadline=request.started + self.services.settings.answer_timeout_s,
@@ -94,7 +94,7 @@ class Pipeline:
         return int(attempts.completion.body["input_tokens"])
 
     def plan(self, request: InferenceRequest) -> Plan:
-        """Candidates in order and why the others were dropped. Pure but for the clock, the rng and the health board."""
+        """Candidates in order and why the others were dropped. Pure except for the clock, the rng and the health registry."""
         catalog = self.services.catalog.current
         preferences = parse(request.body, catalog.provider_names)
         prompt = request.prompt
@@ -115,7 +115,7 @@ class Pipeline:
         )
 
     def _prepare(self, request: InferenceRequest, chosen: Plan) -> Generation:
-        """The generation and the size of its hold: the dearest candidate, the most output it may produce."""
+        """The generation with the size of its hold: the price of the dearest candidate for the most output it may produce."""
         settings = self.services.settings
         held_tokens = request.max_tokens or (settings.default_max_tokens if request.operation == "chat" else 0)
         if request.prompt.units is not None:
@@ -143,7 +143,7 @@ class Pipeline:
         )
 
     async def _hold(self, generation: Generation) -> None:
-        """Authentication, limits and credit in one round trip. A policy learnt too long ago is refused with the new one."""
+        """Check key, limit and credit in one round trip. The ledger refuses an outdated policy and replies with the new one."""
         request, hold, services = generation.request, generation.hold, self.services
         policy: KeyPolicy = request.caller
         since = time.perf_counter()
@@ -153,7 +153,7 @@ class Pipeline:
                     generation.hold = await services.ledger.hold(
                         hold.id, policy, hold.amount_nano, services.settings.hold_ttl_s
                     )
-                    services.background.open.add(generation)  # from here on its hold is beaten
+                    services.background.open.add(generation)  # from here on its hold gets heartbeats
                     return
                 except StalePolicy as stale:
                     self.services.accounts.learn(stale.policy, policy.key_hash)
@@ -179,7 +179,7 @@ class Pipeline:
 
 
 def _unaffordable(refused: PaymentRequired, generation: Generation) -> PaymentRequired:
-    """The text that clients of OpenRouter parse, with the numbers that would fit."""
+    """The refusal with the text that clients of OpenRouter parse, and the number of tokens that the caller can afford."""
     remaining_nano = parse_usd(refused.metadata["remaining"])
     candidates, prompt = generation.attempts.plan.candidates, generation.request.prompt
     fee = generation.services.settings.fee_basis_points

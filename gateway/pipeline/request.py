@@ -13,7 +13,7 @@ from providers.types import Json, NativeRequest
 
 
 class Client(msgspec.Struct, frozen=True):
-    """What the caller says about itself; kept in the record, never in a label."""
+    """What the caller states about its application; kept in the record, never in a label."""
 
     referer: str | None = None
     title: str | None = None
@@ -21,10 +21,10 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One request in the inner language."""
+    """One request, in the format that the pipeline uses for every surface."""
 
     id: str
-    """Of the generation."""
+    """The generation's id."""
     created_at: float
     """Unix seconds."""
     started: float
@@ -37,9 +37,9 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     surface: str
     operation: str = "chat"
     original: Json = {}
-    """The request as the caller wrote it: for what only the surface needs again when it answers."""
+    """The request as the caller wrote it: the surface needs parts of it again for the answer."""
     native: NativeRequest | None = None
-    """What of ``original`` may go on to a vendor, where a dialect may speak the same format."""
+    """The part of ``original`` that may be sent to a vendor whose dialect uses the same format."""
     client: Client = Client()
     explain: bool = False
     """The caller asked for ``openrouter_metadata``."""

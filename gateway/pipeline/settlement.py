@@ -1,11 +1,11 @@
-"""What an ending costs whom, and what is written down about it. Pure: the who-pays-what table as code.
+"""Who pays what for a generation, and its record. Pure: this table as code.
 
     outcome                                     provider line   fee   caller pays   operator's loss
     complete                                    reported usage  5 %   cost + fee    0
     nothing delivered and no reason, or error   estimate        0     0             cost     zero-completion insurance
     broke off after k tokens                    reported, or    5 %   cost + fee    0
-    caller left after k tokens                  prompt + k      5 %   cost + fee    0
-    caller left before the first content        prompt          0     0             cost
+    client disconnected after k tokens          prompt + k      5 %   cost + fee    0
+    client disconnected before first content    prompt          0     0             cost
     failed attempt that may be billed           its prompt      0     0             cost     a line of its own
 
 It must not know: HTTP, Redis, what a ledger does with a posting.
@@ -31,7 +31,7 @@ def _text(value: Any) -> str | None:
 
 
 class Delivered(msgspec.Struct, eq=False):
-    """Our own count of what came, billed when the vendor reports none, and the vendor's."""
+    """Our own count of the delivered output, which is billed when the vendor reports none, and the vendor's count."""
 
     usage: Usage | None = None
     finish: str | None = None
@@ -42,7 +42,7 @@ class Delivered(msgspec.Struct, eq=False):
     size_bytes: int = 0
 
     def event(self, event: Event) -> None:
-        """One more event of a stream."""
+        """Count one event of a stream."""
         chunk = event.chunk
         if event.usage is not None:
             self.usage = event.usage
@@ -57,14 +57,16 @@ class Delivered(msgspec.Struct, eq=False):
                 self.size_bytes += pricing.output_bytes(choice.get("delta") or {})
 
     def completion(self, completion: Completion) -> None:
-        """A whole answer."""
+        """Count a whole answer."""
         self.usage, body = completion.usage, completion.body
         self.upstream_id = _text(body.get("id"))
         for choice in body.get("choices") or ():
             self.finish, self.native_finish = choice.get("finish_reason"), choice.get("native_finish_reason")
             self.size_bytes += pricing.output_bytes(choice.get("message") or {})
         self.pieces = 1 if self.size_bytes else 0
-        if "choices" not in body and (body or completion.content):  # not chat: what came is the delivery
+        if "choices" not in body and (
+            body or completion.content
+        ):  # other operations have no choices: the answer as a whole is what was delivered
             self.pieces, self.finish = 1, "stop"
 
 
@@ -73,7 +75,7 @@ class Settlement(msgspec.Struct, frozen=True):
 
     outcome: records.Outcome
     usage: Usage
-    """As billed: the vendor's count, or ours, marked as an estimate."""
+    """The usage that is billed: the vendor's count, or ours, marked as an estimate."""
     bill: pricing.Bill
     posting: Posting
     losses: tuple[Posting, ...]
@@ -87,14 +89,14 @@ class Settlement(msgspec.Struct, frozen=True):
 
 
 BROKEN_OFF = {"upstream_failed": "error", "credit_exhausted": "length", "shutdown": "error"}
-"""What the caller was told as finish reason when the answer did not end by itself."""
+"""Outcome → the finish reason that the caller got when the answer did not end by itself."""
 UNKNOWN = Settlement("refused", Usage(), pricing.NOTHING, Posting("", 0, 0, 0), ())
 
 
 def conclude(
     outcome: records.Outcome, request: InferenceRequest, attempts: Attempts, delivered: Delivered, fee_basis_points: int
 ) -> Settlement:
-    """Who pays what for this settlement."""
+    """The settlement of a generation that ended with ``outcome``."""
     losses = _losses(request, attempts)
     candidate = attempts.candidate
     if candidate is None:
@@ -105,9 +107,9 @@ def conclude(
     implausible = usage is not None and not pricing.plausible(usage, request.prompt, context, delivered_tokens=ours)
     if usage is None or implausible:
         usage = _estimated(request, ours)
-    elif request.prompt.units is not None:  # a vendor that counts tokens, but not what it sells
+    elif request.prompt.units is not None:  # the vendor reports tokens, but not every unit that it bills
         usage = msgspec.structs.replace(usage, units={**request.prompt.units, **(usage.units or {})})
-    seller = candidate.endpoint.provider
+    provider = candidate.endpoint.provider
     bill = pricing.bill(
         candidate.price,
         usage,
@@ -116,14 +118,14 @@ def conclude(
         reports_cost=bool(candidate.endpoint.options.get("reports_cost")),
     )
     if _insured(outcome, delivered):
-        posting = Posting(seller.slug, bill.cost_nano, 0, 0)
+        posting = Posting(provider.slug, bill.cost_nano, 0, 0)
     else:
-        posting = Posting(seller.slug, bill.cost_nano, bill.fee_nano, bill.total_nano)
+        posting = Posting(provider.slug, bill.cost_nano, bill.fee_nano, bill.total_nano)
     return Settlement(outcome, usage, bill, posting, losses, implausible)
 
 
 def _estimated(request: InferenceRequest, delivered_tokens: int) -> Usage:
-    """Our own count, where the vendor gives none that can be true."""
+    """Our own count, for when the vendor reports none or an implausible one."""
     completion = delivered_tokens if request.operation == "chat" else 0
     return Usage(prompt=request.prompt.tokens, completion=completion, units=request.prompt.units, estimated=True)
 
@@ -149,7 +151,7 @@ def _losses(request: InferenceRequest, attempts: Attempts) -> tuple[Posting, ...
 def record(
     request: InferenceRequest, attempts: Attempts, delivered: Delivered, settlement: Settlement
 ) -> records.Record:
-    """What happened, for ``GET /generation``, the log and analytics. Never a prompt, never an answer."""
+    """The record for ``GET /generation``, the log and analytics. It contains neither prompt nor answer."""
     candidate, usage, posting = attempts.candidate, settlement.usage, settlement.posting
     model, provider, provider_name, endpoint = _served(candidate) if candidate is not None else ("", "", "", "")
     first, outcome = attempts.first_content, settlement.outcome
@@ -196,9 +198,9 @@ def _served(candidate: Candidate) -> tuple[str, str, str, str]:
     return endpoint.model, endpoint.provider.slug, endpoint.provider.name, endpoint.id
 
 
-def _attempt(tried: Attempt) -> records.Attempt:
-    endpoint = tried.candidate.endpoint
-    return records.Attempt(endpoint.id, endpoint.provider.name, tried.kind, tried.status, tried.latency_ms)
+def _attempt(attempt: Attempt) -> records.Attempt:
+    endpoint = attempt.candidate.endpoint
+    return records.Attempt(endpoint.id, endpoint.provider.name, attempt.kind, attempt.status, attempt.latency_ms)
 
 
 API_TYPES = {"chat": "completions", "images": "image", "speech": "tts", "transcription": "stt"}

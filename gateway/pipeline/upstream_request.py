@@ -1,4 +1,4 @@
-"""What leaves for a vendor: where to, and which fields of the request. Pure.
+"""What is sent to a vendor: the target, and which fields of the request. Pure.
 
 It must not know: attempts, callers' keys, credit.
 """
@@ -27,11 +27,11 @@ OWNED = frozenset(
         "service_tier",
     }
 )
-"""What ``provider.options`` cannot reach: it decides what is held, billed and sent to whom."""
+"""Fields that ``provider.options`` cannot set, because they decide what is held and billed, and what is sent to whom."""
 
 
 def target(endpoint: Endpoint) -> Target:
-    """Where an endpoint is reached."""
+    """Address, key and options of an endpoint."""
     found: Target | None = endpoint.memo.get("target")
     if found is None:
         provider = endpoint.provider
@@ -50,7 +50,7 @@ def target(endpoint: Endpoint) -> Target:
 
 
 def anonymous(body: Json, org: str) -> Json:
-    """The end user's id leaves as a hash, the same one for the same user of an organisation, never as the caller wrote it."""
+    """The body with the end user's id replaced by a hash, which is the same for the same user of an organisation."""
     user = body.get("user")
     if user is None:
         return body
@@ -60,9 +60,9 @@ def anonymous(body: Json, org: str) -> Json:
 def adapted(
     body: Json, endpoint: Endpoint, options: Mapping[str, Mapping[str, Any]], native: NativeRequest | None = None
 ) -> Call:
-    """What this endpoint gets: parameters it does not support are dropped, as OpenRouter does; the caller's options for its
-    provider are added where the request does not say otherwise. ``native``, the same request in the endpoint's own format, goes
-    out in its place unless something had to be changed."""
+    """The call for this endpoint: parameters that it does not support are dropped, as OpenRouter does, and the caller's options
+    for its provider are added where the request does not set them. ``native``, the same request in the endpoint's own format,
+    is sent instead unless something had to be changed."""
     supported = endpoint.supported_parameters
     lacking = (body.keys() & DROPPABLE) - supported if supported else None
     if lacking:

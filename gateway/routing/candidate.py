@@ -1,4 +1,4 @@
-"""What filters and policies speak about: what is asked, what may serve it, what was dropped."""
+"""The values that filters and policies work on: the request's needs, candidates and dropped endpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.health.rolling_stats import Percentiles
 from gateway.routing.preferences import Preferences
 
 TYPICAL_COMPLETION_TOKENS = 400
-"""For comparing costs only: the average completion in OpenRouter's 2025 study; the prompt is known."""
+"""Only for comparing costs: the average completion in OpenRouter's 2025 study."""
 
 
 class Need(msgspec.Struct, frozen=True):
@@ -24,13 +24,13 @@ class Need(msgspec.Struct, frozen=True):
     prompt_tokens: int = 0
     max_tokens: int | None = None
     parameters: frozenset[str] = frozenset()
-    """Names as in ``supported_parameters``: only those that the caller really sent."""
+    """Names as in ``supported_parameters``: only those that the caller sent."""
     input_modalities: frozenset[str] = frozenset({"text"})
     operation: str = "chat"
 
 
 class RoutingContext(msgspec.Struct, frozen=True):
-    """Everything a decision may depend on beside the endpoints. ``now`` in unix seconds."""
+    """Everything a decision may depend on besides the endpoints. ``now`` in unix seconds."""
 
     need: Need
     preferences: Preferences
@@ -62,7 +62,7 @@ class Drop(msgspec.Struct, frozen=True):
 
 
 def expected_femto(price: Price, need: Need) -> int:
-    """Prompt as estimated, a typical completion within what the caller allows, and the price of the request itself."""
+    """Cost of the estimated prompt, of a typical completion within ``max_tokens``, and of the request itself."""
     completion = min(need.max_tokens or TYPICAL_COMPLETION_TOKENS, TYPICAL_COMPLETION_TOKENS)
     femto = (price.at(need.prompt_tokens) if price.tiers else price).femto
     return need.prompt_tokens * femto["prompt"] + completion * femto["completion"] + femto.get("request", 0)
@@ -71,7 +71,7 @@ def expected_femto(price: Price, need: Need) -> int:
 def speeds(
     candidates: Sequence[Candidate], measured: Callable[[EndpointHealth], Percentiles | None]
 ) -> dict[str, Percentiles | None]:
-    """Endpoint id → its percentiles, or a typical peer's where nothing is measured yet: a new endpoint is neither best nor worst.
+    """Endpoint id → its percentiles, or typical ones where nothing is measured: a new endpoint is neither best nor worst.
 
     Typical = the median of the same model's endpoints, else of all candidates, else None.
     """

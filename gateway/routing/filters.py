@@ -1,7 +1,7 @@
 """May this endpoint be used? Each filter answers None (yes) or the reason why not, in plain words.
 
-Their names are the ``excluded_by`` vocabulary of the public contract where it has a word. Order of the filters: who may
-serve (the operator, the caller's lists), on which terms (data, quantization, price), then what it is able to do.
+A filter has the name that the public contract lists for ``excluded_by``, if there is one. Order: who may serve (the
+operator, the caller's lists), on which terms (data, quantization, price), then what the endpoint can do.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SAME_AS = {
     "tool_choice": "tools",
     "parallel_tool_calls": "tools",
 }
-"""A parameter is also supported where this other one is."""
+"""Parameter → another one; an endpoint that supports the other one supports it too."""
 
 Filter = Callable[[Endpoint, Price | None, RoutingContext], str | None]
 
@@ -44,11 +44,11 @@ def no_key(endpoint: Endpoint, _: Price | None, __: RoutingContext) -> str | Non
 
 
 def operation(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
-    wanted = context.need.operation
-    if wanted in endpoint.operations:
+    needed = context.need.operation
+    if needed in endpoint.operations:
         return None
-    offered = " and ".join(sorted(endpoint.operations)) or "nothing that this gateway can serve"
-    return f"offers {offered}, wanted is {wanted}"
+    offered = " and ".join(sorted(endpoint.operations)) or "no operation of this gateway"
+    return f"offers {offered}, wanted is {needed}"
 
 
 def unpriced(endpoint: Endpoint, price: Price | None, _: RoutingContext) -> str | None:
@@ -82,10 +82,10 @@ def training(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> st
 
 
 def quantization(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
-    wanted, mine = context.preferences.quantizations, endpoint.quantization or "unknown"
-    if not wanted or mine in wanted or any(mine in QUANTIZATION_FAMILIES.get(each, ()) for each in wanted):
+    accepted, mine = context.preferences.quantizations, endpoint.quantization or "unknown"
+    if not accepted or mine in accepted or any(mine in QUANTIZATION_FAMILIES.get(each, ()) for each in accepted):
         return None
-    return f"runs at {mine}, wanted is {' or '.join(sorted(wanted))}"
+    return f"runs at {mine}, wanted is {' or '.join(sorted(accepted))}"
 
 
 def max_price(_: Endpoint, price: Price | None, context: RoutingContext) -> str | None:
@@ -103,20 +103,20 @@ def modalities(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> 
 
 
 def context_length(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
-    if context.need.operation != "chat":  # a batch of texts, each of which has the whole context for itself
+    if context.need.operation != "chat":  # a batch of texts, each of which may fill the whole context
         return None
-    wanted = context.need.prompt_tokens + (context.need.max_tokens or 0)
-    if wanted <= endpoint.context_length:
+    needed = context.need.prompt_tokens + (context.need.max_tokens or 0)
+    if needed <= endpoint.context_length:
         return None
-    return f"holds {endpoint.context_length} tokens, the request needs about {wanted}"
+    return f"holds {endpoint.context_length} tokens, the request needs about {needed}"
 
 
 def max_completion_tokens(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
-    wanted, most = context.need.max_tokens, endpoint.max_completion_tokens
+    max_tokens, most = context.need.max_tokens, endpoint.max_completion_tokens
     return (
         None
-        if wanted is None or most is None or wanted <= most
-        else f"writes at most {most} tokens, max_tokens is {wanted}"
+        if max_tokens is None or most is None or max_tokens <= most
+        else f"writes at most {most} tokens, max_tokens is {max_tokens}"
     )
 
 
@@ -132,29 +132,29 @@ BY_SIZE = frozenset({"context_length", "max_completion_tokens"})
 
 
 class SizeLimits(NamedTuple):
-    """The largest request that none of some endpoints is too small for: no filter of ``BY_SIZE`` drops one of them."""
+    """The largest request that fits every one of some endpoints: no filter of ``BY_SIZE`` drops any of them."""
 
     context: float
     completion: float
 
     @classmethod
     def of(cls, endpoints: Sequence[Endpoint], operation: str) -> SizeLimits:
-        """The smallest of each."""
+        """The smallest limits of the endpoints."""
         if operation != "chat":
             return cls(math.inf, math.inf)
         most = [each.max_completion_tokens for each in endpoints if each.max_completion_tokens is not None]
         return cls(min([each.context_length for each in endpoints], default=0), min(most, default=math.inf))
 
     def fits(self, need: Need) -> bool:
-        """Is a request this small?"""
-        wanted = need.max_tokens or 0
-        return need.prompt_tokens + wanted <= self.context and wanted <= self.completion
+        """Whether a request is within the limits."""
+        completion = need.max_tokens or 0
+        return need.prompt_tokens + completion <= self.context and completion <= self.completion
 
 
 def applicable(context: RoutingContext) -> list[tuple[str, Filter]]:
     """(name, filter) of every filter that can matter to this request, in order."""
     preferences, need = context.preferences, context.need
-    wanted = (
+    all_filters = (
         (True, "operation", operation),
         (True, "provider_key", no_key),
         (preferences.only or preferences.ignore or preferences.order, "allowed_providers", allowed),
@@ -168,13 +168,13 @@ def applicable(context: RoutingContext) -> list[tuple[str, Filter]]:
         (need.max_tokens is not None, "max_completion_tokens", max_completion_tokens),
         (preferences.require_parameters and need.parameters, "require_parameters", require_parameters),
     )
-    return [(name, filter_) for needed, name, filter_ in wanted if needed]
+    return [(name, filter_) for needed, name, filter_ in all_filters if needed]
 
 
 def soft_misses(endpoints: Sequence[Endpoint], need: Need) -> Iterator[tuple[str, str]]:
     """(id, reason) of endpoints that ignore a parameter which others of the same model support.
 
-    Where none supports it, it is ignored and all stay.
+    When none supports it, it is ignored and all endpoints stay.
     """
     if len(endpoints) < 2 or need.parameters.isdisjoint(SOFT):
         return

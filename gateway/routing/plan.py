@@ -26,7 +26,7 @@ __all__ = ["Candidate", "Drop", "Plan", "plan"]
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Every endpoint of the asked models is either a candidate or a drop."""
+    """Every endpoint of the requested models is either a candidate or a drop."""
 
     candidates: tuple[Candidate, ...]
     """Best first."""
@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True):
     """No endpoint was healthy, so the one candidate is a guess: worth one attempt, not three."""
 
     def refuse(self) -> GatewayError:
-        """The answer when there is no candidate: 404 with the filters, 400 when only too long, 503 when all are down."""
+        """The answer when there is no candidate: 404 with the filters, 400 when the request is too long, 503 when all are down."""
         return refusal.refuse(self.models, self.drops, self.now)
 
 
@@ -52,9 +52,10 @@ def plan(
     now: float,
     rng: random.Random,
 ) -> Plan:
-    """Filters drop, policies rank, too slow ones move to the end. ``models`` in the caller's order; ``now`` in unix seconds.
+    """Filters drop, policies rank, and endpoints that are too slow move to the end.
 
-    Never raises for lack of endpoints: ask ``refuse`` when ``candidates`` is empty.
+    ``models`` in the caller's order; ``now`` in unix seconds.
+    Never raises for lack of endpoints: call ``refuse`` when ``candidates`` is empty.
     """
     context = RoutingContext(need, preferences, now, rng)
     if len(models) > 1:
@@ -85,8 +86,8 @@ def plan(
 def _eligible(model: Model, context: RoutingContext, view: View, drops: list[Drop]) -> list[Candidate]:
     """The endpoints that pass every filter, healthy or not; the others go to ``drops``.
 
-    Without provider preferences the answer is the same for every request of a day that sends the same parameters, but for
-    its size; so it is kept with the model, and used when the request is not too large for anyone.
+    Without provider preferences, and except for the size of the request, the result is the same for every request of a day that
+    sends the same parameters. So it is kept with the model, and used when the request is not too large for any endpoint.
     """
     need = context.need
     key = (
@@ -126,7 +127,7 @@ def _filtered(model: Model, context: RoutingContext) -> tuple[list[tuple[Endpoin
                 drops.append(_drop(endpoint, name, reason))
                 break
         else:
-            if price is None:  # the filter "unpriced" caught it; this tells the type checker
+            if price is None:  # the filter "unpriced" has dropped it; this is for the type checker
                 continue
             passed.append((endpoint, price))
     misses = dict(filters.soft_misses([endpoint for endpoint, _ in passed], context.need))
@@ -150,12 +151,12 @@ def _ranked(groups: Groups, context: RoutingContext) -> tuple[list[str], list[Ca
 
 
 def _not_refused(groups: Groups) -> Groups:
-    """Panic: our statistics may be wrong, so endpoints are tried that did not themselves refuse."""
+    """Panic: our statistics may be wrong, so every endpoint that did not itself refuse may be tried."""
     return [(sort, [candidate for candidate in group if not candidate.health.explicit]) for sort, group in groups]
 
 
 def _slow(candidates: Sequence[Candidate], preferences: Preferences) -> set[str]:
-    """Ids of those that miss a preferred speed. An endpoint without measurements misses none."""
+    """Ids of the candidates that miss a preferred speed, where speeds are known."""
     throughput = speeds(candidates, lambda health: health.throughput_tps)
     latency = speeds(candidates, lambda health: health.ttft_ms)
 

@@ -2,9 +2,9 @@
 
 The contract, proved for every policy by ``tests/contracts/test_policies.py``:
 
-- pure: no I/O, no clock; chance only from ``context.rng``, so equal inputs give equal ranks
+- pure: no I/O, no clock; randomness only from ``context.rng``, so equal inputs give equal ranks
 - returns each candidate exactly once: policies rank, filters drop
-- the caller's wishes come in ``context.preferences``; facts about endpoints are read from ``candidate.health``, never kept here
+- the caller's preferences are ``context.preferences``; facts about endpoints are read from ``candidate.health``, never kept here
 
 A new policy is a function and a row of ``POLICIES``.
 """
@@ -23,17 +23,17 @@ def balanced(candidates: Sequence[Candidate], context: RoutingContext) -> list[C
     """The default: a price-weighted random choice among healthy endpoints, as OpenRouter documents it up to autumn 2026.
 
     1. Endpoints with an outage in the last thirty seconds go last; those below 95 % and 80 % uptime before them.
-    2. Of the best group that has any, one is drawn with weight 1/price²: at prices of 1 and 3 the cheap one leads 9 : 1.
+    2. From the best group that is not empty, one is drawn with weight 1/price²: at prices of 1 and 3 the cheap one leads 9 : 1.
     3. The rest are fallbacks by price; equal prices in random order, so that the load of a failing leader spreads.
 
-    A half-open endpoint whose outage is over leads when a healthy fallback is ready: somebody has to try it, and the
-    breaker lets only one request at a time do so.
+    A half-open endpoint whose outage is over leads when a healthy fallback is ready: some request has to try it,
+    and the breaker lets only one at a time do so.
     """
     if len(candidates) < 2:
         return list(candidates)
-    chance = context.rng.random
+    random = context.rng.random
     keyed = sorted(
-        ((uptime_group(each), each.expected_femto, chance()), place) for place, each in enumerate(candidates)
+        ((uptime_group(each), each.expected_femto, random()), place) for place, each in enumerate(candidates)
     )
     ranked = [candidates[place] for _, place in keyed]
     best = keyed[0][0][0]
@@ -51,7 +51,7 @@ def uptime_group(candidate: Candidate) -> int:
 
 
 def _draw(places: Sequence[int], candidates: Sequence[Candidate], context: RoutingContext) -> int:
-    """One of the places at random, weighted by the inverse square of the expected cost. A free endpoint beats any other."""
+    """One of the indexes ``places`` at random, weighted by the inverse square of the expected cost. A free one always wins."""
     costs = [candidates[place].expected_femto for place in places]
     cheapest = min(costs)
     weights = [float(cost == 0) if cheapest == 0 else (cheapest / cost) ** 2 for cost in costs]

@@ -1,4 +1,4 @@
-"""The ``provider`` object, ``models`` and suffixes: read strictly, refused with the field's name and the fix."""
+"""Reads the ``provider`` object, ``models`` and suffixes strictly; a refusal names the field and the fix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.routing import validators
 SORTS = ("price", "throughput", "latency")
 VARIANT_SORTS = dict(zip(VARIANTS, ("throughput", "price"), strict=True))
 PRICE_CAPS = {"prompt": 10**6, "completion": 10**6, "request": 1, "image": 1, "audio": 1}
-"""Key of ``max_price`` → units the price is quoted for."""
+"""Key of ``max_price`` → the number of units that its price is for."""
 PERCENTILES = ("p50", "p75", "p90", "p99")
 MAX_MODELS = 32
 MAX_LIST = 256
@@ -33,7 +33,7 @@ class Threshold(NamedTuple):
 
 
 class Preferences(msgspec.Struct, frozen=True):
-    """A caller's wishes, checked. Lists of providers hold slugs and tags as the catalogue writes them."""
+    """A caller's validated preferences. Lists of providers hold slugs and tags as the catalogue writes them."""
 
     models: tuple[str, ...] = ()
     """As the caller wrote them, with suffixes, each once, in order of preference."""
@@ -55,9 +55,9 @@ class Preferences(msgspec.Struct, frozen=True):
     preferred_min_throughput: tuple[Threshold, ...] = ()
     preferred_max_latency: tuple[Threshold, ...] = ()
     plain: bool = False
-    """The caller wishes nothing of its provider: the usual case."""
+    """The caller states no provider preferences: the usual case."""
     options: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
-    """Provider slug → what is passed through to it."""
+    """Provider slug → fields that are passed through to it."""
 
     def sort_for(self, model: Model) -> str | None:
         """The explicit sort, else what the suffix of this model's name means."""
@@ -78,7 +78,7 @@ def parse(body: Mapping[str, Any], providers: Mapping[str, str]) -> Preferences:
     """``model``, ``models``, ``route`` and ``provider`` of a request body.
 
     ``providers`` = ``Catalog.provider_names``: lower-case slug, tag or display name → slug or tag. Raises BadRequest with
-    the field's name, such as ``provider.order[1]``. Unknown keys inside ``provider`` are ignored, as in all the request.
+    the field's name, such as ``provider.order[1]``. Unknown keys inside ``provider`` are ignored, as everywhere in the request.
     """
     route, given, model = body.get("route"), body.get("provider"), body.get("model")
     if given is None and route is None and type(model) is str and len(model) <= MAX_WORD and body.get("models") is None:
@@ -102,7 +102,7 @@ def parse(body: Mapping[str, Any], providers: Mapping[str, str]) -> Preferences:
 
 @lru_cache(maxsize=4096)
 def _plain(model: str) -> Preferences:
-    """The usual case: one model and no wishes."""
+    """The usual case: one model and no preferences."""
     models, variants = _models({"model": model})
     return Preferences(models=models, variants=variants, plain=True)
 
@@ -214,7 +214,7 @@ def _max_price(name: str, value: Any, _: Mapping[str, str]) -> dict[str, Any]:
             number = validators.number(f"{name}.{key}", given)
         if not math.isfinite(number) or not 0 <= number <= 10**9:
             validators.refuse(f"{name}.{key}", "must be a price in dollars, 0 or more")
-        # Not exact in femto-dollars means below any price we can write: rounding down keeps the cap a cap.
+        # Prices are whole femto-dollars, so rounding a cap down excludes no price that it allows.
         caps[key] = int(Decimal(str(given)) * 10**15 / units)
     return {"max_price_femto": caps}
 
@@ -235,9 +235,9 @@ def _thresholds(name: str, value: Any, _: Mapping[str, str]) -> dict[str, Any]:
 def _options(name: str, value: Any, _: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(value, dict):
         validators.refuse(name, f"must be an object of provider slug to object, not {validators.kind(value)}")
-    for slug, passed in value.items():
-        if not isinstance(passed, dict):
-            validators.refuse(f"{name}.{validators.cut(slug)}", f"must be an object, not {validators.kind(passed)}")
+    for slug, fields in value.items():
+        if not isinstance(fields, dict):
+            validators.refuse(f"{name}.{validators.cut(slug)}", f"must be an object, not {validators.kind(fields)}")
     return {"options": value}
 
 
@@ -260,7 +260,7 @@ _READERS: Mapping[str, Callable[[str, Any, Mapping[str, str]], dict[str, Any]]] 
 
 
 def _contradictions(prefs: Preferences) -> None:
-    """Wishes that no catalogue could meet are the caller's mistake, not an outage."""
+    """Refuse preferences that no catalogue could meet: they are the caller's mistake, not an outage."""
     both = sorted(prefs.only & prefs.ignore)
     if both:
         validators.refuse("provider.ignore", f"{both[0]} is also in provider.only; take it out of one of them")

@@ -1,4 +1,4 @@
-"""Why no endpoint can serve a request, in words and as data: never a bare message."""
+"""Why no endpoint can serve a request: a message for people, and the same as data for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.routing.candidate import Drop
 HEALTH = frozenset({"breaker", "cooling", "credential"})
 SIZE = frozenset({"context_length", "max_completion_tokens"})
 OPERATOR = frozenset({"provider_key", "unpriced"})
-"""What the caller cannot change: endpoints that are listed but cannot be used on this gateway."""
+"""Filters that only the operator can change: the endpoints are listed but cannot be used on this gateway."""
 MAX_LISTED = 50
 
 ADVICE = {
@@ -34,20 +34,20 @@ ADVICE = {
 
 
 def refuse(models: Sequence[str], drops: Sequence[Drop], now: float) -> GatewayError:
-    """400 when all that could serve are only too small, 503 when waiting helps, else 404."""
+    """503 when waiting helps, 400 when the request is only too long for the endpoints that could serve it, else 404."""
     if any(drop.filter in HEALTH for drop in drops):
         return _unhealthy(models, drops, now)
     relevant = [drop for drop in drops if drop.filter not in OPERATOR]
     if relevant and all(drop.filter in SIZE for drop in relevant):
         return _too_long(models, drops, relevant)
     counts = Counter(drop.filter for drop in drops)
-    wanted = _names(models)
+    names = _names(models)
     if not counts:
-        message = f"No endpoints found for {wanted}: this gateway has no endpoint for it. GET /api/v1/models lists what it serves."
+        message = f"No endpoints found for {names}: this gateway has no endpoint for it. GET /api/v1/models lists what it serves."
     else:
         reasons = "; ".join(_reason(name, drops) for name in counts)
         advice = [ADVICE[name] for name in counts if name in ADVICE]
-        message = f"No endpoints found for {wanted}: {reasons}." + (
+        message = f"No endpoints found for {names}: {reasons}." + (
             f" To change that, {', or '.join(advice)}." if advice else ""
         )
     return NoEndpoints(

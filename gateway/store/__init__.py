@@ -1,4 +1,4 @@
-"""The road to Redis or Valkey: a supervised child, connections, function libraries, and the name of every key.
+"""Access to Redis or Valkey: a supervised child, connections, function libraries, and the name of every key.
 
 It must not know: credits, prices, HTTP, what any stored value means.
 """

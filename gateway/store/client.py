@@ -18,13 +18,13 @@ from gateway.store.mux import Address, Mux
 
 CONNECTIONS_MAX = 64
 REFUSALS = {"WRONGPASS", "NOAUTH", "NOPERM", "ERR"}
-"""First words of replies to AUTH and SELECT that waiting does not change; LOADING or MASTERDOWN would be others."""
+"""Codes of error replies to AUTH and SELECT that do not go away by waiting, unlike LOADING or MASTERDOWN."""
 ADMIN_TIMEOUT_S = 5.0
-"""Off the request's way a page of a journal may take longer than a hot call."""
+"""Outside the request path a call, such as a page of a journal, may take longer than a hot call."""
 
 
 class Calls(Protocol):
-    """What can send one command and raise StoreError: the multiplexer, or redis-py behind RedisCalls."""
+    """Sends one command and raises StoreError: the multiplexer, or redis-py behind RedisCalls."""
 
     def call(self, *args: str | bytes | int | float) -> Awaitable[Any]:
         """The raw reply. Raises StoreTimeout, StoreUnavailable, StoreReply."""
@@ -32,7 +32,7 @@ class Calls(Protocol):
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Everything redis-py raises, as StoreError."""
+    """Turn every exception of redis-py into a StoreError."""
     try:
         yield
     except RedisTimeout as error:
@@ -45,7 +45,7 @@ def store_errors() -> Iterator[None]:
 
 
 class RedisCalls:
-    """The same calls through redis-py's pool: 60 µs of CPU a call instead of 4, but it also speaks to clusters."""
+    """The same calls through redis-py's pool: 60 µs of CPU per call instead of 4, but it supports clusters too."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
@@ -97,7 +97,7 @@ async def connect(url: str, *, timeout_s: float, wait_s: float = 10.0) -> Store:
             reraise=True,
         ):
             with attempt:
-                await _answers(store)
+                await _ping(store)
     except BaseException as error:
         await store.aclose()
         if isinstance(error, StoreReply):
@@ -106,7 +106,7 @@ async def connect(url: str, *, timeout_s: float, wait_s: float = 10.0) -> Store:
     return store
 
 
-async def _answers(store: Store) -> None:
+async def _ping(store: Store) -> None:
     try:
         await store.mux.call("PING")
     except StoreUnavailable as error:

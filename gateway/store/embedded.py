@@ -23,7 +23,7 @@ from pathlib import Path
 
 ON_LINUX = platform.system() == "Linux"
 SOCKET_PATH_BYTES_MAX = 107 if ON_LINUX else 103
-"""Room in ``sockaddr_un`` without its closing NUL."""
+"""Longest path that fits into ``sockaddr_un``, without its closing NUL."""
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.1, 5.0
 STOP_WAIT_S = 15.0
 DEATHS_AT_START_MAX = 3
@@ -33,7 +33,7 @@ OLDEST_MAJOR = 7
 _AS_A_CHILD = (
     "import ctypes,os,signal,sys\n"
     "ctypes.CDLL(None).prctl(1,signal.SIGTERM,0,0,0)\n"  # PR_SET_PDEATHSIG survives exec
-    # So does the policy: who is woken by a write does not push the writer off its core, but runs when that one waits.
+    # So does SCHED_BATCH: a server that is woken by a write does not preempt the writer, but runs when the writer waits.
     "try: os.sched_setscheduler(0,os.SCHED_BATCH,os.sched_param(0))\n"
     "except OSError: pass\n"
     "if os.getppid()!=int(sys.argv[1]): sys.exit(1)\n"
@@ -70,8 +70,8 @@ def find_server() -> Path:
 
 
 def _major(binary: str) -> int:
-    answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
-    match = re.search(r"v=(\d+)\.", answer.stdout)
+    version = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    match = re.search(r"v=(\d+)\.", version.stdout)
     return int(match[1]) if match else 0
 
 
@@ -168,8 +168,7 @@ class Embedded:
             return fd
 
     def _socket_dir(self) -> Path:
-        room = SOCKET_PATH_BYTES_MAX
-        if len(os.fsencode(self._dir / "valkey.sock")) <= room:
+        if len(os.fsencode(self._dir / "valkey.sock")) <= SOCKET_PATH_BYTES_MAX:
             return self._dir
         self._short_dir = tempfile.mkdtemp(prefix="tokenway-")
         return Path(self._short_dir)
@@ -189,7 +188,7 @@ class Embedded:
     def _supervise(self, binary: Path) -> None:
         backoff_s = BACKOFF_FIRST_S
         while not self._stopping.is_set():
-            born = time.monotonic()
+            spawned_at = time.monotonic()
             try:
                 self._process = subprocess.Popen(  # noqa: S603
                     self._command(binary),
@@ -197,7 +196,7 @@ class Embedded:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     pass_fds=() if self._lock_fd is None else (self._lock_fd,),
-                    start_new_session=True,  # Ctrl-C at the terminal is for the gateway: it still has answers to settle
+                    start_new_session=True,  # Ctrl-C at the terminal must reach only the gateway, which still settles answers
                 )
             except OSError as error:
                 self._spawn_error = error
@@ -206,7 +205,7 @@ class Embedded:
                     self._process.send_signal(signal.SIGTERM)
                 self._process.wait()
                 self._deaths += 1
-            if time.monotonic() - born > 10:
+            if time.monotonic() - spawned_at > 10:
                 backoff_s = BACKOFF_FIRST_S
             self._stopping.wait(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_LAST_S)

@@ -1,4 +1,4 @@
-"""What can go wrong on the road to Redis.
+"""What can go wrong in a call to Redis.
 
 StoreError
     StoreUnavailable   no connection, or it broke before the reply came (the call may have run)
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 
 class StoreError(Exception):
-    """Base of the three."""
+    """Base of all errors of the store."""
 
 
 class StoreUnavailable(StoreError):
@@ -23,7 +23,7 @@ class StoreTimeout(StoreUnavailable):
 
 
 class StoreRefused(StoreUnavailable):
-    """Credentials or database of the URL are wrong; nothing was called."""
+    """The credentials or the database of the URL are wrong; no command was run."""
 
 
 class StoreReply(StoreError):
@@ -31,5 +31,5 @@ class StoreReply(StoreError):
 
     @property
     def code(self) -> str:
-        """Its first word."""
+        """The error code, which is the first word of the reply."""
         return str(self).partition(" ")[0]

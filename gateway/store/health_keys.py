@@ -1,6 +1,6 @@
 """Names of the keys through which processes share what they know about endpoints. All of them expire by themselves.
 
-Changing one is a migration only in so far as the statistics of the last day start anew.
+Changing a name needs no migration: the statistics of the last day start anew.
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ def counts(cell_s: int, number: int) -> str:
 
 
 def facts() -> str:
-    """Hash: ``<kind> <endpoint id or provider> <process>`` → ``<until> <at>`` (unix s); only endpoints in trouble."""
+    """Hash: ``<kind> <endpoint id or provider> <process>`` → ``<until> <at>`` (unix s); only of endpoints that are not healthy."""
     return f"{PREFIX}:facts"

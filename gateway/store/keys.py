@@ -1,8 +1,8 @@
-"""Every key name. Functions only.
+"""The name of every key in Redis, except those of health.
 
 The ledger is cut into 4,096 buckets; a bucket's keys share one hash tag, hence one cluster slot, hence one atomic
-script. Bucket of an organisation = CRC-16 of its id modulo 4,096. An API key spells its bucket in its first three code
-characters, so that a caller is found without a look-up.
+script. Bucket of an organisation = CRC-16 of its id modulo 4,096. The first three characters of an API key's organisation
+code are its bucket, so that a caller is found without a look-up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HOUR_S = 3600
 ORGANIZATIONS = "{tw}:orgs"
 """Hash: organisation id → JSON of its name and time. Written before anything of the organisation can exist."""
 BUCKETS_IN_USE = "{tw}:buckets"
-"""Set: hash tags of all buckets that an organisation lies in: where sweepers and searches look."""
+"""Set: hash tags of all buckets that contain an organisation. The expiry of holds and searches go through them."""
 KEY_OWNERS = "{tw}:keys"
 """Hash: API key hash → organisation id. Written before the key itself, so a usable key is always found."""
 KEYS_BY_AGE = "{tw}:keys:age"
@@ -81,7 +81,7 @@ def hold(org_tag: str, generation_id: str) -> str:
 
 
 def holds_by_expiry(org_tag: str) -> str:
-    """Sorted set: open holds of the bucket by expiry in ms; the sweeper's list."""
+    """Sorted set: open holds of the bucket by expiry in ms, for finding the overdue ones."""
     return f"{org_tag}:hx"
 
 

@@ -21,17 +21,16 @@ from gateway.store.errors import StoreReply, StoreTimeout, StoreUnavailable
 
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.02, 1.0
 TICKS_PER_TIMEOUT = 20
-"""The watchdog looks this often per time-out: a call fails between 100 % and 110 % of its time."""
-LAST_LOOK_S = 0.001
+"""Checks of the watchdog per time-out: a call fails between 100 % and 110 % of its time-out."""
+LAST_CHECK_S = 0.001
 PENDING_MAX = 20_000
-
 
 _pack: Callable[[tuple[str | bytes | int | float, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a Redis URL leads: a unix socket path, or host and port, perhaps through TLS."""
+    """The address in a Redis URL: a unix socket path, or host and port, perhaps through TLS."""
 
     path: str | None
     host: str
@@ -55,7 +54,7 @@ class Address:
             db=int(parts.get("db", 0)),
         )
 
-    def greeting(self) -> list[tuple[str | int, ...]]:
+    def handshake(self) -> list[tuple[str | int, ...]]:
         """Commands that open a session; the last is PING, so an answer means that the server takes calls."""
         commands: list[tuple[str | int, ...]] = []
         if self.password is not None:
@@ -77,7 +76,7 @@ def _tls(parts: Mapping[str, Any]) -> ssl.SSLContext:
     return context
 
 
-class _Line(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     """One connection: bytes in, replies to the futures in the order they were sent."""
 
     def __init__(self, mux: Mux | None) -> None:
@@ -108,14 +107,14 @@ class _Line(asyncio.Protocol):
                         future.set_result(reply)
         except (hiredis.ProtocolError, IndexError) as error:
             self.drop(StoreUnavailable(f"the server does not speak the protocol: {error!r}"))
-        if demoted:  # a failover: the address may lead to the new primary by now
+        if demoted:  # after a failover, the address may already belong to the new primary
             self.drop(StoreUnavailable("the server has become a replica"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.drop(StoreUnavailable(f"connection to the store was lost: {exc or 'closed by the server'}"))
 
     def drop(self, error: Exception) -> None:
-        """Fail everything under way, close, and never deliver a reply again."""
+        """Fail every waiting call, close, and never deliver a reply again."""
         self.dead = True
         owner, self.owner = self.owner, None
         waiting, self.waiting = self.waiting, deque()
@@ -140,13 +139,13 @@ class Mux:
         self._timeout_s = timeout_s
         self._tick_s = timeout_s / TICKS_PER_TIMEOUT
         self._loop = asyncio.get_running_loop()
-        self._line: _Line | None = None
+        self._line: _Connection | None = None
         self._unsent: list[tuple[bytes, asyncio.Future[Any]]] = []
         self._flushing = False
         self._gone_at: float | None = self._loop.time()
         self._watch: asyncio.TimerHandle | None = None
         self._marks: deque[tuple[float, int]] = deque()
-        self._judging = False
+        self._last_check = False
         self._sent = 0
         self._closed = False
         self.trouble: Exception | None = None
@@ -171,16 +170,16 @@ class Mux:
                 self._flushing = True
                 self._loop.call_soon(self._flush)
         elif self._watch is None:
-            self._watch = self._loop.call_later(self._tick_s, self._look)
+            self._watch = self._loop.call_later(self._tick_s, self._check)
         return future
 
     @property
     def connected(self) -> bool:
-        """Whether calls go out at once."""
+        """Whether calls are sent at once."""
         return self._line is not None
 
     async def aclose(self) -> None:
-        """Close; everything under way fails with StoreUnavailable."""
+        """Close; every waiting call fails with StoreUnavailable."""
         self._closed = True
         self._opener.cancel()
         await asyncio.gather(self._opener, return_exceptions=True)
@@ -208,16 +207,17 @@ class Mux:
         line.transport.write(b"".join([packed for packed, _ in batch]))
         if self._watch is None:
             self._marks.append((self._loop.time(), self._sent))
-            self._watch = self._loop.call_later(self._tick_s, self._look)
+            self._watch = self._loop.call_later(self._tick_s, self._check)
 
-    def _look(self) -> None:
-        """The watchdog: one timer for all calls; it sleeps when nothing is under way.
+    def _check(self) -> None:
+        """The watchdog: one timer for all calls; it does not run while no call waits.
 
-        A mark says how many calls had been sent at a time; an unanswered mark that is a time-out old ends the connection.
+        A mark holds a time and how many calls had been sent by then. When a mark is a time-out old and not all of its calls have
+        a reply, the connection is dropped.
         """
         self._watch = None
         now, line = self._loop.time(), self._line
-        judging, self._judging = self._judging, False
+        last_check, self._last_check = self._last_check, False
         if line is None:
             if self._gone_at is not None and now - self._gone_at >= self._timeout_s:
                 self._fail_unsent(StoreTimeout(f"the store could not be reached for {self._timeout_s} s"))
@@ -227,9 +227,9 @@ class Mux:
             while self._marks and self._marks[0][1] <= line.received:
                 self._marks.popleft()
             if self._marks and now - self._marks[0][0] >= self._timeout_s:
-                if not judging:  # perhaps it is this loop that is late: read what has arrived, then judge
-                    self._judging = True
-                    self._watch = self._loop.call_later(LAST_LOOK_S, self._look)
+                if not last_check:  # perhaps this event loop is late: read what has arrived, then decide
+                    self._last_check = True
+                    self._watch = self._loop.call_later(LAST_CHECK_S, self._check)
                     return
                 line.drop(StoreTimeout(f"the store did not answer within {self._timeout_s} s"))
                 return
@@ -237,7 +237,7 @@ class Mux:
         else:
             self._marks.clear()
             return
-        self._watch = self._loop.call_later(self._tick_s, self._look)
+        self._watch = self._loop.call_later(self._tick_s, self._check)
 
     def _fail_unsent(self, error: Exception) -> None:
         unsent, self._unsent = self._unsent, []
@@ -245,7 +245,7 @@ class Mux:
             if not future.done():
                 future.set_exception(error)
 
-    def _lost(self, line: _Line) -> None:
+    def _lost(self, line: _Connection) -> None:
         if self._line is not line:
             return
         self._line = None
@@ -254,7 +254,7 @@ class Mux:
         if not self._closed:
             self._opener = self._loop.create_task(self._open())
             if self._watch is None and self._unsent:
-                self._watch = self._loop.call_later(self._tick_s, self._look)
+                self._watch = self._loop.call_later(self._tick_s, self._check)
 
     async def _open(self) -> None:
         backoff_s = BACKOFF_FIRST_S
@@ -273,8 +273,8 @@ class Mux:
             self._flush()
             return
 
-    async def _connect(self) -> _Line:
-        line = _Line(None)
+    async def _connect(self) -> _Connection:
+        line = _Connection(None)
         where = self._address
         try:
             if where.path is not None:
@@ -282,10 +282,10 @@ class Mux:
             else:
                 await self._loop.create_connection(lambda: line, where.host, where.port, ssl=where.tls)
             assert line.transport is not None
-            greeting = where.greeting()
-            answers = [self._loop.create_future() for _ in greeting]
+            handshake = where.handshake()
+            answers = [self._loop.create_future() for _ in handshake]
             line.waiting.extend(answers)
-            line.transport.write(b"".join(_pack(command) for command in greeting))
+            line.transport.write(b"".join(_pack(command) for command in handshake))
             failures = [a for a in await asyncio.gather(*answers, return_exceptions=True) if isinstance(a, Exception)]
             if failures:
                 raise failures[0]

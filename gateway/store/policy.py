@@ -14,7 +14,7 @@ ACTIVE, DISABLED, DELETED = "1", "0", "D"
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """What one API key may do. ``version`` grows with every change; a hold that names an older one is refused.
+    """What one API key may do. ``version`` grows with every change; a hold with an older version is refused.
 
     ``key_hash``: SHA-256 of the whole key, 64 hex. ``reset``: none, daily, weekly or monthly. ``expires_at``: unix
     seconds.
@@ -32,7 +32,7 @@ class KeyPolicy:
 
 
 def parse_policy(key_hash: str, values: Sequence[bytes | None]) -> KeyPolicy | None:
-    """Values of `POLICY_FIELDS` → the policy; None when there is no such key, or no more."""
+    """Values of `POLICY_FIELDS` → the policy; None when the key does not exist or was deleted."""
     org, version, state, limit, reset, expires, name, label = (None if v is None else v.decode() for v in values)
     if org is None or version is None or state is None or state == DELETED:
         return None

@@ -1,7 +1,7 @@
 """Redis Function libraries: loaded once, never replaced under load, reloaded when a server does not have them.
 
 The name of a library ends with a digest of its text, so that two versions of the gateway can run side by side on one
-server while they are exchanged, and an edit can never change a function under a running process.
+server during an update, and an edit can never change a function under a running process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Argument = str | bytes | int
 
 @contextmanager
 def ledger_unavailable() -> Iterator[None]:
-    """StoreError, of any kind, as the one answer that callers get: LedgerUnavailable."""
+    """Turn a StoreError of any kind into the error that callers get, LedgerUnavailable."""
     try:
         yield
     except StoreError as error:
@@ -43,7 +43,7 @@ class Library:
         return f"{self.name}_{verb}"
 
     async def load(self, calls: Calls) -> None:
-        """Make it known to the server. The digest in the name makes 'already exists' the same as success.
+        """Load the library into the server. The digest in the name makes 'already exists' the same as success.
 
         Raises LedgerUnavailable.
         """
@@ -58,7 +58,7 @@ class Library:
     async def call(self, calls: Calls, function: str, keys: tuple[str, ...], args: tuple[Argument, ...]) -> list[Any]:
         """``FCALL``; ``function`` is a full name. One round trip, three when the server had lost the library.
 
-        Raises LedgerUnavailable for every kind of trouble: none of them means that the call did not run.
+        Raises LedgerUnavailable for every StoreError: none of them means that the call did not run.
         """
         command = ("FCALL", function, len(keys), *keys, *args)
         try:
@@ -68,7 +68,7 @@ class Library:
         return reply  # type: ignore[no-any-return]
 
     async def recover(self, calls: Calls, error: StoreError, command: tuple[Argument, ...]) -> list[Any]:
-        """What to do about the error of an ``FCALL``: a server without the library gets it and is asked once more.
+        """Handle the error of an ``FCALL``: load the library into a server that lacks it, and repeat the call once.
 
         Raises LedgerUnavailable for everything else.
         """

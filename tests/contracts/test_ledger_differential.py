@@ -151,7 +151,7 @@ class Storm:
             key.version += 1
             change = KeyChange(limit_nano=key.limit, reset=key.reset, disabled=key.disabled)
             await self.accounts.update_key(key_hash, change)
-            raw = await self.accounts._ask("HMGET", self.name(key_hash), "v")
+            raw = await self.accounts._call("HMGET", self.name(key_hash), "v")
             latest = self.policies[key_hash][-1]
             self.policies[key_hash].append(
                 type(latest)(

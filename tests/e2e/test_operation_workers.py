@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.telemetry import PORTION_S
+from gateway.telemetry import FLUSH_INTERVAL_S
 from simulator import SimulatedVendor
 from tests.support.gateway import Sale, write_catalog
 from tests.support.process import Process, scraped, served, workers
@@ -85,7 +85,7 @@ async def test_metrics_are_those_of_all_workers(shop: tuple[Process, SimulatedVe
                 assert answer.status_code == 200, answer.text
                 costs.append(answer.json()["usage"]["cost"])
     await asyncio.sleep(
-        3 * PORTION_S
+        3 * FLUSH_INTERVAL_S
     )  # a worker publishes its counts in portions; a scrape of the other may lag by that much
     for pid in workers(process.pid):
         async with at(process, pid) as client:

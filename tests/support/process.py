@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from gateway.telemetry import PORTION_S
+from gateway.telemetry import FLUSH_INTERVAL_S
 from tests.support.gateway import ADMIN_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,7 +198,7 @@ class Process:
 
     async def metrics(self) -> dict[str, float]:
         """One scrape: series as written → value."""
-        await asyncio.sleep(3 * PORTION_S)  # each worker tells its counts in portions
+        await asyncio.sleep(3 * FLUSH_INTERVAL_S)  # each worker adds its counts at intervals
         async with httpx.AsyncClient(timeout=30) as client:
             return scraped((await client.get(self.url + "/metrics")).text)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.health.registry import HealthRegistry, Observation
-from gateway.health.shared_counters import BACKLOG_PER_TURN, PORTION, SHORT
+from gateway.health.shared_counters import BACKLOG_PER_TURN, BATCH, SHORT
 from gateway.store import health_keys
 from gateway.store.client import Store, connect
 from gateway.store.embedded import Embedded
@@ -190,4 +190,4 @@ async def test_five_hundred_endpoints_in_small_portions(store: Store) -> None:
     await beat(clock, store, here, there)
     other.cancel()
     assert sum(there.view(endpoint).attempts for endpoint in there._endpoints) == 2000
-    assert breaths > 2 * 500 / PORTION
+    assert breaths > 2 * 500 / BATCH
