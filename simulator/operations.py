@@ -36,7 +36,8 @@ DOCUMENTS_PER_SEARCH_UNIT = 100
 SAME_AS_CHAT = frozenset(
     {"status", "error200", "errorfirst", "rst", "hangup", "comments", "wrongtype", "emptybody", "gzipbomb", "garbage"}
 )
-"""Faults that do not look at the answer. ``cut``, ``cutusage`` and ``stall`` are implemented here; the others exist for streams only."""
+"""Faults that do not look at the answer. ``cut``, ``cutusage`` and ``stall`` are implemented here; the others exist for
+streams only."""
 
 
 class InvalidRequest(ValueError):

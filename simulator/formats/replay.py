@@ -1,7 +1,7 @@
 """An answer of any format as steps: pacing, and the faults that exist for every wire format.
 
-The faults are those of ``faults`` and ``midstream_faults``, implemented again on a format's frames. Faults that do not depend on the
-answer (resets, HTML, gzip bombs) are used as they are.
+The faults are those of ``faults`` and ``midstream_faults``, implemented again on a format's frames. Faults that do not depend on
+the answer (resets, HTML, gzip bombs) are used as they are.
 """
 
 from __future__ import annotations
