@@ -1,8 +1,8 @@
 """The wire formats of other vendors, one file each, with the same model names, faults and request log.
 
 One server serves all of them and tells them apart by the path. They are a second, independent reading of the vendors'
-documentation. They must not know the dialects of ``providers`` (nor anything outside ``simulator``): where a dialect and a format disagree, one of them
-has misread. Each is proved right by its vendor's own client in the tests.
+documentation. They must not know the dialects of ``providers`` (nor anything outside ``simulator``): where a dialect and a format
+disagree, one of them has misread. Each is proved right by its vendor's own client in the tests.
 
 Models reason as that vendor's do, and demand the reasoning back as that vendor does: what was signed or encrypted here must return
 unchanged, or the request is refused with the vendor's error.
