@@ -93,7 +93,7 @@ async def test_a_late_loop_is_not_the_servers_fault(own_server):
         reply = store.mux.call("ECHO", "here")
         await asyncio.sleep(0)  # the call has left
         time.sleep(0.3)  # a burst of other work holds the loop up
-        store.mux._look()  # and then the watchdog comes before the socket, as on a crowded loop
+        store.mux._check()  # and then the watchdog comes before the socket, as on a crowded loop
         assert await reply == b"here"
     finally:
         await store.aclose()

@@ -474,7 +474,7 @@ async def a_day(side: Side, store: Store, sims: tuple[SimulatedVendor, ...]) -> 
     running = [await hanging(side, key) for key in keys[:3]]
     charges = await soon(lambda: checkpoints(store, running))
     await soon(lambda: health_is_told(store))
-    left = Day(keys, side.told, charges, await shape(store), sum(len(sim.truth.requests) for sim in sims))
+    left = Day(keys, side.told, charges, await shape(store), sum(len(sim.log.requests) for sim in sims))
     side.quiet()
     await side.process.kill()
     for each in running:
@@ -637,11 +637,11 @@ async def test_both_serve_at_once(released: Path, tmp_path: Path, store: Store, 
             keys.append(await side.key(org))
         await health_is_shared(old, new, keys[0], ("t/limited", "t/refused", "t/broken"))
         await health_is_shared(new, old, keys[1], ("t/limited-too", "t/refused-too", "t/broken-too"))
-        asked = [len(sim.truth.requests) for name, sim in sims.items() if name != "beta"]
+        asked = [len(sim.log.requests) for name, sim in sims.items() if name != "beta"]
         for side in (old, new):
             for model in ("t/limited", "t/limited-too", "t/refused", "t/refused-too"):
                 assert (await side.chat(keys[0], model))["provider"] == "Beta"
-        assert asked == [len(sim.truth.requests) for name, sim in sims.items() if name != "beta"]
+        assert asked == [len(sim.log.requests) for name, sim in sims.items() if name != "beta"]
         await traffic(old, new, keys)
         for one, other in ((old, new), (new, old)):
             assert len(one.told) > 30
@@ -678,7 +678,7 @@ def costs_what_the_vendors_count(told: list[Told], sims: Mapping[str, SimulatedV
     """What callers were told is the price of the tokens in the vendor's own book, model by model."""
     for sale in SALES[:3]:
         mine = [each for each in told if each.model == sale.model]
-        book = [entry for entry in sims[sale.provider].truth.requests if entry.model == sale.upstream_id]
+        book = [entry for entry in sims[sale.provider].log.requests if entry.model == sale.upstream_id]
         assert sorted((each.prompt_tokens, each.completion_tokens) for each in mine) == sorted(
             (entry.billed_prompt_tokens, entry.billed_completion_tokens) for entry in book
         )

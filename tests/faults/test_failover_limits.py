@@ -192,7 +192,7 @@ async def test_a_caller_who_leaves_during_the_probe_gives_the_slot_back(gateway:
     stage = await gateway(Sale("t/a", "alpha", "ok+ttft=100"), health_share_interval_s=3600)
     caller = await stage.caller()
     board = stage.gateway.services.health
-    breaker = board._card("alpha/ok+ttft=100@t/a").breaker
+    breaker = board._stats("alpha/ok+ttft=100@t/a").breaker
     breaker._open(time.time() - 3600)
     assert breaker.state(time.time()) == "half_open"
     leaving = asyncio.create_task(caller.chat("t/a"))
