@@ -23,7 +23,7 @@ Ranker = Callable[[list[Candidate], RoutingContext], list[Candidate]]
 
 
 def by_order(candidates: list[Candidate], asked: RoutingContext) -> list[Candidate]:
-    return policies.rank(candidates, structs.replace(asked, prefs=prefs({"order": ["c", "a"]})), None)[1]
+    return policies.rank(candidates, structs.replace(asked, preferences=prefs({"order": ["c", "a"]})), None)[1]
 
 
 RANKERS: dict[str, Ranker] = {**policies.POLICIES, "order": by_order}  # type: ignore[dict-item]
