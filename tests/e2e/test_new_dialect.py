@@ -74,6 +74,7 @@ def test_the_skeleton_is_clean(checkout: Path) -> None:
     )
 
 
+@pytest.mark.soak  # most of its time is the collection of the contract suite
 def test_the_skeleton_passes_the_contract(checkout: Path) -> None:
     """The contract of every dialect and the skeleton's own tests pass, through a gateway to its simulated vendor; what is left
     out for now is left out by name. The guide lists the dialect."""
