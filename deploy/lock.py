@@ -1,6 +1,6 @@
 """Pin what the image installs: ``python deploy/lock.py > requirements.lock``, with the Python of the Dockerfile or a near one.
 
-Resolves the core dependencies of ``pyproject.toml`` as a fresh environment would; installs nothing. Names and versions only:
+Resolves the dependencies of ``pyproject.toml`` and of the clouds' extras as a fresh environment would; installs nothing. Names and versions only:
 where packages come from is the business of whoever builds the image.
 """
 
@@ -16,10 +16,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
+EXTRAS = ("aws", "azure", "google")
+"""In the image, because it is in containers that clouds hand out identities."""
+
+
 def wanted() -> list[str]:
-    """The requirements of ``pyproject.toml``, without the extras."""
+    """The requirements of ``pyproject.toml``, with those of ``EXTRAS``."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return list(project["dependencies"])
+    extras = project["optional-dependencies"]
+    return [*project["dependencies"], *(requirement for extra in EXTRAS for requirement in extras[extra])]
 
 
 def resolved(requirements: list[str]) -> dict[str, str]:

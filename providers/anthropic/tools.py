@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from providers.anthropic.messages import cache_of
-from providers.chat.messages import JSON_ONLY, STRUCTURED_TOOL, named_tools
+from providers.chat.messages import JSON_ONLY, STRUCTURED_TOOL
+from providers.chat.tool_choice import parse_tool_choice
 from providers.errors import failed
 from providers.types import Json
 
@@ -81,12 +82,10 @@ def _choice(requested: Any) -> tuple[Json | None, frozenset[str] | None]:
     """The vendor's ``tool_choice``, and the names that it narrows the tools to. Raises ``ProviderError`` (unsupported)."""
     if requested is None:
         return None, None
-    if requested == "validated":  # Gemini's mode: a call that is made fits its schema
-        return {"type": "auto"}, None
-    mode, names = named_tools(requested)
-    if names is not None and requested.get("type") == "function":  # one function is forced; the others stay declared
-        return {"type": "tool", "name": next(iter(names))}, None
-    return {"type": _CHOICES[mode]}, names
+    choice = parse_tool_choice(requested).functions_only()
+    if choice.function is not None:  # one function is forced; the others stay declared
+        return {"type": "tool", "name": choice.function}, None
+    return {"type": _CHOICES[choice.mode]}, choice.names
 
 
 def _web_search(options: Mapping[str, Any], search: Json) -> Json:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from providers.chat.messages import JSON_ONLY, STRUCTURED_TOOL, named_tools, unsupported
+from providers.chat.messages import JSON_ONLY, STRUCTURED_TOOL, unsupported
+from providers.chat.tool_choice import parse_tool_choice
 from providers.types import Json
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -109,11 +110,9 @@ def tool_config(tools: list[Json], used: Iterable[str], tool_choice: Any, struct
 def _choice(requested: Any) -> Json | None:
     if requested in (None, "none"):
         return None
-    if requested == "validated":  # Gemini's mode: a call that is made fits its schema
-        return {"auto": {}}
-    mode, names = named_tools(requested)
-    if names is None:
-        return {"any": {}} if mode == "required" else {"auto": {}}
-    if mode == "required" and len(names) == 1:
-        return {"tool": {"name": next(iter(names))}}
+    choice = parse_tool_choice(requested).functions_only()
+    if choice.names is None:
+        return {"any": {}} if choice.mode == "required" else {"auto": {}}
+    if choice.mode == "required" and len(choice.names) == 1:
+        return {"tool": {"name": next(iter(choice.names))}}
     raise unsupported("tool_choice", "this vendor can force one function or any, not a choice of some")

@@ -13,7 +13,6 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from providers.chat.tool_choice import parse_tool_choice
 from providers.errors import ProviderError, failed
 from providers.types import Json
 
@@ -201,12 +200,6 @@ def output_limit(body: Mapping[str, Any]) -> Any:
     """``max_completion_tokens`` or its older name; None when neither is there."""
     limit = body.get("max_completion_tokens")
     return body.get("max_tokens") if limit is None else limit
-
-
-def named_tools(choice: Any) -> tuple[str, frozenset[str] | None]:
-    """``tool_choice`` as a mode (``auto``, ``none``, ``required``) and the names of the functions that may be called."""
-    parsed = parse_tool_choice(choice).functions_only()
-    return parsed.mode, parsed.names
 
 
 def functions_of(body: Mapping[str, Any], names: frozenset[str] | None = None) -> list[Json]:

@@ -22,6 +22,14 @@ class ChosenTool(NamedTuple):
     raw: Json
     """As the caller wrote it."""
 
+    @classmethod
+    def of(cls, raw: Json) -> ChosenTool:
+        """In chat's nested spelling, or in the flat one of the Responses API."""
+        kind = str(raw.get("type", "function"))
+        nested = raw.get(kind)
+        name = nested.get("name") if isinstance(nested, dict) else raw.get("name")
+        return cls(kind, name if isinstance(name, str) else None, raw)
+
 
 class ToolChoice(NamedTuple):
     """What the caller lets the model call."""
@@ -67,19 +75,12 @@ def parse_tool_choice(choice: Any) -> ToolChoice:
         listed = allowed.get("tools") if isinstance(allowed, dict) else None
         if not isinstance(listed, list):
             raise _unsupported(choice)
-        tools = tuple(_chosen(tool) for tool in listed if isinstance(tool, dict))
+        tools = tuple(ChosenTool.of(tool) for tool in listed if isinstance(tool, dict))
         return ToolChoice("required" if allowed.get("mode") == "required" else "auto", tools, is_list=True)
-    tool = _chosen(choice)
+    tool = ChosenTool.of(choice)
     if tool.name is None and kind in ("function", "custom"):
         raise _unsupported(choice)
     return ToolChoice("required", (tool,))
-
-
-def _chosen(raw: Json) -> ChosenTool:
-    kind = str(raw.get("type", "function"))
-    nested = raw.get(kind)
-    name = nested.get("name") if isinstance(nested, dict) else raw.get("name")
-    return ChosenTool(kind, name if isinstance(name, str) else None, raw)
 
 
 def _unsupported(choice: Any) -> ProviderError:

@@ -21,12 +21,12 @@ from providers.chat import effort
 from providers.chat.messages import (
     functions_of,
     messages_of,
-    named_tools,
     output_limit,
     schema_of,
     stops_of,
     unsupported,
 )
+from providers.chat.tool_choice import parse_tool_choice
 from providers.cohere.messages import conversation
 from providers.types import Json
 
@@ -86,8 +86,8 @@ def _thinking(options: Mapping[str, Any], body: Json) -> Json | None:
 
 
 def _tools(body: Json, sent: Json) -> None:
-    mode, names = named_tools(body.get("tool_choice"))
-    functions = functions_of(body, names)
+    choice = parse_tool_choice(body.get("tool_choice")).functions_only()
+    functions = functions_of(body, choice.names)
     if not functions:
         return
     sent["tools"] = [
@@ -103,8 +103,8 @@ def _tools(body: Json, sent: Json) -> None:
     ]
     if any(function.get("strict") is True for function in functions):
         sent.setdefault("strict_tools", True)
-    if mode != "auto":
-        sent["tool_choice"] = mode.upper()
+    if choice.mode != "auto":
+        sent["tool_choice"] = choice.mode.upper()
 
 
 def _format(body: Json, sent: Json) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from providers.chat.messages import named_tools
+from providers.chat.tool_choice import parse_tool_choice
 from providers.errors import failed
 from providers.gemini.schema import json_schema, openapi
 from providers.types import Json
@@ -73,9 +73,12 @@ def _choice(requested: Any) -> tuple[Json, frozenset[str] | None]:
     """The calling config, and the names of the functions to declare (None: all of them)."""
     if requested is None:
         return {}, None
-    mode, names = named_tools(requested)
-    if mode == "auto":
-        return {"mode": "AUTO"}, names
-    if mode == "none":
+    choice = parse_tool_choice(requested).functions_only()
+    if choice.mode == "auto":
+        return {"mode": "AUTO"}, choice.names
+    if choice.mode == "none":
         return {"mode": "NONE"}, None
-    return {"mode": "ANY", "allowedFunctionNames": sorted(names)} if names is not None else {"mode": "ANY"}, None
+    return {"mode": "ANY"} if choice.names is None else {
+        "mode": "ANY",
+        "allowedFunctionNames": sorted(choice.names),
+    }, None

@@ -17,12 +17,12 @@ from providers.chat import effort
 from providers.chat.messages import (
     functions_of,
     messages_of,
-    named_tools,
     output_limit,
     schema_of,
     stops_of,
     unsupported,
 )
+from providers.chat.tool_choice import parse_tool_choice
 from providers.ollama.messages import conversation
 from providers.types import Json
 
@@ -77,11 +77,11 @@ def _sampling(body: Json) -> Json:
 
 
 def _tools(body: Json, sent: Json) -> None:
-    mode, names = named_tools(body.get("tool_choice"))
-    functions = functions_of(body, names)
-    if not functions or mode == "none":
+    choice = parse_tool_choice(body.get("tool_choice")).functions_only()
+    functions = functions_of(body, choice.names)
+    if not functions or choice.mode == "none":
         return
-    if mode == "required":
+    if choice.mode == "required":
         raise unsupported("tool_choice", "this provider cannot force a tool call")
     sent["tools"] = [
         {

@@ -72,6 +72,8 @@ def test_every_vendor_can_be_switched_on(services: dict[str, Any]) -> None:
     rows = [yaml.safe_load(file.read_text()) for file in (ROOT / "config" / "providers").glob("*.yaml")]
     wanted = {row["api_key_env"] for row in rows if row["api_key_env"]}
     wanted |= {name for row in rows for name in row.get("credentials_env", {}).values()}
+    wanted |= {row["credential_chain"][0] for row in rows if isinstance(row.get("credential_chain"), list)}
+    wanted |= {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
     wanted |= {one["env"] for row in rows for one in row.get("variables", {}).values()}
     wanted = {name for name in wanted if not name.startswith("TOKENWAY_DEMO")}
     assert wanted
@@ -112,13 +114,14 @@ def test_prometheus_scrapes_the_gateway(services: dict[str, Any]) -> None:
 
 
 def test_lock_satisfies_the_project() -> None:
-    """Every dependency is pinned within its bounds, nothing is pinned twice, and nothing says where to download from."""
+    """Every dependency, those of the clouds included, is pinned within its bounds, nothing is pinned twice, and nothing says where to download from."""
     lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
     pins = dict(line.split("==") for line in lines)
     assert len(pins) == len(lines)
     assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line) for line in lines)
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    for requirement in map(Requirement, wanted):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    clouds = [each for extra in ("aws", "azure", "google") for each in project["optional-dependencies"][extra]]
+    for requirement in map(Requirement, [*project["dependencies"], *clouds]):
         pinned = pins.get(canonicalize_name(requirement.name))
         assert pinned, f"{requirement.name} is not in requirements.lock; run: python deploy/lock.py > requirements.lock"
         assert requirement.specifier.contains(pinned), f"{requirement} is locked at {pinned}"

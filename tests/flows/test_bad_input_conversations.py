@@ -305,6 +305,17 @@ OFFERS: list[tuple[Json, str]] = [
         ({"tools": [tool("f")], "tool_choice": {"type": "function", **choice}}, "tool_choice.function.name")
         for choice in ({}, {"function": "f"}, {"function": {}}, {"function": {"name": 1}}, {"function": {"name": "g"}})
     ),
+    *(
+        ({"tools": [tool("f")], "tool_choice": choice}, "tool_choice")
+        for choice in ({}, {"type": 1}, {"type": "allowed_tools"})
+    ),
+    (
+        {
+            "tools": [tool("f")],
+            "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "g"}]},
+        },
+        "tool_choice.tools[0].function.name",
+    ),
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
     ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.name"),
     *(
@@ -320,6 +331,7 @@ FINE: list[Json] = [
     {"tool_choice": "none", "tools": []},
     {"tools": [tool("f"), tool("mcp.server:do-it_2")], "tool_choice": {"type": "function", "function": {"name": "f"}}},
     {"tools": [tool("x" * 128)], "tool_choice": "required"},
+    {"tools": [tool("f")], "tool_choice": {"type": "function", "name": "f"}},
     {"response_format": {"type": "json_object"}},
     {"response_format": form({"type": "array", "items": {"type": "string"}}, strict=None)},
 ]

@@ -8,6 +8,8 @@ from typing import Any
 from gateway.api.inference.validation import json_schema
 from gateway.api.inference.validation.error_location import of_value, refused
 from gateway.api.inference.validation.media import private_address
+from providers.chat.tool_choice import ChosenTool, parse_tool_choice
+from providers.errors import ProviderError
 
 Json = dict[str, Any]
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_.:-]{1,128}")
@@ -61,13 +63,16 @@ def _check_choice(choice: Any, tools: Any, names: dict[str, str]) -> None:
         return
     if not tools:
         raise refused("tool_choice", "there are no tools to choose from; send tools or leave it out")
-    if isinstance(choice, dict) and choice.get("type") == "function":
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, dict) else None
-        if not isinstance(name, str):
-            raise refused("tool_choice.function.name", "is missing")
-        if name not in names:
-            raise refused("tool_choice.function.name", f"no tool is called {name[:64]!r}")
+    if isinstance(choice, dict) and choice.get("type") == "function" and ChosenTool.of(choice).name is None:
+        raise refused("tool_choice.function.name", "is missing")
+    try:
+        chosen = parse_tool_choice(choice)
+    except ProviderError:
+        raise refused("tool_choice", "must be none, auto, required, a tool's type and name, or allowed_tools") from None
+    for index, tool in enumerate(chosen.tools or ()):
+        if tool.type == "function" and tool.name not in names:
+            field = f"tool_choice.tools[{index}]" if chosen.is_list else "tool_choice"
+            raise refused(f"{field}.function.name", f"no tool is called {str(tool.name)[:64]!r}")
 
 
 def _check_format(format: Any, original: Json) -> None:
