@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import uvloop
+
+gc.disable()  # until all tests are collected: the vendors' SDKs are a million objects that stay, and each scan of them finds nothing
 
 # Every client and every gateway makes a TLS context: 50 ms with the 140 roots of the world, nothing with one of our own.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "support" / "root.pem")
@@ -42,3 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("property")
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded now stays to the end, and is not scanned again."""
+    gc.freeze()
+    gc.enable()

@@ -97,9 +97,9 @@ async def test_no_server_error(tmp_path: Path) -> None:
                 await fuzz(process, tmp_path, key, management, 3, ALL_PHASES)
                 await fuzz(process, tmp_path, ADMIN_KEY, management, 12, ALL_PHASES)
             else:  # starting the tool takes longer than its requests
-                await fuzz(process, tmp_path, key, [*surfaces, *management], 4)
-                await fuzz(process, tmp_path, key, CHAT, 15, ALL_PHASES)
-                await fuzz(process, tmp_path, ADMIN_KEY, management, 5)
+                await fuzz(process, tmp_path, key, [*surfaces, *management], 2)
+                await fuzz(process, tmp_path, key, CHAT, 6, "examples,coverage,fuzzing")
+                await fuzz(process, tmp_path, ADMIN_KEY, management, 3)
             answered = [entry for entry in alpha.log.requests if entry.finished]
             assert len(answered) > 10
             assert not [line for line in process.lines() if line["event"] == "fault"]
