@@ -1,4 +1,4 @@
-"""Open-loop JSON load: requests arrive when the rng say, not when the last answer came.
+"""Open-loop JSON load: requests arrive at random times, not after the last answer.
 
 Latency counts from the intended arrival, so a stall of the target is not forgiven (no coordinated omission). Microseconds.
 """

@@ -21,7 +21,7 @@ def number(value: float) -> str:
 
 
 def cell(result: Result, target: str, row: Row) -> str:
-    """``~`` before a figure whose repeats lay apart by more than a quarter, ``≥`` where the load was the narrower core."""
+    """``~`` before a figure whose repeats lay apart by more than a quarter, ``≥`` where the load's core was the bottleneck."""
     found = figures.of(result, target, row)
     if (
         found is None

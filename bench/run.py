@@ -32,7 +32,7 @@ _QUIET_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asked for."""
+    """The options of the command line."""
 
     quick: bool
     names: tuple[str, ...]

@@ -65,7 +65,7 @@ class Target:
 
 
 def free_port() -> int:
-    """A port that was free a moment ago; for servers that cannot be asked which one they took."""
+    """A port that was free a moment ago; for servers that do not report which one they took."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

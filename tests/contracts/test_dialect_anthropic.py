@@ -53,7 +53,7 @@ def test_nothing_after_the_end_counts() -> None:
     more = b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"more"}}\n\n'
     events, error = cases.decode(DIALECT, [STREAMS["text"].raw + more, b"data: junk\n\n"])
     assert error is None
-    assert "more" not in cases.said(events)["text"]
+    assert "more" not in cases.summary(events)["text"]
 
 
 DAMAGED: dict[str, bytes] = {

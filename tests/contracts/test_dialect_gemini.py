@@ -72,7 +72,7 @@ def test_made_ids_are_unique_and_stable() -> None:
     raw = STREAMS["parallel-tools"].raw
 
     def ids(data: bytes) -> list[str]:
-        return [id for id, _, _ in cases.said(cases.decode(GEMINI, [data])[0])["tools"]]
+        return [id for id, _, _ in cases.summary(cases.decode(GEMINI, [data])[0])["tools"]]
 
     other = ids(raw.replace(b"kq4gacT6M5", b"Xq4gacT6M5"))
     assert ids(raw) == ids(raw)

@@ -89,14 +89,14 @@ def test_nothing_after_the_end_counts() -> None:
     raw = STREAMS["text"].raw
     events, error = cases.decode(OLLAMA, [raw + b'\n{"error":"late"}\n'])
     assert error is None
-    assert cases.said(events) == STREAMS["text"].expected
+    assert cases.summary(events) == STREAMS["text"].expected
 
 
 def test_made_up_ids_differ() -> None:
     """Calls without ids get one each, other ones in the next answer, though they say the same."""
     ids = {tool[0] for tool in STREAMS["parallel-tools"].expected["tools"]}
     later = STREAMS["parallel-tools"].raw.replace(b"2026-11-20", b"2026-11-21")
-    again = {tool[0] for tool in cases.said(cases.decode(OLLAMA, [later])[0])["tools"]}
+    again = {tool[0] for tool in cases.summary(cases.decode(OLLAMA, [later])[0])["tools"]}
     assert len(ids) == len(again) == 3
     assert not ids & again
 

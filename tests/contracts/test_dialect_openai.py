@@ -102,7 +102,7 @@ def test_nothing_after_done_counts() -> None:
     more = b'data: {"choices":[{"index":0,"delta":{"content":"more"}}]}\n\n'
     events, error = cases.decode(OPENAI, [TEXT + more, b"data: junk\n\n"])
     assert error is None
-    assert "more" not in cases.said(events)["text"]
+    assert "more" not in cases.summary(events)["text"]
 
 
 def whole(**more: Any) -> dict[str, Any]:

@@ -40,10 +40,10 @@ FIRM = ("cut", "empty")
 def test_every_dialect_has_a_sheet_of_known_cases(name: str) -> None:
     """A dialect without recordings cannot be added, and a sheet holds nothing that the suite does not check."""
     sheet = Sheet(name)
-    assert sheet.said["cases"].keys() <= CASES.keys()
-    assert sheet.said.get("refuses", {}).keys() <= set(REFUSABLE)
+    assert sheet.document["cases"].keys() <= CASES.keys()
+    assert sheet.document.get("refuses", {}).keys() <= set(REFUSABLE)
     known = {*sheet.streams, *sheet.answers}
-    assert {*sheet.said["untyped"], *sheet.said.get("totals_apart", {})} <= known
+    assert {*sheet.document["untyped"], *sheet.document.get("totals_apart", {})} <= known
     assert sheet.targets
 
 
@@ -104,7 +104,7 @@ def test_a_stream_says_what_it_says(name: str, recording: str) -> None:
     sheet, stream = SHEETS[name], SHEETS[name].streams[recording]
     events, error = cases.decode(sheet.dialect, [stream.raw])
     assert error is None
-    said = cases.said(events)
+    said = cases.summary(events)
     assert said == sheet.here(stream.expected)
     for note in said.get("annotations", ()):
         assert 0 <= note.get("start_index", 0) <= note.get("end_index", 0) <= len(said.get("text", ""))
@@ -195,7 +195,7 @@ async def test_a_stream_over_a_real_connection(name: str, case: str) -> None:
         assert sum(event.content for event in events) == stream.expected["before"]
     else:
         assert error is None
-        assert cases.said(events) == sheet.here(stream.expected)
+        assert cases.summary(events) == sheet.here(stream.expected)
 
 
 async def refusing(body: bytes, status: int, peer: Peer) -> None:
@@ -308,7 +308,7 @@ def test_an_answer_says_what_it_says(name: str, recording: str) -> None:
     """A whole answer is the recorded one, is one that strict clients can read, and goes unchanged to a surface of its own shape."""
     sheet, case = SHEETS[name], SHEETS[name].answers[recording]
     answer = sheet.dialect.completion(json.dumps(case["body"]).encode())
-    assert cases.said_whole(answer) == sheet.here(case["expected"])
+    assert cases.summary_of_completion(answer) == sheet.here(case["expected"])
     cases.strict_whole(answer, typed=sheet.typed(recording))
     assert answer.native == (case["body"] if sheet.dialect.api_format is not None else None)
 
@@ -324,11 +324,11 @@ def test_usage_is_disjoint(name: str, way: str, recording: str) -> None:
         counted = sheet.streams[recording].expected.get("usage")
     else:
         documents, counted = sheet.answers[recording]["body"], sheet.answers[recording]["expected"].get("usage")
-    told = {side: last_count(documents, fields) for side, fields in sheet.said["totals"].items()}
+    told = {side: last_count(documents, fields) for side, fields in sheet.document["totals"].items()}
     usage = msgspec.convert(counted or {}, Usage)
     if counted is None:
         assert not told["prompt"]
-    elif not usage.suspect and recording not in sheet.said.get("totals_apart", {}):
+    elif not usage.suspect and recording not in sheet.document.get("totals_apart", {}):
         assert (usage.prompt_total, usage.completion_total) == (told["prompt"] or 0, told["completion"] or 0)
 
 

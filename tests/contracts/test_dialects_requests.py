@@ -68,7 +68,7 @@ def test_every_dialects_requests_can_be_read(name: str) -> None:
     for target in TARGETS[name]:
         for stream in (False, True):
             request = requested(name, target, body, stream=stream)
-            assert "hello" in " ".join(asked.heard(name, request.content).texts)
+            assert "hello" in " ".join(asked.read_request(name, request.content).texts)
             assert request.url.startswith("http")
             headers = dict(request.headers)
             assert headers["content-type"] == "application/json"
@@ -89,8 +89,8 @@ def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
     request = requested(name, target, body, stream=stream)
     if SHEETS[name].without_oracle is None:
         judge(name, request, target.upstream_id, stream=stream)
-    heard = asked.heard(name, request.content)
-    everything = "\n".join(heard.texts)
+    parsed = asked.read_request(name, request.content)
+    everything = "\n".join(parsed.texts)
     places = []
     for message in body["messages"]:
         text = (
@@ -103,25 +103,25 @@ def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
             if message["role"] not in ("system", "developer"):
                 places.append(everything.index(text.split()[0]))
                 role = "user" if message["role"] == "tool" else message["role"]
-                assert [one for one, told in heard.said if text.split()[0] in told] == [role]
+                assert [one for one, told in parsed.turns if text.split()[0] in told] == [role]
     assert places == sorted(places)
     calls = [one for message in body["messages"] for one in message.get("tool_calls", ())]
     results = [message for message in body["messages"] if message["role"] == "tool"]
-    assert [(called, arguments) for _, called, arguments in heard.calls] == [
+    assert [(called, arguments) for _, called, arguments in parsed.calls] == [
         (one["function"]["name"], json.loads(one["function"]["arguments"])) for one in calls
     ]
     said = [
         result["content"] if isinstance(result["content"], str) else result["content"][0]["text"] for result in results
     ]
-    assert len(heard.results) == len(said)
-    assert all(text in told for text, (_, told) in zip(said, heard.results, strict=True))
-    ids = [id for id, _, _ in heard.calls]
+    assert len(parsed.results) == len(said)
+    assert all(text in told for text, (_, told) in zip(said, parsed.results, strict=True))
+    ids = [id for id, _, _ in parsed.calls]
     if None in ids:  # a format without ids goes by names and order
-        assert [id for id, _ in heard.results] == [called for _, called, _ in heard.calls]
+        assert [id for id, _ in parsed.results] == [called for _, called, _ in parsed.calls]
     else:
-        assert [id for id, _ in heard.results] == ids
+        assert [id for id, _ in parsed.results] == ids
         assert len(set(ids)) == len(ids)
-    assert sorted(heard.tools) == sorted(one["function"]["name"] for one in body.get("tools", ()))
+    assert sorted(parsed.tools) == sorted(one["function"]["name"] for one in body.get("tools", ()))
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
@@ -182,9 +182,9 @@ def test_a_picture_arrives(name: str) -> None:
     body = {"model": "a/b", "messages": [{"role": "user", "content": parts}]}
     if refuses(name, "image", body):
         return
-    told = "\n".join(asked.heard(name, requested(name, TARGETS[name][0], body).content).texts)
-    assert asked.PNG in told
-    assert told.index("before") < told.index("behind")
+    text = "\n".join(asked.read_request(name, requested(name, TARGETS[name][0], body).content).texts)
+    assert asked.PNG in text
+    assert text.index("before") < text.index("behind")
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
@@ -223,15 +223,15 @@ def test_an_answer_goes_back_as_it_came(name: str, way: str, recording: str) -> 
     foreign = {"type": "reasoning.encrypted", "data": "foreign-secret", "format": "meta-responses-v1", "index": 0}
     for said in (message, joined, {**message, "reasoning_details": [foreign, *joined["reasoning_details"]]}):
         body = {"model": "a/b", "messages": asked.answered(said), **({"tools": tools} if tools else {})}
-        heard = asked.heard(name, requested(name, TARGETS[name][0], body).content)
-        told = "\n".join(heard.texts)
-        assert "foreign-secret" not in told or sheet.said.get("passes_reasoning")
+        parsed = asked.read_request(name, requested(name, TARGETS[name][0], body).content)
+        told = "\n".join(parsed.texts)
+        assert "foreign-secret" not in told or sheet.document.get("passes_reasoning")
         if message["content"]:
-            assert message["content"].rstrip() in "".join(told for role, told in heard.said if role == "assistant")
+            assert message["content"].rstrip() in "".join(told for role, told in parsed.turns if role == "assistant")
         expected = [(one["id"], one["function"]["name"], json.loads(one["function"]["arguments"])) for one in calls]
-        assert heard.calls == expected
-        assert [id for id, _ in heard.results] == [id for id, _, _ in expected]
-        if sheet.said.get("reasoning_back") is None and (message["content"] or calls):
+        assert parsed.calls == expected
+        assert [id for id, _ in parsed.results] == [id for id, _, _ in expected]
+        if sheet.document.get("reasoning_back") is None and (message["content"] or calls):
             for detail in message.get("reasoning_details", ()):
                 for sealed in (detail.get("signature"), detail.get("data")):
                     assert (sealed or "").removeprefix(f"{name}:") in told

@@ -670,7 +670,7 @@ async def leaves_in_order(side: Side, keys: list[Key]) -> None:
         return len(holds) == len(keys) or all(stream.done() for stream in streams)
 
     await soon(running)
-    assert await side.process.stop() == 0, side.process.said()
+    assert await side.process.stop() == 0, side.process.output()
     await asyncio.gather(*streams)
 
 

@@ -42,9 +42,9 @@ def installed() -> tuple[str, Path]:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("aimock needs node and npm on PATH")
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if tuple(int(part) for part in said.removeprefix("v").split(".")[:2]) < NODE:
-        pytest.skip(f"aimock needs node >= {NODE[0]}.{NODE[1]}, this is {said}")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if tuple(int(part) for part in version.removeprefix("v").split(".")[:2]) < NODE:
+        pytest.skip(f"aimock needs node >= {NODE[0]}.{NODE[1]}, this is {version}")
     home = _home()
     home.mkdir(parents=True, exist_ok=True)
     command = home / "node_modules/@copilotkit/aimock/dist/cli.js"
@@ -131,7 +131,7 @@ TOOL = {
 
 @dataclass(frozen=True)
 class Vendor:
-    """One dialect of the mock: what stands behind its address, and the model that it is asked for."""
+    """One dialect of the mock: the vendor behind its address, and the model to request."""
 
     path: str
     upstream_id: str
@@ -159,7 +159,7 @@ Start = Callable[..., Awaitable[Stage]]
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[Aimock]:
-    """The mock that may be told to misbehave."""
+    """The mock, which can be configured to misbehave."""
     with running(Path(__file__).parents[1] / "e2e/aimock/answers.json") as started:
         yield started
 
@@ -189,7 +189,7 @@ async def staged(gateway: Start, mock: Aimock, *dialects: str, backup: bool = Fa
     return await gateway(*sales, urls=urls, provider=rows, health_share_interval_s=3600)
 
 
-def asked(text: str, *turns: dict[str, Any], tools: bool = False, **more: Any) -> dict[str, Any]:
+def chat_body(text: str, *turns: dict[str, Any], tools: bool = False, **more: Any) -> dict[str, Any]:
     body: dict[str, Any] = {"model": "mock/chat", "messages": [{"role": "user", "content": text}, *turns]}
     return {**body, **({"tools": [TOOL]} if tools else {}), "max_tokens": 200, **more}
 

@@ -80,7 +80,7 @@ class Answer:
         return replace(self, events=tuple(edit(event) for event in self.events), document=edit(self.document))
 
     def odd(self) -> bytes:
-        """An event that nobody has heard of, in this dialect's framing."""
+        """An unknown event, in this dialect's framing."""
         strange = {"type": "vendor.surprise", "surprise": [1, {"deep": None}], "choices": [], "candidates": []}
         if self.suffix == ".jsonl":
             return bedrock.line(json.dumps({"surpriseEvent": strange}))
@@ -165,7 +165,7 @@ class Rig:
     stage: Stage
     vendors: dict[str, HostileVendor]
     passer_by: Caller
-    """Whoever asks when nobody looks at the bill."""
+    """A caller for tests that do not check the bill."""
 
     async def streamed(self, dialect: str, caller: Caller | None = None) -> tuple[Any, list[Any]]:
         """One stream, read to its end."""

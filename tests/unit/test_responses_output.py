@@ -55,7 +55,7 @@ def told(deltas: list[Json], finish: str | None = "stop", **sent: Any) -> tuple[
     last["usage"] = USAGE
     data += writer.write([{"type": f"response.{last['status']}", "response": last}])
     events = responseshape.events(data.decode() + "data: [DONE]\n\n")
-    responseshape.told(events)
+    responseshape.check_sequence(events)
     assert output.view == last["output"]
     return json.loads(json.dumps(output.view)), events
 

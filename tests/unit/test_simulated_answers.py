@@ -48,7 +48,7 @@ async def test_streamed_answer_to_the_field() -> None:
         assert sim.log.of("r-2")[0].sent_tokens == 3
 
 
-async def test_usage_in_a_stream_only_when_asked_for() -> None:
+async def test_usage_in_a_stream_only_when_requested() -> None:
     """Without stream_options.include_usage no event carries usage, as with OpenAI."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("ok", stream=True)
@@ -256,7 +256,7 @@ async def test_flaky_is_seeded() -> None:
     assert set(patterns[0]) == {200, 500}
 
 
-async def test_pacing_is_at_least_what_was_asked() -> None:
+async def test_pacing_is_at_least_what_the_model_name_says() -> None:
     """ttft and tps delay the first and every following token, measured on the ledger's own clock."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("ttft=60+tps=100+tokens=5", **ASK_USAGE)

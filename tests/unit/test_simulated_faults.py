@@ -1,4 +1,4 @@
-"""Each fault at byte level, and the ledger's truth about it."""
+"""Each fault at byte level, and what the request log says about it."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ async def test_error_in_the_middle() -> None:
 
 
 async def test_wrong_type_empty_body_and_broken_framing() -> None:
-    """An HTML page, no body, a chunk size that is no number, two lengths: the framing says what the word promises."""
+    """An HTML page, no body, a chunk size that is not a number, two lengths: the framing says what the word promises."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("wrongtype", stream=True)
         _, headers, body = await wire.response()
@@ -237,7 +237,7 @@ async def test_huge_line_and_gzip_bomb(stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_endless_until_the_client_leaves(stream: bool) -> None:
+async def test_endless_until_the_client_disconnects(stream: bool) -> None:
     """endless ignores max_tokens, waits for a slow reader without growing, and stops with the client."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("endless+batch=500", stream=stream, max_tokens=1)

@@ -35,7 +35,7 @@ def written(form: str) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(WORDS))
-def test_every_word_can_be_said(name: str) -> None:
+def test_every_word_parses(name: str) -> None:
     """Each word of the language parses in the form it documents, and says something about itself."""
     word = WORDS[name]
     script = parse(written(word.form))
@@ -99,7 +99,7 @@ def test_synonyms_and_lone_words() -> None:
     ],
 )
 def test_a_wrong_name_is_refused_with_the_word(name: str, complaint: str) -> None:
-    """What is no sentence of the language is refused, naming what is wrong."""
+    """A name that breaks the grammar is refused, and the error names what is wrong."""
     with pytest.raises(GrammarError, match=complaint.replace("@", "[@]")):
         parse(name)
 

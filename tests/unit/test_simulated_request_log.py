@@ -1,4 +1,4 @@
-"""The ledger of a simulated vendor: who left when, what is billed, what is open; and the listening socket's moods."""
+"""The request log of a simulated vendor: who disconnected when, what is billed, what is open; and the listening socket."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ async def test_refuse_and_accept_on_the_same_port() -> None:
             assert (await again.response())[0] == 200
 
 
-async def test_kill_resets_everybody() -> None:
+async def test_kill_resets_every_connection() -> None:
     """kill drops all connections by reset and notes who did it; new ones are served."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("stall@2", stream=True)

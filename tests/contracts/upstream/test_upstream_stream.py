@@ -16,7 +16,7 @@ from providers.transport.client import Upstream
 from providers.transport.httpx_client import HttpxClient
 from providers.types import Call, Clocks, Event, Target
 from tests.support.rawserver import Peer, RawServer
-from tests.support.streams import ASKED, DONE, HEY, OPENAI, ROLE, STOP, begin, event, saying
+from tests.support.streams import DONE, HEY, OPENAI, REQUEST, ROLE, STOP, begin, event, saying
 from tests.support.upstream import QUICK
 
 
@@ -225,7 +225,7 @@ async def test_refusal(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> N
             ("breaks off", "overloaded", None),
         ):
             with pytest.raises(ProviderError) as caught:
-                await OPENAI.stream(upstream, Target("acme", server.url, "m"), Call({**ASKED, "user": how}), QUICK)
+                await OPENAI.stream(upstream, Target("acme", server.url, "m"), Call({**REQUEST, "user": how}), QUICK)
             assert (caught.value.failure.kind, caught.value.retry_after_s) == (kind, retry)
 
 
@@ -262,10 +262,10 @@ async def test_complete(upstream: Upstream) -> None:
 
     async with RawServer(script) as server:
         target = Target("acme", server.url, "m")
-        answer = await OPENAI.complete(upstream, target, Call(ASKED), QUICK)
+        answer = await OPENAI.complete(upstream, target, Call(REQUEST), QUICK)
         assert answer.body["choices"][0]["message"]["content"] == "hi"
         with pytest.raises(ProviderError) as caught:
-            await OPENAI.complete(upstream, target, Call({**ASKED, "user": "bad"}), QUICK)
+            await OPENAI.complete(upstream, target, Call({**REQUEST, "user": "bad"}), QUICK)
         assert caught.value.failure.kind == "credential"
 
 
@@ -284,12 +284,12 @@ async def test_the_adapter_as_an_http_user_sees_it() -> None:
     )
     client = HttpxClient(transport=httpx.MockTransport(router.async_handler))
     target = Target("vendor", "https://vendor.example/v1", "big-1", api_key="k")
-    assert (await OPENAI.complete(client, target, Call(ASKED), QUICK)).body["choices"][0]["finish_reason"] == "stop"
-    events, error = await drain(await OPENAI.stream(client, target, Call(ASKED), QUICK))
+    assert (await OPENAI.complete(client, target, Call(REQUEST), QUICK)).body["choices"][0]["finish_reason"] == "stop"
+    events, error = await drain(await OPENAI.stream(client, target, Call(REQUEST), QUICK))
     assert (error, len(events)) == (None, 3)
     for kind, retry in (("rate_limited", 2.0), ("connect_refused", None)):
         with pytest.raises(ProviderError) as caught:
-            await OPENAI.complete(client, target, Call(ASKED), QUICK)
+            await OPENAI.complete(client, target, Call(REQUEST), QUICK)
         assert (caught.value.failure.kind, caught.value.retry_after_s) == (kind, retry)
     assert [json.loads(call.request.content)["model"] for call in route.calls] == ["big-1"] * 4
     await client.aclose()
