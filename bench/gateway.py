@@ -76,7 +76,7 @@ def write_catalogue(home: Path, base_urls: Mapping[str, str]) -> None:
 
 
 def environment(site: Site, port: int, admin_key: str) -> dict[str, str]:
-    """``SSL_CERT_FILE`` is how both HTTP clients of the gateway learn of a private certificate authority."""
+    """Both HTTP clients of the gateway read a private certificate authority from ``SSL_CERT_FILE``."""
     home = site.scratch / "gateway"
     return {
         **os.environ,

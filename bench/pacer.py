@@ -1,4 +1,4 @@
-"""Moments kept to tens of microseconds: uvloop's and asyncio's own timers are rounded to a millisecond.
+"""Timers exact to tens of microseconds: uvloop's and asyncio's own timers are rounded to a millisecond.
 
 One Linux timerfd (absolute, CLOCK_MONOTONIC) and a heap; Python has ``os.timerfd_create`` only from 3.13 on, hence ctypes.
 """

@@ -33,7 +33,7 @@ class StreamReader(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
 
     async def stream(self, request: bytes) -> None:
-        """Returns when the stream has ended. Raises ConnectionError when the connection goes first, TimeoutError."""
+        """Returns when the stream has ended. Raises ConnectionError when the connection closes before, TimeoutError."""
         assert self._transport
         self.reads, self._tail, self.head = [], b"", b""
         self._ended = asyncio.get_running_loop().create_future()
@@ -68,7 +68,7 @@ class StreamReader(asyncio.Protocol):
 
 
 class Tally:
-    """What all callers saw."""
+    """The results of all callers."""
 
     def __init__(self) -> None:
         self.streams = self.failed = self.events = self.batched = self.incomplete = 0
@@ -85,7 +85,7 @@ class Tally:
         self.incomplete += len(arrived) != expected
         self.batched += sum(len(stamps) for _, stamps in reads if len(stamps) > 1)
         if arrived:
-            # The upstream waits one gap before the first event: what is left is connecting, asking and the way of one event.
+            # The upstream waits one gap before the first event: the rest is connecting, the request and one event.
             self.first_us.append((arrived[0][0] - begun_ns) / 1000)
         self.transit_us.extend((now_ns - stamp_ns) / 1000 for now_ns, stamp_ns in arrived)
         for (now_a, stamp_a), (now_b, stamp_b) in pairwise(arrived):

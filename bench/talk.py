@@ -82,7 +82,7 @@ def completion(route: Route) -> str:
 
 
 def ready(port: int, path: str) -> str:
-    """Asks a readiness page; "" when it is 200."""
+    """Requests a readiness page; returns "" when it is 200."""
     try:
         status, raw = call(port, "GET", path)
     except (OSError, http.client.HTTPException) as error:

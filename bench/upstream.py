@@ -1,4 +1,4 @@
-"""The vendor everyone is measured against: one raw asyncio protocol on uvloop, about 15 µs a request.
+"""The vendor behind every target: one raw asyncio protocol on uvloop, about 15 µs a request.
 
 ``POST`` with ``"stream":true`` in the body answers server-sent events, each one a write of its own (TCP_NODELAY is on), else JSON;
 the path decides the wire format: OpenAI, Anthropic, Gemini.
@@ -32,7 +32,7 @@ _HEAD_STREAM = (
 
 @dataclass
 class State:
-    """What the next stream looks like, and what happened so far."""
+    """The settings of the next stream, and counters so far."""
 
     events: int = 100
     gap_us: int = 10_000

@@ -1,4 +1,4 @@
-"""``@copilotkit/aimock`` (npm, MIT), a mock vendor that others wrote and keep: unmodified, as its own process, on a real port.
+"""``@copilotkit/aimock`` (npm, MIT), a mock vendor that is maintained elsewhere: unmodified, in its own process, on a real port.
 
 It speaks OpenAI, Responses, Anthropic, Gemini, Vertex, Bedrock, Azure, Cohere, Ollama and OpenRouter. It is installed once into
 the user's cache. What is known to differ from the vendors in 1.43 (seen 2026-11): Ollama's counts are always 0; Bedrock's text
@@ -38,7 +38,7 @@ def _home() -> Path:
 
 
 def installed() -> tuple[str, Path]:
-    """Node and the mock's command. Skips the test, saying why, where it cannot be had."""
+    """Node and the mock's command. Skips the test, with the reason, where it cannot be installed."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("aimock needs node and npm on PATH")
@@ -76,7 +76,7 @@ class Aimock:
         return entries
 
     def forget(self) -> None:
-        """An empty journal and no chaos."""
+        """Empties the journal and switches chaos off."""
         self._control("DELETE", "chaos")
         self._control("POST", "reset/journal")
 
@@ -137,7 +137,7 @@ class Vendor:
     upstream_id: str
     options: dict[str, Any] = field(default_factory=dict)
     counts: bool = True
-    """It reports what it used."""
+    """The mock reports usage."""
     thinks: bool = True
     """The mock shows reasoning as the vendor does."""
 
@@ -166,7 +166,7 @@ def mock() -> Iterator[Aimock]:
 
 @pytest.fixture
 def vendor(mock: Aimock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aimock]:
-    """The mock, well behaved and with an empty journal; every provider's key is in the environment."""
+    """The mock, without chaos and with an empty journal; every provider's key is in the environment."""
     monkeypatch.setenv(KEY_ENV, KEY)
     mock.forget()
     yield mock
@@ -178,7 +178,7 @@ def sold(dialect: str, model: str = "mock/chat") -> Sale:
 
 
 async def staged(gateway: Start, mock: Aimock, *dialects: str, backup: bool = False) -> Stage:
-    """A gateway that sells the mock's model in these dialects, and with ``backup`` last by a vendor that is well."""
+    """A gateway that sells the mock's model in these dialects, and with ``backup`` also, in last place, a healthy vendor's."""
     urls = {f"by-{name}": mock.url + VENDORS[name].path for name in dialects}
     rows = {
         f"by-{name}": {"dialect": name, "api_key_env": KEY_ENV, "options": VENDORS[name].options} for name in dialects

@@ -33,11 +33,11 @@ class Sold:
 
     dialect: str
     path: str
-    """Behind the server's root."""
+    """The path after the server's root."""
     more: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the provider's file."""
     label: str = ""
-    """Before the script in the model's name."""
+    """A prefix of the script in the model's name."""
     cached: bool = True
     """The vendor reports what came from a cache."""
 
@@ -77,7 +77,7 @@ SOLD: dict[str, Sold] = {
 }
 """By the provider's slug."""
 VARIANTS = ("gemini-2-5", "bedrock-signed", "azure-v1")
-"""Another generation, signature or address of a dialect that is there already."""
+"""Variants of a dialect above: another generation, signature or URL."""
 
 
 class RoutedChat(ChatClient):
@@ -230,4 +230,4 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 SETTINGS["chat-openrouter"] = SETTINGS["chat"]
-"""What a caller may set beside the question: no vendor may be sent what it refuses."""
+"""Parameters that a caller may set: a vendor must not get one that it refuses."""

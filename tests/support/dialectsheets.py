@@ -1,4 +1,4 @@
-"""``tests/wire/<dialect>/cases.yaml``: which recording shows which of the cases that every dialect must have, or why there is none.
+"""``tests/wire/<dialect>/cases.yaml``: which recording shows which of the cases that every dialect must have, or why the vendor does not have it.
 
 - ``cases``: for each of ``CASES`` its recordings by way, ``{stream: text, answer: text}``; a way, or the whole case, may be excused
   by ``{none: the reason}``. ``other/name`` is a recording of another dialect.
@@ -44,9 +44,9 @@ CASES: dict[str, tuple[str, ...]] = {
 REFUSABLE = ("tools", "image", "schema")
 """What a dialect may refuse to express as long as it says why."""
 FOLDERS = {"stream": "streams", "answer": "answers", "refusal": "errors"}
-HINT = """{path} is missing. A dialect of chat proves itself in the contract suite of all of them (tests/contracts/test_dialects.py):
+HINT = """{path} is missing. A dialect of chat is checked by the contract suite of all dialects (tests/contracts/test_dialects.py):
 record its vendor's bytes beside it (see tests/support/dialectcases.py), and name in it for each of {cases}
-the file that shows it, or {{none: why the vendor has no such thing}}; tests/wire/cohere/cases.yaml is an example."""
+the file that shows it, or {{none: why the vendor does not have it}}; tests/wire/cohere/cases.yaml is an example."""
 
 
 class Sheet:
@@ -119,7 +119,7 @@ class Sheet:
         assert named is not None, f"{self.path}: the case {case} is neither shown nor excused"
         reason = named.get("none") or (named[way].get("none") if isinstance(named.get(way), dict) else None)
         assert reason or way in named, f"{self.path}: the case {case} has no {way} and no reason why"
-        assert reason is None or len(reason) > 20, f"{self.path}: {reason!r} is no reason"
+        assert reason is None or len(reason) > 20, f"{self.path}: {reason!r} is too short a reason"
         return reason
 
     def refusal_of(self, what: str) -> str | None:
@@ -154,7 +154,7 @@ def chatting() -> list[str]:
 
 
 SHEETS = {name: Sheet(name) for name in chatting() if (WIRE / name / "cases.yaml").exists()}
-"""The sheets that there are; the suite fails for each one that is missing."""
+"""The sheets found; the suite fails for each missing one."""
 
 
 def last_count(documents: Any, names: list[str]) -> int | None:
