@@ -42,7 +42,7 @@ def test_content_is_what_a_caller_could_show() -> None:
 
 
 def test_the_first_usage_is_the_prompts() -> None:
-    """The prompt's count is known with the first event, before anything was said: a stream that breaks off can be billed."""
+    """The prompt's count is known with the first event, before any content: a stream that breaks off can be billed."""
     events = DIALECT.decoder().feed(STREAMS["cached-usage"].pieces[0])
     assert events[0].usage is not None
     assert (events[0].usage.prompt_total, events[0].usage.cache_write_1h) == (2712, 400)

@@ -250,5 +250,5 @@ def test_every_recorded_refusal_lands_in_its_row(name: str) -> None:
     ],
 )
 def test_usage_is_split_into_disjoint_kinds(raw: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Cache reads, writes by their life, thinking and searches are counted once each; nonsense counts nothing and is told."""
+    """Cache reads, writes by their life, thinking and searches are counted once each; an impossible count is 0 and marked."""
     assert counted(usage_of(raw)) == expected

@@ -130,8 +130,8 @@ def test_what_cannot_stand_beside_thinking() -> None:
 
 
 def replayed(*details: Any, **more: Any) -> list[dict[str, Any]]:
-    said = {"role": "assistant", "content": "so", "tool_calls": [CALL], "reasoning_details": list(details), **more}
-    turns = inner_request(messages=[HI, said, RESULT], tools=[TOOL])["messages"]
+    answered = {"role": "assistant", "content": "so", "tool_calls": [CALL], "reasoning_details": list(details), **more}
+    turns = inner_request(messages=[HI, answered, RESULT], tools=[TOOL])["messages"]
     blocks: list[dict[str, Any]] = turns[1]["content"]
     assert [block["type"] for block in blocks[-2:]] == ["text", "tool_use"]
     return blocks[:-2]

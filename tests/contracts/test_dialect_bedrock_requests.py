@@ -309,7 +309,7 @@ def test_no_tools_wanted() -> None:
 
 
 def test_parallel_calls_can_be_switched_off() -> None:
-    """Claude is told in its own words; ``type`` goes along exactly when there is no ``toolChoice``."""
+    """Claude gets Anthropic's own field; ``type`` goes along exactly when there is no ``toolChoice``."""
     off = {"tools": [TOOL], "parallel_tool_calls": False}
     assert sent(inner_request(**off))["additionalModelRequestFields"] == {
         "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}
@@ -551,7 +551,7 @@ def test_structured_output_where_the_model_has_it() -> None:
 
 
 def test_a_json_object_is_asked_for() -> None:
-    """Without a schema the model is told; an instruction goes behind the system messages."""
+    """Without a schema the request becomes an instruction behind the system messages."""
     body = inner_request(messages=[{"role": "system", "content": "S"}, USER], response_format={"type": "json_object"})
     result = sent(body)
     assert result["system"][0] == {"text": "S"}

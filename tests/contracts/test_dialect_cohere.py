@@ -190,7 +190,7 @@ def test_reasoning_is_asked_for(asked: dict[str, Any], options: dict[str, Any], 
 
 
 def test_tools_and_choice() -> None:
-    """``strict`` moves up, parameters are always there; a choice the vendor has no word for is said by leaving tools out."""
+    """``strict`` moves up, parameters are always there; a choice that the vendor lacks is made by leaving tools out."""
     bare = {"type": "function", "function": {"name": "now"}}
     found = sent({"tools": [WEATHER, bare], "tool_choice": "auto"})
     assert (found["strict_tools"], "tool_choice" in found) == (True, False)

@@ -21,11 +21,11 @@ GEMINI = Gemini()
 @pytest.mark.parametrize("name", [name for name, stream in STREAMS.items() if not stream.fails])
 def test_the_bytes_are_the_vendors(name: str) -> None:
     """Every document of a good stream is what Google's own type accepts; the role comes once, in a choice's first delta."""
-    told: set[int] = set()
+    started: set[int] = set()
     for event in cases.decode(GEMINI, [STREAMS[name].raw])[0]:
         for choice in event.chunk["choices"]:
-            assert ("role" in choice["delta"]) is (choice["index"] not in told)
-            told.add(choice["index"])
+            assert ("role" in choice["delta"]) is (choice["index"] not in started)
+            started.add(choice["index"])
     if name not in ("unknown", "proxy-usage-zero"):
         for document in STREAMS[name].documents.values():
             types.GenerateContentResponse.model_validate(document)

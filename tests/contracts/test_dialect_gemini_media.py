@@ -120,7 +120,7 @@ def test_inputs_that_cannot_be_embedded(body: dict[str, Any], names: str) -> Non
     ],
 )  # fmt: skip
 def test_embeddings_come_back(document: dict[str, Any], vectors: list[list[float]], usage: Usage | None) -> None:
-    """All three shapes of Google's answers, in order, with the tokens where they are told."""
+    """All three shapes of Google's answers, in order, with the tokens where the vendor reports them."""
     answer = STUDIO.completion(json.dumps(document).encode())
     assert answer.body["data"] == [
         {"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)

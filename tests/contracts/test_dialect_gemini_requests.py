@@ -101,7 +101,7 @@ def test_a_whole_request() -> None:
 
 
 def test_turns() -> None:
-    """System parts go aside, neighbours of one role become one turn, names are said, an empty turn is none."""
+    """System messages become the instruction, neighbours of one role one turn; names go into the text; empty turns are dropped."""
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "name": "Ann", "content": "one"},
@@ -575,7 +575,7 @@ def test_an_answer_comes_back_as_it_went(parts: list[dict[str, Any]], dialect: G
 @examples(150)
 @given(st.lists(st.tuples(st.sampled_from(["user", "assistant", "calls"]), TEXT, ARGS), min_size=1, max_size=6))
 def test_a_conversation_keeps_its_order(turns_: list[tuple[str, str, dict[str, Any]]]) -> None:
-    """Roles, texts, ids and arguments arrive in the order in which they were said."""
+    """Roles, texts, ids and arguments arrive in the order of the conversation."""
     messages: list[dict[str, Any]] = []
     wanted: list[Any] = []
     for number, (kind, text, args) in enumerate(turns_):

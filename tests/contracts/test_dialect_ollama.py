@@ -133,7 +133,7 @@ def test_counts(counts: dict[str, Any], found: Any) -> None:
 
 
 def test_where_and_how_a_request_goes() -> None:
-    """URL, the stream flag always said, no key no header; unknown fields stay here; nothing is cut silently."""
+    """``stream`` is always sent; no key, no header; unknown fields are not forwarded; nothing is truncated silently."""
     body = {"messages": [USER], "provider": {}, "user": "u", "logit_bias": {}, "store": True}
     request = OLLAMA.request(TARGET, body, stream=True)
     assert (request.method, request.url) == ("POST", "http://127.0.0.1:11434/api/chat")
@@ -194,7 +194,7 @@ def test_reasoning_is_asked_for(asked: dict[str, Any], think: Any) -> None:
 
 
 def test_tools_and_choice() -> None:
-    """Tools pass; ``none`` sends none; what forces a call cannot be said and goes elsewhere."""
+    """Tools pass; ``none`` sends none; a choice that forces a call cannot be expressed and is unsupported."""
     assert sent({"tools": [WEATHER], "tool_choice": "auto"})["tools"] == [WEATHER]
     assert "tools" not in sent({"tools": [WEATHER], "tool_choice": "none"})
     assert "tool_choice" in refusal(tools=[WEATHER], tool_choice="required")

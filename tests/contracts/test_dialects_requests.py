@@ -103,18 +103,18 @@ def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
             if message["role"] not in ("system", "developer"):
                 places.append(everything.index(text.split()[0]))
                 role = "user" if message["role"] == "tool" else message["role"]
-                assert [one for one, told in parsed.turns if text.split()[0] in told] == [role]
+                assert [one for one, written in parsed.turns if text.split()[0] in written] == [role]
     assert places == sorted(places)
     calls = [one for message in body["messages"] for one in message.get("tool_calls", ())]
     results = [message for message in body["messages"] if message["role"] == "tool"]
     assert [(called, arguments) for _, called, arguments in parsed.calls] == [
         (one["function"]["name"], json.loads(one["function"]["arguments"])) for one in calls
     ]
-    said = [
+    texts = [
         result["content"] if isinstance(result["content"], str) else result["content"][0]["text"] for result in results
     ]
-    assert len(parsed.results) == len(said)
-    assert all(text in told for text, (_, told) in zip(said, parsed.results, strict=True))
+    assert len(parsed.results) == len(texts)
+    assert all(text in written for text, (_, written) in zip(texts, parsed.results, strict=True))
     ids = [id for id, _, _ in parsed.calls]
     if None in ids:  # a format without ids goes by names and order
         assert [id for id, _ in parsed.results] == [called for _, called, _ in parsed.calls]
@@ -127,7 +127,7 @@ def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("name", list(SHEETS))
 @examples(150)
 @given(st.data())
-def test_whatever_cannot_be_said_is_unsupported(name: str, data: st.DataObject) -> None:
+def test_whatever_cannot_be_expressed_is_unsupported(name: str, data: st.DataObject) -> None:
     """For anything that the surface lets through there is a request, or the failure that sends it to another endpoint."""
     body = data.draw(asked.wild())
     target = data.draw(st.sampled_from(TARGETS[name]))
@@ -221,17 +221,17 @@ def test_an_answer_goes_back_as_it_came(name: str, way: str, recording: str) -> 
     tools = [asked.tool(one["function"]["name"]) for one in calls]
     joined = {**message, "reasoning_details": cases.joined(message.get("reasoning_details", ()))}
     foreign = {"type": "reasoning.encrypted", "data": "foreign-secret", "format": "meta-responses-v1", "index": 0}
-    for said in (message, joined, {**message, "reasoning_details": [foreign, *joined["reasoning_details"]]}):
-        body = {"model": "a/b", "messages": asked.answered(said), **({"tools": tools} if tools else {})}
+    for turn in (message, joined, {**message, "reasoning_details": [foreign, *joined["reasoning_details"]]}):
+        body = {"model": "a/b", "messages": asked.answered(turn), **({"tools": tools} if tools else {})}
         parsed = asked.read_request(name, requested(name, TARGETS[name][0], body).content)
-        told = "\n".join(parsed.texts)
-        assert "foreign-secret" not in told or sheet.document.get("passes_reasoning")
+        everything = "\n".join(parsed.texts)
+        assert "foreign-secret" not in everything or sheet.document.get("passes_reasoning")
         if message["content"]:
-            assert message["content"].rstrip() in "".join(told for role, told in parsed.turns if role == "assistant")
+            assert message["content"].rstrip() in "".join(text for role, text in parsed.turns if role == "assistant")
         expected = [(one["id"], one["function"]["name"], json.loads(one["function"]["arguments"])) for one in calls]
         assert parsed.calls == expected
         assert [id for id, _ in parsed.results] == [id for id, _, _ in expected]
         if sheet.document.get("reasoning_back") is None and (message["content"] or calls):
             for detail in message.get("reasoning_details", ()):
                 for sealed in (detail.get("signature"), detail.get("data")):
-                    assert (sealed or "").removeprefix(f"{name}:") in told
+                    assert (sealed or "").removeprefix(f"{name}:") in everything

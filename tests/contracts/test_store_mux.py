@@ -226,7 +226,7 @@ def password_server(tmp_path):
 
 
 async def test_log_in_and_database(password_server):
-    """The URL's password and database are used on every connection; a wrong password is said at once."""
+    """The URL's password and database are used on every connection; a wrong password is reported at once."""
     assert not ping(password_server)
     store = await connect(f"unix://:geheim@{password_server}?db=3", timeout_s=1)
     await store.mux.call("SET", "here", "1")

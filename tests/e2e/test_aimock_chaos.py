@@ -1,4 +1,4 @@
-"""The mock vendor's chaos, dialect by dialect: what fails before the first content is invisible, what fails later is told."""
+"""The mock vendor's chaos, dialect by dialect: failures before the first content are invisible, later ones are reported."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ async def test_a_stream_that_breaks_off(gateway: Start, vendor: Aimock, dialect:
     stage = await staged(gateway, vendor, dialect)
     caller = await stage.caller()
     tasks = our_tasks()
-    heard = events((await post(caller, chat_body("break off", stream=True))).text)
-    text = content(heard[:-1])
+    found = events((await post(caller, chat_body("break off", stream=True))).text)
+    text = content(found[:-1])
     assert text
     assert "One two three four five six seven eight nine ten eleven twelve thirteen".startswith(text)
-    assert one_ending(heard)["choices"][0]["finish_reason"] == "error"
+    assert one_ending(found)["choices"][0]["finish_reason"] == "error"
     await calm(stage, tasks)
     line, _ = await charged(caller)
     assert 0 < line.cost_nano <= price(sold(dialect), 40, 30).cost

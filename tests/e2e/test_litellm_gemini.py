@@ -79,9 +79,9 @@ async def test_a_model_behind_another_gateways_gemini(
             body["messages"] = [{"role": "user", "content": "What is the capital of France?"}]
             response = await stage.gateway.client.post("/api/v1/chat/completions", json=body, headers=caller.headers)
             if stream:
-                heard = events(response.text)
-                assert content(wireshape.stream(response, heard)).strip()
-                usage = heard[-2]["usage"]
+                found = events(response.text)
+                assert content(wireshape.stream(response, found)).strip()
+                usage = found[-2]["usage"]
             else:
                 answer = wireshape.answer(response)
                 assert answer["choices"][0]["message"]["content"].strip()

@@ -143,9 +143,9 @@ SURFACES = {"chat": by_chat, "messages": by_messages, "responses": by_responses}
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("surface", list(SURFACES))
-async def test_every_road_leads_to_the_model(stage: Stage, surface: str, dialect: str) -> None:
-    """JSON and streamed: real text, plausible counts, billed as counted; where both ends speak one shape it passes through."""
-    heard = []
+async def test_every_surface_with_every_dialect(stage: Stage, surface: str, dialect: str) -> None:
+    """JSON and streamed: real text, plausible counts, billed as counted; between equal formats it passes through."""
+    answers = []
     for stream in (False, True):
         caller = await stage.caller()
         text, prompt, completion = await SURFACES[surface](caller, f"local/{dialect}", stream=stream)
@@ -156,17 +156,17 @@ async def test_every_road_leads_to_the_model(stage: Stage, surface: str, dialect
         line, losses = await charged(caller)
         assert not losses
         assert line.cost_nano == price(sold(dialect), prompt, completion).cost
-        heard.append((text, prompt, completion))
-    assert heard[0] == heard[1]
+        answers.append((text, prompt, completion))
+    assert answers[0] == answers[1]
 
 
-async def test_all_roads_say_the_same(stage: Stage) -> None:
+async def test_all_surfaces_and_dialects_give_the_same_answer(stage: Stage) -> None:
     """At temperature 0 three APIs through three surfaces are one text, with one count of its prompt and its tokens."""
-    heard = {}
+    answers = {}
     for dialect in DIALECTS:
         for surface, ask in SURFACES.items():
-            heard[surface, dialect] = await ask(await stage.caller(), f"local/{dialect}", stream=False)
-    assert len(set(heard.values())) == 1, heard
+            answers[surface, dialect] = await ask(await stage.caller(), f"local/{dialect}", stream=False)
+    assert len(set(answers.values())) == 1, answers
     await calm(stage)
 
 

@@ -18,7 +18,7 @@ from tests.support.vendor import Line, until
 GatewayFactory = Callable[..., Any]
 PROMPT_TOKENS = 9
 LARGE = "after a large question"
-"""Larger than what the server takes without a pause: it has to go on reading to hear of the end."""
+"""Larger than what the server reads without a pause: it has to go on reading to notice the disconnect."""
 CLOSED_S = 2.0
 """Generous; the goal is 100 ms, and the slowest is printed."""
 on_each_server = pytest.mark.parametrize("asgi", [False, True], ids=["direct", "asgi"])

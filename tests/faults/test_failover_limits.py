@@ -50,7 +50,7 @@ async def test_at_most_three_attempts(gateway: GatewayFactory, stream: bool) -> 
     ],
 )
 async def test_the_last_word(gateway: GatewayFactory, script: str, status: int, error_type: str, stream: bool) -> None:
-    """What the caller hears when nobody answers; a vendor's quarrel with our key is never the caller's 401, 402 or 403."""
+    """The error when every vendor fails; a vendor that refuses our key is never the caller's 401, 402 or 403."""
     stage = await gateway(Sale("t/a", "alpha", script), Sale("t/a", "beta", script))
     caller = await stage.caller()
     response = await caller.chat("t/a", stream=stream)
@@ -61,9 +61,9 @@ async def test_the_last_word(gateway: GatewayFactory, script: str, status: int, 
     await calm(stage)
 
 
-@pytest.mark.parametrize(("first", "second", "told"), [("7", "3", "3"), ("7", None, None)])
+@pytest.mark.parametrize(("first", "second", "expected"), [("7", "3", "3"), ("7", None, None)])
 async def test_retry_after_of_all_or_none(
-    gateway: GatewayFactory, first: str, second: str | None, told: str | None
+    gateway: GatewayFactory, first: str, second: str | None, expected: str | None
 ) -> None:
     """The shortest pause is passed on when every vendor named one, else none is."""
     later = f"status=429+retry_after={second}" if second else "status=429"
@@ -71,7 +71,7 @@ async def test_retry_after_of_all_or_none(
     caller = await stage.caller()
     response = await caller.chat("t/a", provider={"order": ["alpha", "beta"]})
     wireshape.refused(response, 429, "rate_limit_exceeded")
-    assert response.headers.get("retry-after") == told
+    assert response.headers.get("retry-after") == expected
     await calm(stage)
 
 
@@ -164,7 +164,7 @@ async def test_a_storm_of_failures_does_not_become_a_storm_of_retries(gateway: G
 
 @BOTH
 async def test_all_down_and_back(gateway: GatewayFactory, stream: bool) -> None:
-    """Every vendor refuses: each caller is told at once, with a pause; one attempt each while it lasts; the first caller after
+    """Every vendor refuses: each caller gets the error at once, with Retry-After; one attempt each until then; the first caller after
     the vendors are back is served."""
     stage = await gateway(Sale("t/a", "alpha"), Sale("t/a", "beta"), health_share_interval_s=3600)
     tasks = our_tasks()

@@ -1,4 +1,4 @@
-"""Bodies, headers and keys that are wrong as a whole: exact status, the one error shape, and no vendor ever hears of them."""
+"""Bodies, headers and keys that are wrong as a whole: exact status, the one error shape, and no vendor gets a request."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ async def test_a_key_that_has_stopped_working(stage: Stage, caller: Caller, chan
     else:
         new = KeyChange(disabled=True) if change == "disabled" else KeyChange(expires_at=time.time() - 1)
         await accounts.update_key(policy.key_hash, new)
-    accounts.learn(policy, policy.key_hash)  # another process, which has not heard of it
+    accounts.learn(policy, policy.key_hash)  # another process, which does not know it yet
     for _ in range(2):
         wireshape.refused(await caller.chat("t/a"), 401, "authentication")
     assert len(await caller.lines()) == 1
@@ -251,7 +251,7 @@ async def test_too_many_headers(stage: Stage, caller: Caller) -> None:
 
 @pytest.mark.parametrize("name", ["X-Bomb", "Authorization", "x" * 70_000])
 async def test_too_large_headers(stage: Stage, caller: Caller, name: str) -> None:
-    """400 in the one shape; no vendor hears of it."""
+    """400 in the one error shape; no vendor gets a request."""
     status, body = await answer_to(stage, raw_request(caller, f"{name}: " + "x" * 70_000))
     assert status == 400
     assert json.loads(body)["error"]["metadata"]["error_type"] == "invalid_request"

@@ -548,15 +548,15 @@ async def test_how_many_media(stage: Stage, caller: Caller) -> None:
 async def test_a_picture_that_cannot_be_fetched(
     tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedded
 ) -> None:
-    """The vendor hears nothing; an endpoint that opens URLs by itself is asked next; without one the caller is told which part."""
-    heard: list[bytes] = []
+    """The vendor gets no request; an endpoint that opens URLs itself is tried next; without one the error names the part."""
+    received: list[bytes] = []
     answers: list[list[str]] = []
 
     async def lookup(host: str, port: int) -> list[str]:
         return answers[0]
 
     async def script(peer: Peer) -> None:
-        heard.append(await peer.request())
+        received.append(await peer.request())
 
     seeing = {"input_modalities": ["text", "image"]}
     sales = (Sale("t/p", "gem", more=seeing), Sale("t/p", "alpha", more=seeing), Sale("t/q", "gem", more=seeing))
@@ -583,5 +583,5 @@ async def test_a_picture_that_cannot_be_fetched(
         wireshape.answer(await caller.chat("t/p", provider={"order": ["gem", "alpha"]}, **body))
         (seen,) = stage.vendors["alpha"].log.requests
         assert seen
-        assert not heard
+        assert not received
         await calm(stage)

@@ -171,7 +171,7 @@ async def test_every_documented_field_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(("name", "value", "field"), CASES, ids=[f"{n}={_short(v)}" for n, v, _ in CASES])
 async def test_refused_by_name(stage: Stage, caller: Caller, name: str, value: Any, field: str) -> None:
-    """400 that names the field; no vendor hears of it and nothing is held."""
+    """400 that names the field; no vendor gets a request and nothing is held."""
     body = {"model": "t/a", "messages": [USER], name: value}
     if name == "models":
         del body["model"]

@@ -306,7 +306,7 @@ async def test_cut_between_finish_and_usage(gateway: GatewayFactory) -> None:
 
 @BOTH
 async def test_refused_for_lack_of_credit(gateway: GatewayFactory, stream: bool) -> None:
-    """402 in the text that clients parse, before the vendor hears of it; nothing is held, posted or recorded."""
+    """402 in the text that clients parse, before any request to the vendor; nothing is held, posted or recorded."""
     stage = await gateway(Sale("t/a", "alpha", prompt="1000", completion="1000"))
     caller = await stage.caller("0.5")
     response = await caller.chat("t/a", stream=stream, max_tokens=1000)

@@ -162,17 +162,24 @@ async def test_metadata_only_when_asked(gateway: GatewayFactory) -> None:
         if stream:
             found = events(response.text)
             wireshape.stream(response, found, explained=True)
-            told = found[-2]["openrouter_metadata"]
+            metadata = found[-2]["openrouter_metadata"]
         else:
-            told = wireshape.answer(response)["openrouter_metadata"]
-        assert (told["requested"], told["strategy"], told["attempt"], told["is_byok"]) == ("t/a", "direct", 2, False)
-        assert told["endpoints"]["total"] == 3
-        assert told["endpoints"]["available"] == [
+            metadata = wireshape.answer(response)["openrouter_metadata"]
+        assert (metadata["requested"], metadata["strategy"], metadata["attempt"], metadata["is_byok"]) == (
+            "t/a",
+            "direct",
+            2,
+            False,
+        )
+        assert metadata["endpoints"]["total"] == 3
+        assert metadata["endpoints"]["available"] == [
             {"provider": "Alpha", "model": "t/a", "selected": False},
             {"provider": "Beta", "model": "t/a", "selected": True},
         ]
-        assert [(d["provider"], d["filter"]) for d in told["endpoints"]["dropped"]] == [("Gamma", "allowed_providers")]
-        assert told["attempts"] == [
+        assert [(d["provider"], d["filter"]) for d in metadata["endpoints"]["dropped"]] == [
+            ("Gamma", "allowed_providers")
+        ]
+        assert metadata["attempts"] == [
             {"provider": "Alpha", "model": "t/a", "status": 503},
             {"provider": "Beta", "model": "t/a", "status": 200},
         ]

@@ -180,9 +180,9 @@ async def test_a_loop_on_a_model_of_another_vendor(gateway: GatewayFactory, vers
         roles = [message["role"] for message in again["messages"]]
         assert roles == ["system", "user", "assistant", "tool", "tool"]
         assert again["messages"][:2] == opened["messages"]
-        said = again["messages"][2]
-        assert (said["content"], said["reasoning"]) == ("I will look.", "They want a list.")
-        assert [call["function"]["arguments"] for call in said["tool_calls"]] == [
+        answer = again["messages"][2]
+        assert (answer["content"], answer["reasoning"]) == ("I will look.", "They want a list.")
+        assert [call["function"]["arguments"] for call in answer["tool_calls"]] == [
             '{"command":"ls"}',
             '{"path":"README.md"}',
         ]

@@ -46,8 +46,8 @@ async def test_a_vendors_failure(
     for stream in (False, True):
         response = await ask(caller, "t/a", stream=stream)
         assert response.status_code == status
-        told = messageshape.error(response.json(), type_)
-        assert told["error_type"] == error_type
+        error = messageshape.error(response.json(), type_)
+        assert error["error_type"] == error_type
         stage.gateway.services.health._endpoints.clear()
     assert (await caller.balances()).used_nano == 0
     await calm(stage)

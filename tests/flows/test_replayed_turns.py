@@ -250,7 +250,7 @@ ASKS: dict[str, Json] = {
 @pytest.mark.parametrize("arguments", ARGUMENTS[:-1])
 @pytest.mark.parametrize("path", ASKS)
 async def test_broken_arguments_reach_every_surface(rig: Rig, path: str, arguments: str) -> None:
-    """A model that writes no JSON: its caller is told what it wrote, in each shape, and the books balance."""
+    """A model whose arguments are not JSON: its caller gets them as written, in each shape, and the books balance."""
     vendor: HostileVendor = rig.vendors["openai"]
     for stream in (False, True):
         vendor.plan = (

@@ -62,8 +62,8 @@ async def test_text_and_cost(gateway: GatewayFactory, stream: bool) -> None:
     whole = split["upstream_inference_input_cost"] + split["upstream_inference_output_cost"]
     assert whole * 10**9 == pytest.approx(bill.cost)
     assert (settled.generation_id, settled.user_nano) == (body["id"], bill.total)
-    told = await stage.gateway.client.get("/api/v1/generation", params={"id": body["id"]}, headers=caller.headers)
-    assert told.json()["data"]["model"] == "acme/fast-1"
+    response = await stage.gateway.client.get("/api/v1/generation", params={"id": body["id"]}, headers=caller.headers)
+    assert response.json()["data"]["model"] == "acme/fast-1"
     await calm(stage)
 
 
@@ -217,8 +217,8 @@ async def test_metadata_only_when_asked(gateway: GatewayFactory) -> None:
     body = responseshape.answer(await ask(caller, "t/a", headers=headers))
     assert body["openrouter_metadata"]["requested"] == "t/a"
     events = responseshape.stream(await ask(caller, "t/a", stream=True, headers=headers))
-    told = ["openrouter_metadata" in event.get("response", {}) for event in events]
-    assert told == [False] * (len(events) - 1) + [True]
+    explained = ["openrouter_metadata" in event.get("response", {}) for event in events]
+    assert explained == [False] * (len(events) - 1) + [True]
 
 
 CLAUDE = {"format": "anthropic-claude-v1"}

@@ -54,7 +54,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedd
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def caller(shared: Stage) -> AsyncIterator[Caller]:
-    """A caller, and vendors about whom nothing is known."""
+    """A caller, and vendors without any statistics yet."""
     forget_health(shared)
     yield await shared.caller("50")
     await calm(shared)
@@ -299,7 +299,7 @@ async def test_an_image_for_a_model_that_reads_text(caller: Caller) -> None:
 
 
 async def test_the_record_keeps_the_decision(shared: Stage, caller: Caller) -> None:
-    """Policy and drops are in the record: why it went where it went can be told later."""
+    """Policy and drops are in the record: the choice can be explained later."""
     id = wireshape.answer(await caller.chat("t/a", provider={"sort": "price", "ignore": ["cheap"]}))["id"]
     record = await caller.record(id)
     assert record.policy == "price"

@@ -1,4 +1,4 @@
-"""Candidates to whom a request cannot be said: they are passed by, and cost neither attempts nor money."""
+"""Candidates whose dialect cannot express a request: they are skipped, and cost neither attempts nor money."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ANSWER = {
 
 
 async def test_service_tiers_stay_here(gateway):
-    """Another tier has another price, so no vendor hears of it, whichever way it is asked for."""
+    """Another tier has another price, so it is never forwarded, whichever way it is asked for."""
 
     async def vendor(peer):
         while True:

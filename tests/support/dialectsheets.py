@@ -10,7 +10,7 @@
   everybody's.
 - ``refuses``: requests of ``REFUSABLE`` that the dialect cannot express yet, and why: it must refuse them as ``unsupported``.
 - ``oracle``: ``{none: the reason}`` where nobody judges the dialect's requests yet, see ``tests/support/dialectoracles.py``.
-- ``like``: another dialect of whose sheet and recordings everything holds here that is not said anew; ``renamed``: texts that are
+- ``like``: another dialect of whose sheet and recordings everything holds here that is not stated anew; ``renamed``: texts that are
   spelled otherwise here.
 """
 

@@ -173,7 +173,7 @@ def events(text: str) -> list[Any]:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, told when to stop instead of looking ten times a second."""
+    """uvicorn's, woken when it shall stop instead of polling ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

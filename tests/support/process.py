@@ -71,7 +71,7 @@ class Process:
     """``tokenway serve`` with its own settings. ``start``, ``kill`` (SIGKILL) or ``stop`` (SIGTERM), ``start`` again.
 
     It leads a process group of its own, so that Ctrl-C at a terminal can be imitated. ``root``: the directory of the packages
-    that it runs, this checkout's unless said otherwise.
+    that it runs, by default those of this checkout.
     """
 
     def __init__(self, config_dir: Path, data_dir: Path, *, root: Path = ROOT, **settings: object) -> None:

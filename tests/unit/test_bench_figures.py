@@ -119,7 +119,7 @@ def test_budget_is_missed_when_the_median_is_above_it(result: dict[str, Any]) ->
 
 
 def test_a_slow_machine_may_keep_the_budget_as_a_multiple(result: dict[str, Any]) -> None:
-    """300 µs are too many, but 17 times nginx are not; without nginx nothing is said of it."""
+    """300 µs are too many, but 17 times nginx are not; without nginx there is no ratio."""
     result["samples"]["nginx"]["plain.request_cpu_us"] = [17.6]
     assert "≤ 250 µs ✗ missed; ≤ 17.9x ✓ |" in report.table(result)
     result["samples"]["nginx"] = {}

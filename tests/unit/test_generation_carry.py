@@ -22,14 +22,15 @@ from tests.unit.test_hostile_answers import pipeline, served
 __all__ = ["pipeline"]
 
 
-def said(text: str, finish: str | None = None) -> Event:
+def text_event(text: str, finish: str | None = None) -> Event:
+    """An event with this content."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish, "native_finish_reason": finish}
     return Event({"id": "x", "choices": [choice]}, bool(text), finish)
 
 
 def words(count: int) -> list[list[Event]]:
     """So many batches of one token."""
-    return [[said(f"{number:03} ")] for number in range(count)]
+    return [[text_event(f"{number:03} ")] for number in range(count)]
 
 
 class Scripted:
@@ -101,7 +102,7 @@ def opened(
 async def test_everything_once_and_in_order(pipeline: Pipeline) -> None:
     """What was read while opening comes first and was counted then; the rest is counted as it is handed over."""
     taker = Taker()
-    generation = opened(pipeline, Scripted(words(5)), Purse(taker), first=(said("a"), said("b")))
+    generation = opened(pipeline, Scripted(words(5)), Purse(taker), first=(text_event("a"), text_event("b")))
     assert generation.delivered.pieces == 2
     assert await generation.pump(taker)
     assert taker.texts == ["a", "b", "000 ", "001 ", "002 ", "003 ", "004 "]
@@ -112,7 +113,12 @@ async def test_everything_once_and_in_order(pipeline: Pipeline) -> None:
 async def test_a_caller_who_must_be_waited_for(pipeline: Pipeline, stops: tuple[int, ...]) -> None:
     """Nothing is handed over twice or lost, and what is counted is what was handed over, at every stop."""
     taker = Taker(*stops)
-    generation = opened(pipeline, Scripted([*words(4), [said("", "stop")]]), Purse(taker), first=(said("a"), said("b")))
+    generation = opened(
+        pipeline,
+        Scripted([*words(4), [text_event("", "stop")]]),
+        Purse(taker),
+        first=(text_event("a"), text_event("b")),
+    )
     rounds = 0
     while not await generation.pump(taker):
         rounds += 1
@@ -125,7 +131,7 @@ async def test_credit_is_asked_for_in_the_middle_of_a_burst(pipeline: Pipeline) 
     """At 80 % of what is held, before the next event; then it goes on where it stopped."""
     taker = Taker()
     purse = Purse(taker)
-    generation = opened(pipeline, Scripted(words(50)), purse, first=(said("a"),), held=10)
+    generation = opened(pipeline, Scripted(words(50)), purse, first=(text_event("a"),), held=10)
     assert await generation.pump(taker)
     assert purse.asked_at == [8, 16, 32]
     assert generation.held_tokens == 80
@@ -137,7 +143,9 @@ async def test_long_events_use_credit_by_their_bytes(pipeline: Pipeline) -> None
     """Four bytes are a token; an event that crosses the mark is delivered whole, the next one waits."""
     taker = Taker()
     purse = Purse(taker)
-    generation = opened(pipeline, Scripted([[said("x" * 28)], [said("y")], [said("z")]]), purse, held=10)
+    generation = opened(
+        pipeline, Scripted([[text_event("x" * 28)], [text_event("y")], [text_event("z")]]), purse, held=10
+    )
     assert await generation.pump(taker)
     assert purse.asked_at == [2]
     assert len(taker.texts) == 3
@@ -180,7 +188,7 @@ async def test_no_credit_is_asked_for_behind_the_finish(pipeline: Pipeline) -> N
     """What follows the finish reason is no output."""
     taker = Taker()
     purse = Purse(taker)
-    stream = Scripted([*words(7), [said("end ", "stop")], [said("")], [said("")]])
+    stream = Scripted([*words(7), [text_event("end ", "stop")], [text_event("")], [text_event("")]])
     generation = opened(pipeline, stream, purse, held=10)
     assert await generation.pump(taker)
     assert purse.asked_at == []
@@ -192,7 +200,7 @@ async def test_a_vendor_that_runs_past_max_tokens(pipeline: Pipeline, text: str,
     """It is cut behind 110 % and 16 pieces, or 16 bytes for each of them; the caller's limit asks for no credit."""
     taker = Taker()
     purse = Purse(taker)
-    generation = opened(pipeline, Scripted([[said(text)] for _ in range(100)]), purse, held=10, limit=10)
+    generation = opened(pipeline, Scripted([[text_event(text)] for _ in range(100)]), purse, held=10, limit=10)
     with pytest.raises(PaymentRequired) as caught:
         await generation.pump(taker)
     assert caught.value.metadata == {"limit_source": "max_tokens"}

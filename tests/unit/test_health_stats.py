@@ -61,7 +61,7 @@ def test_window_forgets_everything() -> None:
 
 
 def test_tally_merges_by_addition() -> None:
-    """Counts told one by one or in sums, in any order, give the same picture."""
+    """Counts added one by one or in sums, in any order, give the same picture."""
     one, other = RollingStats(), RollingStats()
     for _ in range(5):
         one.add(NOW, OK)

@@ -83,8 +83,8 @@ FIELDS = (
 
 def paths(part: str) -> list[tuple[Any, ...]]:
     """Every place of an answer that is tried."""
-    spoken = [("choices", 0, part), *(("choices", 0, part, field) for field in FIELDS)]
-    return [*WHOLE, *CHOICE, *spoken, *(USAGE if part == "message" else [])]
+    content = [("choices", 0, part), *(("choices", 0, part, field) for field in FIELDS)]
+    return [*WHOLE, *CHOICE, *content, *(USAGE if part == "message" else [])]
 
 
 def with_value(body: dict[str, Any], path: tuple[Any, ...], value: Any) -> bytes:

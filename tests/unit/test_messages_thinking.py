@@ -57,12 +57,12 @@ def test_details_come_back_as_they_were(given_details: list[dict[str, Any]]) -> 
 @given(st.lists(st.one_of(FOREIGN, OWN), min_size=1, max_size=6))
 def test_only_anthropics_own_is_passed_on(given_details: list[dict[str, Any]]) -> None:
     """Of a turn's thinking what Anthropic signed goes out, untouched; the rest of the turn stays."""
-    said = {"type": "text", "text": "x"}
+    text = {"type": "text", "text": "x"}
     made = blocks({"reasoning_details": given_details})
-    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": [*made, said]}]
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": [*made, text]}]
     kept, _ = passable(turns)
     own = [block for block, one in zip(made, given_details, strict=True) if one["format"] == NATIVE]
-    assert kept == [turns[0], {"role": "assistant", "content": [*own, said]}]
+    assert kept == [turns[0], {"role": "assistant", "content": [*own, text]}]
 
 
 def test_plain_reasoning() -> None:

@@ -152,7 +152,7 @@ def test_soft_preference_narrows_step_by_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "said"),
+    ("wishes", "expected"),
     [
         ({"max_price": {"prompt": 0.5}}, "prompt costs $1 per M tokens, the cap is $0.5"),
         ({"quantizations": ["fp8", "bf16"]}, "runs at unknown, wanted is bf16 or fp8"),
@@ -160,12 +160,12 @@ def test_soft_preference_narrows_step_by_step() -> None:
         ({"zdr": True}, "A may keep prompts"),
     ],
 )
-def test_words(wishes: dict[str, Any], said: str) -> None:
+def test_words(wishes: dict[str, Any], expected: str) -> None:
     """A reason is a sentence with the figures on both sides."""
-    assert detail(endpoint("a", 1), wishes) == said
+    assert detail(endpoint("a", 1), wishes) == expected
 
 
-def test_first_reason_is_told() -> None:
+def test_the_first_reason_is_given() -> None:
     """The question of who comes before terms, terms before abilities."""
     one = endpoint("a", 5, context_length=10)
     wishes = {"only": ["b"], "zdr": True, "max_price": {"prompt": 1}}

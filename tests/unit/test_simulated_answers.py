@@ -111,8 +111,8 @@ async def test_echo_of_any_script(stream: bool) -> None:
             "echo", messages=[{"role": "user", "content": text}, {"role": "assistant", "content": "no"}], stream=stream
         )
         body = (await wire.response())[2]
-        said = text_of(events(body)) if stream else json.loads(body)["choices"][0]["message"]["content"]
-        assert said == text
+        content = text_of(events(body)) if stream else json.loads(body)["choices"][0]["message"]["content"]
+        assert content == text
 
 
 @pytest.mark.parametrize(

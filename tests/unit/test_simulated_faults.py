@@ -229,8 +229,8 @@ async def test_huge_line_and_gzip_bomb(stream: bool) -> None:
         await wire.ask("hugeline=1", stream=stream)
         body = (await wire.response())[2]
         assert max(len(part) for part in body.split(b"\n")) > 1 << 20
-        said = text_of(events(body)) if stream else json.loads(body)["choices"][0]["message"]["content"]
-        assert said.startswith("x" * (1 << 20))
+        content = text_of(events(body)) if stream else json.loads(body)["choices"][0]["message"]["content"]
+        assert content.startswith("x" * (1 << 20))
         await wire.ask("gzipbomb=1", stream=stream)
         _, headers, body = await wire.response()
         assert (headers["content-encoding"], len(gzip.decompress(body)), len(body) < 4_096) == ("gzip", 1 << 20, True)

@@ -45,9 +45,9 @@ async def test_parallel_calls_and_reasoning_of_the_plain_vendor(stream: bool) ->
         assert len({call.id for call in answer.calls}) == 3
         assert all(call.arguments == {"n": 1, "u": "C"} for call in answer.calls)
         assert (answer.completion, answer.reasoned) == (sim.log.requests[0].planned_tokens, 2)
-        for told, expected in (("000 001 ", "recalled 1"), ("000 001", "recalled 0")):
+        for reasoning, expected in (("000 001 ", "recalled 1"), ("000 001", "recalled 0")):
             past = client.after(request, answer)
-            past[0] = past[0] | {"reasoning_content": told}
+            past[0] = past[0] | {"reasoning_content": reasoning}
             assert (await client.ask(replace(request, past=past))).text == expected
 
 
@@ -188,7 +188,7 @@ async def test_errors_inside_a_stream(name: str, model: str) -> None:
 
 @EVERY
 async def test_a_wrong_key(name: str) -> None:
-    """Whoever does not know the key hears so in the vendor's way."""
+    """A wrong key gets the vendor's own error."""
     expected = {"gemini": 400, "bedrock": 403}
     async with vendor(key=KEY) as sim:
         with pytest.raises(KINDS[name].failures) as caught:

@@ -140,7 +140,7 @@ STRICT: list[tuple[str, str, Body, int, str]] = [
     ("altered reasoning", OPENROUTER, chat(HI, {"role": "assistant", "content": "x", "reasoning_details": [{"type": "reasoning.text", "text": "x", "signature": "y"}]}, HI), 400, "Invalid `signature`"),
     ("unknown field", COHERE, chat(top_p=1), 422, "unknown field"),
     ("result without call", COHERE, chat(HI, {"role": "tool", "tool_call_id": "c", "content": "x"}), 400, "was not generated"),
-    ("nothing said", COHERE, chat({"role": "user", "content": ""}), 400, "non-empty"),
+    ("an empty message", COHERE, chat({"role": "user", "content": ""}), 400, "non-empty"),
     ("unknown option", OLLAMA, chat(options={"foo": 1}), 400, "invalid option provided: foo"),
     ("unknown field", OLLAMA, chat(max_tokens=1), 400, "max_tokens"),
     ("parts", OLLAMA, chat({"role": "user", "content": [{"type": "text", "text": "x"}]}), 400, "content"),
@@ -180,7 +180,7 @@ async def test_what_is_no_request(path: str, raw: bytes) -> None:
 
 
 def test_every_format_is_reached() -> None:
-    """The paths of this page reach every face."""
+    """The paths of this file reach every format."""
     paths = {MESSAGES, RESPONSES, GEMINI, CONVERSE, AZURE.partition("?")[0], MISTRAL, OPENROUTER, COHERE, OLLAMA}
     paths |= {"/v1/projects/p/locations/global/publishers/google/models/ok:generateContent", CLAUDE}
     assert {format.name for format in formats.FORMATS for path in paths if format.route(path) is not None} == {

@@ -47,8 +47,8 @@ def test_every_word_parses(name: str) -> None:
 
 def test_every_fault_has_a_word_and_every_word_its_fault() -> None:
     """Faults and words are the same set, so none is unreachable and none is announced in vain."""
-    said = {script.fault for script in (parse(written(word.form)) for word in WORDS.values()) if script.fault}
-    assert said == set(FAULTS)
+    faults = {script.fault for script in (parse(written(word.form)) for word in WORDS.values()) if script.fault}
+    assert faults == set(FAULTS)
     assert set(FAULTS) >= REFUSALS
 
 

@@ -172,15 +172,15 @@ async def test_command_serves_several_vendors_and_ends_on_sigterm() -> None:
     try:
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
-            said = dict([(await process.stdout.readline()).decode().split() for _ in range(2)])
+            urls = dict([(await process.stdout.readline()).decode().split() for _ in range(2)])
         async with httpx.AsyncClient(headers={"Authorization": "Bearer sk-x"}) as client:
             for name in ("a", "b"):
-                answer = await client.post(f"{said[name]}/chat/completions", json={"model": "echo", "messages": []})
+                answer = await client.post(f"{urls[name]}/chat/completions", json={"model": "echo", "messages": []})
                 assert answer.status_code == 200
-        taken = await start_command(f"c={said['a'].rpartition(':')[2].partition('/')[0]}")
+        taken = await start_command(f"c={urls['a'].rpartition(':')[2].partition('/')[0]}")
         _, complaint = await taken.communicate()
         assert taken.returncode == 1
-        assert said["a"][7:].partition("/")[0] in complaint.decode()
+        assert urls["a"][7:].partition("/")[0] in complaint.decode()
     finally:
         process.send_signal(signal.SIGTERM)
         await process.communicate()

@@ -52,7 +52,7 @@ class Merged:
 
     models: dict[str, list[Sold]] = field(default_factory=dict)
     offers: dict[str, list[Offer]] = field(default_factory=dict)
-    """Everything said of a model, also by sellers that have withdrawn it: facts come from there."""
+    """Every offer of a model, also of sellers that have withdrawn it: facts come from there."""
     disputes: list[Dispute] = field(default_factory=list)
     unpriced: int = 0
     unknown: set[tuple[str, str]] = field(default_factory=set)
