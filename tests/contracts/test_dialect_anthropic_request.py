@@ -183,7 +183,7 @@ def test_parts_that_cannot_be_said_are_refused(part: Any, named: str) -> None:
 
 
 def test_a_prefill_is_the_last_turn() -> None:
-    """A trailing assistant message goes out without white space at its end; a model that takes none says so."""
+    """A trailing assistant message goes out without white space at its end; for a model that takes none it is refused."""
     prefill = {"role": "assistant", "content": "The answer is ( \n"}
     assert turns(HI, prefill)[1] == ("assistant", [text("The answer is (")])
     assert "prefill" in refusal({"messages": [HI, prefill]}, prefill=False)

@@ -275,7 +275,7 @@ def test_parts_that_cannot_be_said(part: Any, field: str) -> None:
     ],
 )
 def test_fields_that_cannot_be_said(more: dict[str, Any], field: str) -> None:
-    """What would change the answer and has no word in Converse is refused by name; another endpoint may take it."""
+    """What would change the answer and cannot be expressed in Converse is refused by name; another endpoint may take it."""
     assert refused(inner_request(**more)).startswith(field)
 
 

@@ -66,7 +66,7 @@ def test_the_bytes_are_the_vendors(name: str) -> None:
     parser = SseParser()
     for _, data in parser.feed(STREAMS[name].raw) + parser.close():
         event = json.loads(data)
-        if event["type"] != "heartbeat":  # the one that nobody knows
+        if event["type"] != "heartbeat":  # the one event that the SDK does not know
             assert TypeAdapter(V2ChatStreamResponse).validate_python(event).type == event["type"]
 
 
@@ -122,7 +122,7 @@ def test_absurd_usage_is_marked(usage: Any, counts: tuple[Any, ...]) -> None:
 
 
 def test_no_usage_is_none() -> None:
-    """An answer without usage reports none, so that the gateway estimates and says so."""
+    """An answer without usage reports none, so that the gateway estimates and marks the estimate."""
     body = {name: value for name, value in ANSWERS["text"]["body"].items() if name != "usage"}
     assert COHERE.completion(json.dumps(body).encode()).usage is None
 

@@ -100,7 +100,7 @@ def test_made_ids_are_unique_and_stable() -> None:
     ],
 )
 def test_a_whole_answer_that_is_none(raw: bytes, kind: str) -> None:
-    """A 200 with junk, nothing, an error inside, or an ending that is no answer, is that failure."""
+    """A 200 with junk, nothing, an error inside, or a finish reason that means a failure, is that failure."""
     with pytest.raises(ProviderError) as caught:
         GEMINI.completion(raw)
     assert caught.value.failure.kind == kind
@@ -112,7 +112,7 @@ BROKEN |= {"MISSING_THOUGHT_SIGNATURE", "PUP_LIMITED_DISABLED"}
 
 @pytest.mark.parametrize("finish", [reason.value for reason in types.FinishReason])
 def test_every_finish_reason_is_known(finish: str) -> None:
-    """Each word of Google's enumeration, behind some text: an ending of ours with the word kept, or a failure."""
+    """Each finish reason of Google's enumeration, after some text: one of ours with the original kept, or a failure."""
     document = {"candidates": [{"content": {"parts": [{"text": "x"}]}, "finishReason": finish}]}
     raw = json.dumps(document).encode()
     if finish in BROKEN:

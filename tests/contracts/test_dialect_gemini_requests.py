@@ -488,7 +488,7 @@ def test_signatures_of_others() -> None:
 
 
 def test_unsigned_calls_are_excused_in_the_current_turn_only() -> None:
-    """Gemini 3 demands signatures since the last word of the user; calls of another model get Google's word for that."""
+    """Gemini 3 demands signatures since the last message of the user; calls of another model get Google's placeholder."""
     step = [
         {"role": "assistant", "tool_calls": [call("a", "f"), call("b", "f")]},
         {"role": "tool", "tool_call_id": "a", "content": "1"},

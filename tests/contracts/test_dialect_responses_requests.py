@@ -1,4 +1,4 @@
-"""The requests of the Responses dialect, judged by the official SDK's own types, and what it refuses to say."""
+"""The requests of the Responses dialect, judged by the official SDK's own types, and what it refuses to send."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def refused(options: dict[str, Any] | None = None, **body: Any) -> str:
 
 
 def test_where_and_how_it_goes_out() -> None:
-    """URL, headers, key as bearer or bare, own path; a stream says so and nothing else does; never stored."""
+    """URL, headers, key as bearer or bare, own path; only a stream has ``stream``; ``store`` is false."""
     request = RESPONSES.request(target(), {"messages": [], "stream": True}, stream=False)
     assert (request.method, request.url) == ("POST", "https://vendor/v1/responses")
     assert {("authorization", "Bearer k-1"), ("x-team", "t"), ("accept", "application/json")} <= set(request.headers)

@@ -334,7 +334,7 @@ def test_usage_is_disjoint(name: str, way: str, recording: str) -> None:
 
 @pytest.mark.parametrize(("name", "recording"), REFUSALS)
 def test_a_refusal_is_its_row(name: str, recording: str) -> None:
-    """Bodies of refusals, and of 200s that are none, are the rows of the taxonomy that they stand for; the vendor's status and
+    """Bodies of refusals, and of 200s that carry an error, are the rows of the taxonomy that they stand for; the vendor's status and
     its advice when to come back are kept, and at most 4 kB of what it wrote."""
     case = SHEETS[name].refusals[recording]
     error = cases.failure_of(SHEETS[name].dialect, case)

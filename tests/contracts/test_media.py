@@ -198,7 +198,7 @@ REFUSED = [
 async def test_media_are_called_what_they_are(
     network: Network, kind: str, called: str, content: bytes, mime: str
 ) -> None:
-    """The first bytes count, not the sender's word; only what has no mark is believed."""
+    """The first bytes decide, not the declared type; the declared type counts only for formats without a signature."""
     key = "file_data" if kind == "file" else "url"
     async with serving(network, answering(content, called)) as (given, _):
         made = await given.inlined(asking({"type": kind, kind: {key: URL, "detail": "low"}}), never)

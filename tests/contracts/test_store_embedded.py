@@ -42,7 +42,7 @@ def server(tmp_path):
 
 
 def gone(pid: int) -> bool:
-    """No such process, or a zombie that nobody reaps."""
+    """No such process, or a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except FileNotFoundError:

@@ -58,7 +58,7 @@ async def test_error_replies_are_errors_of_one_call(store):
 
 
 async def test_a_frozen_server_fails_calls_in_time_and_replies_never_shift(own_server):
-    """SIGSTOP: every call under way fails within 300 ms; after SIGCONT old replies reach nobody."""
+    """SIGSTOP: every call under way fails within 300 ms; after SIGCONT old replies are dropped."""
     store = await connect(own_server.url, timeout_s=0.25)
     os.kill(own_server.pid, signal.SIGSTOP)
     start = time.monotonic()
@@ -86,7 +86,7 @@ async def until_answered(mux, timeout_s=20):
 
 
 async def test_a_late_loop_is_not_the_servers_fault(own_server):
-    """A reply that arrived while this process was busy counts, although nobody has read it within the time-out."""
+    """A reply that arrived while this process was busy counts, although it was not read within the time-out."""
     store = await connect(own_server.url, timeout_s=0.1)
     try:
         await asyncio.sleep(0.05)  # the watchdog of the log-in has gone to sleep

@@ -1,4 +1,4 @@
-"""Every chat dialect against a mock vendor that others wrote, over real sockets: texts, tools, reasoning, bills.
+"""Every chat dialect against a third-party mock vendor, over real sockets: texts, tools, reasoning, bills.
 
 SDK-shaped answers come out of the gateway whatever the vendor speaks; what the vendor counts is what the ledger says.
 """
@@ -50,7 +50,7 @@ async def assert_billed(caller: Caller, dialect: str, prompt: int = PROMPT, comp
 
 @pytest.mark.parametrize("dialect", list(VENDORS))
 async def test_a_text(gateway: Start, vendor: Aimock, dialect: str) -> None:
-    """JSON and stream: the same text to the last letter, the vendor's count, its price, the key that opens the door."""
+    """JSON and stream: the same text to the last letter, the vendor's count, its price, the provider's key."""
     stage = await staged(gateway, vendor, dialect)
     caller = await stage.caller()
     body = await whole(caller, chat_body("say hello"))

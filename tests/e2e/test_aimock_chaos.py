@@ -64,7 +64,7 @@ async def test_a_stream_that_breaks_off(gateway: Start, vendor: Aimock, dialect:
 
 @pytest.mark.parametrize("dialect", list(VENDORS))
 async def test_a_refusal_is_told(gateway: Start, vendor: Aimock, dialect: str) -> None:
-    """The vendor's 400 is the caller's: its words come through, nothing is billed, nobody else is tried."""
+    """The vendor's 400 is the caller's: its words come through, nothing is billed, no other endpoint is tried."""
     stage = await staged(gateway, vendor, dialect, backup=True)
     caller = await stage.caller()
     response = await post(caller, chat_body("fail for good", provider={"order": [f"by-{dialect}", "well"]}))

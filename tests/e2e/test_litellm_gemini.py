@@ -1,4 +1,4 @@
-"""A Gemini-shaped server that others wrote, with a real model behind it: LiteLLM's proxy in front of llama.cpp.
+"""A third-party server of Gemini's API, with a real model behind it: LiteLLM's proxy in front of llama.cpp.
 
 Runs where the bench has installed LiteLLM (``python -m bench`` does, 576 MB); elsewhere it is skipped. What LiteLLM 1.109 does
 otherwise than Google (seen 2026-11): a streamed answer reports a usage of zeros, so the gateway counts for itself.

@@ -1,7 +1,7 @@
 """One real model behind three of its own APIs: llama.cpp's chat completions, Messages and Responses, each through its dialect.
 
-Official SDK → gateway → dialect → model, JSON and streamed. The same weights answer whatever the road, so the roads can be
-compared: the same text, the same tokens, the same bill.
+Official SDK → gateway → dialect → model, JSON and streamed. The same weights answer through every API, so the
+answers can be compared: the same text, the same tokens, the same bill.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def sold(dialect: str) -> Sale:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The model, once for all roads to it: its base URL."""
+    """The model's server, one for all APIs: its base URL."""
     local_model.check()
     port, log = free_port(), tmp_path_factory.mktemp("model") / "log"
     command = ["-m", "simulator.local_model", str(port), "--threads", "1", "--parent", str(os.getpid())]

@@ -74,7 +74,7 @@ async def test_create(stage: Stage, client: openai.AsyncOpenAI) -> None:
 
 
 async def test_the_synchronous_client(caller: Caller) -> None:
-    """The plain client in a thread, at the other prefix, without a word about ``store``."""
+    """The plain client in a thread, at the other prefix, without ``store``."""
 
     def run() -> str:
         with openai.OpenAI(api_key=caller.secret, base_url=f"{caller.gateway.url}/v1") as client:

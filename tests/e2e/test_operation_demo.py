@@ -1,4 +1,4 @@
-"""``make run`` as a newcomer meets it: what the banner prints works when pasted, Ctrl-C leaves nothing behind."""
+"""``make run`` as a new user sees it: what the banner prints works when pasted, Ctrl-C leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("demo-ports")
 
 
 def free(port: int) -> bool:
-    """Nobody listens there."""
+    """Nothing listens at this address."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 

@@ -215,8 +215,8 @@ def process(released: Path | None, config: Path, data: Path, url: str) -> Proces
 
 
 def environment_of(released: Path | None, env: Mapping[str, str]) -> dict[str, str]:
-    """This environment for a version's packages. The released ones make byte code, or each process would compile them again,
-    and nobody measures their coverage."""
+    """This environment for a version's packages. The released ones make byte code, or each process would compile them again;
+    their coverage is not measured."""
     if released is None:
         return {**env, "PYTHONPATH": str(ROOT)}
     kept = {name: text for name, text in env.items() if name != "PYTHONDONTWRITEBYTECODE" and "COVERAGE" not in name}
@@ -377,7 +377,7 @@ async def test_each_process_runs_its_own_packages(released: Path, tmp_path: Path
 
 @dataclass
 class Running:
-    """A stream that a vendor lets hang after seven tokens."""
+    """A stream whose vendor stalls after seven tokens."""
 
     id: str
     org: str
@@ -432,7 +432,7 @@ async def health_is_written(store: Store) -> bool:
 
 @dataclass
 class Day:
-    """What a gateway left behind that was alone, and was killed."""
+    """What a gateway that ran alone left behind when it was killed."""
 
     keys: list[Key]
     answered: list[Answered]
@@ -544,7 +544,7 @@ async def test_what_one_left_behind_the_other_goes_on_with(released: Path, tmp_p
 
 
 async def accounts_are_shared(one: Side, other: Side) -> None:
-    """What one founded, granted and minted, the other shows in the same words, grants once, and serves."""
+    """Organisations, credit and keys that one made, the other shows in the same words, grants once, and serves."""
     org = await one.org("Made here")
     await one.grant(org, "5", "a")
     key = await one.key(org, limit=3, limit_reset="monthly", expires_at="2099-01-01T00:00:00Z")
@@ -587,7 +587,7 @@ async def policies_are_obeyed(one: Side, other: Side) -> None:
 
 
 async def health_is_shared(one: Side, other: Side, key: Key, models: tuple[str, str, str]) -> None:
-    """Whom one found limited, refusing its key or broken, the other does not ask."""
+    """An endpoint that one found limited, broken or refusing its key gets no request from the other."""
     limited, refused, broken = models
     for _ in range(5):
         assert (await one.post(key, broken, provider={"only": ["alpha"]})).status_code >= 500

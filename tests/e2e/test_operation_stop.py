@@ -28,7 +28,7 @@ SALES = [
     Sale("t/mute", "alpha", "stall@0"),
 ]
 GRACE_S = 5.0
-"""Two of the seconds are reserved for error events: a response that takes a second finishes, an endless one does not."""
+"""Two of these seconds are reserved for error events: a response that takes a second finishes, an endless one does not."""
 
 
 @dataclass

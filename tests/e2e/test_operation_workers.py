@@ -1,4 +1,4 @@
-"""GATEWAY_WORKERS=2: one gateway to everybody outside. Keys, health and metrics are those of all; a dead worker is replaced."""
+"""GATEWAY_WORKERS=2: clients see one gateway. Keys, health and metrics are shared; a dead worker is replaced."""
 
 from __future__ import annotations
 

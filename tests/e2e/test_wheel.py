@@ -1,4 +1,4 @@
-"""The wheel as a stranger gets it: installed into an empty environment it brings all that ``tokenway demo`` needs."""
+"""The wheel as a user gets it: installed into an empty environment it brings all that ``tokenway demo`` needs."""
 
 from __future__ import annotations
 

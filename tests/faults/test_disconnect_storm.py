@@ -1,4 +1,4 @@
-"""Callers who leave at random points: each is settled exactly once, every vendor connection is closed, nothing is left behind."""
+"""Callers that disconnect at random points: each is settled exactly once, every vendor connection is closed, nothing is left behind."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PROMPT_TOKENS = 9
 TOKENS, TPS = 24, 40
 SCRIPT = f"ok+ttft=100+tokens={TOKENS}+tps={TPS}"
 CLOSED_S = 2.0
-"""Generous: the house's goal is 100 ms, and the whole rig shares this process with the caller and the vendor."""
+"""Generous: the goal is 100 ms, and the whole rig shares this process with the caller and the vendor."""
 SHORT = os.environ.get("SOAK") == "short"
 
 
 @dataclass
 class Leaving:
-    """One caller: when it left, and what it had seen by then."""
+    """One caller: when it disconnected, and what it had received by then."""
 
     user: str
     stream: bool
@@ -82,7 +82,7 @@ async def storm(stage: Stage, count: int, seed: int, *, at_once: int = 80) -> tu
     """``count`` callers, half of them JSON and half SSE.
 
     Not more at once than this one event loop, which serves callers, gateway and vendor, has time for: uvloop accepts one
-    connection a turn, and callers who leave before they are accepted prove nothing.
+    connection a turn, and callers that disconnect before they are accepted prove nothing.
     """
     rng = random.Random(seed)
     caller = await stage.caller("50")
@@ -114,7 +114,7 @@ async def check(stage: Stage, caller: Caller, everyone: list[Leaving], tasks: se
     assert len(truth) == len(sim.log.requests), "a request reached the vendor twice"
     assert by_user.keys() <= {leaving.user for leaving in everyone}
     assert truth.keys() <= by_user.keys(), "the vendor worked for somebody who was never settled"
-    for user in by_user.keys() - truth.keys():  # left while the connection to the vendor was being made
+    for user in by_user.keys() - truth.keys():  # disconnected while the connection to the vendor was being made
         line, record = by_user.pop(user)
         assert (record.outcome, line.user_nano, line.fee_nano) == ("caller_left", 0, 0)
     counts = {"finished": 0, "left": 0, "unseen": 0}
@@ -131,7 +131,7 @@ async def check(stage: Stage, caller: Caller, everyone: list[Leaving], tasks: se
 
 
 def _compare(sale: Sale, entry: Entry, leaving: Leaving, line: Any, record: Any) -> None:
-    """One caller's bill against the vendor's book, by the who-pays-what table."""
+    """One caller's bill against the vendor's log, by the who-pays-what table."""
     assert entry.ended_at is not None
     if leaving.finished:
         assert record.outcome == "complete"

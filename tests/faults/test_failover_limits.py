@@ -1,4 +1,4 @@
-"""How often is tried, who is left alone, what the last word is, and that a model comes back when its vendors do."""
+"""How many attempts are made, which endpoints are skipped, what the final error is, and that a model recovers with its vendors."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ async def test_a_model_may_fall_back_to_another_model(gateway: GatewayFactory) -
 
 
 async def test_nothing_is_sent_twice_on_a_connection_that_died_idle(gateway: GatewayFactory) -> None:
-    """A vendor that closes idle connections costs nobody anything: the next request takes a new one, in one attempt."""
+    """A vendor that closes idle connections costs nothing: the next request takes a new one, in one attempt."""
     answer = b'{"id":"x","choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]}'
 
     async def once(peer: Peer) -> None:

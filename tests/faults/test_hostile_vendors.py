@@ -151,7 +151,7 @@ async def test_missing_usage_is_estimated_and_marked(rig: Rig, texts: dict[str, 
 @pytest.mark.parametrize("nonsense", NONSENSE)
 @pytest.mark.parametrize("dialect", ASKED)
 async def test_nonsense_usage_is_not_billed(rig: Rig, texts: dict[str, str], dialect: str, nonsense: str) -> None:
-    """Negative, absurd, fractional, text, lists: the answer is delivered and nobody pays more than it can have cost."""
+    """Negative, absurd, fractional, text, lists: the answer is delivered and the charge is at most what it can have cost."""
     vendor = rig.vendors[dialect]
     wrong = vendor.proper.counting(nonsense)
     most = price(rig.stage.sale(f"m/{dialect}", dialect), 1000, 1000).total
@@ -203,7 +203,7 @@ async def test_cut_inside_an_event(rig: Rig, texts: dict[str, str], dialect: str
 
 @pytest.mark.parametrize("dialect", ASKED)
 async def test_bytes_that_are_no_text(rig: Rig, dialect: str) -> None:
-    """UTF-8 that is none inside the text, whole and streamed: replaced or refused, never a fault of ours."""
+    """Invalid UTF-8 inside the text, whole and streamed: replaced or refused, never a fault of ours."""
     vendor = rig.vendors[dialect]
     broken = [
         frame.replace("ü".encode(), b"\xc3\x28").replace(b"\xf0\x9f", b"\xf0\x28") for frame in vendor.proper.frames

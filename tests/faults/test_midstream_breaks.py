@@ -138,7 +138,7 @@ def _shown(response: Any, found: list[Any], row: Row) -> str:
 
 @pytest.mark.parametrize("row", [*ROWS, *(row for _, row in RAW.values())], ids=lambda row: row.name)
 async def test_broken_off(stage: Stage, row: Row) -> None:
-    """The tokens that came are kept and charged, with the fee; the record says how it ended; nobody else is asked."""
+    """The tokens that came are kept and charged, with the fee; the record has the reason; no other endpoint is tried."""
     tasks = our_tasks()
     caller = await stage.caller()
     bad = row.name if row.name in RAW else "bad"

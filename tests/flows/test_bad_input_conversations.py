@@ -1,4 +1,4 @@
-"""What belongs together and does not: calls without results, tools that are none, schemas that are none, media that are none.
+"""Parts that do not fit together: calls without results, invalid tools, invalid schemas, invalid media.
 
 Through every surface over real sockets: 400 in its own error shape, the place named in its own words, no vendor asked, nothing held.
 """
@@ -452,7 +452,7 @@ def shaped(url: str) -> list[tuple[str, Json, str]]:
 
 @pytest.mark.parametrize("number", range(len(shaped(""))))
 async def test_private_urls_on_every_surface(stage: Stage, caller: Caller, number: int) -> None:
-    """400 with ``invalid_image`` where the contract has room for the word, the place named as the caller wrote it."""
+    """400, with ``invalid_image`` where the contract has that code; the field is named as the caller wrote it."""
     for url in (
         LINK_LOCAL,
         "https://127。0。0。1/x",
@@ -469,7 +469,7 @@ async def test_private_urls_on_every_surface(stage: Stage, caller: Caller, numbe
 
 
 async def test_three_hundred_forms(stage: Stage, caller: Caller) -> None:
-    """Every form of a private place, whoever would open it."""
+    """Every form of a private address, whether the vendor or the gateway would open it."""
     for url in PRIVATE.values():
         body = parted({"type": "image_url", "image_url": {"url": url}})
         error = wireshape.refused(

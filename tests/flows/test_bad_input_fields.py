@@ -165,7 +165,7 @@ async def caller(stage: Stage) -> Caller:
 
 
 async def test_every_documented_field_is_in_the_table() -> None:
-    """Whoever adds a field to the request adds its wrong values here."""
+    """Every field of the request has wrong values here; a new field must be added."""
     assert {field.name for field in msgspec.structs.fields(ChatRequest)} == WRONG.keys()
 
 

@@ -1,4 +1,4 @@
-"""A dollar buys a dollar's worth, however many requests ask for it at once."""
+"""No organisation spends more than its credit, however many requests run at once."""
 
 from __future__ import annotations
 

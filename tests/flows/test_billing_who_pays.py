@@ -66,7 +66,7 @@ async def test_normal(gateway: GatewayFactory, stream: bool, fee: str) -> None:
 
 
 async def test_zero_completion_is_not_charged(gateway: GatewayFactory) -> None:
-    """Nothing written and no reason given: the vendor's bill for the prompt is ours, there is no fee, the caller pays 0."""
+    """An empty answer without a finish reason: we bear the vendor's bill for the prompt, there is no fee, the caller pays 0."""
     sale = Sale("t/a", "alpha", "ok+tokens=0+finish=blank")
     stage = await gateway(sale)
     caller = await stage.caller()
@@ -82,7 +82,7 @@ async def test_zero_completion_is_not_charged(gateway: GatewayFactory) -> None:
 
 
 async def test_an_empty_answer_with_a_reason_is_charged(gateway: GatewayFactory) -> None:
-    """A model that says stop at once has answered: the prompt is charged."""
+    """A model that stops at once has answered: the prompt is charged."""
     sale = Sale("t/a", "alpha", "ok+tokens=0")
     stage = await gateway(sale)
     for stream in (False, True):
@@ -135,7 +135,7 @@ async def test_caller_left_where_closing_stops_the_bill(gateway: GatewayFactory,
     assert entry.client_closed_early
     assert tokens <= entry.sent_tokens < 100
     settled, _ = await charged(caller)
-    # At most the token that was on the wire when the caller left is with the vendor and not with us.
+    # At most the token that was on the wire when the caller left is in the vendor's count and not in ours.
     assert price(sale, PROMPT_TOKENS, entry.sent_tokens - 1).total <= settled.user_nano
     assert settled.user_nano <= price(sale, PROMPT_TOKENS, entry.sent_tokens).total
     record = await caller.record(settled.generation_id)
@@ -143,7 +143,7 @@ async def test_caller_left_where_closing_stops_the_bill(gateway: GatewayFactory,
 
 
 async def test_caller_left_before_the_first_content(gateway: GatewayFactory) -> None:
-    """Nothing was shown, so nothing is paid; what the vendor bills for the prompt is ours."""
+    """Nothing was delivered, so nothing is charged; we bear what the vendor bills for the prompt."""
     sale = Sale("t/a", "alpha", "ok+ttft=20000")
     stage = await gateway(sale)
     tasks = our_tasks()

@@ -303,7 +303,7 @@ async def odd_vendor(peer: Peer) -> None:
 
 
 async def test_oddities_are_mended_and_the_unknown_is_kept(gateway: GatewayFactory) -> None:
-    """Empty roles, null tool calls, missing indexes, null fingerprints: mended; fields nobody knows: passed on."""
+    """Empty roles, null tool calls, missing indexes, null fingerprints: mended; unknown fields: passed on."""
     async with RawServer(odd_vendor) as server:
         stage = await gateway(Sale("t/a", "odd"), urls={"odd": f"{server.url}/v1"})
         caller = await stage.caller()

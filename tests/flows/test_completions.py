@@ -141,7 +141,7 @@ async def test_log_probabilities_in_columns(gateway: GatewayFactory) -> None:
 
 
 async def test_reasoning(gateway: GatewayFactory) -> None:
-    """What a model thought comes beside the text, unless the caller does not want it."""
+    """Reasoning comes beside the text, unless the caller excludes it."""
     stage = await gateway(Sale("t/a", "alpha", "ok+reasoning=2+tokens=2"))
     caller = await stage.caller()
     (choice,) = checked(await ask(caller))["choices"]

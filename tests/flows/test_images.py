@@ -103,7 +103,7 @@ async def test_a_form_with_files_is_an_edit_at_the_vendor(
 async def test_failover_and_refusals_are_those_of_every_surface(
     gateway: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broken vendor is passed over; a vendor's 400 keeps its words; streams refuse with a status, not with an event."""
+    """A broken vendor is skipped; a vendor's 400 keeps its words; streams refuse with a status, not with an event."""
     stage = await opened(
         gateway, monkeypatch, sale(MODEL, "alpha", "image", "status=500"), sale(MODEL, "beta", "image")
     )

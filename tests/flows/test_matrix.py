@@ -49,7 +49,7 @@ IMPOSSIBLE: dict[tuple[str, str, str], str] = {
 }
 """(surface, provider, case) → why there is no such cell."""
 UNSAYABLE = {"responses": {"stop": "the Responses API has no stop sequences", "stop_sequences": "the same"}}
-"""Provider → settings that its wire format has no word for: the dialect refuses them, and another provider is asked."""
+"""Provider → settings that its wire format cannot express: the dialect refuses them, and another provider is tried."""
 
 
 class Cell:
@@ -98,7 +98,7 @@ async def text(cell: Cell) -> None:
 
 
 async def settings(cell: Cell) -> None:
-    """Everything a caller usually sets: whoever sends a vendor a field it does not know is refused there."""
+    """Everything a caller usually sets; the simulated vendor refuses a field that it does not know."""
     wished = SETTINGS[cell.surface]
     more = {name: value for name, value in wished.items() if name not in UNSAYABLE.get(cell.slug, {})}
     answer = await cell.ask("m/text", more=more)
@@ -123,7 +123,7 @@ async def tools(cell: Cell) -> None:
 
 
 async def reasoning(cell: Cell) -> None:
-    """Reasoning before a call; the next turn brings it back to the letter, and the vendor says so."""
+    """Reasoning before a call; the next turn brings it back to the letter, and the vendor confirms it."""
     answer = await cell.ask("m/thinks", tools=True, thinks=True)
     assert answer.reasoning == THOUGHT
     assert len(answer.calls) == 1
@@ -141,7 +141,7 @@ async def thoughts(cell: Cell) -> None:
 
 
 async def refused(cell: Cell) -> None:
-    """The vendor's 400 before any content is the SDK's exception of that status; nobody pays."""
+    """The vendor's 400 before any content is the SDK's exception of that status; nothing is charged."""
     assert await cell.fails("m/refuses") == 400
 
 
@@ -248,7 +248,7 @@ async def test_a_conversation_moves_between_vendors(
     stage_of: Callable[..., Any], subtests: pytest.Subtests, surface: str
 ) -> None:
     """A turn of one vendor, with its reasoning, its calls and their ids, is answered by every other one: what cannot be taken
-    over is left out, and nobody is sent what he would refuse."""
+    over is left out, and no vendor is sent what it would refuse."""
     stage = await stage_of(*MOVERS, sold=lambda slug: {f"{slug}/thinks": MODELS["m/thinks"]})
     caller = await stage.caller()
     client: VendorClient = SURFACES[surface](stage.gateway.url, caller.secret)

@@ -225,7 +225,7 @@ async def test_a_thread_cannot_go_on(caller: Caller) -> None:
 
 
 async def test_null_is_absent_and_the_unknown_is_no_error(caller: Caller) -> None:
-    """``null`` for every optional field, and fields that nobody knows: accepted."""
+    """``null`` for every optional field, and unknown fields: accepted."""
     body: dict[str, Any] = dict.fromkeys(MessagesRequest.__struct_fields__)
     body |= {"model": "t/a", "messages": [USER], "novelty": {"a": [1]}}
     messageshape.answer(await caller.gateway.client.post("/v1/messages", json=body, headers=caller.headers))

@@ -1,4 +1,4 @@
-"""How Messages says no: Anthropic's envelope for every refusal, an error event for every answer that breaks off."""
+"""Errors of Messages: Anthropic's envelope for every refusal, an error event for every answer that breaks off."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def ask(caller: Caller, model: str, **more: Any) -> httpx.Response:
 async def test_a_vendors_failure(
     gateway: GatewayFactory, upstream: str, status: int, type_: str, error_type: str
 ) -> None:
-    """The last word of a vendor has its row's status and Anthropic's name, JSON and stream alike; nothing is charged."""
+    """The last vendor's failure has its row's status and Anthropic's name, JSON and stream alike; nothing is charged."""
     stage = await gateway(Sale("t/a", "alpha", upstream), health_share_interval_s=3600)
     caller = await stage.caller()
     for stream in (False, True):

@@ -163,7 +163,7 @@ async def test_the_request_goes_out_as_it_was_written(gateway: GatewayFactory) -
 
 
 async def test_the_answer_comes_back_as_it_was_written(gateway: GatewayFactory) -> None:
-    """Blocks, stop reason and fields that nobody here knows stay; id, model, provider, counts and cost are ours."""
+    """Blocks, stop reason and fields unknown to the gateway stay; id, model, provider, counts and cost are ours."""
     async with served(gateway, Claude()) as (stage, caller):
         body = messageshape.answer(await ask(caller))
         own = {"id", "model", "provider", "usage"}
@@ -216,7 +216,7 @@ async def test_a_vendor_that_breaks_off(gateway: GatewayFactory, tail: list[byte
 
 
 async def test_thinking_of_another_vendor_is_left_out(gateway: GatewayFactory) -> None:
-    """Unsigned thinking and what is packed for another vendor would be refused: it stays here, and so does the demand to think
+    """Unsigned thinking and another vendor's packed reasoning would be refused: they are removed, and so is the demand to think
     in the middle of that other vendor's tool loop. Anthropic's own blocks go back untouched."""
     packed = packed_block({"type": "reasoning.encrypted", "data": "xyz", "format": "openai-responses-v1", "id": "rs_1"})
     use = {"type": "tool_use", "id": "a", "name": "f", "input": {}}

@@ -187,7 +187,7 @@ async def test_tools_there_and_back(gateway: GatewayFactory) -> None:
 
 
 async def test_thinking_is_shown_first_and_counted_once(gateway: GatewayFactory) -> None:
-    """Reasoning of any vendor is a thinking block before the text, unsigned where nobody signed it."""
+    """Reasoning of any vendor is a thinking block before the text, unsigned where it came without a signature."""
     sale = Sale("t/a", "alpha", "ok+reasoning=5+tokens=3")
     stage, caller = await one(gateway, sale)
     thinking = {"type": "enabled", "budget_tokens": 1024}

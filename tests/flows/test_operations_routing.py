@@ -1,4 +1,4 @@
-"""Operations beside chat in planning and on the bill: one model may be asked for several things, and none of them by mistake."""
+"""Operations beside chat in planning and billing: a model may serve several, and a request reaches only endpoints of its own."""
 
 from __future__ import annotations
 

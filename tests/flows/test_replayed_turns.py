@@ -1,4 +1,4 @@
-"""Turns that another vendor, or nobody, wrote: reasoning of every kind and calls with broken arguments, replayed to every dialect.
+"""Turns that another vendor, or none, wrote: reasoning of every kind and calls with broken arguments, replayed to every dialect.
 
 The contract: reasoning that a vendor cannot take is dropped or refused; a call's arguments are the model's words, whatever they are.
 """

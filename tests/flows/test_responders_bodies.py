@@ -23,7 +23,7 @@ async def pause() -> None:
 
 
 async def fine(line: Line, caller: Caller) -> None:
-    """The connection is in step: a whole request gets its own answer, and nothing else comes."""
+    """The connection is usable: a whole request gets its own answer, and nothing else comes."""
     await line.send(request(caller, body=question(max_tokens=2)))
     answer = await read(line)
     assert (answer.status, answer.chunks) == (200, None), answer.body
@@ -166,7 +166,7 @@ async def test_expect_continue_and_not_waiting(servers: Stages) -> None:
 
 @pytest.mark.parametrize("why", ["key", "size"])
 async def test_expect_continue_refused(servers: Stages, why: str) -> None:
-    """A refusal comes without a 100. Who sends the body all the same is still in step."""
+    """A refusal comes without a 100; for a client that sends the body all the same the connection stays usable."""
 
     async def case(stage: Stage) -> object:
         caller = await stage.caller()

@@ -69,7 +69,7 @@ async def test_answers_in_order(servers: Stages, how: str, first: bool) -> None:
 
 
 async def test_others_in_between(servers: Stages) -> None:
-    """Refusals, lists, pages that do not exist and large bodies stand in the same line."""
+    """Refusals, lists, unknown paths and large bodies are answered in the same order."""
 
     async def case(stage: Stage) -> list[object]:
         caller = await stage.caller()
@@ -122,7 +122,7 @@ async def middle(line: Line) -> None:
 
 @pytest.mark.parametrize("moment", ["in the first", "in the second"])
 async def test_leaving_with_others_in_line(servers: Stages, moment: str) -> None:
-    """The one under way is stopped and settled once; those behind it never reach a vendor."""
+    """The request under way is stopped and settled once; those behind it never reach a vendor."""
 
     async def case(stage: Stage) -> tuple[int, list[str]]:
         caller = await stage.caller()

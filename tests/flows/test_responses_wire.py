@@ -68,7 +68,7 @@ async def test_text_and_cost(gateway: GatewayFactory, stream: bool) -> None:
 
 
 async def test_the_request_is_repeated(gateway: GatewayFactory) -> None:
-    """What was asked stands in the answer, in the caller's words, and in every event that carries a response."""
+    """The request's fields are in the answer as the caller sent them, and in every event that carries a response."""
     _, caller = await one(gateway, Sale("t/a", "alpha"))
     asked = {
         "instructions": "Be short.",

@@ -32,7 +32,7 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_file(path: Path) -> None:
-    """A file is short, has a docstring and a name that says something; its functions are short and import nothing in secret."""
+    """A file is short, has a docstring and a name that says something; its functions are short and import nothing."""
     text = path.read_text()
     tree = ast.parse(text)
     lines = text.count("\n")
@@ -122,7 +122,7 @@ def test_changelog_names_the_version() -> None:
 
 
 def test_nothing_speaks_of_where_it_was_written() -> None:
-    """No file names a private path or a package registry: the repository is written for a stranger."""
+    """No file names a private path or a package registry: the repository must work for anybody."""
     words = [
         "/" + "work/",
         "/" + "tmp/brief",

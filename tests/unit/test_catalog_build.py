@@ -81,7 +81,7 @@ def test_other_models_stay_apart(one: str, other: str) -> None:
 
 
 def test_ways_of_serving() -> None:
-    """A word for speed is a variant only where the model without it is known; the rest is part of the name."""
+    """A suffix like ``-fast`` is a variant only where the model without it is known; else it is part of the name."""
     slugs = names.Slugs(
         ["openai/gpt-3.5-turbo", "openai/gpt-oss-120b"], {"beta1": "acme/beta-1", "junk": "-"}, [("^zeta", "acme")]
     )
@@ -95,7 +95,7 @@ def test_ways_of_serving() -> None:
 
 
 def test_aliases_by_seller() -> None:
-    """The same word can mean different things at different sellers."""
+    """The same suffix can mean different things at different sellers."""
     slugs = names.Slugs([], {"ollama:llama3.1:8b": "meta-llama/llama-3.1-8b-instruct"}, [])
     assert slugs.of("ollama", "llama3.1:8b") == ("meta-llama/llama-3.1-8b-instruct", "")
     assert slugs.of("other", "llama3.1:8b") is None
@@ -318,7 +318,7 @@ def test_free_only_by_nature() -> None:
 
 
 def test_outliers() -> None:
-    """A price twenty times off the median of at least four sellers is a slip; among three nobody can tell."""
+    """A price twenty times off the median of at least four sellers is a slip; three sellers are too few to judge."""
     prices = {
         name: rates(prompt=price, completion="1") for name, price in zip("abcd", ["1", "1", "1.2", "30"], strict=True)
     }
@@ -359,7 +359,7 @@ def test_sizes(word: str, told_sizes: dict[str, float]) -> None:
 
 
 def test_attributes_unknown_stays_absent() -> None:
-    """Rules win over the sources, the hand-kept model over both; what nobody knows has no key."""
+    """Rules win over the sources, the hand-kept model over both; an unknown attribute has no key."""
     kept = {
         "authors": {"acme": {"lab_country": "FR", "open_weights": False}},
         "rules": [{"match": "fast", "set": {"family": "fast"}}],
@@ -374,7 +374,7 @@ def test_attributes_unknown_stays_absent() -> None:
 
 
 def test_release_days() -> None:
-    """The maker's word, else a day in its ids, else two sellers', else the day it was listed; never a day to come."""
+    """The maker's day, else a day in its ids, else that of two sellers, else the day it was listed; never a day in the future."""
     offers = [
         replace(offer(), seller=seller, created=day)
         for seller, day in [("a", "2025-01-01"), ("b", "2025-02-01"), ("c", "2025-02-01")]
@@ -401,7 +401,7 @@ def test_names_of_models() -> None:
 
 
 def small(offers: list[Offer], **changes: Any) -> Inputs:
-    """Inputs with two makers' shops and one reseller."""
+    """Inputs with two makers that sell their own models and one reseller."""
     kept: dict[str, Any] = {
         "providers": {
             slug: {
@@ -585,7 +585,7 @@ def test_texts_stay_texts(text: str) -> None:
 
 
 def test_every_provider_of_modelsdev_is_decided() -> None:
-    """Each one is taken or left out by name, so that a new one stops the build until somebody has looked at it."""
+    """Each provider is taken or left out by name, so that a new one stops the build until it has been reviewed."""
     with pytest.raises(inputs.SourceError, match="newcomer"):
         inputs._complete({}, {**modelsdev_source.read(), "newcomer": {}})
 

@@ -1,4 +1,4 @@
-"""The board: what each kind of ending does to an endpoint, in one process."""
+"""The health registry: what each kind of outcome does to an endpoint, in one process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def see(board: HealthRegistry, endpoint: str, observation: Observation, times: i
 
 
 def test_nobody_knows_it_yet(board: HealthRegistry) -> None:
-    """An endpoint nobody has tried is available, with no numbers at all."""
+    """An endpoint without any attempt is available, with no numbers at all."""
     assert board.view(M) == UNKNOWN
     assert board.probe(M) is True
     assert board.speeds(M) == (None, None)
@@ -109,7 +109,7 @@ def test_bands(board: HealthRegistry, clock: Clock, bad: int, band: int) -> None
 
 
 def test_no_band_without_a_hundred_attempts(board: HealthRegistry) -> None:
-    """Three failures of four requests say little yet."""
+    """Three failures of four requests are too few to judge."""
     see(board, M, BAD, 3)
     see(board, M, GOOD)
     assert board.view(M).band == 0
@@ -188,13 +188,13 @@ def test_credential_pause_grows_until_it_works(board: HealthRegistry, clock: Clo
 
 @pytest.mark.parametrize("blame", ["caller", "nobody", None, "unheard of"])
 def test_nobody_to_blame(board: HealthRegistry, blame: str | None) -> None:
-    """The caller's faults and departures change no number."""
+    """The caller's errors and disconnects change no number."""
     see(board, M, Observation(ok=False, attributed_to=blame), 50)
     assert board.view(M) == UNKNOWN
 
 
 def test_left_probe_frees_its_slot(board: HealthRegistry, clock: Clock) -> None:
-    """When the caller of a probe leaves, the next request may probe."""
+    """When the caller of a probe disconnects, the next request may probe."""
     see(board, M, BAD, 5)
     clock.pass_(7)
     assert board.probe(M)
@@ -204,7 +204,7 @@ def test_left_probe_frees_its_slot(board: HealthRegistry, clock: Clock) -> None:
 
 
 def test_numbers_age(board: HealthRegistry, clock: Clock) -> None:
-    """Five minutes, thirty minutes and a day are what they say; afterwards nothing is known again."""
+    """The windows hold five minutes, thirty minutes and a day; after that nothing is known again."""
     see(board, M, BAD)
     see(board, M, GOOD, 3)
     seen = []
@@ -222,7 +222,7 @@ def test_numbers_age(board: HealthRegistry, clock: Clock) -> None:
 
 
 def test_view_is_the_same_within_a_second(board: HealthRegistry, clock: Clock) -> None:
-    """Good news waits for the next second, bad news does not."""
+    """A recovery is shared with the next flush, a failure at once."""
     see(board, M, GOOD)
     first = board.view(M)
     see(board, M, GOOD)

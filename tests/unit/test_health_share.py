@@ -1,4 +1,4 @@
-"""Two boards and a real Valkey: what one process sees, the other knows a second later."""
+"""Two health registries and a real Valkey: what one process records, the other knows a second later."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def beat(clock: Clock, store: Store, *all_of_them: HealthRegistry, seconds
 
 
 async def test_counts_add_up_once(store: Store) -> None:
-    """After a few beats every process shows the sum of all, and no beat counts anything twice."""
+    """After a few flushes every process shows the sum of all, and no flush counts anything twice."""
     clock = Clock()
     here, there, third = boards(3, clock)
     for board, good in ((here, 10), (there, 20), (third, 5)):
@@ -83,7 +83,7 @@ async def test_breaker_edges_travel(store: Store) -> None:
 
 
 async def test_cooling_travels_and_never_shrinks(store: Store) -> None:
-    """The longest Retry-After of all processes holds everywhere, whoever writes last."""
+    """The longest Retry-After of all processes holds everywhere, whichever process writes last."""
     clock = Clock()
     here, there = boards(2, clock)
     began = clock.now
@@ -147,7 +147,7 @@ async def test_old_facts_are_swept(store: Store) -> None:
 
 
 async def test_alone_without_the_store(tmp_path: Path) -> None:
-    """While the store is away a board works on what it sees itself, and joins again afterwards."""
+    """While the store is away a registry works with its own counts, and shares again afterwards."""
     clock = Clock()
     here, there = boards(2, clock)
     server = Embedded(tmp_path)
@@ -171,7 +171,7 @@ async def test_alone_without_the_store(tmp_path: Path) -> None:
 
 
 async def test_five_hundred_endpoints_in_small_portions(store: Store) -> None:
-    """A beat over five hundred busy endpoints breathes: other tasks run many times while it is under way."""
+    """A flush of five hundred busy endpoints yields to the loop: other tasks run many times while it is under way."""
     clock = Clock()
     here, there = boards(2, clock)
     for number in range(500):

@@ -21,7 +21,7 @@ def test_bucket_is_two_percent_right(value: float) -> None:
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 1e-300, 1e300, math.inf, math.nan])
 def test_bucket_of_nonsense_is_bounded(value: float) -> None:
-    """A broken measurement cannot make an endless number of buckets."""
+    """An absurd measurement cannot make an endless number of buckets."""
     assert -120 <= bucket(value) <= 520
 
 
@@ -42,7 +42,7 @@ def test_percentiles_of_nothing() -> None:
 
 @given(st.lists(st.tuples(st.floats(min_value=0, max_value=400), st.sampled_from(["a", "b"])), max_size=60))
 def test_window_against_a_list(events: list[tuple[float, str]]) -> None:
-    """What a window counts at the end is what happened in its span, to the cell."""
+    """A window's count is exactly what happened in its span."""
     window, now = Window(60, 2), NOW + 400
     for offset, key in events:
         window.add(NOW + offset, key)
@@ -78,7 +78,7 @@ def test_tally_merges_by_addition() -> None:
 
 
 def test_speeds_prefer_the_last_five_minutes() -> None:
-    """Five minutes speak when they have ten samples; with fewer, half an hour does."""
+    """The window of five minutes is used when it has ten samples; with fewer, the one of half an hour."""
     tally = RollingStats()
     for _ in range(50):
         tally.add(NOW, f"s{bucket(10)}")

@@ -1,5 +1,5 @@
-"""A vendor is an untrusted input: whatever stands in whichever field of its answer, it is refused as the vendor's failure or it can
-be priced, recorded and written out. In between there is nothing: that would be our own fault, after the caller was charged."""
+"""A vendor's answer is untrusted input: whatever stands in whichever field of its answer, it is refused as the vendor's failure or it can
+be priced, recorded and written out. A third outcome would be an error of the gateway, after the caller was charged."""
 
 from __future__ import annotations
 

@@ -264,7 +264,7 @@ def test_tool_choice(choice: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 def test_tools() -> None:
-    """The caller's become functions with all they have; Anthropic's own stay as they are."""
+    """The caller's tools become functions with all fields; Anthropic's own stay as they are."""
     own = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
     rich = {
         **TOOL,

@@ -142,7 +142,7 @@ def test_sequential_calls_stream_at_once(pipeline: Pipeline) -> None:
 
 
 def test_reasoning_text_and_its_details_are_one(pipeline: Pipeline) -> None:
-    """Vendors that send both, the text and its twin, think once; a signature that comes later is theirs."""
+    """Of vendors that send reasoning both as text and as details, it is counted once; a later signature belongs to it."""
     twin = {"reasoning": "Hm.", **detail(type="reasoning.text", text="Hm.", format=NATIVE, index=0)}
     signed = detail(type="reasoning.text", signature="S", format=NATIVE, index=0)
     assert made(pipeline, twin, signed, {"content": "x"}) == [
@@ -220,7 +220,7 @@ FIELDS = ("reasoning_details", "annotations", "images", "tool_calls", "logprobs"
     ids=lambda path: ".".join(map(str, path)),
 )
 def test_hostile_answers(pipeline: Pipeline, path: tuple[Any, ...]) -> None:
-    """Whatever stands anywhere in a vendor's answer: it is refused by the dialect, or both surfaces can say it."""
+    """Whatever a vendor's answer holds: the dialect refuses it, or both surfaces can write it."""
     for value in [
         *WEIRD,
         [{"url_citation": {"url": "u", "title": 5}}],

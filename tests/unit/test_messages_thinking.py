@@ -66,7 +66,7 @@ def test_only_anthropics_own_is_passed_on(given_details: list[dict[str, Any]]) -
 
 
 def test_plain_reasoning() -> None:
-    """Text that nobody signed is an unsigned block; encrypted details beside it stay beside it."""
+    """Text without a signature is an unsigned block; encrypted details beside it stay beside it."""
     assert blocks({"reasoning": "Hm."}) == [{"type": "thinking", "thinking": "Hm.", "signature": ""}]
     both = {"reasoning": "Hm.", "reasoning_details": [{"type": "reasoning.encrypted", "data": "D", "format": NATIVE}]}
     assert [block["type"] for block in blocks(both)] == ["thinking", "redacted_thinking"]
@@ -102,7 +102,7 @@ def test_hostile_details(hostile: Any) -> None:
 
 @pytest.mark.parametrize("packed", ["", "%%%", "bm90IGpzb24", "WzFd", "eyJhIjoxfQ", "e" * 9])
 def test_a_damaged_packing_is_plain_thinking(packed: str) -> None:
-    """A packed text that somebody has changed does no harm: the thought is kept, unsigned."""
+    """A packed text that was changed does no harm: the reasoning is kept, unsigned."""
     found, _ = details([{"type": "thinking", "thinking": "Hm.", "signature": PACKED + packed}])
     assert found == [{"type": "reasoning.text", "text": "Hm.", "index": 0}]
 

@@ -105,7 +105,7 @@ def test_reasoning_text_and_parallel_calls_in_order() -> None:
 
 
 def test_what_was_cut_is_incomplete() -> None:
-    """At the token limit and at a filter the open items and the response say so; ended items stay completed."""
+    """At the token limit and at a filter the open items and the response are incomplete; ended items stay completed."""
     for finish, reason in (("length", "max_output_tokens"), ("content_filter", "content_filter")):
         items, events = encoded([{"reasoning": "hm"}, {"content": "Wa"}], finish)
         assert [item["status"] for item in items] == ["completed", "incomplete"]
@@ -268,7 +268,7 @@ def test_replayed_reasoning_is_what_the_vendor_sent(details: list[Json], whole: 
 
 @pytest.mark.parametrize("details", [DETAILS, PLAIN_OPENAI, GEMINI])
 def test_clients_that_know_only_openais_fields_lose_nothing(details: list[Json]) -> None:
-    """Who asks for the encrypted content carries all of a vendor's details in it, though it drops ``signature`` and ``format``."""
+    """A request for the encrypted content gets all of a vendor's details in it, though it drops ``signature`` and ``format``."""
     items, _ = encoded([{"reasoning_details": details}, {"content": "So."}], include=["reasoning.encrypted_content"])
     known = ("type", "id", "role", "content", "summary", "encrypted_content", "status")
     assert back(items, known)["reasoning_details"] == details

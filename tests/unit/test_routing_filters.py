@@ -122,7 +122,7 @@ def test_require_parameters(sent: set[str], dropped: bool) -> None:
 
 
 def test_operator_side() -> None:
-    """No key and no price drop an endpoint whatever the caller wishes; a price of tomorrow is no price today."""
+    """An endpoint without key or price is dropped whatever the preferences; a price of tomorrow does not count today."""
     assert fate(endpoint(provider("a", api_key_env="A_KEY"))) == "provider_key"
     assert fate(endpoint(provider("a", api_key_env="A_KEY", api_key="x"))) is None
     assert fate(endpoint("a", None)) == "unpriced"
@@ -166,7 +166,7 @@ def test_words(wishes: dict[str, Any], expected: str) -> None:
 
 
 def test_the_first_reason_is_given() -> None:
-    """The question of who comes before terms, terms before abilities."""
+    """The order: the choice of providers, then terms, then abilities."""
     one = endpoint("a", 5, context_length=10)
     wishes = {"only": ["b"], "zdr": True, "max_price": {"prompt": 1}}
     assert fate(one, wishes) == "allowed_providers"

@@ -21,7 +21,7 @@ OUTAGE = replace(UNKNOWN, recent_outage=True)
 
 
 def test_default_is_balanced_with_all_as_fallbacks() -> None:
-    """Everybody who passes is a candidate; nothing is dropped without a reason."""
+    """Every endpoint that passes is a candidate; nothing is dropped without a reason."""
     made = decide(THREE)
     assert (made.policy, sorted(sellers(made)), made.drops, made.panic) == ("balanced", ["a", "b", "c"], (), False)
     assert made.models == ("acme/m",)
@@ -136,7 +136,7 @@ def test_no_panic_while_another_model_is_well() -> None:
 
 
 def test_all_refused_explicitly() -> None:
-    """When every vendor asked for a pause or refused the key: 503 with the smallest wait, and who is out why."""
+    """When every vendor asked for a pause or refused the key: 503 with the smallest wait, and each provider's reason."""
     health = {"a": down("cooling", 40), "b": down("credential", 60), "c": down("cooling", 7.2)}
     made = decide(THREE, None, health)
     assert not made.candidates
@@ -199,7 +199,7 @@ def test_no_endpoint_passes() -> None:
     ],
 )
 def test_availability_codes(sold: Model, wishes: dict[str, Any], code: str) -> None:
-    """The code tells machines what kind of nothing it is."""
+    """The availability code says why no endpoint is left."""
     error = decide(sold, prefs(wishes)).refuse()
     assert error.status == 404
     assert error.envelope()["error"]["availability"]["code"] == code

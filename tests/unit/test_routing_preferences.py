@@ -1,4 +1,4 @@
-"""What callers may wish for, and how wrong wishes are refused."""
+"""The routing preferences of a request, and how wrong ones are refused."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_wrong_wishes(wishes: dict[str, Any], field: str, hint: str) -> None:
     ],
 )
 def test_odd_but_possible(wishes: dict[str, Any]) -> None:
-    """What can be met is not called a contradiction."""
+    """Preferences that can be met are not refused as a contradiction."""
     assert read(wishes).models == ("acme/m",)
 
 

@@ -143,7 +143,7 @@ async def test_usage_reports(kind: str, counts: list[Any]) -> None:
 
 
 async def test_cached_and_blank_finish() -> None:
-    """cached=N reports at most the prompt; finish=blank with tokens=0 is the empty answer nobody should pay for."""
+    """cached=N reports at most the prompt; finish=blank with tokens=0 is the empty answer that must not be charged."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("tokens=0+finish=blank+cached=4")
         answer = json.loads((await wire.response())[2])

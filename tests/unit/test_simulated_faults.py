@@ -204,7 +204,7 @@ async def test_error_in_the_middle() -> None:
 
 
 async def test_wrong_type_empty_body_and_broken_framing() -> None:
-    """An HTML page, no body, a chunk size that is not a number, two lengths: the framing says what the word promises."""
+    """An HTML page, no body, a chunk size that is not a number, two lengths: the framing is the one that the fault names."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("wrongtype", stream=True)
         _, headers, body = await wire.response()

@@ -54,7 +54,7 @@ async def test_parallel_calls_and_reasoning_of_the_plain_vendor(stream: bool) ->
 @EVERY
 @BOTH
 async def test_text(name: str, stream: bool) -> None:
-    """Numbered tokens, the ledger's counts in the vendor's own report, the vendor's own word for the end."""
+    """Numbered tokens, the ledger's counts in the vendor's own report, the vendor's own finish reason."""
     async with vendor(key=KEY) as sim:
         answer = await CLIENTS[name](sim, KEY).ask(ClientRequest("ok+tokens=3", stream))
         (entry,) = sim.log.requests
@@ -68,7 +68,7 @@ async def test_text(name: str, stream: bool) -> None:
 @EVERY
 @BOTH
 async def test_length_and_cache(name: str, stream: bool) -> None:
-    """max_tokens cuts the answer with the vendor's word for it; what came from a cache is part of the prompt and reported."""
+    """max_tokens cuts the answer with the vendor's finish reason; what came from a cache is part of the prompt and reported."""
     async with vendor(key=KEY) as sim:
         answer = await CLIENTS[name](sim, KEY).ask(ClientRequest("ok+tokens=40+cached=5", stream, max_tokens=20))
         assert answer.text == "".join(f"{number:03d} " for number in range(20))

@@ -114,7 +114,7 @@ def test_totals_outlive_the_kept_requests(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_refuse_and_accept_on_the_same_port() -> None:
-    """refuse closes the door at the same port while open connections live; accept opens it again."""
+    """refuse stops accepting at the same port while open connections live; accept starts again."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("tps=50+tokens=20", stream=True)
         await wire.head()

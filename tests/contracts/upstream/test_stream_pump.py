@@ -196,7 +196,7 @@ async def test_time_in_the_sink_is_counted(upstream: Upstream) -> None:
 
 
 async def test_what_take_raises(upstream: Upstream) -> None:
-    """It reaches who waits; the connection stays with whoever closes the stream."""
+    """The waiting caller gets the exception; the connection is closed with the stream."""
 
     def take(events: list[Event]) -> bool:
         raise LookupError

@@ -200,7 +200,7 @@ async def test_a_clock_falls_between_two_pumps(upstream: Upstream) -> None:
 
 
 async def test_failed_from_within(upstream: Upstream) -> None:
-    """``take`` may itself end the stream: the error is the next word."""
+    """``take`` may itself end the stream: the next call raises the error."""
 
     def take(data: bytes) -> bool:
         stream.fail(ERROR)
@@ -231,7 +231,7 @@ async def test_cancelled(upstream: Upstream) -> None:
 
 
 async def test_cancelled_while_bytes_arrive(upstream: Upstream) -> None:
-    """Between the cancelling and the task's next step nothing is handed over: who goes on afterwards gets it once."""
+    """Between the cancelling and the task's next step nothing is handed over: a reader that goes on afterwards gets it once."""
     go, taker = asyncio.Event(), Taker()
 
     def take(data: bytes) -> bool:

@@ -70,7 +70,7 @@ async def test_a_good_stream(upstream: Upstream) -> None:
     ids=["nothing", "a comment", "roles", "comments for ever"],
 )
 async def test_first_content_clock(upstream: Upstream, pieces: tuple[bytes | float, ...]) -> None:
-    """Headers, comments and role-only deltas are no content: the clock falls, says so, and closes the connection."""
+    """Headers, comments and role-only deltas are not content: the time-out is raised by name and closes the connection."""
     async with RawServer(saying(*pieces, then="hold")) as server:
         _, error = await run(upstream, server, Clocks(first_content_s=0.2, gap_s=0.1))
         assert error is not None
@@ -203,7 +203,7 @@ async def test_cancelled_by_the_caller_and_by_a_clock_at_once(upstream: Upstream
 
 
 async def test_refusal(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A status that is no 200 is classified by status and body, also when its body never ends or breaks off."""
+    """A status other than 200 is classified by status and body, also when its body never ends or breaks off."""
     monkeypatch.setattr(driver, "REFUSAL_S", 0.1)
 
     async def script(peer: Peer) -> None:
