@@ -110,7 +110,7 @@ def test_damaged_events_are_malformed(name: str) -> None:
         (b'{"type":"error"}', "server_error"),
     ],
 )
-def test_a_whole_answer_that_is_none(raw: bytes, kind: str) -> None:
+def test_a_whole_answer_that_is_a_failure(raw: bytes, kind: str) -> None:
     """A 200 with junk, nothing, or an error inside is that failure."""
     with pytest.raises(ProviderError) as caught:
         DIALECT.completion(raw)

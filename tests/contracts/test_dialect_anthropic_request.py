@@ -177,7 +177,7 @@ def test_documents_by_url_by_value_and_by_id() -> None:
         ("junk", "None"),
     ],
 )
-def test_parts_that_cannot_be_said_are_refused(part: Any, named: str) -> None:
+def test_parts_that_cannot_be_expressed_are_refused(part: Any, named: str) -> None:
     """Audio, video, foreign media types and unknown parts are ``unsupported``, and the message names them."""
     assert named in refusal({"messages": [{"role": "user", "content": [part]}]})
 

@@ -78,7 +78,7 @@ def test_requests() -> None:
     )
 
 
-def test_what_cannot_be_said() -> None:
+def test_what_cannot_be_expressed() -> None:
     """Several texts for Titan, more than 96 for Cohere, tokens, pictures, dimensions that a model has no choice of."""
     assert refused(TITAN, input=["a", "b"]) == "input"
     assert refused(COHERE3, input=["a"] * 97) == "input"

@@ -226,7 +226,7 @@ def test_media_go_inside() -> None:
         ("text", "messages[0].content[0].type"),
     ],
 )
-def test_parts_that_cannot_be_said(part: Any, field: str) -> None:
+def test_parts_that_cannot_be_expressed(part: Any, field: str) -> None:
     """A part that Converse has no block for is refused by name, before anything is sent."""
     assert refused(inner_request(messages=[{"role": "user", "content": [part]}])).startswith(field + ":")
 
@@ -274,7 +274,7 @@ def test_parts_that_cannot_be_said(part: Any, field: str) -> None:
         ),
     ],
 )
-def test_fields_that_cannot_be_said(more: dict[str, Any], field: str) -> None:
+def test_fields_that_cannot_be_expressed(more: dict[str, Any], field: str) -> None:
     """What would change the answer and cannot be expressed in Converse is refused by name; another endpoint may take it."""
     assert refused(inner_request(**more)).startswith(field)
 
@@ -550,7 +550,7 @@ def test_structured_output_where_the_model_has_it() -> None:
     assert "strict" not in sent(inner_request(tools=[strict]))["toolConfig"]["tools"][0]["toolSpec"]
 
 
-def test_a_json_object_is_asked_for() -> None:
+def test_a_json_object_is_requested() -> None:
     """Without a schema the request becomes an instruction behind the system messages."""
     body = inner_request(messages=[{"role": "system", "content": "S"}, USER], response_format={"type": "json_object"})
     result = sent(body)

@@ -94,7 +94,7 @@ def test_the_answers_are_the_vendors(name: str) -> None:
     TypeAdapter(V2ChatResponse).validate_python(ANSWERS[name]["body"])
 
 
-def test_the_vendor_may_ask_to_wait() -> None:
+def test_retry_after_is_kept() -> None:
     """Retry-After of a refusal is kept; the raw body is too."""
     case = {**cases.documents("cohere", "errors")["rate-limit"], "headers": {"retry-after": "7"}}
     error = cases.failure_of(COHERE, case)
@@ -121,7 +121,7 @@ def test_absurd_usage_is_marked(usage: Any, counts: tuple[Any, ...]) -> None:
     assert (found.prompt, found.cache_read, found.completion, found.suspect) == counts
 
 
-def test_no_usage_is_none() -> None:
+def test_no_usage_is_reported_as_none() -> None:
     """An answer without usage reports none, so that the gateway estimates and marks the estimate."""
     body = {name: value for name, value in ANSWERS["text"]["body"].items() if name != "usage"}
     assert COHERE.completion(json.dumps(body).encode()).usage is None
@@ -130,7 +130,7 @@ def test_no_usage_is_none() -> None:
 # -- requests ----------------------------------------------------------------------------------------------------------
 
 
-def test_where_and_how_a_request_goes() -> None:
+def test_url_and_headers() -> None:
     """URL, bearer, own headers; ``stream`` only when streamed; fields that the vendor does not know stay here."""
     body = {
         "messages": [USER],
@@ -150,7 +150,7 @@ def test_where_and_how_a_request_goes() -> None:
     assert "authorization" not in dict(without.headers)
 
 
-def test_sampling_in_the_vendors_words() -> None:
+def test_sampling_in_the_vendors_format() -> None:
     """Names, ranges and bounds: a top_p of 1 becomes the most that the vendor takes, a zero penalty stays here."""
     found = sent(
         {
@@ -184,7 +184,7 @@ def test_sampling_in_the_vendors_words() -> None:
         ({"thinking": {"type": "enabled", "token_budget": 5}}, {}, {"type": "enabled", "token_budget": 5}),
     ],
 )
-def test_reasoning_is_asked_for(asked: dict[str, Any], options: dict[str, Any], thinking: Any) -> None:
+def test_reasoning_is_requested(asked: dict[str, Any], options: dict[str, Any], thinking: Any) -> None:
     """Every form of the contract becomes ``thinking``; an effort is a share of the output limit."""
     assert sent(asked, **options).get("thinking") == thinking
 
@@ -219,7 +219,7 @@ PICTURE = "data:image/png;base64,aGk="
 PDF = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="}}
 
 
-def test_messages_in_the_vendors_words() -> None:
+def test_messages_in_the_vendors_format() -> None:
     """System messages come first, pictures pass, texts in files are read, names are written in front."""
     found = sent(
         {
@@ -263,7 +263,7 @@ def test_messages_in_the_vendors_words() -> None:
         ([{"type": "image_url", "image_url": {}}], "image_url"),
     ],
 )
-def test_parts_that_cannot_be_said(content: Any, word: str) -> None:
+def test_parts_that_cannot_be_expressed(content: Any, word: str) -> None:
     """A part that the vendor does not take is refused with its name, before anything is sent."""
     assert word in refusal(messages=[{"role": "user", "content": content}])
 

@@ -99,7 +99,7 @@ def test_made_ids_are_unique_and_stable() -> None:
         (b'{"error":"boom"}', "server_error"),
     ],
 )
-def test_a_whole_answer_that_is_none(raw: bytes, kind: str) -> None:
+def test_a_whole_answer_that_is_a_failure(raw: bytes, kind: str) -> None:
     """A 200 with junk, nothing, an error inside, or a finish reason that means a failure, is that failure."""
     with pytest.raises(ProviderError) as caught:
         GEMINI.completion(raw)

@@ -347,7 +347,7 @@ def user(part: Any) -> dict[str, Any]:
         (asked(modalities=["audio"], audio={"format": "mp3", "voice": "x"}), "audio.format"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_said_is_refused(body: dict[str, Any], names: str) -> None:
+def test_what_cannot_be_expressed_is_refused(body: dict[str, Any], names: str) -> None:
     """Nothing is dropped in silence: the failure ``unsupported`` names the field, before anything is sent."""
     with pytest.raises(ProviderError, match=names) as caught:
         sent(body)

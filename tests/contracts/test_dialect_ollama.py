@@ -132,7 +132,7 @@ def test_counts(counts: dict[str, Any], found: Any) -> None:
 # -- requests ----------------------------------------------------------------------------------------------------------
 
 
-def test_where_and_how_a_request_goes() -> None:
+def test_url_and_headers() -> None:
     """``stream`` is always sent; no key, no header; unknown fields are not forwarded; nothing is truncated silently."""
     body = {"messages": [USER], "provider": {}, "user": "u", "logit_bias": {}, "store": True}
     request = OLLAMA.request(TARGET, body, stream=True)
@@ -157,7 +157,7 @@ def test_options_of_the_server() -> None:
     assert sent({}, extra_body={"keep_alive": -1})["keep_alive"] == -1
 
 
-def test_sampling_in_the_servers_words() -> None:
+def test_sampling_in_the_servers_format() -> None:
     """Every sampling field under its own name in ``options``."""
     found = sent(
         {
@@ -188,7 +188,7 @@ def test_sampling_in_the_servers_words() -> None:
         ({"include_reasoning": True}, True),
     ],
 )
-def test_reasoning_is_asked_for(asked: dict[str, Any], think: Any) -> None:
+def test_reasoning_is_requested(asked: dict[str, Any], think: Any) -> None:
     """Every form of the contract becomes ``think``: a level, on or off."""
     assert sent(asked).get("think") == think
 
@@ -219,7 +219,7 @@ def test_structured_output() -> None:
 PNG = "data:image/png;base64,aGk="
 
 
-def test_messages_in_the_servers_words() -> None:
+def test_messages_in_the_servers_format() -> None:
     """One text and bare base64 pictures a message; names in front; results name their tool; prefill stays last."""
     call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Rome"}'}}
     found = sent(
@@ -266,7 +266,7 @@ def test_messages_in_the_servers_words() -> None:
         ([None], "None"),
     ],
 )
-def test_parts_that_cannot_be_said(content: Any, word: str) -> None:
+def test_parts_that_cannot_be_expressed(content: Any, word: str) -> None:
     """A part that the server does not take is refused with its name, before anything is sent."""
     assert word in refusal(messages=[{"role": "user", "content": content}])
 

@@ -156,7 +156,7 @@ def test_a_whole_answer_keeps_what_it_does_not_know() -> None:
         (b'{"object":"error","message":"x","type":"BadRequestError","code":400}', "bad_request"),
     ],
 )
-def test_a_whole_answer_that_is_none(raw: bytes, kind: str) -> None:
+def test_a_whole_answer_that_is_a_failure(raw: bytes, kind: str) -> None:
     """A 200 with junk, nothing, or an error inside is that failure."""
     with pytest.raises(ProviderError) as caught:
         OPENAI.completion(raw)

@@ -73,7 +73,7 @@ def test_ids_that_change_from_event_to_event() -> None:
     assert (seen["text"], seen["tools"]) == ("Hi", [["call_1", "f", "{}"]])
 
 
-def test_an_item_without_deltas_is_told_when_done() -> None:
+def test_an_item_without_deltas_is_emitted_when_done() -> None:
     """Text, refusal and reasoning of a vendor that sends finished items only are not lost."""
     parts = [
         {"type": "output_text", "text": "Hi", "logprobs": [{"token": "Hi", "logprob": -1}]},

@@ -98,7 +98,7 @@ def test_every_case_is_shown_or_excused(name: str, case: str, way: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "recording"), GOOD)
-def test_a_stream_says_what_it_says(name: str, recording: str) -> None:
+def test_a_stream_has_the_recorded_summary(name: str, recording: str) -> None:
     """Text, reasoning, calls, pictures, sources, finish and usage are the recorded ones, in chunks that strict clients can read;
     a surface of the same shape gets every event of the vendor once, in order, as it was sent."""
     sheet, stream = SHEETS[name], SHEETS[name].streams[recording]
@@ -304,7 +304,7 @@ def test_what_is_no_answer(name: str, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(("name", "recording"), ANSWERS)
-def test_an_answer_says_what_it_says(name: str, recording: str) -> None:
+def test_an_answer_has_the_recorded_summary(name: str, recording: str) -> None:
     """A whole answer is the recorded one, is one that strict clients can read, and goes unchanged to a surface of its own shape."""
     sheet, case = SHEETS[name], SHEETS[name].answers[recording]
     answer = sheet.dialect.completion(json.dumps(case["body"]).encode())

@@ -53,7 +53,7 @@ def refuses(name: str, what: str, body: Json) -> bool:
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
-def test_somebody_judges_the_requests(name: str) -> None:
+def test_every_dialect_has_an_oracle(name: str) -> None:
     """The types of the vendor's SDK judge every request of the property below; a sheet that says why not is skipped by name."""
     reason = SHEETS[name].without_oracle
     assert (reason is None) is has_judge(name), f"{name}: an oracle and an excuse for having none"

@@ -102,7 +102,7 @@ async def test_the_journal_names_everything_a_listing_needs(ledger, policy):
             await ledger.journal(ORG, after=junk)
 
 
-async def test_saying_everything_twice_does_it_once(ledger, policy):
+async def test_repeated_calls_have_one_effect(ledger, policy):
     """Hold, settle, void, grant and extend repeated: same answers, one effect."""
     id = new()
     first = await ledger.hold(id, policy, 500, 60)
@@ -125,7 +125,7 @@ async def test_saying_everything_twice_does_it_once(ledger, policy):
     await clean(ledger)
 
 
-async def test_a_void_charges_nothing_and_shuts_the_door(ledger, policy):
+async def test_a_void_charges_nothing_and_ends_the_id(ledger, policy):
     """A void releases; one that overtakes its hold forbids it; the record and the losses are kept."""
     hold = await ledger.hold(new(), policy, NANO, 60)
     await ledger.void(hold, record=b"nothing", losses=[Posting("alpha", 20, 0, 0)])
@@ -258,7 +258,7 @@ async def test_a_late_ending_can_give_back(ledger, policy, end):
     await clean(ledger)
 
 
-async def test_a_hold_that_nobody_beats_costs_nothing(ledger, policy):
+async def test_a_hold_without_heartbeat_costs_nothing(ledger, policy):
     """What a dead gateway did not record, the user does not pay; a living hold is left alone."""
     await ledger.hold(new(), policy, NANO, 0)
     alive = await ledger.hold(new(), policy, NANO, 60)
@@ -398,7 +398,7 @@ async def test_a_zero_charge_is_written_as_zero(ledger, store, policy):
     await clean(ledger)
 
 
-async def test_a_journal_that_cannot_be_written_leaves_everything_as_it_was(ledger, store, policy):
+async def test_a_journal_that_cannot_be_written_changes_nothing(ledger, store, policy):
     """The journal's key has a wrong type: the settlement fails before its first write and works once that is repaired."""
     hold = await ledger.hold(new(), policy, 500, 60)
     before = [await store.redis.hgetall(keys.organization(ORG)), await store.redis.dump(keys.journal(ORG))]

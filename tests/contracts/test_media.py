@@ -117,7 +117,7 @@ async def test_a_resolver_that_changes_its_mind(network: Network) -> None:
     assert not private(network.dialled)
 
 
-async def test_what_the_server_of_a_picture_hears(network: Network) -> None:
+async def test_the_request_to_the_server_of_a_picture(network: Network) -> None:
     """The name in the handshake, in the certificate and in the host header is the URL's; no key, cookie or body is sent."""
     async with serving(network, answering(PNG)) as (given, server):
         made = await given.inlined(asking(picture(f"https://{HOST.upper()}:8443/ü b?q=%2F#secret")), never)
@@ -135,7 +135,7 @@ async def test_what_the_server_of_a_picture_hears(network: Network) -> None:
     assert body == b""
 
 
-async def test_a_certificate_of_somebody_else(network: Network) -> None:
+async def test_a_certificate_for_another_name(network: Network) -> None:
     """An address that cannot prove the name is not believed."""
     async with serving(network, answering(PNG), "other.example.com") as (given, server):
         error = await refusal(given, asking(picture()))
@@ -355,7 +355,7 @@ def sometimes_silent(peers: list[Peer]) -> Script:
     return script
 
 
-async def test_a_silent_server_holds_up_nobody_else(network: Network) -> None:
+async def test_a_silent_server_delays_no_other_request(network: Network) -> None:
     """While one request waits for its picture, others come and go; when it is cancelled its connection is closed."""
     peers: list[Peer] = []
     async with serving(network, sometimes_silent(peers)) as (given, _):

@@ -131,7 +131,7 @@ async def test_an_unreachable_store_refuses_quickly_and_at_once_when_known(own_s
     await store.aclose()
 
 
-async def test_a_demoted_server_is_left(own_server):
+async def test_a_demoted_server_is_disconnected(own_server):
     """READONLY fails the call and closes the connection, so that the next one goes to where the address leads now."""
     store = await connect(own_server.url, timeout_s=1)
     await store.redis.execute_command("REPLICAOF", "127.0.0.1", "1")

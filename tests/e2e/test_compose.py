@@ -92,7 +92,7 @@ def test_valkey_keeps_the_ledger(services: dict[str, Any]) -> None:
     assert "healthcheck" in services["valkey"]
 
 
-def test_without_a_management_key_it_says_so() -> None:
+def test_a_missing_management_key_is_reported() -> None:
     """An open management API is no default."""
     answer = compose("config", "--quiet")
     assert answer.returncode != 0

@@ -505,7 +505,7 @@ async def goes_on(side: Side, left: Day) -> None:
     side.quiet()
 
 
-async def test_what_one_left_behind_the_other_goes_on_with(released: Path, tmp_path: Path) -> None:
+async def test_each_version_goes_on_with_the_others_data(released: Path, tmp_path: Path) -> None:
     """Each version alone does the same day's work and is killed. Both left keys of the same names, types and fields with values
     of the same form; and the other version, started on them, serves the keys, shows the records, and charges what was held."""
 

@@ -182,7 +182,7 @@ async def run_storm(gateway: GatewayFactory, count: int, seed: int) -> dict[str,
     return counts
 
 
-async def test_two_hundred_leave(gateway: GatewayFactory) -> None:
+async def test_two_hundred_disconnects(gateway: GatewayFactory) -> None:
     """100 JSON and 100 SSE callers: settled exactly once, billed by the table, upstream closed, no task or socket left."""
     counts = await run_storm(gateway, 200, seed=1)
     assert counts["left"] >= 60
@@ -191,7 +191,7 @@ async def test_two_hundred_leave(gateway: GatewayFactory) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [2] if SHORT else [2, 3, 4])
-async def test_a_thousand_leave(gateway: GatewayFactory, seed: int) -> None:
+async def test_a_thousand_disconnects(gateway: GatewayFactory, seed: int) -> None:
     """The same with 1,000 callers."""
     counts = await run_storm(gateway, 300 if SHORT else 1000, seed)
     print(f"\ndisconnect storm, seed {seed}: {counts}")

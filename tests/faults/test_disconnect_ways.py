@@ -84,7 +84,7 @@ async def test_the_vendor_is_closed_at_once(gateway: GatewayFactory, asgi: bool,
 
 
 @on_each_server
-async def test_a_caller_who_stops_reading(gateway: GatewayFactory, asgi: bool) -> None:
+async def test_a_caller_that_stops_reading(gateway: GatewayFactory, asgi: bool) -> None:
     """A caller that stops reading slows the vendor down: memory stays small, and only delivered output is charged."""
     sale = Sale("t/a", "alpha", "endless+batch=250", prompt="0", completion="0.1")
     stage = await gateway(sale, gap_timeout_s=0.5, asgi=asgi)
@@ -115,7 +115,7 @@ async def test_a_caller_who_stops_reading(gateway: GatewayFactory, asgi: bool) -
 
 @pytest.mark.parametrize("script", ["endless+batch=250", "ok+tokens=200000+batch=5000"])
 @on_each_server
-async def test_a_caller_who_never_reads(gateway: GatewayFactory, asgi: bool, script: str) -> None:
+async def test_a_caller_that_never_reads(gateway: GatewayFactory, asgi: bool, script: str) -> None:
     """A request whose caller reads nothing ends after the gap time-out, also at the end of its answer: nothing stays taken."""
     sale = Sale("t/a", "alpha", script, prompt="0", completion="0.1")
     stage = await gateway(sale, gap_timeout_s=0.4, keepalive_s=0.1, asgi=asgi)
@@ -134,7 +134,7 @@ async def test_a_caller_who_never_reads(gateway: GatewayFactory, asgi: bool, scr
     assert record.outcome in ("caller_left", "complete")
 
 
-async def test_leaving_between_the_last_token_and_the_end(gateway: GatewayFactory) -> None:
+async def test_disconnect_between_the_last_token_and_the_end(gateway: GatewayFactory) -> None:
     """A caller that disconnects when the whole answer has come but the stream has not ended pays for the whole answer."""
     sale = Sale("t/a", "alpha", "ok+tokens=5+tps=100")
     stage = await gateway(sale)

@@ -49,7 +49,9 @@ async def test_at_most_three_attempts(gateway: GatewayFactory, stream: bool) -> 
         ("malformed", 502, "provider_unavailable"),
     ],
 )
-async def test_the_last_word(gateway: GatewayFactory, script: str, status: int, error_type: str, stream: bool) -> None:
+async def test_the_last_failure_is_the_answer(
+    gateway: GatewayFactory, script: str, status: int, error_type: str, stream: bool
+) -> None:
     """The error when every vendor fails; a vendor that refuses our key is never the caller's 401, 402 or 403."""
     stage = await gateway(Sale("t/a", "alpha", script), Sale("t/a", "beta", script))
     caller = await stage.caller()
@@ -117,7 +119,7 @@ async def test_a_refused_credential_takes_the_whole_vendor_out(gateway: GatewayF
 
 
 @BOTH
-async def test_the_only_endpoint_is_asked_again(gateway: GatewayFactory, stream: bool) -> None:
+async def test_the_only_endpoint_is_tried_again(gateway: GatewayFactory, stream: bool) -> None:
     """Connection trouble of a model's only endpoint is tried again after a moment; the caller sees the answer."""
     stage = await gateway(Sale("t/a", "alpha"))
     caller = await stage.caller()
@@ -136,7 +138,7 @@ async def test_the_only_endpoint_is_asked_again(gateway: GatewayFactory, stream:
     await calm(stage)
 
 
-async def test_the_only_endpoint_is_not_asked_for_ever(gateway: GatewayFactory) -> None:
+async def test_the_only_endpoint_is_not_tried_for_ever(gateway: GatewayFactory) -> None:
     """Three attempts, also at the same endpoint; then 502 with each of them named."""
     stage = await gateway(Sale("t/a", "alpha", "hangup"))
     caller = await stage.caller()
@@ -187,7 +189,7 @@ async def test_all_down_and_back(gateway: GatewayFactory, stream: bool) -> None:
     await calm(stage, tasks)
 
 
-async def test_a_caller_who_leaves_during_the_probe_gives_the_slot_back(gateway: GatewayFactory) -> None:
+async def test_a_disconnect_during_the_probe_frees_the_slot(gateway: GatewayFactory) -> None:
     """A half-open endpoint whose probing caller hangs up is probed by the next one, not a minute later."""
     stage = await gateway(Sale("t/a", "alpha", "ok+ttft=100"), health_share_interval_s=3600)
     caller = await stage.caller()

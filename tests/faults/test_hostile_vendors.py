@@ -218,7 +218,7 @@ async def test_bytes_that_are_no_text(rig: Rig, dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", ASKED)
-async def test_a_200_that_is_none(rig: Rig, dialect: str) -> None:
+async def test_a_200_that_is_a_failure(rig: Rig, dialect: str) -> None:
     """A page of HTML, nothing, half a document, the wrong document, a document in place of a stream, a stream in place of one."""
     vendor = rig.vendors[dialect]
     document = vendor.proper.document.encode()
@@ -262,7 +262,7 @@ async def test_a_stream_under_another_name(rig: Rig, texts: dict[str, str], dial
 
 
 @pytest.mark.parametrize("dialect", ASKED)
-async def test_silence(rig: Rig, texts: dict[str, str], dialect: str) -> None:
+async def test_vendor_stalls(rig: Rig, texts: dict[str, str], dialect: str) -> None:
     """Headers and nothing more; some events and nothing more; all but the last: a timeout, and it is reported."""
     vendor = rig.vendors[dialect]
     frames = vendor.proper.frames
@@ -290,7 +290,7 @@ async def test_one_event_of_ten_megabytes(rig: Rig, texts: dict[str, str], diale
     "status",
     [101, 201, 204, 206, 301, 302, 304, 400, 401, 402, 403, 404, 413, 418, 422, 429, 451, 500, 503, 529, 599],
 )
-async def test_statuses_with_nothing_to_say(rig: Rig, status: int) -> None:
+async def test_statuses_without_body(rig: Rig, status: int) -> None:
     """Every dialect, every status, with an empty body and with a page: a vendor's refusal is never the caller's 401, 402 or 403."""
     caller = await rig.stage.caller()
     for dialect in DIALECTS:

@@ -185,7 +185,7 @@ async def test_a_hold_whose_reply_was_lost_is_given_back(gateway: GatewayFactory
     assert len(await caller.lines()) == 1
 
 
-async def test_callers_who_leave_during_an_outage_are_settled(gateway: GatewayFactory, own: Valkey) -> None:
+async def test_disconnects_during_an_outage_are_settled(gateway: GatewayFactory, own: Valkey) -> None:
     """The settlement of a caller that has disconnected waits for the store like any other."""
     sale = Sale("t/a", "alpha", "ok+tokens=1000+tps=40")
     stage = await gateway(sale, redis_url=own.url, ledger_timeout_s=0.25)

@@ -106,7 +106,7 @@ async def test_what_is_odd_but_fine(stage: Stage, caller: Caller) -> None:
         wireshape.answer(await caller.raw(GOOD % "", **{"content-type": kind}))
 
 
-async def test_of_duplicate_names_the_last_one_counts_for_everybody(stage: Stage, caller: Caller) -> None:
+async def test_of_duplicate_names_the_last_one_counts(stage: Stage, caller: Caller) -> None:
     """The gateway and the vendor read the same one: the body that goes out has each name once."""
     response = await caller.raw('{"model":"nope/nope","model":"t/a","max_tokens":9,"max_tokens":2,' + (GOOD % "")[15:])
     body = wireshape.answer(response)
@@ -335,7 +335,7 @@ async def test_a_body_that_does_not_come(stage: Stage, caller: Caller) -> None:
     assert (await caller.balances()).held_nano == 0
 
 
-async def test_a_caller_who_leaves_inside_its_body(stage: Stage, caller: Caller) -> None:
+async def test_a_disconnect_inside_the_body(stage: Stage, caller: Caller) -> None:
     """Nothing is left behind: no hold, no open request, no vendor's work."""
     for _ in range(20):
         async with connected(stage.gateway) as line:

@@ -234,7 +234,7 @@ SCHEMAS: list[Json] = [
 
 
 @pytest.mark.parametrize(("schema", "inside"), NO_SCHEMA)
-async def test_schemas_that_are_none(stage: Stage, caller: Caller, schema: Json, inside: str) -> None:
+async def test_invalid_schemas(stage: Stage, caller: Caller, schema: Json, inside: str) -> None:
     """In a tool and as the answer's form, on each surface, the path goes on inside the schema."""
     objects = {"type": "object", "properties": {"deep": schema}}
     places: list[tuple[str, Json, str]] = [

@@ -123,7 +123,7 @@ async def test_mid_stream_error_is_charged_as_delivered(gateway: GatewayFactory)
 
 
 @pytest.mark.parametrize("tokens", [1, 7])
-async def test_caller_left_where_closing_stops_the_bill(gateway: GatewayFactory, tokens: int) -> None:
+async def test_disconnect_where_closing_stops_billing(gateway: GatewayFactory, tokens: int) -> None:
     """The vendor is closed at once and bills what it sent until then; the caller pays for exactly that."""
     sale = Sale("t/a", "alpha", "ok+tokens=1000+tps=40")
     stage = await gateway(sale)
@@ -142,7 +142,7 @@ async def test_caller_left_where_closing_stops_the_bill(gateway: GatewayFactory,
     assert (record.outcome, record.cancelled, record.usage_source) == ("caller_left", True, "estimated")
 
 
-async def test_caller_left_before_the_first_content(gateway: GatewayFactory) -> None:
+async def test_disconnect_before_the_first_content(gateway: GatewayFactory) -> None:
     """Nothing was delivered, so nothing is charged; we bear what the vendor bills for the prompt."""
     sale = Sale("t/a", "alpha", "ok+ttft=20000")
     stage = await gateway(sale)
@@ -159,7 +159,7 @@ async def test_caller_left_before_the_first_content(gateway: GatewayFactory) -> 
 
 
 @pytest.mark.parametrize("tokens", [0, 4])
-async def test_caller_left_where_closing_does_not_help(gateway: GatewayFactory, tokens: int) -> None:
+async def test_disconnect_where_closing_does_not_stop_billing(gateway: GatewayFactory, tokens: int) -> None:
     """The vendor bills the whole answer anyway: it is read to its end and paid by its own usage."""
     sale = Sale("t/a", "alpha", "ok+tokens=60+ttft=50+tps=200+uncancellable")
     stage = await gateway(sale, provider={"alpha": {"cancel_stops_billing": False}})
@@ -177,7 +177,7 @@ async def test_caller_left_where_closing_does_not_help(gateway: GatewayFactory, 
     assert (record.outcome, record.usage_source, record.finish_reason) == ("caller_left", "reported", "stop")
 
 
-async def test_a_json_caller_left_where_closing_does_not_help(gateway: GatewayFactory) -> None:
+async def test_a_json_disconnect_where_closing_does_not_stop_billing(gateway: GatewayFactory) -> None:
     """The same for a JSON call: it goes on without its caller and is paid by its own usage."""
     sale = Sale("t/a", "alpha", "ok+tokens=30+ttft=300+uncancellable")
     stage = await gateway(sale, provider={"alpha": {"cancel_stops_billing": False}})

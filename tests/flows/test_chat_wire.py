@@ -143,7 +143,7 @@ async def test_a_failure_after_a_comment_is_a_whole_chunk(gateway: GatewayFactor
     await calm(stage)
 
 
-async def test_metadata_only_when_asked(gateway: GatewayFactory) -> None:
+async def test_metadata_only_on_request(gateway: GatewayFactory) -> None:
     """``openrouter_metadata`` is opt-in; it names what was asked, tried and dropped, in the SDK's shape."""
     stage = await gateway(
         Sale("t/a", "alpha", "status=503", prompt="0.01", completion="0.01"),

@@ -202,7 +202,7 @@ MANAGED_ROUTES = [
 ]
 
 
-async def test_who_may_do_what(managed: Managed) -> None:
+async def test_permissions(managed: Managed) -> None:
     """Management routes: no key or a wrong key is 401, an inference key 403, before the body is looked at."""
     key = await managed.gateway.key("0")
     wrong: list[dict[str, str]] = [

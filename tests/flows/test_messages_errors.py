@@ -141,7 +141,7 @@ async def test_credit_that_runs_out(gateway: GatewayFactory) -> None:
     await calm(stage)
 
 
-async def test_the_caller_leaves(gateway: GatewayFactory) -> None:
+async def test_the_caller_disconnects(gateway: GatewayFactory) -> None:
     """A connection that closes in the middle ends the generation; nothing is left open."""
     stage = await gateway(Sale("t/a", "alpha", "ok+tokens=500+tps=50"))
     caller = await stage.caller()

@@ -296,7 +296,7 @@ async def test_citations_and_pictures(gateway: GatewayFactory) -> None:
     assert messageshape.blocks(found) == whole["content"]
 
 
-async def test_a_refusal_in_words(gateway: GatewayFactory) -> None:
+async def test_a_refusal_is_text(gateway: GatewayFactory) -> None:
     """A refusal is text, and the stop reason says what it is."""
     script = Vendor({"refusal": "I will not."}, deltas({"refusal": "I will"}, {"refusal": " not."}))
     whole, found = await both(gateway, script)
@@ -364,7 +364,7 @@ async def test_fallbacks(gateway: GatewayFactory) -> None:
     assert body["model"] == "t/up"
 
 
-async def test_metadata_only_when_asked(gateway: GatewayFactory) -> None:
+async def test_metadata_only_on_request(gateway: GatewayFactory) -> None:
     """``openrouter_metadata`` is opt-in: on the message, or on message_stop."""
     _, caller = await one(gateway, Sale("t/a", "alpha"))
     headers = {**caller.headers, "X-OpenRouter-Metadata": "enabled"}

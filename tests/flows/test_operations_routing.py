@@ -30,7 +30,7 @@ async def test_a_batch_is_larger_than_a_context(gateway, monkeypatch):
 
 
 @pytest.mark.parametrize("script", ["usage=zero", "usage=absurd"])
-async def test_what_is_sold_by_the_piece_is_billed_although_the_vendor_counts_none(gateway, monkeypatch, script):
+async def test_units_are_billed_although_the_vendor_counts_none(gateway, monkeypatch, script):
     """A vendor reports tokens, or nonsense, but not the search unit that it sells."""
     units = {script: {"usd_per_search_unit": "0.002"}}
     sold = sale("t/s", "alpha", "rerank", script, prompt="0", completion="0")

@@ -203,7 +203,7 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("details", "field"), WRONG)
-async def test_details_that_are_none(rig: Rig, details: Any, field: str) -> None:
+async def test_invalid_details(rig: Rig, details: Any, field: str) -> None:
     """Refused by name, before any vendor."""
     body = {**conversation(details), "model": "m/openai"}
     response = await rig.passer_by.raw(json.dumps(body))

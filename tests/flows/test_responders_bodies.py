@@ -262,7 +262,7 @@ async def test_a_body_that_never_comes(servers: Stages) -> None:
 
 
 @pytest.mark.parametrize("reset", [False, True])
-async def test_leaving_inside_the_body(servers: Stages, reset: bool) -> None:
+async def test_disconnect_inside_the_body(servers: Stages, reset: bool) -> None:
     """In its first bytes, in the middle of a large one, behind a 100: no vendor gets a request, nothing is left."""
 
     async def case(stage: Stage) -> int:

@@ -209,7 +209,7 @@ async def test_refusals_have_their_own_status(gateway: GatewayFactory) -> None:
     await calm(stage)
 
 
-async def test_metadata_only_when_asked(gateway: GatewayFactory) -> None:
+async def test_metadata_only_on_request(gateway: GatewayFactory) -> None:
     """``openrouter_metadata`` is opt-in and stands in the last event only."""
     _, caller = await one(gateway, Sale("t/a", "alpha"))
     headers = {"X-OpenRouter-Metadata": "enabled"}

@@ -265,7 +265,7 @@ async def test_too_long_for_every_endpoint(caller: Caller) -> None:
         ("t/keyless", {}, ["provider_key"], "no_endpoints"),
     ],
 )
-async def test_nobody_is_left(
+async def test_no_provider_is_left(
     caller: Caller, model: str, wishes: dict[str, Any], filters: list[str], code: str | None
 ) -> None:
     """404 that names each filter and each endpoint it dropped; nothing is held or charged."""
@@ -281,7 +281,7 @@ async def test_nobody_is_left(
     assert await caller.lines() == []
 
 
-async def test_a_parameter_nobody_knows(caller: Caller) -> None:
+async def test_an_unknown_parameter(caller: Caller) -> None:
     """``require_parameters`` with one that no endpoint supports: 404 that names it."""
     response = await caller.chat("t/b", top_a=0.5, provider={"require_parameters": True})
     error = wireshape.refused(response, 404, "not_found")

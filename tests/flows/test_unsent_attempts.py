@@ -29,7 +29,7 @@ async def test_they_do_not_count(gateway):
     assert line.provider == "able"
 
 
-async def test_when_nobody_can(gateway):
+async def test_when_no_endpoint_can(gateway):
     """A 400 that says why, after all of them have been looked at; nothing is billed."""
     stage = await gateway(*[Sale("t/m", f"plain-{n}") for n in range(4)], max_attempts=1)
     caller = await stage.caller()

@@ -52,7 +52,7 @@ def test_files_fit_their_schema(schema: str, files: list[Path]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_pythons_that_are_tried_are_those_that_are_promised() -> None:
+def test_the_tested_python_versions_are_the_declared_ones() -> None:
     """Workflow's matrix = classifiers = from requires-python on, without a gap; the image runs one of them."""
     tried = loaded(GITHUB / "workflows/test.yml")["jobs"]["test"]["strategy"]["matrix"]["python"]
     found = [

@@ -303,7 +303,7 @@ def test_by_hand() -> None:
     assert dropped.dispute.chosen == "nothing"
 
 
-def test_nothing_is_sold_on_the_oracles_word() -> None:
+def test_the_third_source_adds_no_endpoint() -> None:
     """Without a price of the two real sources there is no endpoint."""
     assert decide([offer()], rates(**A), None, free=False).rates is None
 

@@ -38,7 +38,7 @@ WORDS = st.sampled_from(effort.EFFORTS)
         ({"reasoning": "high"}, (None, None), None),
     ],
 )
-def test_every_form_of_asking(body: dict[str, Any], wanted: tuple[str | None, int | None], on: bool | None) -> None:
+def test_every_form_of_effort(body: dict[str, Any], wanted: tuple[str | None, int | None], on: bool | None) -> None:
     """An effort, tokens, on and off, and the shorthands; "on" alone means medium, as does an unknown word."""
     assert (effort.requested_effort(body), effort.requested(body)) == (wanted, on)
 

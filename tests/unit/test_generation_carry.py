@@ -110,7 +110,7 @@ async def test_everything_once_and_in_order(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("stops", [(1,), (2,), (3,), (7,), (1, 2, 3, 4, 5, 6, 7)])
-async def test_a_caller_who_must_be_waited_for(pipeline: Pipeline, stops: tuple[int, ...]) -> None:
+async def test_a_slow_caller_is_waited_for(pipeline: Pipeline, stops: tuple[int, ...]) -> None:
     """Nothing is handed over twice or lost, and what is counted is what was handed over, at every stop."""
     taker = Taker(*stops)
     generation = opened(
@@ -127,7 +127,7 @@ async def test_a_caller_who_must_be_waited_for(pipeline: Pipeline, stops: tuple[
     assert taker.texts == ["a", "b", "000 ", "001 ", "002 ", "003 ", ""]
 
 
-async def test_credit_is_asked_for_in_the_middle_of_a_burst(pipeline: Pipeline) -> None:
+async def test_credit_is_extended_in_the_middle_of_a_burst(pipeline: Pipeline) -> None:
     """At 80 % of what is held, before the next event; then it goes on where it stopped."""
     taker = Taker()
     purse = Purse(taker)
@@ -184,7 +184,7 @@ async def test_a_silent_ledger_does_not_stop_the_answer(pipeline: Pipeline) -> N
     assert len(taker.texts) == 12
 
 
-async def test_no_credit_is_asked_for_behind_the_finish(pipeline: Pipeline) -> None:
+async def test_no_credit_is_requested_after_the_finish(pipeline: Pipeline) -> None:
     """What follows the finish reason is no output."""
     taker = Taker()
     purse = Purse(taker)

@@ -31,7 +31,7 @@ def see(board: HealthRegistry, endpoint: str, observation: Observation, times: i
         board.observe(endpoint, observation)
 
 
-def test_nobody_knows_it_yet(board: HealthRegistry) -> None:
+def test_an_endpoint_without_attempts(board: HealthRegistry) -> None:
     """An endpoint without any attempt is available, with no numbers at all."""
     assert board.view(M) == UNKNOWN
     assert board.probe(M) is True
@@ -187,13 +187,13 @@ def test_credential_pause_grows_until_it_works(board: HealthRegistry, clock: Clo
 
 
 @pytest.mark.parametrize("blame", ["caller", "nobody", None, "unheard of"])
-def test_nobody_to_blame(board: HealthRegistry, blame: str | None) -> None:
+def test_failures_without_blame(board: HealthRegistry, blame: str | None) -> None:
     """The caller's errors and disconnects change no number."""
     see(board, M, Observation(ok=False, attributed_to=blame), 50)
     assert board.view(M) == UNKNOWN
 
 
-def test_left_probe_frees_its_slot(board: HealthRegistry, clock: Clock) -> None:
+def test_disconnected_probe_frees_its_slot(board: HealthRegistry, clock: Clock) -> None:
     """When the caller of a probe disconnects, the next request may probe."""
     see(board, M, BAD, 5)
     clock.pass_(7)

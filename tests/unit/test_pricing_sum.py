@@ -122,7 +122,7 @@ def test_a_tier_begins_above_its_bound(bound: int, kind: str) -> None:
 
 @examples(100)
 @given(counts, rates, st.decimals(0, 100, places=12))
-def test_the_vendors_own_figure_wins_where_it_is_believed(
+def test_the_vendors_own_figure_wins_with_reports_cost(
     counts: dict[str, int], base: dict[str, str], usd: Decimal
 ) -> None:
     """With ``reports_cost`` the bill is the reported dollars, rounded once; without, they change nothing."""

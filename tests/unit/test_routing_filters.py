@@ -48,7 +48,7 @@ def detail(one: Endpoint, wishes: dict[str, Any] | None = None, need: Need | Non
         ({"enforce_distillable_text": True}, "distillable"),
     ],
 )
-def test_wishes(wishes: dict[str, Any], dropped_by: str | None) -> None:
+def test_preferences(wishes: dict[str, Any], dropped_by: str | None) -> None:
     """Endpoint ``a`` costs $1, is of unknown quantization, and its data policy is the worst."""
     assert fate(endpoint("a", 1), wishes) == dropped_by
 

@@ -54,7 +54,7 @@ def test_expected_cost() -> None:
         ({"sort": "price", "preferred_max_latency": 0.00001}, "price", ["a", "b", "c"]),
     ],
 )
-def test_wishes(wishes: dict[str, Any], policy: str, order: list[str]) -> None:
+def test_preferences(wishes: dict[str, Any], policy: str, order: list[str]) -> None:
     """Throughput a 10, b 30, c 50 tokens/s; latency a 300, b 100, c 200 ms. Preferences move to the end, never drop."""
     speeds = {"a": (300, 10), "b": (100, 30), "c": (200, 50)}
     health = {

@@ -219,7 +219,7 @@ async def test_tokens_are_counted_and_not_billed() -> None:
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-async def test_silence(name: str) -> None:
+async def test_vendor_stalls(name: str) -> None:
     """stall@2: two tokens, then nothing until the client leaves; the ledger bills what was made."""
     async with vendor(key="k") as sim:
         body, path, headers = _streaming(name, "stall@2")
@@ -289,7 +289,7 @@ async def test_broken_answers_reach_the_client(name: str, model: str, stream: bo
         assert (await client.ask(ClientRequest("ok+tokens=2", stream))).text == "000 001 "
 
 
-async def test_frames_of_amazon_are_whole() -> None:
+async def test_frames_of_amazon_have_right_checksums() -> None:
     """Every frame's checksums hold, fed byte by byte, and each event has its pad."""
     async with vendor() as sim, httpx.AsyncClient(verify=NO_TLS) as client:
         url = f"http://{sim.host}:{sim.port}/model/ok%2Btokens%3D3/converse-stream"

@@ -98,7 +98,7 @@ def test_synonyms_and_lone_words() -> None:
         ("status=500+hugeline", "exclude each other"),
     ],
 )
-def test_a_wrong_name_is_refused_with_the_word(name: str, complaint: str) -> None:
+def test_a_wrong_name_is_refused_by_name(name: str, complaint: str) -> None:
     """A name that breaks the grammar is refused, and the error names what is wrong."""
     with pytest.raises(GrammarError, match=complaint.replace("@", "[@]")):
         parse(name)

@@ -43,7 +43,7 @@ async def test_early_close_is_noticed_at_once(model: str, how: str) -> None:
         assert sim.log.in_flight == 0
 
 
-async def test_json_answer_left_early_bills_what_was_ready() -> None:
+async def test_json_disconnect_bills_what_was_ready() -> None:
     """A JSON answer is generated at its pace though nothing is sent: leaving after the first token bills part of it."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("tps=100+tokens=100000")
@@ -146,7 +146,7 @@ async def test_kill_resets_every_connection() -> None:
             assert (await again.response())[0] == 200
 
 
-async def test_stop_leaves_nothing_and_start_takes_a_taken_port_badly() -> None:
+async def test_stop_leaves_nothing_and_a_taken_port_is_an_error() -> None:
     """stop closes every connection and may be called twice; a port in use is an OSError."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("stall@1", stream=True)

@@ -154,7 +154,7 @@ async def test_stopped_with_the_last_bytes(upstream: Upstream) -> None:
 
 
 @pytest.mark.parametrize("at", [1, 2])
-async def test_what_take_raises_reaches_who_waits(upstream: Upstream, at: int) -> None:
+async def test_what_take_raises_reaches_the_waiting_caller(upstream: Upstream, at: int) -> None:
     """For bytes that were there and for bytes that arrive; nothing is handed over twice, and the stream goes on."""
     go, taker = asyncio.Event(), Taker()
 

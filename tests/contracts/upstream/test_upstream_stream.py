@@ -237,7 +237,7 @@ async def test_refusal(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> N
         (b"<html>", "malformed"),
     ],
 )
-async def test_json_where_a_stream_was_asked_for(upstream: Upstream, body: bytes, kind: str) -> None:
+async def test_json_where_a_stream_was_requested(upstream: Upstream, body: bytes, kind: str) -> None:
     """A 200 with one JSON document is the error inside it, else malformed."""
 
     async def script(peer: Peer) -> None:
