@@ -67,7 +67,7 @@ class StreamReader(asyncio.Protocol):
             self._transport.close()
 
 
-class Tally:
+class StreamTotals:
     """The results of all callers."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Tally:
         }
 
 
-async def _caller(job: dict[str, Any], tally: Tally, delay_s: float) -> None:
+async def _caller(job: dict[str, Any], totals: StreamTotals, delay_s: float) -> None:
     loop, request = asyncio.get_running_loop(), job["request"].encode()
     reader: StreamReader | None = None
     await asyncio.sleep(delay_s)
@@ -118,21 +118,21 @@ async def _caller(job: dict[str, Any], tally: Tally, delay_s: float) -> None:
                 _, reader = await loop.create_connection(StreamReader, job["host"], job["port"])
             await reader.stream(request)
         except (OSError, TimeoutError) as error:
-            tally.failed += 1
-            tally.errors.append(repr(error)[:300])
+            totals.failed += 1
+            totals.errors.append(repr(error)[:300])
             if reader:
                 reader.close()
             reader = None
             continue
-        tally.add(begun_ns, reader.reads, job["events"])
+        totals.add(begun_ns, reader.reads, job["events"])
     if reader:
         reader.close()
 
 
 async def run(job: dict[str, Any]) -> dict[str, Any]:
     """Each of ``callers`` reads ``streams_each`` streams of ``events`` events; they start spread over ``spread_s``."""
-    tally, rng = Tally(), random.Random(11)
+    totals, rng = StreamTotals(), random.Random(11)
     async with asyncio.TaskGroup() as group:
         for _ in range(job["callers"]):
-            group.create_task(_caller(job, tally, rng.random() * job["spread_s"]))
-    return tally.result(job["gap_us"])
+            group.create_task(_caller(job, totals, rng.random() * job["spread_s"]))
+    return totals.result(job["gap_us"])

@@ -169,7 +169,7 @@ def test_sampling_in_the_vendors_format() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "options", "thinking"),
+    ("wanted", "options", "thinking"),
     [
         ({}, {}, None),
         ({"reasoning": {"enabled": True}}, {}, {"type": "enabled"}),
@@ -184,9 +184,9 @@ def test_sampling_in_the_vendors_format() -> None:
         ({"thinking": {"type": "enabled", "token_budget": 5}}, {}, {"type": "enabled", "token_budget": 5}),
     ],
 )
-def test_reasoning_is_requested(asked: dict[str, Any], options: dict[str, Any], thinking: Any) -> None:
+def test_reasoning_is_requested(wanted: dict[str, Any], options: dict[str, Any], thinking: Any) -> None:
     """Every form of the contract becomes ``thinking``; an effort is a share of the output limit."""
-    assert sent(asked, **options).get("thinking") == thinking
+    assert sent(wanted, **options).get("thinking") == thinking
 
 
 def test_tools_and_choice() -> None:
@@ -207,11 +207,14 @@ def test_tools_and_choice() -> None:
 def test_structured_output() -> None:
     """A schema goes out under the vendor's field; together with tools it is refused, as the vendor would."""
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
-    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
-    assert sent({"response_format": asked})["response_format"] == {"type": "json_object", "json_schema": schema}
+    response_format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+    assert sent({"response_format": response_format})["response_format"] == {
+        "type": "json_object",
+        "json_schema": schema,
+    }
     assert sent({"response_format": {"type": "json_object"}})["response_format"] == {"type": "json_object"}
     assert "response_format" not in sent({"response_format": {"type": "text"}})
-    assert "response_format" in refusal(response_format=asked, tools=[WEATHER])
+    assert "response_format" in refusal(response_format=response_format, tools=[WEATHER])
     assert "response_format" in refusal(response_format={"type": "grammar"})
 
 

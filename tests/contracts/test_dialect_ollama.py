@@ -174,7 +174,7 @@ def test_sampling_in_the_servers_format() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "think"),
+    ("wanted", "think"),
     [
         ({}, None),
         ({"reasoning": {"enabled": True}}, True),
@@ -188,9 +188,9 @@ def test_sampling_in_the_servers_format() -> None:
         ({"include_reasoning": True}, True),
     ],
 )
-def test_reasoning_is_requested(asked: dict[str, Any], think: Any) -> None:
+def test_reasoning_is_requested(wanted: dict[str, Any], think: Any) -> None:
     """Every form of the contract becomes ``think``: a level, on or off."""
-    assert sent(asked).get("think") == think
+    assert sent(wanted).get("think") == think
 
 
 def test_tools_and_choice() -> None:
@@ -209,8 +209,8 @@ def test_tools_and_choice() -> None:
 def test_structured_output() -> None:
     """A schema is the ``format`` itself; without one it is ``json``."""
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
-    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    assert sent({"response_format": asked})["format"] == schema
+    response_format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    assert sent({"response_format": response_format})["format"] == schema
     assert sent({"response_format": {"type": "json_object"}})["format"] == "json"
     assert "format" not in sent({"response_format": {"type": "text"}})
     assert "response_format" in refusal(response_format={"type": "python"})

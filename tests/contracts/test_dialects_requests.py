@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from providers.errors import ProviderError
 from providers.types import HttpRequest, Target
 from tests.support import dialectcases as cases
-from tests.support import dialectrequests as asked
+from tests.support import dialectrequests as chat_requests
 from tests.support.dialectoracles import has_judge, judge
 from tests.support.dialectsheets import SHEETS, chatting
 from tests.support.examples import examples
@@ -68,7 +68,7 @@ def test_every_dialects_requests_can_be_read(name: str) -> None:
     for target in TARGETS[name]:
         for stream in (False, True):
             request = requested(name, target, body, stream=stream)
-            assert "hello" in " ".join(asked.read_request(name, request.content).texts)
+            assert "hello" in " ".join(chat_requests.read_request(name, request.content).texts)
             assert request.url.startswith("http")
             headers = dict(request.headers)
             assert headers["content-type"] == "application/json"
@@ -81,7 +81,7 @@ def test_every_dialects_requests_can_be_read(name: str) -> None:
 def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
     """Every text once and in order; every call with its name and arguments; ids distinct, and those of calls those of their
     results; every tool. The vendor's SDK could have sent it."""
-    body = data.draw(asked.talks())
+    body = data.draw(chat_requests.talks())
     if body.get("tools") and refuses(name, "tools", body):
         return
     target = data.draw(st.sampled_from(TARGETS[name]))
@@ -89,7 +89,7 @@ def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
     request = requested(name, target, body, stream=stream)
     if SHEETS[name].without_oracle is None:
         judge(name, request, target.upstream_id, stream=stream)
-    parsed = asked.read_request(name, request.content)
+    parsed = chat_requests.read_request(name, request.content)
     everything = "\n".join(parsed.texts)
     places = []
     for message in body["messages"]:
@@ -129,7 +129,7 @@ def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
 @given(st.data())
 def test_whatever_cannot_be_expressed_is_unsupported(name: str, data: st.DataObject) -> None:
     """For anything that the surface lets through there is a request, or the failure that sends it to another endpoint."""
-    body = data.draw(asked.wild())
+    body = data.draw(chat_requests.wild())
     target = data.draw(st.sampled_from(TARGETS[name]))
     refused: ProviderError | None = None
     try:
@@ -147,12 +147,12 @@ NASTY: dict[str, Json] = {
     "pictures that are no list": {"messages": [{"role": "assistant", "content": "a", "images": True}, HI]},
     "allowed tools that are no list": {
         "messages": [HI],
-        "tools": [asked.tool("f")],
+        "tools": [chat_requests.tool("f")],
         "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": -1.5}},
     },
     "a tool of a type without a word": {"messages": [HI], "tools": [{"type": ""}]},
     "arguments of another kind": {
-        "messages": [{"role": "assistant", "content": None, "tool_calls": [asked.call("a", "f", [1])]},
+        "messages": [{"role": "assistant", "content": None, "tool_calls": [chat_requests.call("a", "f", [1])]},
                      {"role": "tool", "tool_call_id": "a", "content": "x"}, HI],
     },
 }  # fmt: skip
@@ -176,14 +176,14 @@ def test_a_picture_arrives(name: str) -> None:
     """A picture inside of the request is there to the byte, and the words around it."""
     parts = [
         {"type": "text", "text": "before"},
-        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{asked.PNG}"}},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{chat_requests.PNG}"}},
         {"type": "text", "text": "behind"},
     ]
     body = {"model": "a/b", "messages": [{"role": "user", "content": parts}]}
     if refuses(name, "image", body):
         return
-    text = "\n".join(asked.read_request(name, requested(name, TARGETS[name][0], body).content).texts)
-    assert asked.PNG in text
+    text = "\n".join(chat_requests.read_request(name, requested(name, TARGETS[name][0], body).content).texts)
+    assert chat_requests.PNG in text
     assert text.index("before") < text.index("behind")
 
 
@@ -218,12 +218,12 @@ def test_an_answer_goes_back_as_it_came(name: str, way: str, recording: str) -> 
     if any("custom" in one for one in message.get("tool_calls", ())):
         message.pop("tool_calls")  # the results of such calls are no messages of chat
     calls = message.get("tool_calls", ())
-    tools = [asked.tool(one["function"]["name"]) for one in calls]
+    tools = [chat_requests.tool(one["function"]["name"]) for one in calls]
     joined = {**message, "reasoning_details": cases.joined(message.get("reasoning_details", ()))}
     foreign = {"type": "reasoning.encrypted", "data": "foreign-secret", "format": "meta-responses-v1", "index": 0}
     for turn in (message, joined, {**message, "reasoning_details": [foreign, *joined["reasoning_details"]]}):
-        body = {"model": "a/b", "messages": asked.answered(turn), **({"tools": tools} if tools else {})}
-        parsed = asked.read_request(name, requested(name, TARGETS[name][0], body).content)
+        body = {"model": "a/b", "messages": chat_requests.answered(turn), **({"tools": tools} if tools else {})}
+        parsed = chat_requests.read_request(name, requested(name, TARGETS[name][0], body).content)
         everything = "\n".join(parsed.texts)
         assert "foreign-secret" not in everything or sheet.document.get("passes_reasoning")
         if message["content"]:

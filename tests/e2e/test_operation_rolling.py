@@ -438,7 +438,7 @@ class Day:
     answered: list[Answered]
     checkpoints: dict[str, int]
     shape: dict[str, tuple[str, dict[str, set[str]]]]
-    asked: int
+    requests: int
     """Requests that the vendors saw."""
 
 
@@ -537,7 +537,7 @@ async def test_each_version_goes_on_with_the_others_data(released: Path, tmp_pat
     assert now.shape == before.shape
     assert [each.cost for each in now.answered] == [each.cost for each in before.answered]
     assert list(now.checkpoints.values()) == list(before.checkpoints.values())
-    assert now.asked == before.asked
+    assert now.requests == before.requests
 
 
 # -- both at once ----------------------------------------------------------------------------------------------------------
@@ -637,11 +637,11 @@ async def test_both_serve_at_once(released: Path, tmp_path: Path, store: Store, 
             keys.append(await side.key(org))
         await health_is_shared(old, new, keys[0], ("t/limited", "t/refused", "t/broken"))
         await health_is_shared(new, old, keys[1], ("t/limited-too", "t/refused-too", "t/broken-too"))
-        asked = [len(sim.log.requests) for name, sim in sims.items() if name != "beta"]
+        counts = [len(sim.log.requests) for name, sim in sims.items() if name != "beta"]
         for side in (old, new):
             for model in ("t/limited", "t/limited-too", "t/refused", "t/refused-too"):
                 assert (await side.chat(keys[0], model))["provider"] == "Beta"
-        assert asked == [len(sim.log.requests) for name, sim in sims.items() if name != "beta"]
+        assert counts == [len(sim.log.requests) for name, sim in sims.items() if name != "beta"]
         await traffic(old, new, keys)
         for one, other in ((old, new), (new, old)):
             assert len(one.answered) > 30

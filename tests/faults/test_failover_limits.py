@@ -126,8 +126,8 @@ async def test_the_only_endpoint_is_tried_again(gateway: GatewayFactory, stream:
     sim = stage.vendors["alpha"]
     await sim.refuse()
     asking = asyncio.create_task(caller.chat("t/a", stream=stream))
-    board = stage.gateway.services.health
-    while board.view("alpha/ok@t/a").attempts == 0:
+    registry = stage.gateway.services.health
+    while registry.view("alpha/ok@t/a").attempts == 0:
         await asyncio.sleep(0.001)
     await sim.accept()
     response = await asking
@@ -193,16 +193,16 @@ async def test_a_disconnect_during_the_probe_frees_the_slot(gateway: GatewayFact
     """A half-open endpoint whose probing caller hangs up is probed by the next one, not a minute later."""
     stage = await gateway(Sale("t/a", "alpha", "ok+ttft=100"), health_share_interval_s=3600)
     caller = await stage.caller()
-    board = stage.gateway.services.health
-    breaker = board._stats("alpha/ok+ttft=100@t/a").breaker
+    registry = stage.gateway.services.health
+    breaker = registry._stats("alpha/ok+ttft=100@t/a").breaker
     breaker._open(time.time() - 3600)
     assert breaker.state(time.time()) == "half_open"
-    leaving = asyncio.create_task(caller.chat("t/a"))
+    probing = asyncio.create_task(caller.chat("t/a"))
     while not stage.vendors["alpha"].log.in_flight:
         await asyncio.sleep(0.002)
     assert not breaker.available(time.time())
-    leaving.cancel()
-    await asyncio.gather(leaving, return_exceptions=True)
+    probing.cancel()
+    await asyncio.gather(probing, return_exceptions=True)
     await stage.gateway.settled()
     assert breaker.available(time.time())
     for _ in range(3):

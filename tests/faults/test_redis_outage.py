@@ -67,10 +67,10 @@ def own() -> Iterator[Valkey]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def refusal(asked: Any) -> tuple[httpx.Response, float]:
+async def refusal(call: Any) -> tuple[httpx.Response, float]:
     """An answer and how long it took."""
     began = time.perf_counter()
-    return await asked, time.perf_counter() - began
+    return await call, time.perf_counter() - began
 
 
 async def begun(stage: Stage, caller: Caller, model: str, count: int) -> list[asyncio.Task[str]]:

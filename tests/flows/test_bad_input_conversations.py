@@ -66,7 +66,7 @@ async def post(caller: Caller, path: str, body: Json) -> httpx.Response:
     return await caller.gateway.client.post(f"/api/v1{path}", content=json.dumps(body), headers=caller.headers)
 
 
-async def asked(caller: Caller, **body: Any) -> httpx.Response:
+async def sent(caller: Caller, **body: Any) -> httpx.Response:
     return await post(caller, "/chat/completions", {"model": "t/a", "messages": [USER], **body})
 
 
@@ -111,7 +111,7 @@ SOUND: list[list[Json]] = [
 async def test_turns_that_do_not_fit(stage: Stage, caller: Caller, messages: list[Json], field: str) -> None:
     """Results without calls, calls without results, ids that are not unique or do not match: JSON and SSE alike."""
     for stream in (False, True):
-        error = wireshape.refused(await asked(caller, messages=messages, stream=stream), 400, "invalid_request", field)
+        error = wireshape.refused(await sent(caller, messages=messages, stream=stream), 400, "invalid_request", field)
         assert error["metadata"]["field"] == field
         assert len(error["message"]) < 600
     untouched(stage)
@@ -120,7 +120,7 @@ async def test_turns_that_do_not_fit(stage: Stage, caller: Caller, messages: lis
 @pytest.mark.parametrize("messages", SOUND)
 async def test_turns_that_fit(stage: Stage, caller: Caller, messages: list[Json]) -> None:
     """Results in any order, several assistant messages as one turn, instructions in between, ids that come back later."""
-    wireshape.answer(await asked(caller, messages=messages))
+    wireshape.answer(await sent(caller, messages=messages))
     await calm(stage)
     stage.vendors["alpha"].log.reset()
 
@@ -276,7 +276,7 @@ async def test_invalid_schemas(stage: Stage, caller: Caller, schema: Json, insid
 @pytest.mark.parametrize("schema", SCHEMAS)
 async def test_schemas_that_are(stage: Stage, caller: Caller, schema: Json) -> None:
     """Every draft, unknown keywords, booleans, null as absent, properties that are called like keywords."""
-    wireshape.answer(await asked(caller, tools=[tool(parameters=schema)], response_format=form(schema)))
+    wireshape.answer(await sent(caller, tools=[tool(parameters=schema)], response_format=form(schema)))
     await calm(stage)
     stage.vendors["alpha"].log.reset()
 
@@ -340,14 +340,14 @@ FINE: list[Json] = [
 @pytest.mark.parametrize(("body", "field"), OFFERS)
 async def test_offers_that_cannot_be(stage: Stage, caller: Caller, body: Json, field: str) -> None:
     """Names, doubles, choices of what is not there, forms without a name."""
-    wireshape.refused(await asked(caller, **body), 400, "invalid_request", field)
+    wireshape.refused(await sent(caller, **body), 400, "invalid_request", field)
     untouched(stage)
 
 
 @pytest.mark.parametrize("body", FINE)
 async def test_offers_that_can_be(stage: Stage, caller: Caller, body: Json) -> None:
     """The widest names of any vendor; a choice that says nothing."""
-    wireshape.answer(await asked(caller, **body))
+    wireshape.answer(await sent(caller, **body))
     await calm(stage)
     stage.vendors["alpha"].log.reset()
 
@@ -473,7 +473,7 @@ async def test_three_hundred_forms(stage: Stage, caller: Caller) -> None:
     for url in PRIVATE.values():
         body = parted({"type": "image_url", "image_url": {"url": url}})
         error = wireshape.refused(
-            await asked(caller, **body), 400, "invalid_image", "messages[1].content[1].image_url.url"
+            await sent(caller, **body), 400, "invalid_image", "messages[1].content[1].image_url.url"
         )
         assert len(error["message"]) < 600
     untouched(stage)
@@ -504,7 +504,7 @@ DATA: list[tuple[str, str, str]] = [
 async def test_data_urls_that_hold_nothing(stage: Stage, caller: Caller, kind: str, url: str, error_type: str) -> None:
     """Empty, not base64, of a type that the part does not take."""
     key = "file_data" if kind == "file" else "url"
-    response = await asked(caller, **parted({"type": kind, kind: {key: url}}))
+    response = await sent(caller, **parted({"type": kind, kind: {key: url}}))
     if url:  # an empty url is a matter of types
         wireshape.refused(response, 400, error_type, f"messages[1].content[1].{kind}.{key}")
     assert response.status_code == 400
@@ -536,7 +536,7 @@ async def test_how_many_media(stage: Stage, caller: Caller) -> None:
     """More than any vendor takes."""
     image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
     error = wireshape.refused(
-        await asked(caller, **parted(*[image] * 501)), 400, "invalid_request", "messages[1].content[501].image_url.url"
+        await sent(caller, **parted(*[image] * 501)), 400, "invalid_request", "messages[1].content[501].image_url.url"
     )
     assert "500" in error["message"]
     untouched(stage)

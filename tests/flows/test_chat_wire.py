@@ -86,13 +86,13 @@ async def test_sse_to_the_field(gateway: GatewayFactory) -> None:
     await calm(stage)
 
 
-@pytest.mark.parametrize("asked", [{}, {"stream_options": {"include_usage": False}}, {"usage": {"include": True}}])
-async def test_usage_is_always_sent(gateway: GatewayFactory, asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [{}, {"stream_options": {"include_usage": False}}, {"usage": {"include": True}}])
+async def test_usage_is_always_sent(gateway: GatewayFactory, options: dict[str, Any]) -> None:
     """No spelling of the request switches the usage off, and none is refused."""
     _, caller = await one(gateway, Sale("t/a", "alpha"))
-    response, found = await caller.stream("t/a", **asked)
+    response, found = await caller.stream("t/a", **options)
     wireshape.stream(response, found)
-    wireshape.answer(await caller.chat("t/a", **asked))
+    wireshape.answer(await caller.chat("t/a", **options))
 
 
 async def test_both_prefixes_and_both_key_headers(gateway: GatewayFactory) -> None:
@@ -152,13 +152,13 @@ async def test_metadata_only_on_request(gateway: GatewayFactory) -> None:
     )
     caller = await stage.caller()
     wishes = {"order": ["alpha", "beta"], "ignore": ["gamma"]}
-    asked = {"model": "t/a", "messages": [{"role": "user", "content": "hello"}], "provider": wishes}
-    plain = wireshape.answer(await caller.raw(msgspec.json.encode(asked)))
+    request = {"model": "t/a", "messages": [{"role": "user", "content": "hello"}], "provider": wishes}
+    plain = wireshape.answer(await caller.raw(msgspec.json.encode(request)))
     assert "openrouter_metadata" not in plain
     headers = {"X-OpenRouter-Metadata": "Enabled"}
     for stream in (False, True):
         stage.gateway.services.health._endpoints.clear()
-        response = await caller.raw(msgspec.json.encode({**asked, "stream": stream}), **headers)
+        response = await caller.raw(msgspec.json.encode({**request, "stream": stream}), **headers)
         if stream:
             found = events(response.text)
             wireshape.stream(response, found, explained=True)
@@ -291,8 +291,8 @@ ODD_CHUNKS: list[dict[str, Any]] = [
 async def odd_vendor(peer: Peer) -> None:
     """A compatible vendor with every oddity seen in the wild."""
     while True:
-        asked = json.loads(await peer.request())
-        if not asked.get("stream"):
+        request = json.loads(await peer.request())
+        if not request.get("stream"):
             await peer.answer(json.dumps(ODD_ANSWER).encode())
             continue
         await peer.begin()

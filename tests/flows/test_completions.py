@@ -94,7 +94,7 @@ async def test_what_the_vendor_gets(gateway: GatewayFactory, prompt: Any) -> Non
         caller = await stage.caller()
         sampling = {"max_tokens": 5, "temperature": 0.5, "top_p": 0.5, "stop": ["x"], "seed": 1}
         checked(await ask(caller, prompt=prompt, **sampling, best_of=1, n=1, echo=True, suffix="", user="ann"))
-        (got,) = script.asked
+        (got,) = script.requests
         assert got.pop("user") != "ann"
         assert got.pop("n") == 1
         assert got == {"model": "theirs", "messages": [{"role": "user", "content": "hello"}], **sampling}

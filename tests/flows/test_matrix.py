@@ -205,8 +205,8 @@ def test_nothing_is_left_out() -> None:
         name for name in registry.names() if "chat" in registry.operations(name)
     }
     paths = {"chat": "/chat/completions", "chat-openrouter": "/chat/completions"}
-    asked = {paths.get(name, f"/{name}") for name in SURFACES}
-    assert asked == {
+    served = {paths.get(name, f"/{name}") for name in SURFACES}
+    assert served == {
         one.path for one in asgi.SURFACES if one.operation == "chat" and one.path != "/messages/count_tokens"
     }
     assert all(case in CASES and reason for (_, _, case), reason in IMPOSSIBLE.items())

@@ -54,7 +54,7 @@ async def test_a_vendors_failure(
 
 
 async def test_our_own_refusals(gateway: GatewayFactory) -> None:
-    """No key, an empty purse, an unknown model, a broken body, the wrong method, too long a body: one envelope."""
+    """No key, an account without credit, an unknown model, a broken body, the wrong method, too long a body: one envelope."""
     stage = await gateway(Sale("t/a", "alpha"), max_body_bytes=5000)
     caller, poor = await stage.caller(), await stage.caller("0")
     client = stage.gateway.client

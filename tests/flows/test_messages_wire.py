@@ -64,13 +64,13 @@ class Vendor:
         usage = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 2}}
         self.body = {"id": "x", "object": "chat.completion", "created": 1, "choices": [choice], "usage": usage}
         self.chunks = chunks
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     async def __call__(self, peer: Peer) -> None:
         while True:
-            asked = json.loads(await peer.request())
-            self.asked.append(asked)
-            if not asked.get("stream"):
+            request = json.loads(await peer.request())
+            self.requests.append(request)
+            if not request.get("stream"):
                 await peer.answer(json.dumps(self.body).encode())
                 continue
             await peer.begin()
@@ -272,7 +272,7 @@ async def test_arguments_that_are_no_object(gateway: GatewayFactory) -> None:
         result = {"type": "tool_result", "tool_use_id": "c", "is_error": True, "content": "not JSON"}
         talk = [*HELLO, {"role": "assistant", "content": whole["content"]}, {"role": "user", "content": [result]}]
         await ask(caller, "t/a", messages=talk)
-        _, turn, answered = script.asked[-1]["messages"]
+        _, turn, answered = script.requests[-1]["messages"]
         assert turn["tool_calls"] == [call]
         assert answered["content"] == "Error: not JSON"
 
@@ -338,7 +338,7 @@ async def test_what_the_vendor_gets(gateway: GatewayFactory) -> None:
             container="c",
         )
         messageshape.answer(response)
-        (got,) = script.asked
+        (got,) = script.requests
         hidden = got.pop("user")
         assert "ann" not in hidden
         function = {"name": "find_book", "description": "Finds.", "parameters": TOOL["input_schema"]}

@@ -61,6 +61,6 @@ async def test_service_tiers_stay_here(gateway):
         for more in ({"service_tier": "priority"}, {"provider": {"options": {"spy": {"service_tier": "flex"}}}}):
             response = await caller.chat("t/m", **more)
             assert response.status_code == 200, response.text
-        asked = [json.loads(body) for peer in server.peers for _, body in peer.requests]
-    assert len(asked) == 2
-    assert all("service_tier" not in request for request in asked)
+        requests = [json.loads(body) for peer in server.peers for _, body in peer.requests]
+    assert len(requests) == 2
+    assert all("service_tier" not in request for request in requests)

@@ -177,15 +177,15 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self._leaving = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
-        await self._leaving.wait()
+        await self._stopping.wait()
 
     def leave(self) -> None:
         self.should_exit = True
-        self._leaving.set()
+        self._stopping.set()
 
 
 @asynccontextmanager
@@ -203,12 +203,12 @@ async def running(
         log_level="error",
         **overrides,
     )
-    front = create_app(settings)
+    app = create_app(settings)
     sock = socket.create_server(("127.0.0.1", 0), backlog=2048)
     port = sock.getsockname()[1]
     server = Server(
         uvicorn.Config(
-            front,
+            app,
             log_level="error",
             lifespan="on",
             http=HttpToolsProtocol if asgi else LimitedHttpProtocol,
@@ -227,7 +227,7 @@ async def running(
     url = f"http://127.0.0.1:{port}"
     try:
         async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-            state = front.fastapi.state
+            state = app.fastapi.state
             yield Gateway(url, state.services, state.pipeline, state.in_flight, client, server)
     finally:
         server.leave()

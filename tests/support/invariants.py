@@ -65,9 +65,9 @@ def _idle(vendor: SimulatedVendor) -> bool:
 
 def forget_health(stage: Stage) -> None:
     """Every endpoint is as if it had never been tried. Only for a stage that does not share health (a long interval)."""
-    board = stage.gateway.services.health
-    board._endpoints.clear()
-    board._credentials.clear()
+    registry = stage.gateway.services.health
+    registry._endpoints.clear()
+    registry._credentials.clear()
     stage.gateway.services.retry_budget._models.clear()
     for sim in stage.vendors.values():
         sim.log.reset()

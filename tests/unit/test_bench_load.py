@@ -16,7 +16,7 @@ from bench import gateway, profile, proxyconf, shapes, wrk
 from bench.arrivals import whole
 from bench.pacer import Pacer
 from bench.processes import parse_stat, reading, tree
-from bench.streams import StreamReader, Tally
+from bench.streams import StreamReader, StreamTotals
 from bench.talk import Route
 from bench.upstream import split_request
 
@@ -86,10 +86,10 @@ async def test_reader_fails_a_stream_that_is_not_a_200_or_is_cut() -> None:
 
 def test_batched_events_and_lost_gaps_show_in_the_tally() -> None:
     """Two events of one read are batched, and their gap of 0 differs from the upstream's by 10 ms."""
-    tally = Tally()
+    totals = StreamTotals()
     gap_ns = 10_000_000
-    tally.add(0, [(gap_ns + 1000, [gap_ns]), (3 * gap_ns + 1000, [2 * gap_ns, 3 * gap_ns])], expected=4)
-    found = tally.result(gap_us=10_000)
+    totals.add(0, [(gap_ns + 1000, [gap_ns]), (3 * gap_ns + 1000, [2 * gap_ns, 3 * gap_ns])], expected=4)
+    found = totals.result(gap_us=10_000)
     assert (found["events"], found["incomplete"], found["batched_share"]) == (3, 1, round(2 / 3, 5))
     assert found["gap_drift_us"]["max"] == 10_000
     assert found["transit_us"]["p50"] == 1

@@ -70,21 +70,21 @@ def test_tally_merges_by_addition() -> None:
     other.add(NOW + 1, FAIL, 1)
     other.add(NOW, f"t{bucket(200)}", 5)
     other.add(NOW, OK, 5)
-    for tally in (one, other):
-        assert tally.success(300, NOW + 2) == (5, 6)
-        ttft, throughput = tally.speeds(NOW + 2)
+    for stats in (one, other):
+        assert stats.success(300, NOW + 2) == (5, 6)
+        ttft, throughput = stats.speeds(NOW + 2)
         assert ttft == pytest.approx(Percentiles(200, 200, 200, 200), rel=0.0201)
         assert throughput is None
 
 
 def test_speeds_prefer_the_last_five_minutes() -> None:
     """The window of five minutes is used when it has ten samples; with fewer, the one of half an hour."""
-    tally = RollingStats()
+    stats = RollingStats()
     for _ in range(50):
-        tally.add(NOW, f"s{bucket(10)}")
+        stats.add(NOW, f"s{bucket(10)}")
     for _ in range(9):
-        tally.add(NOW + 600, f"s{bucket(100)}")
-    assert tally.speeds(NOW + 601)[1].p50 == pytest.approx(10, rel=0.03)  # type: ignore[union-attr]
-    tally.add(NOW + 601, f"s{bucket(100)}")
-    assert tally.speeds(NOW + 602)[1].p50 == pytest.approx(100, rel=0.03)  # type: ignore[union-attr]
-    assert tally.speeds(NOW + 602, 1800)[1].p50 == pytest.approx(10, rel=0.03)  # type: ignore[union-attr]
+        stats.add(NOW + 600, f"s{bucket(100)}")
+    assert stats.speeds(NOW + 601)[1].p50 == pytest.approx(10, rel=0.03)  # type: ignore[union-attr]
+    stats.add(NOW + 601, f"s{bucket(100)}")
+    assert stats.speeds(NOW + 602)[1].p50 == pytest.approx(100, rel=0.03)  # type: ignore[union-attr]
+    assert stats.speeds(NOW + 602, 1800)[1].p50 == pytest.approx(10, rel=0.03)  # type: ignore[union-attr]

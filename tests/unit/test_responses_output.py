@@ -42,9 +42,9 @@ def ask(**sent: Any) -> InferenceRequest:
 
 def encoded(deltas: list[Json], finish: str | None = "stop", **sent: Any) -> tuple[list[Json], list[Json]]:
     """The items of an answer and its events, which are checked as a client would."""
-    asked = ask(**sent)
-    output = Output(asked)
-    view = envelope.envelope(asked, model="t/a")
+    request = ask(**sent)
+    output = Output(request)
+    view = envelope.envelope(request, model="t/a")
     found = [{"type": f"response.{phase}", "response": view} for phase in ("created", "in_progress")]
     writer = EventWriter()
     data = writer.write(found)
