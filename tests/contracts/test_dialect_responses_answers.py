@@ -62,7 +62,7 @@ def test_a_whole_answer_equals_its_stream(name: str) -> None:
     ],
 )
 def test_a_whole_answer_that_is_a_failure(raw: bytes, kind: str) -> None:
-    """A 200 with junk, nothing, a failure or a promise inside is that failure."""
+    """A 200 with junk, nothing, a failure or an unfinished response inside is that failure."""
     with pytest.raises(ProviderError) as caught:
         RESPONSES.completion(raw)
     assert caught.value.failure.kind == kind

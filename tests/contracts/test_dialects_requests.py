@@ -143,14 +143,14 @@ def test_whatever_cannot_be_expressed_is_unsupported(name: str, data: st.DataObj
 
 HI = {"role": "user", "content": "hi"}
 NASTY: dict[str, Json] = {
-    "a URL that is none": {"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://[::1"}}]}]},
-    "pictures that are no list": {"messages": [{"role": "assistant", "content": "a", "images": True}, HI]},
-    "allowed tools that are no list": {
+    "an invalid URL": {"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://[::1"}}]}]},
+    "pictures that are not a list": {"messages": [{"role": "assistant", "content": "a", "images": True}, HI]},
+    "allowed tools that are not a list": {
         "messages": [HI],
         "tools": [chat_requests.tool("f")],
         "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": -1.5}},
     },
-    "a tool of a type without a word": {"messages": [HI], "tools": [{"type": ""}]},
+    "a tool with an empty type": {"messages": [HI], "tools": [{"type": ""}]},
     "arguments of another kind": {
         "messages": [{"role": "assistant", "content": None, "tool_calls": [chat_requests.call("a", "f", [1])]},
                      {"role": "tool", "tool_call_id": "a", "content": "x"}, HI],

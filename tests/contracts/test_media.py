@@ -136,7 +136,7 @@ async def test_the_request_to_the_server_of_a_picture(network: Network) -> None:
 
 
 async def test_a_certificate_for_another_name(network: Network) -> None:
-    """An address that cannot prove the name is not believed."""
+    """A server whose certificate is for another name is refused."""
     async with serving(network, answering(PNG), "other.example.com") as (given, server):
         error = await refusal(given, asking(picture()))
         assert (error.failure.kind, "tls" in error.message) == ("media_failed", True)
@@ -228,7 +228,7 @@ async def test_everything_but_200_has_failed(network: Network, status: int) -> N
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "zstd", "GZIP", "x"])
 async def test_compressed_answers_are_refused(network: Network, coding: str) -> None:
-    """Nobody asked for it, and a bomb grows a thousandfold."""
+    """A compressed answer is refused: it was not requested, and a bomb grows a thousandfold."""
     bomb = gzip.compress(bytes(50 * 2**20))
     async with serving(network, answering(bomb, headers=f"content-encoding: {coding}\r\n")) as (given, _):
         assert (await refusal(given, asking(picture()))).failure.kind == "media_failed"
@@ -371,7 +371,7 @@ async def test_a_silent_server_delays_no_other_request(network: Network) -> None
 
 
 async def test_the_first_failure_ends_the_others(network: Network) -> None:
-    """Nobody waits for a picture of a request that is refused already."""
+    """A request that is refused anyway does not wait for its pictures."""
     peers: list[Peer] = []
     async with serving(network, sometimes_silent(peers)) as (given, _):
         async with asyncio.timeout(fetch.MEDIA_S / 2):

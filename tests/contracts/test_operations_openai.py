@@ -376,6 +376,6 @@ def test_forms_carry_any_bytes(fields: list[tuple[str, bytes, str | None]]) -> N
 
 
 def test_two_forms_have_two_boundaries() -> None:
-    """Nobody who writes the content can know the boundary."""
+    """The boundary is random, so that no content can contain it."""
     made: Callable[[], str] = lambda: encode([Field("a", b"")])[1]  # noqa: E731
     assert made() != made()

@@ -141,7 +141,7 @@ async def test_a_token_is_kept_until_shortly_before_its_end() -> None:
         now[0] += 3600 - 226
         assert await ask(mine) == "tok-1"
         now[0] += 2
-        assert await ask(mine) == "tok-1", "it is valid yet: nobody waits for the new one"
+        assert await ask(mine) == "tok-1", "it is still valid: no call waits for the new one"
         while (token := await ask(mine)) == "tok-1":
             await asyncio.sleep(0.001)
         assert token == "tok-3"

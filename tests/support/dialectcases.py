@@ -256,7 +256,7 @@ def summary_of_completion(completion: Completion) -> Json:
 
 _SHOWN = ("content", "reasoning", "refusal", "tool_calls", "images", "audio", "function_call")
 _SEALED = ("signature", "data")
-"""Of reasoning details: what nobody can read. A dialect may count it as content or not."""
+"""Fields of reasoning details that no reader can show. A dialect may count them as content or not."""
 
 
 def strict(events: Sequence[Event], *, typed: bool = True) -> None:

@@ -9,7 +9,7 @@
 - ``reasoning_back``: ``{none: the reason}`` where a vendor does not take its reasoning back; ``passes_reasoning``: why one gets
   everybody's.
 - ``refuses``: requests of ``REFUSABLE`` that the dialect cannot express yet, and why: it must refuse them as ``unsupported``.
-- ``oracle``: ``{none: the reason}`` where nobody judges the dialect's requests yet, see ``tests/support/dialectoracles.py``.
+- ``oracle``: ``{none: the reason}`` where no SDK checks the dialect's requests yet, see ``tests/support/dialectoracles.py``.
 - ``like``: another dialect of whose sheet and recordings everything holds here that is not stated anew; ``renamed``: texts that are
   spelled otherwise here.
 """
@@ -128,7 +128,7 @@ class Sheet:
 
     @property
     def without_oracle(self) -> str | None:
-        """Why nobody judges the dialect's requests; None when somebody does."""
+        """Why no SDK checks the dialect's requests; None when one does."""
         return self._reason("oracle", "none")
 
     def _reason(self, section: str, key: str) -> str | None:

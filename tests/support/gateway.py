@@ -236,7 +236,7 @@ async def running(
 
 @dataclass
 class Caller:
-    """An inference key with an organisation of its own, so that its journal is nobody else's."""
+    """An inference key with an organisation of its own, so that its journal holds no other caller's lines."""
 
     gateway: Gateway
     secret: str

@@ -90,7 +90,7 @@ def created(offers: Sequence[Offer], home: Sequence[str], listed: str) -> str:
 
 
 def knowledge(offers: Iterable[Offer], home: Sequence[str]) -> date | None:
-    """Knowledge cut-off by the maker's word."""
+    """The knowledge cut-off that the maker states."""
     cutoffs = sorted(offer.knowledge for offer in offers if offer.knowledge and offer.seller in home)
     return date.fromisoformat(cutoffs[0]) if cutoffs else None
 
@@ -120,7 +120,7 @@ _PROMPT_LIMITS = (272000, 922000)
 
 
 def modalities(offers: Sequence[Offer], home: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(what goes in, what comes out) by the maker's word, else what most sellers say."""
+    """(what goes in, what comes out) as the maker says, else as most sellers say."""
     mode = offers[0].mode
     own = [offer for offer in offers if offer.seller in home] or list(offers)
     taken = _majority([offer.inputs for offer in own if offer.inputs]) or {"text"}
@@ -142,7 +142,7 @@ def _majority(lists: Sequence[Sequence[str]]) -> set[str]:
 
 
 def open_weights(offers: Iterable[Offer]) -> bool | None:
-    """By the word of most who say; None when nobody does."""
+    """What most sellers say; None when none does."""
     votes = [offer.open_weights for offer in offers if offer.open_weights is not None]
     return (sum(votes) * 2 > len(votes)) if votes else None
 

@@ -67,7 +67,7 @@ def fetch() -> tuple[bytes, str]:
 def offers(document: bytes, day: str, sellers: Mapping[str, str]) -> Iterator[Offer]:
     """Every row whose ``litellm_provider`` is a key of ``sellers`` (value: our provider's slug).
 
-    Rows that nobody can buy any more on ``day`` are included; the caller decides by their ``retires``.
+    Rows that are no longer sold on ``day`` are included; the caller decides by their ``retires``.
     """
     for key, row in json.loads(document).items():
         seller = sellers.get(row.get("litellm_provider", ""))

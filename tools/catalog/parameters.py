@@ -55,7 +55,7 @@ def known_traits(offers: Sequence[Offer]) -> dict[str, bool]:
 
 
 def common_traits(all_offers: Iterable[Offer], home: Sequence[str]) -> dict[str, bool]:
-    """What the maker says of a model, else what most sellers say: for endpoints of which nobody says anything."""
+    """What the maker says of a model, else what most sellers say: for endpoints without information of their own."""
     offers = list(all_offers)
     own = known_traits([offer for offer in offers if offer.seller in home])
     counts: dict[str, Counter[bool]] = {}

@@ -256,7 +256,7 @@ async def test_dead_idle_connection_is_replaced(upstream: Upstream) -> None:
 
 
 async def test_reader_sets_the_pace(upstream: Upstream) -> None:
-    """A stream that nobody reads stops the vendor: what is buffered stays far below what the vendor wants to send."""
+    """An unread stream slows the vendor down: what is buffered stays far below what the vendor wants to send."""
     sent = 0
 
     async def script(peer: Peer) -> None:
