@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 4
 COVERAGE_TESTS ?= tests
 COVERAGE_MARKS ?= not soak
-unexport PYTHONDONTWRITEBYTECODE # without byte code each of the suite's two hundred processes compiles the house again
+unexport PYTHONDONTWRITEBYTECODE # without byte code each of the suite's two hundred processes compiles every module again
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check coverage docs soak bench clean lock

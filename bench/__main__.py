@@ -42,10 +42,10 @@ def _parser() -> argparse.ArgumentParser:
 def _names(parser: argparse.ArgumentParser, args: argparse.Namespace) -> tuple[str, ...]:
     if not args.targets:
         return tuple(name for name in NAMES if not (args.quick and name in PEERS))
-    asked = tuple(args.targets.split(","))
-    if unknown := set(asked) - set(NAMES):
+    targets = tuple(args.targets.split(","))
+    if unknown := set(targets) - set(NAMES):
         parser.error(f"unknown targets: {', '.join(sorted(unknown))}")
-    return asked
+    return targets
 
 
 def _leave(number: int, _: FrameType | None) -> None:
@@ -59,7 +59,7 @@ def main() -> int:
     if missing := [tool for tool in _TOOLS if not shutil.which(tool)]:
         parser.error(f"not on PATH: {', '.join(missing)} (Debian: apt-get install nginx-light wrk util-linux)")
     signal.signal(signal.SIGTERM, _leave)
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody serves without byte code
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # servers in production have byte code
     try:
         if args.profile:
             path = profile.record(args.gateway_command, args.profile_seconds, args.out)

@@ -1,4 +1,4 @@
-"""Open-loop JSON load: requests arrive when the rng say, not when the last answer came.
+"""Open-loop JSON load: requests arrive at random times, not after the last answer.
 
 Latency counts from the intended arrival, so a stall of the target is not forgiven (no coordinated omission). Microseconds.
 """
@@ -93,7 +93,7 @@ class OpenLoop:
             self._in_flight += 1
             self.free.pop().send(self._request, self._due_ns)
         else:
-            self._failed += 1  # more in flight than sockets: the target does not carry this rate
+            self._failed += 1  # more in flight than sockets: the target cannot keep up with this rate
         self._due_ns += int(self._rng.expovariate(1) * self._gap_ns)
         if self._due_ns < self._end_ns:
             self._pacer.at(self._due_ns, self._arrive)

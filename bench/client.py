@@ -16,7 +16,7 @@ from bench import arrivals, streams
 
 
 async def work(job: dict[str, Any]) -> dict[str, Any]:
-    """Raises KeyError for a job that is not whole."""
+    """Raises KeyError when the job lacks a field."""
     if job["kind"] == "rate":
         return await arrivals.OpenLoop(job).run()
     return await streams.run(job)

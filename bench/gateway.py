@@ -30,7 +30,7 @@ _MODELS = {
     "gemini": "bench/fast-1-gemini",
 }
 DIALECTS = ("anthropic", "gemini")
-"""Wire formats that the gateway translates; nobody else in the table does."""
+"""Wire formats that the gateway translates; the peers do not."""
 _PROVIDER = """\
 slug: {slug}
 name: Bench {kind}
@@ -76,7 +76,7 @@ def write_catalogue(home: Path, base_urls: Mapping[str, str]) -> None:
 
 
 def environment(site: Site, port: int, admin_key: str) -> dict[str, str]:
-    """``SSL_CERT_FILE`` is how both HTTP clients of the gateway learn of a private certificate authority."""
+    """Both HTTP clients of the gateway read a private certificate authority from ``SSL_CERT_FILE``."""
     home = site.scratch / "gateway"
     return {
         **os.environ,
@@ -127,17 +127,17 @@ def start(site: Site, command: str = COMMAND) -> Iterator[Target]:
 
 
 def audit(target: Target) -> dict[str, Any]:
-    """What the gateway says of its books and its metrics after the run; {} for a target without a ledger."""
+    """The results of the gateway's ledger audit and its metrics after the run; {} for a target without a ledger."""
     if target.admin is None:
         return {}
     port, admin_key = target.admin
     headers = {"authorization": f"Bearer {admin_key}"}
-    books, answer = call(port, "GET", "/api/v1/admin/audit", headers=headers)
+    audit_status, answer = call(port, "GET", "/api/v1/admin/audit", headers=headers)
     metrics, _ = call(port, "GET", "/metrics")
     credit, balance = call(port, "GET", "/api/v1/credits", headers=headers)
     return {
-        "audit_status": books,
-        "audit": json.loads(answer) if books in (200, 409) else answer[:200].decode(errors="replace"),
+        "audit_status": audit_status,
+        "audit": json.loads(answer) if audit_status in (200, 409) else answer[:200].decode(errors="replace"),
         "metrics_status": metrics,
         "credits": json.loads(balance) if credit == 200 else None,
     }

@@ -60,7 +60,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a load cost a tree."""
+    """The cost of a load for a process tree."""
 
     cpu_s: float
     ledger_cpu_s: float
@@ -95,7 +95,7 @@ class Bench:
 
     @contextmanager
     def forgiving(self, target: Target) -> Iterator[None]:
-        """A peer that breaks down under a load loses that figure and gets a note; nginx and the gateway have to hold."""
+        """A peer that fails under a load loses that figure and gets a note; for nginx and the gateway a failure ends the run."""
         try:
             yield
         except (subprocess.SubprocessError, ValueError) as error:
@@ -170,7 +170,7 @@ class Bench:
     def _streams(
         self, target: Target, kind: str, *, events: int, streams_each: int
     ) -> tuple[float | None, dict[str, Any]]:
-        """(CPU µs a stream, what the client saw); None when streams failed or events were missing."""
+        """(CPU µs a stream, the client's result); None when streams failed or events were missing."""
         route = target.routes[kind]
         control(self._site.upstream_port, events=events, gap_us=GAP_US)
         job = {
@@ -189,7 +189,7 @@ class Bench:
         return (None if wrong else meter.cost.cpu_s / found["streams"] * 1e6), found
 
     def memory(self, target: Target) -> None:
-        """Resident after everything else."""
+        """Measures resident memory, after everything else."""
         found = reading(target.pid)
         self.samples.add(
             target,

@@ -1,4 +1,4 @@
-"""nginx as a bare proxy of the same upstream: what forwarding costs when nothing is understood, checked or counted."""
+"""nginx as a bare proxy of the same upstream: the cost of forwarding alone, without parsing, checking or counting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moments kept to tens of microseconds: uvloop's and asyncio's own timers are rounded to a millisecond.
+"""Timers exact to tens of microseconds: uvloop's and asyncio's own timers are rounded to a millisecond.
 
 One Linux timerfd (absolute, CLOCK_MONOTONIC) and a heap; Python has ``os.timerfd_create`` only from 3.13 on, hence ctypes.
 """
@@ -39,7 +39,7 @@ class Pacer:
         loop.add_reader(self._fd, self._fire)
 
     def at(self, due_ns: int, call: Callable[[], None]) -> None:
-        """Equal moments are called in the order they were asked for."""
+        """Equal moments are called in the order of their registration."""
         heapq.heappush(self._due, (due_ns, next(self._rank), call))
         if self._due[0][0] == due_ns:
             self._arm(due_ns)

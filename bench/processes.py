@@ -1,4 +1,4 @@
-"""Processes of the bench: started on one core, their CPU and memory read from ``/proc``, ended for certain.
+"""Processes of the bench: started on one core, their CPU and memory read from ``/proc``, and always ended.
 
 A tree is a process and all its descendants. The ledger's server (Valkey or Redis) inside the gateway's tree is counted apart.
 """
@@ -76,7 +76,7 @@ def _all() -> Iterator[_Stat]:
 
 
 def _threads_cpu_s(pid: int) -> float:
-    """CPU of the living threads to the nanosecond, 0 where the kernel does not tell."""
+    """CPU of the living threads to the nanosecond, 0 where the kernel does not report it."""
     total_ns = 0
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for thread in (_PROC / str(pid) / "task").iterdir():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def pool(name: str, port: int) -> str:
-    """Kept connections to a local server; never closed for having served much."""
+    """Keep-alive connections to a local server, without a limit of requests."""
     kept = "keepalive 512; keepalive_requests 100000000; keepalive_timeout 600s;"
     return f"  upstream {name} {{ server 127.0.0.1:{port}; {kept} }}"
 

@@ -1,4 +1,4 @@
-"""How quiet the machine is: figures taken beside someone else's work are not figures."""
+"""How quiet the machine is: figures measured beside other work are worthless."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def busy_share(before: Ticks, after: Ticks) -> float:
 
 
 def steal_share(before: Ticks, after: Ticks) -> float:
-    """What the hypervisor gave to others."""
+    """The share that the hypervisor gave to other machines."""
     total = after.total - before.total
     return (after.steal - before.steal) / total if total else 0.0
 
 
 def sample(seconds: float) -> float:
-    """Busy share while we ourselves sleep."""
+    """The busy share while this process sleeps."""
     before = now()
     time.sleep(seconds)
     return busy_share(before, now())

@@ -21,7 +21,7 @@ def number(value: float) -> str:
 
 
 def cell(result: Result, target: str, row: Row) -> str:
-    """``~`` before a figure whose repeats lay apart by more than a quarter, ``≥`` where the load was the narrower core."""
+    """``~`` before a figure whose repeats lay apart by more than a quarter, ``≥`` where the load's core was the bottleneck."""
     found = figures.of(result, target, row)
     if (
         found is None
@@ -59,7 +59,7 @@ def table(result: Result) -> str:
 
 
 def caption(result: Result) -> str:
-    """When, where, how quiet, and what is not in the table."""
+    """The time, the machine, how quiet it was, and notes that are not in the table."""
     machine, effort, noise = result["machine"], result["effort"], result["noise"]
     changed = " with uncommitted changes" if machine["changed"] else ""
     settings = "".join(f", {name}={value}" for name, value in result["settings"].items())

@@ -32,7 +32,7 @@ _QUIET_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asked for."""
+    """The options of the command line."""
 
     quick: bool
     names: tuple[str, ...]
@@ -64,7 +64,7 @@ def _start_all(site: Site, options: Options, stack: ExitStack, notes: list[str])
 
 
 def half_rate(target: str, per_s: float, targets: Sequence[str]) -> tuple[float, list[str]]:
-    """Half of the requests a second that ``target`` has just done, and who is driven at that rate: nginx like the gateway, so that
+    """Half of the requests a second that ``target`` has just done, and the rate's targets: nginx has the gateway's rate, so that
     their delays can be compared."""
     if target == "bare" or not per_s or (target == "nginx" and "gateway" in targets):
         return 0.0, []
@@ -135,7 +135,7 @@ def _output(*command: str) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """The machine and the versions of the run."""
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The bytes of the bench's conversation: OpenAI chat request, answer and stream events.
+"""The bytes that the bench exchanges: OpenAI chat request, answer and stream events.
 
 Shapes: OpenAI API reference, chat completions, `chat.completion` and `chat.completion.chunk` with `stream_options.include_usage`
 (read November 2026). Every content event carries the moment it left the upstream, as ``@`` and 19 digits of CLOCK_MONOTONIC
@@ -98,7 +98,7 @@ def closing_events() -> tuple[bytes, bytes, bytes]:
 
 
 class Script(NamedTuple):
-    """A vendor's whole conversation in one wire format, as bytes."""
+    """A vendor's answers in one wire format, as bytes."""
 
     answer: bytes
     """The JSON answer's body."""
@@ -162,7 +162,7 @@ def _gemini() -> Script:
 
 
 SCRIPTS = {"/messages": _anthropic(), "enerateContent": _gemini(), "/chat/completions": _openai()}
-"""Part of the request's path → what the upstream says."""
+"""Part of the request's path → the upstream's answers."""
 
 
 def stamp(now_ns: int) -> bytes:

@@ -51,7 +51,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A started server. ``routes``: kind of upstream ("plain", "tls") → the way through this target to it."""
+    """A started server. ``routes``: kind of upstream ("plain", "tls") → the route through this target to it."""
 
     name: str
     title: str
@@ -59,13 +59,13 @@ class Target:
     core: int
     routes: dict[str, Route]
     start_s: float
-    callers: int  # streams at once that it carries well below its limit
-    peer: bool = False  # needs an installation; carries other streams at once than the rest
+    callers: int  # concurrent streams, well below its limit
+    peer: bool = False  # needs an installation; uses another number of concurrent streams
     admin: tuple[int, str] | None = None  # port and management key, where the target has a ledger to audit
 
 
 def free_port() -> int:
-    """A port that was free a moment ago; for servers that cannot be asked which one they took."""
+    """A port that was free a moment ago; for servers that do not report which one they took."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -33,7 +33,7 @@ class StreamReader(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
 
     async def stream(self, request: bytes) -> None:
-        """Returns when the stream has ended. Raises ConnectionError when the connection goes first, TimeoutError."""
+        """Returns when the stream has ended. Raises ConnectionError when the connection closes before, TimeoutError."""
         assert self._transport
         self.reads, self._tail, self.head = [], b"", b""
         self._ended = asyncio.get_running_loop().create_future()
@@ -67,8 +67,8 @@ class StreamReader(asyncio.Protocol):
             self._transport.close()
 
 
-class Tally:
-    """What all callers saw."""
+class StreamTotals:
+    """The results of all callers."""
 
     def __init__(self) -> None:
         self.streams = self.failed = self.events = self.batched = self.incomplete = 0
@@ -85,7 +85,7 @@ class Tally:
         self.incomplete += len(arrived) != expected
         self.batched += sum(len(stamps) for _, stamps in reads if len(stamps) > 1)
         if arrived:
-            # The upstream waits one gap before the first event: what is left is connecting, asking and the way of one event.
+            # The upstream waits one gap before the first event: the rest is connecting, the request and one event.
             self.first_us.append((arrived[0][0] - begun_ns) / 1000)
         self.transit_us.extend((now_ns - stamp_ns) / 1000 for now_ns, stamp_ns in arrived)
         for (now_a, stamp_a), (now_b, stamp_b) in pairwise(arrived):
@@ -107,7 +107,7 @@ class Tally:
         }
 
 
-async def _caller(job: dict[str, Any], tally: Tally, delay_s: float) -> None:
+async def _caller(job: dict[str, Any], totals: StreamTotals, delay_s: float) -> None:
     loop, request = asyncio.get_running_loop(), job["request"].encode()
     reader: StreamReader | None = None
     await asyncio.sleep(delay_s)
@@ -118,21 +118,21 @@ async def _caller(job: dict[str, Any], tally: Tally, delay_s: float) -> None:
                 _, reader = await loop.create_connection(StreamReader, job["host"], job["port"])
             await reader.stream(request)
         except (OSError, TimeoutError) as error:
-            tally.failed += 1
-            tally.errors.append(repr(error)[:300])
+            totals.failed += 1
+            totals.errors.append(repr(error)[:300])
             if reader:
                 reader.close()
             reader = None
             continue
-        tally.add(begun_ns, reader.reads, job["events"])
+        totals.add(begun_ns, reader.reads, job["events"])
     if reader:
         reader.close()
 
 
 async def run(job: dict[str, Any]) -> dict[str, Any]:
     """Each of ``callers`` reads ``streams_each`` streams of ``events`` events; they start spread over ``spread_s``."""
-    tally, rng = Tally(), random.Random(11)
+    totals, rng = StreamTotals(), random.Random(11)
     async with asyncio.TaskGroup() as group:
         for _ in range(job["callers"]):
-            group.create_task(_caller(job, tally, rng.random() * job["spread_s"]))
-    return tally.result(job["gap_us"])
+            group.create_task(_caller(job, totals, rng.random() * job["spread_s"]))
+    return totals.result(job["gap_us"])

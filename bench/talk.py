@@ -18,7 +18,7 @@ _CALL_S = 30.0
 
 
 class StartError(Exception):
-    """A target did not come up, or does not answer what it should."""
+    """A target did not start, or gives a wrong answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def control(port: int, **state: int) -> dict[str, int]:
 
 
 def completion(route: Route) -> str:
-    """Asks once and returns "" when the answer is the upstream's, else what is wrong with it."""
+    """Sends one request and returns "" when the answer is the upstream's, else what is wrong with it."""
     try:
         status, raw = call(
             route.port,
@@ -82,7 +82,7 @@ def completion(route: Route) -> str:
 
 
 def ready(port: int, path: str) -> str:
-    """Asks a readiness page; "" when it is 200."""
+    """Requests a readiness page; returns "" when it is 200."""
     try:
         status, raw = call(port, "GET", path)
     except (OSError, http.client.HTTPException) as error:

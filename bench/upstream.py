@@ -1,4 +1,4 @@
-"""The vendor everyone is measured against: one raw asyncio protocol on uvloop, about 15 µs a request.
+"""The vendor behind every target: one raw asyncio protocol on uvloop, about 15 µs a request.
 
 ``POST`` with ``"stream":true`` in the body answers server-sent events, each one a write of its own (TCP_NODELAY is on), else JSON;
 the path decides the wire format: OpenAI, Anthropic, Gemini.
@@ -32,7 +32,7 @@ _HEAD_STREAM = (
 
 @dataclass
 class State:
-    """What the next stream looks like, and what happened so far."""
+    """The settings of the next stream, and counters so far."""
 
     events: int = 100
     gap_us: int = 10_000
@@ -67,7 +67,7 @@ def split_request(buffer: bytes) -> tuple[bytes, bytes, int] | None:
     return head, b"", start
 
 
-class _Said:
+class _FramedScript:
     """One wire format, framed."""
 
     def __init__(self, script: shapes.Script) -> None:
@@ -79,12 +79,12 @@ class _Said:
         self.answer = json_answer(script.answer)
 
 
-_SAID = {part.encode(): _Said(script) for part, script in shapes.SCRIPTS.items()}
+_FRAMED = {part.encode(): _FramedScript(script) for part, script in shapes.SCRIPTS.items()}
 
 
-def _said(head: bytes) -> _Said:
+def _script_of(head: bytes) -> _FramedScript:
     path = head[: head.find(b"\r")]
-    return next(said for part, said in _SAID.items() if part in path)
+    return next(framed_script for part, framed_script in _FRAMED.items() if part in path)
 
 
 class Conversation(asyncio.Protocol):
@@ -96,7 +96,7 @@ class Conversation(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._left = 0
         self._streaming = False
-        self._said = _SAID[b"/chat/completions"]
+        self._script = _FRAMED[b"/chat/completions"]
         self._next_ns = 0
         self._gap_ns = 0
 
@@ -121,14 +121,14 @@ class Conversation(asyncio.Protocol):
             self._transport.write(self._management(head.split(b" ", 2)[1].decode()))
             return
         self._state.requests += 1
-        self._said = _said(head)
+        self._script = _script_of(head)
         if not (_STREAM.search(body) or b":streamGenerateContent" in head[:200]):
-            self._transport.write(self._said.answer)
+            self._transport.write(self._script.answer)
             return
         self._state.streams += 1
         self._streaming = True
         self._left, self._gap_ns = self._state.events, self._state.gap_us * 1000
-        self._transport.write(self._said.opening)
+        self._transport.write(self._script.opening)
         self._next_ns = time.monotonic_ns() + self._gap_ns
         self._pacer.at(self._next_ns, self._tick)
 
@@ -137,11 +137,11 @@ class Conversation(asyncio.Protocol):
             return
         if self._left:
             self._left -= 1
-            self._transport.write(self._said.head + shapes.stamp(time.monotonic_ns()) + self._said.tail)
+            self._transport.write(self._script.head + shapes.stamp(time.monotonic_ns()) + self._script.tail)
             self._next_ns += self._gap_ns
             self._pacer.at(self._next_ns, self._tick)
             return
-        for event in self._said.closing:
+        for event in self._script.closing:
             self._transport.write(event)
         self._transport.write(b"0\r\n\r\n")
         self._state.streams_ended += 1

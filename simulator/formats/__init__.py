@@ -4,8 +4,8 @@ One server serves all of them and tells them apart by the path. They are a secon
 documentation. They must not know the dialects of ``providers`` (nor anything outside ``simulator``): where a dialect and a format
 disagree, one of them has misread. Each is proved right by its vendor's own client in the tests.
 
-Models reason as that vendor's do, and demand the reasoning back as that vendor does: what was signed or encrypted here must return
-unchanged, or the request is refused with the vendor's error.
+Models reason as the vendor's do, and demand the reasoning back as the vendor does: a request whose signed or encrypted reasoning
+was changed is refused with the vendor's error.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ Answer = tuple[int, bytes, str]
 
 @pytest.fixture(autouse=True)
 def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine of no cloud: nothing in the environment, in the home directory or on the path can be found, no proxy is used."""
+    """A machine outside every cloud: nothing in the environment, in the home directory or on the path can be found, no proxy is used."""
     for name in list(os.environ):
         if name.startswith(PREFIXES) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -398,7 +398,7 @@ def dialect_of(name: str) -> Dialect:
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
 async def test_nothing_is_found(name: str) -> None:
-    """On a machine of no cloud the credential is at fault."""
+    """On a machine outside every cloud the failure is the credential's."""
     dialect, target = TARGETS[name]
     upstream = Http1Client()
     with pytest.raises(ProviderError) as caught:

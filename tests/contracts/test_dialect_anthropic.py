@@ -42,7 +42,7 @@ def test_content_is_what_a_caller_could_show() -> None:
 
 
 def test_the_first_usage_is_the_prompts() -> None:
-    """The prompt's count is known with the first event, before anything was said: a stream that breaks off can be billed."""
+    """The prompt's count is known with the first event, before any content: a stream that breaks off can be billed."""
     events = DIALECT.decoder().feed(STREAMS["cached-usage"].pieces[0])
     assert events[0].usage is not None
     assert (events[0].usage.prompt_total, events[0].usage.cache_write_1h) == (2712, 400)
@@ -53,7 +53,7 @@ def test_nothing_after_the_end_counts() -> None:
     more = b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"more"}}\n\n'
     events, error = cases.decode(DIALECT, [STREAMS["text"].raw + more, b"data: junk\n\n"])
     assert error is None
-    assert "more" not in cases.said(events)["text"]
+    assert "more" not in cases.summary(events)["text"]
 
 
 DAMAGED: dict[str, bytes] = {
@@ -110,7 +110,7 @@ def test_damaged_events_are_malformed(name: str) -> None:
         (b'{"type":"error"}', "server_error"),
     ],
 )
-def test_a_whole_answer_that_is_none(raw: bytes, kind: str) -> None:
+def test_a_whole_answer_that_is_a_failure(raw: bytes, kind: str) -> None:
     """A 200 with junk, nothing, or an error inside is that failure."""
     with pytest.raises(ProviderError) as caught:
         DIALECT.completion(raw)

@@ -66,7 +66,7 @@ def headers(inner_request: Any, made_for: Target = TARGET, *, stream: bool = Fal
     return dict(DIALECT.request(made_for, inner_request, stream=stream).headers)
 
 
-def test_where_and_how_a_request_goes() -> None:
+def test_url_and_headers() -> None:
     """URL, key, version, accept and the stream flag; the key as bearer where the vendor wants that; own paths."""
     request = DIALECT.request(TARGET, {"messages": [HI]}, stream=True)
     assert (request.method, request.url) == ("POST", "https://api.anthropic.com/v1/messages")
@@ -250,5 +250,5 @@ def test_every_recorded_refusal_lands_in_its_row(name: str) -> None:
     ],
 )
 def test_usage_is_split_into_disjoint_kinds(raw: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Cache reads, writes by their life, thinking and searches are counted once each; nonsense counts nothing and is told."""
+    """Cache reads, writes by their life, thinking and searches are counted once each; an impossible count is 0 and marked."""
     assert counted(usage_of(raw)) == expected

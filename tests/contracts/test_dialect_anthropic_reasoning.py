@@ -58,7 +58,7 @@ def refusal(options: dict[str, Any] | None = None, **body: Any) -> str:
         ({}, None),
     ],
 )
-def test_every_form_of_asking_becomes_a_budget(body: dict[str, Any], budget: int | None) -> None:
+def test_every_form_of_effort_becomes_a_budget(body: dict[str, Any], budget: int | None) -> None:
     """Effort, tokens, enabled and the shorthand become budget_tokens by the contract's ratios and bounds."""
     vendor_body = inner_request(**body)
     assert vendor_body.get("thinking") == (budget and {"type": "enabled", "budget_tokens": budget})
@@ -92,7 +92,7 @@ def test_a_budget_fits_below_the_limit_or_is_refused() -> None:
         ({}, None, None),
     ],
 )
-def test_newer_models_are_told_an_effort(body: dict[str, Any], thinking: bool | None, effort: str | None) -> None:
+def test_newer_models_get_an_effort(body: dict[str, Any], thinking: bool | None, effort: str | None) -> None:
     """With adaptive thinking every form becomes output_config.effort, the nearest that the model knows."""
     vendor_body = inner_request({"thinking": "adaptive"}, **body)
     spelled = {True: {"type": "adaptive", "display": "summarized"}, False: {"type": "disabled"}, None: None}
@@ -130,8 +130,8 @@ def test_what_cannot_stand_beside_thinking() -> None:
 
 
 def replayed(*details: Any, **more: Any) -> list[dict[str, Any]]:
-    said = {"role": "assistant", "content": "so", "tool_calls": [CALL], "reasoning_details": list(details), **more}
-    turns = inner_request(messages=[HI, said, RESULT], tools=[TOOL])["messages"]
+    answered = {"role": "assistant", "content": "so", "tool_calls": [CALL], "reasoning_details": list(details), **more}
+    turns = inner_request(messages=[HI, answered, RESULT], tools=[TOOL])["messages"]
     blocks: list[dict[str, Any]] = turns[1]["content"]
     assert [block["type"] for block in blocks[-2:]] == ["text", "tool_use"]
     return blocks[:-2]
@@ -160,7 +160,7 @@ def test_fragments_of_a_stream_go_back_as_whole_blocks() -> None:
     ]
 
 
-def test_what_the_vendor_could_not_verify_stays_away() -> None:
+def test_what_the_vendor_could_not_verify_is_removed() -> None:
     """Unsigned thinking, other vendors' details, summaries and junk are left out; plain reasoning text too."""
     foreign = [
         thought("unsigned"),

@@ -177,13 +177,13 @@ def test_documents_by_url_by_value_and_by_id() -> None:
         ("junk", "None"),
     ],
 )
-def test_parts_that_cannot_be_said_are_refused(part: Any, named: str) -> None:
+def test_parts_that_cannot_be_expressed_are_refused(part: Any, named: str) -> None:
     """Audio, video, foreign media types and unknown parts are ``unsupported``, and the message names them."""
     assert named in refusal({"messages": [{"role": "user", "content": [part]}]})
 
 
 def test_a_prefill_is_the_last_turn() -> None:
-    """A trailing assistant message goes out without white space at its end; a model that takes none says so."""
+    """A trailing assistant message goes out without white space at its end; for a model that takes none it is refused."""
     prefill = {"role": "assistant", "content": "The answer is ( \n"}
     assert turns(HI, prefill)[1] == ("assistant", [text("The answer is (")])
     assert "prefill" in refusal({"messages": [HI, prefill]}, prefill=False)

@@ -134,7 +134,7 @@ def formed(schema: Any, **more: Any) -> dict[str, Any]:
 
 
 def test_a_schema_goes_out_natively_where_the_model_has_it() -> None:
-    """output_config.format with closed objects; what the vendor refuses in a schema is told in words; maps take the tool."""
+    """output_config.format with closed objects; keywords that the vendor refuses move to the description; maps take the tool."""
     vendor_body = sent(formed(SCHEMA), structured_outputs="native")
     assert "tools" not in vendor_body
     assert vendor_body["output_config"]["format"]["schema"] == {
@@ -262,10 +262,14 @@ JUNK = st.recursive(
 @given(st.sampled_from(LOOSE), JUNK, st.sampled_from([{}, {"structured_outputs": "native", "thinking": "adaptive"}]))
 def test_junk_where_the_contract_is_loose_is_survived(field: str, junk: Any, options: dict[str, Any]) -> None:
     """In the fields that no surface checks to the leaves, anything becomes a request or is ``unsupported``."""
-    said = {"role": "assistant", "content": "a", "reasoning_details": junk if field == "reasoning_details" else None}
+    answered = {
+        "role": "assistant",
+        "content": "a",
+        "reasoning_details": junk if field == "reasoning_details" else None,
+    }
     tool = {"type": "function", "function": {"name": "f", "parameters": junk if field == "parameters" else None}}
     body: dict[str, Any] = {
-        "messages": [HI, said, HI],
+        "messages": [HI, answered, HI],
         "tools": [tool],
         "reasoning": {"effort": "low"},
         "max_tokens": 9000,

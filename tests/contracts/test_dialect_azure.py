@@ -234,7 +234,7 @@ def application(url: str, **more: Any) -> ClientSecret:
 
 async def test_tokens_are_kept_until_shortly_before_their_end() -> None:
     """An hour's token is fetched anew five minutes before its end, a short one at nine tenths; another client has its own.
-    The present token is valid until then, so nobody waits for the new one."""
+    The present token is valid until then, so no request waits for the new one."""
     authority, clock = Authority(), Clock()
     async with RawServer(authority) as server:
         client, tokens = Http1Client(), EntraTokens(clock)

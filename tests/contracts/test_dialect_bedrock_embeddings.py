@@ -78,7 +78,7 @@ def test_requests() -> None:
     )
 
 
-def test_what_cannot_be_said() -> None:
+def test_what_cannot_be_expressed() -> None:
     """Several texts for Titan, more than 96 for Cohere, tokens, pictures, dimensions that a model has no choice of."""
     assert refused(TITAN, input=["a", "b"]) == "input"
     assert refused(COHERE3, input=["a"] * 97) == "input"
@@ -108,7 +108,7 @@ def test_unreadable_answers(raw: bytes) -> None:
 @examples(100)
 @given(st.text(st.characters(codec="latin-1"), max_size=30))
 def test_the_header_is_not_trusted(value: str) -> None:
-    """A count in the header that is none, or absurd, is no count of tokens; the answer stands."""
+    """A count in the header that is not a number, or absurd, is ignored; the answer stands."""
     raw = json.dumps(CASES["cohere-v3"]["body"]).encode()
     done = EMBEDDINGS.read(HttpResponse(200, {"x-amzn-bedrock-input-token-count": value}, raw))
     assert len(done.body["data"]) == 2

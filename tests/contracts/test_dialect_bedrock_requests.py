@@ -226,7 +226,7 @@ def test_media_go_inside() -> None:
         ("text", "messages[0].content[0].type"),
     ],
 )
-def test_parts_that_cannot_be_said(part: Any, field: str) -> None:
+def test_parts_that_cannot_be_expressed(part: Any, field: str) -> None:
     """A part that Converse has no block for is refused by name, before anything is sent."""
     assert refused(inner_request(messages=[{"role": "user", "content": [part]}])).startswith(field + ":")
 
@@ -274,8 +274,8 @@ def test_parts_that_cannot_be_said(part: Any, field: str) -> None:
         ),
     ],
 )
-def test_fields_that_cannot_be_said(more: dict[str, Any], field: str) -> None:
-    """What would change the answer and has no word in Converse is refused by name; another endpoint may take it."""
+def test_fields_that_cannot_be_expressed(more: dict[str, Any], field: str) -> None:
+    """What would change the answer and cannot be expressed in Converse is refused by name; another endpoint may take it."""
     assert refused(inner_request(**more)).startswith(field)
 
 
@@ -309,7 +309,7 @@ def test_no_tools_wanted() -> None:
 
 
 def test_parallel_calls_can_be_switched_off() -> None:
-    """Claude is told in its own words; ``type`` goes along exactly when there is no ``toolChoice``."""
+    """Claude gets Anthropic's own field; ``type`` goes along exactly when there is no ``toolChoice``."""
     off = {"tools": [TOOL], "parallel_tool_calls": False}
     assert sent(inner_request(**off))["additionalModelRequestFields"] == {
         "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}
@@ -550,8 +550,8 @@ def test_structured_output_where_the_model_has_it() -> None:
     assert "strict" not in sent(inner_request(tools=[strict]))["toolConfig"]["tools"][0]["toolSpec"]
 
 
-def test_a_json_object_is_asked_for() -> None:
-    """Without a schema the model is told; an instruction goes behind the system messages."""
+def test_a_json_object_is_requested() -> None:
+    """Without a schema the request becomes an instruction behind the system messages."""
     body = inner_request(messages=[{"role": "system", "content": "S"}, USER], response_format={"type": "json_object"})
     result = sent(body)
     assert result["system"][0] == {"text": "S"}

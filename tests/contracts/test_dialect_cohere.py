@@ -66,7 +66,7 @@ def test_the_bytes_are_the_vendors(name: str) -> None:
     parser = SseParser()
     for _, data in parser.feed(STREAMS[name].raw) + parser.close():
         event = json.loads(data)
-        if event["type"] != "heartbeat":  # the one that nobody knows
+        if event["type"] != "heartbeat":  # the one event that the SDK does not know
             assert TypeAdapter(V2ChatStreamResponse).validate_python(event).type == event["type"]
 
 
@@ -94,7 +94,7 @@ def test_the_answers_are_the_vendors(name: str) -> None:
     TypeAdapter(V2ChatResponse).validate_python(ANSWERS[name]["body"])
 
 
-def test_the_vendor_may_ask_to_wait() -> None:
+def test_retry_after_is_kept() -> None:
     """Retry-After of a refusal is kept; the raw body is too."""
     case = {**cases.documents("cohere", "errors")["rate-limit"], "headers": {"retry-after": "7"}}
     error = cases.failure_of(COHERE, case)
@@ -121,8 +121,8 @@ def test_absurd_usage_is_marked(usage: Any, counts: tuple[Any, ...]) -> None:
     assert (found.prompt, found.cache_read, found.completion, found.suspect) == counts
 
 
-def test_no_usage_is_none() -> None:
-    """An answer without usage reports none, so that the gateway estimates and says so."""
+def test_no_usage_is_reported_as_none() -> None:
+    """An answer without usage reports none, so that the gateway estimates and marks the estimate."""
     body = {name: value for name, value in ANSWERS["text"]["body"].items() if name != "usage"}
     assert COHERE.completion(json.dumps(body).encode()).usage is None
 
@@ -130,7 +130,7 @@ def test_no_usage_is_none() -> None:
 # -- requests ----------------------------------------------------------------------------------------------------------
 
 
-def test_where_and_how_a_request_goes() -> None:
+def test_url_and_headers() -> None:
     """URL, bearer, own headers; ``stream`` only when streamed; fields that the vendor does not know stay here."""
     body = {
         "messages": [USER],
@@ -150,7 +150,7 @@ def test_where_and_how_a_request_goes() -> None:
     assert "authorization" not in dict(without.headers)
 
 
-def test_sampling_in_the_vendors_words() -> None:
+def test_sampling_in_the_vendors_format() -> None:
     """Names, ranges and bounds: a top_p of 1 becomes the most that the vendor takes, a zero penalty stays here."""
     found = sent(
         {
@@ -169,7 +169,7 @@ def test_sampling_in_the_vendors_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "options", "thinking"),
+    ("wanted", "options", "thinking"),
     [
         ({}, {}, None),
         ({"reasoning": {"enabled": True}}, {}, {"type": "enabled"}),
@@ -184,13 +184,13 @@ def test_sampling_in_the_vendors_words() -> None:
         ({"thinking": {"type": "enabled", "token_budget": 5}}, {}, {"type": "enabled", "token_budget": 5}),
     ],
 )
-def test_reasoning_is_asked_for(asked: dict[str, Any], options: dict[str, Any], thinking: Any) -> None:
+def test_reasoning_is_requested(wanted: dict[str, Any], options: dict[str, Any], thinking: Any) -> None:
     """Every form of the contract becomes ``thinking``; an effort is a share of the output limit."""
-    assert sent(asked, **options).get("thinking") == thinking
+    assert sent(wanted, **options).get("thinking") == thinking
 
 
 def test_tools_and_choice() -> None:
-    """``strict`` moves up, parameters are always there; a choice the vendor has no word for is said by leaving tools out."""
+    """``strict`` moves up, parameters are always there; a choice that the vendor lacks is made by leaving tools out."""
     bare = {"type": "function", "function": {"name": "now"}}
     found = sent({"tools": [WEATHER, bare], "tool_choice": "auto"})
     assert (found["strict_tools"], "tool_choice" in found) == (True, False)
@@ -207,11 +207,14 @@ def test_tools_and_choice() -> None:
 def test_structured_output() -> None:
     """A schema goes out under the vendor's field; together with tools it is refused, as the vendor would."""
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
-    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
-    assert sent({"response_format": asked})["response_format"] == {"type": "json_object", "json_schema": schema}
+    response_format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+    assert sent({"response_format": response_format})["response_format"] == {
+        "type": "json_object",
+        "json_schema": schema,
+    }
     assert sent({"response_format": {"type": "json_object"}})["response_format"] == {"type": "json_object"}
     assert "response_format" not in sent({"response_format": {"type": "text"}})
-    assert "response_format" in refusal(response_format=asked, tools=[WEATHER])
+    assert "response_format" in refusal(response_format=response_format, tools=[WEATHER])
     assert "response_format" in refusal(response_format={"type": "grammar"})
 
 
@@ -219,7 +222,7 @@ PICTURE = "data:image/png;base64,aGk="
 PDF = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="}}
 
 
-def test_messages_in_the_vendors_words() -> None:
+def test_messages_in_the_vendors_format() -> None:
     """System messages come first, pictures pass, texts in files are read, names are written in front."""
     found = sent(
         {
@@ -263,7 +266,7 @@ def test_messages_in_the_vendors_words() -> None:
         ([{"type": "image_url", "image_url": {}}], "image_url"),
     ],
 )
-def test_parts_that_cannot_be_said(content: Any, word: str) -> None:
+def test_parts_that_cannot_be_expressed(content: Any, word: str) -> None:
     """A part that the vendor does not take is refused with its name, before anything is sent."""
     assert word in refusal(messages=[{"role": "user", "content": content}])
 

@@ -21,11 +21,11 @@ GEMINI = Gemini()
 @pytest.mark.parametrize("name", [name for name, stream in STREAMS.items() if not stream.fails])
 def test_the_bytes_are_the_vendors(name: str) -> None:
     """Every document of a good stream is what Google's own type accepts; the role comes once, in a choice's first delta."""
-    told: set[int] = set()
+    started: set[int] = set()
     for event in cases.decode(GEMINI, [STREAMS[name].raw])[0]:
         for choice in event.chunk["choices"]:
-            assert ("role" in choice["delta"]) is (choice["index"] not in told)
-            told.add(choice["index"])
+            assert ("role" in choice["delta"]) is (choice["index"] not in started)
+            started.add(choice["index"])
     if name not in ("unknown", "proxy-usage-zero"):
         for document in STREAMS[name].documents.values():
             types.GenerateContentResponse.model_validate(document)
@@ -72,7 +72,7 @@ def test_made_ids_are_unique_and_stable() -> None:
     raw = STREAMS["parallel-tools"].raw
 
     def ids(data: bytes) -> list[str]:
-        return [id for id, _, _ in cases.said(cases.decode(GEMINI, [data])[0])["tools"]]
+        return [id for id, _, _ in cases.summary(cases.decode(GEMINI, [data])[0])["tools"]]
 
     other = ids(raw.replace(b"kq4gacT6M5", b"Xq4gacT6M5"))
     assert ids(raw) == ids(raw)
@@ -99,8 +99,8 @@ def test_made_ids_are_unique_and_stable() -> None:
         (b'{"error":"boom"}', "server_error"),
     ],
 )
-def test_a_whole_answer_that_is_none(raw: bytes, kind: str) -> None:
-    """A 200 with junk, nothing, an error inside, or an ending that is no answer, is that failure."""
+def test_a_whole_answer_that_is_a_failure(raw: bytes, kind: str) -> None:
+    """A 200 with junk, nothing, an error inside, or a finish reason that means a failure, is that failure."""
     with pytest.raises(ProviderError) as caught:
         GEMINI.completion(raw)
     assert caught.value.failure.kind == kind
@@ -112,7 +112,7 @@ BROKEN |= {"MISSING_THOUGHT_SIGNATURE", "PUP_LIMITED_DISABLED"}
 
 @pytest.mark.parametrize("finish", [reason.value for reason in types.FinishReason])
 def test_every_finish_reason_is_known(finish: str) -> None:
-    """Each word of Google's enumeration, behind some text: an ending of ours with the word kept, or a failure."""
+    """Each finish reason of Google's enumeration, after some text: one of ours with the original kept, or a failure."""
     document = {"candidates": [{"content": {"parts": [{"text": "x"}]}, "finishReason": finish}]}
     raw = json.dumps(document).encode()
     if finish in BROKEN:

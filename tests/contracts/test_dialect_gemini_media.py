@@ -65,8 +65,8 @@ def test_embeddings_of_vertex() -> None:
     url, body = sent(CLOUD, {"input": ["a", "b"], "dimensions": 8})
     assert url == "gemini-embedding-001:batchEmbedContents"
     assert body["requests"][1] == {"content": text("b"), "embedContentConfig": config}
-    asked = {"input": ["a", "b"], "dimensions": 8, "input_type": "document"}
-    assert sent(CLOUD, asked, "text-embedding-005") == (
+    request = {"input": ["a", "b"], "dimensions": 8, "input_type": "document"}
+    assert sent(CLOUD, request, "text-embedding-005") == (
         "text-embedding-005:predict",
         {
             "instances": [{"content": one, "task_type": "RETRIEVAL_DOCUMENT"} for one in ("a", "b")],
@@ -120,7 +120,7 @@ def test_inputs_that_cannot_be_embedded(body: dict[str, Any], names: str) -> Non
     ],
 )  # fmt: skip
 def test_embeddings_come_back(document: dict[str, Any], vectors: list[list[float]], usage: Usage | None) -> None:
-    """All three shapes of Google's answers, in order, with the tokens where they are told."""
+    """All three shapes of Google's answers, in order, with the tokens where the vendor reports them."""
     answer = STUDIO.completion(json.dumps(document).encode())
     assert answer.body["data"] == [
         {"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)
@@ -133,8 +133,8 @@ def test_embeddings_come_back(document: dict[str, Any], vectors: list[list[float
 
 def test_pictures_of_gemini() -> None:
     """A prompt behind its references, the shape from size, ratio or resolution; read by Google's own types."""
-    asked = {"prompt": "a cat", "n": 1, "size": "1792x1024", "seed": 2**33 + 1, "input_references": [{"type": "image_url", "image_url": {"url": PNG}}]}  # fmt: skip
-    url, body = sent(DRAW, asked, "gemini-image")
+    request = {"prompt": "a cat", "n": 1, "size": "1792x1024", "seed": 2**33 + 1, "input_references": [{"type": "image_url", "image_url": {"url": PNG}}]}  # fmt: skip
+    url, body = sent(DRAW, request, "gemini-image")
     assert url == "gemini-image:generateContent"
     types.GenerateContentConfig.model_validate(body["generationConfig"])
     types.Content.model_validate(body["contents"][0])
@@ -173,8 +173,8 @@ def test_the_shape_of_a_picture(asks: dict[str, Any], made: dict[str, Any]) -> N
 
 def test_pictures_of_imagen() -> None:
     """By prediction: the parameters that ``google-genai`` sends under the same names."""
-    asked = {"prompt": "a cat", "n": 3, "aspect_ratio": "3:4", "resolution": "2K", "output_format": "jpeg", "output_compression": 80, "seed": 5}  # fmt: skip
-    assert sent(DRAW_CLOUD, asked, "imagen-4", images="predict") == (
+    request = {"prompt": "a cat", "n": 3, "aspect_ratio": "3:4", "resolution": "2K", "output_format": "jpeg", "output_compression": 80, "seed": 5}  # fmt: skip
+    assert sent(DRAW_CLOUD, request, "imagen-4", images="predict") == (
         "imagen-4:predict",
         {
             "instances": [{"prompt": "a cat"}],

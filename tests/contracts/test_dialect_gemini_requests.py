@@ -38,12 +38,12 @@ def sent(body: dict[str, Any], dialect: Gemini = GEMINI, **options: Any) -> dict
     return made
 
 
-def asked(**more: Any) -> dict[str, Any]:
+def chat_body(**more: Any) -> dict[str, Any]:
     return {"model": "google/x", "messages": [{"role": "user", "content": "hi"}], **more}
 
 
 def config(dialect: Gemini = GEMINI, options: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    made: dict[str, Any] = sent(asked(**more), dialect, **(options or {})).get("generationConfig", {})
+    made: dict[str, Any] = sent(chat_body(**more), dialect, **(options or {})).get("generationConfig", {})
     return made
 
 
@@ -58,7 +58,7 @@ def call(id: str, name: str, arguments: str = "{}") -> dict[str, Any]:
 
 def test_the_address_and_the_key() -> None:
     """One URL for JSON, one for events; the key in Google's header, an access token as a bearer, both by their looks."""
-    whole, streamed = (GEMINI.request(target(), asked(), stream=stream) for stream in (False, True))
+    whole, streamed = (GEMINI.request(target(), chat_body(), stream=stream) for stream in (False, True))
     assert whole.url == f"{BASE}/models/gemini-x:generateContent"
     assert streamed.url == f"{BASE}/models/gemini-x:streamGenerateContent?alt=sse"
     assert {("x-goog-api-key", "AIzaK"), ("x-team", "t"), ("content-type", "application/json")} <= set(whole.headers)
@@ -68,14 +68,14 @@ def test_the_address_and_the_key() -> None:
         (VERTEX, "opaque", ("authorization", "Bearer opaque")),
         (VERTEX, "AQ.express", ("x-goog-api-key", "AQ.express")),
     ):
-        assert header in dialect.request(Target("g", BASE, "m", api_key=key), asked(), stream=False).headers
+        assert header in dialect.request(Target("g", BASE, "m", api_key=key), chat_body(), stream=False).headers
     odd = Target("g", BASE, "models/../x?y#z")
-    assert GEMINI.request(odd, asked(), stream=False).url == f"{BASE}/models/../x%3Fy%23z:generateContent"
+    assert GEMINI.request(odd, chat_body(), stream=False).url == f"{BASE}/models/../x%3Fy%23z:generateContent"
 
 
 def test_a_whole_request() -> None:
     """Every field that Gemini has goes out under its name; what it does not have stays here."""
-    body = asked(
+    body = chat_body(
         temperature=0.5, top_p=0.9, top_k=40, max_tokens=100, stop=["a", "b"], seed=2**40 + 5, presence_penalty=0.1,
         frequency_penalty=0.2, logprobs=True, top_logprobs=3, user="u", logit_bias={"1": 5}, min_p=0.1, n=2, metadata={"a": "b"},
         parallel_tool_calls=True, service_tier="flex", provider={"order": ["x"]}, models=["y"], verbosity="low", unknown=1,
@@ -88,20 +88,20 @@ def test_a_whole_request() -> None:
             "presencePenalty": 0.1, "frequencyPenalty": 0.2, "responseLogprobs": True, "logprobs": 3, "candidateCount": 2,
         },
     }  # fmt: skip
-    assert sent(asked()) == {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    assert sent(chat_body()) == {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
     assert config(stop="x", max_completion_tokens=7, max_tokens=9, top_k=0) == {
         "stopSequences": ["x"],
         "maxOutputTokens": 7,
     }
     safety = [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}]
-    assert sent(asked(), safety_settings=safety, extra_body={"labels": {"a": "b"}}).keys() >= {
+    assert sent(chat_body(), safety_settings=safety, extra_body={"labels": {"a": "b"}}).keys() >= {
         "safetySettings",
         "labels",
     }
 
 
 def test_turns() -> None:
-    """System parts go aside, neighbours of one role become one turn, names are said, an empty turn is none."""
+    """System messages become the instruction, neighbours of one role one turn; names go into the text; empty turns are dropped."""
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "name": "Ann", "content": "one"},
@@ -196,7 +196,7 @@ def test_media(part: dict[str, Any], made: dict[str, Any]) -> None:
     ],
 )
 def test_vertex_fetches_addresses(url: str, mime: str) -> None:
-    """Vertex is given the address with the type its name suggests; AI Studio cannot be asked so."""
+    """Vertex is given the address with the type its name suggests; AI Studio takes no address."""
     message = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
     assert turns([message], VERTEX)[0]["parts"] == [{"fileData": {"mimeType": mime, "fileUri": url}}]
     with pytest.raises(ProviderError, match=r"messages\[0\]\.content\[0\]\.image_url\.url"):
@@ -210,7 +210,7 @@ BARE = {"type": "function", "function": {"name": "g"}}
 
 def test_tools() -> None:
     """Functions with JSON Schema as it is, or as the older message; Gemini's own tools by their names; search by option."""
-    body = sent(asked(tools=[FUNCTION, BARE]))
+    body = sent(chat_body(tools=[FUNCTION, BARE]))
     assert body["tools"] == [
         {
             "functionDeclarations": [
@@ -219,10 +219,10 @@ def test_tools() -> None:
             ]
         }
     ]
-    older = sent(asked(tools=[FUNCTION, BARE]), schema="openapi")["tools"][0]["functionDeclarations"]
+    older = sent(chat_body(tools=[FUNCTION, BARE]), schema="openapi")["tools"][0]["functionDeclarations"]
     assert older[0]["parameters"] == {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}}
-    assert sent(asked(web_search_options={}))["tools"] == [{"googleSearch": {}}]
-    assert sent(asked(tools=[{"type": "code_execution"}, {"type": "url_context"}]))["tools"] == [
+    assert sent(chat_body(web_search_options={}))["tools"] == [{"googleSearch": {}}]
+    assert sent(chat_body(tools=[{"type": "code_execution"}, {"type": "url_context"}]))["tools"] == [
         {"codeExecution": {}},
         {"urlContext": {}},
     ]
@@ -244,12 +244,12 @@ def test_tools() -> None:
 )
 def test_tool_choice(choice: Any, made: dict[str, Any]) -> None:
     """Every form of ``tool_choice`` as a mode; without functions there is nothing to choose."""
-    body = sent(asked(tools=[FUNCTION, BARE], tool_choice=choice))
+    body = sent(chat_body(tools=[FUNCTION, BARE], tool_choice=choice))
     assert body["toolConfig"] == {"functionCallingConfig": made}
     allowed = isinstance(choice, dict) and made == {"mode": "AUTO"}
     names = [one["name"] for one in body["tools"][0]["functionDeclarations"]]
     assert names == (["g"] if allowed else ["f", "g"])
-    assert "toolConfig" not in sent(asked(tool_choice=choice))
+    assert "toolConfig" not in sent(chat_body(tool_choice=choice))
 
 
 def test_formats() -> None:
@@ -336,18 +336,18 @@ def user(part: Any) -> dict[str, Any]:
         ({"messages": [{"role": "assistant", "tool_calls": [call("a", "f", "[1]")]}]}, "arguments"),
         ({"messages": [{"role": "assistant", "tool_calls": [call("a", "f", "{")]}]}, "arguments"),
         ({"messages": [{"role": "assistant", "tool_calls": [{"id": "a"}]}]}, "tool_calls"),
-        (asked(tools=[{"type": "computer_20250124"}]), r"tools\[0\].type"),
-        (asked(tools=[{"type": "function", "function": {"name": "1st"}}]), "name"),
-        (asked(tools=[{"type": "function", "function": {"name": "f", "parameters": "x"}}]), "parameters"),
-        (asked(tools=[FUNCTION], web_search_options={}), "web_search_options"),
-        (asked(tools=[FUNCTION], response_format={"type": "json_object"}), "response_format"),
-        (asked(tools=[FUNCTION], tool_choice={"type": "openrouter:web_search"}), "tool_choice"),
-        (asked(response_format={"type": "grammar", "grammar": "x"}), "response_format"),
-        (asked(response_format={"type": "json_schema", "json_schema": {"schema": [1]}}), "schema"),
-        (asked(modalities=["audio"], audio={"format": "mp3", "voice": "x"}), "audio.format"),
+        (chat_body(tools=[{"type": "computer_20250124"}]), r"tools\[0\].type"),
+        (chat_body(tools=[{"type": "function", "function": {"name": "1st"}}]), "name"),
+        (chat_body(tools=[{"type": "function", "function": {"name": "f", "parameters": "x"}}]), "parameters"),
+        (chat_body(tools=[FUNCTION], web_search_options={}), "web_search_options"),
+        (chat_body(tools=[FUNCTION], response_format={"type": "json_object"}), "response_format"),
+        (chat_body(tools=[FUNCTION], tool_choice={"type": "openrouter:web_search"}), "tool_choice"),
+        (chat_body(response_format={"type": "grammar", "grammar": "x"}), "response_format"),
+        (chat_body(response_format={"type": "json_schema", "json_schema": {"schema": [1]}}), "schema"),
+        (chat_body(modalities=["audio"], audio={"format": "mp3", "voice": "x"}), "audio.format"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_said_is_refused(body: dict[str, Any], names: str) -> None:
+def test_what_cannot_be_expressed_is_refused(body: dict[str, Any], names: str) -> None:
     """Nothing is dropped in silence: the failure ``unsupported`` names the field, before anything is sent."""
     with pytest.raises(ProviderError, match=names) as caught:
         sent(body)
@@ -356,7 +356,7 @@ def test_what_cannot_be_said_is_refused(body: dict[str, Any], names: str) -> Non
 
 def test_json_with_tools_from_gemini_3_on() -> None:
     """Functions and a JSON answer in one request, where the model can."""
-    body = sent(asked(tools=[FUNCTION], response_format={"type": "json_object"}), thinking="level")
+    body = sent(chat_body(tools=[FUNCTION], response_format={"type": "json_object"}), thinking="level")
     assert {"tools", "generationConfig"} <= body.keys()
 
 
@@ -488,7 +488,7 @@ def test_signatures_of_others() -> None:
 
 
 def test_unsigned_calls_are_excused_in_the_current_turn_only() -> None:
-    """Gemini 3 demands signatures since the last word of the user; calls of another model get Google's word for that."""
+    """Gemini 3 demands signatures since the last message of the user; calls of another model get Google's placeholder."""
     step = [
         {"role": "assistant", "tool_calls": [call("a", "f"), call("b", "f")]},
         {"role": "tool", "tool_call_id": "a", "content": "1"},
@@ -575,7 +575,7 @@ def test_an_answer_comes_back_as_it_went(parts: list[dict[str, Any]], dialect: G
 @examples(150)
 @given(st.lists(st.tuples(st.sampled_from(["user", "assistant", "calls"]), TEXT, ARGS), min_size=1, max_size=6))
 def test_a_conversation_keeps_its_order(turns_: list[tuple[str, str, dict[str, Any]]]) -> None:
-    """Roles, texts, ids and arguments arrive in the order in which they were said."""
+    """Roles, texts, ids and arguments arrive in the order of the conversation."""
     messages: list[dict[str, Any]] = []
     wanted: list[Any] = []
     for number, (kind, text, args) in enumerate(turns_):

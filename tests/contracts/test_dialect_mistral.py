@@ -139,7 +139,7 @@ def test_only_known_fields_go_out() -> None:
     assert "stream" not in sent({})
 
 
-def test_fields_in_the_vendors_words() -> None:
+def test_fields_in_the_vendors_format() -> None:
     """``random_seed``, ``any``, tiers; what has the same name passes; quirks are data."""
     found = sent(
         {
@@ -221,7 +221,7 @@ def test_structured_output() -> None:
 PNG, PDF = "data:image/png;base64,aGk=", "data:application/pdf;base64,aGk="
 
 
-def test_messages_in_the_vendors_words() -> None:
+def test_messages_in_the_vendors_format() -> None:
     """Roles, pictures, documents, sound, names; an empty answer is left out and one that was begun is marked."""
     found = sent(
         {
@@ -276,7 +276,7 @@ def test_messages_in_the_vendors_words() -> None:
         ([[]], "None"),
     ],
 )
-def test_parts_that_cannot_be_said(content: Any, word: str) -> None:
+def test_parts_that_cannot_be_expressed(content: Any, word: str) -> None:
     """A part that the vendor does not take is refused with its name, before anything is sent."""
     assert word in refusal(messages=[{"role": "user", "content": content}])
 

@@ -89,14 +89,14 @@ def test_nothing_after_the_end_counts() -> None:
     raw = STREAMS["text"].raw
     events, error = cases.decode(OLLAMA, [raw + b'\n{"error":"late"}\n'])
     assert error is None
-    assert cases.said(events) == STREAMS["text"].expected
+    assert cases.summary(events) == STREAMS["text"].expected
 
 
 def test_made_up_ids_differ() -> None:
     """Calls without ids get one each, other ones in the next answer, though they say the same."""
     ids = {tool[0] for tool in STREAMS["parallel-tools"].expected["tools"]}
     later = STREAMS["parallel-tools"].raw.replace(b"2026-11-20", b"2026-11-21")
-    again = {tool[0] for tool in cases.said(cases.decode(OLLAMA, [later])[0])["tools"]}
+    again = {tool[0] for tool in cases.summary(cases.decode(OLLAMA, [later])[0])["tools"]}
     assert len(ids) == len(again) == 3
     assert not ids & again
 
@@ -132,8 +132,8 @@ def test_counts(counts: dict[str, Any], found: Any) -> None:
 # -- requests ----------------------------------------------------------------------------------------------------------
 
 
-def test_where_and_how_a_request_goes() -> None:
-    """URL, the stream flag always said, no key no header; unknown fields stay here; nothing is cut silently."""
+def test_url_and_headers() -> None:
+    """``stream`` is always sent; no key, no header; unknown fields are not forwarded; nothing is truncated silently."""
     body = {"messages": [USER], "provider": {}, "user": "u", "logit_bias": {}, "store": True}
     request = OLLAMA.request(TARGET, body, stream=True)
     assert (request.method, request.url) == ("POST", "http://127.0.0.1:11434/api/chat")
@@ -157,7 +157,7 @@ def test_options_of_the_server() -> None:
     assert sent({}, extra_body={"keep_alive": -1})["keep_alive"] == -1
 
 
-def test_sampling_in_the_servers_words() -> None:
+def test_sampling_in_the_servers_format() -> None:
     """Every sampling field under its own name in ``options``."""
     found = sent(
         {
@@ -174,7 +174,7 @@ def test_sampling_in_the_servers_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "think"),
+    ("wanted", "think"),
     [
         ({}, None),
         ({"reasoning": {"enabled": True}}, True),
@@ -188,13 +188,13 @@ def test_sampling_in_the_servers_words() -> None:
         ({"include_reasoning": True}, True),
     ],
 )
-def test_reasoning_is_asked_for(asked: dict[str, Any], think: Any) -> None:
+def test_reasoning_is_requested(wanted: dict[str, Any], think: Any) -> None:
     """Every form of the contract becomes ``think``: a level, on or off."""
-    assert sent(asked).get("think") == think
+    assert sent(wanted).get("think") == think
 
 
 def test_tools_and_choice() -> None:
-    """Tools pass; ``none`` sends none; what forces a call cannot be said and goes elsewhere."""
+    """Tools pass; ``none`` sends none; a choice that forces a call cannot be expressed and is unsupported."""
     assert sent({"tools": [WEATHER], "tool_choice": "auto"})["tools"] == [WEATHER]
     assert "tools" not in sent({"tools": [WEATHER], "tool_choice": "none"})
     assert "tool_choice" in refusal(tools=[WEATHER], tool_choice="required")
@@ -209,8 +209,8 @@ def test_tools_and_choice() -> None:
 def test_structured_output() -> None:
     """A schema is the ``format`` itself; without one it is ``json``."""
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
-    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    assert sent({"response_format": asked})["format"] == schema
+    response_format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    assert sent({"response_format": response_format})["format"] == schema
     assert sent({"response_format": {"type": "json_object"}})["format"] == "json"
     assert "format" not in sent({"response_format": {"type": "text"}})
     assert "response_format" in refusal(response_format={"type": "python"})
@@ -219,7 +219,7 @@ def test_structured_output() -> None:
 PNG = "data:image/png;base64,aGk="
 
 
-def test_messages_in_the_servers_words() -> None:
+def test_messages_in_the_servers_format() -> None:
     """One text and bare base64 pictures a message; names in front; results name their tool; prefill stays last."""
     call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Rome"}'}}
     found = sent(
@@ -266,7 +266,7 @@ def test_messages_in_the_servers_words() -> None:
         ([None], "None"),
     ],
 )
-def test_parts_that_cannot_be_said(content: Any, word: str) -> None:
+def test_parts_that_cannot_be_expressed(content: Any, word: str) -> None:
     """A part that the server does not take is refused with its name, before anything is sent."""
     assert word in refusal(messages=[{"role": "user", "content": content}])
 

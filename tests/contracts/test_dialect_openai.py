@@ -102,7 +102,7 @@ def test_nothing_after_done_counts() -> None:
     more = b'data: {"choices":[{"index":0,"delta":{"content":"more"}}]}\n\n'
     events, error = cases.decode(OPENAI, [TEXT + more, b"data: junk\n\n"])
     assert error is None
-    assert "more" not in cases.said(events)["text"]
+    assert "more" not in cases.summary(events)["text"]
 
 
 def whole(**more: Any) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def test_a_whole_answer_keeps_what_it_does_not_know() -> None:
         (b'{"object":"error","message":"x","type":"BadRequestError","code":400}', "bad_request"),
     ],
 )
-def test_a_whole_answer_that_is_none(raw: bytes, kind: str) -> None:
+def test_a_whole_answer_that_is_a_failure(raw: bytes, kind: str) -> None:
     """A 200 with junk, nothing, or an error inside is that failure."""
     with pytest.raises(ProviderError) as caught:
         OPENAI.completion(raw)

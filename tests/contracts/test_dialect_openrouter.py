@@ -205,7 +205,7 @@ def test_searches_are_counted() -> None:
     assert (found.units, found.suspect) == (None, True)
 
 
-def test_a_refusal_tells_what_the_vendor_behind_said() -> None:
+def test_a_refusal_keeps_the_vendors_own_error() -> None:
     """``raw`` is the vendor's own body, the message names the vendor, the codes and the advice to wait are kept."""
     case = {**ERRORS["upstream-429"], "headers": {"retry-after": "3"}}
     error = cases.failure_of(OPENROUTER, case)

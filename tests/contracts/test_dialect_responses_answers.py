@@ -37,7 +37,7 @@ def test_the_bytes_are_the_vendors(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(ANSWERS))
-def test_a_whole_answer_says_what_its_stream_says(name: str) -> None:
+def test_a_whole_answer_equals_its_stream(name: str) -> None:
     """The two ways of asking give the same answer."""
     assert ANSWERS[name]["expected"] == STREAMS[name].expected
 
@@ -61,8 +61,8 @@ def test_a_whole_answer_says_what_its_stream_says(name: str) -> None:
         (b'{"object":"error","message":"x","type":"BadRequestError","code":400}', "bad_request"),
     ],
 )
-def test_a_whole_answer_that_is_none(raw: bytes, kind: str) -> None:
-    """A 200 with junk, nothing, a failure or a promise inside is that failure."""
+def test_a_whole_answer_that_is_a_failure(raw: bytes, kind: str) -> None:
+    """A 200 with junk, nothing, a failure or an unfinished response inside is that failure."""
     with pytest.raises(ProviderError) as caught:
         RESPONSES.completion(raw)
     assert caught.value.failure.kind == kind

@@ -1,4 +1,4 @@
-"""The requests of the Responses dialect, judged by the official SDK's own types, and what it refuses to say."""
+"""The requests of the Responses dialect, judged by the official SDK's own types, and what it refuses to send."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def refused(options: dict[str, Any] | None = None, **body: Any) -> str:
     return caught.value.message
 
 
-def test_where_and_how_it_goes_out() -> None:
-    """URL, headers, key as bearer or bare, own path; a stream says so and nothing else does; never stored."""
+def test_url_and_headers() -> None:
+    """URL, headers, key as bearer or bare, own path; only a stream has ``stream``; ``store`` is false."""
     request = RESPONSES.request(target(), {"messages": [], "stream": True}, stream=False)
     assert (request.method, request.url) == ("POST", "https://vendor/v1/responses")
     assert {("authorization", "Bearer k-1"), ("x-team", "t"), ("accept", "application/json")} <= set(request.headers)
@@ -248,7 +248,7 @@ def test_reasoning_goes_back_unchanged_and_in_order() -> None:
     ]
 
 
-def test_reasoning_of_others_stays_at_home() -> None:
+def test_foreign_reasoning_is_removed() -> None:
     """Other formats, junk, and items that cannot be looked up without their encrypted text are left out silently."""
     others = [
         detail("encrypted", "A", format="anthropic-claude-v1"),
@@ -455,7 +455,7 @@ def test_tool_choice(choice: Any, expected: Any) -> None:
         ({"messages": [{"role": "assistant", "content": None, "audio": {"id": "a"}}]}, "messages[0].audio"),
     ],
 )
-def test_what_cannot_be_said_is_refused(body: dict[str, Any], field: str) -> None:
+def test_what_cannot_be_expressed_is_refused(body: dict[str, Any], field: str) -> None:
     """What would change the answer or its price if it were left out is refused with the field's name; nothing was sent."""
     assert refused(**body).startswith(field + " ")
 

@@ -46,7 +46,7 @@ def test_the_text_cannot_come_twice() -> None:
     done = next(piece for piece in raw.split(b"\n\n") if b'"response.output_item.done"' in piece)
     events, error = cases.decode(RESPONSES, [raw.replace(done, done + b"\n\n" + done)])
     assert error is None
-    assert cases.said(events)["text"] == STREAMS["text"].expected["text"]
+    assert cases.summary(events)["text"] == STREAMS["text"].expected["text"]
 
 
 def event(**document: Any) -> bytes:
@@ -69,11 +69,11 @@ def test_ids_that_change_from_event_to_event() -> None:
         ],
     )
     assert error is None
-    seen = cases.said(events)
+    seen = cases.summary(events)
     assert (seen["text"], seen["tools"]) == ("Hi", [["call_1", "f", "{}"]])
 
 
-def test_an_item_without_deltas_is_told_when_done() -> None:
+def test_an_item_without_deltas_is_emitted_when_done() -> None:
     """Text, refusal and reasoning of a vendor that sends finished items only are not lost."""
     parts = [
         {"type": "output_text", "text": "Hi", "logprobs": [{"token": "Hi", "logprob": -1}]},
@@ -89,6 +89,6 @@ def test_an_item_without_deltas_is_told_when_done() -> None:
         ],
     )
     assert error is None
-    seen = cases.said(events)
+    seen = cases.summary(events)
     assert (seen["text"], seen["refusal"], seen["reasoning"], seen["logprobs"]) == ("Hi", "No", "a\n\nb", [["Hi", -1]])
     assert [one.get("summary") or one["data"] for one in seen["details"]] == ["a", "b", "E"]

@@ -122,7 +122,7 @@ def test_a_request_in_the_vendors_shape_passes() -> None:
 
 
 def test_media_by_url_are_fetched_here() -> None:
-    """The vendor refuses URLs of pictures and documents, of whatever house."""
+    """The vendor refuses URLs of pictures and documents, whatever their host."""
     assert CHAT.inlines_media
     assert COUNT.inlines_media
     assert not CHAT.opens("https://generativelanguage.googleapis.com/v1beta/files/x")

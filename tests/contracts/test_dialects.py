@@ -40,14 +40,14 @@ FIRM = ("cut", "empty")
 def test_every_dialect_has_a_sheet_of_known_cases(name: str) -> None:
     """A dialect without recordings cannot be added, and a sheet holds nothing that the suite does not check."""
     sheet = Sheet(name)
-    assert sheet.said["cases"].keys() <= CASES.keys()
-    assert sheet.said.get("refuses", {}).keys() <= set(REFUSABLE)
+    assert sheet.document["cases"].keys() <= CASES.keys()
+    assert sheet.document.get("refuses", {}).keys() <= set(REFUSABLE)
     known = {*sheet.streams, *sheet.answers}
-    assert {*sheet.said["untyped"], *sheet.said.get("totals_apart", {})} <= known
+    assert {*sheet.document["untyped"], *sheet.document.get("totals_apart", {})} <= known
     assert sheet.targets
 
 
-def test_a_dialect_without_a_sheet_is_told_what_to_do() -> None:
+def test_a_dialect_without_a_sheet_fails_with_instructions() -> None:
     """The failure for a new dialect says which file is missing and what belongs into it."""
     with pytest.raises(
         FileNotFoundError, match=r"(?s)tests/wire/brandnew/cases\.yaml is missing.*parallel_tools"
@@ -56,28 +56,28 @@ def test_a_dialect_without_a_sheet_is_told_what_to_do() -> None:
     assert "test_dialects.py" in str(missing.value)
 
 
-def shows(case: str, said: Json) -> bool:
+def shows(case: str, expected: Json) -> bool:
     """Whether an expected answer is an example of the case."""
-    tools, usage = said.get("tools", []), said.get("usage", {})
+    tools, usage = expected.get("tools", []), expected.get("usage", {})
     match case:
         case "text":
-            return bool(said.get("text")) and "stop" in said["finish"] and not tools
+            return bool(expected.get("text")) and "stop" in expected["finish"] and not tools
         case "tool":
-            return len(tools) == 1 and isinstance(json.loads(tools[0][2]), dict) and "tool_calls" in said["finish"]
+            return len(tools) == 1 and isinstance(json.loads(tools[0][2]), dict) and "tool_calls" in expected["finish"]
         case "parallel_tools":
-            return len({id for id, _, _ in tools}) == len(tools) > 1 and "tool_calls" in said["finish"]
+            return len({id for id, _, _ in tools}) == len(tools) > 1 and "tool_calls" in expected["finish"]
         case "reasoning":
-            return bool(said.get("reasoning"))
+            return bool(expected.get("reasoning"))
         case "image":
-            return bool(said.get("images"))
+            return bool(expected.get("images"))
         case "structured":
-            return isinstance(json.loads(said["text"]), dict) and not tools
+            return isinstance(json.loads(expected["text"]), dict) and not tools
         case "cached_usage":
             return any(usage.get(kind) for kind in ("cache_read", "cache_write", "cache_write_1h"))
         case "error_within":
-            return said["error"] not in FIRM
+            return expected["error"] not in FIRM
         case _:
-            return said["error"] == "cut" and said["before"] > 0
+            return expected["error"] == "cut" and expected["before"] > 0
 
 
 @pytest.mark.parametrize(("name", "case", "way"), WAYS, ids="-".join)
@@ -90,24 +90,24 @@ def test_every_case_is_shown_or_excused(name: str, case: str, way: str) -> None:
     if way == "refusal":
         assert sheet.refusals[recording]["status"] >= 400
     else:
-        said = sheet.streams[recording].expected if way == "stream" else sheet.answers[recording]["expected"]
-        assert shows(case, said), said
+        expected = sheet.streams[recording].expected if way == "stream" else sheet.answers[recording]["expected"]
+        assert shows(case, expected), expected
 
 
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "recording"), GOOD)
-def test_a_stream_says_what_it_says(name: str, recording: str) -> None:
+def test_a_stream_has_the_recorded_summary(name: str, recording: str) -> None:
     """Text, reasoning, calls, pictures, sources, finish and usage are the recorded ones, in chunks that strict clients can read;
     a surface of the same shape gets every event of the vendor once, in order, as it was sent."""
     sheet, stream = SHEETS[name], SHEETS[name].streams[recording]
     events, error = cases.decode(sheet.dialect, [stream.raw])
     assert error is None
-    said = cases.said(events)
-    assert said == sheet.here(stream.expected)
-    for note in said.get("annotations", ()):
-        assert 0 <= note.get("start_index", 0) <= note.get("end_index", 0) <= len(said.get("text", ""))
+    summary = cases.summary(events)
+    assert summary == sheet.here(stream.expected)
+    for note in summary.get("annotations", ()):
+        assert 0 <= note.get("start_index", 0) <= note.get("end_index", 0) <= len(summary.get("text", ""))
     cases.strict(events, typed=sheet.typed(recording))
     wires = [event.native for event in events]
     if sheet.dialect.api_format is None:
@@ -195,7 +195,7 @@ async def test_a_stream_over_a_real_connection(name: str, case: str) -> None:
         assert sum(event.content for event in events) == stream.expected["before"]
     else:
         assert error is None
-        assert cases.said(events) == sheet.here(stream.expected)
+        assert cases.summary(events) == sheet.here(stream.expected)
 
 
 async def refusing(body: bytes, status: int, peer: Peer) -> None:
@@ -304,11 +304,11 @@ def test_what_is_no_answer(name: str, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(("name", "recording"), ANSWERS)
-def test_an_answer_says_what_it_says(name: str, recording: str) -> None:
+def test_an_answer_has_the_recorded_summary(name: str, recording: str) -> None:
     """A whole answer is the recorded one, is one that strict clients can read, and goes unchanged to a surface of its own shape."""
     sheet, case = SHEETS[name], SHEETS[name].answers[recording]
     answer = sheet.dialect.completion(json.dumps(case["body"]).encode())
-    assert cases.said_whole(answer) == sheet.here(case["expected"])
+    assert cases.summary_of_completion(answer) == sheet.here(case["expected"])
     cases.strict_whole(answer, typed=sheet.typed(recording))
     assert answer.native == (case["body"] if sheet.dialect.api_format is not None else None)
 
@@ -324,17 +324,17 @@ def test_usage_is_disjoint(name: str, way: str, recording: str) -> None:
         counted = sheet.streams[recording].expected.get("usage")
     else:
         documents, counted = sheet.answers[recording]["body"], sheet.answers[recording]["expected"].get("usage")
-    told = {side: last_count(documents, fields) for side, fields in sheet.said["totals"].items()}
+    totals = {side: last_count(documents, fields) for side, fields in sheet.document["totals"].items()}
     usage = msgspec.convert(counted or {}, Usage)
     if counted is None:
-        assert not told["prompt"]
-    elif not usage.suspect and recording not in sheet.said.get("totals_apart", {}):
-        assert (usage.prompt_total, usage.completion_total) == (told["prompt"] or 0, told["completion"] or 0)
+        assert not totals["prompt"]
+    elif not usage.suspect and recording not in sheet.document.get("totals_apart", {}):
+        assert (usage.prompt_total, usage.completion_total) == (totals["prompt"] or 0, totals["completion"] or 0)
 
 
 @pytest.mark.parametrize(("name", "recording"), REFUSALS)
 def test_a_refusal_is_its_row(name: str, recording: str) -> None:
-    """Bodies of refusals, and of 200s that are none, are the rows of the taxonomy that they stand for; the vendor's status and
+    """Bodies of refusals, and of 200s that carry an error, are the rows of the taxonomy that they stand for; the vendor's status and
     its advice when to come back are kept, and at most 4 kB of what it wrote."""
     case = SHEETS[name].refusals[recording]
     error = cases.failure_of(SHEETS[name].dialect, case)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from providers.errors import ProviderError
 from providers.types import HttpRequest, Target
 from tests.support import dialectcases as cases
-from tests.support import dialectrequests as asked
+from tests.support import dialectrequests as chat_requests
 from tests.support.dialectoracles import has_judge, judge
 from tests.support.dialectsheets import SHEETS, chatting
 from tests.support.examples import examples
@@ -53,7 +53,7 @@ def refuses(name: str, what: str, body: Json) -> bool:
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
-def test_somebody_judges_the_requests(name: str) -> None:
+def test_every_dialect_has_an_oracle(name: str) -> None:
     """The types of the vendor's SDK judge every request of the property below; a sheet that says why not is skipped by name."""
     reason = SHEETS[name].without_oracle
     assert (reason is None) is has_judge(name), f"{name}: an oracle and an excuse for having none"
@@ -68,7 +68,7 @@ def test_every_dialects_requests_can_be_read(name: str) -> None:
     for target in TARGETS[name]:
         for stream in (False, True):
             request = requested(name, target, body, stream=stream)
-            assert "hello" in " ".join(asked.heard(name, request.content).texts)
+            assert "hello" in " ".join(chat_requests.read_request(name, request.content).texts)
             assert request.url.startswith("http")
             headers = dict(request.headers)
             assert headers["content-type"] == "application/json"
@@ -81,7 +81,7 @@ def test_every_dialects_requests_can_be_read(name: str) -> None:
 def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
     """Every text once and in order; every call with its name and arguments; ids distinct, and those of calls those of their
     results; every tool. The vendor's SDK could have sent it."""
-    body = data.draw(asked.talks())
+    body = data.draw(chat_requests.talks())
     if body.get("tools") and refuses(name, "tools", body):
         return
     target = data.draw(st.sampled_from(TARGETS[name]))
@@ -89,8 +89,8 @@ def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
     request = requested(name, target, body, stream=stream)
     if SHEETS[name].without_oracle is None:
         judge(name, request, target.upstream_id, stream=stream)
-    heard = asked.heard(name, request.content)
-    everything = "\n".join(heard.texts)
+    parsed = chat_requests.read_request(name, request.content)
+    everything = "\n".join(parsed.texts)
     places = []
     for message in body["messages"]:
         text = (
@@ -103,33 +103,33 @@ def test_a_conversation_arrives(name: str, data: st.DataObject) -> None:
             if message["role"] not in ("system", "developer"):
                 places.append(everything.index(text.split()[0]))
                 role = "user" if message["role"] == "tool" else message["role"]
-                assert [one for one, told in heard.said if text.split()[0] in told] == [role]
+                assert [one for one, written in parsed.turns if text.split()[0] in written] == [role]
     assert places == sorted(places)
     calls = [one for message in body["messages"] for one in message.get("tool_calls", ())]
     results = [message for message in body["messages"] if message["role"] == "tool"]
-    assert [(called, arguments) for _, called, arguments in heard.calls] == [
+    assert [(called, arguments) for _, called, arguments in parsed.calls] == [
         (one["function"]["name"], json.loads(one["function"]["arguments"])) for one in calls
     ]
-    said = [
+    texts = [
         result["content"] if isinstance(result["content"], str) else result["content"][0]["text"] for result in results
     ]
-    assert len(heard.results) == len(said)
-    assert all(text in told for text, (_, told) in zip(said, heard.results, strict=True))
-    ids = [id for id, _, _ in heard.calls]
+    assert len(parsed.results) == len(texts)
+    assert all(text in written for text, (_, written) in zip(texts, parsed.results, strict=True))
+    ids = [id for id, _, _ in parsed.calls]
     if None in ids:  # a format without ids goes by names and order
-        assert [id for id, _ in heard.results] == [called for _, called, _ in heard.calls]
+        assert [id for id, _ in parsed.results] == [called for _, called, _ in parsed.calls]
     else:
-        assert [id for id, _ in heard.results] == ids
+        assert [id for id, _ in parsed.results] == ids
         assert len(set(ids)) == len(ids)
-    assert sorted(heard.tools) == sorted(one["function"]["name"] for one in body.get("tools", ()))
+    assert sorted(parsed.tools) == sorted(one["function"]["name"] for one in body.get("tools", ()))
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
 @examples(150)
 @given(st.data())
-def test_whatever_cannot_be_said_is_unsupported(name: str, data: st.DataObject) -> None:
+def test_whatever_cannot_be_expressed_is_unsupported(name: str, data: st.DataObject) -> None:
     """For anything that the surface lets through there is a request, or the failure that sends it to another endpoint."""
-    body = data.draw(asked.wild())
+    body = data.draw(chat_requests.wild())
     target = data.draw(st.sampled_from(TARGETS[name]))
     refused: ProviderError | None = None
     try:
@@ -143,16 +143,16 @@ def test_whatever_cannot_be_said_is_unsupported(name: str, data: st.DataObject) 
 
 HI = {"role": "user", "content": "hi"}
 NASTY: dict[str, Json] = {
-    "a URL that is none": {"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://[::1"}}]}]},
-    "pictures that are no list": {"messages": [{"role": "assistant", "content": "a", "images": True}, HI]},
-    "allowed tools that are no list": {
+    "an invalid URL": {"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://[::1"}}]}]},
+    "pictures that are not a list": {"messages": [{"role": "assistant", "content": "a", "images": True}, HI]},
+    "allowed tools that are not a list": {
         "messages": [HI],
-        "tools": [asked.tool("f")],
+        "tools": [chat_requests.tool("f")],
         "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": -1.5}},
     },
-    "a tool of a type without a word": {"messages": [HI], "tools": [{"type": ""}]},
+    "a tool with an empty type": {"messages": [HI], "tools": [{"type": ""}]},
     "arguments of another kind": {
-        "messages": [{"role": "assistant", "content": None, "tool_calls": [asked.call("a", "f", [1])]},
+        "messages": [{"role": "assistant", "content": None, "tool_calls": [chat_requests.call("a", "f", [1])]},
                      {"role": "tool", "tool_call_id": "a", "content": "x"}, HI],
     },
 }  # fmt: skip
@@ -176,15 +176,15 @@ def test_a_picture_arrives(name: str) -> None:
     """A picture inside of the request is there to the byte, and the words around it."""
     parts = [
         {"type": "text", "text": "before"},
-        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{asked.PNG}"}},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{chat_requests.PNG}"}},
         {"type": "text", "text": "behind"},
     ]
     body = {"model": "a/b", "messages": [{"role": "user", "content": parts}]}
     if refuses(name, "image", body):
         return
-    told = "\n".join(asked.heard(name, requested(name, TARGETS[name][0], body).content).texts)
-    assert asked.PNG in told
-    assert told.index("before") < told.index("behind")
+    text = "\n".join(chat_requests.read_request(name, requested(name, TARGETS[name][0], body).content).texts)
+    assert chat_requests.PNG in text
+    assert text.index("before") < text.index("behind")
 
 
 @pytest.mark.parametrize("name", list(SHEETS))
@@ -218,20 +218,20 @@ def test_an_answer_goes_back_as_it_came(name: str, way: str, recording: str) -> 
     if any("custom" in one for one in message.get("tool_calls", ())):
         message.pop("tool_calls")  # the results of such calls are no messages of chat
     calls = message.get("tool_calls", ())
-    tools = [asked.tool(one["function"]["name"]) for one in calls]
+    tools = [chat_requests.tool(one["function"]["name"]) for one in calls]
     joined = {**message, "reasoning_details": cases.joined(message.get("reasoning_details", ()))}
     foreign = {"type": "reasoning.encrypted", "data": "foreign-secret", "format": "meta-responses-v1", "index": 0}
-    for said in (message, joined, {**message, "reasoning_details": [foreign, *joined["reasoning_details"]]}):
-        body = {"model": "a/b", "messages": asked.answered(said), **({"tools": tools} if tools else {})}
-        heard = asked.heard(name, requested(name, TARGETS[name][0], body).content)
-        told = "\n".join(heard.texts)
-        assert "foreign-secret" not in told or sheet.said.get("passes_reasoning")
+    for turn in (message, joined, {**message, "reasoning_details": [foreign, *joined["reasoning_details"]]}):
+        body = {"model": "a/b", "messages": chat_requests.answered(turn), **({"tools": tools} if tools else {})}
+        parsed = chat_requests.read_request(name, requested(name, TARGETS[name][0], body).content)
+        everything = "\n".join(parsed.texts)
+        assert "foreign-secret" not in everything or sheet.document.get("passes_reasoning")
         if message["content"]:
-            assert message["content"].rstrip() in "".join(told for role, told in heard.said if role == "assistant")
+            assert message["content"].rstrip() in "".join(text for role, text in parsed.turns if role == "assistant")
         expected = [(one["id"], one["function"]["name"], json.loads(one["function"]["arguments"])) for one in calls]
-        assert heard.calls == expected
-        assert [id for id, _ in heard.results] == [id for id, _, _ in expected]
-        if sheet.said.get("reasoning_back") is None and (message["content"] or calls):
+        assert parsed.calls == expected
+        assert [id for id, _ in parsed.results] == [id for id, _, _ in expected]
+        if sheet.document.get("reasoning_back") is None and (message["content"] or calls):
             for detail in message.get("reasoning_details", ()):
                 for sealed in (detail.get("signature"), detail.get("data")):
-                    assert (sealed or "").removeprefix(f"{name}:") in told
+                    assert (sealed or "").removeprefix(f"{name}:") in everything

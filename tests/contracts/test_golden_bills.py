@@ -105,8 +105,8 @@ def usage_of(bill: dict[str, Any]) -> Usage:
     return [event.usage for event in events if event.usage is not None][-1]
 
 
-def said(usage: Usage) -> dict[str, Any]:
-    """A usage without what is nothing."""
+def nonzero(usage: Usage) -> dict[str, Any]:
+    """The fields of a usage that are not zero or empty."""
     return {name: value for name, value in msgspec.to_builtins(usage).items() if value}
 
 
@@ -115,7 +115,7 @@ def test_a_vendors_answer_costs_what_it_costs(name: str) -> None:
     """The bytes become exactly this usage, which costs exactly so many nano-dollars, and the fee is 5 % of that."""
     bill = BILLS[name]
     usage = usage_of(bill)
-    found = said(usage)
+    found = nonzero(usage)
     if usage.estimated:
         found.pop("prompt", None)  # our own count of text, which has tests of its own and no price here
     assert found == bill["usage"]
@@ -144,9 +144,9 @@ def test_the_arithmetic_by_hand_is_right(name: str) -> None:
     assert end == f"sum {bill['arithmetic'][-1].removeprefix('sum ')}"
     assert Decimal(end.removeprefix("sum ")) == sum_micro
     assert int((sum_micro * 1000).quantize(Decimal(1), ROUND_HALF_UP)) == bill["cost_nano"]
-    told = {**bill["usage"], **bill["usage"].get("units", {})}
+    counted = {**bill["usage"], **bill["usage"].get("units", {})}
     for kind, count in counts.items():
-        assert told.get(kind, count) == count, kind
+        assert counted.get(kind, count) == count, kind
 
 
 # -- the independent calculator ----------------------------------------------------------------------------------------
@@ -249,8 +249,8 @@ def test_the_bills_are_of_every_kind() -> None:
     assert units == {"web_search", "search_unit", "character", "audio_ms", "image_output"}
     operations = {bill["operation"] for bill in BILLS.values()}
     assert operations == {"chat", "embeddings", "rerank", "images", "speech", "transcription"}
-    spoken = {bill["dialect"] for bill in BILLS.values()}
-    assert spoken >= {"openai", "responses", "anthropic", "gemini", "vertex", "bedrock", "azure"}
-    assert spoken >= {"cohere", "mistral", "ollama", "openrouter"}
+    dialects = {bill["dialect"] for bill in BILLS.values()}
+    assert dialects >= {"openai", "responses", "anthropic", "gemini", "vertex", "bedrock", "azure"}
+    assert dialects >= {"cohere", "mistral", "ollama", "openrouter"}
     assert sum(price_of(bill).tiers != () for bill in BILLS.values()) >= 4
     assert all(bill["kind"] in ("recorded", "documented", "composed") and bill["source"] for bill in BILLS.values())

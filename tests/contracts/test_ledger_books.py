@@ -102,7 +102,7 @@ async def test_the_journal_names_everything_a_listing_needs(ledger, policy):
             await ledger.journal(ORG, after=junk)
 
 
-async def test_saying_everything_twice_does_it_once(ledger, policy):
+async def test_repeated_calls_have_one_effect(ledger, policy):
     """Hold, settle, void, grant and extend repeated: same answers, one effect."""
     id = new()
     first = await ledger.hold(id, policy, 500, 60)
@@ -125,7 +125,7 @@ async def test_saying_everything_twice_does_it_once(ledger, policy):
     await clean(ledger)
 
 
-async def test_a_void_charges_nothing_and_shuts_the_door(ledger, policy):
+async def test_a_void_charges_nothing_and_ends_the_id(ledger, policy):
     """A void releases; one that overtakes its hold forbids it; the record and the losses are kept."""
     hold = await ledger.hold(new(), policy, NANO, 60)
     await ledger.void(hold, record=b"nothing", losses=[Posting("alpha", 20, 0, 0)])
@@ -258,7 +258,7 @@ async def test_a_late_ending_can_give_back(ledger, policy, end):
     await clean(ledger)
 
 
-async def test_a_hold_that_nobody_beats_costs_nothing(ledger, policy):
+async def test_a_hold_without_heartbeat_costs_nothing(ledger, policy):
     """What a dead gateway did not record, the user does not pay; a living hold is left alone."""
     await ledger.hold(new(), policy, NANO, 0)
     alive = await ledger.hold(new(), policy, NANO, 60)
@@ -270,7 +270,7 @@ async def test_a_hold_that_nobody_beats_costs_nothing(ledger, policy):
 
 
 async def test_a_settlement_whose_hold_was_lost_is_posted(ledger, store, policy):
-    """The store forgot the hold (a failover): the answer is charged all the same, and the receipt says so."""
+    """The store forgot the hold (a failover): the answer is charged all the same, and the receipt is marked."""
     receipt = await ledger.settle(Hold(new(), ORG, policy.key_hash, 100), Posting("alpha", 90, 5, 95))
     assert (receipt.paid_nano, receipt.held, receipt.duplicate) == (95, False, False)
     await clean(ledger)
@@ -348,7 +348,7 @@ async def test_figures_stay_exact_at_the_largest_balances(ledger, store, policy)
     await ledger.beat(hold, Posting("alpha", 1000, 0, 1000), 0)
     await ledger.expire()
     await ledger.grant(ORG, 1000, id="fill", actor="test", reason="")
-    await ledger.settle(hold, Posting("alpha", 0, 0, 0))  # a refund that the cap has no room for
+    await ledger.settle(hold, Posting("alpha", 0, 0, 0))  # a refund that would exceed the cap
     assert (await ledger.balances(ORG)).balance_nano == MAX_NANO
     await clean(ledger)
 
@@ -398,7 +398,7 @@ async def test_a_zero_charge_is_written_as_zero(ledger, store, policy):
     await clean(ledger)
 
 
-async def test_a_journal_that_cannot_be_written_leaves_everything_as_it_was(ledger, store, policy):
+async def test_a_journal_that_cannot_be_written_changes_nothing(ledger, store, policy):
     """The journal's key has a wrong type: the settlement fails before its first write and works once that is repaired."""
     hold = await ledger.hold(new(), policy, 500, 60)
     before = [await store.redis.hgetall(keys.organization(ORG)), await store.redis.dump(keys.journal(ORG))]
@@ -415,7 +415,7 @@ async def test_a_journal_that_cannot_be_written_leaves_everything_as_it_was(ledg
 
 @pytest.mark.parametrize("field", ["bal", "hold", "seq", "used", "key: hold", "key: day", "key: uw", "key: ua"])
 async def test_a_figure_that_is_none_stops_a_posting_before_its_first_write(ledger, store, policy, field):
-    """Somebody wrote words into a counter: nothing is computed from them, nothing is written, and repaired it goes on."""
+    """A counter that holds text: nothing is computed from it, nothing is written; once repaired, calls succeed again."""
     hold = await ledger.hold(new(), policy, 500, 60)
     await ledger.settle(await ledger.hold(new(), policy, 5, 60), Posting("alpha", 100, 5, 105))
     name = keys.api_key(keys.tag(ORG), policy.key_hash) if field.startswith("key") else keys.organization(ORG)

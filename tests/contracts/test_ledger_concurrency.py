@@ -99,7 +99,7 @@ async def test_settle_void_and_expire_race_and_one_wins(store, accounts, ledger)
 
 
 async def test_a_lost_reply_is_not_a_second_effect(valkey_server, accounts, ledger):
-    """The reply of each call is lost after its execution; the call is said again: one hold, one charge, one grant."""
+    """The reply of each call is lost after its execution and the call is repeated: one hold, one charge, one grant."""
     policy = await caller(accounts, ledger, 10 * NANO)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "proxy.sock"

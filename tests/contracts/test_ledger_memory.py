@@ -33,7 +33,7 @@ def hour_end(id: str) -> int:
 
 
 async def moved(store) -> int:
-    """How often the server has been told an end of anything's life."""
+    """How many EXPIREAT commands the server has executed."""
     stats = await store.redis.info("commandstats")
     return stats.get("cmdstat_expireat", {"calls": 0})["calls"]
 

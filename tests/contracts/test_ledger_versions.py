@@ -23,22 +23,22 @@ CLOCKED = {b"x", b"last", b"created", b"updated"}
 @pytest.fixture
 async def before(store):
     """The ledger of the version before."""
-    room = previous(store)
-    await room.prepare()
-    return room
+    version = previous(store)
+    await version.prepare()
+    return version
 
 
 @pytest.mark.timeout(600)
 async def test_versions_that_take_turns_equal_the_model(store, accounts, ledger, before):
     """Every call of a storm goes to one version or the other: 0 mismatches with the model, the audit of both is clean."""
     await storm(20270, OPERATIONS // 4, store, accounts, Turns(1, ledger, before))
-    for room in (ledger, before):
-        report = await room.audit()
+    for version in (ledger, before):
+        report = await version.audit()
         assert (report.differences, report.residue_nano) == ([], 0)
 
 
 async def test_each_version_ends_what_the_other_began(ledger, before, accounts):
-    """Hold by one, settle by the other; the receipt said twice is the same from both; an ended id is ended for both."""
+    """Hold by one, settle by the other; both give the same receipt when settling is repeated; an ended id is ended for both."""
     await ledger.grant(ORG, NANO, id="g", actor="test", reason="")
     assert (await before.grant(ORG, NANO, id="g", actor="test", reason="")).duplicate
     secret, _ = await accounts.create_key(name="k", limit_nano=NANO, reset="daily")
@@ -60,8 +60,8 @@ async def test_each_version_ends_what_the_other_began(ledger, before, accounts):
         await one.void(gone)
         with pytest.raises(Conflict):
             await other.hold(gone.id, policy, 5, 60)
-    for room in (ledger, before):
-        report = await room.audit()
+    for version in (ledger, before):
+        report = await version.audit()
         assert (report.differences, report.open_holds) == ([], 0)
 
 
@@ -88,34 +88,34 @@ async def a_day(ledger: Ledger, policies, ids: list[str], store) -> list[Any]:
     """One call of every kind and ending, with figures on both sides of every limit. The answers."""
     free, limited = policies
     name = keys.api_key(keys.tag(ORG), limited.key_hash)
-    told: list[Any] = []
+    answers: list[Any] = []
     for policy in policies:
         first, second, third, fourth, fifth, sixth = [await ledger.hold(ids.pop(), policy, NANO, 60) for _ in range(6)]
-        told.append(
+        answers.append(
             await ledger.settle(first, Posting("alpha", 10**15, 1, NANO), record=b"r", losses=[Posting("b", 3, 0, 0)])
         )
-        told.append(await ledger.settle(await ledger.extend(second, 7), Posting("alpha", 0, 0, 0)))
+        answers.append(await ledger.settle(await ledger.extend(second, 7), Posting("alpha", 0, 0, 0)))
         await ledger.void(third, record=b"nothing")
         await ledger.void(fourth, losses=[Posting("alpha", 20, 1, 0), Posting("beta", 20, 0, 0)])
         for hold in (fifth, sixth):  # one by one: the sweeper's order within a millisecond is that of the ids
             await ledger.beat(hold, Posting("alpha", 400, 20, 420), 0)
-            told.append(await ledger.expire())
+            answers.append(await ledger.expire())
         await store.redis.hincrby(name, "day", -1)
-        told.append(await ledger.settle(fifth, Posting("alpha", 100, 5, 105), losses=[Posting("beta", 3, 0, 0)]))
+        answers.append(await ledger.settle(fifth, Posting("alpha", 100, 5, 105), losses=[Posting("beta", 3, 0, 0)]))
         await ledger.void(sixth)
-        told.append(await ledger.settle(Hold(ids.pop(), ORG, policy.key_hash, 5), Posting("alpha", 90, 5, 95)))
+        answers.append(await ledger.settle(Hold(ids.pop(), ORG, policy.key_hash, 5), Posting("alpha", 90, 5, 95)))
         await ledger.void(Hold(ids.pop(), ORG, policy.key_hash, 5))
-        told.append(await ledger.settle(first, Posting("alpha", 5, 5, 5)))
+        answers.append(await ledger.settle(first, Posting("alpha", 5, 5, 5)))
         await ledger.hold(ids.pop(), policy, 12_345, 60)
     for policy, amount in ((free, MAX_NANO), (limited, 60 * NANO)):
         with pytest.raises(PaymentRequired) as refusal:
             await ledger.hold(ids.pop(), policy, amount, 60)
-        told.append(refusal.value.metadata)
-    return told
+        answers.append(refusal.value.metadata)
+    return answers
 
 
 async def test_both_versions_store_the_same_bytes(store, accounts, ledger, before):
-    """The same day told to each of them, from the same start: every answer, field, line and record is equal, and how long
+    """Each of them gets the same calls from the same start: every answer, field, line and record is equal, and how long
     each key lives."""
     await ledger.grant(ORG, MAX_NANO // 2, id="g", actor="test", reason="")
     secrets = [(await accounts.create_key(name="free"))[0]]
@@ -128,15 +128,15 @@ async def test_both_versions_store_the_same_bytes(store, accounts, ledger, befor
     now = time.time()
     ids = [generation_id(now) for _ in range(30)]
     days = []
-    for room in (before, ledger):
+    for version in (before, ledger):
         await store.redis.flushall()
         for name, value in start.items():
             await store.redis.restore(name, 0, value)
-        told = await a_day(room, policies, list(ids), store)
+        answers = await a_day(version, policies, list(ids), store)
         found = await stored(store)
-        days.append((told, found, {name: await store.redis.ttl(name) for name in found}))
-    (told, found, lives), (told_now, found_now, lives_now) = days
-    assert told_now == told
+        days.append((answers, found, {name: await store.redis.ttl(name) for name in found}))
+    (answers, found, lives), (answers_now, found_now, lives_now) = days
+    assert answers_now == answers
     assert found_now == found
     assert len([name for name in found if b":j:" in name]) == 1
     assert all(abs(lives[name] - lives_now[name]) <= 5 for name in found)

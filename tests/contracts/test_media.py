@@ -117,7 +117,7 @@ async def test_a_resolver_that_changes_its_mind(network: Network) -> None:
     assert not private(network.dialled)
 
 
-async def test_what_the_server_of_a_picture_hears(network: Network) -> None:
+async def test_the_request_to_the_server_of_a_picture(network: Network) -> None:
     """The name in the handshake, in the certificate and in the host header is the URL's; no key, cookie or body is sent."""
     async with serving(network, answering(PNG)) as (given, server):
         made = await given.inlined(asking(picture(f"https://{HOST.upper()}:8443/ü b?q=%2F#secret")), never)
@@ -135,8 +135,8 @@ async def test_what_the_server_of_a_picture_hears(network: Network) -> None:
     assert body == b""
 
 
-async def test_a_certificate_of_somebody_else(network: Network) -> None:
-    """An address that cannot prove the name is not believed."""
+async def test_a_certificate_for_another_name(network: Network) -> None:
+    """A server whose certificate is for another name is refused."""
     async with serving(network, answering(PNG), "other.example.com") as (given, server):
         error = await refusal(given, asking(picture()))
         assert (error.failure.kind, "tls" in error.message) == ("media_failed", True)
@@ -198,7 +198,7 @@ REFUSED = [
 async def test_media_are_called_what_they_are(
     network: Network, kind: str, called: str, content: bytes, mime: str
 ) -> None:
-    """The first bytes count, not the sender's word; only what has no mark is believed."""
+    """The first bytes decide, not the declared type; the declared type counts only for formats without a signature."""
     key = "file_data" if kind == "file" else "url"
     async with serving(network, answering(content, called)) as (given, _):
         made = await given.inlined(asking({"type": kind, kind: {key: URL, "detail": "low"}}), never)
@@ -228,7 +228,7 @@ async def test_everything_but_200_has_failed(network: Network, status: int) -> N
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "zstd", "GZIP", "x"])
 async def test_compressed_answers_are_refused(network: Network, coding: str) -> None:
-    """Nobody asked for it, and a bomb grows a thousandfold."""
+    """A compressed answer is refused: it was not requested, and a bomb grows a thousandfold."""
     bomb = gzip.compress(bytes(50 * 2**20))
     async with serving(network, answering(bomb, headers=f"content-encoding: {coding}\r\n")) as (given, _):
         assert (await refusal(given, asking(picture()))).failure.kind == "media_failed"
@@ -355,7 +355,7 @@ def sometimes_silent(peers: list[Peer]) -> Script:
     return script
 
 
-async def test_a_silent_server_holds_up_nobody_else(network: Network) -> None:
+async def test_a_silent_server_delays_no_other_request(network: Network) -> None:
     """While one request waits for its picture, others come and go; when it is cancelled its connection is closed."""
     peers: list[Peer] = []
     async with serving(network, sometimes_silent(peers)) as (given, _):
@@ -371,7 +371,7 @@ async def test_a_silent_server_holds_up_nobody_else(network: Network) -> None:
 
 
 async def test_the_first_failure_ends_the_others(network: Network) -> None:
-    """Nobody waits for a picture of a request that is refused already."""
+    """A request that is refused anyway does not wait for its pictures."""
     peers: list[Peer] = []
     async with serving(network, sometimes_silent(peers)) as (given, _):
         async with asyncio.timeout(fetch.MEDIA_S / 2):

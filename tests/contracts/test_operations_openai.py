@@ -203,7 +203,7 @@ def test_quirks_of_a_vendor_are_data() -> None:
     }
 
 
-def test_base64_is_asked_for_only_where_it_is_known() -> None:
+def test_base64_is_requested_only_where_it_is_known() -> None:
     """The caller's encoding goes out only to a vendor that knows base64; input_type to one that knows it."""
     body = {**BODIES["embeddings"], "encoding_format": "base64", "input_type": "query"}
     assert sent("embeddings", body).keys() == {"model", "input"}
@@ -232,7 +232,7 @@ def test_base64_is_asked_for_only_where_it_is_known() -> None:
         ("transcription", {"input_audio": AUDIO, "diarize": True}, "diarize"),
     ],
 )
-def test_what_the_format_cannot_say_goes_elsewhere(operation: str, body: dict[str, Any], words: str) -> None:
+def test_what_the_format_cannot_express_is_unsupported(operation: str, body: dict[str, Any], words: str) -> None:
     """``unsupported`` before anything is sent, naming the field."""
     with pytest.raises(ProviderError) as caught:
         ALL[operation].request(target(), {"model": "m", **body}, stream=False)
@@ -311,9 +311,7 @@ def test_references_make_an_edit() -> None:
         ({"size": "1792x1024"}, {"images_shape": "aspect"}, {"aspect_ratio": "16:9"}),
     ],
 )
-def test_sizes_are_said_in_the_vendors_way(
-    body: dict[str, Any], options: dict[str, Any], wanted: dict[str, Any]
-) -> None:
+def test_sizes_in_the_vendors_format(body: dict[str, Any], options: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Size, tier and ratio become what the vendor takes."""
     assert dimensions(body, options) == wanted
 
@@ -378,6 +376,6 @@ def test_forms_carry_any_bytes(fields: list[tuple[str, bytes, str | None]]) -> N
 
 
 def test_two_forms_have_two_boundaries() -> None:
-    """Nobody who writes the content can know the boundary."""
+    """The boundary is random, so that no content can contain it."""
     made: Callable[[], str] = lambda: encode([Field("a", b"")])[1]  # noqa: E731
     assert made() != made()

@@ -22,8 +22,8 @@ from tests.support.market import ask, candidate, endpoint, prefs, spread
 Ranker = Callable[[list[Candidate], RoutingContext], list[Candidate]]
 
 
-def by_order(candidates: list[Candidate], asked: RoutingContext) -> list[Candidate]:
-    return policies.rank(candidates, structs.replace(asked, preferences=prefs({"order": ["c", "a"]})), None)[1]
+def by_order(candidates: list[Candidate], context: RoutingContext) -> list[Candidate]:
+    return policies.rank(candidates, structs.replace(context, preferences=prefs({"order": ["c", "a"]})), None)[1]
 
 
 RANKERS: dict[str, Ranker] = {**policies.POLICIES, "order": by_order}  # type: ignore[dict-item]
@@ -72,8 +72,8 @@ def test_registry() -> None:
 
 def leaders(candidates: list[Candidate], rounds: int = 4000) -> Counter[str]:
     rng = random.Random(11)
-    asked = structs.replace(ask(), rng=rng)
-    return Counter(policies.POLICIES["balanced"](candidates, asked)[0].endpoint.provider.slug for _ in range(rounds))
+    context = structs.replace(ask(), rng=rng)
+    return Counter(policies.POLICIES["balanced"](candidates, context)[0].endpoint.provider.slug for _ in range(rounds))
 
 
 def test_balanced_weights() -> None:

@@ -42,7 +42,7 @@ def server(tmp_path):
 
 
 def gone(pid: int) -> bool:
-    """No such process, or a zombie that nobody reaps."""
+    """No such process, or a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except FileNotFoundError:
@@ -100,7 +100,7 @@ async def test_data_survives_stop_and_start(tmp_path):
 
 
 def test_a_held_directory_is_refused_with_the_holder(server, tmp_path, monkeypatch):
-    """A second gateway on the same directory is told who has it and what to do; the first is not disturbed."""
+    """A second gateway on the same directory gets an error that names the holder and the remedy; the first is not disturbed."""
     monkeypatch.setattr(embedded_module, "LOCK_WAIT_S", 0.2)
     with pytest.raises(DataDirHeld, match=f"process {os.getpid()}.*GATEWAY_DATA_DIR"):
         Embedded(tmp_path).start()

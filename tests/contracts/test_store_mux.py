@@ -58,7 +58,7 @@ async def test_error_replies_are_errors_of_one_call(store):
 
 
 async def test_a_frozen_server_fails_calls_in_time_and_replies_never_shift(own_server):
-    """SIGSTOP: every call under way fails within 300 ms; after SIGCONT old replies reach nobody."""
+    """SIGSTOP: every call under way fails within 300 ms; after SIGCONT old replies are dropped."""
     store = await connect(own_server.url, timeout_s=0.25)
     os.kill(own_server.pid, signal.SIGSTOP)
     start = time.monotonic()
@@ -86,7 +86,7 @@ async def until_answered(mux, timeout_s=20):
 
 
 async def test_a_late_loop_is_not_the_servers_fault(own_server):
-    """A reply that arrived while this process was busy counts, although nobody has read it within the time-out."""
+    """A reply that arrived while this process was busy counts, although it was not read within the time-out."""
     store = await connect(own_server.url, timeout_s=0.1)
     try:
         await asyncio.sleep(0.05)  # the watchdog of the log-in has gone to sleep
@@ -131,7 +131,7 @@ async def test_an_unreachable_store_refuses_quickly_and_at_once_when_known(own_s
     await store.aclose()
 
 
-async def test_a_demoted_server_is_left(own_server):
+async def test_a_demoted_server_is_disconnected(own_server):
     """READONLY fails the call and closes the connection, so that the next one goes to where the address leads now."""
     store = await connect(own_server.url, timeout_s=1)
     await store.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
@@ -226,7 +226,7 @@ def password_server(tmp_path):
 
 
 async def test_log_in_and_database(password_server):
-    """The URL's password and database are used on every connection; a wrong password is said at once."""
+    """The URL's password and database are used on every connection; a wrong password is reported at once."""
     assert not ping(password_server)
     store = await connect(f"unix://:geheim@{password_server}?db=3", timeout_s=1)
     await store.mux.call("SET", "here", "1")

@@ -141,7 +141,7 @@ async def test_a_token_is_kept_until_shortly_before_its_end() -> None:
         now[0] += 3600 - 226
         assert await ask(mine) == "tok-1"
         now[0] += 2
-        assert await ask(mine) == "tok-1", "it is valid yet: nobody waits for the new one"
+        assert await ask(mine) == "tok-1", "it is still valid: no call waits for the new one"
         while (token := await ask(mine)) == "tok-1":
             await asyncio.sleep(0.001)
         assert token == "tok-3"
@@ -296,7 +296,7 @@ def test_any_answer_of_the_token_endpoint(raw: bytes | str) -> None:
     ],
 )
 async def test_a_broken_account(text: str) -> None:
-    """A broken account is the credential's fault, without a word of it in the error, and nothing is sent."""
+    """A broken account is the credential's failure, nothing of it is in the error, and nothing is sent."""
     upstream = Scripted(b"")
     with pytest.raises(ProviderError) as caught:
         await GoogleTokens().access_token(upstream, Target("v", "http://x", "m", api_key=text), CLOCKS)
@@ -374,7 +374,7 @@ async def test_the_address(more: dict[str, Any], made: str) -> None:
     ],
 )
 async def test_an_address_that_cannot_be_made(more: dict[str, Any]) -> None:
-    """Without a project, or with one that is no name, nothing is called: it is part of host and path."""
+    """Without a project, or with an invalid one, nothing is called: it is part of host and path."""
     with pytest.raises(ProviderError) as caught:
         await Vertex().authorize(Scripted(b'{"access_token":"t"}'), Target("v", BASE, "m", **more), CLOCKS)
     assert caught.value.failure.kind == "credential"

@@ -1,4 +1,4 @@
-"""Every chat dialect against a mock vendor that others wrote, over real sockets: texts, tools, reasoning, bills.
+"""Every chat dialect against a third-party mock vendor, over real sockets: texts, tools, reasoning, bills.
 
 SDK-shaped answers come out of the gateway whatever the vendor speaks; what the vendor counts is what the ledger says.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.aimock import VENDORS, Aimock, Start, asked, mock, sold, staged, streamed, vendor, whole
+from tests.support.aimock import VENDORS, Aimock, Start, chat_body, mock, sold, staged, streamed, vendor, whole
 from tests.support.gateway import Caller
 from tests.support.invariants import calm, charged, content, price
 
@@ -50,10 +50,10 @@ async def assert_billed(caller: Caller, dialect: str, prompt: int = PROMPT, comp
 
 @pytest.mark.parametrize("dialect", list(VENDORS))
 async def test_a_text(gateway: Start, vendor: Aimock, dialect: str) -> None:
-    """JSON and stream: the same text to the last letter, the vendor's count, its price, the key that opens the door."""
+    """JSON and stream: the same text to the last letter, the vendor's count, its price, the provider's key."""
     stage = await staged(gateway, vendor, dialect)
     caller = await stage.caller()
-    body = await whole(caller, asked("say hello"))
+    body = await whole(caller, chat_body("say hello"))
     assert body["choices"][0]["message"]["content"] == HELLO
     assert body["choices"][0]["finish_reason"] == "stop"
     if VENDORS[dialect].counts:
@@ -61,7 +61,7 @@ async def test_a_text(gateway: Start, vendor: Aimock, dialect: str) -> None:
     await calm(stage)
     await assert_billed(caller, dialect)
     caller = await stage.caller()
-    chunks = await streamed(caller, asked("say hello"))
+    chunks = await streamed(caller, chat_body("say hello"))
     assert content(chunks) == HELLO
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
     assert sum(bool(chunk["choices"][0]["delta"].get("content")) for chunk in chunks) > 1
@@ -78,10 +78,10 @@ async def test_tools(gateway: Start, vendor: Aimock, dialect: str, stream: bool)
     caller = await stage.caller()
     question = "weather here and there"
     if stream:
-        chunks = await streamed(caller, asked(question, tools=True))
+        chunks = await streamed(caller, chat_body(question, tools=True))
         finish, calls = chunks[-1]["choices"][0]["finish_reason"], calls_of(chunks)
     else:
-        choice = (await whole(caller, asked(question, tools=True)))["choices"][0]
+        choice = (await whole(caller, chat_body(question, tools=True)))["choices"][0]
         finish, calls = choice["finish_reason"], choice["message"]["tool_calls"]
     assert finish == "tool_calls"
     assert [call["function"]["name"] for call in calls] == ["get_weather", "get_weather"]
@@ -94,7 +94,7 @@ async def test_tools(gateway: Start, vendor: Aimock, dialect: str, stream: bool)
     await assert_billed(caller, dialect, 64, 36)
     results = [{"role": "tool", "tool_call_id": call["id"], "content": '{"degrees": 21}'} for call in calls]
     turns = [{"role": "assistant", "content": None, "tool_calls": calls}, *results]
-    after = asked(question, *turns, tools=True)
+    after = chat_body(question, *turns, tools=True)
     if stream:
         assert content(await streamed(caller, after)) == "It is 21 degrees in Paris."
     else:
@@ -107,12 +107,12 @@ async def test_reasoning(gateway: Start, vendor: Aimock, dialect: str) -> None:
     """Reasoning comes as ``reasoning`` and in ``reasoning_details``, whole and streamed, and the answer beside it."""
     stage = await staged(gateway, vendor, dialect)
     caller = await stage.caller()
-    message = (await whole(caller, asked("think", reasoning={"effort": "low"}, max_tokens=4000)))["choices"][0][
+    message = (await whole(caller, chat_body("think", reasoning={"effort": "low"}, max_tokens=4000)))["choices"][0][
         "message"
     ]
     assert message["content"] == "Forty-two."
     assert message["reasoning"] == "First I consider the question."
-    chunks = await streamed(caller, asked("think", reasoning={"effort": "low"}, max_tokens=4000))
+    chunks = await streamed(caller, chat_body("think", reasoning={"effort": "low"}, max_tokens=4000))
     assert content(chunks) == "Forty-two."
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
     assert "".join(delta.get("reasoning") or "" for delta in deltas) == "First I consider the question."

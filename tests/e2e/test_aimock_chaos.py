@@ -1,4 +1,4 @@
-"""The mock vendor's chaos, dialect by dialect: what fails before the first content is invisible, what fails later is told."""
+"""The mock vendor's chaos, dialect by dialect: failures before the first content are invisible, later ones are reported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.aimock import VENDORS, Aimock, Start, asked, mock, post, sold, staged, streamed, vendor, whole
+from tests.support.aimock import VENDORS, Aimock, Start, chat_body, mock, post, sold, staged, streamed, vendor, whole
 from tests.support.gateway import events
 from tests.support.invariants import calm, charged, content, forget_health, one_ending, our_tasks, price
 
@@ -30,7 +30,7 @@ async def test_chaos_is_invisible(gateway: Start, vendor: Aimock, dialect: str) 
             vendor.chaos(**{fault: 1})
             forget_health(stage)
             caller = await stage.caller()
-            body = asked("say hello", provider={"order": [f"by-{dialect}", "well"]})
+            body = chat_body("say hello", provider={"order": [f"by-{dialect}", "well"]})
             if stream:
                 chunks = await streamed(caller, body)
                 assert content(chunks), (fault, stream)
@@ -52,11 +52,11 @@ async def test_a_stream_that_breaks_off(gateway: Start, vendor: Aimock, dialect:
     stage = await staged(gateway, vendor, dialect)
     caller = await stage.caller()
     tasks = our_tasks()
-    heard = events((await post(caller, asked("break off", stream=True))).text)
-    text = content(heard[:-1])
+    found = events((await post(caller, chat_body("break off", stream=True))).text)
+    text = content(found[:-1])
     assert text
     assert "One two three four five six seven eight nine ten eleven twelve thirteen".startswith(text)
-    assert one_ending(heard)["choices"][0]["finish_reason"] == "error"
+    assert one_ending(found)["choices"][0]["finish_reason"] == "error"
     await calm(stage, tasks)
     line, _ = await charged(caller)
     assert 0 < line.cost_nano <= price(sold(dialect), 40, 30).cost
@@ -64,10 +64,10 @@ async def test_a_stream_that_breaks_off(gateway: Start, vendor: Aimock, dialect:
 
 @pytest.mark.parametrize("dialect", list(VENDORS))
 async def test_a_refusal_is_told(gateway: Start, vendor: Aimock, dialect: str) -> None:
-    """The vendor's 400 is the caller's: its words come through, nothing is billed, nobody else is tried."""
+    """The vendor's 400 is the caller's: its words come through, nothing is billed, no other endpoint is tried."""
     stage = await staged(gateway, vendor, dialect, backup=True)
     caller = await stage.caller()
-    response = await post(caller, asked("fail for good", provider={"order": [f"by-{dialect}", "well"]}))
+    response = await post(caller, chat_body("fail for good", provider={"order": [f"by-{dialect}", "well"]}))
     assert response.status_code == 400, response.text
     assert "You asked for it" in response.text
     await calm(stage)
@@ -88,7 +88,7 @@ async def test_a_storm_of_chaos(gateway: Start, vendor: Aimock) -> None:
     async def ask() -> None:
         for number in numbers:
             order = [f"by-{names[(number + step) % len(names)]}" for step in range(2)]
-            body = asked("say hello", provider={"order": [*order, "well"]})
+            body = chat_body("say hello", provider={"order": [*order, "well"]})
             if number % 2:
                 chunks = await streamed(caller, body)
                 served[chunks[0]["provider"]] += 1

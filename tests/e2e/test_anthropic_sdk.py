@@ -148,7 +148,7 @@ async def test_tools(stage: Stage, client: anthropic.AsyncAnthropic) -> None:
 
 async def test_the_tool_runner(stage: Stage, client: anthropic.AsyncAnthropic) -> None:
     """The SDK's own loop: it calls the function and goes on until the answer is text; the path has ``?beta=true``."""
-    asked: list[str] = []
+    called: list[str] = []
 
     @beta_async_tool
     async def find_book(title: str) -> str:
@@ -157,7 +157,7 @@ async def test_the_tool_runner(stage: Stage, client: anthropic.AsyncAnthropic) -
         Args:
             title: Its title.
         """
-        asked.append(title)
+        called.append(title)
         return "found"
 
     runner = client.beta.messages.tool_runner(
@@ -168,7 +168,7 @@ async def test_the_tool_runner(stage: Stage, client: anthropic.AsyncAnthropic) -
         betas=["interleaved-thinking-2025-05-14"],
     )
     final = await runner.until_done()
-    assert asked == ["sample"]
+    assert called == ["sample"]
     assert final.stop_reason == "end_turn"
     await calm(stage)
 
@@ -211,7 +211,7 @@ async def test_foreign_reasoning_makes_the_round_trip(gateway: GatewayFactory) -
                 assert [block.type for block in message.content] == ["thinking", "redacted_thinking", "text"]
                 talk: Any = [*MESSAGES, message.to_param(), {"role": "user", "content": "go on"}]
                 await client.messages.create(model="t/a", max_tokens=100, messages=talk)
-                assert script.asked[-1]["messages"][1]["reasoning_details"] == details
+                assert script.requests[-1]["messages"][1]["reasoning_details"] == details
 
 
 async def test_pictures_in_an_answer_do_not_break_it(gateway: GatewayFactory) -> None:
@@ -238,8 +238,8 @@ class Title(BaseModel):
 
 async def test_structured_output(client: anthropic.AsyncAnthropic) -> None:
     """``messages.parse``: the schema goes to the vendor, the SDK parses what comes."""
-    asked: Any = [{"role": "user", "content": '{"title": "Emma"}'}]
-    answer = await client.messages.parse(model="acme/echo-1", max_tokens=100, messages=asked, output_format=Title)
+    messages: Any = [{"role": "user", "content": '{"title": "Emma"}'}]
+    answer = await client.messages.parse(model="acme/echo-1", max_tokens=100, messages=messages, output_format=Title)
     assert answer.parsed_output == Title(title="Emma")
 
 
@@ -286,7 +286,7 @@ async def test_a_vendors_failure(
 
 
 async def test_our_refusals(stage: Stage, caller: Caller, client: anthropic.AsyncAnthropic) -> None:
-    """A wrong key, a management key, an empty purse, a switched-off key, a broken conversation, an ended thread."""
+    """A wrong key, a management key, an account without credit, a switched-off key, a broken conversation, an ended thread."""
 
     async def refused(exception: type[Any], key: str | None = None, **more: Any) -> Any:
         async with client_of(caller, key) as other:

@@ -1,4 +1,4 @@
-"""The container files, read by the tools that will read them: the compose binary, pip's requirement parser, promtool if it is here."""
+"""The container files, checked with the tools that read them: the compose binary, pip's requirement parser, promtool if it is here."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_every_vendor_can_be_switched_on(services: dict[str, Any]) -> None:
 
 
 def test_valkey_keeps_the_ledger(services: dict[str, Any]) -> None:
-    """An append-only file on a volume, synced on every write, and no eviction: a ledger is not a cache."""
+    """An append-only file on a volume, synced on every write, and no eviction: a ledger must lose nothing."""
     words = services["valkey"]["command"]
     options = dict(zip(words[1::2], words[2::2], strict=True))
     assert options["--appendonly"] == "yes"
@@ -92,7 +92,7 @@ def test_valkey_keeps_the_ledger(services: dict[str, Any]) -> None:
     assert "healthcheck" in services["valkey"]
 
 
-def test_without_a_management_key_it_says_so() -> None:
+def test_a_missing_management_key_is_reported() -> None:
     """An open management API is no default."""
     answer = compose("config", "--quiet")
     assert answer.returncode != 0

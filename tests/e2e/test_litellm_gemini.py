@@ -1,4 +1,4 @@
-"""A Gemini-shaped server that others wrote, with a real model behind it: LiteLLM's proxy in front of llama.cpp.
+"""A third-party server of Gemini's API, with a real model behind it: LiteLLM's proxy in front of llama.cpp.
 
 Runs where the bench has installed LiteLLM (``python -m bench`` does, 576 MB); elsewhere it is skipped. What LiteLLM 1.109 does
 otherwise than Google (seen 2026-11): a streamed answer reports a usage of zeros, so the gateway counts for itself.
@@ -79,9 +79,9 @@ async def test_a_model_behind_another_gateways_gemini(
             body["messages"] = [{"role": "user", "content": "What is the capital of France?"}]
             response = await stage.gateway.client.post("/api/v1/chat/completions", json=body, headers=caller.headers)
             if stream:
-                heard = events(response.text)
-                assert content(wireshape.stream(response, heard)).strip()
-                usage = heard[-2]["usage"]
+                found = events(response.text)
+                assert content(wireshape.stream(response, found)).strip()
+                usage = found[-2]["usage"]
             else:
                 answer = wireshape.answer(response)
                 assert answer["choices"][0]["message"]["content"].strip()

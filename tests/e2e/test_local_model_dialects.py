@@ -1,7 +1,7 @@
 """One real model behind three of its own APIs: llama.cpp's chat completions, Messages and Responses, each through its dialect.
 
-Official SDK → gateway → dialect → model, JSON and streamed. The same weights answer whatever the road, so the roads can be
-compared: the same text, the same tokens, the same bill.
+Official SDK → gateway → dialect → model, JSON and streamed. The same weights answer through every API, so the
+answers can be compared: the same text, the same tokens, the same bill.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def sold(dialect: str) -> Sale:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The model, once for all roads to it: its base URL."""
+    """The model's server, one for all APIs: its base URL."""
     local_model.check()
     port, log = free_port(), tmp_path_factory.mktemp("model") / "log"
     command = ["-m", "simulator.local_model", str(port), "--threads", "1", "--parent", str(os.getpid())]
@@ -84,13 +84,13 @@ async def by_chat(caller: Caller, model: str, *, stream: bool) -> tuple[str, int
     """Text, tokens of the prompt, tokens of the answer."""
     messages: Any = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
     async with openai_of(caller) as client:
-        asked: Any = {"model": model, "messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0}
+        request: Any = {"model": model, "messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0}
         if not stream:
-            answer = await client.chat.completions.create(**asked)
+            answer = await client.chat.completions.create(**request)
             assert answer.usage is not None
             return answer.choices[0].message.content or "", answer.usage.prompt_tokens, answer.usage.completion_tokens
         text, usage, finish = "", None, None
-        async for chunk in await client.chat.completions.create(**asked, stream=True):
+        async for chunk in await client.chat.completions.create(**request, stream=True):
             for choice in chunk.choices:
                 text += choice.delta.content or ""
                 finish = choice.finish_reason or finish
@@ -103,15 +103,15 @@ async def by_chat(caller: Caller, model: str, *, stream: bool) -> tuple[str, int
 async def by_messages(caller: Caller, model: str, *, stream: bool) -> tuple[str, int, int]:
     messages: Any = [{"role": "user", "content": QUESTION}]
     async with anthropic_of(caller) as client:
-        asked: Any = {"model": model, "system": SYSTEM, "messages": messages, "max_tokens": MAX_TOKENS}
-        asked["extra_body"] = {"temperature": 0}  # version 2 of the SDK has no parameter for it
+        request: Any = {"model": model, "system": SYSTEM, "messages": messages, "max_tokens": MAX_TOKENS}
+        request["extra_body"] = {"temperature": 0}  # version 2 of the SDK has no parameter for it
         if stream:
-            async with client.messages.stream(**asked) as events:
+            async with client.messages.stream(**request) as events:
                 text = "".join([piece async for piece in events.text_stream])
                 answer = await events.get_final_message()
             assert "".join(block.text for block in answer.content if block.type == "text") == text
         else:
-            answer = await client.messages.create(**asked)
+            answer = await client.messages.create(**request)
         assert answer.stop_reason in ("end_turn", "max_tokens")
         read = answer.usage.cache_read_input_tokens or 0
         text = "".join(block.text for block in answer.content if block.type == "text")
@@ -120,11 +120,11 @@ async def by_messages(caller: Caller, model: str, *, stream: bool) -> tuple[str,
 
 async def by_responses(caller: Caller, model: str, *, stream: bool) -> tuple[str, int, int]:
     async with openai_of(caller) as client:
-        asked: Any = {"model": model, "instructions": SYSTEM, "input": QUESTION, "temperature": 0}
-        asked["max_output_tokens"] = MAX_TOKENS
+        request: Any = {"model": model, "instructions": SYSTEM, "input": QUESTION, "temperature": 0}
+        request["max_output_tokens"] = MAX_TOKENS
         if stream:
             text, answer = "", None
-            async for event in await client.responses.create(**asked, stream=True):
+            async for event in await client.responses.create(**request, stream=True):
                 if event.type == "response.output_text.delta":
                     text += event.delta
                 elif event.type in ("response.completed", "response.incomplete"):
@@ -132,7 +132,7 @@ async def by_responses(caller: Caller, model: str, *, stream: bool) -> tuple[str
             assert answer is not None
             assert answer.output_text == text
         else:
-            answer = await client.responses.create(**asked)
+            answer = await client.responses.create(**request)
         assert answer.status in ("completed", "incomplete")
         assert answer.usage is not None
         return answer.output_text, answer.usage.input_tokens, answer.usage.output_tokens
@@ -143,9 +143,9 @@ SURFACES = {"chat": by_chat, "messages": by_messages, "responses": by_responses}
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("surface", list(SURFACES))
-async def test_every_road_leads_to_the_model(stage: Stage, surface: str, dialect: str) -> None:
-    """JSON and streamed: real text, plausible counts, billed as counted; where both ends speak one shape it passes through."""
-    heard = []
+async def test_every_surface_with_every_dialect(stage: Stage, surface: str, dialect: str) -> None:
+    """JSON and streamed: real text, plausible counts, billed as counted; between equal formats it passes through."""
+    answers = []
     for stream in (False, True):
         caller = await stage.caller()
         text, prompt, completion = await SURFACES[surface](caller, f"local/{dialect}", stream=stream)
@@ -156,17 +156,17 @@ async def test_every_road_leads_to_the_model(stage: Stage, surface: str, dialect
         line, losses = await charged(caller)
         assert not losses
         assert line.cost_nano == price(sold(dialect), prompt, completion).cost
-        heard.append((text, prompt, completion))
-    assert heard[0] == heard[1]
+        answers.append((text, prompt, completion))
+    assert answers[0] == answers[1]
 
 
-async def test_all_roads_say_the_same(stage: Stage) -> None:
+async def test_all_surfaces_and_dialects_give_the_same_answer(stage: Stage) -> None:
     """At temperature 0 three APIs through three surfaces are one text, with one count of its prompt and its tokens."""
-    heard = {}
+    answers = {}
     for dialect in DIALECTS:
         for surface, ask in SURFACES.items():
-            heard[surface, dialect] = await ask(await stage.caller(), f"local/{dialect}", stream=False)
-    assert len(set(heard.values())) == 1, heard
+            answers[surface, dialect] = await ask(await stage.caller(), f"local/{dialect}", stream=False)
+    assert len(set(answers.values())) == 1, answers
     await calm(stage)
 
 

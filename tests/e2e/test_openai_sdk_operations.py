@@ -72,9 +72,9 @@ async def test_openai_images(caller: Caller, client: openai.AsyncOpenAI) -> None
     assert drawn.usage is not None
     assert drawn.usage.output_tokens == 128
     stream = await client.images.generate(model="acme/draw", prompt="a cat", stream=True)
-    told = [event async for event in stream]
-    assert [event.type for event in told] == ["image_generation.completed"]
-    assert base64.b64decode(told[0].b64_json)[:8] == PNG
+    found = [event async for event in stream]
+    assert [event.type for event in found] == ["image_generation.completed"]
+    assert base64.b64decode(found[0].b64_json)[:8] == PNG
     edited = await client.images.edit(
         model="acme/draw", prompt="blue", image=[("a.png", PNG, "image/png"), ("b.png", PNG, "image/png")], n=1
     )
@@ -84,13 +84,13 @@ async def test_openai_images(caller: Caller, client: openai.AsyncOpenAI) -> None
 
 async def test_openai_speech(caller: Caller, client: openai.AsyncOpenAI) -> None:
     """Bytes whole and streamed to the caller."""
-    spoken = await client.audio.speech.create(model="acme/speak", voice="alloy", input="hello", response_format="wav")
-    with wave.open(io.BytesIO(spoken.content)) as audio:
+    speech = await client.audio.speech.create(model="acme/speak", voice="alloy", input="hello", response_format="wav")
+    with wave.open(io.BytesIO(speech.content)) as audio:
         assert audio.getnframes() == 2_400
     request = {"model": "acme/speak", "voice": "alloy", "input": "hello", "response_format": "wav"}
     async with client.audio.speech.with_streaming_response.create(**request) as response:  # type: ignore[arg-type]
         assert response.headers["x-generation-id"].startswith("gen-")
-        assert b"".join([piece async for piece in response.iter_bytes()]) == spoken.content
+        assert b"".join([piece async for piece in response.iter_bytes()]) == speech.content
 
 
 async def test_openai_transcriptions(caller: Caller, client: openai.AsyncOpenAI) -> None:
@@ -154,23 +154,23 @@ async def test_openrouter_images(caller: Caller, router: OpenRouter) -> None:
     assert base64.b64decode(drawn.data[0].b64_json)[:8] == PNG
     assert drawn.usage.cost > 0
     stream: Any = await router.images.generate_async(model="acme/draw", prompt="a cat", stream=True)
-    told = [event async for event in stream]
-    assert [type(one).__name__ for one in told] == ["ImageGenCompletedEvent"]
-    assert told[0].usage.cost > 0
+    found = [event async for event in stream]
+    assert [type(one).__name__ for one in found] == ["ImageGenCompletedEvent"]
+    assert found[0].usage.cost > 0
 
 
 async def test_openrouter_audio(caller: Caller, router: OpenRouter) -> None:
     """Speech as bytes; transcription as JSON and as a form."""
-    spoken: Any = await router.tts.create_speech_async(model="acme/speak", input="hello", response_format="mp3")
-    assert spoken.headers["content-type"] == "audio/mpeg"
-    assert (await spoken.aread())[:2] == b"\xff\xfb"
+    speech: Any = await router.tts.create_speech_async(model="acme/speak", input="hello", response_format="mp3")
+    assert speech.headers["content-type"] == "audio/mpeg"
+    assert (await speech.aread())[:2] == b"\xff\xfb"
     audio: Any = {"data": base64.b64encode(wav(2)).decode(), "format": "wav"}
-    heard = await router.stt.create_transcription_async(
+    transcription = await router.stt.create_transcription_async(
         model="acme/listen", input_audio=audio, response_format="verbose_json", timestamp_granularities=["word"]
     )
-    assert heard.text == "000 001 002"
-    assert heard.usage is not None
-    assert heard.usage.seconds == 2
+    assert transcription.text == "000 001 002"
+    assert transcription.usage is not None
+    assert transcription.usage.seconds == 2
     form = await router.stt.create_transcription_multipart_async(
         model="acme/listen",
         file={"file_name": "a.wav", "content": wav(2), "content_type": "audio/wav"},

@@ -74,7 +74,7 @@ async def test_create(stage: Stage, client: openai.AsyncOpenAI) -> None:
 
 
 async def test_the_synchronous_client(caller: Caller) -> None:
-    """The plain client in a thread, at the other prefix, without a word about ``store``."""
+    """The plain client in a thread, at the other prefix, without ``store``."""
 
     def run() -> str:
         with openai.OpenAI(api_key=caller.secret, base_url=f"{caller.gateway.url}/v1") as client:
@@ -149,10 +149,10 @@ class Book(BaseModel):
 
 async def test_parsed_output(stage: Stage, client: openai.AsyncOpenAI) -> None:
     """``responses.parse`` and the helper with a type: the schema goes out, the object comes back."""
-    asked = '{"title":"Momo","pages":304}'
-    answer = await client.responses.parse(model="acme/echo-1", input=asked, text_format=Book)
+    text = '{"title":"Momo","pages":304}'
+    answer = await client.responses.parse(model="acme/echo-1", input=text, text_format=Book)
     assert answer.output_parsed == Book(title="Momo", pages=304)
-    async with client.responses.stream(model="acme/echo-1", input=asked, text_format=Book) as stream:
+    async with client.responses.stream(model="acme/echo-1", input=text, text_format=Book) as stream:
         assert (await stream.get_final_response()).output_parsed == Book(title="Momo", pages=304)
     await calm(stage)
 

@@ -130,9 +130,9 @@ async def test_routing_fields(sdk: OpenRouter) -> None:
         user="u-1",
     )
     assert answer.model == "acme/fast-1"
-    told = answer.openrouter_metadata
-    assert told is not None
-    assert (told.requested, told.strategy, told.attempt) == ("broken/502", "fallback", 3)
+    metadata = answer.openrouter_metadata
+    assert metadata is not None
+    assert (metadata.requested, metadata.strategy, metadata.attempt) == ("broken/502", "fallback", 3)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])

@@ -1,4 +1,4 @@
-"""``make run`` as a newcomer meets it: what the banner prints works when pasted, Ctrl-C leaves nothing behind."""
+"""``make run`` as a new user sees it: what the banner prints works when pasted, Ctrl-C leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("demo-ports")
 
 
 def free(port: int) -> bool:
-    """Nobody listens there."""
+    """Nothing listens at this address."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
@@ -43,7 +43,7 @@ async def banner(process: Process, starts: int = 1) -> str:
     async with asyncio.timeout(PATIENCE_S):
         while (text := process.log.read_text()).count("Ctrl-C stops everything.") < starts:
             assert process.process is not None
-            assert process.process.returncode is None, process.said()
+            assert process.process.returncode is None, process.output()
             await asyncio.sleep(0.05)
     return text.rpartition("Tokenway is up.")[2]
 
@@ -92,9 +92,9 @@ async def test_the_demo(demo: Process, tmp_path: Path) -> None:
     children = descendants(demo.pid)
     assert any("simulator" in line for line in children.values())
     os.killpg(demo.pid, signal.SIGINT)
-    assert await demo.wait() == 0, demo.said()
+    assert await demo.wait() == 0, demo.output()
     assert not [line for pid, line in children.items() if alive(pid)]
-    assert "Traceback" not in demo.said()
+    assert "Traceback" not in demo.output()
     await demo.spawn("demo")
     assert key[1] in await banner(demo, 2)
     again = json.loads(await pasted(credits))["data"]

@@ -67,7 +67,7 @@ async def test_serves_and_notices_disconnects(shop: tuple[Process, SimulatedVend
     assert seen['tokenway_generations_total{model="t/quick",outcome="complete"}'] == 6
     await until(lambda: process.log.read_text().count("caller_left") == 2)
     await process.clean()
-    assert await process.stop() == 0, process.said()
+    assert await process.stop() == 0, process.output()
     assert len([line for line in process.lines() if line["event"] == "generation"]) == 9
 
 
@@ -93,7 +93,7 @@ async def test_stops_under_load(shop: tuple[Process, SimulatedVendor]) -> None:
             assert events(text)[-1] == "[DONE]"
         elif status == 200:
             assert '"finish_reason":"stop"' in text
-    assert code == 0, process.said()
+    assert code == 0, process.output()
     await process.start()
     await process.clean()
     assert await process.stop() == 0

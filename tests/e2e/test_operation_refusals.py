@@ -90,7 +90,7 @@ async def test_invalid_settings(config: Path, tmp_path: Path) -> None:
 
 
 async def test_unusable_directory_and_url(config: Path, tmp_path: Path) -> None:
-    """A data directory that cannot be made, and a URL of something that is no Redis."""
+    """A data directory that cannot be made, and a URL of a server that is not Redis."""
     message = await refused(environment(config, Path("/dev/null/data"), port=0))
     assert "/dev/null/data" in message
     message = await refused(environment(config, tmp_path / "data", port=0, redis_url="mysql://127.0.0.1/0"))

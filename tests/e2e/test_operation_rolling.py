@@ -88,12 +88,12 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-# -- one version, and what it told its callers --------------------------------------------------------------------------
+# -- one version, and the answers that it gave --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a caller was told of one generation."""
+class Answered:
+    """One generation, as its caller got it."""
 
     id: str
     org: str
@@ -118,11 +118,11 @@ class Key:
 
 @dataclass
 class Side:
-    """A running gateway of one version, its client, and what it told."""
+    """A running gateway of one version, its client, and the generations that it answered."""
 
     process: Process
     client: httpx.AsyncClient
-    told: list[Told] = field(default_factory=list)
+    answered: list[Answered] = field(default_factory=list)
 
     async def admin(self, method: str, path: str, body: object = None, *, status: int = 200, **headers: str) -> Any:
         """One call of the management API; its answer, with exact amounts."""
@@ -154,10 +154,10 @@ class Side:
         return await self.client.post(f"/api/v1/{surface}", json=body, headers=headers)
 
     async def status(self, key: Key, model: str = "t/a") -> int:
-        """The status of one request. What a good one told is kept."""
+        """The status of one request. A successful one is added to ``answered``."""
         answer = await self.post(key, model)
         if answer.status_code == 200:
-            self._hear(answer, key, model, json.loads(answer.text, parse_float=Decimal))
+            self._keep(answer, key, model, json.loads(answer.text, parse_float=Decimal))
         return answer.status_code
 
     async def chat(self, key: Key, model: str = "t/a", *, stream: bool = False, **more: Any) -> dict[str, Any]:
@@ -170,14 +170,14 @@ class Side:
             assert data[-1] == "[DONE]"
             text = next(each for each in reversed(data) if '"usage"' in each)
         document: dict[str, Any] = json.loads(text, parse_float=Decimal)
-        self._hear(answer, key, model, document)
+        self._keep(answer, key, model, document)
         return document
 
-    def _hear(self, answer: httpx.Response, key: Key, model: str, document: Mapping[str, Any]) -> None:
+    def _keep(self, answer: httpx.Response, key: Key, model: str, document: Mapping[str, Any]) -> None:
         usage = document["usage"]
         counts = usage["prompt_tokens"], usage["completion_tokens"]
         assert document["id"] == answer.headers["x-generation-id"]
-        self.told.append(Told(document["id"], key.org, model, *counts, nano(Decimal(usage["cost"]))))
+        self.answered.append(Answered(document["id"], key.org, model, *counts, nano(Decimal(usage["cost"]))))
 
     async def generation(self, key: Key, id: str) -> Any:
         """``GET /generation``, as the owner of the key sees it."""
@@ -215,8 +215,8 @@ def process(released: Path | None, config: Path, data: Path, url: str) -> Proces
 
 
 def environment_of(released: Path | None, env: Mapping[str, str]) -> dict[str, str]:
-    """This environment for a version's packages. The released ones make byte code, or each process would compile them again,
-    and nobody measures their coverage."""
+    """This environment for a version's packages. The released ones make byte code, or each process would compile them again;
+    their coverage is not measured."""
     if released is None:
         return {**env, "PYTHONPATH": str(ROOT)}
     kept = {name: text for name, text in env.items() if name != "PYTHONDONTWRITEBYTECODE" and "COVERAGE" not in name}
@@ -269,11 +269,11 @@ async def reconciled(gateway: Process, *versions: Path | None) -> None:
     )
 
 
-async def charged_as_told(side: Side, told: list[Told]) -> dict[str, int]:
-    """Every organisation's journal and account charge exactly what its callers were told. And what its expired holds cost."""
+async def charged_as_answered(side: Side, answered: list[Answered]) -> dict[str, int]:
+    """Every organisation's journal and account charge what its callers' answers say. Returns the costs of expired holds."""
     expired: dict[str, int] = {}
-    for org in {each.org for each in told}:
-        mine = {each.id: each.cost for each in told if each.org == org}
+    for org in {each.org for each in answered}:
+        mine = {each.id: each.cost for each in answered if each.org == org}
         lines = {line["generation_id"]: line for line in await side.lines(org)}
         settled = {id: nano(Decimal(line["paid_usd"])) for id, line in lines.items() if line["type"] == "settled"}
         overdue = {id: nano(Decimal(line["paid_usd"])) for id, line in lines.items() if line["type"] == "expired"}
@@ -377,7 +377,7 @@ async def test_each_process_runs_its_own_packages(released: Path, tmp_path: Path
 
 @dataclass
 class Running:
-    """A stream that a vendor lets hang after seven tokens."""
+    """A stream whose vendor stalls after seven tokens."""
 
     id: str
     org: str
@@ -415,7 +415,7 @@ async def hanging(side: Side, key: Key) -> Running:
 
 
 async def checkpoints(store: Store, running: list[Running]) -> dict[str, int]:
-    """What each of them would be charged if nobody ever heard of it again, once that includes its seven tokens."""
+    """What each of them would be charged if its gateway died now, once that includes its seven tokens."""
     least = price(next(sale for sale in SALES if sale.model == "t/held"), 1, 7).total
     found: dict[str, int] = {}
     for each in running:
@@ -424,21 +424,21 @@ async def checkpoints(store: Store, running: list[Running]) -> dict[str, int]:
     return found if min(found.values()) >= least else {}
 
 
-async def health_is_told(store: Store) -> bool:
-    """Whether everything that a day tells other processes of health has been written."""
+async def health_is_written(store: Store) -> bool:
+    """Whether every kind of health state that ``a_day`` causes has been written for the other processes."""
     facts = {field.split(b" ")[0] for field in await store.redis.hkeys("tw:health:facts")}
     return facts == {b"cooling", b"breaker", b"credential"}
 
 
 @dataclass
 class Day:
-    """What a gateway left behind that was alone, and was killed."""
+    """What a gateway that ran alone left behind when it was killed."""
 
     keys: list[Key]
-    told: list[Told]
+    answered: list[Answered]
     checkpoints: dict[str, int]
     shape: dict[str, tuple[str, dict[str, set[str]]]]
-    asked: int
+    requests: int
     """Requests that the vendors saw."""
 
 
@@ -470,11 +470,11 @@ async def a_day(side: Side, store: Store, sims: tuple[SimulatedVendor, ...]) -> 
         assert (await side.post(odd, "t/broken", provider={"only": ["alpha"]})).status_code >= 500
     for model in ("t/limited", "t/refused"):
         assert (await side.chat(odd, model))["provider"] == "Beta"
-    side.told = [each for each in side.told if each.org != odd.org]
+    side.answered = [each for each in side.answered if each.org != odd.org]
     running = [await hanging(side, key) for key in keys[:3]]
     charges = await soon(lambda: checkpoints(store, running))
-    await soon(lambda: health_is_told(store))
-    left = Day(keys, side.told, charges, await shape(store), sum(len(sim.log.requests) for sim in sims))
+    await soon(lambda: health_is_written(store))
+    left = Day(keys, side.answered, charges, await shape(store), sum(len(sim.log.requests) for sim in sims))
     side.quiet()
     await side.process.kill()
     for each in running:
@@ -486,13 +486,13 @@ async def goes_on(side: Side, left: Day) -> None:
     """The other version, started on what was left: it knows the health, shows the records, serves the keys, ends the holds."""
     for model in ("t/limited", "t/broken"):
         await soon(lambda model=model: side.doubts(model, "alpha"))
-    for each in left.told:
+    for each in left.answered:
         key = next(key for key in left.keys if key.org == each.org)
         seen = await side.generation(key, each.id)
         assert (nano(seen["total_cost"]), seen["model"]) == (each.cost, each.model)
         assert (seen["tokens_prompt"], seen["tokens_completion"]) == (each.prompt_tokens, each.completion_tokens)
     for key in left.keys:
-        await side.grant(key.org, "100", "first")  # said again: no second one
+        await side.grant(key.org, "100", "first")  # repeated: no second grant
         await side.chat(key)
         await side.chat(key, stream=True)
 
@@ -500,12 +500,12 @@ async def goes_on(side: Side, left: Day) -> None:
         return not (await side.admin("GET", "/api/v1/admin/holds"))["data"]
 
     await soon(nothing_held)
-    assert await charged_as_told(side, left.told + side.told) == left.checkpoints
+    assert await charged_as_answered(side, left.answered + side.answered) == left.checkpoints
     assert (await side.admin("GET", "/api/v1/admin/audit"))["clean"]
     side.quiet()
 
 
-async def test_what_one_left_behind_the_other_goes_on_with(released: Path, tmp_path: Path) -> None:
+async def test_each_version_goes_on_with_the_others_data(released: Path, tmp_path: Path) -> None:
     """Each version alone does the same day's work and is killed. Both left keys of the same names, types and fields with values
     of the same form; and the other version, started on them, serves the keys, shows the records, and charges what was held."""
 
@@ -535,16 +535,16 @@ async def test_what_one_left_behind_the_other_goes_on_with(released: Path, tmp_p
         new = both.create_task(alone_then_other("new", None, released))
     before, now = old.result(), new.result()
     assert now.shape == before.shape
-    assert [each.cost for each in now.told] == [each.cost for each in before.told]
+    assert [each.cost for each in now.answered] == [each.cost for each in before.answered]
     assert list(now.checkpoints.values()) == list(before.checkpoints.values())
-    assert now.asked == before.asked
+    assert now.requests == before.requests
 
 
 # -- both at once ----------------------------------------------------------------------------------------------------------
 
 
 async def accounts_are_shared(one: Side, other: Side) -> None:
-    """What one founded, granted and minted, the other shows in the same words, grants once, and serves."""
+    """Organisations, credit and keys that one made, the other shows in the same words, grants once, and serves."""
     org = await one.org("Made here")
     await one.grant(org, "5", "a")
     key = await one.key(org, limit=3, limit_reset="monthly", expires_at="2099-01-01T00:00:00Z")
@@ -587,7 +587,7 @@ async def policies_are_obeyed(one: Side, other: Side) -> None:
 
 
 async def health_is_shared(one: Side, other: Side, key: Key, models: tuple[str, str, str]) -> None:
-    """Whom one found limited, refusing its key or broken, the other does not ask."""
+    """An endpoint that one found limited, broken or refusing its key gets no request from the other."""
     limited, refused, broken = models
     for _ in range(5):
         assert (await one.post(key, broken, provider={"only": ["alpha"]})).status_code >= 500
@@ -618,7 +618,7 @@ async def traffic(old: Side, new: Side, keys: list[Key]) -> None:
 
 async def test_both_serve_at_once(released: Path, tmp_path: Path, store: Store, valkey_server: Embedded) -> None:
     """Keys, credits, policies, health and records of one are those of the other while both serve; the released one then leaves
-    in order. Each charge is what the caller was told and what the vendor's own count costs, and both versions' audits agree."""
+    in order. Each charge is the cost in the caller's answer and that of the vendor's own count; both versions' audits agree."""
     async with AsyncExitStack() as stack:
         sims = {sim.name: sim for sim in await stack.enter_async_context(vendors(*SHOPS))}
         config = write_catalog(tmp_path / "config", {name: sim.base_url for name, sim in sims.items()}, SALES)
@@ -637,25 +637,25 @@ async def test_both_serve_at_once(released: Path, tmp_path: Path, store: Store, 
             keys.append(await side.key(org))
         await health_is_shared(old, new, keys[0], ("t/limited", "t/refused", "t/broken"))
         await health_is_shared(new, old, keys[1], ("t/limited-too", "t/refused-too", "t/broken-too"))
-        asked = [len(sim.log.requests) for name, sim in sims.items() if name != "beta"]
+        counts = [len(sim.log.requests) for name, sim in sims.items() if name != "beta"]
         for side in (old, new):
             for model in ("t/limited", "t/limited-too", "t/refused", "t/refused-too"):
                 assert (await side.chat(keys[0], model))["provider"] == "Beta"
-        assert asked == [len(sim.log.requests) for name, sim in sims.items() if name != "beta"]
+        assert counts == [len(sim.log.requests) for name, sim in sims.items() if name != "beta"]
         await traffic(old, new, keys)
         for one, other in ((old, new), (new, old)):
-            assert len(one.told) > 30
+            assert len(one.answered) > 30
             owner = {key.org: key for key in keys}
-            for each in one.told:
+            for each in one.answered:
                 if each.org in owner:
                     seen = await other.generation(owner[each.org], each.id)
                     assert seen == await one.generation(owner[each.org], each.id)
                     assert nano(seen["total_cost"]) == each.cost
         await leaves_in_order(old, keys)
         assert await new.chat(keys[0], stream=True)
-        told = old.told + new.told
-        assert await charged_as_told(new, told) == {}
-        costs_what_the_vendors_count(told, sims)
+        answered = old.answered + new.answered
+        assert await charged_as_answered(new, answered) == {}
+        costs_what_the_vendors_count(answered, sims)
         old.quiet()
         new.quiet()
         await reconciled(new.process, None, released)
@@ -670,14 +670,14 @@ async def leaves_in_order(side: Side, keys: list[Key]) -> None:
         return len(holds) == len(keys) or all(stream.done() for stream in streams)
 
     await soon(running)
-    assert await side.process.stop() == 0, side.process.said()
+    assert await side.process.stop() == 0, side.process.output()
     await asyncio.gather(*streams)
 
 
-def costs_what_the_vendors_count(told: list[Told], sims: Mapping[str, SimulatedVendor]) -> None:
-    """What callers were told is the price of the tokens in the vendor's own book, model by model."""
+def costs_what_the_vendors_count(answered: list[Answered], sims: Mapping[str, SimulatedVendor]) -> None:
+    """The costs in the answers are the prices of the tokens that the vendor logged, model by model."""
     for sale in SALES[:3]:
-        mine = [each for each in told if each.model == sale.model]
+        mine = [each for each in answered if each.model == sale.model]
         book = [entry for entry in sims[sale.provider].log.requests if entry.model == sale.upstream_id]
         assert sorted((each.prompt_tokens, each.completion_tokens) for each in mine) == sorted(
             (entry.billed_prompt_tokens, entry.billed_completion_tokens) for entry in book

@@ -28,7 +28,7 @@ SALES = [
     Sale("t/mute", "alpha", "stall@0"),
 ]
 GRACE_S = 5.0
-"""Two of the seconds are reserved for error events: a response that takes a second finishes, an endless one does not."""
+"""Two of these seconds are reserved for error events: a response that takes a second finishes, an endless one does not."""
 
 
 @dataclass
@@ -164,9 +164,9 @@ async def test_stop_under_load(tmp_path: Path, signals: list[signal.Signals], wo
         await unready(process)
         assert not all(caller.done() for caller in callers)
         answers = await asyncio.gather(*callers)
-        assert await process.wait() == 0, process.said()
+        assert await process.wait() == 0, process.output()
         finished(answers)
-        assert "Traceback" not in process.said(), process.said()
+        assert "Traceback" not in process.output(), process.output()
         await process.start()
         await process.clean()
         lines = [line for line in await process.ledger() if line["type"] != "grant"]
@@ -193,9 +193,9 @@ async def test_second_ctrl_c(tmp_path: Path, workers: int) -> None:
         await unready(process)
         os.killpg(process.pid, signal.SIGINT)
         answers = await asyncio.gather(*callers)
-        assert await process.wait() == 0, process.said()
+        assert await process.wait() == 0, process.output()
         finished(answers)
-        assert "Traceback" not in process.said(), process.said()
+        assert "Traceback" not in process.output(), process.output()
         await process.start()
         await process.clean()
         assert len([line for line in await process.ledger() if line["type"] == "settled"]) == len(callers)

@@ -124,9 +124,9 @@ async def test_worker_looks_after_the_books_alone(tmp_path: Path) -> None:
                 await asyncio.wait([caller])
                 await worker.spawn("worker")
                 await until(lambda: "holds expired" in worker.log.read_text())
-                assert await worker.stop() == 0, worker.said()
-                assert "do not balance" not in worker.said()
-                assert "background step failed" not in worker.said()
+                assert await worker.stop() == 0, worker.output()
+                assert "do not balance" not in worker.output()
+                assert "background step failed" not in worker.output()
                 await process.start()
                 await process.clean()
         finally:

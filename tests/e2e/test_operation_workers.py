@@ -1,4 +1,4 @@
-"""GATEWAY_WORKERS=2: one gateway to everybody outside. Keys, health and metrics are those of all; a dead worker is replaced."""
+"""GATEWAY_WORKERS=2: clients see one gateway. Keys, health and metrics are shared; a dead worker is replaced."""
 
 from __future__ import annotations
 
@@ -173,4 +173,4 @@ async def test_a_killed_worker_is_replaced(shop: tuple[Process, SimulatedVendor]
     assert total(after, "tokenway_generations_total") == total(before, "tokenway_generations_total") + 2
     assert total(after, "tokenway_in_flight") == 0
     await process.clean()
-    assert await process.stop() == 0, process.said()
+    assert await process.stop() == 0, process.output()

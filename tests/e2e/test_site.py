@@ -27,7 +27,7 @@ def build(to: Path, config: Path = ROOT / "mkdocs.yml") -> subprocess.CompletedP
 
 
 def test_the_site(tmp_path: Path) -> None:
-    """It builds without a warning, has every page and decision, and loads neither script, style, font nor picture from a stranger."""
+    """It builds without a warning, has every page and decision, and loads neither script, style, font nor picture from another site."""
     done = build(tmp_path)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr

@@ -1,4 +1,4 @@
-"""The wheel as a stranger gets it: installed into an empty environment it brings all that ``tokenway demo`` needs."""
+"""The wheel as a user gets it: installed into an empty environment it brings all that ``tokenway demo`` needs."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ async def demo(installed: Path, tmp_path: Path) -> AsyncIterator[tuple[asyncio.s
     home, here, port = tmp_path / "home", tmp_path / "here", free_port()
     home.mkdir()
     here.mkdir()
-    with (tmp_path / "said").open("wb") as said:
+    with (tmp_path / "output").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             installed / "tokenway",
             "demo",
             cwd=here,
             env={"PATH": os.defpath, "HOME": str(home), "GATEWAY_PORT": str(port)},
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
     yield process, f"http://127.0.0.1:{port}"
@@ -85,10 +85,10 @@ async def test_the_demo_of_an_installed_wheel(
 ) -> None:
     """It prints its banner, a chat is answered and charged, Ctrl-C ends it with 0; nothing of the checkout was used."""
     process, url = demo
-    said = tmp_path / "said"
+    output = tmp_path / "output"
     async with asyncio.timeout(PATIENCE_S):
-        while "Ctrl-C stops everything." not in said.read_text():
-            assert process.returncode is None, said.read_text()
+        while "Ctrl-C stops everything." not in output.read_text():
+            assert process.returncode is None, output.read_text()
             await asyncio.sleep(0.1)
     key = (tmp_path / "here/data/demo.key").read_text().strip()
     async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
@@ -102,9 +102,9 @@ async def test_the_demo_of_an_installed_wheel(
     assert answer.json()["usage"]["cost"] > 0
     os.killpg(process.pid, signal.SIGINT)
     async with asyncio.timeout(PATIENCE_S):
-        assert await process.wait() == 0, said.read_text()
-    assert "Traceback" not in said.read_text()
-    assert str(ROOT) not in said.read_text()
+        assert await process.wait() == 0, output.read_text()
+    assert "Traceback" not in output.read_text()
+    assert str(ROOT) not in output.read_text()
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["data"]
 
 

@@ -1,4 +1,4 @@
-"""Callers who leave at random points: each is settled exactly once, every vendor connection is closed, nothing is left behind."""
+"""Callers that disconnect at random points: each is settled exactly once, every vendor connection is closed, nothing is left behind."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PROMPT_TOKENS = 9
 TOKENS, TPS = 24, 40
 SCRIPT = f"ok+ttft=100+tokens={TOKENS}+tps={TPS}"
 CLOSED_S = 2.0
-"""Generous: the house's goal is 100 ms, and the whole rig shares this process with the caller and the vendor."""
+"""Generous: the goal is 100 ms, and the whole rig shares this process with the caller and the vendor."""
 SHORT = os.environ.get("SOAK") == "short"
 
 
 @dataclass
-class Leaving:
-    """One caller: when it left, and what it had seen by then."""
+class Disconnect:
+    """One caller: when it disconnected, and what it had received by then."""
 
     user: str
     stream: bool
@@ -51,24 +51,26 @@ async def _leave(line: Line, how: str) -> None:
     line.writer.transport.abort()
 
 
-async def one(stage: Stage, caller: Caller, leaving: Leaving, rng: random.Random) -> Leaving:
+async def one(stage: Stage, caller: Caller, disconnect: Disconnect, rng: random.Random) -> Disconnect:
     """Ask, read for a random while or until a random token, hang up; a few stay to the end."""
     whole_s = 0.1 + TOKENS / TPS
-    stay_s = rng.uniform(0, whole_s * 1.1) if not leaving.stream or rng.random() < 0.2 else 60
+    stay_s = rng.uniform(0, whole_s * 1.1) if not disconnect.stream or rng.random() < 0.2 else 60
     enough = rng.choice((b"HTTP/1.1 200", *(f'"{n:03d} "'.encode() for n in range(TOKENS - 5)), b"[DONE]"))
     async with connected(stage.gateway) as line:
-        await line.send(caller.request("t/a", stream=leaving.stream, user=leaving.user))
+        await line.send(caller.request("t/a", stream=disconnect.stream, user=disconnect.user))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(stay_s):
-                while (data := await line.reader.read(65536)) and not (leaving.stream and enough in leaving.raw + data):
-                    leaving.raw += data
-                leaving.raw += data
-        leaving.finished = (b"[DONE]" if leaving.stream else b'"cost_details"') in leaving.raw
-        leaving.left_at = time.monotonic()
+                while (data := await line.reader.read(65536)) and not (
+                    disconnect.stream and enough in disconnect.raw + data
+                ):
+                    disconnect.raw += data
+                disconnect.raw += data
+        disconnect.finished = (b"[DONE]" if disconnect.stream else b'"cost_details"') in disconnect.raw
+        disconnect.left_at = time.monotonic()
         await _leave(line, rng.choice(("reset", "close")))
-    if leaving.stream:
-        leaving.seen_tokens = len(content(events(_whole_events(leaving.raw)))) // 4
-    return leaving
+    if disconnect.stream:
+        disconnect.seen_tokens = len(content(events(_whole_events(disconnect.raw)))) // 4
+    return disconnect
 
 
 def _whole_events(raw: bytes) -> str:
@@ -78,25 +80,27 @@ def _whole_events(raw: bytes) -> str:
     return "\n".join(line[line.index(b"data: ") :].decode() for line in whole)
 
 
-async def storm(stage: Stage, count: int, seed: int, *, at_once: int = 80) -> tuple[Caller, list[Leaving]]:
+async def storm(stage: Stage, count: int, seed: int, *, at_once: int = 80) -> tuple[Caller, list[Disconnect]]:
     """``count`` callers, half of them JSON and half SSE.
 
     Not more at once than this one event loop, which serves callers, gateway and vendor, has time for: uvloop accepts one
-    connection a turn, and callers who leave before they are accepted prove nothing.
+    connection a turn, and callers that disconnect before they are accepted prove nothing.
     """
     rng = random.Random(seed)
     caller = await stage.caller("50")
     gate = asyncio.Semaphore(at_once)
 
-    async def run(number: int) -> Leaving:
+    async def run(number: int) -> Disconnect:
         async with gate:
             await asyncio.sleep(rng.uniform(0, 0.1))
-            return await one(stage, caller, Leaving(f"u-{number}", stream=number % 2 == 0), rng)
+            return await one(stage, caller, Disconnect(f"u-{number}", stream=number % 2 == 0), rng)
 
     return caller, await asyncio.gather(*(run(number) for number in range(count)))
 
 
-async def check(stage: Stage, caller: Caller, everyone: list[Leaving], tasks: set[asyncio.Task[Any]]) -> dict[str, int]:
+async def check(
+    stage: Stage, caller: Caller, everyone: list[Disconnect], tasks: set[asyncio.Task[Any]]
+) -> dict[str, int]:
     """Every invariant of the storm; how many callers ended in which way."""
     sim, sale = stage.vendors["alpha"], stage.sale("t/a", "alpha")
     await calm(stage, tasks)
@@ -109,31 +113,31 @@ async def check(stage: Stage, caller: Caller, everyone: list[Leaving], tasks: se
         record = await caller.record(line.generation_id)
         assert record.user not in by_user, "a caller was settled twice"
         by_user[record.user] = (line, record)
-    names = {upstream_user(caller, leaving.user): leaving.user for leaving in everyone}
+    names = {upstream_user(caller, disconnect.user): disconnect.user for disconnect in everyone}
     truth = {names[entry.id]: entry for entry in sim.log.requests}
     assert len(truth) == len(sim.log.requests), "a request reached the vendor twice"
-    assert by_user.keys() <= {leaving.user for leaving in everyone}
+    assert by_user.keys() <= {disconnect.user for disconnect in everyone}
     assert truth.keys() <= by_user.keys(), "the vendor worked for somebody who was never settled"
-    for user in by_user.keys() - truth.keys():  # left while the connection to the vendor was being made
+    for user in by_user.keys() - truth.keys():  # disconnected while the connection to the vendor was being made
         line, record = by_user.pop(user)
         assert (record.outcome, line.user_nano, line.fee_nano) == ("caller_left", 0, 0)
     counts = {"finished": 0, "left": 0, "unseen": 0}
-    for leaving in everyone:
-        if leaving.user not in truth:
+    for disconnect in everyone:
+        if disconnect.user not in truth:
             counts["unseen"] += 1
             continue
-        line, record = by_user[leaving.user]
+        line, record = by_user[disconnect.user]
         counts["finished" if record.outcome == "complete" else "left"] += 1
-        _compare(sale, truth[leaving.user], leaving, line, record)
+        _compare(sale, truth[disconnect.user], disconnect, line, record)
     assert sum(counts.values()) == len(everyone)
 
     return counts
 
 
-def _compare(sale: Sale, entry: Entry, leaving: Leaving, line: Any, record: Any) -> None:
-    """One caller's bill against the vendor's book, by the who-pays-what table."""
+def _compare(sale: Sale, entry: Entry, disconnect: Disconnect, line: Any, record: Any) -> None:
+    """One caller's bill against the vendor's log, by the who-pays-what table."""
     assert entry.ended_at is not None
-    if leaving.finished:
+    if disconnect.finished:
         assert record.outcome == "complete"
     if record.outcome == "complete":
         assert line.user_nano == price(sale, PROMPT_TOKENS, TOKENS).total
@@ -141,13 +145,13 @@ def _compare(sale: Sale, entry: Entry, leaving: Leaving, line: Any, record: Any)
         return
     assert record.outcome == "caller_left"
     assert entry.client_closed_early or entry.finished, "the last bytes may have been on their way already"
-    assert entry.ended_at - leaving.left_at < CLOSED_S
-    if not leaving.stream:  # nothing of a JSON answer was delivered: the caller pays nothing
+    assert entry.ended_at - disconnect.left_at < CLOSED_S
+    if not disconnect.stream:  # nothing of a JSON answer was delivered: the caller pays nothing
         assert (line.user_nano, line.fee_nano) == (0, 0)
         return
     sent = entry.billed_completion_tokens
     billed = record.tokens.completion
-    assert leaving.seen_tokens <= billed <= sent, "billed is at least what was seen and at most what was sent"
+    assert disconnect.seen_tokens <= billed <= sent, "billed is at least what was seen and at most what was sent"
     assert sent - billed <= TPS * CLOSED_S
     if billed:
         assert line.user_nano == price(sale, PROMPT_TOKENS, billed).total
@@ -182,7 +186,7 @@ async def run_storm(gateway: GatewayFactory, count: int, seed: int) -> dict[str,
     return counts
 
 
-async def test_two_hundred_leave(gateway: GatewayFactory) -> None:
+async def test_two_hundred_disconnects(gateway: GatewayFactory) -> None:
     """100 JSON and 100 SSE callers: settled exactly once, billed by the table, upstream closed, no task or socket left."""
     counts = await run_storm(gateway, 200, seed=1)
     assert counts["left"] >= 60
@@ -191,7 +195,7 @@ async def test_two_hundred_leave(gateway: GatewayFactory) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [2] if SHORT else [2, 3, 4])
-async def test_a_thousand_leave(gateway: GatewayFactory, seed: int) -> None:
+async def test_a_thousand_disconnects(gateway: GatewayFactory, seed: int) -> None:
     """The same with 1,000 callers."""
     counts = await run_storm(gateway, 300 if SHORT else 1000, seed)
     print(f"\ndisconnect storm, seed {seed}: {counts}")

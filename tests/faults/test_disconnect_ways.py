@@ -1,4 +1,4 @@
-"""One caller who leaves, in every way and at every moment: the vendor's connection is closed, and what is left is nothing."""
+"""One caller that disconnects, in every way and at every moment: the vendor's connection is closed, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.vendor import Line, until
 GatewayFactory = Callable[..., Any]
 PROMPT_TOKENS = 9
 LARGE = "after a large question"
-"""Larger than what the server takes without a pause: it has to go on reading to hear of the end."""
+"""Larger than what the server reads without a pause: it has to go on reading to notice the disconnect."""
 CLOSED_S = 2.0
 """Generous; the goal is 100 ms, and the slowest is printed."""
 on_each_server = pytest.mark.parametrize("asgi", [False, True], ids=["direct", "asgi"])
@@ -37,13 +37,13 @@ async def leave(line: Line, how: str) -> float:
 
 
 async def at(stage: Stage, caller: Caller, line: Line, moment: str) -> None:
-    """Bring the request to the moment at which its caller leaves."""
+    """Bring the request to the moment at which its caller disconnects."""
     sim = stage.vendors["alpha"]
     model = "t/waits" if moment in ("before the first content", LARGE) else "t/talks"
     text = "much " * 20_000 if moment == LARGE else "hello"
     head, gap, body = caller.request(model, text, stream=moment != "JSON").partition(b"\r\n\r\n")
     await line.send(head + gap)
-    await asyncio.sleep(0.02 if moment == LARGE else 0)  # so that the body finds somebody waiting
+    await asyncio.sleep(0.02 if moment == LARGE else 0)  # so that the surface already waits for the body
     await line.send(body)
     if moment == "in the middle":
         await line.head()
@@ -58,7 +58,7 @@ async def at(stage: Stage, caller: Caller, line: Line, moment: str) -> None:
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
 @on_each_server
 async def test_the_vendor_is_closed_at_once(gateway: GatewayFactory, asgi: bool, how: str, moment: str) -> None:
-    """Close, reset and a closed sending half all mean that the caller has left."""
+    """Close, reset and a closed sending half all mean that the caller has disconnected."""
     sales = (Sale("t/talks", "alpha", "ok+tokens=2000+tps=100"), Sale("t/waits", "alpha", "ok+ttft=20000"))
     stage = await gateway(*sales, keepalive_s=0.05, asgi=asgi)
     tasks = our_tasks()
@@ -84,8 +84,8 @@ async def test_the_vendor_is_closed_at_once(gateway: GatewayFactory, asgi: bool,
 
 
 @on_each_server
-async def test_a_caller_who_stops_reading(gateway: GatewayFactory, asgi: bool) -> None:
-    """What nobody reads is not fetched: the vendor is slowed down, memory stays small, and only what was taken is charged."""
+async def test_a_caller_that_stops_reading(gateway: GatewayFactory, asgi: bool) -> None:
+    """A caller that stops reading slows the vendor down: memory stays small, and only delivered output is charged."""
     sale = Sale("t/a", "alpha", "endless+batch=250", prompt="0", completion="0.1")
     stage = await gateway(sale, gap_timeout_s=0.5, asgi=asgi)
     tasks = our_tasks()
@@ -115,8 +115,8 @@ async def test_a_caller_who_stops_reading(gateway: GatewayFactory, asgi: bool) -
 
 @pytest.mark.parametrize("script", ["endless+batch=250", "ok+tokens=200000+batch=5000"])
 @on_each_server
-async def test_a_caller_who_never_reads(gateway: GatewayFactory, asgi: bool, script: str) -> None:
-    """It is let go after the gap's time, also at the very end of its answer: no place, no hold and no vendor stays taken."""
+async def test_a_caller_that_never_reads(gateway: GatewayFactory, asgi: bool, script: str) -> None:
+    """A request whose caller reads nothing ends after the gap time-out, also at the end of its answer: nothing stays taken."""
     sale = Sale("t/a", "alpha", script, prompt="0", completion="0.1")
     stage = await gateway(sale, gap_timeout_s=0.4, keepalive_s=0.1, asgi=asgi)
     tasks = our_tasks()
@@ -134,8 +134,8 @@ async def test_a_caller_who_never_reads(gateway: GatewayFactory, asgi: bool, scr
     assert record.outcome in ("caller_left", "complete")
 
 
-async def test_leaving_between_the_last_token_and_the_end(gateway: GatewayFactory) -> None:
-    """A caller who leaves when the whole answer is there but the stream has not ended pays for the whole answer."""
+async def test_disconnect_between_the_last_token_and_the_end(gateway: GatewayFactory) -> None:
+    """A caller that disconnects when the whole answer has come but the stream has not ended pays for the whole answer."""
     sale = Sale("t/a", "alpha", "ok+tokens=5+tps=100")
     stage = await gateway(sale)
     tasks = our_tasks()

@@ -28,7 +28,7 @@ GOOD = "000 001 002 003 004 005 "
 
 @dataclass(frozen=True)
 class Row:
-    """One way to fail: the vendor's script, or the place of a vendor that is none; the failure's kind, JSON and SSE."""
+    """One way to fail: the vendor's script, or an address without a vendor; the failure's kind, JSON and SSE."""
 
     name: str
     kind: str
@@ -98,7 +98,7 @@ PASSED_ON = (
 
 
 def closed_port(stack: AsyncExitStack) -> int:
-    """A port that is ours and refuses: bound, but nobody listens."""
+    """A port that is ours and refuses connections: bound, but not listening."""
     sock = stack.enter_context(socket.socket())
     sock.bind(("127.0.0.1", 0))
     port: int = sock.getsockname()[1]
@@ -123,7 +123,7 @@ async def _plain(peer: Peer) -> None:
 
 
 async def _places(stack: AsyncExitStack) -> dict[str, str]:
-    """Base URLs of the vendors that cannot even be talked to."""
+    """Base URLs of the vendors to which no connection can be made."""
     authority = trustme.CA()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)

@@ -1,4 +1,4 @@
-"""How often is tried, who is left alone, what the last word is, and that a model comes back when its vendors do."""
+"""How many attempts are made, which endpoints are skipped, what the final error is, and that a model recovers with its vendors."""
 
 from __future__ import annotations
 
@@ -49,8 +49,10 @@ async def test_at_most_three_attempts(gateway: GatewayFactory, stream: bool) -> 
         ("malformed", 502, "provider_unavailable"),
     ],
 )
-async def test_the_last_word(gateway: GatewayFactory, script: str, status: int, error_type: str, stream: bool) -> None:
-    """What the caller hears when nobody answers; a vendor's quarrel with our key is never the caller's 401, 402 or 403."""
+async def test_the_last_failure_is_the_answer(
+    gateway: GatewayFactory, script: str, status: int, error_type: str, stream: bool
+) -> None:
+    """The error when every vendor fails; a vendor that refuses our key is never the caller's 401, 402 or 403."""
     stage = await gateway(Sale("t/a", "alpha", script), Sale("t/a", "beta", script))
     caller = await stage.caller()
     response = await caller.chat("t/a", stream=stream)
@@ -61,9 +63,9 @@ async def test_the_last_word(gateway: GatewayFactory, script: str, status: int, 
     await calm(stage)
 
 
-@pytest.mark.parametrize(("first", "second", "told"), [("7", "3", "3"), ("7", None, None)])
+@pytest.mark.parametrize(("first", "second", "expected"), [("7", "3", "3"), ("7", None, None)])
 async def test_retry_after_of_all_or_none(
-    gateway: GatewayFactory, first: str, second: str | None, told: str | None
+    gateway: GatewayFactory, first: str, second: str | None, expected: str | None
 ) -> None:
     """The shortest pause is passed on when every vendor named one, else none is."""
     later = f"status=429+retry_after={second}" if second else "status=429"
@@ -71,7 +73,7 @@ async def test_retry_after_of_all_or_none(
     caller = await stage.caller()
     response = await caller.chat("t/a", provider={"order": ["alpha", "beta"]})
     wireshape.refused(response, 429, "rate_limit_exceeded")
-    assert response.headers.get("retry-after") == told
+    assert response.headers.get("retry-after") == expected
     await calm(stage)
 
 
@@ -117,15 +119,15 @@ async def test_a_refused_credential_takes_the_whole_vendor_out(gateway: GatewayF
 
 
 @BOTH
-async def test_the_only_endpoint_is_asked_again(gateway: GatewayFactory, stream: bool) -> None:
+async def test_the_only_endpoint_is_tried_again(gateway: GatewayFactory, stream: bool) -> None:
     """Connection trouble of a model's only endpoint is tried again after a moment; the caller sees the answer."""
     stage = await gateway(Sale("t/a", "alpha"))
     caller = await stage.caller()
     sim = stage.vendors["alpha"]
     await sim.refuse()
     asking = asyncio.create_task(caller.chat("t/a", stream=stream))
-    board = stage.gateway.services.health
-    while board.view("alpha/ok@t/a").attempts == 0:
+    registry = stage.gateway.services.health
+    while registry.view("alpha/ok@t/a").attempts == 0:
         await asyncio.sleep(0.001)
     await sim.accept()
     response = await asking
@@ -136,7 +138,7 @@ async def test_the_only_endpoint_is_asked_again(gateway: GatewayFactory, stream:
     await calm(stage)
 
 
-async def test_the_only_endpoint_is_not_asked_for_ever(gateway: GatewayFactory) -> None:
+async def test_the_only_endpoint_is_not_tried_for_ever(gateway: GatewayFactory) -> None:
     """Three attempts, also at the same endpoint; then 502 with each of them named."""
     stage = await gateway(Sale("t/a", "alpha", "hangup"))
     caller = await stage.caller()
@@ -164,7 +166,7 @@ async def test_a_storm_of_failures_does_not_become_a_storm_of_retries(gateway: G
 
 @BOTH
 async def test_all_down_and_back(gateway: GatewayFactory, stream: bool) -> None:
-    """Every vendor refuses: each caller is told at once, with a pause; one attempt each while it lasts; the first caller after
+    """Every vendor refuses: each caller gets the error at once, with Retry-After; one attempt each until then; the first caller after
     the vendors are back is served."""
     stage = await gateway(Sale("t/a", "alpha"), Sale("t/a", "beta"), health_share_interval_s=3600)
     tasks = our_tasks()
@@ -187,20 +189,20 @@ async def test_all_down_and_back(gateway: GatewayFactory, stream: bool) -> None:
     await calm(stage, tasks)
 
 
-async def test_a_caller_who_leaves_during_the_probe_gives_the_slot_back(gateway: GatewayFactory) -> None:
+async def test_a_disconnect_during_the_probe_frees_the_slot(gateway: GatewayFactory) -> None:
     """A half-open endpoint whose probing caller hangs up is probed by the next one, not a minute later."""
     stage = await gateway(Sale("t/a", "alpha", "ok+ttft=100"), health_share_interval_s=3600)
     caller = await stage.caller()
-    board = stage.gateway.services.health
-    breaker = board._stats("alpha/ok+ttft=100@t/a").breaker
+    registry = stage.gateway.services.health
+    breaker = registry._stats("alpha/ok+ttft=100@t/a").breaker
     breaker._open(time.time() - 3600)
     assert breaker.state(time.time()) == "half_open"
-    leaving = asyncio.create_task(caller.chat("t/a"))
+    probing = asyncio.create_task(caller.chat("t/a"))
     while not stage.vendors["alpha"].log.in_flight:
         await asyncio.sleep(0.002)
     assert not breaker.available(time.time())
-    leaving.cancel()
-    await asyncio.gather(leaving, return_exceptions=True)
+    probing.cancel()
+    await asyncio.gather(probing, return_exceptions=True)
     await stage.gateway.settled()
     assert breaker.available(time.time())
     for _ in range(3):
@@ -238,7 +240,7 @@ async def test_a_model_may_fall_back_to_another_model(gateway: GatewayFactory) -
 
 
 async def test_nothing_is_sent_twice_on_a_connection_that_died_idle(gateway: GatewayFactory) -> None:
-    """A vendor that closes idle connections costs nobody anything: the next request takes a new one, in one attempt."""
+    """A vendor that closes idle connections costs nothing: the next request takes a new one, in one attempt."""
     answer = b'{"id":"x","choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]}'
 
     async def once(peer: Peer) -> None:

@@ -25,7 +25,7 @@ ALWAYS = ("openai", "responses", "anthropic", "gemini", "bedrock", "ollama")
 ASKED = [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.soak) for name in DIALECTS]
 HTML = b"<!doctype html><html><title>502 Bad Gateway</title></html>"
 UPSTREAM = {"provider_unavailable", "provider_overloaded", "timeout"}
-"""What a caller is told when the vendor sent nonsense."""
+"""The ``error_type`` of an answer when the vendor sent nonsense."""
 NONSENSE = ["-5", "1" + "0" * 30, "1.5", '"12"', "null", "true", "[]", "{}", "-0.0", "1e308"]
 NOTHING = ["null", "-0.0"]
 """Counts that say zero: a vendor may give an answer away."""
@@ -51,8 +51,8 @@ def failed(response: Any) -> None:
     assert response.json()["error"]["metadata"]["error_type"] in UPSTREAM
 
 
-def said(response: Any, found: list[Any]) -> str | None:
-    """The text of a stream that ended properly; None for one that broke off and says so, or never began."""
+def whole_text(response: Any, found: list[Any]) -> str | None:
+    """The text of a stream that ended properly; None for one that ended with an error event or never began."""
     if response.status_code != 200:
         failed(response)
         return None
@@ -87,7 +87,7 @@ async def texts(rig: Rig) -> dict[str, str]:
     for name, vendor in rig.vendors.items():
         vendor.plan = vendor.streams(vendor.proper.frames)
         response, chunks = await rig.streamed(name)
-        found[name] = said(response, chunks) or ""
+        found[name] = whole_text(response, chunks) or ""
         assert found[name], f"the proper stream of {name}: {response.text}"
     return found
 
@@ -115,7 +115,7 @@ async def test_bytes_in_any_portions(rig: Rig, texts: dict[str, str], dialect: s
     for size in (1, 3, len(stream)):
         vendor.plan = vendor.streams([stream[start : start + size] for start in range(0, len(stream), size)])
         response, found = await rig.streamed(dialect)
-        assert said(response, found) == texts[dialect]
+        assert whole_text(response, found) == texts[dialect]
 
 
 @pytest.mark.parametrize("dialect", ASKED)
@@ -125,7 +125,7 @@ async def test_unknown_events(rig: Rig, texts: dict[str, str], dialect: str) -> 
     odd = vendor.proper.odd()
     vendor.plan = vendor.streams([odd, *(piece for frame in vendor.proper.frames for piece in (frame, odd))])
     response, found = await rig.streamed(dialect)
-    assert said(response, found) == texts[dialect]
+    assert whole_text(response, found) == texts[dialect]
 
 
 @pytest.mark.parametrize("dialect", ASKED)
@@ -138,7 +138,7 @@ async def test_missing_usage_is_estimated_and_marked(rig: Rig, texts: dict[str, 
         caller = await rig.stage.caller("1000")
         if stream:
             response, found = await rig.streamed(dialect, caller)
-            assert said(response, found) == texts[dialect]
+            assert whole_text(response, found) == texts[dialect]
         else:
             response = await rig.whole(dialect, caller)
             wireshape.answer(response)
@@ -151,7 +151,7 @@ async def test_missing_usage_is_estimated_and_marked(rig: Rig, texts: dict[str, 
 @pytest.mark.parametrize("nonsense", NONSENSE)
 @pytest.mark.parametrize("dialect", ASKED)
 async def test_nonsense_usage_is_not_billed(rig: Rig, texts: dict[str, str], dialect: str, nonsense: str) -> None:
-    """Negative, absurd, fractional, text, lists: the answer is delivered and nobody pays more than it can have cost."""
+    """Negative, absurd, fractional, text, lists: the answer is delivered and the charge is at most what it can have cost."""
     vendor = rig.vendors[dialect]
     wrong = vendor.proper.counting(nonsense)
     most = price(rig.stage.sale(f"m/{dialect}", dialect), 1000, 1000).total
@@ -160,7 +160,7 @@ async def test_nonsense_usage_is_not_billed(rig: Rig, texts: dict[str, str], dia
         caller = await rig.stage.caller("1000")
         if stream:
             response, found = await rig.streamed(dialect, caller)
-            assert said(response, found) in (texts[dialect], None)
+            assert whole_text(response, found) in (texts[dialect], None)
         else:
             response = await rig.whole(dialect, caller)
             if response.status_code != 200:
@@ -175,18 +175,18 @@ async def test_nonsense_usage_is_not_billed(rig: Rig, texts: dict[str, str], dia
         assert (await caller.record(settled.generation_id)).usage_source == "estimated"
 
 
-# -- what must be told ---------------------------------------------------------------------------------------------------
+# -- what must be reported -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dialect", ASKED)
 async def test_cut_at_every_event(rig: Rig, texts: dict[str, str], dialect: str) -> None:
-    """With a proper end of HTTP or without: whole, or told to be broken off. Never a part that looks whole."""
+    """With a proper end of HTTP or without: the whole text or an error event, never a part that looks whole."""
     vendor = rig.vendors[dialect]
     frames = vendor.proper.frames
     for count in range(len(frames)):
         vendor.plan = vendor.streams(frames[:count], end=bool(count % 2))
         response, found = await rig.streamed(dialect)
-        assert said(response, found) in (None, texts[dialect])
+        assert whole_text(response, found) in (None, texts[dialect])
 
 
 @pytest.mark.parametrize("dialect", ASKED)
@@ -198,12 +198,12 @@ async def test_cut_inside_an_event(rig: Rig, texts: dict[str, str], dialect: str
     for at in (*inside, 1, len(stream) // 3, len(stream) // 2, len(stream) - 30):
         vendor.plan = vendor.streams([stream[:at]], end=at % 2 == 0)
         response, found = await rig.streamed(dialect)
-        assert said(response, found) in (None, texts[dialect])
+        assert whole_text(response, found) in (None, texts[dialect])
 
 
 @pytest.mark.parametrize("dialect", ASKED)
 async def test_bytes_that_are_no_text(rig: Rig, dialect: str) -> None:
-    """UTF-8 that is none inside the text, whole and streamed: replaced or refused, never a fault of ours."""
+    """Invalid UTF-8 inside the text, whole and streamed: replaced or refused, never a fault of ours."""
     vendor = rig.vendors[dialect]
     broken = [
         frame.replace("ü".encode(), b"\xc3\x28").replace(b"\xf0\x9f", b"\xf0\x28") for frame in vendor.proper.frames
@@ -211,14 +211,14 @@ async def test_bytes_that_are_no_text(rig: Rig, dialect: str) -> None:
     for frames in (broken, [b"\xff\xfe", *broken], [b"\x00" * 9, *broken]):
         vendor.plan = vendor.streams(frames)
         response, found = await rig.streamed(dialect)
-        said(response, found)
+        whole_text(response, found)
     vendor.plan = vendor.tells(vendor.proper.document.encode().replace("ü".encode(), b"\xc3\x28") + b"\xff")
     response = await rig.whole(dialect)
     failed(response)
 
 
 @pytest.mark.parametrize("dialect", ASKED)
-async def test_a_200_that_is_none(rig: Rig, dialect: str) -> None:
+async def test_a_200_that_is_a_failure(rig: Rig, dialect: str) -> None:
     """A page of HTML, nothing, half a document, the wrong document, a document in place of a stream, a stream in place of one."""
     vendor = rig.vendors[dialect]
     document = vendor.proper.document.encode()
@@ -241,10 +241,10 @@ async def test_a_200_that_is_none(rig: Rig, dialect: str) -> None:
             response = await rig.whole(dialect)
             failed(response)
             response, found = await rig.streamed(dialect)
-            assert said(response, found) is None
+            assert whole_text(response, found) is None
     vendor.plan = vendor.tells(document)
     response, found = await rig.streamed(dialect)
-    assert said(response, found) is None
+    assert whole_text(response, found) is None
     vendor.plan = vendor.streams(vendor.proper.frames)
     response = await rig.whole(dialect)
     if len(vendor.proper.frames) > 1:
@@ -258,18 +258,18 @@ async def test_a_stream_under_another_name(rig: Rig, texts: dict[str, str], dial
     for kind in ("text/plain", "application/octet-stream", "text/event-stream; charset=latin-1", "x"):
         vendor.plan = vendor.streams(vendor.proper.frames, kind=kind)
         response, found = await rig.streamed(dialect)
-        assert said(response, found) in (None, texts[dialect])
+        assert whole_text(response, found) in (None, texts[dialect])
 
 
 @pytest.mark.parametrize("dialect", ASKED)
-async def test_silence(rig: Rig, texts: dict[str, str], dialect: str) -> None:
-    """Headers and nothing more; some events and nothing more; all but the last: the clock falls and is told."""
+async def test_vendor_stalls(rig: Rig, texts: dict[str, str], dialect: str) -> None:
+    """Headers and nothing more; some events and nothing more; all but the last: a timeout, and it is reported."""
     vendor = rig.vendors[dialect]
     frames = vendor.proper.frames
     for count in {0, 1, len(frames) // 2, len(frames) - 1}:
         vendor.plan = vendor.stalls(frames[:count])
         response, found = await rig.streamed(dialect)
-        assert said(response, found) in (None, texts[dialect])
+        assert whole_text(response, found) in (None, texts[dialect])
         if count == 0:
             assert response.status_code == 504
 
@@ -283,14 +283,14 @@ async def test_one_event_of_ten_megabytes(rig: Rig, texts: dict[str, str], diale
     end = {".jsonl": b"", ".ndjson": b'"}\n', ".sse": b'"}\n\n'}[vendor.proper.suffix]
     vendor.plan = vendor.streams([start + filler + end, *vendor.proper.frames])
     response, found = await rig.streamed(dialect)
-    assert said(response, found) in (None, texts[dialect])
+    assert whole_text(response, found) in (None, texts[dialect])
 
 
 @pytest.mark.parametrize(
     "status",
     [101, 201, 204, 206, 301, 302, 304, 400, 401, 402, 403, 404, 413, 418, 422, 429, 451, 500, 503, 529, 599],
 )
-async def test_statuses_with_nothing_to_say(rig: Rig, status: int) -> None:
+async def test_statuses_without_body(rig: Rig, status: int) -> None:
     """Every dialect, every status, with an empty body and with a page: a vendor's refusal is never the caller's 401, 402 or 403."""
     caller = await rig.stage.caller()
     for dialect in DIALECTS:

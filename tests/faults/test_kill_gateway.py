@@ -64,7 +64,7 @@ async def reached(phase: str, proxy: RedisProxy, vendor: SimulatedVendor, since:
         if PHASES[phase][1] is not None:
             if proxy.caught >= 1 and (PHASES[phase][1] or ("", ""))[0] == "hold":
                 return
-            # a withheld reply silences the connection, so whoever came later never got as far as the vendor
+            # a withheld reply silences the connection, so later requests never got as far as the vendor
             if proxy.caught >= 1 and seen and all(entry.finished for entry in seen):
                 return
         elif len(seen) >= callers:

@@ -114,7 +114,7 @@ def sound(report: dict[str, Any]) -> None:
 
 @pytest.mark.timeout(120)
 async def test_three_kills(tmp_path: Path) -> None:
-    """Three kills under load: lost, doubled, mispriced = 0, and nobody sees anything but 200 and 503."""
+    """Three kills under load: lost, doubled, mispriced = 0, and callers get nothing but 200 and 503."""
     sound(await storm(tmp_path, 3))
 
 

@@ -1,4 +1,4 @@
-"""What breaks after the first content is said aloud: an error chunk, finish_reason error, one ending, never a second attempt."""
+"""A stream that breaks after its first content ends with an error chunk: finish_reason error, one ending, no second attempt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROMPT_TOKENS = 9
 
 @dataclass(frozen=True)
 class Row:
-    """The vendor's script, the failure's kind, what the caller is told; tokens shown before it, None = some."""
+    """The vendor's script, the failure's kind, the caller's error; tokens sent before it, None = some."""
 
     name: str
     script: str
@@ -90,7 +90,7 @@ RAW = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedded) -> AsyncIterator[Stage]:
-    """Model ``m/<row>``: the first vendor breaks, the second would work and must never hear of it."""
+    """Model ``m/<row>``: the first vendor breaks, the second would work and must never get a request."""
     emptied = await connect(valkey_server.url, timeout_s=5)
     await emptied.redis.flushall()
     await emptied.aclose()
@@ -117,8 +117,8 @@ async def stage(shared: Stage) -> AsyncIterator[Stage]:
     yield shared
 
 
-def _told(response: Any, found: list[Any], row: Row) -> str:
-    """Assert what the caller saw; the text that was shown before the break."""
+def _shown(response: Any, found: list[Any], row: Row) -> str:
+    """Assert what the caller received; the text that came before the break."""
     assert response.status_code == 200
     last = one_ending(found)
     assert last is found[-2], "nothing follows the error chunk but [DONE]"
@@ -138,12 +138,12 @@ def _told(response: Any, found: list[Any], row: Row) -> str:
 
 @pytest.mark.parametrize("row", [*ROWS, *(row for _, row in RAW.values())], ids=lambda row: row.name)
 async def test_broken_off(stage: Stage, row: Row) -> None:
-    """The tokens that came are kept and charged, with the fee; the record says how it ended; nobody else is asked."""
+    """The tokens that came are kept and charged, with the fee; the record has the reason; no other endpoint is tried."""
     tasks = our_tasks()
     caller = await stage.caller()
     bad = row.name if row.name in RAW else "bad"
     response, found = await caller.stream(f"m/{row.name}", provider={"order": [bad, "good"]})
-    text = _told(response, found, row)
+    text = _shown(response, found, row)
     tokens = len(text) // 4
     if row.tokens is not None:
         assert text == "000 001 002 "

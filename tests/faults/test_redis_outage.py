@@ -1,4 +1,4 @@
-"""The ledger's store stops, hangs and comes back: nobody's key is called wrong, nobody waits long, nothing is lost or doubled."""
+"""The ledger's store stops, hangs and comes back: no valid key is refused as wrong, no caller waits long, nothing is lost or doubled."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def own() -> Iterator[Valkey]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def refusal(asked: Any) -> tuple[httpx.Response, float]:
+async def refusal(call: Any) -> tuple[httpx.Response, float]:
     """An answer and how long it took."""
     began = time.perf_counter()
-    return await asked, time.perf_counter() - began
+    return await call, time.perf_counter() - began
 
 
 async def begun(stage: Stage, caller: Caller, model: str, count: int) -> list[asyncio.Task[str]]:
@@ -173,7 +173,7 @@ async def test_a_json_answer_leaves_before_its_settlement(gateway: GatewayFactor
 
 
 async def test_a_hold_whose_reply_was_lost_is_given_back(gateway: GatewayFactory, own: Valkey) -> None:
-    """Refused callers whose hold the stalled store makes after all, when it wakes up, get the credit back."""
+    """When the stalled store makes the hold of a refused caller after all, the credit is given back."""
     stage = await gateway(Sale("t/a", "alpha"), redis_url=own.url, ledger_timeout_s=0.25)
     caller = await stage.caller()
     assert (await caller.chat("t/a")).status_code == 200
@@ -185,8 +185,8 @@ async def test_a_hold_whose_reply_was_lost_is_given_back(gateway: GatewayFactory
     assert len(await caller.lines()) == 1
 
 
-async def test_callers_who_leave_during_an_outage_are_settled(gateway: GatewayFactory, own: Valkey) -> None:
-    """The ending of a caller who left waits for the store like any other."""
+async def test_disconnects_during_an_outage_are_settled(gateway: GatewayFactory, own: Valkey) -> None:
+    """The settlement of a caller that has disconnected waits for the store like any other."""
     sale = Sale("t/a", "alpha", "ok+tokens=1000+tps=40")
     stage = await gateway(sale, redis_url=own.url, ledger_timeout_s=0.25)
     tasks = our_tasks()

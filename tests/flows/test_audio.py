@@ -64,7 +64,7 @@ async def test_speech_is_bytes_and_costs_its_characters(
     await calm(stage, before)
 
 
-async def test_speech_is_pcm_when_nothing_is_said(gateway: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_speech_is_pcm_by_default(gateway: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The contract's default; mp3 on request, and turns of one voice are one text."""
     stage = await speakers(gateway, monkeypatch, "ok")
     caller = await stage.caller()
@@ -125,7 +125,7 @@ async def test_a_form_is_transcribed_and_costs_its_seconds(
     await calm(stage, before)
 
 
-async def test_json_and_form_say_the_same(gateway: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_json_and_form_give_the_same(gateway: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Base64 in JSON and a file in a form give the same verbose answer: segments, words, duration."""
     stage = await listeners(gateway, monkeypatch, "tokens=2")
     caller = await stage.caller()

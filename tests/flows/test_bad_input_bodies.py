@@ -1,4 +1,4 @@
-"""Bodies, headers and keys that are wrong as a whole: exact status, the one error shape, and no vendor ever hears of them."""
+"""Bodies, headers and keys that are wrong as a whole: exact status, the one error shape, and no vendor gets a request."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedd
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def stage(shared: Stage) -> AsyncIterator[Stage]:
-    """The vendor's book is empty before and after, unless a test says otherwise."""
+    """The vendor's request log is empty before and after, unless a test changes that."""
     shared.vendors["alpha"].log.reset()
     yield shared
     await calm(shared)
@@ -106,7 +106,7 @@ async def test_what_is_odd_but_fine(stage: Stage, caller: Caller) -> None:
         wireshape.answer(await caller.raw(GOOD % "", **{"content-type": kind}))
 
 
-async def test_of_duplicate_names_the_last_one_counts_for_everybody(stage: Stage, caller: Caller) -> None:
+async def test_of_duplicate_names_the_last_one_counts(stage: Stage, caller: Caller) -> None:
     """The gateway and the vendor read the same one: the body that goes out has each name once."""
     response = await caller.raw('{"model":"nope/nope","model":"t/a","max_tokens":9,"max_tokens":2,' + (GOOD % "")[15:])
     body = wireshape.answer(response)
@@ -116,7 +116,7 @@ async def test_of_duplicate_names_the_last_one_counts_for_everybody(stage: Stage
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_of_25_megabytes(stage: Stage, caller: Caller, chunked: bool) -> None:
-    """413 without parsing it, whether its length is announced or not."""
+    """413 without parsing the body, with or without a Content-Length."""
     body = (GOOD % "").replace("hello", "x" * 25_000_000).encode()
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -136,7 +136,7 @@ async def test_a_large_body_that_is_allowed(stage: Stage, caller: Caller) -> Non
 
 
 async def test_compressed_bodies_are_refused(stage: Stage, caller: Caller) -> None:
-    """No decompression on the request's way: no bomb."""
+    """Compressed request bodies are refused, so no decompression bomb can come."""
     response = await caller.raw(gzip.compress((GOOD % "").encode()), **{"content-encoding": "gzip"})
     wireshape.refused(response, 400, "invalid_request")
 
@@ -183,7 +183,7 @@ async def test_missing_and_garbled_keys(stage: Stage, headers: dict[str, Any]) -
 
 
 async def test_the_management_key_is_no_inference_key(stage: Stage) -> None:
-    """403 that says which key is wanted."""
+    """403 that names the kind of key that is needed."""
     response = await stage.gateway.client.post(
         PATH, content=GOOD % "", headers={"authorization": f"Bearer {ADMIN_KEY}"}
     )
@@ -201,7 +201,7 @@ async def test_a_key_that_has_stopped_working(stage: Stage, caller: Caller, chan
     else:
         new = KeyChange(disabled=True) if change == "disabled" else KeyChange(expires_at=time.time() - 1)
         await accounts.update_key(policy.key_hash, new)
-    accounts.learn(policy, policy.key_hash)  # another process, which has not heard of it
+    accounts.learn(policy, policy.key_hash)  # another process, which does not know it yet
     for _ in range(2):
         wireshape.refused(await caller.chat("t/a"), 401, "authentication")
     assert len(await caller.lines()) == 1
@@ -211,7 +211,7 @@ async def test_a_key_that_has_stopped_working(stage: Stage, caller: Caller, chan
 
 
 async def test_no_credit_and_a_used_up_limit(stage: Stage) -> None:
-    """402 that says which of the two it is."""
+    """402 that says whether the credit or the key's limit was too low."""
     poor = await stage.caller("0")
     error = wireshape.refused(await poor.chat("t/a"), 402, "payment_required")
     assert error["metadata"]["limit_source"] == "credits"
@@ -251,7 +251,7 @@ async def test_too_many_headers(stage: Stage, caller: Caller) -> None:
 
 @pytest.mark.parametrize("name", ["X-Bomb", "Authorization", "x" * 70_000])
 async def test_too_large_headers(stage: Stage, caller: Caller, name: str) -> None:
-    """400 in the one shape; no vendor hears of it."""
+    """400 in the one error shape; no vendor gets a request."""
     status, body = await answer_to(stage, raw_request(caller, f"{name}: " + "x" * 70_000))
     assert status == 400
     assert json.loads(body)["error"]["metadata"]["error_type"] == "invalid_request"
@@ -335,8 +335,8 @@ async def test_a_body_that_does_not_come(stage: Stage, caller: Caller) -> None:
     assert (await caller.balances()).held_nano == 0
 
 
-async def test_a_caller_who_leaves_inside_its_body(stage: Stage, caller: Caller) -> None:
-    """Nothing is left behind: no hold, no exchange, no vendor's work."""
+async def test_a_disconnect_inside_the_body(stage: Stage, caller: Caller) -> None:
+    """Nothing is left behind: no hold, no open request, no vendor's work."""
     for _ in range(20):
         async with connected(stage.gateway) as line:
             await line.send(raw_request(caller, length=1000)[:-10])

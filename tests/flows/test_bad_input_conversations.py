@@ -1,4 +1,4 @@
-"""What belongs together and does not: calls without results, tools that are none, schemas that are none, media that are none.
+"""Parts that do not fit together: calls without results, invalid tools, invalid schemas, invalid media.
 
 Through every surface over real sockets: 400 in its own error shape, the place named in its own words, no vendor asked, nothing held.
 """
@@ -66,7 +66,7 @@ async def post(caller: Caller, path: str, body: Json) -> httpx.Response:
     return await caller.gateway.client.post(f"/api/v1{path}", content=json.dumps(body), headers=caller.headers)
 
 
-async def asked(caller: Caller, **body: Any) -> httpx.Response:
+async def sent(caller: Caller, **body: Any) -> httpx.Response:
     return await post(caller, "/chat/completions", {"model": "t/a", "messages": [USER], **body})
 
 
@@ -111,7 +111,7 @@ SOUND: list[list[Json]] = [
 async def test_turns_that_do_not_fit(stage: Stage, caller: Caller, messages: list[Json], field: str) -> None:
     """Results without calls, calls without results, ids that are not unique or do not match: JSON and SSE alike."""
     for stream in (False, True):
-        error = wireshape.refused(await asked(caller, messages=messages, stream=stream), 400, "invalid_request", field)
+        error = wireshape.refused(await sent(caller, messages=messages, stream=stream), 400, "invalid_request", field)
         assert error["metadata"]["field"] == field
         assert len(error["message"]) < 600
     untouched(stage)
@@ -120,7 +120,7 @@ async def test_turns_that_do_not_fit(stage: Stage, caller: Caller, messages: lis
 @pytest.mark.parametrize("messages", SOUND)
 async def test_turns_that_fit(stage: Stage, caller: Caller, messages: list[Json]) -> None:
     """Results in any order, several assistant messages as one turn, instructions in between, ids that come back later."""
-    wireshape.answer(await asked(caller, messages=messages))
+    wireshape.answer(await sent(caller, messages=messages))
     await calm(stage)
     stage.vendors["alpha"].log.reset()
 
@@ -234,7 +234,7 @@ SCHEMAS: list[Json] = [
 
 
 @pytest.mark.parametrize(("schema", "inside"), NO_SCHEMA)
-async def test_schemas_that_are_none(stage: Stage, caller: Caller, schema: Json, inside: str) -> None:
+async def test_invalid_schemas(stage: Stage, caller: Caller, schema: Json, inside: str) -> None:
     """In a tool and as the answer's form, on each surface, the path goes on inside the schema."""
     objects = {"type": "object", "properties": {"deep": schema}}
     places: list[tuple[str, Json, str]] = [
@@ -276,7 +276,7 @@ async def test_schemas_that_are_none(stage: Stage, caller: Caller, schema: Json,
 @pytest.mark.parametrize("schema", SCHEMAS)
 async def test_schemas_that_are(stage: Stage, caller: Caller, schema: Json) -> None:
     """Every draft, unknown keywords, booleans, null as absent, properties that are called like keywords."""
-    wireshape.answer(await asked(caller, tools=[tool(parameters=schema)], response_format=form(schema)))
+    wireshape.answer(await sent(caller, tools=[tool(parameters=schema)], response_format=form(schema)))
     await calm(stage)
     stage.vendors["alpha"].log.reset()
 
@@ -340,14 +340,14 @@ FINE: list[Json] = [
 @pytest.mark.parametrize(("body", "field"), OFFERS)
 async def test_offers_that_cannot_be(stage: Stage, caller: Caller, body: Json, field: str) -> None:
     """Names, doubles, choices of what is not there, forms without a name."""
-    wireshape.refused(await asked(caller, **body), 400, "invalid_request", field)
+    wireshape.refused(await sent(caller, **body), 400, "invalid_request", field)
     untouched(stage)
 
 
 @pytest.mark.parametrize("body", FINE)
 async def test_offers_that_can_be(stage: Stage, caller: Caller, body: Json) -> None:
     """The widest names of any vendor; a choice that says nothing."""
-    wireshape.answer(await asked(caller, **body))
+    wireshape.answer(await sent(caller, **body))
     await calm(stage)
     stage.vendors["alpha"].log.reset()
 
@@ -452,7 +452,7 @@ def shaped(url: str) -> list[tuple[str, Json, str]]:
 
 @pytest.mark.parametrize("number", range(len(shaped(""))))
 async def test_private_urls_on_every_surface(stage: Stage, caller: Caller, number: int) -> None:
-    """400 with ``invalid_image`` where the contract has room for the word, the place named as the caller wrote it."""
+    """400, with ``invalid_image`` where the contract has that code; the field is named as the caller wrote it."""
     for url in (
         LINK_LOCAL,
         "https://127。0。0。1/x",
@@ -469,11 +469,11 @@ async def test_private_urls_on_every_surface(stage: Stage, caller: Caller, numbe
 
 
 async def test_three_hundred_forms(stage: Stage, caller: Caller) -> None:
-    """Every form of a private place, whoever would open it."""
+    """Every form of a private address, whether the vendor or the gateway would open it."""
     for url in PRIVATE.values():
         body = parted({"type": "image_url", "image_url": {"url": url}})
         error = wireshape.refused(
-            await asked(caller, **body), 400, "invalid_image", "messages[1].content[1].image_url.url"
+            await sent(caller, **body), 400, "invalid_image", "messages[1].content[1].image_url.url"
         )
         assert len(error["message"]) < 600
     untouched(stage)
@@ -504,7 +504,7 @@ DATA: list[tuple[str, str, str]] = [
 async def test_data_urls_that_hold_nothing(stage: Stage, caller: Caller, kind: str, url: str, error_type: str) -> None:
     """Empty, not base64, of a type that the part does not take."""
     key = "file_data" if kind == "file" else "url"
-    response = await asked(caller, **parted({"type": kind, kind: {key: url}}))
+    response = await sent(caller, **parted({"type": kind, kind: {key: url}}))
     if url:  # an empty url is a matter of types
         wireshape.refused(response, 400, error_type, f"messages[1].content[1].{kind}.{key}")
     assert response.status_code == 400
@@ -536,7 +536,7 @@ async def test_how_many_media(stage: Stage, caller: Caller) -> None:
     """More than any vendor takes."""
     image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
     error = wireshape.refused(
-        await asked(caller, **parted(*[image] * 501)), 400, "invalid_request", "messages[1].content[501].image_url.url"
+        await sent(caller, **parted(*[image] * 501)), 400, "invalid_request", "messages[1].content[501].image_url.url"
     )
     assert "500" in error["message"]
     untouched(stage)
@@ -548,15 +548,15 @@ async def test_how_many_media(stage: Stage, caller: Caller) -> None:
 async def test_a_picture_that_cannot_be_fetched(
     tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedded
 ) -> None:
-    """The vendor hears nothing; an endpoint that opens URLs by itself is asked next; without one the caller is told which part."""
-    heard: list[bytes] = []
+    """The vendor gets no request; an endpoint that opens URLs itself is tried next; without one the error names the part."""
+    received: list[bytes] = []
     answers: list[list[str]] = []
 
     async def lookup(host: str, port: int) -> list[str]:
         return answers[0]
 
     async def script(peer: Peer) -> None:
-        heard.append(await peer.request())
+        received.append(await peer.request())
 
     seeing = {"input_modalities": ["text", "image"]}
     sales = (Sale("t/p", "gem", more=seeing), Sale("t/p", "alpha", more=seeing), Sale("t/q", "gem", more=seeing))
@@ -583,5 +583,5 @@ async def test_a_picture_that_cannot_be_fetched(
         wireshape.answer(await caller.chat("t/p", provider={"order": ["gem", "alpha"]}, **body))
         (seen,) = stage.vendors["alpha"].log.requests
         assert seen
-        assert not heard
+        assert not received
         await calm(stage)

@@ -165,13 +165,13 @@ async def caller(stage: Stage) -> Caller:
 
 
 async def test_every_documented_field_is_in_the_table() -> None:
-    """Whoever adds a field to the request adds its wrong values here."""
+    """Every field of the request has wrong values here; a new field must be added."""
     assert {field.name for field in msgspec.structs.fields(ChatRequest)} == WRONG.keys()
 
 
 @pytest.mark.parametrize(("name", "value", "field"), CASES, ids=[f"{n}={_short(v)}" for n, v, _ in CASES])
 async def test_refused_by_name(stage: Stage, caller: Caller, name: str, value: Any, field: str) -> None:
-    """400 that names the field; no vendor hears of it and nothing is held."""
+    """400 that names the field; no vendor gets a request and nothing is held."""
     body = {"model": "t/a", "messages": [USER], name: value}
     if name == "models":
         del body["model"]

@@ -14,7 +14,7 @@ GatewayFactory = Callable[..., Any]
 
 
 async def test_more_than_the_process_takes(gateway: GatewayFactory) -> None:
-    """Beyond the limit of requests at once the process sheds with 503 and Retry-After, before it looks at the key."""
+    """Beyond the limit of requests at once the process answers 503 with Retry-After, before it looks at the key."""
     stage = await gateway(Sale("t/a", "alpha", "ok+ttft=300"), max_in_flight=5)
     caller = await stage.caller()
     answers = await asyncio.gather(*(caller.chat("t/a", stream=n % 2 == 0) for n in range(20)))

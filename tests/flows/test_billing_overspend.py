@@ -1,4 +1,4 @@
-"""A dollar buys a dollar's worth, however many requests ask for it at once."""
+"""No organisation spends more than its credit, however many requests run at once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_no_overspend(gateway: GatewayFactory, concurrent: int, limited_by
         assert spent > DOLLAR // 2
 
 
-async def test_the_first_requests_of_a_key_nobody_has_seen(gateway: GatewayFactory) -> None:
+async def test_the_first_requests_of_a_new_key(gateway: GatewayFactory) -> None:
     """Also when no process knows the key yet and all requests arrive at once, the limit is one for all of them."""
     dear = Sale("t/a", "alpha", "ok+tokens=100+batch=100", prompt="0", completion="1000")
     stage = await gateway(dear)

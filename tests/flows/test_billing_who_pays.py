@@ -66,7 +66,7 @@ async def test_normal(gateway: GatewayFactory, stream: bool, fee: str) -> None:
 
 
 async def test_zero_completion_is_not_charged(gateway: GatewayFactory) -> None:
-    """Nothing written and no reason given: the vendor's bill for the prompt is ours, there is no fee, the caller pays 0."""
+    """An empty answer without a finish reason: we bear the vendor's bill for the prompt, there is no fee, the caller pays 0."""
     sale = Sale("t/a", "alpha", "ok+tokens=0+finish=blank")
     stage = await gateway(sale)
     caller = await stage.caller()
@@ -82,7 +82,7 @@ async def test_zero_completion_is_not_charged(gateway: GatewayFactory) -> None:
 
 
 async def test_an_empty_answer_with_a_reason_is_charged(gateway: GatewayFactory) -> None:
-    """A model that says stop at once has answered: the prompt is charged."""
+    """A model that stops at once has answered: the prompt is charged."""
     sale = Sale("t/a", "alpha", "ok+tokens=0")
     stage = await gateway(sale)
     for stream in (False, True):
@@ -123,7 +123,7 @@ async def test_mid_stream_error_is_charged_as_delivered(gateway: GatewayFactory)
 
 
 @pytest.mark.parametrize("tokens", [1, 7])
-async def test_caller_left_where_closing_stops_the_bill(gateway: GatewayFactory, tokens: int) -> None:
+async def test_disconnect_where_closing_stops_billing(gateway: GatewayFactory, tokens: int) -> None:
     """The vendor is closed at once and bills what it sent until then; the caller pays for exactly that."""
     sale = Sale("t/a", "alpha", "ok+tokens=1000+tps=40")
     stage = await gateway(sale)
@@ -135,15 +135,15 @@ async def test_caller_left_where_closing_stops_the_bill(gateway: GatewayFactory,
     assert entry.client_closed_early
     assert tokens <= entry.sent_tokens < 100
     settled, _ = await charged(caller)
-    # At most the token that was on the wire when the caller left is with the vendor and not with us.
+    # At most the token that was on the wire when the caller left is in the vendor's count and not in ours.
     assert price(sale, PROMPT_TOKENS, entry.sent_tokens - 1).total <= settled.user_nano
     assert settled.user_nano <= price(sale, PROMPT_TOKENS, entry.sent_tokens).total
     record = await caller.record(settled.generation_id)
     assert (record.outcome, record.cancelled, record.usage_source) == ("caller_left", True, "estimated")
 
 
-async def test_caller_left_before_the_first_content(gateway: GatewayFactory) -> None:
-    """Nothing was shown, so nothing is paid; what the vendor bills for the prompt is ours."""
+async def test_disconnect_before_the_first_content(gateway: GatewayFactory) -> None:
+    """Nothing was delivered, so nothing is charged; we bear what the vendor bills for the prompt."""
     sale = Sale("t/a", "alpha", "ok+ttft=20000")
     stage = await gateway(sale)
     tasks = our_tasks()
@@ -159,7 +159,7 @@ async def test_caller_left_before_the_first_content(gateway: GatewayFactory) -> 
 
 
 @pytest.mark.parametrize("tokens", [0, 4])
-async def test_caller_left_where_closing_does_not_help(gateway: GatewayFactory, tokens: int) -> None:
+async def test_disconnect_where_closing_does_not_stop_billing(gateway: GatewayFactory, tokens: int) -> None:
     """The vendor bills the whole answer anyway: it is read to its end and paid by its own usage."""
     sale = Sale("t/a", "alpha", "ok+tokens=60+ttft=50+tps=200+uncancellable")
     stage = await gateway(sale, provider={"alpha": {"cancel_stops_billing": False}})
@@ -177,7 +177,7 @@ async def test_caller_left_where_closing_does_not_help(gateway: GatewayFactory, 
     assert (record.outcome, record.usage_source, record.finish_reason) == ("caller_left", "reported", "stop")
 
 
-async def test_a_json_caller_left_where_closing_does_not_help(gateway: GatewayFactory) -> None:
+async def test_a_json_disconnect_where_closing_does_not_stop_billing(gateway: GatewayFactory) -> None:
     """The same for a JSON call: it goes on without its caller and is paid by its own usage."""
     sale = Sale("t/a", "alpha", "ok+tokens=30+ttft=300+uncancellable")
     stage = await gateway(sale, provider={"alpha": {"cancel_stops_billing": False}})
@@ -306,7 +306,7 @@ async def test_cut_between_finish_and_usage(gateway: GatewayFactory) -> None:
 
 @BOTH
 async def test_refused_for_lack_of_credit(gateway: GatewayFactory, stream: bool) -> None:
-    """402 in the text that clients parse, before the vendor hears of it; nothing is held, posted or recorded."""
+    """402 in the text that clients parse, before any request to the vendor; nothing is held, posted or recorded."""
     stage = await gateway(Sale("t/a", "alpha", prompt="1000", completion="1000"))
     caller = await stage.caller("0.5")
     response = await caller.chat("t/a", stream=stream, max_tokens=1000)

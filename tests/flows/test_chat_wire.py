@@ -86,13 +86,13 @@ async def test_sse_to_the_field(gateway: GatewayFactory) -> None:
     await calm(stage)
 
 
-@pytest.mark.parametrize("asked", [{}, {"stream_options": {"include_usage": False}}, {"usage": {"include": True}}])
-async def test_usage_is_always_sent(gateway: GatewayFactory, asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [{}, {"stream_options": {"include_usage": False}}, {"usage": {"include": True}}])
+async def test_usage_is_always_sent(gateway: GatewayFactory, options: dict[str, Any]) -> None:
     """No spelling of the request switches the usage off, and none is refused."""
     _, caller = await one(gateway, Sale("t/a", "alpha"))
-    response, found = await caller.stream("t/a", **asked)
+    response, found = await caller.stream("t/a", **options)
     wireshape.stream(response, found)
-    wireshape.answer(await caller.chat("t/a", **asked))
+    wireshape.answer(await caller.chat("t/a", **options))
 
 
 async def test_both_prefixes_and_both_key_headers(gateway: GatewayFactory) -> None:
@@ -143,7 +143,7 @@ async def test_a_failure_after_a_comment_is_a_whole_chunk(gateway: GatewayFactor
     await calm(stage)
 
 
-async def test_metadata_only_when_asked(gateway: GatewayFactory) -> None:
+async def test_metadata_only_on_request(gateway: GatewayFactory) -> None:
     """``openrouter_metadata`` is opt-in; it names what was asked, tried and dropped, in the SDK's shape."""
     stage = await gateway(
         Sale("t/a", "alpha", "status=503", prompt="0.01", completion="0.01"),
@@ -152,27 +152,34 @@ async def test_metadata_only_when_asked(gateway: GatewayFactory) -> None:
     )
     caller = await stage.caller()
     wishes = {"order": ["alpha", "beta"], "ignore": ["gamma"]}
-    asked = {"model": "t/a", "messages": [{"role": "user", "content": "hello"}], "provider": wishes}
-    plain = wireshape.answer(await caller.raw(msgspec.json.encode(asked)))
+    request = {"model": "t/a", "messages": [{"role": "user", "content": "hello"}], "provider": wishes}
+    plain = wireshape.answer(await caller.raw(msgspec.json.encode(request)))
     assert "openrouter_metadata" not in plain
     headers = {"X-OpenRouter-Metadata": "Enabled"}
     for stream in (False, True):
         stage.gateway.services.health._endpoints.clear()
-        response = await caller.raw(msgspec.json.encode({**asked, "stream": stream}), **headers)
+        response = await caller.raw(msgspec.json.encode({**request, "stream": stream}), **headers)
         if stream:
             found = events(response.text)
             wireshape.stream(response, found, explained=True)
-            told = found[-2]["openrouter_metadata"]
+            metadata = found[-2]["openrouter_metadata"]
         else:
-            told = wireshape.answer(response)["openrouter_metadata"]
-        assert (told["requested"], told["strategy"], told["attempt"], told["is_byok"]) == ("t/a", "direct", 2, False)
-        assert told["endpoints"]["total"] == 3
-        assert told["endpoints"]["available"] == [
+            metadata = wireshape.answer(response)["openrouter_metadata"]
+        assert (metadata["requested"], metadata["strategy"], metadata["attempt"], metadata["is_byok"]) == (
+            "t/a",
+            "direct",
+            2,
+            False,
+        )
+        assert metadata["endpoints"]["total"] == 3
+        assert metadata["endpoints"]["available"] == [
             {"provider": "Alpha", "model": "t/a", "selected": False},
             {"provider": "Beta", "model": "t/a", "selected": True},
         ]
-        assert [(d["provider"], d["filter"]) for d in told["endpoints"]["dropped"]] == [("Gamma", "allowed_providers")]
-        assert told["attempts"] == [
+        assert [(d["provider"], d["filter"]) for d in metadata["endpoints"]["dropped"]] == [
+            ("Gamma", "allowed_providers")
+        ]
+        assert metadata["attempts"] == [
             {"provider": "Alpha", "model": "t/a", "status": 503},
             {"provider": "Beta", "model": "t/a", "status": 200},
         ]
@@ -284,8 +291,8 @@ ODD_CHUNKS: list[dict[str, Any]] = [
 async def odd_vendor(peer: Peer) -> None:
     """A compatible vendor with every oddity seen in the wild."""
     while True:
-        asked = json.loads(await peer.request())
-        if not asked.get("stream"):
+        request = json.loads(await peer.request())
+        if not request.get("stream"):
             await peer.answer(json.dumps(ODD_ANSWER).encode())
             continue
         await peer.begin()
@@ -296,7 +303,7 @@ async def odd_vendor(peer: Peer) -> None:
 
 
 async def test_oddities_are_mended_and_the_unknown_is_kept(gateway: GatewayFactory) -> None:
-    """Empty roles, null tool calls, missing indexes, null fingerprints: mended; fields nobody knows: passed on."""
+    """Empty roles, null tool calls, missing indexes, null fingerprints: mended; unknown fields: passed on."""
     async with RawServer(odd_vendor) as server:
         stage = await gateway(Sale("t/a", "odd"), urls={"odd": f"{server.url}/v1"})
         caller = await stage.caller()

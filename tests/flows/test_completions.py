@@ -94,22 +94,22 @@ async def test_what_the_vendor_gets(gateway: GatewayFactory, prompt: Any) -> Non
         caller = await stage.caller()
         sampling = {"max_tokens": 5, "temperature": 0.5, "top_p": 0.5, "stop": ["x"], "seed": 1}
         checked(await ask(caller, prompt=prompt, **sampling, best_of=1, n=1, echo=True, suffix="", user="ann"))
-        (got,) = script.asked
+        (got,) = script.requests
         assert got.pop("user") != "ann"
         assert got.pop("n") == 1
         assert got == {"model": "theirs", "messages": [{"role": "user", "content": "hello"}], **sampling}
 
 
 async def test_echo_and_suffix(gateway: GatewayFactory) -> None:
-    """The prompt before the answer, once; what stands after it is told to the model in words."""
+    """``echo`` puts the prompt before the answer, once; a ``suffix`` reaches the model as marked text."""
     stage = await gateway(Sale("t/a", "alpha", "ok+tokens=2"), Sale("t/echo", "alpha", "echo"))
     caller = await stage.caller()
     assert checked(await ask(caller, echo=True))["choices"][0]["text"] == "hello000 001 "
     found = chunks(await ask(caller, echo=True, stream=True))
     assert "".join(c["choices"][0]["text"] for c in found[:-1]) == "hello000 001 "
-    told = checked(await ask(caller, model="t/echo", prompt="def {a}:", suffix="return {b}"))["choices"][0]["text"]
-    assert "<prefix>def {a}:</prefix>" in told
-    assert "<suffix>return {b}</suffix>" in told
+    text = checked(await ask(caller, model="t/echo", prompt="def {a}:", suffix="return {b}"))["choices"][0]["text"]
+    assert "<prefix>def {a}:</prefix>" in text
+    assert "<suffix>return {b}</suffix>" in text
 
 
 async def test_log_probabilities_in_columns(gateway: GatewayFactory) -> None:
@@ -121,8 +121,8 @@ async def test_log_probabilities_in_columns(gateway: GatewayFactory) -> None:
     entries = [entry("a", -0.1), entry(" b", -0.2)]
     script = Vendor({"content": "a b"}, [], logprobs={"content": entries})
     pieces = zip(("a", " b"), entries, strict=True)
-    said = [{"choices": [{"index": 0, "delta": {"content": t}, "logprobs": {"content": [e]}}]} for t, e in pieces]
-    script.chunks = [*said, *deltas()]
+    content = [{"choices": [{"index": 0, "delta": {"content": t}, "logprobs": {"content": [e]}}]} for t, e in pieces]
+    script.chunks = [*content, *deltas()]
     async with RawServer(script) as server:
         stage = await gateway(Sale("t/a", "odd"), urls={"odd": f"{server.url}/v1"})
         caller = await stage.caller()
@@ -141,7 +141,7 @@ async def test_log_probabilities_in_columns(gateway: GatewayFactory) -> None:
 
 
 async def test_reasoning(gateway: GatewayFactory) -> None:
-    """What a model thought comes beside the text, unless the caller does not want it."""
+    """Reasoning comes beside the text, unless the caller excludes it."""
     stage = await gateway(Sale("t/a", "alpha", "ok+reasoning=2+tokens=2"))
     caller = await stage.caller()
     (choice,) = checked(await ask(caller))["choices"]

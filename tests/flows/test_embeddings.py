@@ -55,7 +55,7 @@ async def test_an_answer_is_to_the_field_and_costs_what_the_vendor_counted(
 
 
 @pytest.mark.parametrize("knows", [True, False])
-async def test_base64_says_the_same_numbers_whatever_the_vendor_knows(
+async def test_base64_has_the_same_numbers_for_every_vendor(
     gateway: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, knows: bool
 ) -> None:
     """base64 decodes to the float answer's numbers, from a vendor that knows base64 and from one that sends numbers only."""

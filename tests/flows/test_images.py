@@ -68,15 +68,15 @@ async def test_events_end_with_the_cost(gateway: Callable[..., Any], monkeypatch
     response = await post(caller, "/images", model=MODEL, prompt="a boat", n=2, stream=True)
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/event-stream")
-    *told, done = events(response.text)
+    *found, done = events(response.text)
     assert done == "[DONE]"
-    assert [one["type"] for one in told] == ["image_generation.completed"] * 2
-    for one in told:
+    assert [one["type"] for one in found] == ["image_generation.completed"] * 2
+    for one in found:
         RouterCompletedEvent.model_validate(one)
         assert base64.b64decode(one["b64_json"]).startswith(PNG)
-    ImageGenCompletedEvent.model_validate(told[-1])
-    assert ["usage" in one for one in told] == [False, True]
-    assert round(told[-1]["usage"]["cost"] * 1e9) == (await settled(caller))[1]
+    ImageGenCompletedEvent.model_validate(found[-1])
+    assert ["usage" in one for one in found] == [False, True]
+    assert round(found[-1]["usage"]["cost"] * 1e9) == (await settled(caller))[1]
 
 
 async def test_a_form_with_files_is_an_edit_at_the_vendor(
@@ -103,7 +103,7 @@ async def test_a_form_with_files_is_an_edit_at_the_vendor(
 async def test_failover_and_refusals_are_those_of_every_surface(
     gateway: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broken vendor is passed over; a vendor's 400 is told in its words; streams refuse with a status, not with an event."""
+    """A broken vendor is skipped; a vendor's 400 keeps its words; streams refuse with a status, not with an event."""
     stage = await opened(
         gateway, monkeypatch, sale(MODEL, "alpha", "image", "status=500"), sale(MODEL, "beta", "image")
     )

@@ -50,7 +50,7 @@ async def test_organizations(managed: Managed) -> None:
 
 
 async def test_a_grant_happens_once_per_idempotency_key(managed: Managed) -> None:
-    """201; a replay says so; another amount or reason is 409; other keys are other grants; fifty at once are one."""
+    """201; a replay is marked; another amount or reason is 409; other keys are other grants; fifty equal ones at once are one grant."""
     first = await _grant(managed, "25.00", "top-up-1")
     assert first.status_code == 201
     assert "idempotent-replayed" not in first.headers
@@ -188,7 +188,7 @@ async def test_credits_of_others_are_not_shown(managed: Managed) -> None:
 
 
 async def test_the_audit_finds_a_forged_balance(managed: Managed) -> None:
-    """Someone who writes a balance past the ledger is found: 409 with the organisation and both figures."""
+    """A balance that was changed outside the ledger is found: 409 with the organisation and both figures."""
     await _grant(managed, "3", "x")
     await managed.gateway.services.store.redis.hset(names.organization("default"), "bal", 10**12)
     audit = await managed.admin.get("/api/v1/admin/audit")

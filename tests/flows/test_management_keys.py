@@ -1,4 +1,4 @@
-"""Keys over HTTP: the official SDK manages them, money is exact, who may do what, and a revoked key is dead at once."""
+"""Keys over HTTP: the official SDK manages them, money is exact, permissions are checked, and a revoked key stops working at once."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ async def test_how_a_body_is_read(managed: Managed) -> None:
 
 
 async def test_a_body_that_does_not_arrive(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A caller without a key cannot hold a connection with a body that never comes: the answer does not wait for it."""
+    """A caller without a key cannot keep a connection open with a body that never comes: the answer does not wait for it."""
     monkeypatch.setattr(json_route, "BODY_S", 0.2)
     url = httpx.URL(managed.gateway.url)
     for key, status in (("", 401), (ADMIN_KEY, 408)):
@@ -202,7 +202,7 @@ MANAGED_ROUTES = [
 ]
 
 
-async def test_who_may_do_what(managed: Managed) -> None:
+async def test_permissions(managed: Managed) -> None:
     """Management routes: no key or a wrong key is 401, an inference key 403, before the body is looked at."""
     key = await managed.gateway.key("0")
     wrong: list[dict[str, str]] = [

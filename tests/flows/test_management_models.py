@@ -1,4 +1,4 @@
-"""The catalogue over HTTP: to the field as the official SDK demands, filters that filter, orders that order."""
+"""The catalogue over HTTP: every field as the official SDK demands, filters and sort orders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that do not chat, as the management API lists them: judged by the official SDK's own types."""
+"""Models that do not chat, as the management API lists them: checked with the official SDK's own types."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ import pytest
 from gateway.api.inference import asgi
 from providers import registry
 from tests.support.dialects import KEY, SETTINGS, SOLD, SURFACES, VARIABLE, VARIANTS
-from tests.support.formats import Asking, Said, VendorClient
 from tests.support.gateway import Caller, Sale, Stage
 from tests.support.invariants import calm, forget_health, price
 from tests.support.vendor import vendor
+from tests.support.vendor_clients import Answer, ClientRequest, VendorClient
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:warning. .. DEPRECATED:DeprecationWarning"),
@@ -49,7 +49,7 @@ IMPOSSIBLE: dict[tuple[str, str, str], str] = {
 }
 """(surface, provider, case) → why there is no such cell."""
 UNSAYABLE = {"responses": {"stop": "the Responses API has no stop sequences", "stop_sequences": "the same"}}
-"""Provider → settings that its wire format has no word for: the dialect refuses them, and another provider is asked."""
+"""Provider → settings that its wire format cannot express: the dialect refuses them, and another provider is tried."""
 
 
 class Cell:
@@ -63,14 +63,14 @@ class Cell:
         self.client: VendorClient = kind(stage.gateway.url, caller.secret)
         self.answers = 0
 
-    async def ask(self, model: str, **more: Any) -> Said:
+    async def ask(self, model: str, **more: Any) -> Answer:
         """Asks, and compares the counts with what the vendor's ledger says of this very request."""
-        said = await self.client.ask(Asking(model, self.stream, **more))
+        answer = await self.client.ask(ClientRequest(model, self.stream, **more))
         self.answers += 1
         entry = self.sim.log.requests[-1]
         assert entry.stream == self.stream
-        assert (said.prompt, said.completion) == (entry.prompt_tokens, entry.planned_tokens)
-        return said
+        assert (answer.prompt, answer.completion) == (entry.prompt_tokens, entry.planned_tokens)
+        return answer
 
     async def settled(self) -> None:
         """The journal has a line for every answer, at the price of the vendor's own count."""
@@ -85,63 +85,63 @@ class Cell:
     async def fails(self, model: str) -> int:
         """The status of the SDK's own exception."""
         with pytest.raises(self.client.failures) as caught:
-            await self.client.ask(Asking(model, self.stream))
+            await self.client.ask(ClientRequest(model, self.stream))
         return self.client.status(caught.value)
 
 
 async def text(cell: Cell) -> None:
     """Five tokens, the reason, what came from the cache."""
-    said = await cell.ask("m/text")
-    assert said.text == "000 001 002 003 004 "
-    assert said.finish in ("stop", "end_turn", "completed")
-    assert said.cached == (3 if cell.sold.cached else 0)
+    answer = await cell.ask("m/text")
+    assert answer.text == "000 001 002 003 004 "
+    assert answer.finish in ("stop", "end_turn", "completed")
+    assert answer.cached == (3 if cell.sold.cached else 0)
 
 
 async def settings(cell: Cell) -> None:
-    """Everything a caller usually sets: whoever sends a vendor a field it does not know is refused there."""
+    """Everything a caller usually sets; the simulated vendor refuses a field that it does not know."""
     wished = SETTINGS[cell.surface]
     more = {name: value for name, value in wished.items() if name not in UNSAYABLE.get(cell.slug, {})}
-    said = await cell.ask("m/text", more=more)
-    assert said.text == "000 001 002 003 004 "
+    answer = await cell.ask("m/text", more=more)
+    assert answer.text == "000 001 002 003 004 "
     if more != wished:
         with pytest.raises(cell.client.failures) as caught:
-            await cell.client.ask(Asking("m/text", cell.stream, more=wished))
+            await cell.client.ask(ClientRequest("m/text", cell.stream, more=wished))
         assert cell.client.status(caught.value) == 400
 
 
 async def tools(cell: Cell) -> None:
     """Two calls at once with arguments by their schema, then a turn with both results."""
-    said = await cell.ask("m/tools", tools=True)
-    assert [(call.name, call.arguments) for call in said.calls] == [
+    answer = await cell.ask("m/tools", tools=True)
+    assert [(call.name, call.arguments) for call in answer.calls] == [
         ("measure", {"n": 1, "u": "C"}),
         ("look_up", {"n": 1, "u": "C"}),
     ]
-    assert len({call.id for call in said.calls}) == 2
-    assert said.finish in ("tool_calls", "tool_use", "completed")
-    after = await cell.ask("m/tools", tools=True, past=cell.client.after(Asking(), said))
+    assert len({call.id for call in answer.calls}) == 2
+    assert answer.finish in ("tool_calls", "tool_use", "completed")
+    after = await cell.ask("m/tools", tools=True, past=cell.client.after(ClientRequest(), answer))
     assert (after.text, after.calls) == ("000 001 ", [])
 
 
 async def reasoning(cell: Cell) -> None:
-    """Reasoning before a call; the next turn brings it back to the letter, and the vendor says so."""
-    said = await cell.ask("m/thinks", tools=True, thinks=True)
-    assert said.reasoning == THOUGHT
-    assert len(said.calls) == 1
-    after = await cell.ask("m/thinks", tools=True, thinks=True, past=cell.client.after(Asking(), said))
+    """Reasoning before a call; the next turn brings it back to the letter, and the vendor confirms it."""
+    answer = await cell.ask("m/thinks", tools=True, thinks=True)
+    assert answer.reasoning == THOUGHT
+    assert len(answer.calls) == 1
+    after = await cell.ask("m/thinks", tools=True, thinks=True, past=cell.client.after(ClientRequest(), answer))
     assert (after.text, after.reasoning) == ("recalled 1", THOUGHT)
 
 
 async def thoughts(cell: Cell) -> None:
     """Reasoning before a text, and on surfaces with turns the same again."""
-    said = await cell.ask("m/muses", thinks=True)
-    assert (said.text, said.reasoning) == ("recalled 0", THOUGHT)
+    answer = await cell.ask("m/muses", thinks=True)
+    assert (answer.text, answer.reasoning) == ("recalled 0", THOUGHT)
     if cell.surface != "completions":
-        after = await cell.ask("m/muses", thinks=True, past=cell.client.after(Asking(), said))
+        after = await cell.ask("m/muses", thinks=True, past=cell.client.after(ClientRequest(), answer))
         assert after.text == "recalled 1"
 
 
 async def refused(cell: Cell) -> None:
-    """The vendor's 400 before any content is the SDK's exception of that status; nobody pays."""
+    """The vendor's 400 before any content is the SDK's exception of that status; nothing is charged."""
     assert await cell.fails("m/refuses") == 400
 
 
@@ -153,7 +153,7 @@ async def busy(cell: Cell) -> None:
 async def _broken(cell: Cell, model: str) -> None:
     """An answer that broke off: an exception; of a stream the caller pays what was delivered, of a document nothing."""
     with pytest.raises(cell.client.failures):
-        await cell.client.ask(Asking(model, cell.stream))
+        await cell.client.ask(ClientRequest(model, cell.stream))
     await cell.stage.gateway.settled()
     lines = [line for line in await cell.caller.lines() if line.type == "settled"]
     if not cell.stream:
@@ -205,8 +205,8 @@ def test_nothing_is_left_out() -> None:
         name for name in registry.names() if "chat" in registry.operations(name)
     }
     paths = {"chat": "/chat/completions", "chat-openrouter": "/chat/completions"}
-    asked = {paths.get(name, f"/{name}") for name in SURFACES}
-    assert asked == {
+    served = {paths.get(name, f"/{name}") for name in SURFACES}
+    assert served == {
         one.path for one in asgi.SURFACES if one.operation == "chat" and one.path != "/messages/count_tokens"
     }
     assert all(case in CASES and reason for (_, _, case), reason in IMPOSSIBLE.items())
@@ -248,17 +248,17 @@ async def test_a_conversation_moves_between_vendors(
     stage_of: Callable[..., Any], subtests: pytest.Subtests, surface: str
 ) -> None:
     """A turn of one vendor, with its reasoning, its calls and their ids, is answered by every other one: what cannot be taken
-    over is left out, and nobody is sent what he would refuse."""
+    over is left out, and no vendor is sent what it would refuse."""
     stage = await stage_of(*MOVERS, sold=lambda slug: {f"{slug}/thinks": MODELS["m/thinks"]})
     caller = await stage.caller()
     client: VendorClient = SURFACES[surface](stage.gateway.url, caller.secret)
     for before in MOVERS:
-        asking = Asking(f"{before}/thinks", tools=True, thinks=True)
-        said = await client.ask(asking)
-        assert len(said.calls) == 1
+        request = ClientRequest(f"{before}/thinks", tools=True, thinks=True)
+        answer = await client.ask(request)
+        assert len(answer.calls) == 1
         for after in MOVERS:
             with subtests.test(f"{before} to {after}"):
-                there = Asking(f"{after}/thinks", tools=True, thinks=True, past=client.after(asking, said))
+                there = ClientRequest(f"{after}/thinks", tools=True, thinks=True, past=client.after(request, answer))
                 moved = await client.ask(there)
                 assert moved.text.startswith("recalled ")
             forget_health(stage)

@@ -218,14 +218,14 @@ async def test_a_thread_cannot_go_on(caller: Caller) -> None:
     body = {"model": "t/a", "messages": [USER], "thread": {"type": "continue", "previous_message_id": "gen-1"}}
     response = await caller.gateway.client.post("/v1/messages", json=body, headers=caller.headers)
     assert response.status_code == 404
-    told = messageshape.error(response.json(), "not_found_error")
-    assert told["details"] == {"error_code": "thread_not_found"}
+    error = messageshape.error(response.json(), "not_found_error")
+    assert error["details"] == {"error_code": "thread_not_found"}
     body["thread"] = {"type": "create"}
     messageshape.answer(await caller.gateway.client.post("/v1/messages", json=body, headers=caller.headers))
 
 
 async def test_null_is_absent_and_the_unknown_is_no_error(caller: Caller) -> None:
-    """``null`` for every optional field, and fields that nobody knows: accepted."""
+    """``null`` for every optional field, and unknown fields: accepted."""
     body: dict[str, Any] = dict.fromkeys(MessagesRequest.__struct_fields__)
     body |= {"model": "t/a", "messages": [USER], "novelty": {"a": [1]}}
     messageshape.answer(await caller.gateway.client.post("/v1/messages", json=body, headers=caller.headers))

@@ -168,7 +168,7 @@ async def test_a_loop_on_a_model_of_another_vendor(gateway: GatewayFactory, vers
         assert [block["type"] for block in answer] == ["thinking", "text", "tool_use", "tool_use"]
         assert [block["input"] for block in answer[2:]] == [{"command": "ls"}, {"path": "README.md"}]
         messageshape.stream(await send(caller, version, turn("t/a", version, followed(answer))))
-        opened, again = script.asked
+        opened, again = script.requests
         names = [one["function"]["name"] for one in again["tools"]]
         assert names == ["Bash", *NAMES] + (["mcp__issues__search"] if version == "2.1.293" else [])
         for known in ("context_management", "diagnostics", "thread", "metadata", "system", "thinking", "output_config"):
@@ -180,9 +180,9 @@ async def test_a_loop_on_a_model_of_another_vendor(gateway: GatewayFactory, vers
         roles = [message["role"] for message in again["messages"]]
         assert roles == ["system", "user", "assistant", "tool", "tool"]
         assert again["messages"][:2] == opened["messages"]
-        said = again["messages"][2]
-        assert (said["content"], said["reasoning"]) == ("I will look.", "They want a list.")
-        assert [call["function"]["arguments"] for call in said["tool_calls"]] == [
+        answer = again["messages"][2]
+        assert (answer["content"], answer["reasoning"]) == ("I will look.", "They want a list.")
+        assert [call["function"]["arguments"] for call in answer["tool_calls"]] == [
             '{"command":"ls"}',
             '{"path":"README.md"}',
         ]
@@ -197,7 +197,7 @@ async def test_a_request_to_claude_itself(gateway: GatewayFactory, version: str)
     async with served(gateway, claude) as (_, caller):
         body = turn("anthropic/claude-x", version, first())
         messageshape.stream(await send(caller, version, body))
-        (got,) = claude.asked
+        (got,) = claude.requests
         kept = {
             name: value for name, value in body.items() if name not in ("model", "metadata", "diagnostics", "thread")
         }

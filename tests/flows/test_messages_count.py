@@ -40,7 +40,7 @@ async def test_an_estimate(gateway: GatewayFactory) -> None:
 
 
 async def test_fields_of_an_answer_are_not_looked_at(gateway: GatewayFactory) -> None:
-    """What would shape an answer neither matters nor fails, whatever it is."""
+    """Fields that only shape the answer are ignored, whatever their value."""
     stage = await gateway(Sale("t/a", "alpha"))
     caller = await stage.caller()
     response = await count(caller, max_tokens="many", stream=True, temperature=[], stop_sequences=1, metadata=3)

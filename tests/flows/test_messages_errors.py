@@ -1,4 +1,4 @@
-"""How Messages says no: Anthropic's envelope for every refusal, an error event for every answer that breaks off."""
+"""Errors of Messages: Anthropic's envelope for every refusal, an error event for every answer that breaks off."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ async def ask(caller: Caller, model: str, **more: Any) -> httpx.Response:
 async def test_a_vendors_failure(
     gateway: GatewayFactory, upstream: str, status: int, type_: str, error_type: str
 ) -> None:
-    """The last word of a vendor has its row's status and Anthropic's name, JSON and stream alike; nothing is charged."""
+    """The last vendor's failure has its row's status and Anthropic's name, JSON and stream alike; nothing is charged."""
     stage = await gateway(Sale("t/a", "alpha", upstream), health_share_interval_s=3600)
     caller = await stage.caller()
     for stream in (False, True):
         response = await ask(caller, "t/a", stream=stream)
         assert response.status_code == status
-        told = messageshape.error(response.json(), type_)
-        assert told["error_type"] == error_type
+        error = messageshape.error(response.json(), type_)
+        assert error["error_type"] == error_type
         stage.gateway.services.health._endpoints.clear()
     assert (await caller.balances()).used_nano == 0
     await calm(stage)
 
 
 async def test_our_own_refusals(gateway: GatewayFactory) -> None:
-    """No key, an empty purse, an unknown model, a broken body, the wrong method, too long a body: one envelope."""
+    """No key, an account without credit, an unknown model, a broken body, the wrong method, too long a body: one envelope."""
     stage = await gateway(Sale("t/a", "alpha"), max_body_bytes=5000)
     caller, poor = await stage.caller(), await stage.caller("0")
     client = stage.gateway.client
@@ -141,7 +141,7 @@ async def test_credit_that_runs_out(gateway: GatewayFactory) -> None:
     await calm(stage)
 
 
-async def test_the_caller_leaves(gateway: GatewayFactory) -> None:
+async def test_the_caller_disconnects(gateway: GatewayFactory) -> None:
     """A connection that closes in the middle ends the generation; nothing is left open."""
     stage = await gateway(Sale("t/a", "alpha", "ok+tokens=500+tps=50"))
     caller = await stage.caller()

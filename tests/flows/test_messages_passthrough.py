@@ -77,17 +77,17 @@ class Claude:
     def __init__(self, stream: list[bytes] = STREAM) -> None:
         self.stream = stream
         self.heads: list[str] = []
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     async def __call__(self, peer: Peer) -> None:
         while True:
-            asked = json.loads(await peer.request())
+            request = json.loads(await peer.request())
             head = peer.requests[-1][0]
-            self.asked.append(asked)
+            self.requests.append(request)
             self.heads.append(head)
             if " /v1/messages/count_tokens " in head:
                 await peer.answer(b'{"input_tokens": 4711}')
-            elif not asked.get("stream"):
+            elif not request.get("stream"):
                 await peer.answer(json.dumps(ANSWER).encode())
             else:
                 await peer.begin()
@@ -154,7 +154,7 @@ async def test_the_request_goes_out_as_it_was_written(gateway: GatewayFactory) -
     async with served(gateway, claude) as (_, caller):
         response = await ask(caller, headers=headers, **native, **ours)
         messageshape.answer(response)
-        (got,) = claude.asked
+        (got,) = claude.requests
         hidden = hashlib.sha256(f"{caller.org}\0ann".encode()).hexdigest()[:32]
         assert got == {**native, "model": "claude-x-20261101", "max_tokens": 1000, "metadata": {"user_id": hidden}}
         head = claude.heads[0].lower()
@@ -163,7 +163,7 @@ async def test_the_request_goes_out_as_it_was_written(gateway: GatewayFactory) -
 
 
 async def test_the_answer_comes_back_as_it_was_written(gateway: GatewayFactory) -> None:
-    """Blocks, stop reason and fields that nobody here knows stay; id, model, provider, counts and cost are ours."""
+    """Blocks, stop reason and fields unknown to the gateway stay; id, model, provider, counts and cost are ours."""
     async with served(gateway, Claude()) as (stage, caller):
         body = messageshape.answer(await ask(caller))
         own = {"id", "model", "provider", "usage"}
@@ -216,7 +216,7 @@ async def test_a_vendor_that_breaks_off(gateway: GatewayFactory, tail: list[byte
 
 
 async def test_thinking_of_another_vendor_is_left_out(gateway: GatewayFactory) -> None:
-    """Unsigned thinking and what is packed for another vendor would be refused: it stays here, and so does the demand to think
+    """Unsigned thinking and another vendor's packed reasoning would be refused: they are removed, and so is the demand to think
     in the middle of that other vendor's tool loop. Anthropic's own blocks go back untouched."""
     packed = packed_block({"type": "reasoning.encrypted", "data": "xyz", "format": "openai-responses-v1", "id": "rs_1"})
     use = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
@@ -235,12 +235,12 @@ async def test_thinking_of_another_vendor_is_left_out(gateway: GatewayFactory) -
     async with served(gateway, claude) as (_, caller):
         thinking = {"type": "enabled", "budget_tokens": 1024}
         messageshape.answer(await ask(caller, messages=talk, tools=tools, thinking=thinking, max_tokens=4000))
-        (got,) = claude.asked
+        (got,) = claude.requests
         assert got["messages"] == [*talk[:3], {"role": "assistant", "content": [use]}, talk[4]]
         assert got["thinking"] == {"type": "disabled"}
         messageshape.answer(await ask(caller, messages=talk[:3], thinking=thinking, max_tokens=4000))
-        assert claude.asked[-1]["messages"] == talk[:3]
-        assert claude.asked[-1]["thinking"] == thinking
+        assert claude.requests[-1]["messages"] == talk[:3]
+        assert claude.requests[-1]["thinking"] == thinking
 
 
 def packed_block(detail: dict[str, Any]) -> dict[str, Any]:
@@ -286,7 +286,7 @@ async def test_the_vendor_counts(gateway: GatewayFactory) -> None:
         )
         assert response.status_code == 200
         assert response.json() == {"input_tokens": 4711}
-        (got,) = claude.asked
+        (got,) = claude.requests
         assert got == {"model": "claude-x-20261101", "messages": HELLO, "system": "Be brief.", "tools": tools}
         assert await caller.lines() == []
         assert (await caller.balances()).used_nano == 0

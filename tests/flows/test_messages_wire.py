@@ -64,13 +64,13 @@ class Vendor:
         usage = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 2}}
         self.body = {"id": "x", "object": "chat.completion", "created": 1, "choices": [choice], "usage": usage}
         self.chunks = chunks
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     async def __call__(self, peer: Peer) -> None:
         while True:
-            asked = json.loads(await peer.request())
-            self.asked.append(asked)
-            if not asked.get("stream"):
+            request = json.loads(await peer.request())
+            self.requests.append(request)
+            if not request.get("stream"):
                 await peer.answer(json.dumps(self.body).encode())
                 continue
             await peer.begin()
@@ -187,7 +187,7 @@ async def test_tools_there_and_back(gateway: GatewayFactory) -> None:
 
 
 async def test_thinking_is_shown_first_and_counted_once(gateway: GatewayFactory) -> None:
-    """Reasoning of any vendor is a thinking block before the text, unsigned where nobody signed it."""
+    """Reasoning of any vendor is a thinking block before the text, unsigned where it came without a signature."""
     sale = Sale("t/a", "alpha", "ok+reasoning=5+tokens=3")
     stage, caller = await one(gateway, sale)
     thinking = {"type": "enabled", "budget_tokens": 1024}
@@ -272,14 +272,14 @@ async def test_arguments_that_are_no_object(gateway: GatewayFactory) -> None:
         result = {"type": "tool_result", "tool_use_id": "c", "is_error": True, "content": "not JSON"}
         talk = [*HELLO, {"role": "assistant", "content": whole["content"]}, {"role": "user", "content": [result]}]
         await ask(caller, "t/a", messages=talk)
-        _, said, told = script.asked[-1]["messages"]
-        assert said["tool_calls"] == [call]
-        assert told["content"] == "Error: not JSON"
+        _, turn, answered = script.requests[-1]["messages"]
+        assert turn["tool_calls"] == [call]
+        assert answered["content"] == "Error: not JSON"
 
 
 async def test_citations_and_pictures(gateway: GatewayFactory) -> None:
     """Web citations become citations of the text, a picture the block in which this shape takes pictures."""
-    cited = {"url": "https://e.test/a", "title": "A", "start_index": 0, "end_index": 4, "content": "said"}
+    cited = {"url": "https://e.test/a", "title": "A", "start_index": 0, "end_index": 4, "content": "cited"}
     note = {"type": "url_citation", "url_citation": cited}
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
     message = {"content": "text", "annotations": [note], "images": [picture]}
@@ -289,14 +289,14 @@ async def test_citations_and_pictures(gateway: GatewayFactory) -> None:
     assert text["citations"] == [
         {
             **{"type": "web_search_result_location", "url": "https://e.test/a", "title": "A"},
-            **{"cited_text": "said", "encrypted_index": ""},
+            **{"cited_text": "cited", "encrypted_index": ""},
         }
     ]
     assert image == {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
     assert messageshape.blocks(found) == whole["content"]
 
 
-async def test_a_refusal_in_words(gateway: GatewayFactory) -> None:
+async def test_a_refusal_is_text(gateway: GatewayFactory) -> None:
     """A refusal is text, and the stop reason says what it is."""
     script = Vendor({"refusal": "I will not."}, deltas({"refusal": "I will"}, {"refusal": " not."}))
     whole, found = await both(gateway, script)
@@ -308,7 +308,7 @@ async def test_a_refusal_in_words(gateway: GatewayFactory) -> None:
 
 
 async def test_the_sequence_that_stopped(gateway: GatewayFactory) -> None:
-    """vLLM names the stop sequence; it is told, but only when the caller had asked for it."""
+    """vLLM names the stop sequence; it is passed on, but only when the caller had asked for it."""
     script = Vendor({"content": "x"}, deltas({"content": "x"}, stop_reason="END"), stop_reason="END")
     whole, found = await both(gateway, script, stop_sequences=["STOP", "END"])
     assert (whole["stop_reason"], whole["stop_sequence"]) == ("stop_sequence", "END")
@@ -338,7 +338,7 @@ async def test_what_the_vendor_gets(gateway: GatewayFactory) -> None:
             container="c",
         )
         messageshape.answer(response)
-        (got,) = script.asked
+        (got,) = script.requests
         hidden = got.pop("user")
         assert "ann" not in hidden
         function = {"name": "find_book", "description": "Finds.", "parameters": TOOL["input_schema"]}
@@ -364,7 +364,7 @@ async def test_fallbacks(gateway: GatewayFactory) -> None:
     assert body["model"] == "t/up"
 
 
-async def test_metadata_only_when_asked(gateway: GatewayFactory) -> None:
+async def test_metadata_only_on_request(gateway: GatewayFactory) -> None:
     """``openrouter_metadata`` is opt-in: on the message, or on message_stop."""
     _, caller = await one(gateway, Sale("t/a", "alpha"))
     headers = {**caller.headers, "X-OpenRouter-Metadata": "enabled"}
@@ -373,8 +373,8 @@ async def test_metadata_only_when_asked(gateway: GatewayFactory) -> None:
         plain = await ask(caller, "t/a", stream=stream)
         assert "openrouter_metadata" not in plain.text
         response = await caller.gateway.client.post("/v1/messages", json={**body, "stream": stream}, headers=headers)
-        told = messageshape.stream(response)[-1][1] if stream else messageshape.answer(response)
-        assert told["openrouter_metadata"]["endpoints"]["total"] == 1
+        document = messageshape.stream(response)[-1][1] if stream else messageshape.answer(response)
+        assert document["openrouter_metadata"]["endpoints"]["total"] == 1
 
 
 async def test_events_leave_as_they_arrive(gateway: GatewayFactory) -> None:

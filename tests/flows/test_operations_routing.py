@@ -1,4 +1,4 @@
-"""Operations beside chat in planning and on the bill: one model may be asked for several things, and none of them by mistake."""
+"""Operations beside chat in planning and billing: a model may serve several, and a request reaches only endpoints of its own."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ async def test_a_batch_is_larger_than_a_context(gateway, monkeypatch):
     assert response.status_code == 200, response.text
 
 
-@pytest.mark.parametrize("told", ["usage=zero", "usage=absurd"])
-async def test_what_is_sold_by_the_piece_is_billed_although_the_vendor_counts_none(gateway, monkeypatch, told):
+@pytest.mark.parametrize("script", ["usage=zero", "usage=absurd"])
+async def test_units_are_billed_although_the_vendor_counts_none(gateway, monkeypatch, script):
     """A vendor reports tokens, or nonsense, but not the search unit that it sells."""
-    units = {told: {"usd_per_search_unit": "0.002"}}
-    sold = sale("t/s", "alpha", "rerank", told, prompt="0", completion="0")
+    units = {script: {"usd_per_search_unit": "0.002"}}
+    sold = sale("t/s", "alpha", "rerank", script, prompt="0", completion="0")
     stage = await opened(gateway, monkeypatch, sold, units=units)
     caller = await stage.caller()
     response = await post(caller, "/rerank", model="t/s", query="a", documents=["b"])

@@ -1,4 +1,4 @@
-"""Turns that another vendor, or nobody, wrote: reasoning of every kind and calls with broken arguments, replayed to every dialect.
+"""Turns that another vendor, or none, wrote: reasoning of every kind and calls with broken arguments, replayed to every dialect.
 
 The contract: reasoning that a vendor cannot take is dropped or refused; a call's arguments are the model's words, whatever they are.
 """
@@ -203,7 +203,7 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("details", "field"), WRONG)
-async def test_details_that_are_none(rig: Rig, details: Any, field: str) -> None:
+async def test_invalid_details(rig: Rig, details: Any, field: str) -> None:
     """Refused by name, before any vendor."""
     body = {**conversation(details), "model": "m/openai"}
     response = await rig.passer_by.raw(json.dumps(body))
@@ -250,7 +250,7 @@ ASKS: dict[str, Json] = {
 @pytest.mark.parametrize("arguments", ARGUMENTS[:-1])
 @pytest.mark.parametrize("path", ASKS)
 async def test_broken_arguments_reach_every_surface(rig: Rig, path: str, arguments: str) -> None:
-    """A model that writes no JSON: its caller is told what it wrote, in each shape, and the books balance."""
+    """A model whose arguments are not JSON: its caller gets them as written, in each shape, and the books balance."""
     vendor: HostileVendor = rig.vendors["openai"]
     for stream in (False, True):
         vendor.plan = (

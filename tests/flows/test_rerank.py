@@ -66,7 +66,7 @@ async def test_tokens_are_billed_where_tokens_have_a_price(
 
 
 async def test_pictures_go_where_they_are_taken(gateway: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A vendor that ranks text only is passed over without blame, by its dialect; nothing was sent to it."""
+    """A vendor that ranks text only is skipped by its dialect without blame; nothing was sent to it."""
     stage = await opened(
         gateway,
         monkeypatch,

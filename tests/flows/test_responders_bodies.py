@@ -23,7 +23,7 @@ async def pause() -> None:
 
 
 async def fine(line: Line, caller: Caller) -> None:
-    """The connection is in step: a whole request gets its own answer, and nothing else comes."""
+    """The connection is usable: a whole request gets its own answer, and nothing else comes."""
     await line.send(request(caller, body=question(max_tokens=2)))
     answer = await read(line)
     assert (answer.status, answer.chunks) == (200, None), answer.body
@@ -166,7 +166,7 @@ async def test_expect_continue_and_not_waiting(servers: Stages) -> None:
 
 @pytest.mark.parametrize("why", ["key", "size"])
 async def test_expect_continue_refused(servers: Stages, why: str) -> None:
-    """A refusal comes without a 100. Who sends the body all the same is still in step."""
+    """A refusal comes without a 100; for a client that sends the body all the same the connection stays usable."""
 
     async def case(stage: Stage) -> object:
         caller = await stage.caller()
@@ -262,8 +262,8 @@ async def test_a_body_that_never_comes(servers: Stages) -> None:
 
 
 @pytest.mark.parametrize("reset", [False, True])
-async def test_leaving_inside_the_body(servers: Stages, reset: bool) -> None:
-    """In its first bytes, in the middle of a large one, behind a 100: no vendor hears of it, nothing is left."""
+async def test_disconnect_inside_the_body(servers: Stages, reset: bool) -> None:
+    """In its first bytes, in the middle of a large one, behind a 100: no vendor gets a request, nothing is left."""
 
     async def case(stage: Stage) -> int:
         caller = await stage.caller()

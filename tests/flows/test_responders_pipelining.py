@@ -69,7 +69,7 @@ async def test_answers_in_order(servers: Stages, how: str, first: bool) -> None:
 
 
 async def test_others_in_between(servers: Stages) -> None:
-    """Refusals, lists, pages that do not exist and large bodies stand in the same line."""
+    """Refusals, lists, unknown paths and large bodies are answered in the same order."""
 
     async def case(stage: Stage) -> list[object]:
         caller = await stage.caller()
@@ -121,8 +121,8 @@ async def middle(line: Line) -> None:
 
 
 @pytest.mark.parametrize("moment", ["in the first", "in the second"])
-async def test_leaving_with_others_in_line(servers: Stages, moment: str) -> None:
-    """The one under way is stopped and settled once; those behind it never reach a vendor."""
+async def test_disconnect_with_pipelined_requests(servers: Stages, moment: str) -> None:
+    """The request under way is stopped and settled once; those behind it never reach a vendor."""
 
     async def case(stage: Stage) -> tuple[int, list[str]]:
         caller = await stage.caller()
@@ -147,7 +147,7 @@ async def test_leaving_with_others_in_line(servers: Stages, moment: str) -> None
 
 @pytest.mark.parametrize("how", [TOGETHER, APART])
 @pytest.mark.parametrize("front", [False, True], ids=["the first", "the second"])
-async def test_leaving_while_others_join_the_line(servers: Stages, front: bool, how: str) -> None:
+async def test_disconnect_while_further_requests_arrive(servers: Stages, front: bool, how: str) -> None:
     """A waiting request does not hide that the client of a whole answer has disconnected. (uvicorn alone does not notice.)"""
     stage = servers[0]
     caller = await stage.caller()

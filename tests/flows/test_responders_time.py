@@ -163,7 +163,7 @@ async def test_every_event_at_once(gateway: GatewayFactory, server: str) -> None
 
 @on_each_server
 async def test_a_fault_before_the_answer(gateway: GatewayFactory, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """500 in the one shape, without details; the connection is as good as before."""
+    """500 in the one error shape, without details; the connection stays usable."""
     stage, caller = await opened(gateway, server)
     before = our_tasks()
 
@@ -183,7 +183,7 @@ async def test_a_fault_before_the_answer(gateway: GatewayFactory, server: str, m
 
 @on_each_server
 async def test_a_fault_in_a_stream(gateway: GatewayFactory, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stream ends aloud, properly framed, and the connection is as good as before."""
+    """The stream ends with an error event, properly framed, and the connection stays usable."""
     stage, caller = await opened(gateway, server)
     before = our_tasks()
     end = Generation.end

@@ -25,8 +25,8 @@ async def ask(line: Line, caller: Caller, *lines: str, **more: object) -> Answer
 
 @pytest.mark.parametrize("protocol", ["h2c", "websocket"])
 async def test_an_upgrade_is_not_taken(servers: Stages, protocol: str) -> None:
-    """Who offers another protocol, as Java's client does, is answered in HTTP/1.1, body and all; also when its offers stand in
-    line, come in pieces or go elsewhere. (uvicorn alone loses the body.)
+    """A client that offers another protocol, as Java's does, is answered in HTTP/1.1, body and all; also when its requests are
+    pipelined, come in pieces or have another path. (uvicorn alone loses the body.)
     """
     stage = servers[0]
     caller = await stage.caller()
@@ -72,7 +72,7 @@ async def test_other_protocols(servers: Stages, first: str) -> None:
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("trailers", ["Authorization: Bearer x", "X-Api-Key: y", "Connection: Upgrade\r\nUpgrade: h2c"])
 async def test_trailers_are_no_headers(servers: Stages, trailers: str, late: bool) -> None:
-    """What follows a chunked body has no say in who asks, whether it comes with the head or later. (uvicorn alone mixes them.)"""
+    """Trailers of a chunked body cannot change the caller's key, whether they come with the head or later. (uvicorn alone mixes them.)"""
     stage = servers[0]
     caller = await stage.caller()
     data = request(caller, "Transfer-Encoding: chunked", "Trailer: Authorization")

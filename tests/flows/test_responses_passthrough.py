@@ -109,12 +109,12 @@ def frames(found: list[Json]) -> bytes:
 async def vendor(peer: Peer) -> None:
     """Whole, streamed, or (model ``cut``) broken off after the text."""
     while True:
-        asked = msgspec.json.decode(await peer.request())
-        if not asked.get("stream"):
+        request = msgspec.json.decode(await peer.request())
+        if not request.get("stream"):
             await peer.answer(msgspec.json.encode(WHOLE))
             continue
         await peer.begin()
-        await peer.chunk(frames(events("cut" if asked["model"] == "cut" else "completed")))
+        await peer.chunk(frames(events("cut" if request["model"] == "cut" else "completed")))
         await peer.end()
 
 

@@ -62,15 +62,15 @@ async def test_text_and_cost(gateway: GatewayFactory, stream: bool) -> None:
     whole = split["upstream_inference_input_cost"] + split["upstream_inference_output_cost"]
     assert whole * 10**9 == pytest.approx(bill.cost)
     assert (settled.generation_id, settled.user_nano) == (body["id"], bill.total)
-    told = await stage.gateway.client.get("/api/v1/generation", params={"id": body["id"]}, headers=caller.headers)
-    assert told.json()["data"]["model"] == "acme/fast-1"
+    response = await stage.gateway.client.get("/api/v1/generation", params={"id": body["id"]}, headers=caller.headers)
+    assert response.json()["data"]["model"] == "acme/fast-1"
     await calm(stage)
 
 
 async def test_the_request_is_repeated(gateway: GatewayFactory) -> None:
-    """What was asked stands in the answer, in the caller's words, and in every event that carries a response."""
+    """The request's fields are in the answer as the caller sent them, and in every event that carries a response."""
     _, caller = await one(gateway, Sale("t/a", "alpha"))
-    asked = {
+    options = {
         "instructions": "Be short.",
         "max_output_tokens": 3,
         "temperature": 0.5,
@@ -88,14 +88,14 @@ async def test_the_request_is_repeated(gateway: GatewayFactory) -> None:
         "top_logprobs": 2,
         "store": False,
     }
-    body = responseshape.answer(await ask(caller, "t/a", **asked))
-    assert {name: body[name] for name in asked} == asked
+    body = responseshape.answer(await ask(caller, "t/a", **options))
+    assert {name: body[name] for name in options} == options
     assert (body["status"], body["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
     assert body["output"][0]["status"] == "incomplete"
-    events = responseshape.stream(await ask(caller, "t/a", **asked, stream=True))
+    events = responseshape.stream(await ask(caller, "t/a", **options, stream=True))
     assert events[-1]["type"] == "response.incomplete"
     for event in (events[0], events[1], events[-1]):
-        assert {name: event["response"][name] for name in asked} == asked
+        assert {name: event["response"][name] for name in options} == options
 
 
 async def test_tools_there_and_back(gateway: GatewayFactory) -> None:
@@ -209,7 +209,7 @@ async def test_refusals_have_their_own_status(gateway: GatewayFactory) -> None:
     await calm(stage)
 
 
-async def test_metadata_only_when_asked(gateway: GatewayFactory) -> None:
+async def test_metadata_only_on_request(gateway: GatewayFactory) -> None:
     """``openrouter_metadata`` is opt-in and stands in the last event only."""
     _, caller = await one(gateway, Sale("t/a", "alpha"))
     headers = {"X-OpenRouter-Metadata": "enabled"}
@@ -217,8 +217,8 @@ async def test_metadata_only_when_asked(gateway: GatewayFactory) -> None:
     body = responseshape.answer(await ask(caller, "t/a", headers=headers))
     assert body["openrouter_metadata"]["requested"] == "t/a"
     events = responseshape.stream(await ask(caller, "t/a", stream=True, headers=headers))
-    told = ["openrouter_metadata" in event.get("response", {}) for event in events]
-    assert told == [False] * (len(events) - 1) + [True]
+    explained = ["openrouter_metadata" in event.get("response", {}) for event in events]
+    assert explained == [False] * (len(events) - 1) + [True]
 
 
 CLAUDE = {"format": "anthropic-claude-v1"}
@@ -325,8 +325,8 @@ async def test_codex(gateway: GatewayFactory) -> None:
         stage = await gateway(Sale("t/a", "odd"), urls={"odd": f"{server.url}/v1"}, provider=extended)
         stage.gateway.client.headers.update(CODEX_HEADERS)
         caller = await stage.caller()
-        asked = {name: value for name, value in CODEX.items() if name not in ("model", "input")}
-        events = responseshape.stream(await ask(caller, "t/a", CODEX["input"], **asked))
+        options = {name: value for name, value in CODEX.items() if name not in ("model", "input")}
+        events = responseshape.stream(await ask(caller, "t/a", CODEX["input"], **options))
         items = [event["item"] for event in events if event["type"] == "response.output_item.done"]
         items.sort(key=lambda item: item["id"].rpartition("_")[2])
         kinds = [item["type"] for item in items]
@@ -338,7 +338,7 @@ async def test_codex(gateway: GatewayFactory) -> None:
             {"type": "custom_tool_call_output", "call_id": "call_0", "output": "Success."},
             {"type": "function_call_output", "call_id": "call_1", "output": "main.py"},
         ]
-        responseshape.stream(await ask(caller, "t/a", [*CODEX["input"], *replayed, *results], **asked))
+        responseshape.stream(await ask(caller, "t/a", [*CODEX["input"], *replayed, *results], **options))
         first, second = (msgspec.json.decode(body) for peer in server.peers for _, body in peer.requests)
         assert [message["role"] for message in first["messages"]] == ["system", "developer", "user", "user"]
         assert [tool["function"]["name"] for tool in first["tools"]] == ["exec_command", "apply_patch", "local_shell"]

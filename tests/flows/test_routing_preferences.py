@@ -1,4 +1,4 @@
-"""Routing wishes end to end: who is asked, who never is, and the words of the refusal when nobody is left."""
+"""Routing preferences end to end: which providers are tried, which never, and the error when none is left."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ async def shared(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedd
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def caller(shared: Stage) -> AsyncIterator[Caller]:
-    """A caller, and vendors about whom nothing is known."""
+    """A caller, and vendors without any statistics yet."""
     forget_health(shared)
     yield await shared.caller("50")
     await calm(shared)
 
 
 async def served(caller: Caller, model: str = "t/a", **more: Any) -> str:
-    """Who answered."""
+    """The provider that answered."""
     return str(wireshape.answer(await caller.chat(model, **more))["provider"])
 
 
@@ -71,7 +71,7 @@ async def always(caller: Caller, who: str, model: str = "t/a", times: int = 12, 
 
 
 def spoil(stage: Stage, provider: str, *, failures: int = 1) -> None:
-    """Let it fail in the board's eyes."""
+    """Record a failure of it in the health registry."""
     for endpoint in stage.gateway.services.catalog.current.endpoints.values():
         if endpoint.provider.slug == provider:
             for _ in range(failures):
@@ -81,7 +81,7 @@ def spoil(stage: Stage, provider: str, *, failures: int = 1) -> None:
 
 
 def measure(stage: Stage, provider: str, *, ttft_ms: float, tokens_per_s: float) -> None:
-    """Let it have been so fast, often enough to count."""
+    """Record this speed of it, often enough to count."""
     for endpoint in stage.gateway.services.catalog.current.endpoints.values():
         if endpoint.provider.slug == provider and endpoint.model == "t/a":
             for _ in range(50):
@@ -90,7 +90,7 @@ def measure(stage: Stage, provider: str, *, ttft_ms: float, tokens_per_s: float)
 
 
 async def test_default_is_weighted_by_price(shared: Stage, caller: Caller) -> None:
-    """Prices 1, 2 and 10: chances 100 : 25 : 1, by the inverse square; nobody is always or never chosen but the dear one."""
+    """Prices 1, 2 and 10: chances 100 : 25 : 1, by the inverse square; none is always or never chosen but the dear one."""
     shared.gateway.pipeline.rng.seed(7)
     counts = Counter([await served(caller) for _ in range(300)])
     assert 210 <= counts["Cheap"] <= 265
@@ -118,7 +118,7 @@ async def test_order_by_tag(caller: Caller) -> None:
 
 
 async def test_order_without_fallbacks(shared: Stage, caller: Caller) -> None:
-    """``allow_fallbacks: false`` asks only those in ``order``; their failure is the answer."""
+    """``allow_fallbacks: false`` tries only those in ``order``; their failure is the answer."""
     await shared.vendors["dear"].refuse()
     shared.vendors["dear"].kill()
     try:
@@ -174,7 +174,7 @@ async def test_sort_by_speed(shared: Stage, caller: Caller) -> None:
 
 
 async def test_preferred_speeds_move_to_the_end(shared: Stage, caller: Caller) -> None:
-    """Too slow means last, not out."""
+    """A provider that is too slow goes last; it is not dropped."""
     measure(shared, "cheap", ttft_ms=900, tokens_per_s=20)
     measure(shared, "middle", ttft_ms=80, tokens_per_s=60)
     measure(shared, "dear", ttft_ms=400, tokens_per_s=300)
@@ -205,37 +205,37 @@ async def test_max_price(caller: Caller, price: Any) -> None:
 
 
 async def test_quantizations(caller: Caller) -> None:
-    """Only those that run in a wanted precision."""
+    """Only endpoints of a wanted quantization stay."""
     await always(caller, "Dear", provider={"quantizations": ["bf16", "fp16"]})
     await always(caller, "Middle", provider={"quantizations": ["fp8"]})
 
 
 @pytest.mark.parametrize("wish", [{"data_collection": "deny"}, {"zdr": True}])
 async def test_data_policy(caller: Caller, wish: dict[str, Any]) -> None:
-    """Who keeps prompts is not asked."""
+    """A provider that keeps prompts is dropped."""
     await always(caller, "Dear", "t/keeps", provider=wish)
 
 
 async def test_require_parameters(caller: Caller) -> None:
-    """An endpoint that would ignore a parameter is dropped when the caller insists, and is used when not."""
+    """An endpoint that would ignore a parameter is dropped with ``require_parameters``, and used without."""
     counts = Counter([await served(caller, seed=1, provider={"require_parameters": True}) for _ in range(12)])
     assert counts["Cheap"] == 0
     await always(caller, "Cheap", seed=1, provider={"sort": "price"})
 
 
 async def test_tools_go_where_they_are_understood(caller: Caller) -> None:
-    """When some endpoints support tools, the others are not asked, without the caller's insisting."""
+    """When some endpoints support tools, the others are dropped, also without ``require_parameters``."""
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
     await always(caller, "Middle", tools=tools, provider={"sort": "price"})
 
 
 async def test_max_tokens_beyond_an_endpoint(caller: Caller) -> None:
-    """Who cannot write that much is not asked."""
+    """An endpoint with a lower output limit is dropped."""
     await always(caller, "Middle", max_tokens=5000, provider={"ignore": ["cheap"]})
 
 
 async def test_too_long_for_every_endpoint(caller: Caller) -> None:
-    """400 and the sizes, when only the length is the trouble."""
+    """400 with the sizes, when only the length does not fit."""
     error = wireshape.refused(await caller.chat("t/small", "x" * 8000), 400, "context_length_exceeded")
     assert "1000 tokens" in error["message"]
     assert error["availability"]["excluded_by"] == ["context_length"]
@@ -265,7 +265,7 @@ async def test_too_long_for_every_endpoint(caller: Caller) -> None:
         ("t/keyless", {}, ["provider_key"], "no_endpoints"),
     ],
 )
-async def test_nobody_is_left(
+async def test_no_provider_is_left(
     caller: Caller, model: str, wishes: dict[str, Any], filters: list[str], code: str | None
 ) -> None:
     """404 that names each filter and each endpoint it dropped; nothing is held or charged."""
@@ -281,7 +281,7 @@ async def test_nobody_is_left(
     assert await caller.lines() == []
 
 
-async def test_a_parameter_nobody_knows(caller: Caller) -> None:
+async def test_an_unknown_parameter(caller: Caller) -> None:
     """``require_parameters`` with one that no endpoint supports: 404 that names it."""
     response = await caller.chat("t/b", top_a=0.5, provider={"require_parameters": True})
     error = wireshape.refused(response, 404, "not_found")
@@ -290,7 +290,7 @@ async def test_a_parameter_nobody_knows(caller: Caller) -> None:
 
 
 async def test_an_image_for_a_model_that_reads_text(caller: Caller) -> None:
-    """Input that no endpoint takes is refused by name, before anybody is asked."""
+    """Input that no endpoint takes is refused by name, before any attempt."""
     parts = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
     body = {"model": "t/a", "messages": [{"role": "user", "content": parts}]}
     error = wireshape.refused(await caller.raw(msgspec.json.encode(body)), 404, "not_found")
@@ -299,7 +299,7 @@ async def test_an_image_for_a_model_that_reads_text(caller: Caller) -> None:
 
 
 async def test_the_record_keeps_the_decision(shared: Stage, caller: Caller) -> None:
-    """Policy and drops are in the record: why it went where it went can be told later."""
+    """Policy and drops are in the record: the choice can be explained later."""
     id = wireshape.answer(await caller.chat("t/a", provider={"sort": "price", "ignore": ["cheap"]}))["id"]
     record = await caller.record(id)
     assert record.policy == "price"

@@ -1,4 +1,4 @@
-"""Candidates to whom a request cannot be said: they are passed by, and cost neither attempts nor money."""
+"""Candidates whose dialect cannot express a request: they are skipped, and cost neither attempts nor money."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_they_do_not_count(gateway):
     assert line.provider == "able"
 
 
-async def test_when_nobody_can(gateway):
+async def test_when_no_endpoint_can(gateway):
     """A 400 that says why, after all of them have been looked at; nothing is billed."""
     stage = await gateway(*[Sale("t/m", f"plain-{n}") for n in range(4)], max_attempts=1)
     caller = await stage.caller()
@@ -48,7 +48,7 @@ ANSWER = {
 
 
 async def test_service_tiers_stay_here(gateway):
-    """Another tier has another price, so no vendor hears of it, whichever way it is asked for."""
+    """Another tier has another price, so it is never forwarded, whichever way it is asked for."""
 
     async def vendor(peer):
         while True:
@@ -61,6 +61,6 @@ async def test_service_tiers_stay_here(gateway):
         for more in ({"service_tier": "priority"}, {"provider": {"options": {"spy": {"service_tier": "flex"}}}}):
             response = await caller.chat("t/m", **more)
             assert response.status_code == 200, response.text
-        asked = [json.loads(body) for peer in server.peers for _, body in peer.requests]
-    assert len(asked) == 2
-    assert all("service_tier" not in request for request in asked)
+        requests = [json.loads(body) for peer in server.peers for _, body in peer.requests]
+    assert len(requests) == 2
+    assert all("service_tier" not in request for request in requests)

@@ -104,7 +104,7 @@ def test_policies_are_documented() -> None:
 
 
 def test_kinds_of_failure_are_documented() -> None:
-    """docs/routing.md has each row of failures.yaml with the status, the word on other endpoints, and the blame it really has."""
+    """docs/routing.md has each row of failures.yaml with the status, whether other endpoints are tried, and whom it is attributed to."""
     text = section(page("docs/routing.md"), "### Kinds of failure")
     rows = re.findall(r"^\| `(\w+)` \| .* \| (\d+) \| (yes|no) \| (\w+) \|$", text, flags=re.M)
     expected = [
@@ -135,7 +135,7 @@ def test_routes_are_documented() -> None:
 
 
 def test_words_of_the_simulator_are_documented() -> None:
-    """docs/simulate.md has every word of the grammar as the vendor itself explains it."""
+    """docs/simulate.md has every word of the grammar with the vendor's own explanation."""
     rows = re.findall(r"^\| `([^`]+)` \| (.*) \|$", section(page("docs/simulate.md"), "### Every word"), flags=re.M)
     assert rows == [(word.form, word.doc) for word in WORDS.values()]
     examples = section(page("docs/simulate.md"), "## Model names").partition("### ")[0]

@@ -52,7 +52,7 @@ def test_files_fit_their_schema(schema: str, files: list[Path]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_pythons_that_are_tried_are_those_that_are_promised() -> None:
+def test_the_tested_python_versions_are_the_declared_ones() -> None:
     """Workflow's matrix = classifiers = from requires-python on, without a gap; the image runs one of them."""
     tried = loaded(GITHUB / "workflows/test.yml")["jobs"]["test"]["strategy"]["matrix"]["python"]
     found = [
@@ -66,7 +66,7 @@ def test_the_pythons_that_are_tried_are_those_that_are_promised() -> None:
 
 
 def test_workflows_run_what_a_contributor_runs() -> None:
-    """A workflow and .ci/run call targets of the Makefile that exist; CONTRIBUTING.md names those that are for everybody."""
+    """A workflow and .ci/run call targets of the Makefile that exist; CONTRIBUTING.md names those that contributors need."""
     targets = set(re.findall(r"^([a-z]+):", MAKEFILE, flags=re.M))
     called = {
         target for path in WORKFLOWS for text in commands(path) for target in re.findall(r"\bmake ([a-z]+)", text)
@@ -78,7 +78,7 @@ def test_workflows_run_what_a_contributor_runs() -> None:
 
 
 def test_workflows_ask_for_no_more_than_they_need() -> None:
-    """The default is to read; only publishing writes, and only to where it publishes. Actions are pinned to a version."""
+    """Workflows have read permission by default; only publishing has write permission, for its target. Actions are pinned."""
     writes = {}
     for path in WORKFLOWS:
         workflow = loaded(path)

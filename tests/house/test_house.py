@@ -32,7 +32,7 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_file(path: Path) -> None:
-    """A file is short, has a docstring and a name that says something; its functions are short and import nothing in secret."""
+    """A file is short, has a docstring and a name that says something; its functions are short and import nothing."""
     text = path.read_text()
     tree = ast.parse(text)
     lines = text.count("\n")
@@ -55,7 +55,7 @@ def test_no_module_state(path: Path) -> None:
     assert not [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Global)]
 
 
-def test_every_package_says_what_it_must_not_know() -> None:
+def test_every_package_has_a_docstring() -> None:
     """A package's docstring says what it is and what it must not know."""
     for init in (p for p in SOURCES if p.name == "__init__.py" and p.parent != ROOT / "gateway"):
         doc = (ast.get_docstring(ast.parse(init.read_text())) or "").lower()
@@ -121,8 +121,8 @@ def test_changelog_names_the_version() -> None:
     assert f'version = "{version[1]}"' in (ROOT / "pyproject.toml").read_text()
 
 
-def test_nothing_speaks_of_where_it_was_written() -> None:
-    """No file names a private path or a package registry: the repository is written for a stranger."""
+def test_no_file_names_a_private_place() -> None:
+    """No file names a private path or a package registry: the repository must work for anybody."""
     words = [
         "/" + "work/",
         "/" + "tmp/brief",

@@ -1,4 +1,4 @@
-"""``@copilotkit/aimock`` (npm, MIT), a mock vendor that others wrote and keep: unmodified, as its own process, on a real port.
+"""``@copilotkit/aimock`` (npm, MIT), a mock vendor that is maintained elsewhere: unmodified, in its own process, on a real port.
 
 It speaks OpenAI, Responses, Anthropic, Gemini, Vertex, Bedrock, Azure, Cohere, Ollama and OpenRouter. It is installed once into
 the user's cache. What is known to differ from the vendors in 1.43 (seen 2026-11): Ollama's counts are always 0; Bedrock's text
@@ -38,13 +38,13 @@ def _home() -> Path:
 
 
 def installed() -> tuple[str, Path]:
-    """Node and the mock's command. Skips the test, saying why, where it cannot be had."""
+    """Node and the mock's command. Skips the test, with the reason, where it cannot be installed."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("aimock needs node and npm on PATH")
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if tuple(int(part) for part in said.removeprefix("v").split(".")[:2]) < NODE:
-        pytest.skip(f"aimock needs node >= {NODE[0]}.{NODE[1]}, this is {said}")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if tuple(int(part) for part in version.removeprefix("v").split(".")[:2]) < NODE:
+        pytest.skip(f"aimock needs node >= {NODE[0]}.{NODE[1]}, this is {version}")
     home = _home()
     home.mkdir(parents=True, exist_ok=True)
     command = home / "node_modules/@copilotkit/aimock/dist/cli.js"
@@ -76,7 +76,7 @@ class Aimock:
         return entries
 
     def forget(self) -> None:
-        """An empty journal and no chaos."""
+        """Empties the journal and switches chaos off."""
         self._control("DELETE", "chaos")
         self._control("POST", "reset/journal")
 
@@ -131,13 +131,13 @@ TOOL = {
 
 @dataclass(frozen=True)
 class Vendor:
-    """One dialect of the mock: what stands behind its address, and the model that it is asked for."""
+    """One dialect of the mock: the vendor behind its address, and the model to request."""
 
     path: str
     upstream_id: str
     options: dict[str, Any] = field(default_factory=dict)
     counts: bool = True
-    """It reports what it used."""
+    """The mock reports usage."""
     thinks: bool = True
     """The mock shows reasoning as the vendor does."""
 
@@ -159,14 +159,14 @@ Start = Callable[..., Awaitable[Stage]]
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[Aimock]:
-    """The mock that may be told to misbehave."""
+    """The mock, which can be configured to misbehave."""
     with running(Path(__file__).parents[1] / "e2e/aimock/answers.json") as started:
         yield started
 
 
 @pytest.fixture
 def vendor(mock: Aimock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aimock]:
-    """The mock, well behaved and with an empty journal; every provider's key is in the environment."""
+    """The mock, without chaos and with an empty journal; every provider's key is in the environment."""
     monkeypatch.setenv(KEY_ENV, KEY)
     mock.forget()
     yield mock
@@ -178,7 +178,7 @@ def sold(dialect: str, model: str = "mock/chat") -> Sale:
 
 
 async def staged(gateway: Start, mock: Aimock, *dialects: str, backup: bool = False) -> Stage:
-    """A gateway that sells the mock's model in these dialects, and with ``backup`` last by a vendor that is well."""
+    """A gateway that sells the mock's model in these dialects, and with ``backup`` also, in last place, a healthy vendor's."""
     urls = {f"by-{name}": mock.url + VENDORS[name].path for name in dialects}
     rows = {
         f"by-{name}": {"dialect": name, "api_key_env": KEY_ENV, "options": VENDORS[name].options} for name in dialects
@@ -189,7 +189,7 @@ async def staged(gateway: Start, mock: Aimock, *dialects: str, backup: bool = Fa
     return await gateway(*sales, urls=urls, provider=rows, health_share_interval_s=3600)
 
 
-def asked(text: str, *turns: dict[str, Any], tools: bool = False, **more: Any) -> dict[str, Any]:
+def chat_body(text: str, *turns: dict[str, Any], tools: bool = False, **more: Any) -> dict[str, Any]:
     body: dict[str, Any] = {"model": "mock/chat", "messages": [{"role": "user", "content": text}, *turns]}
     return {**body, **({"tools": [TOOL]} if tools else {}), "max_tokens": 200, **more}
 

@@ -28,9 +28,9 @@ def sent(body: dict[str, Any], *, stream: bool = False, **options: Any) -> dict[
     before = json.dumps(body)
     request = DIALECT.request(target(**options), body, stream=stream)
     assert json.dumps(body) == before
-    told: dict[str, Any] = json.loads(request.content)
-    anthropic(told)
-    return told
+    vendor_body: dict[str, Any] = json.loads(request.content)
+    anthropic(vendor_body)
+    return vendor_body
 
 
 def parsed(data: Any) -> None:

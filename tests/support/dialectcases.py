@@ -1,11 +1,11 @@
-"""What is recorded of every dialect's vendor, and what each recording says: one shape for streams and whole answers of all.
+"""The recordings of every dialect's vendor and their meaning, in one shape for streams and whole answers of all dialects.
 
 ``tests/wire/<dialect>/``:
 
 - ``streams/<name>.sse|.ndjson|.jsonl``: the bytes (``.jsonl``: see ``tests/wire/bedrock/frames.py``), and beside it
-  ``<name>.json``: what they say, as ``said`` has it, or ``error`` (the kind) and ``before`` (events with content before it).
-- ``answers/<name>.json``: ``body``, the vendor's document; ``expected``, what it says.
-- ``errors/<name>.json``: ``status``, ``headers``, ``body``, and the ``kind`` of failure; a status of 200 is an answer that is none.
+  ``<name>.json``: their ``summary``, or ``error`` (the kind) and ``before`` (events with content before it).
+- ``answers/<name>.json``: ``body``, the vendor's document; ``expected``, its summary.
+- ``errors/<name>.json``: ``status``, ``headers``, ``body``, and the ``kind`` of failure; a status of 200 is an error inside an answer.
 - ``cases.yaml``: which of them shows which case, see ``tests/support/dialectsheets.py``.
 """
 
@@ -31,7 +31,7 @@ from tests.wire.bedrock import frames
 
 WIRE = Path(__file__).parents[1] / "wire"
 Json = dict[str, Any]
-Heard = tuple[list[Event], ProviderError | None]
+Decoded = tuple[list[Event], ProviderError | None]
 """Every event, and the error that ended the stream if one did."""
 _SSE_EVENT = re.compile(rb".*?(?:\r?\n){2}|.+", re.DOTALL)
 _SSE_DATA = re.compile(rb"^data: ?(.*?)\r?$", re.MULTILINE)
@@ -63,7 +63,7 @@ class Stream:
 
     @cached_property
     def expected(self) -> Json:
-        """What it says, without where it is from."""
+        """Its summary, without its source."""
         document = json.loads(self.path.with_suffix(".json").read_text("utf-8"))
         return {name: value for name, value in document.items() if name != "source"}
 
@@ -94,8 +94,8 @@ class Stream:
         elif self.path.suffix == ".ndjson":
             piece = json.dumps(document).encode() + b"\n"
         else:
-            told = b"data: " + json.dumps(document).encode()
-            piece = _SSE_DATA.sub(lambda _: told, self.pieces[place], count=1)
+            data_line = b"data: " + json.dumps(document).encode()
+            piece = _SSE_DATA.sub(lambda _: data_line, self.pieces[place], count=1)
         return [*self.pieces[:place], piece, *self.pieces[place + 1 :]]
 
 
@@ -109,8 +109,8 @@ def documents(dialect: str, folder: str) -> dict[str, Json]:
     return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((WIRE / dialect / folder).glob("*.json"))}
 
 
-def decode(dialect: Dialect, pieces: Iterable[bytes]) -> Heard:
-    """Every event, and the error that ended the stream if one did, as the driver would see them."""
+def decode(dialect: Dialect, pieces: Iterable[bytes]) -> Decoded:
+    """Every event, and the error that ended the stream if one did, as the stream's reader would get them."""
     decoder, events = dialect.decoder(), []
     try:
         for piece in pieces:
@@ -124,7 +124,7 @@ def decode(dialect: Dialect, pieces: Iterable[bytes]) -> Heard:
     return events, decoder.error
 
 
-def same(one: Heard, other: Heard) -> bool:
+def same(one: Decoded, other: Decoded) -> bool:
     """Two readings of one stream are the same."""
     kinds = [error.failure.kind if error is not None else None for _, error in (one, other)]
     return one[0] == other[0] and kinds[0] == kinds[1]
@@ -136,7 +136,7 @@ def cut(raw: bytes, places: Iterable[int]) -> list[bytes]:
     return [raw[a:b] for a, b in zip([0, *marks], [*marks, len(raw)], strict=True)]
 
 
-# -- what was said -----------------------------------------------------------------------------------------------------
+# -- summaries ---------------------------------------------------------------------------------------------------------
 
 
 def message_of(choices: Iterable[Json]) -> Json:
@@ -205,8 +205,8 @@ def _token(token: Json) -> list[Any]:
     return [token["token"], token["logprob"], *([ranked] if ranked else [])]
 
 
-def _told(choices: Sequence[Json]) -> Json:
-    """What one choice said, told by its deltas or its message."""
+def _choice_summary(choices: Sequence[Json]) -> Json:
+    """The summary of one choice, from its deltas or its message."""
     message = message_of(choices)
     tokens = [one for choice in choices for one in (choice.get("logprobs") or {}).get("content") or ()]
     deltas = [choice["delta"] if "delta" in choice else choice["message"] for choice in choices]
@@ -225,30 +225,30 @@ def _told(choices: Sequence[Json]) -> Json:
     }
 
 
-def _shape(told: Json) -> Json:
-    return {name: value for name, value in told.items() if value not in (None, "", [], {})}
+def _without_empty(summary: Json) -> Json:
+    return {name: value for name, value in summary.items() if value not in (None, "", [], {})}
 
 
-def said(events: Sequence[Event]) -> Json:
-    """What a stream said: its first choice, further ones under ``others``."""
+def summary(events: Sequence[Event]) -> Json:
+    """The summary of a stream: its first choice, further ones under ``others``."""
     by_index: dict[int, list[Json]] = {}
     for event in events:
         chunk: Json = dict(event.chunk)
         for choice in chunk["choices"]:
             by_index.setdefault(choice["index"], []).append(choice)
-    told = [_shape(_told(by_index[index])) for index in sorted(by_index)]
+    summaries = [_without_empty(_choice_summary(by_index[index])) for index in sorted(by_index)]
     usage = next((event.usage for event in reversed(events) if event.usage is not None), None)
     finish = [event.finish for event in events if event.finish]
-    whole = _shape({**(told[0] if told else {}), "others": told[1:], "finish": finish})
+    whole = _without_empty({**(summaries[0] if summaries else {}), "others": summaries[1:], "finish": finish})
     return whole if usage is None else {**whole, "usage": counted(usage)}
 
 
-def said_whole(completion: Completion) -> Json:
-    """What a whole answer said, in the same shape."""
+def summary_of_completion(completion: Completion) -> Json:
+    """The summary of a whole answer, in the same shape."""
     choices = completion.body["choices"]
-    told = [_shape(_told([choice])) for choice in choices]
+    summaries = [_without_empty(_choice_summary([choice])) for choice in choices]
     finish = [choice["finish_reason"] for choice in choices]
-    whole = _shape({**told[0], "others": told[1:], "finish": finish})
+    whole = _without_empty({**summaries[0], "others": summaries[1:], "finish": finish})
     return whole if completion.usage is None else {**whole, "usage": counted(completion.usage)}
 
 
@@ -256,7 +256,7 @@ def said_whole(completion: Completion) -> Json:
 
 _SHOWN = ("content", "reasoning", "refusal", "tool_calls", "images", "audio", "function_call")
 _SEALED = ("signature", "data")
-"""Of reasoning details: what nobody can read. A dialect may count it as content or not."""
+"""Fields of reasoning details that no reader can show. A dialect may count them as content or not."""
 
 
 def strict(events: Sequence[Event], *, typed: bool = True) -> None:

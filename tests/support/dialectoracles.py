@@ -47,7 +47,7 @@ NEWER = {"truncate", "shift"}
 
 
 def plain(value: Any) -> Any:
-    """What an SDK's type has read, as JSON: it reads ``Iterable`` fields only when somebody does."""
+    """What an SDK's type has parsed, as JSON; pydantic validates ``Iterable`` fields only when they are iterated."""
     if isinstance(value, dict):
         return {name: plain(one) for name, one in value.items()}
     if isinstance(value, str | int | float | bool | None):
@@ -56,14 +56,14 @@ def plain(value: Any) -> Any:
 
 
 def anthropic(body: Json, *, count: bool = False) -> None:
-    """To the leaves."""
+    """Checks every field, at any depth."""
     known = {name: value for name, value in body.items() if name not in SAMPLING}
     kind = MessageCountTokensParams if count else MessageCreateParams
     assert plain(_ADAPTERS[kind].validate_python(known)) == known
 
 
 def vertex_anthropic(body: Json) -> None:
-    """Anthropic's, its model in the address."""
+    """Anthropic's types; the model is in the URL."""
     sent = {**body, "model": "m"}
     assert sent.pop("anthropic_version") == "vertex-2023-10-16"
     assert all(isinstance(one, str) for one in sent.pop("anthropic_beta", []))
@@ -71,7 +71,7 @@ def vertex_anthropic(body: Json) -> None:
 
 
 def openai(body: Json) -> None:
-    """To the leaves."""
+    """Checks every field, at any depth."""
     streamed = body.get("stream") is True
     kind = chat.CompletionCreateParamsStreaming if streamed else chat.CompletionCreateParamsNonStreaming
     assert plain(_ADAPTERS[kind].validate_python(body)) == body
@@ -114,7 +114,7 @@ def _with_bytes(shape: Any, value: Any) -> Any:
 
 
 def bedrock(request: HttpRequest, model: str, *, stream: bool = False) -> None:
-    """botocore validates the body, and makes the same URL and the same body of it."""
+    """botocore validates the body, and serialises it to the same URL and body."""
     body: Json = json.loads(request.content)
     operation = _CONVERSE.operation_model("ConverseStream" if stream else "Converse")
     params = _with_bytes(operation.input_shape, {**body, "modelId": model})
@@ -159,13 +159,13 @@ def cohere(body: Json) -> None:
 
 
 def mistral(body: Json) -> None:
-    """What the SDK's type makes of it is all of it."""
+    """Asserts that the SDK's type keeps every field."""
     read = ChatCompletionRequest.model_validate(body).model_dump(mode="json", by_alias=True, exclude_unset=True)
     assert read == body
 
 
 def ollama(body: Json) -> None:
-    """To the field; newer servers read ids of results, which the SDK does not know."""
+    """Checks every field; newer servers read ids of results, which the SDK does not know."""
     OllamaRequest.model_validate({**body, "messages": None})
     assert body.keys() <= set(OllamaRequest.model_fields) | NEWER
     for message in body["messages"]:
@@ -175,7 +175,7 @@ def ollama(body: Json) -> None:
 
 
 def openrouter(body: Json) -> None:
-    """The SDK's type; it lets fields pass that it does not know."""
+    """The SDK's type, which accepts unknown fields."""
     OpenRouterRequest.model_validate(body)
 
 
@@ -192,7 +192,7 @@ ORACLES: dict[str, Callable[[Json], None]] = {
     "vertex": gemini,
     "vertex-anthropic": vertex_anthropic,
 }
-"""Of every dialect whose body can be judged without its address."""
+"""The checks of the dialects whose body can be checked without its URL."""
 
 
 def has_judge(dialect: str) -> bool:

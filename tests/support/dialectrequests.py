@@ -1,7 +1,7 @@
 """Conversations of callers, and what of them arrives: for the half of the dialects' contract that is about requests.
 
-``talks`` are what a well-behaved client sends; ``wild`` is anything that the surface lets through (``chat_schema.check``). ``heard``
-reads what a vendor's request says: calls, results, tools, and every text in order.
+``talks`` are what a well-behaved client sends; ``wild`` is anything that the surface lets through (``chat_schema.check``). ``read_request``
+reads a vendor's request back: calls, results, tools, and every text in order.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAW
 """A picture, as base64."""
 
 
-# -- what a vendor is told ---------------------------------------------------------------------------------------------
+# -- requests to vendors -----------------------------------------------------------------------------------------------
 
 
 @dataclass
-class Heard:
+class ReadRequest:
     """What a request of any format says."""
 
     calls: list[tuple[Any, str, Any]] = field(default_factory=list)
     """Id (None where the format has none), name, arguments as JSON."""
     results: list[tuple[Any, str]] = field(default_factory=list)
-    """Id (or the name, where the format goes by that), everything said in it."""
+    """Id (or the name, where the format goes by that), all of its text."""
     tools: list[str] = field(default_factory=list)
-    said: list[tuple[str, str]] = field(default_factory=list)
-    """Role (``user`` or ``assistant``) and all that was said in a turn, results of tools included."""
+    turns: list[tuple[str, str]] = field(default_factory=list)
+    """Role (``user`` or ``assistant``) and all text of a turn, tool results included."""
     texts: list[str] = field(default_factory=list)
     """Every text anywhere, in order."""
 
@@ -66,69 +66,69 @@ def _loaded(arguments: Any) -> Any:
     return json.loads(arguments) if isinstance(arguments, str) else arguments
 
 
-def _chat(body: Json, heard: Heard) -> None:
+def _chat(body: Json, found: ReadRequest) -> None:
     """OpenAI's messages, and those of vendors near to it."""
     for message in body["messages"]:
-        heard.said.append(_turn(message["role"], message))
+        found.turns.append(_turn(message["role"], message))
         for call in message.get("tool_calls", ()):
             function = call["function"]
-            heard.calls.append((call["id"], function["name"], _loaded(function["arguments"])))
+            found.calls.append((call["id"], function["name"], _loaded(function["arguments"])))
         if message["role"] == "tool":
-            heard.results.append((message["tool_call_id"], " ".join(texts(message["content"]))))
-    heard.tools += [tool["function"]["name"] for tool in body.get("tools", ()) if "function" in tool]
+            found.results.append((message["tool_call_id"], " ".join(texts(message["content"]))))
+    found.tools += [tool["function"]["name"] for tool in body.get("tools", ()) if "function" in tool]
 
 
-def _anthropic(body: Json, heard: Heard) -> None:
+def _anthropic(body: Json, found: ReadRequest) -> None:
     for turn in body["messages"]:
-        heard.said.append(_turn(turn["role"], turn["content"]))
+        found.turns.append(_turn(turn["role"], turn["content"]))
         for block in turn["content"]:
             if block["type"] == "tool_use":
-                heard.calls.append((block["id"], block["name"], block["input"]))
+                found.calls.append((block["id"], block["name"], block["input"]))
             elif block["type"] == "tool_result":
-                heard.results.append((block["tool_use_id"], " ".join(texts(block.get("content", "")))))
-    heard.tools += [tool["name"] for tool in body.get("tools", ())]
+                found.results.append((block["tool_use_id"], " ".join(texts(block.get("content", "")))))
+    found.tools += [tool["name"] for tool in body.get("tools", ())]
 
 
-def _gemini(body: Json, heard: Heard) -> None:
+def _gemini(body: Json, found: ReadRequest) -> None:
     for turn in body["contents"]:
-        heard.said.append(_turn(turn["role"], turn["parts"]))
+        found.turns.append(_turn(turn["role"], turn["parts"]))
         for part in turn["parts"]:
             if "functionCall" in part:
                 call = part["functionCall"]
-                heard.calls.append((call.get("id"), call["name"], call["args"]))
+                found.calls.append((call.get("id"), call["name"], call["args"]))
             elif "functionResponse" in part:
-                told = part["functionResponse"]
-                heard.results.append((told.get("id", told["name"]), " ".join(texts(told["response"]))))
+                result = part["functionResponse"]
+                found.results.append((result.get("id", result["name"]), " ".join(texts(result["response"]))))
     for tool in body.get("tools", ()):
-        heard.tools += [one["name"] for one in tool.get("functionDeclarations", ())]
+        found.tools += [one["name"] for one in tool.get("functionDeclarations", ())]
 
 
-def _bedrock(body: Json, heard: Heard) -> None:
+def _bedrock(body: Json, found: ReadRequest) -> None:
     for message in body["messages"]:
-        heard.said.append(_turn(message["role"], message["content"]))
+        found.turns.append(_turn(message["role"], message["content"]))
         for block in message["content"]:
             if "toolUse" in block:
                 use = block["toolUse"]
-                heard.calls.append((use["toolUseId"], use["name"], use["input"]))
+                found.calls.append((use["toolUseId"], use["name"], use["input"]))
             elif "toolResult" in block:
-                told = block["toolResult"]
-                heard.results.append((told["toolUseId"], " ".join(texts(told["content"]))))
-    heard.tools += [
+                result = block["toolResult"]
+                found.results.append((result["toolUseId"], " ".join(texts(result["content"]))))
+    found.tools += [
         tool["toolSpec"]["name"] for tool in body.get("toolConfig", {}).get("tools", ()) if "toolSpec" in tool
     ]
 
 
-def _responses(body: Json, heard: Heard) -> None:
+def _responses(body: Json, found: ReadRequest) -> None:
     for item in body["input"]:
-        heard.said.append(_turn(item.get("role", "user" if item["type"].endswith("_output") else "assistant"), item))
+        found.turns.append(_turn(item.get("role", "user" if item["type"].endswith("_output") else "assistant"), item))
         if item.get("type") == "function_call":
-            heard.calls.append((item["call_id"], item["name"], _loaded(item["arguments"])))
+            found.calls.append((item["call_id"], item["name"], _loaded(item["arguments"])))
         elif item.get("type") == "function_call_output":
-            heard.results.append((item["call_id"], " ".join(texts(item["output"]))))
-    heard.tools += [tool["name"] for tool in body.get("tools", ()) if tool["type"] == "function"]
+            found.results.append((item["call_id"], " ".join(texts(item["output"]))))
+    found.tools += [tool["name"] for tool in body.get("tools", ()) if tool["type"] == "function"]
 
 
-READERS: dict[str, Callable[[Json, Heard], None]] = {
+READERS: dict[str, Callable[[Json, ReadRequest], None]] = {
     **dict.fromkeys(("openai", "azure", "openrouter", "mistral", "cohere", "ollama"), _chat),
     **dict.fromkeys(("anthropic", "vertex-anthropic"), _anthropic),
     **dict.fromkeys(("gemini", "vertex"), _gemini),
@@ -138,16 +138,16 @@ READERS: dict[str, Callable[[Json, Heard], None]] = {
 """How the requests of each dialect are read."""
 
 
-def heard(dialect: str, content: bytes) -> Heard:
-    """What a request says. Raises ``AssertionError`` for a dialect that nobody can read yet."""
+def read_request(dialect: str, content: bytes) -> ReadRequest:
+    """Parses a vendor's request. Raises ``AssertionError`` for a dialect without a reader."""
     body = json.loads(content)
-    found = Heard(texts=list(texts(body)))
+    found = ReadRequest(texts=list(texts(body)))
     _reader(dialect)(body, found)
     return found
 
 
 @cache
-def _reader(dialect: str) -> Callable[[Json, Heard], None]:
+def _reader(dialect: str) -> Callable[[Json, ReadRequest], None]:
     """The reader of a dialect: of ``READERS``, or ``read`` in ``tests/wire/<dialect>/reader.py``."""
     if dialect in READERS:
         return READERS[dialect]
@@ -155,11 +155,11 @@ def _reader(dialect: str) -> Callable[[Json, Heard], None]:
     assert path.exists(), (
         f"tests/support/dialectrequests.py has no reader for requests of {dialect}, nor is there a {path}"
     )
-    read: Callable[[Json, Heard], None] = importlib.import_module(f"tests.wire.{dialect}.reader").read
+    read: Callable[[Json, ReadRequest], None] = importlib.import_module(f"tests.wire.{dialect}.reader").read
     return read
 
 
-# -- what callers ask --------------------------------------------------------------------------------------------------
+# -- callers' requests -------------------------------------------------------------------------------------------------
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,12}", fullmatch=True)
 VALUES = st.recursive(
@@ -172,7 +172,7 @@ VALUES = st.recursive(
 )
 ARGUMENTS = st.dictionaries(NAMES, VALUES, max_size=3)
 IDS = st.from_regex(r"[a-zA-Z0-9_-]{1,40}", fullmatch=True) | st.text("abc|:/.=é", min_size=1, max_size=90)
-"""Ids of this vendor, of others, and of nobody."""
+"""Ids of this vendor, of other vendors, and made-up ones."""
 
 
 def tool(name: str, parameters: Any = None) -> Json:
@@ -186,7 +186,7 @@ def call(id: str, name: str, arguments: Any) -> Json:
 
 @st.composite
 def talks(draw: st.DrawFn) -> Json:
-    """What a well-behaved client sends: every text another word, calls with their results behind them, declared tools."""
+    """What a well-behaved client sends: every text a different word, calls with their results behind them, declared tools."""
     numbers = iter(range(1000))
 
     def word() -> str:
@@ -206,8 +206,8 @@ def talks(draw: st.DrawFn) -> Json:
         for _ in range(draw(st.integers(0, 2))):
             made = [call(next(ids), draw(NAMES), draw(ARGUMENTS)) for _ in range(draw(st.integers(1, 2)))]
             names += [one["function"]["name"] for one in made]
-            said = {"content": word()} if draw(st.booleans()) else {"content": None}
-            messages.append({"role": "assistant", **said, "tool_calls": made})
+            text = {"content": word()} if draw(st.booleans()) else {"content": None}
+            messages.append({"role": "assistant", **text, "tool_calls": made})
             messages += [{"role": "tool", "tool_call_id": one["id"], "content": content()} for one in made]
         messages.append({"role": "assistant", "content": word()})
     messages.append({"role": "user", "content": content()})
@@ -277,7 +277,7 @@ def _optional(**fields: Any) -> st.SearchStrategy[Json]:
 
 
 def _message(role: str, content: Any, **fields: Any) -> st.SearchStrategy[Json]:
-    return st.builds(lambda said, more: {"role": role, "content": said, **more}, content, _optional(**fields))
+    return st.builds(lambda text, more: {"role": role, "content": text, **more}, content, _optional(**fields))
 
 
 _MESSAGES = st.one_of(
@@ -290,7 +290,7 @@ _MESSAGES = st.one_of(
         images=st.lists(st.builds(lambda url: {"type": "image_url", "image_url": {"url": url}}, _URLS), max_size=1) | _JUNK, annotations=_JUNK,
         audio=_JUNK, phase=_JUNK,
     ),
-    st.builds(lambda id, said, more: {"role": "tool", "tool_call_id": id, "content": said, **more}, _WILD_IDS, _CONTENT,
+    st.builds(lambda id, text, more: {"role": "tool", "tool_call_id": id, "content": text, **more}, _WILD_IDS, _CONTENT,
               _optional(name=_WILD_NAMES, is_error=st.booleans())),
 )  # fmt: skip
 _SCHEMAS: st.SearchStrategy[Any] = st.sampled_from(

@@ -1,6 +1,6 @@
 """Every dialect's own vendor, simulated, and every surface's own SDK: what the matrix of surface and dialect is made of.
 
-A vendor is one simulated server; what differs is the path at which its face is found and how one is let in.
+A vendor is one simulated server; dialects differ in the path of their wire format and in how the gateway authenticates.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulator import SimulatedVendor
-from tests.support.formats import (
+from tests.support.vendor_clients import (
+    Answer,
     AnthropicClient,
-    Asking,
     Call,
     ChatClient,
+    ClientRequest,
     OpenRouterClient,
     ResponsesClient,
-    Said,
     VendorClient,
     join_details,
 )
@@ -33,11 +33,11 @@ class Sold:
 
     dialect: str
     path: str
-    """Behind the server's root."""
+    """The path after the server's root."""
     more: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the provider's file."""
     label: str = ""
-    """Before the script in the model's name."""
+    """A prefix of the script in the model's name."""
     cached: bool = True
     """The vendor reports what came from a cache."""
 
@@ -46,7 +46,7 @@ class Sold:
         return {"dialect": self.dialect, "api_key_env": VARIABLE, **self.more}
 
     def base_url(self, sim: SimulatedVendor) -> str:
-        """Where the gateway finds this face."""
+        """The base URL that the gateway uses for this wire format."""
         return f"http://{sim.host}:{sim.port}{self.path}"
 
 
@@ -77,7 +77,7 @@ SOLD: dict[str, Sold] = {
 }
 """By the provider's slug."""
 VARIANTS = ("gemini-2-5", "bedrock-signed", "azure-v1")
-"""Another generation, signature or address of a dialect that is there already."""
+"""Variants of a dialect above: another generation, signature or URL."""
 
 
 class RoutedChat(ChatClient):
@@ -87,33 +87,33 @@ class RoutedChat(ChatClient):
     signs = demands = True
     mount = "/api/v1"
 
-    def body(self, asking: Asking) -> dict[str, Any]:
-        """Reasoning is asked for in the fields the SDK does not know."""
-        return super().body(asking) | ({"extra_body": {"reasoning": {"effort": "low"}}} if asking.thinks else {})
+    def body(self, request: ClientRequest) -> dict[str, Any]:
+        """Reasoning is requested by fields that the SDK does not know."""
+        return super().body(request) | ({"extra_body": {"reasoning": {"effort": "low"}}} if request.thinks else {})
 
-    async def whole(self, asking: Asking) -> Said:
+    async def whole(self, request: ClientRequest) -> Answer:
         """With the message's further fields."""
         async with self.sdk() as sdk:
-            answer = await sdk.chat.completions.create(**self.body(asking))
-        choice = answer.choices[0]
+            response = await sdk.chat.completions.create(**self.body(request))
+        choice = response.choices[0]
         extra: dict[str, Any] = choice.message.model_extra or {}
-        said = self._counted(answer.usage)
-        said.text, said.finish, said.reasoning = (
+        answer = self._answer_with_usage(response.usage)
+        answer.text, answer.finish, answer.reasoning = (
             choice.message.content or "",
             choice.finish_reason,
             extra.get("reasoning") or "",
         )
         for call in choice.message.tool_calls or ():
-            said.calls.append(Call(call.id, call.function.name, json.loads(call.function.arguments)))
-        return self._with_details(said, extra.get("reasoning_details") or [])
+            answer.calls.append(Call(call.id, call.function.name, json.loads(call.function.arguments)))
+        return self._with_details(answer, extra.get("reasoning_details") or [])
 
-    async def streamed(self, asking: Asking) -> Said:
+    async def streamed(self, request: ClientRequest) -> Answer:
         """With the deltas' further fields; an error chunk is raised by the SDK itself."""
         details: list[dict[str, Any]] = []
         calls: dict[int, list[str]] = {}
         text, reasoning, finish, usage = "", "", None, None
         async with self.sdk() as sdk:
-            async for chunk in await sdk.chat.completions.create(**self.body(asking), stream=True):
+            async for chunk in await sdk.chat.completions.create(**self.body(request), stream=True):
                 usage = chunk.usage or usage
                 for choice in chunk.choices:
                     extra: dict[str, Any] = choice.delta.model_extra or {}
@@ -124,18 +124,18 @@ class RoutedChat(ChatClient):
                         known = calls.setdefault(call.index, [call.id or "", "", ""])
                         known[1] += call.function.name or "" if call.function else ""
                         known[2] += call.function.arguments or "" if call.function else ""
-        said = self._counted(usage)
-        said.text, said.finish, said.reasoning = text, finish, reasoning
-        said.calls = [Call(id, name, json.loads(arguments)) for id, name, arguments in calls.values()]
-        return self._with_details(said, details)
+        answer = self._answer_with_usage(usage)
+        answer.text, answer.finish, answer.reasoning = text, finish, reasoning
+        answer.calls = [Call(id, name, json.loads(arguments)) for id, name, arguments in calls.values()]
+        return self._with_details(answer, details)
 
-    def _with_details(self, said: Said, details: Sequence[Any]) -> Said:
-        turned = self._turned(said)
+    def _with_details(self, answer: Answer, details: Sequence[Any]) -> Answer:
+        with_turn = self._with_turn(answer)
         if details:
-            turned.turn[0]["reasoning_details"] = [*details]
-        elif said.reasoning:
-            turned.turn[0]["reasoning"] = said.reasoning
-        return turned
+            with_turn.turn[0]["reasoning_details"] = [*details]
+        elif answer.reasoning:
+            with_turn.turn[0]["reasoning"] = answer.reasoning
+        return with_turn
 
 
 class RoutedCompletions(RoutedChat):
@@ -143,35 +143,35 @@ class RoutedCompletions(RoutedChat):
 
     name = "completions"
 
-    async def whole(self, asking: Asking) -> Said:
+    async def whole(self, request: ClientRequest) -> Answer:
         """One text."""
         async with self.sdk() as sdk:
-            answer = await sdk.completions.create(**self._prompt(asking))
-        said = self._counted(answer.usage)
-        extra: dict[str, Any] = answer.choices[0].model_extra or {}
-        said.text, said.finish, said.reasoning = (
-            answer.choices[0].text,
-            answer.choices[0].finish_reason,
+            response = await sdk.completions.create(**self._prompt(request))
+        answer = self._answer_with_usage(response.usage)
+        extra: dict[str, Any] = response.choices[0].model_extra or {}
+        answer.text, answer.finish, answer.reasoning = (
+            response.choices[0].text,
+            response.choices[0].finish_reason,
             extra.get("reasoning") or "",
         )
-        return said
+        return answer
 
-    async def streamed(self, asking: Asking) -> Said:
+    async def streamed(self, request: ClientRequest) -> Answer:
         """Texts."""
         text, reasoning, finish, usage = "", "", None, None
         async with self.sdk() as sdk:
-            async for chunk in await sdk.completions.create(**self._prompt(asking), stream=True):
+            async for chunk in await sdk.completions.create(**self._prompt(request), stream=True):
                 usage = chunk.usage or usage
                 for choice in chunk.choices:
                     text, finish = text + choice.text, choice.finish_reason or finish
                     reasoning += (choice.model_extra or {}).get("reasoning") or ""
-        said = self._counted(usage)
-        said.text, said.finish, said.reasoning = text, finish, reasoning
-        return said
+        answer = self._answer_with_usage(usage)
+        answer.text, answer.finish, answer.reasoning = text, finish, reasoning
+        return answer
 
-    def _prompt(self, asking: Asking) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": asking.model, "prompt": asking.text, **asking.more}
-        return body | ({"extra_body": {"reasoning": {"effort": "low"}}} if asking.thinks else {})
+    def _prompt(self, request: ClientRequest) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": request.model, "prompt": request.text, **request.more}
+        return body | ({"extra_body": {"reasoning": {"effort": "low"}}} if request.thinks else {})
 
 
 class RoutedResponses(ResponsesClient):
@@ -230,4 +230,4 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 SETTINGS["chat-openrouter"] = SETTINGS["chat"]
-"""What a caller may set beside the question: no vendor may be sent what it refuses."""
+"""Parameters that a caller may set: a vendor must not get one that it refuses."""

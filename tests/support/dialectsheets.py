@@ -1,4 +1,4 @@
-"""``tests/wire/<dialect>/cases.yaml``: which recording shows which of the cases that every dialect must have, or why there is none.
+"""``tests/wire/<dialect>/cases.yaml``: which recording shows which of the cases that every dialect must have, or why the vendor does not have it.
 
 - ``cases``: for each of ``CASES`` its recordings by way, ``{stream: text, answer: text}``; a way, or the whole case, may be excused
   by ``{none: the reason}``. ``other/name`` is a recording of another dialect.
@@ -9,8 +9,8 @@
 - ``reasoning_back``: ``{none: the reason}`` where a vendor does not take its reasoning back; ``passes_reasoning``: why one gets
   everybody's.
 - ``refuses``: requests of ``REFUSABLE`` that the dialect cannot express yet, and why: it must refuse them as ``unsupported``.
-- ``oracle``: ``{none: the reason}`` where nobody judges the dialect's requests yet, see ``tests/support/dialectoracles.py``.
-- ``like``: another dialect of whose sheet and recordings everything holds here that is not said anew; ``renamed``: texts that are
+- ``oracle``: ``{none: the reason}`` where no SDK checks the dialect's requests yet, see ``tests/support/dialectoracles.py``.
+- ``like``: another dialect of whose sheet and recordings everything holds here that is not stated anew; ``renamed``: texts that are
   spelled otherwise here.
 """
 
@@ -44,9 +44,9 @@ CASES: dict[str, tuple[str, ...]] = {
 REFUSABLE = ("tools", "image", "schema")
 """What a dialect may refuse to express as long as it says why."""
 FOLDERS = {"stream": "streams", "answer": "answers", "refusal": "errors"}
-HINT = """{path} is missing. A dialect of chat proves itself in the contract suite of all of them (tests/contracts/test_dialects.py):
+HINT = """{path} is missing. A dialect of chat is checked by the contract suite of all dialects (tests/contracts/test_dialects.py):
 record its vendor's bytes beside it (see tests/support/dialectcases.py), and name in it for each of {cases}
-the file that shows it, or {{none: why the vendor has no such thing}}; tests/wire/cohere/cases.yaml is an example."""
+the file that shows it, or {{none: why the vendor does not have it}}; tests/wire/cohere/cases.yaml is an example."""
 
 
 class Sheet:
@@ -59,8 +59,8 @@ class Sheet:
             raise FileNotFoundError(HINT.format(path=self.path.relative_to(WIRE.parents[1]), cases=", ".join(CASES)))
         own = yaml.safe_load(self.path.read_text("utf-8"))
         self._like = Sheet(own["like"]) if "like" in own else None
-        base = self._like.said if self._like is not None else {}
-        self.said: Json = {**base, **own, "cases": {**base.get("cases", {}), **own["cases"]}}
+        base = self._like.document if self._like is not None else {}
+        self.document: Json = {**base, **own, "cases": {**base.get("cases", {}), **own["cases"]}}
 
     @property
     def dialect(self) -> Dialect:
@@ -70,7 +70,7 @@ class Sheet:
     def targets(self) -> list[Target]:
         return [
             Target(self.name, one["base_url"], one["model"], api_key="key-1", options=one.get("options", {}))
-            for one in self.said["targets"]
+            for one in self.document["targets"]
         ]
 
     @cached_property
@@ -98,29 +98,29 @@ class Sheet:
         return found
 
     def _borrowed(self, way: str) -> Iterator[str]:
-        for named in self.said["cases"].values():
+        for named in self.document["cases"].values():
             if isinstance(named.get(way), str) and "/" in named[way]:
                 yield named[way]
 
     def here(self, expected: Any) -> Any:
         """An expectation in this dialect's spelling."""
         text = json.dumps(expected)
-        for theirs, ours in self.said.get("renamed", {}).items():
+        for theirs, ours in self.document.get("renamed", {}).items():
             text = text.replace(theirs, ours)
         return json.loads(text)
 
     def typed(self, name: str) -> bool:
         """Strict clients can read this recording."""
-        return name not in self.said["untyped"]
+        return name not in self.document["untyped"]
 
     def excuse(self, case: str, way: str) -> str | None:
         """Why there is no recording of a case in a way; None when there is one. Raises ``AssertionError``: neither."""
-        named = self.said["cases"].get(case)
+        named = self.document["cases"].get(case)
         assert named is not None, f"{self.path}: the case {case} is neither shown nor excused"
-        told = named.get("none") or (named[way].get("none") if isinstance(named.get(way), dict) else None)
-        assert told or way in named, f"{self.path}: the case {case} has no {way} and no reason why"
-        assert told is None or len(told) > 20, f"{self.path}: {told!r} is no reason"
-        return told
+        reason = named.get("none") or (named[way].get("none") if isinstance(named.get(way), dict) else None)
+        assert reason or way in named, f"{self.path}: the case {case} has no {way} and no reason why"
+        assert reason is None or len(reason) > 20, f"{self.path}: {reason!r} is too short a reason"
+        return reason
 
     def refusal_of(self, what: str) -> str | None:
         """Why the dialect cannot express one of ``REFUSABLE`` yet; None when it can."""
@@ -128,17 +128,17 @@ class Sheet:
 
     @property
     def without_oracle(self) -> str | None:
-        """Why nobody judges the dialect's requests; None when somebody does."""
+        """Why no SDK checks the dialect's requests; None when one does."""
         return self._reason("oracle", "none")
 
     def _reason(self, section: str, key: str) -> str | None:
-        reason: str | None = self.said.get(section, {}).get(key)
+        reason: str | None = self.document.get(section, {}).get(key)
         assert reason is None or len(reason) > 20, f"{self.path}: {reason!r} is no reason"
         return reason
 
     def recording(self, case: str, way: str) -> str:
         """The name of the recording of a case, which exists."""
-        name: str = self.said["cases"][case][way]
+        name: str = self.document["cases"][case][way]
         recordings: dict[str, Mapping[str, Any]] = {
             "stream": self.streams,
             "answer": self.answers,
@@ -154,12 +154,12 @@ def chatting() -> list[str]:
 
 
 SHEETS = {name: Sheet(name) for name in chatting() if (WIRE / name / "cases.yaml").exists()}
-"""The sheets that there are; the suite fails for each one that is missing."""
+"""The sheets found; the suite fails for each missing one."""
 
 
 def last_count(documents: Any, names: list[str]) -> int | None:
-    """The sum of the last values that fields had anywhere in some documents; a dotted name is a path's end. None: none of them
-    was told."""
+    """The sum of the last values that fields had anywhere in some documents; a dotted name is a path's end. None when the
+    documents have none of them."""
     found: dict[str, int] = {}
 
     def walk(value: Any, path: str) -> None:

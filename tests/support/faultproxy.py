@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class FaultProxy:
-    """``drop_next``: swallow the next answer, and all after it on that connection, and cut the line."""
+    """``drop_next``: discard the next reply and all after it on that connection, and close the connection."""
 
     def __init__(self, target: Path) -> None:
         self.target = target

@@ -33,7 +33,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None))
 
 
 class ForwardProxy:
-    """``url`` names it, with its credentials if it demands any."""
+    """``url`` is its address, with its credentials if it requires any."""
 
     def __init__(self, scheme: str, credentials: str, certificate: Path | None) -> None:
         listen = f"{scheme.replace('https', 'http+ssl')}://127.0.0.1:0" + (f"#{credentials}" if credentials else "")
@@ -52,7 +52,7 @@ class ForwardProxy:
             self.lines.append(line)
 
     def connections_to(self, place: str) -> int:
-        """How many connections it has made to a ``host:port``."""
+        """The number of connections that it has made to a ``host:port``."""
         time.sleep(0.05)  # the process writes, a thread reads
         return sum("->" in line and place in line for line in self.lines)
 

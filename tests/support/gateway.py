@@ -173,19 +173,19 @@ def events(text: str) -> list[Any]:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, told when to stop instead of looking ten times a second."""
+    """uvicorn's, woken when it shall stop instead of polling ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self._leaving = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
-        await self._leaving.wait()
+        await self._stopping.wait()
 
     def leave(self) -> None:
         self.should_exit = True
-        self._leaving.set()
+        self._stopping.set()
 
 
 @asynccontextmanager
@@ -203,12 +203,12 @@ async def running(
         log_level="error",
         **overrides,
     )
-    front = create_app(settings)
+    app = create_app(settings)
     sock = socket.create_server(("127.0.0.1", 0), backlog=2048)
     port = sock.getsockname()[1]
     server = Server(
         uvicorn.Config(
-            front,
+            app,
             log_level="error",
             lifespan="on",
             http=HttpToolsProtocol if asgi else LimitedHttpProtocol,
@@ -227,7 +227,7 @@ async def running(
     url = f"http://127.0.0.1:{port}"
     try:
         async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-            state = front.fastapi.state
+            state = app.fastapi.state
             yield Gateway(url, state.services, state.pipeline, state.in_flight, client, server)
     finally:
         server.leave()
@@ -236,7 +236,7 @@ async def running(
 
 @dataclass
 class Caller:
-    """An inference key with an organisation of its own, so that its journal is nobody else's."""
+    """An inference key with an organisation of its own, so that its journal holds no other caller's lines."""
 
     gateway: Gateway
     secret: str

@@ -1,4 +1,4 @@
-"""A vendor that speaks HTTP/2 over TLS: it streams one event for each request, and holds those whose path says so."""
+"""A vendor with HTTP/2 over TLS: it streams one event for each request, and keeps streams open whose path says so."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Answer:
         return [event.encode() for event in self.events]
 
     def counting(self, value: str) -> Answer:
-        """Every count of tokens is this JSON."""
+        """Every token count is replaced by this JSON."""
         return self._edited(lambda text: _COUNT.sub(rf"\g<1>{value}", text))
 
     def silent(self) -> Answer:
@@ -80,11 +80,11 @@ class Answer:
         return replace(self, events=tuple(edit(event) for event in self.events), document=edit(self.document))
 
     def odd(self) -> bytes:
-        """An event that nobody has heard of, in this dialect's framing."""
+        """An unknown event, in this dialect's framing."""
         strange = {"type": "vendor.surprise", "surprise": [1, {"deep": None}], "choices": [], "candidates": []}
         if self.suffix == ".jsonl":
             return bedrock.line(json.dumps({"surpriseEvent": strange}))
-        if self.suffix == ".ndjson":  # lines have no names: what is new is a field
+        if self.suffix == ".ndjson":  # lines have no event names, so the unknown part is a field
             message = {"role": "assistant", "content": "", "mood": "fine"}
             return json.dumps({"model": "m", "message": message, "surprise": strange, "done": False}).encode() + b"\n"
         return b"event: vendor.surprise\nid: 7\nretry: 5\ndata: " + json.dumps(strange).encode() + b"\n\n"
@@ -103,7 +103,7 @@ def answer(dialect: str) -> Answer:
 
 
 def dialects() -> list[str]:
-    """Every dialect that chats and whose contract suite has a text."""
+    """Every dialect of chat whose contract suite has a text recording."""
     known = [name for name in registry.names() if "chat" in registry.operations(name)]
     missing = [name for name in known if not (WIRE / SOURCES.get(name, (f"{name}/streams/text.sse", None))[0]).exists()]
     assert not missing, f"no text stream in tests/wire for {missing}"
@@ -147,7 +147,7 @@ class HostileVendor:
         return plan
 
     def stalls(self, frames: list[bytes]) -> Plan:
-        """These pieces, then silence until the other side has gone."""
+        """Sends these pieces, then nothing until the other side has closed."""
 
         async def plan(peer: Peer) -> None:
             await peer.begin(kind=self.proper.kind)
@@ -165,7 +165,7 @@ class Rig:
     stage: Stage
     vendors: dict[str, HostileVendor]
     passer_by: Caller
-    """Whoever asks when nobody looks at the bill."""
+    """A caller for tests that do not check the bill."""
 
     async def streamed(self, dialect: str, caller: Caller | None = None) -> tuple[Any, list[Any]]:
         """One stream, read to its end."""

@@ -1,4 +1,4 @@
-"""What must hold after every fault, whatever it was; and money computed a second time, by other means.
+"""What must hold after every fault; and money computed a second time, by other means.
 
 before = our_tasks()
 ...
@@ -37,7 +37,7 @@ def our_tasks() -> set[asyncio.Task[Any]]:
 
 
 async def calm(stage: Stage, tasks: set[asyncio.Task[Any]] | None = None) -> AuditReport:
-    """Nothing is left of any request: no exchange, ending, hold, task or vendor's work; the books balance to the last digit.
+    """Asserts that nothing is left of any request (no open request, settlement, hold, task or vendor's work) and that the ledger balances.
 
     ``tasks``: those of ours that ran before; no others may run now.
     """
@@ -64,10 +64,10 @@ def _idle(vendor: SimulatedVendor) -> bool:
 
 
 def forget_health(stage: Stage) -> None:
-    """Every endpoint is as if nobody had tried it. Only for a stage that does not share health (a long interval)."""
-    board = stage.gateway.services.health
-    board._endpoints.clear()
-    board._credentials.clear()
+    """Every endpoint is as if it had never been tried. Only for a stage that does not share health (a long interval)."""
+    registry = stage.gateway.services.health
+    registry._endpoints.clear()
+    registry._credentials.clear()
     stage.gateway.services.retry_budget._models.clear()
     for sim in stage.vendors.values():
         sim.log.reset()
@@ -101,7 +101,7 @@ def price(sale: Sale, prompt_tokens: int, completion_tokens: int, fee_percent: s
 
 
 def truth_cost(stage: Stage, sale: Sale) -> int:
-    """What the vendor's own book says its work cost at this sale's prices, in nano-dollars; one rounding a request."""
+    """The cost of the work in the vendor's own log at this sale's prices, in nano-dollars; one rounding a request."""
     return sum(
         price(sale, entry.billed_prompt_tokens, entry.billed_completion_tokens).cost
         for entry in stage.vendors[sale.provider].log.requests
@@ -126,7 +126,7 @@ def one_ending(events: list[Any]) -> dict[str, Any]:
 
 
 def content(events: Iterable[Any]) -> str:
-    """The text that a stream showed."""
+    """The content text of a stream."""
     choices = [choice for event in events if isinstance(event, dict) for choice in event["choices"]]
     return "".join(choice["delta"].get("content") or "" for choice in choices)
 

@@ -16,20 +16,20 @@ VERBS = ("hold", "settle", "void", "expire", "beat", "extend", "grant", "overdue
 
 
 def previous(store: Store) -> Ledger:
-    """Today's class over yesterday's functions."""
-    room = Ledger(store)
+    """The current class with the previous version's functions."""
+    ledger = Ledger(store)
     library = Library(PREVIOUS, STEM)
-    assert library.name != room._library.name
-    room._library = library
+    assert library.name != ledger._library.name
+    ledger._library = library
     for verb in VERBS:
         attribute = f"_{verb}"
-        assert getattr(room, attribute).endswith(verb)
-        setattr(room, attribute, library.function(verb))
-    return room
+        assert getattr(ledger, attribute).endswith(verb)
+        setattr(ledger, attribute, library.function(verb))
+    return ledger
 
 
 class Turns:
-    """Looks like a ledger; each call goes to the one that the rng say."""
+    """Looks like a ledger; each call goes to the one that the rng picks."""
 
     def __init__(self, seed: int, *ledgers: Ledger) -> None:
         self._rng = random.Random(seed)

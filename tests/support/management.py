@@ -68,14 +68,14 @@ def _price(upstream_id: str, prices: dict[str, str]) -> dict[str, Any]:
 
 @dataclass
 class Managed:
-    """A running gateway, a client that holds the management key, and one that holds nothing."""
+    """A running gateway, a client with the management key, and one without a key."""
 
     gateway: Gateway
     admin: httpx.AsyncClient
     anyone: httpx.AsyncClient
 
     def sdk(self, secret: str = ADMIN_KEY) -> OpenRouter:
-        """The official SDK, pointed here by base URL alone."""
+        """The official SDK with this gateway's base URL."""
         return OpenRouter(api_key=secret, server_url=f"{self.gateway.url}/api/v1")
 
 

@@ -1,7 +1,7 @@
-"""A network in which public addresses lead to servers of the test: every look-up and every connection is written down.
+"""A network in which public addresses lead to servers of the test: every look-up and every connection is recorded.
 
-Only the dialling is replaced; certificates, server names and HTTP are real. An address that nobody has been given does not answer,
-as a private one would not from outside; that it was dialled at all is what tests look for.
+Only the dialling is replaced; certificates, server names and HTTP are real. An address without a server refuses the
+connection, as a private one would from outside; tests check which addresses were dialled.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Network:
         return context
 
     def serves(self, address: str, port: int) -> None:
-        """Whoever dials this address reaches the server on this port of the test's machine."""
+        """Connections to this address reach the server on this local port."""
         self._routes[address] = port
 
     async def lookup(self, host: str, port: int) -> Sequence[str]:
@@ -62,7 +62,7 @@ class Network:
     async def _connect(self, factory: Any, host: str | None = None, port: int | None = None, **options: Any) -> Any:
         self.dialled.append((str(host), port or 0))
         if host not in self._routes:
-            raise ConnectionRefusedError(f"nobody listens at {host}")
+            raise ConnectionRefusedError(f"no server at {host}")
         return await self._dial(factory, "127.0.0.1", self._routes[host], **options)
 
 

@@ -21,7 +21,7 @@ FEMTO_PER_USD_PER_MTOK = 10**9
 
 
 class Clock:
-    """Unix seconds that stand still until moved."""
+    """A clock in Unix seconds that only moves when a test moves it."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now

@@ -1,4 +1,4 @@
-"""What clients of Anthropic's Messages API demand of an answer, beside the response types of the official SDK.
+"""What clients of Anthropic's Messages API require of an answer, beside the response types of the official SDK.
 
 Every event and every message goes through the SDK's own types in their strict form; the order of events is checked against the
 protocol (platform.claude.com/docs/en/build-with-claude/streaming, 2026-11): one block after another, indexes without gaps.
@@ -67,12 +67,12 @@ def demanded(block: dict[str, Any]) -> None:
     assert block.keys() >= needed.get(block["type"], set())
 
 
-def usage(told: dict[str, Any]) -> None:
+def usage(reported: dict[str, Any]) -> None:
     """Usage as charged."""
-    assert told.keys() >= USAGE | COST
-    assert all(isinstance(told[name], int) for name in COUNTS - {"cache_creation"})
-    assert isinstance(told["cost"], int | float)
-    assert told["cost_details"].keys() >= COST_DETAILS
+    assert reported.keys() >= USAGE | COST
+    assert all(isinstance(reported[name], int) for name in COUNTS - {"cache_creation"})
+    assert isinstance(reported["cost"], int | float)
+    assert reported["cost_details"].keys() >= COST_DETAILS
 
 
 def events(text: str) -> list[Event]:
@@ -162,11 +162,11 @@ def _apply(block: dict[str, Any], delta: dict[str, Any]) -> str:
 def error(body: dict[str, Any], type_: str, *, id: str | None = None) -> dict[str, Any]:
     """Assert the one error envelope; its ``error``."""
     assert body["type"] == "error"
-    told: dict[str, Any] = body["error"]
-    assert told["type"] == type_
-    assert told["type"] in ERROR_TYPES
-    assert isinstance(told["message"], str)
-    assert told["message"]
-    assert isinstance(told["error_type"], str)
+    reported: dict[str, Any] = body["error"]
+    assert reported["type"] == type_
+    assert reported["type"] in ERROR_TYPES
+    assert isinstance(reported["message"], str)
+    assert reported["message"]
+    assert isinstance(reported["error_type"], str)
     assert body["request_id"] == id
-    return told
+    return reported

@@ -1,4 +1,4 @@
-"""A stage that sells what is not chat: sales with output modalities and prices by unit, and requests to their paths.
+"""A gateway that sells the operations beside chat: sales with output modalities and prices by unit, and requests to their paths.
 
 stage = await opened(gateway, patch, sale("t/e", "alpha", "embeddings"))
 response = await post(await stage.caller(), "/embeddings", model="t/e", input="hello")
@@ -60,7 +60,7 @@ async def post(caller: Caller, path: str, **body: Any) -> httpx.Response:
 
 
 def billed(usd: str | Decimal, fee_percent: str = "5") -> tuple[int, int]:
-    """(cost, cost and fee) in nano-dollars, computed apart from the code under test."""
+    """(cost, cost and fee) in nano-dollars, computed without the code under test."""
     cost = nano(Decimal(usd))
     return cost, cost + nano(Decimal(cost) * Decimal(fee_percent) / 100 / 10**9)
 

@@ -1,4 +1,4 @@
-"""Hundreds of ways to write a place that is not on the public network, and some that are: for tests of whoever opens URLs."""
+"""Hundreds of ways to write an address that is not on the public network, and some that are public: for tests of code that opens URLs."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ TEXTS = (
 
 
 def literals() -> dict[str, str]:
-    """What is meant → URL, for every target in every notation and every other address."""
+    """Target → URL, for every target in every notation and every other address."""
     found = {}
     for what, address in TARGETS.items():
         for how, notation in NOTATIONS.items():
@@ -205,4 +205,4 @@ PUBLIC = {
         443,
     ),
 }
-"""URL → how it is asked for, host, port."""
+"""URL → target notation, host, port."""

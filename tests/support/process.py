@@ -23,7 +23,7 @@ PATIENCE_S = 40
 
 
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
+    """A port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -71,7 +71,7 @@ class Process:
     """``tokenway serve`` with its own settings. ``start``, ``kill`` (SIGKILL) or ``stop`` (SIGTERM), ``start`` again.
 
     It leads a process group of its own, so that Ctrl-C at a terminal can be imitated. ``root``: the directory of the packages
-    that it runs, this checkout's unless said otherwise.
+    that it runs, by default those of this checkout.
     """
 
     def __init__(self, config_dir: Path, data_dir: Path, *, root: Path = ROOT, **settings: object) -> None:
@@ -114,16 +114,16 @@ class Process:
         async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             for _ in range(PATIENCE_S * 20):
                 if self.process.returncode is not None:
-                    raise AssertionError(f"the gateway ended: {self.said()}")
+                    raise AssertionError(f"the gateway ended: {self.output()}")
                 try:
                     if (await client.get(self.url + "/readyz")).status_code == 200:
                         return
                 except httpx.TransportError:
                     pass
                 await asyncio.sleep(0.05)
-        raise AssertionError(f"the gateway did not become ready: {self.said()}")
+        raise AssertionError(f"the gateway did not become ready: {self.output()}")
 
-    def said(self) -> str:
+    def output(self) -> str:
         """The end of what it wrote."""
         return "\n".join(path.read_text()[-3000:] for path in (self.log, self.complaints) if path.exists())
 
@@ -190,7 +190,7 @@ class Process:
         return found
 
     async def clean(self) -> None:
-        """The books balance and no hold is open."""
+        """The ledger balances and no hold is open."""
         audit = await self.admin("GET", "/api/v1/admin/audit")
         assert audit.status_code == 200, audit.text
         holds = await self.admin("GET", "/api/v1/admin/holds")
@@ -211,7 +211,7 @@ def scraped(text: str) -> dict[str, float]:
 
 @asynccontextmanager
 async def served(config_dir: Path, data_dir: Path, **settings: Any) -> AsyncIterator[Process]:
-    """A started gateway; whatever the test did, nothing of it is left running."""
+    """A started gateway; it is killed at the end, whatever the test did."""
     process = Process(config_dir, data_dir, **settings)
     try:
         await process.start()

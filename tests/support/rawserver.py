@@ -21,10 +21,10 @@ class Peer:
         self.writer = writer
         self.requests: list[tuple[str, bytes]] = []
         self.gone = asyncio.Event()
-        """Set when the client's end was seen, or the script ended."""
+        """Set when the client has closed its side or the script has ended."""
 
     async def request(self) -> bytes:
-        """Read one whole request; its body. Raises ``IncompleteReadError`` when the client is gone."""
+        """Read one whole request; its body. Raises ``IncompleteReadError`` when the client has disconnected."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         lengths = [line.split(":")[1] for line in head.split("\r\n") if line.lower().startswith("content-length:")]
         body = await self.reader.readexactly(int(lengths[0])) if lengths else b""

@@ -1,4 +1,4 @@
-"""A relay between a gateway and its Redis that can hold one kind of call back, before or after it has run."""
+"""A relay between a gateway and its Redis that can withhold one kind of call, before or after it has run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RedisProxy:
         self._name, self._where, self.caught = b"_" + function.encode() + b"\r\n", where, 0
 
     def relay(self) -> None:
-        """Hold nothing back on new connections."""
+        """Withhold nothing on new connections."""
         self._name = b""
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -40,7 +40,7 @@ def whole(body: dict[str, Any]) -> None:
     """One Response object, finished or not."""
     Response.model_validate(body)
     read = OpenResponsesResult.model_validate(body)
-    unknown = [told["type"] for item, told in zip(read.output, body["output"], strict=True) if _unknown(item)]
+    unknown = [item_body["type"] for item, item_body in zip(read.output, body["output"], strict=True) if _unknown(item)]
     assert set(unknown) <= UNLISTED
     assert not [tool for tool in read.tools if _unknown(tool)], body["tools"]
     assert body.keys() >= REQUIRED
@@ -88,12 +88,12 @@ def stream(response: httpx.Response) -> list[dict[str, Any]]:
     assert response.status_code == 200, response.text
     assert response.headers["content-type"].partition(";")[0] == "text/event-stream"
     found = events(response.text)
-    told(found)
+    check_sequence(found)
     assert found[-1]["response"]["id"] == response.headers["x-generation-id"]
     return found
 
 
-def told(found: list[dict[str, Any]]) -> None:
+def check_sequence(found: list[dict[str, Any]]) -> None:
     """Assert the sequence: numbers from 0, created, in progress, items one by one, one end that repeats them."""
     assert [event["sequence_number"] for event in found] == list(range(len(found)))
     for event in found:
@@ -115,7 +115,7 @@ def told(found: list[dict[str, Any]]) -> None:
 
 
 def _item(found: list[dict[str, Any]], index: int) -> dict[str, Any]:
-    """Put one item together from its deltas, as a client does; assert that every ``done`` says the same. What ``done`` told."""
+    """Put one item together from its deltas, as a client does; assert that every ``done`` event agrees. Returns the item."""
     mine = [event for event in found if event.get("output_index") == index]
     assert (mine[0]["type"], mine[-1]["type"]) == ("response.output_item.added", "response.output_item.done")
     first, last = mine[0]["item"], mine[-1]["item"]
@@ -128,8 +128,8 @@ def _item(found: list[dict[str, Any]], index: int) -> dict[str, Any]:
         if phase == "delta":
             texts[place] = texts.get(place, "") + event["delta"]
         elif phase == "done" and "part" not in event:
-            said = next(event[name] for name in ("text", "arguments", "input", "refusal") if name in event)
-            assert texts.get(place, "") == said, event
+            text = next(event[name] for name in ("text", "arguments", "input", "refusal") if name in event)
+            assert texts.get(place, "") == text, event
     _parts(mine, last)
     assert last.get("status", "completed") in ("completed", "incomplete")  # a vendor may leave it out
     return dict(last)

@@ -1,4 +1,4 @@
-"""A vendor that streams chat completions as told, and the stream that reads it."""
+"""A vendor that streams given chunks of chat completions, and the stream that reads them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.rawserver import Peer, RawServer
 from tests.support.upstream import QUICK
 
 OPENAI = dialect("openai")
-ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+REQUEST = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
 def event(content: str | None = None, finish: str | None = None) -> bytes:
@@ -28,7 +28,7 @@ ROLE, HEY, STOP, DONE = event(), event("hey"), event("", "stop"), b"data: [DONE]
 
 
 async def begin(upstream: Upstream, server: RawServer, clocks: Clocks = QUICK) -> Stream:
-    return await OPENAI.stream(upstream, Target("acme", server.url, "m"), Call(ASKED), clocks)
+    return await OPENAI.stream(upstream, Target("acme", server.url, "m"), Call(REQUEST), clocks)
 
 
 def saying(*pieces: bytes | float, then: str = "end") -> Callable[[Peer], object]:

@@ -1,4 +1,4 @@
-"""What every test of the network seam needs: the clients, one request, quick clocks."""
+"""What every test of the HTTP clients needs: the clients, one request, short time-outs."""
 
 from __future__ import annotations
 

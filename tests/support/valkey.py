@@ -36,14 +36,14 @@ async def store(valkey_server: Embedded) -> AsyncIterator[Store]:
 @pytest.fixture
 async def accounts(store: Store) -> Accounts:
     """Accounts with the default organisation."""
-    room = Accounts(store)
-    await room.prepare()
-    return room
+    service = Accounts(store)
+    await service.prepare()
+    return service
 
 
 @pytest.fixture
 async def ledger(store: Store) -> Ledger:
     """The ledger over the multiplexer."""
-    room = Ledger(store)
-    await room.prepare()
-    return room
+    service = Ledger(store)
+    await service.prepare()
+    return service

@@ -19,7 +19,7 @@ import pytest
 from simulator import SimulatedVendor
 
 PATIENCE_S = 20
-"""How long a test waits for something that must happen; a failure, never a measurement."""
+"""How long a test waits for something that must happen before it fails."""
 
 
 @asynccontextmanager
@@ -54,7 +54,7 @@ async def until(condition: Callable[[], object]) -> None:
     """Waits until the condition holds; fails after ``PATIENCE_S``."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true"
         await asyncio.sleep(0.002)
 
 
@@ -65,7 +65,7 @@ class Line:
         self.reader, self.writer = reader, writer
 
     async def send(self, data: bytes) -> None:
-        """Puts bytes on the wire."""
+        """Sends bytes."""
         self.writer.write(data)
         await self.writer.drain()
 
@@ -103,7 +103,7 @@ class Line:
             return await self.reader.read()
 
     async def silent(self, seconds: float = 0.05) -> bool:
-        """True when nothing, not even an end, arrives for so long."""
+        """True when nothing, not even the end of the stream, arrives in this time."""
         try:
             async with asyncio.timeout(seconds):
                 await self.reader.read(1)

@@ -1,4 +1,4 @@
-"""What strict clients demand of an answer, beside the models of the two official SDKs.
+"""What strict clients require of an answer, beside the models of the two official SDKs.
 
 The rules come from probing OpenRouter's Python and TypeScript SDKs, the Vercel AI provider and LangChain (2026-11): the key
 ``error`` never in a success, null only where a client accepts it, whole numbers of tokens, cost details complete.
@@ -74,7 +74,7 @@ def chunk(value: dict[str, Any], id: str, *, failed: bool = False) -> None:
     assert value["object"] == "chat.completion.chunk"
     assert type(value["created"]) is int
     assert isinstance(value["model"], str)
-    assert isinstance(value.get("provider", "" if failed else None), str)  # nobody may have served
+    assert isinstance(value.get("provider", "" if failed else None), str)  # it is null when no provider served
     assert value.get("system_fingerprint", "") is not None
     for choice in value["choices"]:
         assert {"index", "delta", "finish_reason", "native_finish_reason"} <= choice.keys()

@@ -44,7 +44,7 @@ def test_public_places_pass(url: str, place: tuple[str, str, int]) -> None:
     assert addresses.place(place[0]) == place
 
 
-def test_plain_http_is_only_for_those_who_open_it_themselves() -> None:
+def test_plain_http_is_only_for_vendors_that_open_urls() -> None:
     """http is refused by default; where it is allowed its port is 80."""
     with pytest.raises(NotPublic, match="must begin with https://"):
         addresses.place("http://example.com/")
@@ -52,7 +52,7 @@ def test_plain_http_is_only_for_those_who_open_it_themselves() -> None:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-async def test_every_answer_of_a_resolver_is_judged(address: str) -> None:
+async def test_every_address_of_a_resolver_is_checked(address: str) -> None:
     """One private address among public ones, first or last, refuses the name."""
     for answer in ([address], ["8.8.8.8", address], [address, "2606:4700::1"]):
 
@@ -98,7 +98,7 @@ def test_what_is_public_is_global_for_the_library_too(address: ipaddress.IPv4Add
 
 
 @given(st.ip_addresses(v=4))
-def test_wrappings_of_ipv4_are_judged_by_what_they_wrap(address: ipaddress.IPv4Address) -> None:
+def test_wrapped_ipv4_addresses_are_checked(address: ipaddress.IPv4Address) -> None:
     """Mapped and NAT64 are as public as their address; every other wrapping of it is refused."""
     number = int(address)
     words = f"{number >> 16:x}:{number & 0xFFFF:x}"
@@ -123,6 +123,6 @@ def test_no_text_breaks_it(text: str, start: str) -> None:
 @pytest.mark.parametrize(
     "url", ["data:image/png;base64,AAAA", "gs://bucket/x.png", "s3://bucket/x", "iVBORw0KGgo=", "", "x", "//a/b"]
 )
-def test_what_is_no_network_url_is_left_to_the_dialects(url: str) -> None:
+def test_other_schemes_are_left_to_the_dialects(url: str) -> None:
     """Data, a vendor's own store, bare base64."""
     assert not is_network_url(url)

@@ -104,7 +104,7 @@ def test_a_figure_that_does_not_depend_on_the_rate_is_taken_against_the_bare_one
     assert found.value == pytest.approx(0.1)
 
 
-def test_a_rate_nobody_measured_bare_gives_no_added_latency(result: dict[str, Any]) -> None:
+def test_a_rate_without_a_bare_measurement_gives_no_added_latency(result: dict[str, Any]) -> None:
     """A missing floor is a missing figure, never a floor of zero."""
     result["samples"]["gateway"]["plain.half.rate_per_s"] = [1234.0]
     assert figures.of(result, "gateway", _row("plain.half.latency_us_p50")) is None
@@ -119,7 +119,7 @@ def test_budget_is_missed_when_the_median_is_above_it(result: dict[str, Any]) ->
 
 
 def test_a_slow_machine_may_keep_the_budget_as_a_multiple(result: dict[str, Any]) -> None:
-    """300 µs are too many, but 17 times nginx are not; without nginx nothing is said of it."""
+    """300 µs are too many, but 17 times nginx are not; without nginx there is no ratio."""
     result["samples"]["nginx"]["plain.request_cpu_us"] = [17.6]
     assert "≤ 250 µs ✗ missed; ≤ 17.9x ✓ |" in report.table(result)
     result["samples"]["nginx"] = {}

@@ -1,4 +1,4 @@
-"""The bench's readers and writers of bytes: HTTP framing, events, wrk's result, /proc, py-spy's stacks."""
+"""What the bench parses and writes: HTTP framing, events, wrk's result, /proc, py-spy's stacks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench import gateway, profile, proxyconf, shapes, wrk
 from bench.arrivals import whole
 from bench.pacer import Pacer
 from bench.processes import parse_stat, reading, tree
-from bench.streams import StreamReader, Tally
+from bench.streams import StreamReader, StreamTotals
 from bench.talk import Route
 from bench.upstream import split_request
 
@@ -86,10 +86,10 @@ async def test_reader_fails_a_stream_that_is_not_a_200_or_is_cut() -> None:
 
 def test_batched_events_and_lost_gaps_show_in_the_tally() -> None:
     """Two events of one read are batched, and their gap of 0 differs from the upstream's by 10 ms."""
-    tally = Tally()
+    totals = StreamTotals()
     gap_ns = 10_000_000
-    tally.add(0, [(gap_ns + 1000, [gap_ns]), (3 * gap_ns + 1000, [2 * gap_ns, 3 * gap_ns])], expected=4)
-    found = tally.result(gap_us=10_000)
+    totals.add(0, [(gap_ns + 1000, [gap_ns]), (3 * gap_ns + 1000, [2 * gap_ns, 3 * gap_ns])], expected=4)
+    found = totals.result(gap_us=10_000)
     assert (found["events"], found["incomplete"], found["batched_share"]) == (3, 1, round(2 / 3, 5))
     assert found["gap_drift_us"]["max"] == 10_000
     assert found["transit_us"]["p50"] == 1
@@ -125,7 +125,7 @@ def test_wrk_result_is_the_line_of_the_script() -> None:
 
 
 def test_stat_line_is_read_after_the_last_bracket() -> None:
-    """A process may call itself `a) b (c`."""
+    """A process name may be `a) b (c`."""
     fields = ["S", "7", *["0"] * 9, "100", "50", "3", "2", *["0"] * 6, "10"]
     found = parse_stat(f"42 (a) b (c) {' '.join(fields)} 0 0")
     assert (found.pid, found.parent, found.name) == (42, 7, "a) b (c")
@@ -134,7 +134,7 @@ def test_stat_line_is_read_after_the_last_bracket() -> None:
 
 
 def test_tree_is_a_process_and_all_its_descendants() -> None:
-    """Siblings and strangers stay out; an unknown root has no tree."""
+    """Siblings and unrelated processes are not counted; an unknown root has no tree."""
     line = "{} (p) S {} " + " ".join(["0"] * 21)
     everyone = [parse_stat(line.format(pid, parent)) for pid, parent in ((1, 0), (5, 1), (9, 5), (6, 1), (8, 9))]
     assert [stat.pid for stat in tree(5, everyone)] == [5, 9, 8]
@@ -192,7 +192,7 @@ def test_request_text_says_its_length_and_its_headers() -> None:
 
 
 def test_proxy_configuration_buffers_nothing(tmp_path: Path) -> None:
-    """The proxy everyone is compared with may not collect events, and keeps its connections."""
+    """The nginx proxy, the reference, may not buffer events, and keeps its connections."""
     path = proxyconf.write(tmp_path / "home", [proxyconf.pool("plain", 1), proxyconf.server("listen 127.0.0.1:2;")])
     text = path.read_text()
     for part in ("proxy_buffering off;", "worker_processes 1;", "keepalive 512;", "access_log off;"):

@@ -81,7 +81,7 @@ def test_other_models_stay_apart(one: str, other: str) -> None:
 
 
 def test_ways_of_serving() -> None:
-    """A word for speed is a variant only where the model without it is known; the rest is part of the name."""
+    """A suffix like ``-fast`` is a variant only where the model without it is known; else it is part of the name."""
     slugs = names.Slugs(
         ["openai/gpt-3.5-turbo", "openai/gpt-oss-120b"], {"beta1": "acme/beta-1", "junk": "-"}, [("^zeta", "acme")]
     )
@@ -95,7 +95,7 @@ def test_ways_of_serving() -> None:
 
 
 def test_aliases_by_seller() -> None:
-    """The same word can mean different things at different sellers."""
+    """The same suffix can mean different things at different sellers."""
     slugs = names.Slugs([], {"ollama:llama3.1:8b": "meta-llama/llama-3.1-8b-instruct"}, [])
     assert slugs.of("ollama", "llama3.1:8b") == ("meta-llama/llama-3.1-8b-instruct", "")
     assert slugs.of("other", "llama3.1:8b") is None
@@ -174,7 +174,7 @@ def test_litellm_ranges() -> None:
     ],
 )  # fmt: skip
 def test_litellm_units(row: dict[str, Any], mtok: dict[str, str], units: dict[str, str]) -> None:
-    """Each operation is priced by what its vendor counts, and one charge that is told in two ways is taken once."""
+    """Each operation is priced by what its vendor counts, and one charge that is listed in two units is taken once."""
     found = litellm(**row).rates
     assert {kind: plain(price) for kind, price in found.mtok.items()} == mtok
     assert {name: plain(price) for name, price in found.units.items()} == units
@@ -269,9 +269,9 @@ def test_rules(
     winner: str,
     why: str | None,
 ) -> None:
-    """Two of three, else the newer one, else the one that names its page; what nobody could mean has no voice."""
-    said = {"litellm": litellm_says, "models.dev": modelsdev_says}
-    offers = [offer(source, **prices) for source, prices in said.items() if prices]
+    """Two of three, else the newer one, else the one that names its page; an absurd price does not count."""
+    by_source = {"litellm": litellm_says, "models.dev": modelsdev_says}
+    offers = [offer(source, **prices) for source, prices in by_source.items() if prices]
     verdict = decide(offers, rates(**oracle_says) if oracle_says else None, None, free=False)
     assert (verdict.dispute.why if verdict.dispute else None) == why
     assert verdict.rates is not None
@@ -290,7 +290,7 @@ def test_prices_are_never_mixed() -> None:
 
 
 def test_by_hand() -> None:
-    """A choice made by hand beats every rule, and is told with its reason; it may also drop the endpoint."""
+    """A choice made by hand beats every rule, and is listed with its reason; it may also drop the endpoint."""
     both = [offer(**A), offer("models.dev", **B)]
     chosen = decide(both, rates(**A), {"use": "models.dev", "why": "seen on the page"}, free=False)
     assert chosen.rates is not None
@@ -303,7 +303,7 @@ def test_by_hand() -> None:
     assert dropped.dispute.chosen == "nothing"
 
 
-def test_nothing_is_sold_on_the_oracles_word() -> None:
+def test_the_third_source_adds_no_endpoint() -> None:
     """Without a price of the two real sources there is no endpoint."""
     assert decide([offer()], rates(**A), None, free=False).rates is None
 
@@ -318,7 +318,7 @@ def test_free_only_by_nature() -> None:
 
 
 def test_outliers() -> None:
-    """A price twenty times off the median of at least four sellers is a slip; among three nobody can tell."""
+    """A price twenty times off the median of at least four sellers is a slip; three sellers are too few to judge."""
     prices = {
         name: rates(prompt=price, completion="1") for name, price in zip("abcd", ["1", "1", "1.2", "30"], strict=True)
     }
@@ -359,26 +359,28 @@ def test_sizes(word: str, told_sizes: dict[str, float]) -> None:
 
 
 def test_attributes_unknown_stays_absent() -> None:
-    """Rules win over the sources, the hand-kept model over both; what nobody knows has no key."""
+    """Rules win over the sources, the hand-kept model over both; an unknown attribute has no key."""
     kept = {
         "authors": {"acme": {"lab_country": "FR", "open_weights": False}},
         "rules": [{"match": "fast", "set": {"family": "fast"}}],
     }
-    found = attributes.of("acme/fast-7b", kept, model={"tier": "lite"}, said={"open_weights": True, "family": "f"})
+    found = attributes.of(
+        "acme/fast-7b", kept, model={"tier": "lite"}, from_sellers={"open_weights": True, "family": "f"}
+    )
     assert found == {
         "family": "fast", "tier": "lite", "author": "acme", "lab_country": "FR", "open_weights": True, "params_total_b": 7,
     }  # fmt: skip
-    assert attributes.of("nobody/x", kept, model={}, said={}) == {"author": "nobody"}
+    assert attributes.of("nobody/x", kept, model={}, from_sellers={}) == {"author": "nobody"}
 
 
 def test_release_days() -> None:
-    """The maker's word, else a day in its ids, else two sellers', else the day it was listed; never a day to come."""
-    said = [
+    """The maker's day, else a day in its ids, else that of two sellers, else the day it was listed; never a day in the future."""
+    offers = [
         replace(offer(), seller=seller, created=day)
         for seller, day in [("a", "2025-01-01"), ("b", "2025-02-01"), ("c", "2025-02-01")]
     ]
-    assert facts.created(said, ["a"], DAY) == "2025-01-01"
-    assert facts.created(said, [], DAY) == "2025-02-01"
+    assert facts.created(offers, ["a"], DAY) == "2025-01-01"
+    assert facts.created(offers, [], DAY) == "2025-02-01"
     assert facts.created([offer(upstream_id="fast-2026-02-03")], ["acme"], DAY) == "2026-02-03"
     assert facts.created([offer()], [], DAY) == DAY
     assert facts.created([replace(offer(), created="2030-01-01")], ["acme"], DAY) == DAY
@@ -386,11 +388,11 @@ def test_release_days() -> None:
 
 def test_names_of_models() -> None:
     """Of display names only those count whose numbers are the model's; a slug is made readable when none does."""
-    said = [
+    offers = [
         replace(offer(), seller=seller, name=name)
         for seller, name in [("a", "Fast 1 (latest)"), ("b", "Fast 2"), ("c", "acme: Fast 1")]
     ]
-    assert facts.name("acme/fast-1", said, []) == "Fast 1"
+    assert facts.name("acme/fast-1", offers, []) == "Fast 1"
     assert facts.name("z-ai/glm-5.3-flash", [], []) == "GLM 5.3 Flash"
     assert facts.name("openai/gpt-9", [], []) == "GPT-9"
 
@@ -399,7 +401,7 @@ def test_names_of_models() -> None:
 
 
 def small(offers: list[Offer], **changes: Any) -> Inputs:
-    """Inputs with two makers' shops and one reseller."""
+    """Inputs with two makers that sell their own models and one reseller."""
     kept: dict[str, Any] = {
         "providers": {
             slug: {
@@ -463,7 +465,7 @@ def test_one_model_of_many_offers(tmp_path: Path) -> None:
 
 
 def test_a_closed_model_that_its_maker_withdrew(tmp_path: Path) -> None:
-    """A reseller of whom only the older list knows cannot still sell what the maker does not; open weights can be sold on."""
+    """A reseller that only the older list has cannot still sell what the maker does not; open weights can be sold on."""
     old = {"source": "models.dev", "open_weights": False}
     offers = [sold("acme", "fast-1", retires="2026-11-01"), sold("shop", "fast-1", **old)]
     made = small(offers)
@@ -583,13 +585,13 @@ def test_texts_stay_texts(text: str) -> None:
 
 
 def test_every_provider_of_modelsdev_is_decided() -> None:
-    """Each one is taken or left out by name, so that a new one stops the build until somebody has looked at it."""
+    """Each provider is taken or left out by name, so that a new one stops the build until it has been reviewed."""
     with pytest.raises(inputs.SourceError, match="newcomer"):
         inputs._complete({}, {**modelsdev_source.read(), "newcomer": {}})
 
 
 def test_hand_kept_files() -> None:
-    """Slugs are slugs, patterns compile, and finetunes name a base that the catalogue knows or that is said to be one."""
+    """Slugs are slugs, patterns compile, and finetunes name a base that the catalogue knows or that is declared as one."""
     providers = inputs._yaml("providers.yaml")
     assert len({row["slug"] for row in providers}) == len(providers)
     for row in providers:

@@ -253,7 +253,7 @@ def test_all_problems_at_once(config: Path) -> None:
 
 
 def test_missing_directory(tmp_path: Path) -> None:
-    """A directory that is no catalogue is refused by name."""
+    """A directory without a catalogue is refused by name."""
     assert "providers/: no such directory" in problems(tmp_path)
 
 

@@ -100,7 +100,7 @@ def test_organizations(run: Run) -> None:
 
 
 def test_reconcile_finds_a_forged_balance(run: Run, valkey_server: Embedded) -> None:
-    """Exit 0 and figures when the books balance; exit 1 and the difference when somebody wrote past the ledger."""
+    """Exit 0 and figures when the books balance; exit 1 and the difference when a balance was changed outside the ledger."""
     run("credits", "add", "7")
     clean = run("reconcile").stdout
     assert "the books balance" in clean

@@ -122,7 +122,7 @@ def test_an_impossible_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_held_data_directory_is_named(config: Path) -> None:
-    """Another gateway's data directory: exit 2, directory and variable named; the holder is left alone."""
+    """Another gateway's data directory: exit 2, directory and variable named; its holder is not disturbed."""
     holder = Embedded(config.parent / "data")
     holder.start()
     try:

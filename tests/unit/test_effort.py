@@ -38,8 +38,8 @@ WORDS = st.sampled_from(effort.EFFORTS)
         ({"reasoning": "high"}, (None, None), None),
     ],
 )
-def test_every_form_of_asking(body: dict[str, Any], wanted: tuple[str | None, int | None], on: bool | None) -> None:
-    """An effort, tokens, on and off, and the shorthands; who says only "on" means medium, as does a word that nobody knows."""
+def test_every_form_of_effort(body: dict[str, Any], wanted: tuple[str | None, int | None], on: bool | None) -> None:
+    """An effort, tokens, on and off, and the shorthands; "on" alone means medium, as does an unknown word."""
     assert (effort.requested_effort(body), effort.requested(body)) == (wanted, on)
 
 
@@ -70,13 +70,13 @@ def test_an_effort_is_a_share_of_the_output() -> None:
     ],
 )
 def test_a_budget_is_the_nearest_effort(budget: int, limit: int | None, known: tuple[str, ...], word: str) -> None:
-    """Of the efforts that a model knows the one whose share is nearest, of two the lesser; without a limit of 32,000 tokens."""
+    """Of the efforts that a model knows the one whose share is nearest, of two the lesser; without a limit, of 32,000 tokens."""
     assert effort.from_budget(budget, limit, known) == word
 
 
 @given(WORDS, st.sets(WORDS))
 def test_the_nearest_effort_that_is_known(word: str, known: set[str]) -> None:
-    """A known word stays; another becomes a neighbour; not to think never becomes some thinking, nor the other way round."""
+    """A known effort stays; another becomes the nearest; ``none`` never becomes some thinking, nor the other way round."""
     found = effort.nearest(word, known)
     if word in known or word == "none":
         assert found == word

@@ -1,4 +1,4 @@
-"""The breaker, step by step and against random lives."""
+"""The breaker, step by step and with random sequences of events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.market import NOW
 
 
 class Middle(random.Random):
-    """Dice without jitter."""
+    """A random number generator without jitter."""
 
     def random(self) -> float:
         return 0.5
@@ -118,7 +118,7 @@ def test_jitter() -> None:
 
 
 def test_adopt_the_younger_edge() -> None:
-    """Of what several processes say, the latest is true."""
+    """Of the states of several processes the latest counts."""
     breaker = opened(NOW)
     breaker.adopt(NOW + 100, NOW - 1)
     assert breaker.open_until == NOW + 5
@@ -132,7 +132,7 @@ def test_adopt_the_younger_edge() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["ok", "fail", "probe", "release"]), st.floats(0, 30)), max_size=80))
 def test_life(steps: list[tuple[str, float]]) -> None:
-    """Whatever happens: open means a deadline within 360 s ahead, closed and half-open never lock everybody out for ever."""
+    """Whatever happens: open means a deadline within 360 s ahead, closed and half-open never keep all requests out for ever."""
     breaker, now = Breaker(random.Random(3)), NOW
     for what, wait_s in steps:
         now += wait_s

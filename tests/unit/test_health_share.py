@@ -1,4 +1,4 @@
-"""Two boards and a real Valkey: what one process sees, the other knows a second later."""
+"""Two health registries and a real Valkey: what one process records, the other knows a second later."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ GOOD = Observation(ok=True, ttft_ms=200.0, tokens_per_s=50.0)
 BAD = Observation(ok=False, kind="server_error", attributed_to="endpoint")
 
 
-def boards(count: int, clock: Clock) -> list[HealthRegistry]:
+def registries(count: int, clock: Clock) -> list[HealthRegistry]:
     return [HealthRegistry(clock, rng=random.Random(number)) for number in range(count)]
 
 
 async def beat(clock: Clock, store: Store, *all_of_them: HealthRegistry, seconds: int = 1) -> None:
     for _ in range(seconds):
         clock.pass_(1)
-        for board in all_of_them:
-            await board.share(store)
+        for registry in all_of_them:
+            await registry.share(store)
 
 
 async def test_counts_add_up_once(store: Store) -> None:
-    """After a few beats every process shows the sum of all, and no beat counts anything twice."""
+    """After a few flushes every process shows the sum of all, and no flush counts anything twice."""
     clock = Clock()
-    here, there, third = boards(3, clock)
-    for board, good in ((here, 10), (there, 20), (third, 5)):
+    here, there, third = registries(3, clock)
+    for registry, good in ((here, 10), (there, 20), (third, 5)):
         for _ in range(good):
-            board.observe(M, GOOD)
+            registry.observe(M, GOOD)
     there.observe(M, BAD)
     await beat(clock, store, here, there, third, seconds=12)
-    for board in (here, there, third):
-        health = board.view(M)
+    for registry in (here, there, third):
+        health = registry.view(M)
         assert health.attempts == 36
         assert health.uptime_5m == health.uptime_1d == pytest.approx(100 * 35 / 36, abs=0.001)
         assert health.ttft_ms is not None
@@ -52,7 +52,7 @@ async def test_counts_add_up_once(store: Store) -> None:
 async def test_ongoing_traffic(store: Store) -> None:
     """With traffic in every second over several buckets, two processes agree on the total."""
     clock = Clock()
-    here, there = boards(2, clock)
+    here, there = registries(2, clock)
     for second in range(45):
         for _ in range(1 + second % 3):
             here.observe(M, GOOD)
@@ -67,7 +67,7 @@ async def test_ongoing_traffic(store: Store) -> None:
 async def test_breaker_edges_travel(store: Store) -> None:
     """An endpoint that opened here is avoided there; one that closed there is used here again."""
     clock = Clock()
-    here, there = boards(2, clock)
+    here, there = registries(2, clock)
     for _ in range(5):
         here.observe(M, BAD)
     await beat(clock, store, here, there)
@@ -83,9 +83,9 @@ async def test_breaker_edges_travel(store: Store) -> None:
 
 
 async def test_cooling_travels_and_never_shrinks(store: Store) -> None:
-    """The longest Retry-After of all processes holds everywhere, whoever writes last."""
+    """The longest Retry-After of all processes holds everywhere, whichever process writes last."""
     clock = Clock()
-    here, there = boards(2, clock)
+    here, there = registries(2, clock)
     began = clock.now
     here.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=90))
     there.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=10))
@@ -96,7 +96,7 @@ async def test_cooling_travels_and_never_shrinks(store: Store) -> None:
 async def test_credential_travels(store: Store) -> None:
     """A key refused here keeps every endpoint of the vendor out there."""
     clock = Clock()
-    here, there = boards(2, clock)
+    here, there = registries(2, clock)
     here.observe(M, Observation(ok=False, attributed_to="credential"))
     await beat(clock, store, here, there)
     assert there.view(N).reason == "credential"
@@ -105,14 +105,14 @@ async def test_credential_travels(store: Store) -> None:
 async def test_restart(store: Store) -> None:
     """A new process finds the history of half an hour and the day, what cools, but no verdict on a key it may not have."""
     clock = Clock()
-    [old] = boards(1, clock)
+    [old] = registries(1, clock)
     for _ in range(60):
         old.observe(M, GOOD)
         await beat(clock, store, old, seconds=3)
     old.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=600))
     old.observe(N, Observation(ok=False, attributed_to="credential"))
     await beat(clock, store, old, seconds=10)
-    [new] = boards(1, clock)
+    [new] = registries(1, clock)
     turns = 1 + SHORT.keep_s // SHORT.cell_s // BACKLOG_PER_TURN
     await beat(clock, store, new, seconds=turns)
     assert new.view(M).attempts == 60
@@ -124,10 +124,10 @@ async def test_restart(store: Store) -> None:
 async def test_everything_expires(store: Store) -> None:
     """Nothing stays in the store for ever."""
     clock = Clock()
-    [board] = boards(1, clock)
-    board.observe(M, GOOD)
-    board.observe(M, Observation(ok=False, attributed_to="capacity"))
-    await beat(clock, store, board)
+    [registry] = registries(1, clock)
+    registry.observe(M, GOOD)
+    registry.observe(M, Observation(ok=False, attributed_to="capacity"))
+    await beat(clock, store, registry)
     keys = await store.redis.keys(f"{health_keys.PREFIX}*")
     assert len(keys) == 3
     for key in keys:
@@ -137,7 +137,7 @@ async def test_everything_expires(store: Store) -> None:
 async def test_old_facts_are_swept(store: Store) -> None:
     """Facts of processes that are gone leave the hash after a while."""
     clock = Clock()
-    here, there = boards(2, clock)
+    here, there = registries(2, clock)
     here.observe(M, Observation(ok=False, attributed_to="capacity"))
     await beat(clock, store, here, there)
     assert await store.redis.hlen(health_keys.facts()) == 1
@@ -147,9 +147,9 @@ async def test_old_facts_are_swept(store: Store) -> None:
 
 
 async def test_alone_without_the_store(tmp_path: Path) -> None:
-    """While the store is away a board works on what it sees itself, and joins again afterwards."""
+    """While the store is away a registry works with its own counts, and shares again afterwards."""
     clock = Clock()
-    here, there = boards(2, clock)
+    here, there = registries(2, clock)
     server = Embedded(tmp_path)
     server.start()
     opened = await connect(server.url, timeout_s=5)
@@ -171,9 +171,9 @@ async def test_alone_without_the_store(tmp_path: Path) -> None:
 
 
 async def test_five_hundred_endpoints_in_small_portions(store: Store) -> None:
-    """A beat over five hundred busy endpoints breathes: other tasks run many times while it is under way."""
+    """A flush of five hundred busy endpoints yields to the loop: other tasks run many times while it is under way."""
     clock = Clock()
-    here, there = boards(2, clock)
+    here, there = registries(2, clock)
     for number in range(500):
         for speed in range(4):
             seen = Observation(ok=True, ttft_ms=100.0 + 50 * speed, tokens_per_s=50)

@@ -21,7 +21,7 @@ def test_bucket_is_two_percent_right(value: float) -> None:
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 1e-300, 1e300, math.inf, math.nan])
 def test_bucket_of_nonsense_is_bounded(value: float) -> None:
-    """A broken measurement cannot make an endless number of buckets."""
+    """An absurd measurement cannot make an endless number of buckets."""
     assert -120 <= bucket(value) <= 520
 
 
@@ -42,7 +42,7 @@ def test_percentiles_of_nothing() -> None:
 
 @given(st.lists(st.tuples(st.floats(min_value=0, max_value=400), st.sampled_from(["a", "b"])), max_size=60))
 def test_window_against_a_list(events: list[tuple[float, str]]) -> None:
-    """What a window counts at the end is what happened in its span, to the cell."""
+    """A window's count is exactly what happened in its span."""
     window, now = Window(60, 2), NOW + 400
     for offset, key in events:
         window.add(NOW + offset, key)
@@ -61,7 +61,7 @@ def test_window_forgets_everything() -> None:
 
 
 def test_tally_merges_by_addition() -> None:
-    """Counts told one by one or in sums, in any order, give the same picture."""
+    """Counts added one by one or in sums, in any order, give the same picture."""
     one, other = RollingStats(), RollingStats()
     for _ in range(5):
         one.add(NOW, OK)
@@ -70,21 +70,21 @@ def test_tally_merges_by_addition() -> None:
     other.add(NOW + 1, FAIL, 1)
     other.add(NOW, f"t{bucket(200)}", 5)
     other.add(NOW, OK, 5)
-    for tally in (one, other):
-        assert tally.success(300, NOW + 2) == (5, 6)
-        ttft, throughput = tally.speeds(NOW + 2)
+    for stats in (one, other):
+        assert stats.success(300, NOW + 2) == (5, 6)
+        ttft, throughput = stats.speeds(NOW + 2)
         assert ttft == pytest.approx(Percentiles(200, 200, 200, 200), rel=0.0201)
         assert throughput is None
 
 
 def test_speeds_prefer_the_last_five_minutes() -> None:
-    """Five minutes speak when they have ten samples; with fewer, half an hour does."""
-    tally = RollingStats()
+    """The window of five minutes is used when it has ten samples; with fewer, the one of half an hour."""
+    stats = RollingStats()
     for _ in range(50):
-        tally.add(NOW, f"s{bucket(10)}")
+        stats.add(NOW, f"s{bucket(10)}")
     for _ in range(9):
-        tally.add(NOW + 600, f"s{bucket(100)}")
-    assert tally.speeds(NOW + 601)[1].p50 == pytest.approx(10, rel=0.03)  # type: ignore[union-attr]
-    tally.add(NOW + 601, f"s{bucket(100)}")
-    assert tally.speeds(NOW + 602)[1].p50 == pytest.approx(100, rel=0.03)  # type: ignore[union-attr]
-    assert tally.speeds(NOW + 602, 1800)[1].p50 == pytest.approx(10, rel=0.03)  # type: ignore[union-attr]
+        stats.add(NOW + 600, f"s{bucket(100)}")
+    assert stats.speeds(NOW + 601)[1].p50 == pytest.approx(10, rel=0.03)  # type: ignore[union-attr]
+    stats.add(NOW + 601, f"s{bucket(100)}")
+    assert stats.speeds(NOW + 602)[1].p50 == pytest.approx(100, rel=0.03)  # type: ignore[union-attr]
+    assert stats.speeds(NOW + 602, 1800)[1].p50 == pytest.approx(10, rel=0.03)  # type: ignore[union-attr]

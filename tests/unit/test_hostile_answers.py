@@ -1,5 +1,5 @@
-"""A vendor is an untrusted input: whatever stands in whichever field of its answer, it is refused as the vendor's failure or it can
-be priced, recorded and written out. In between there is nothing: that would be our own fault, after the caller was charged."""
+"""A vendor's answer is untrusted input: whatever stands in whichever field of its answer, it is refused as the vendor's failure or it can
+be priced, recorded and written out. A third outcome would be an error of the gateway, after the caller was charged."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ FIELDS = (
 
 def paths(part: str) -> list[tuple[Any, ...]]:
     """Every place of an answer that is tried."""
-    spoken = [("choices", 0, part), *(("choices", 0, part, field) for field in FIELDS)]
-    return [*WHOLE, *CHOICE, *spoken, *(USAGE if part == "message" else [])]
+    content = [("choices", 0, part), *(("choices", 0, part, field) for field in FIELDS)]
+    return [*WHOLE, *CHOICE, *content, *(USAGE if part == "message" else [])]
 
 
 def with_value(body: dict[str, Any], path: tuple[Any, ...], value: Any) -> bytes:

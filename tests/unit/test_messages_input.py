@@ -58,8 +58,8 @@ def result(content: Any, **more: Any) -> dict[str, Any]:
     return message
 
 
-def text(said: str, **more: Any) -> dict[str, Any]:
-    return {"type": "text", "text": said, **more}
+def text(content: str, **more: Any) -> dict[str, Any]:
+    return {"type": "text", "text": content, **more}
 
 
 def test_system_in_every_form() -> None:
@@ -73,12 +73,12 @@ def test_system_in_every_form() -> None:
 
 
 def test_system_turns_in_the_middle() -> None:
-    """They stay where they are; one that was for one answer only goes once the user has spoken again."""
-    said = {"role": "system", "content": "Hurry.", "clear_at": "next_user_message"}
+    """They stay where they are; one that was for one answer only goes with the next message of the user."""
+    system = {"role": "system", "content": "Hurry.", "clear_at": "next_user_message"}
     hi = {"role": "user", "content": "hi"}
-    assert [m["role"] for m in inner(messages=[hi, said])["messages"]] == ["user", "system"]
-    assert [m["role"] for m in inner(messages=[hi, said, hi])["messages"]] == ["user", "user"]
-    assert [m["role"] for m in inner(messages=[hi, {**said, "clear_at": "never"}, hi])["messages"]] == [
+    assert [m["role"] for m in inner(messages=[hi, system])["messages"]] == ["user", "system"]
+    assert [m["role"] for m in inner(messages=[hi, system, hi])["messages"]] == ["user", "user"]
+    assert [m["role"] for m in inner(messages=[hi, {**system, "clear_at": "never"}, hi])["messages"]] == [
         "user",
         "system",
         "user",
@@ -166,9 +166,9 @@ def test_results_come_before_the_users_words() -> None:
 def test_assistant_turns() -> None:
     """Texts joined, calls with their arguments as text, thinking as details with the plain twin, pictures."""
     use = {"type": "tool_use", "id": "a", "name": "f", "input": {"ä": [1, {"b": None}]}}
-    said = assistant(text("A"), text("B"), use)
-    assert said["content"] == "AB"
-    assert said["tool_calls"] == [
+    turn = assistant(text("A"), text("B"), use)
+    assert turn["content"] == "AB"
+    assert turn["tool_calls"] == [
         {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"ä":[1,{"b":null}]}'}}
     ]
     assert assistant(use)["content"] is None
@@ -182,7 +182,7 @@ def test_assistant_turns() -> None:
 
 def test_thinking_in_its_order() -> None:
     """Anthropic's own signatures and redacted blocks keep their order; what a server ran inside the turn counts as thought."""
-    said = assistant(
+    turn = assistant(
         {"type": "thinking", "thinking": "One.", "signature": "S1"},
         {"type": "redacted_thinking", "data": "D"},
         {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}},
@@ -191,8 +191,8 @@ def test_thinking_in_its_order() -> None:
         text("A"),
     )
     native = thinking.NATIVE
-    assert said["reasoning"] == "One.Two."
-    assert said["reasoning_details"] == [
+    assert turn["reasoning"] == "One.Two."
+    assert turn["reasoning_details"] == [
         {"type": "reasoning.text", "text": "One.", "signature": "S1", "format": native, "index": 0},
         {"type": "reasoning.encrypted", "data": "D", "format": native, "index": 1},
         {
@@ -264,7 +264,7 @@ def test_tool_choice(choice: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 def test_tools() -> None:
-    """The caller's become functions with all they have; Anthropic's own stay as they are."""
+    """The caller's tools become functions with all fields; Anthropic's own stay as they are."""
     own = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
     rich = {
         **TOOL,
@@ -315,7 +315,7 @@ def test_tools_that_come_and_go() -> None:
 
 # -- there and back ----------------------------------------------------------------------------------------------------
 
-WORDS = st.text(min_size=1, max_size=12).filter(lambda said: bool(said.strip()))
+WORDS = st.text(min_size=1, max_size=12).filter(lambda text: bool(text.strip()))
 IDS = st.text("abcXYZ0189_-", min_size=1, max_size=12)
 INPUTS = st.dictionaries(
     WORDS, st.one_of(WORDS, st.integers(-99, 99), st.none(), st.lists(WORDS, max_size=2)), max_size=3

@@ -71,10 +71,10 @@ def answers(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     details: list[dict[str, Any]] = []
     deltas: list[dict[str, Any]] = []
     for index in range(draw(st.integers(0, 2))):
-        said = draw(st.lists(TEXTS, min_size=1, max_size=3))
+        texts = draw(st.lists(TEXTS, min_size=1, max_size=3))
         one = {"type": "reasoning.text", "signature": draw(TEXTS), "format": NATIVE, "index": index}
-        details.append({**one, "text": "".join(said)})
-        deltas += [detail(type="reasoning.text", text=piece, format=NATIVE, index=index) for piece in said]
+        details.append({**one, "text": "".join(texts)})
+        deltas += [detail(type="reasoning.text", text=piece, format=NATIVE, index=index) for piece in texts]
         deltas.append(detail(**one))
     if draw(st.booleans()):
         one = {
@@ -85,8 +85,8 @@ def answers(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         }
         details.append(one)
         deltas.append(detail(**one))
-    said = draw(st.lists(TEXTS, max_size=3))
-    deltas += [{"content": piece} for piece in said]
+    texts = draw(st.lists(TEXTS, max_size=3))
+    deltas += [{"content": piece} for piece in texts]
     calls: list[dict[str, Any]] = []
     pieces: list[list[dict[str, Any]]] = []
     for index in range(draw(st.integers(0, 3))):
@@ -101,7 +101,7 @@ def answers(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         deltas.append(pieces[index][taken[index]])
         taken[index] += 1
     message = {
-        "content": "".join(said) or None,
+        "content": "".join(texts) or None,
         "reasoning_details": details,
         "tool_calls": [calls[i] for i in first_seen],
     }
@@ -142,7 +142,7 @@ def test_sequential_calls_stream_at_once(pipeline: Pipeline) -> None:
 
 
 def test_reasoning_text_and_its_details_are_one(pipeline: Pipeline) -> None:
-    """Vendors that send both, the text and its twin, think once; a signature that comes later is theirs."""
+    """Of vendors that send reasoning both as text and as details, it is counted once; a later signature belongs to it."""
     twin = {"reasoning": "Hm.", **detail(type="reasoning.text", text="Hm.", format=NATIVE, index=0)}
     signed = detail(type="reasoning.text", signature="S", format=NATIVE, index=0)
     assert made(pipeline, twin, signed, {"content": "x"}) == [
@@ -220,7 +220,7 @@ FIELDS = ("reasoning_details", "annotations", "images", "tool_calls", "logprobs"
     ids=lambda path: ".".join(map(str, path)),
 )
 def test_hostile_answers(pipeline: Pipeline, path: tuple[Any, ...]) -> None:
-    """Whatever stands anywhere in a vendor's answer: it is refused by the dialect, or both surfaces can say it."""
+    """Whatever a vendor's answer holds: the dialect refuses it, or both surfaces can write it."""
     for value in [
         *WEIRD,
         [{"url_citation": {"url": "u", "title": 5}}],
@@ -268,9 +268,9 @@ def test_hostile_documents_of_the_same_shape(pipeline: Pipeline, value: Any) -> 
     )
     generation.opened()
     conclude(generation)
-    told = Messages.answer(Messages.__new__(Messages), generation)
+    answer = Messages.answer(Messages.__new__(Messages), generation)
     messageshape.usage(json.loads(Messages.reply(Messages.__new__(Messages), generation)[0])["usage"])
-    assert told["id"] == "gen-1-x"
+    assert answer["id"] == "gen-1-x"
     encoder = PassthroughEncoder(generation)
     wires: list[Any] = [
         ("message_start", {"message": value}),

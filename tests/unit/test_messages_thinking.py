@@ -57,16 +57,16 @@ def test_details_come_back_as_they_were(given_details: list[dict[str, Any]]) -> 
 @given(st.lists(st.one_of(FOREIGN, OWN), min_size=1, max_size=6))
 def test_only_anthropics_own_is_passed_on(given_details: list[dict[str, Any]]) -> None:
     """Of a turn's thinking what Anthropic signed goes out, untouched; the rest of the turn stays."""
-    said = {"type": "text", "text": "x"}
+    text = {"type": "text", "text": "x"}
     made = blocks({"reasoning_details": given_details})
-    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": [*made, said]}]
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": [*made, text]}]
     kept, _ = passable(turns)
     own = [block for block, one in zip(made, given_details, strict=True) if one["format"] == NATIVE]
-    assert kept == [turns[0], {"role": "assistant", "content": [*own, said]}]
+    assert kept == [turns[0], {"role": "assistant", "content": [*own, text]}]
 
 
 def test_plain_reasoning() -> None:
-    """Text that nobody signed is an unsigned block; encrypted details beside it stay beside it."""
+    """Text without a signature is an unsigned block; encrypted details beside it stay beside it."""
     assert blocks({"reasoning": "Hm."}) == [{"type": "thinking", "thinking": "Hm.", "signature": ""}]
     both = {"reasoning": "Hm.", "reasoning_details": [{"type": "reasoning.encrypted", "data": "D", "format": NATIVE}]}
     assert [block["type"] for block in blocks(both)] == ["thinking", "redacted_thinking"]
@@ -102,7 +102,7 @@ def test_hostile_details(hostile: Any) -> None:
 
 @pytest.mark.parametrize("packed", ["", "%%%", "bm90IGpzb24", "WzFd", "eyJhIjoxfQ", "e" * 9])
 def test_a_damaged_packing_is_plain_thinking(packed: str) -> None:
-    """A packed text that somebody has changed does no harm: the thought is kept, unsigned."""
+    """A packed text that was changed does no harm: the reasoning is kept, unsigned."""
     found, _ = details([{"type": "thinking", "thinking": "Hm.", "signature": PACKED + packed}])
     assert found == [{"type": "reasoning.text", "text": "Hm.", "index": 0}]
 

@@ -27,8 +27,8 @@ def mp3(frames: int, *, kbits: int = 128) -> bytes:
 
 
 def flac(seconds: int, hertz: int = 44_100, size: int = 4_000) -> bytes:
-    told = (hertz << 44 | 1 << 41 | 15 << 36 | seconds * hertz).to_bytes(8, "big")
-    return b"fLaC" + b"\x80\x00\x00\x22" + struct.pack(">HH", 4096, 4096) + bytes(6) + told + bytes(16 + size)
+    info = (hertz << 44 | 1 << 41 | 15 << 36 | seconds * hertz).to_bytes(8, "big")
+    return b"fLaC" + b"\x80\x00\x00\x22" + struct.pack(">HH", 4096, 4096) + bytes(6) + info + bytes(16 + size)
 
 
 def ogg(seconds: int, *, vorbis_hz: int | None = None, size: int = 2_000) -> bytes:
@@ -153,15 +153,15 @@ def test_rerank_is_measured_in_search_units(documents: int, units: int) -> None:
 
 
 def test_pictures_speech_and_recordings_have_their_units() -> None:
-    """Pictures made, characters (not bytes) spoken, milliseconds heard."""
+    """Pictures made, characters (not bytes) spoken, milliseconds of a recording."""
     assert measure("images", {"prompt": "p"}).units == {"image_output": 1}
     drawn = measure("images", {"prompt": "p", "n": 4, "input_references": [{}, {}]})
     assert (drawn.units, drawn.images, drawn.modalities) == ({"image_output": 4}, 2, {"text", "image"})
     assert measure("speech", {"input": "héllo"}).units == {"character": 5}
     assert measure("speech", {"input": [{"text": "ab"}, {"text": "c"}]}).units == {"character": 4}
     audio = {"data": base64.b64encode(wav(30)).decode(), "format": "WAV"}
-    heard = measure("transcription", {"input_audio": audio})
-    assert (heard.units, heard.tokens, heard.modalities) == ({"audio_ms": 30_000}, 500, {"audio"})
+    measured = measure("transcription", {"input_audio": audio})
+    assert (measured.units, measured.tokens, measured.modalities) == ({"audio_ms": 30_000}, 500, {"audio"})
     with pytest.raises(BadRequest):
         measure("transcription", {"input_audio": {"data": "%", "format": "wav"}})
 

@@ -1,4 +1,4 @@
-"""What leaves for a vendor is remembered with the endpoint's row, and only with that one."""
+"""The target of an endpoint's requests is cached per catalogue row."""
 
 from __future__ import annotations
 

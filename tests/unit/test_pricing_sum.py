@@ -122,14 +122,14 @@ def test_a_tier_begins_above_its_bound(bound: int, kind: str) -> None:
 
 @examples(100)
 @given(counts, rates, st.decimals(0, 100, places=12))
-def test_the_vendors_own_figure_wins_where_it_is_believed(
+def test_the_vendors_own_figure_wins_with_reports_cost(
     counts: dict[str, int], base: dict[str, str], usd: Decimal
 ) -> None:
     """With ``reports_cost`` the bill is the reported dollars, rounded once; without, they change nothing."""
-    told, untold = Usage(**counts, cost_usd=usd), Usage(**counts)
+    reported, unreported = Usage(**counts, cost_usd=usd), Usage(**counts)
     priced = price(base, [])
-    paid = pricing.bill(priced, told, images=0, fee_basis_points=500, reports_cost=True)
+    paid = pricing.bill(priced, reported, images=0, fee_basis_points=500, reports_cost=True)
     assert paid.cost_nano == half_up(usd * 10**9)
     assert paid.prompt_nano <= paid.cost_nano
-    plain = pricing.bill(priced, untold, images=0, fee_basis_points=500)
-    assert pricing.bill(priced, told, images=0, fee_basis_points=500) == plain
+    plain = pricing.bill(priced, unreported, images=0, fee_basis_points=500)
+    assert pricing.bill(priced, reported, images=0, fee_basis_points=500) == plain

@@ -133,7 +133,7 @@ def test_every_status_has_a_row(status: int) -> None:
     ],
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
-    """Seconds and dates are read, garbage and the past are no advice, and nobody may ask for more than 300 s."""
+    """Seconds and dates are read, garbage and the past are ignored, and the longest pause is 300 s."""
     assert retry_after_s({"retry-after": value}, now=1_000_000) == seconds
 
 
@@ -161,7 +161,7 @@ def test_retry_after_in_milliseconds() -> None:
     ],
 )
 def test_status_of_an_error_inside_a_200(code: Any, type_: Any, status: int) -> None:
-    """The code or type of an error object stands for a status; what nobody knows stands for 500."""
+    """The code or type of an error object stands for a status; an unknown one stands for 500."""
     assert status_of(code, type_) == status
 
 

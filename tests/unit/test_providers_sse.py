@@ -41,7 +41,7 @@ LINES = st.lists(
 
 
 def reference(lines: list[str]) -> list[tuple[str, bytes]]:
-    """The specification, word by word: one line after the other, character by character where it matters."""
+    """The specification, implemented literally: line by line, character by character where it matters."""
     events, data, event = [], [], ""
     for line in lines:
         if line == "":

@@ -86,7 +86,7 @@ def test_junk_is_refused_by_name(junk: bytes) -> None:
         records.decode(junk)
 
 
-def test_what_strangers_send_is_clipped() -> None:
+def test_long_headers_are_clipped() -> None:
     """A long header cannot make a record large."""
     record = msgspec.structs.replace(FULL, user_agent="x" * 100_000, http_referer="y" * 100_000)
     assert record.user_agent == "x" * records.CLIPPED["user_agent"]

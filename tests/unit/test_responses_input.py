@@ -209,7 +209,7 @@ def test_calls_of_the_callers_tools_come_back_as_function_calls() -> None:
     ],
 )
 def test_tool_choice(choice: Any, inner_choice: Any, left: list[str]) -> None:
-    """Every form in chat's words; ``allowed_tools`` leaves the others at home."""
+    """Every form in chat's words; ``allowed_tools`` drops the others."""
     tools: list[Json] = [{"type": "function", "name": name, "parameters": {}} for name in ("f", "g")]
     request = accepted("hello", tools=tools, tool_choice=choice)
     assert request["tool_choice"] == inner_choice
@@ -377,7 +377,7 @@ def test_a_broken_seal_is_an_error_and_nothing_else(text: str) -> None:
 
 
 def test_a_vendor_of_this_api_sees_no_foreign_reasoning() -> None:
-    """Another vendor's reasoning stays at home, OpenAI's goes without the fields that are not OpenAI's; the rest is untouched."""
+    """Another vendor's reasoning is dropped, OpenAI's goes without foreign fields; the rest is untouched."""
     own = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "E"}
     foreign = {**own, "format": "anthropic-claude-v1", "signature": "S"}
     sealed = {**own, "encrypted_content": reasoning.seal([{"type": "reasoning.text"}])}

@@ -40,11 +40,11 @@ def ask(**sent: Any) -> InferenceRequest:
     )
 
 
-def told(deltas: list[Json], finish: str | None = "stop", **sent: Any) -> tuple[list[Json], list[Json]]:
+def encoded(deltas: list[Json], finish: str | None = "stop", **sent: Any) -> tuple[list[Json], list[Json]]:
     """The items of an answer and its events, which are checked as a client would."""
-    asked = ask(**sent)
-    output = Output(asked)
-    view = envelope.envelope(asked, model="t/a")
+    request = ask(**sent)
+    output = Output(request)
+    view = envelope.envelope(request, model="t/a")
     found = [{"type": f"response.{phase}", "response": view} for phase in ("created", "in_progress")]
     writer = EventWriter()
     data = writer.write(found)
@@ -55,7 +55,7 @@ def told(deltas: list[Json], finish: str | None = "stop", **sent: Any) -> tuple[
     last["usage"] = USAGE
     data += writer.write([{"type": f"response.{last['status']}", "response": last}])
     events = responseshape.events(data.decode() + "data: [DONE]\n\n")
-    responseshape.told(events)
+    responseshape.check_sequence(events)
     assert output.view == last["output"]
     return json.loads(json.dumps(output.view)), events
 
@@ -75,8 +75,8 @@ def call(index: int, id: str | None = None, name: str | None = None, arguments: 
 
 
 def test_reasoning_text_and_parallel_calls_in_order() -> None:
-    """Reasoning, message, calls: each item is told before the next; pieces of parallel calls may be mixed."""
-    items, events = told(
+    """Reasoning, message, calls: each item is complete before the next begins; pieces of parallel calls may be mixed."""
+    items, events = encoded(
         [
             {"role": "assistant", "content": ""},
             {"reasoning": "hm"},
@@ -105,9 +105,9 @@ def test_reasoning_text_and_parallel_calls_in_order() -> None:
 
 
 def test_what_was_cut_is_incomplete() -> None:
-    """At the token limit and at a filter the open items and the response say so; ended items stay completed."""
+    """At the token limit and at a filter the open items and the response are incomplete; ended items stay completed."""
     for finish, reason in (("length", "max_output_tokens"), ("content_filter", "content_filter")):
-        items, events = told([{"reasoning": "hm"}, {"content": "Wa"}], finish)
+        items, events = encoded([{"reasoning": "hm"}, {"content": "Wa"}], finish)
         assert [item["status"] for item in items] == ["completed", "incomplete"]
         assert events[-1]["type"] == "response.incomplete"
         assert events[-1]["response"]["incomplete_details"] == {"reason": reason}
@@ -122,7 +122,7 @@ def test_refusals_annotations_and_logprobs() -> None:
         "bytes": None,
         "top_logprobs": [{"token": "Ho", "logprob": -1, "bytes": [72]}],
     }
-    (item,), events = told(
+    (item,), events = encoded(
         [
             {"content": "Hi", "_logprobs": {"content": [token]}},
             {"annotations": [{"type": "url_citation", "url_citation": citation}, {"type": "file", "file": {}}]},
@@ -150,7 +150,7 @@ def test_refusals_annotations_and_logprobs() -> None:
 
 def test_pictures() -> None:
     """A picture is an ``image_generation_call``, with the vendor's id where it gave one."""
-    items, _ = told(
+    items, _ = encoded(
         [
             {"content": "Here:"},
             {"images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]},
@@ -163,7 +163,9 @@ def test_pictures() -> None:
 
 def test_commentary_and_answer_are_two_messages() -> None:
     """A vendor that marks phases gets them back: each phase is a message of its own."""
-    items, _ = told([{"phase": "commentary", "content": "Looking."}, {"phase": "final_answer"}, {"content": "Found."}])
+    items, _ = encoded(
+        [{"phase": "commentary", "content": "Looking."}, {"phase": "final_answer"}, {"content": "Found."}]
+    )
     assert [(item["phase"], item["content"][0]["text"]) for item in items] == [
         ("commentary", "Looking."),
         ("final_answer", "Found."),
@@ -173,7 +175,7 @@ def test_commentary_and_answer_are_two_messages() -> None:
 def test_calls_of_the_callers_tools() -> None:
     """A function that stands for a custom tool or the shell comes back as the item that the caller knows."""
     tools = [{"type": "custom", "name": "apply_patch"}, {"type": "local_shell"}]
-    items, events = told(
+    items, events = encoded(
         [
             call(0, "c1", "apply_patch", '{"input":"*** Beg'),
             call(0, arguments='in"}'),
@@ -209,19 +211,19 @@ def test_calls_of_the_callers_tools() -> None:
 )
 def test_a_model_that_ignores_the_schema_loses_no_text(arguments: str, text: str) -> None:
     """Whatever stands in the arguments is the custom tool's input."""
-    (item,), _ = told([call(0, "c1", "t", arguments)], tools=[{"type": "custom", "name": "t"}])
+    (item,), _ = encoded([call(0, "c1", "t", arguments)], tools=[{"type": "custom", "name": "t"}])
     assert item["input"] == text
 
 
 def test_every_call_numbered_zero() -> None:
-    """Vendors that give all calls one index are told apart by the ids."""
-    items, _ = told([call(0, "c1", "f", "{}"), call(0, "c2", "g", "[]")])
+    """Vendors that give all calls one index are distinguished by their ids."""
+    items, _ = encoded([call(0, "c1", "f", "{}"), call(0, "c2", "g", "[]")])
     assert [(item["call_id"], item["arguments"]) for item in items] == [("c1", "{}"), ("c2", "[]")]
 
 
 def test_hidden_reasoning() -> None:
     """``reasoning.exclude`` leaves nothing of it."""
-    items, _ = told(
+    items, _ = encoded(
         [{"reasoning": "hm", "reasoning_details": [DETAILS[0]]}, {"content": "x"}], reasoning={"exclude": True}
     )
     assert [item["type"] for item in items] == ["message"]
@@ -258,7 +260,7 @@ def back(items: list[Json], keep: tuple[str, ...] | None = None) -> Json:
 def test_replayed_reasoning_is_what_the_vendor_sent(details: list[Json], whole: bool) -> None:
     """Answer → items → next request: text, signatures, encrypted parts, formats and ids unchanged, in order."""
     deltas = [{"reasoning_details": details}] if whole else [{"reasoning_details": [one]} for one in details]
-    items, _ = told([*deltas, {"content": "So."}])
+    items, _ = encoded([*deltas, {"content": "So."}])
     turn = back(items)
     assert turn["content"] == "So."
     assert turn["reasoning_details"] == details
@@ -266,15 +268,15 @@ def test_replayed_reasoning_is_what_the_vendor_sent(details: list[Json], whole: 
 
 @pytest.mark.parametrize("details", [DETAILS, PLAIN_OPENAI, GEMINI])
 def test_clients_that_know_only_openais_fields_lose_nothing(details: list[Json]) -> None:
-    """Who asks for the encrypted content carries all of a vendor's details in it, though it drops ``signature`` and ``format``."""
-    items, _ = told([{"reasoning_details": details}, {"content": "So."}], include=["reasoning.encrypted_content"])
+    """A request for the encrypted content gets all of a vendor's details in it, though it drops ``signature`` and ``format``."""
+    items, _ = encoded([{"reasoning_details": details}, {"content": "So."}], include=["reasoning.encrypted_content"])
     known = ("type", "id", "role", "content", "summary", "encrypted_content", "status")
     assert back(items, known)["reasoning_details"] == details
 
 
 def test_summaries_have_parts() -> None:
     """Each part of a summary is begun and ended; one item holds them and what is encrypted."""
-    (item, _), events = told([{"reasoning_details": PLAIN_OPENAI}, {"content": "So."}])
+    (item, _), events = encoded([{"reasoning_details": PLAIN_OPENAI}, {"content": "So."}])
     assert item["id"] == "rs_1"
     assert [part["text"] for part in item["summary"]] == ["one", "two"]
     assert item["encrypted_content"] == "E"
@@ -325,8 +327,8 @@ def answers(draw: Any) -> tuple[Json, list[Json]]:
 def test_a_stream_and_a_whole_answer_agree(answer: tuple[Json, list[Json]]) -> None:
     """However an answer is cut into deltas, its items are those of the whole; replayed, ids and arguments are the same."""
     message, pieces = answer
-    whole, _ = told([message])
-    streamed, _ = told(pieces)
+    whole, _ = encoded([message])
+    streamed, _ = encoded(pieces)
     assert streamed == whole
     calls = message.get("tool_calls", [])
     outputs = [{"type": "function_call_output", "call_id": one["id"], "output": "x"} for one in calls]
@@ -380,4 +382,4 @@ JUNK = st.recursive(
 )
 def test_strange_deltas_make_a_valid_stream(deltas: list[Json]) -> None:
     """Whatever a vendor puts into its fields, what the client gets is to the field."""
-    told(deltas)
+    encoded(deltas)

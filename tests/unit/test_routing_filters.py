@@ -48,7 +48,7 @@ def detail(one: Endpoint, wishes: dict[str, Any] | None = None, need: Need | Non
         ({"enforce_distillable_text": True}, "distillable"),
     ],
 )
-def test_wishes(wishes: dict[str, Any], dropped_by: str | None) -> None:
+def test_preferences(wishes: dict[str, Any], dropped_by: str | None) -> None:
     """Endpoint ``a`` costs $1, is of unknown quantization, and its data policy is the worst."""
     assert fate(endpoint("a", 1), wishes) == dropped_by
 
@@ -122,7 +122,7 @@ def test_require_parameters(sent: set[str], dropped: bool) -> None:
 
 
 def test_operator_side() -> None:
-    """No key and no price drop an endpoint whatever the caller wishes; a price of tomorrow is no price today."""
+    """An endpoint without key or price is dropped whatever the preferences; a price of tomorrow does not count today."""
     assert fate(endpoint(provider("a", api_key_env="A_KEY"))) == "provider_key"
     assert fate(endpoint(provider("a", api_key_env="A_KEY", api_key="x"))) is None
     assert fate(endpoint("a", None)) == "unpriced"
@@ -152,7 +152,7 @@ def test_soft_preference_narrows_step_by_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "said"),
+    ("wishes", "expected"),
     [
         ({"max_price": {"prompt": 0.5}}, "prompt costs $1 per M tokens, the cap is $0.5"),
         ({"quantizations": ["fp8", "bf16"]}, "runs at unknown, wanted is bf16 or fp8"),
@@ -160,13 +160,13 @@ def test_soft_preference_narrows_step_by_step() -> None:
         ({"zdr": True}, "A may keep prompts"),
     ],
 )
-def test_words(wishes: dict[str, Any], said: str) -> None:
+def test_words(wishes: dict[str, Any], expected: str) -> None:
     """A reason is a sentence with the figures on both sides."""
-    assert detail(endpoint("a", 1), wishes) == said
+    assert detail(endpoint("a", 1), wishes) == expected
 
 
-def test_first_reason_is_told() -> None:
-    """The question of who comes before terms, terms before abilities."""
+def test_the_first_reason_is_given() -> None:
+    """The order: the choice of providers, then terms, then abilities."""
     one = endpoint("a", 5, context_length=10)
     wishes = {"only": ["b"], "zdr": True, "max_price": {"prompt": 1}}
     assert fate(one, wishes) == "allowed_providers"

@@ -21,7 +21,7 @@ OUTAGE = replace(UNKNOWN, recent_outage=True)
 
 
 def test_default_is_balanced_with_all_as_fallbacks() -> None:
-    """Everybody who passes is a candidate; nothing is dropped without a reason."""
+    """Every endpoint that passes is a candidate; nothing is dropped without a reason."""
     made = decide(THREE)
     assert (made.policy, sorted(sellers(made)), made.drops, made.panic) == ("balanced", ["a", "b", "c"], (), False)
     assert made.models == ("acme/m",)
@@ -54,7 +54,7 @@ def test_expected_cost() -> None:
         ({"sort": "price", "preferred_max_latency": 0.00001}, "price", ["a", "b", "c"]),
     ],
 )
-def test_wishes(wishes: dict[str, Any], policy: str, order: list[str]) -> None:
+def test_preferences(wishes: dict[str, Any], policy: str, order: list[str]) -> None:
     """Throughput a 10, b 30, c 50 tokens/s; latency a 300, b 100, c 200 ms. Preferences move to the end, never drop."""
     speeds = {"a": (300, 10), "b": (100, 30), "c": (200, 50)}
     health = {
@@ -112,7 +112,7 @@ def test_same_model_twice_is_one() -> None:
 
 @pytest.mark.parametrize("reason", ["breaker", "cooling", "credential"])
 def test_unavailable_is_dropped(reason: str) -> None:
-    """An endpoint that is out is not a candidate while others are in, and its reason is told."""
+    """An endpoint that is unavailable is not a candidate while others are available; the drop has the reason."""
     made = decide(THREE, None, {"a": down(reason)})
     assert sorted(sellers(made)) == ["b", "c"]
     assert reasons(made) == {"a": reason}
@@ -136,20 +136,20 @@ def test_no_panic_while_another_model_is_well() -> None:
 
 
 def test_all_refused_explicitly() -> None:
-    """When every vendor asked for a pause or refused the key: 503 with the smallest wait, and who is out why."""
+    """When every vendor asked for a pause or refused the key: 503 with the smallest wait, and each provider's reason."""
     health = {"a": down("cooling", 40), "b": down("credential", 60), "c": down("cooling", 7.2)}
     made = decide(THREE, None, health)
     assert not made.candidates
     error = made.refuse()
     assert isinstance(error, NoHealthyEndpoint)
     assert (error.status, dict(error.headers())) == (503, {"retry-after": "8"})
-    said = error.envelope()["error"]
-    assert said["availability"]["code"] == "temporarily_unavailable"
-    assert said["availability"]["retryable"] is True
-    assert said["availability"]["retry_after"] == 8
-    assert said["availability"]["affected_providers"] == ["A", "B", "C"]
-    assert {each["filter"] for each in said["metadata"]["dropped"]} == {"cooling", "credential"}
-    assert "acme/m" in said["message"]
+    refusal = error.envelope()["error"]
+    assert refusal["availability"]["code"] == "temporarily_unavailable"
+    assert refusal["availability"]["retryable"] is True
+    assert refusal["availability"]["retry_after"] == 8
+    assert refusal["availability"]["affected_providers"] == ["A", "B", "C"]
+    assert {each["filter"] for each in refusal["metadata"]["dropped"]} == {"cooling", "credential"}
+    assert "acme/m" in refusal["message"]
 
 
 def test_filtered_and_down_is_worth_waiting() -> None:
@@ -168,14 +168,14 @@ def test_no_endpoint_passes() -> None:
     )
     error = decide(sold, prefs({"max_price": {"prompt": 2}, "quantizations": ["unknown"]})).refuse()
     assert isinstance(error, NoEndpoints)
-    said = error.envelope()["error"]
-    assert (said["code"], said["metadata"]["error_type"]) == (404, "not_found")
-    assert said["availability"]["code"] == "constraint_filtered"
-    assert said["availability"]["excluded_by"] == ["max_price", "quantization", "provider_key"]
-    assert said["availability"]["requested_models"] == ["acme/m"]
-    assert said["availability"]["retryable"] is False
-    assert said["availability"]["docs_url"]
-    dropped = said["metadata"]["dropped"]
+    refusal = error.envelope()["error"]
+    assert (refusal["code"], refusal["metadata"]["error_type"]) == (404, "not_found")
+    assert refusal["availability"]["code"] == "constraint_filtered"
+    assert refusal["availability"]["excluded_by"] == ["max_price", "quantization", "provider_key"]
+    assert refusal["availability"]["requested_models"] == ["acme/m"]
+    assert refusal["availability"]["retryable"] is False
+    assert refusal["availability"]["docs_url"]
+    dropped = refusal["metadata"]["dropped"]
     assert [each["endpoint"] for each in dropped] == [f"{slug}/m@acme/m" for slug in "abcd"]
     assert dropped[0] == {
         "endpoint": "a/m@acme/m",
@@ -183,8 +183,8 @@ def test_no_endpoint_passes() -> None:
         "filter": "max_price",
         "detail": "prompt costs $5 per M tokens, the cap is $2",
     }
-    assert "max_price excluded A (prompt costs $5 per M tokens, the cap is $2) and 1 more" in said["message"]
-    assert "raise provider.max_price" in said["message"]
+    assert "max_price excluded A (prompt costs $5 per M tokens, the cap is $2) and 1 more" in refusal["message"]
+    assert "raise provider.max_price" in refusal["message"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_no_endpoint_passes() -> None:
     ],
 )
 def test_availability_codes(sold: Model, wishes: dict[str, Any], code: str) -> None:
-    """The code tells machines what kind of nothing it is."""
+    """The availability code says why no endpoint is left."""
     error = decide(sold, prefs(wishes)).refuse()
     assert error.status == 404
     assert error.envelope()["error"]["availability"]["code"] == code
@@ -215,9 +215,9 @@ def test_too_long_is_the_requests_fault(need: Need, error_type: str) -> None:
     sold = model(endpoint("a", max_completion_tokens=2000), endpoint(provider("b", api_key_env="B_KEY")))
     error = decide(sold, need=need).refuse()
     assert isinstance(error, BadRequest)
-    said = error.envelope()["error"]
-    assert (said["code"], said["metadata"]["error_type"]) == (400, error_type)
-    assert str(need.max_tokens or need.prompt_tokens) in said["message"]
+    refusal = error.envelope()["error"]
+    assert (refusal["code"], refusal["metadata"]["error_type"]) == (400, error_type)
+    assert str(need.max_tokens or need.prompt_tokens) in refusal["message"]
 
 
 HEALTH = st.builds(

@@ -1,4 +1,4 @@
-"""What callers may wish for, and how wrong wishes are refused."""
+"""The routing preferences of a request, and how wrong ones are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read(given_: Any) -> Preferences:
     return parse({"model": "acme/m", "provider": given_}, NAMES)
 
 
-def test_nothing_wished() -> None:
+def test_no_preferences() -> None:
     """Without ``provider`` the defaults of the contract hold."""
     nothing = Preferences(models=("acme/m",), plain=True)
     assert parse({"model": "acme/m"}, NAMES) == read(None) == nothing
@@ -41,7 +41,7 @@ def test_null_is_absent() -> None:
     assert read(dict.fromkeys(fields.split())) == Preferences(models=("acme/m",))
 
 
-def test_everything_wished() -> None:
+def test_every_preference() -> None:
     """Each documented field is read into its plain value."""
     wishes = read(
         {
@@ -179,7 +179,7 @@ def test_wrong_body(body: dict[str, Any], field: str, hint: str) -> None:
         ({"order": ["openai"], "only": ["deepinfra"], "allow_fallbacks": False}, "provider.order", "lists nothing"),
     ],
 )
-def test_wrong_wishes(wishes: dict[str, Any], field: str, hint: str) -> None:
+def test_wrong_preferences(wishes: dict[str, Any], field: str, hint: str) -> None:
     """Wrong types, unknown providers and contradictions are refused with the field's name and the fix."""
     with pytest.raises(BadRequest) as caught:
         read(wishes)
@@ -201,7 +201,7 @@ def test_wrong_wishes(wishes: dict[str, Any], field: str, hint: str) -> None:
     ],
 )
 def test_odd_but_possible(wishes: dict[str, Any]) -> None:
-    """What can be met is not called a contradiction."""
+    """Preferences that can be met are not refused as a contradiction."""
     assert read(wishes).models == ("acme/m",)
 
 

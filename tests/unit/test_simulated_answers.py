@@ -48,7 +48,7 @@ async def test_streamed_answer_to_the_field() -> None:
         assert sim.log.of("r-2")[0].sent_tokens == 3
 
 
-async def test_usage_in_a_stream_only_when_asked_for() -> None:
+async def test_usage_in_a_stream_only_when_requested() -> None:
     """Without stream_options.include_usage no event carries usage, as with OpenAI."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("ok", stream=True)
@@ -111,8 +111,8 @@ async def test_echo_of_any_script(stream: bool) -> None:
             "echo", messages=[{"role": "user", "content": text}, {"role": "assistant", "content": "no"}], stream=stream
         )
         body = (await wire.response())[2]
-        said = text_of(events(body)) if stream else json.loads(body)["choices"][0]["message"]["content"]
-        assert said == text
+        content = text_of(events(body)) if stream else json.loads(body)["choices"][0]["message"]["content"]
+        assert content == text
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ async def test_usage_reports(kind: str, counts: list[Any]) -> None:
 
 
 async def test_cached_and_blank_finish() -> None:
-    """cached=N reports at most the prompt; finish=blank with tokens=0 is the empty answer nobody should pay for."""
+    """cached=N reports at most the prompt; finish=blank with tokens=0 is the empty answer that must not be charged."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("tokens=0+finish=blank+cached=4")
         answer = json.loads((await wire.response())[2])
@@ -256,7 +256,7 @@ async def test_flaky_is_seeded() -> None:
     assert set(patterns[0]) == {200, 500}
 
 
-async def test_pacing_is_at_least_what_was_asked() -> None:
+async def test_pacing_is_at_least_what_the_model_name_says() -> None:
     """ttft and tps delay the first and every following token, measured on the ledger's own clock."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("ttft=60+tps=100+tokens=5", **ASK_USAGE)

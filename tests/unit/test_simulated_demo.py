@@ -197,7 +197,7 @@ def test_banner_can_be_pasted(has_model: bool, tmp_path: Path) -> None:
     compile(python[2], "banner", "exec")
 
 
-def test_demo_catalogue_speaks_the_language() -> None:
+def test_demo_catalogue_parses() -> None:
     """Every script in the demo's catalogue parses; its vendors are those the demo starts, at their ports, with their keys."""
     models = yaml.safe_load((CONFIG / "models/sim.yaml").read_text())
     for model in models:

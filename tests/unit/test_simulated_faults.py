@@ -1,4 +1,4 @@
-"""Each fault at byte level, and the ledger's truth about it."""
+"""Each fault at byte level, and what the request log says about it."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ async def test_error_in_the_middle() -> None:
 
 
 async def test_wrong_type_empty_body_and_broken_framing() -> None:
-    """An HTML page, no body, a chunk size that is no number, two lengths: the framing says what the word promises."""
+    """An HTML page, no body, a chunk size that is not a number, two lengths: the framing is the one that the fault names."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("wrongtype", stream=True)
         _, headers, body = await wire.response()
@@ -229,15 +229,15 @@ async def test_huge_line_and_gzip_bomb(stream: bool) -> None:
         await wire.ask("hugeline=1", stream=stream)
         body = (await wire.response())[2]
         assert max(len(part) for part in body.split(b"\n")) > 1 << 20
-        said = text_of(events(body)) if stream else json.loads(body)["choices"][0]["message"]["content"]
-        assert said.startswith("x" * (1 << 20))
+        content = text_of(events(body)) if stream else json.loads(body)["choices"][0]["message"]["content"]
+        assert content.startswith("x" * (1 << 20))
         await wire.ask("gzipbomb=1", stream=stream)
         _, headers, body = await wire.response()
         assert (headers["content-encoding"], len(gzip.decompress(body)), len(body) < 4_096) == ("gzip", 1 << 20, True)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_endless_until_the_client_leaves(stream: bool) -> None:
+async def test_endless_until_the_client_disconnects(stream: bool) -> None:
     """endless ignores max_tokens, waits for a slow reader without growing, and stops with the client."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("endless+batch=500", stream=stream, max_tokens=1)

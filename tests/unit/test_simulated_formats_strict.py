@@ -1,4 +1,4 @@
-"""What the simulated vendors' faces refuse, in their vendors' words, and how their answers break."""
+"""What the simulated wire formats refuse, in their vendors' words, and how their answers break."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from google import genai
 from google.genai import types as genai_types
 
 from simulator import formats
-from tests.support.formats import CLIENTS, NO_TLS, TOOLS, Asking
 from tests.support.vendor import line, until, vendor
+from tests.support.vendor_clients import CLIENTS, NO_TLS, TOOLS, ClientRequest
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 Body = dict[str, Any]
@@ -140,7 +140,7 @@ STRICT: list[tuple[str, str, Body, int, str]] = [
     ("altered reasoning", OPENROUTER, chat(HI, {"role": "assistant", "content": "x", "reasoning_details": [{"type": "reasoning.text", "text": "x", "signature": "y"}]}, HI), 400, "Invalid `signature`"),
     ("unknown field", COHERE, chat(top_p=1), 422, "unknown field"),
     ("result without call", COHERE, chat(HI, {"role": "tool", "tool_call_id": "c", "content": "x"}), 400, "was not generated"),
-    ("nothing said", COHERE, chat({"role": "user", "content": ""}), 400, "non-empty"),
+    ("an empty message", COHERE, chat({"role": "user", "content": ""}), 400, "non-empty"),
     ("unknown option", OLLAMA, chat(options={"foo": 1}), 400, "invalid option provided: foo"),
     ("unknown field", OLLAMA, chat(max_tokens=1), 400, "max_tokens"),
     ("parts", OLLAMA, chat({"role": "user", "content": [{"type": "text", "text": "x"}]}), 400, "content"),
@@ -179,12 +179,12 @@ async def test_what_is_no_request(path: str, raw: bytes) -> None:
             assert isinstance(response.json(), dict)
 
 
-def test_every_face_is_reached() -> None:
-    """The paths of this page reach every face."""
+def test_every_format_is_reached() -> None:
+    """The paths of this file reach every format."""
     paths = {MESSAGES, RESPONSES, GEMINI, CONVERSE, AZURE.partition("?")[0], MISTRAL, OPENROUTER, COHERE, OLLAMA}
     paths |= {"/v1/projects/p/locations/global/publishers/google/models/ok:generateContent", CLAUDE}
-    assert {face.name for face in formats.FORMATS for path in paths if face.route(path) is not None} == {
-        face.name for face in formats.FORMATS
+    assert {format.name for format in formats.FORMATS for path in paths if format.route(path) is not None} == {
+        format.name for format in formats.FORMATS
     }
 
 
@@ -198,7 +198,7 @@ async def test_anthropic_wants_its_version(post: Callable[..., Any]) -> None:
 
 
 async def test_tokens_are_counted_and_not_billed() -> None:
-    """Anthropic's and Google's clients count a prompt; the ledger has no answer for it."""
+    """Anthropic's and Google's clients count a prompt; the log has no tokens for it."""
     async with vendor(key="k") as sim:
         root = f"http://{sim.host}:{sim.port}"
         async with anthropic.AsyncAnthropic(base_url=root, api_key="k") as client:
@@ -219,7 +219,7 @@ async def test_tokens_are_counted_and_not_billed() -> None:
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-async def test_silence(name: str) -> None:
+async def test_vendor_stalls(name: str) -> None:
     """stall@2: two tokens, then nothing until the client leaves; the ledger bills what was made."""
     async with vendor(key="k") as sim:
         body, path, headers = _streaming(name, "stall@2")
@@ -259,7 +259,7 @@ async def test_cut_json(name: str) -> None:
     async with vendor(key="k") as sim:
         for how in ("cut@1", "cutusage", "cut@1+clean"):
             with pytest.raises(Exception) as caught:  # noqa: PT011 - every SDK has its own for this
-                await CLIENTS[name](sim, "k").ask(Asking(how))
+                await CLIENTS[name](sim, "k").ask(ClientRequest(how))
             assert not isinstance(caught.value, AssertionError)
 
 
@@ -268,11 +268,11 @@ async def test_cut_json(name: str) -> None:
 async def test_other_ways_to_send_the_same(name: str, more: str) -> None:
     """Batches, keep-alives, single bytes: the vendor's client reads the same answer."""
     async with vendor(key="k") as sim:
-        said = await CLIENTS[name](sim, "k").ask(
-            Asking(f"toolcall+reasoning=5+{more}", stream=True, tools=True, thinks=True)
+        answer = await CLIENTS[name](sim, "k").ask(
+            ClientRequest(f"toolcall+reasoning=5+{more}", stream=True, tools=True, thinks=True)
         )
-        assert [(call.name, call.arguments) for call in said.calls] == [(TOOLS[0], {"n": 1, "u": "C"})]
-        assert said.reasoning == ("" if name.startswith("azure") else "000 001 002 003 004 ")
+        assert [(call.name, call.arguments) for call in answer.calls] == [(TOOLS[0], {"n": 1, "u": "C"})]
+        assert answer.reasoning == ("" if name.startswith("azure") else "000 001 002 003 004 ")
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -285,11 +285,11 @@ async def test_broken_answers_reach_the_client(name: str, model: str, stream: bo
     async with vendor(key="k") as sim:
         client = CLIENTS[name](sim, "k")
         with suppress(Exception):  # every SDK has its own
-            await client.ask(Asking(model, stream))
-        assert (await client.ask(Asking("ok+tokens=2", stream))).text == "000 001 "
+            await client.ask(ClientRequest(model, stream))
+        assert (await client.ask(ClientRequest("ok+tokens=2", stream))).text == "000 001 "
 
 
-async def test_frames_of_amazon_are_whole() -> None:
+async def test_frames_of_amazon_have_right_checksums() -> None:
     """Every frame's checksums hold, fed byte by byte, and each event has its pad."""
     async with vendor() as sim, httpx.AsyncClient(verify=NO_TLS) as client:
         url = f"http://{sim.host}:{sim.port}/model/ok%2Btokens%3D3/converse-stream"
@@ -310,7 +310,7 @@ async def test_frames_of_amazon_are_whole() -> None:
 
 @pytest.mark.parametrize("kind", ["zero", "negative", "absurd", "text"])
 @pytest.mark.parametrize("path", [MESSAGES, RESPONSES, GEMINI, CONVERSE, COHERE, OLLAMA, MISTRAL, OPENROUTER])
-async def test_lies_about_usage(post: Callable[..., Any], path: str, kind: str) -> None:
+async def test_wrong_usage(post: Callable[..., Any], path: str, kind: str) -> None:
     """usage=KIND bends every count that the vendor reports, and only those."""
     model = f"ok+tokens=3+usage={kind}"
     body = {MESSAGES: claude(), GEMINI: google(), CONVERSE: converse(), RESPONSES: {"model": "ok", "input": "hi"}}.get(

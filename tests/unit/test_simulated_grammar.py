@@ -35,7 +35,7 @@ def written(form: str) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(WORDS))
-def test_every_word_can_be_said(name: str) -> None:
+def test_every_word_parses(name: str) -> None:
     """Each word of the language parses in the form it documents, and says something about itself."""
     word = WORDS[name]
     script = parse(written(word.form))
@@ -47,8 +47,8 @@ def test_every_word_can_be_said(name: str) -> None:
 
 def test_every_fault_has_a_word_and_every_word_its_fault() -> None:
     """Faults and words are the same set, so none is unreachable and none is announced in vain."""
-    said = {script.fault for script in (parse(written(word.form)) for word in WORDS.values()) if script.fault}
-    assert said == set(FAULTS)
+    faults = {script.fault for script in (parse(written(word.form)) for word in WORDS.values()) if script.fault}
+    assert faults == set(FAULTS)
     assert set(FAULTS) >= REFUSALS
 
 
@@ -98,8 +98,8 @@ def test_synonyms_and_lone_words() -> None:
         ("status=500+hugeline", "exclude each other"),
     ],
 )
-def test_a_wrong_name_is_refused_with_the_word(name: str, complaint: str) -> None:
-    """What is no sentence of the language is refused, naming what is wrong."""
+def test_a_wrong_name_is_refused_by_name(name: str, complaint: str) -> None:
+    """A name that breaks the grammar is refused, and the error names what is wrong."""
     with pytest.raises(GrammarError, match=complaint.replace("@", "[@]")):
         parse(name)
 

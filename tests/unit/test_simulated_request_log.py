@@ -1,4 +1,4 @@
-"""The ledger of a simulated vendor: who left when, what is billed, what is open; and the listening socket's moods."""
+"""The request log of a simulated vendor: who disconnected when, what is billed, what is open; and the listening socket."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_early_close_is_noticed_at_once(model: str, how: str) -> None:
         assert sim.log.in_flight == 0
 
 
-async def test_json_answer_left_early_bills_what_was_ready() -> None:
+async def test_json_disconnect_bills_what_was_ready() -> None:
     """A JSON answer is generated at its pace though nothing is sent: leaving after the first token bills part of it."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("tps=100+tokens=100000")
@@ -114,7 +114,7 @@ def test_totals_outlive_the_kept_requests(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_refuse_and_accept_on_the_same_port() -> None:
-    """refuse closes the door at the same port while open connections live; accept opens it again."""
+    """refuse stops accepting at the same port while open connections live; accept starts again."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("tps=50+tokens=20", stream=True)
         await wire.head()
@@ -132,7 +132,7 @@ async def test_refuse_and_accept_on_the_same_port() -> None:
             assert (await again.response())[0] == 200
 
 
-async def test_kill_resets_everybody() -> None:
+async def test_kill_resets_every_connection() -> None:
     """kill drops all connections by reset and notes who did it; new ones are served."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("stall@2", stream=True)
@@ -146,7 +146,7 @@ async def test_kill_resets_everybody() -> None:
             assert (await again.response())[0] == 200
 
 
-async def test_stop_leaves_nothing_and_start_takes_a_taken_port_badly() -> None:
+async def test_stop_leaves_nothing_and_a_taken_port_is_an_error() -> None:
     """stop closes every connection and may be called twice; a port in use is an OSError."""
     async with vendor() as sim, line(sim) as wire:
         await wire.ask("stall@1", stream=True)
@@ -172,15 +172,15 @@ async def test_command_serves_several_vendors_and_ends_on_sigterm() -> None:
     try:
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
-            said = dict([(await process.stdout.readline()).decode().split() for _ in range(2)])
+            urls = dict([(await process.stdout.readline()).decode().split() for _ in range(2)])
         async with httpx.AsyncClient(headers={"Authorization": "Bearer sk-x"}) as client:
             for name in ("a", "b"):
-                answer = await client.post(f"{said[name]}/chat/completions", json={"model": "echo", "messages": []})
+                answer = await client.post(f"{urls[name]}/chat/completions", json={"model": "echo", "messages": []})
                 assert answer.status_code == 200
-        taken = await start_command(f"c={said['a'].rpartition(':')[2].partition('/')[0]}")
+        taken = await start_command(f"c={urls['a'].rpartition(':')[2].partition('/')[0]}")
         _, complaint = await taken.communicate()
         assert taken.returncode == 1
-        assert said["a"][7:].partition("/")[0] in complaint.decode()
+        assert urls["a"][7:].partition("/")[0] in complaint.decode()
     finally:
         process.send_signal(signal.SIGTERM)
         await process.communicate()

@@ -1,4 +1,4 @@
-"""The cache of tokens, with a clock and an issuer that the test holds in its hands."""
+"""The cache of access tokens, with a clock and an issuer that the test controls."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ async def test_callers_share_one_fetch() -> None:
 
 
 async def test_a_fetch_survives_all_its_callers() -> None:
-    """What was asked for is kept although nobody waits for it any more."""
+    """A fetched token is kept although no caller waits for it any more."""
     issuer = Issuer()
     cache = TokenCache[str](early_s=EARLY_S)
     issuer.gate.clear()
@@ -176,7 +176,7 @@ async def test_callers_share_one_failure() -> None:
 
 
 async def test_no_caller_waits_for_a_renewal() -> None:
-    """While an issuer hangs, everybody goes on with the present token, and one renewal is under way."""
+    """While an issuer hangs, all callers go on with the present token, and one renewal is under way."""
     clock, issuer = Clock(), Issuer()
     cache = TokenCache[str](early_s=EARLY_S, clock=clock)
     await cache.get("a", issuer.fetch)
@@ -222,7 +222,7 @@ async def test_it_is_bounded() -> None:
 
 
 def test_event_loops_share_tokens_and_not_fetches() -> None:
-    """A token that one loop fetched serves the next one; a fetch that died with its loop hinders nobody."""
+    """A token that one loop fetched serves the next one; a fetch that died with its loop blocks no later one."""
     cache = TokenCache[str](early_s=EARLY_S)
 
     async def abandon() -> None:

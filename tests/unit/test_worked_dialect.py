@@ -52,7 +52,7 @@ def test_it_reads_answers(acme: Dialect) -> None:
     """A whole answer means what the recording says, in the inner language that strict clients can read."""
     case = document("answers/text")
     answer = acme.completion(json.dumps(case["body"]).encode())
-    assert cases.said_whole(answer) == case["expected"]
+    assert cases.summary_of_completion(answer) == case["expected"]
     cases.strict_whole(answer)
 
 
@@ -64,7 +64,7 @@ def test_it_reads_streams(acme: Dialect, size: int) -> None:
         events, error = cases.decode(acme, [raw[at : at + size] for at in range(0, len(raw), size)])
         cases.strict(events)
         if error is None:
-            assert cases.said(events) == expected
+            assert cases.summary(events) == expected
         else:
             assert {"error": error.failure.kind, "before": sum(event.content for event in events)} == expected
 

@@ -21,10 +21,12 @@ BY_SIZE = ((12, "mini"), (70, "mid"))
 """Billions of parameters, at most → tier of open models whose name says nothing; beyond: flagship."""
 
 
-def of(slug: str, kept: Mapping[str, Any], *, model: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of one model: what the sellers said, under the rules of ``attributes.yaml``, under ``model`` (by hand)."""
+def of(
+    slug: str, kept: Mapping[str, Any], *, model: Mapping[str, Any], from_sellers: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Attributes of one model: what the sellers list, under the rules of ``attributes.yaml``, under ``model`` (by hand)."""
     author, _, word = slug.partition("/")
-    found: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    found: dict[str, Any] = {name: value for name, value in from_sellers.items() if value is not None}
     for name, value in (kept["authors"].get(author) or {}).items():
         if name != "open_weights" or "open_weights" not in found:
             found[name] = value
@@ -51,15 +53,15 @@ NAMES = (
 
 
 def sizes(word: str) -> dict[str, float | int]:
-    """Billions of parameters that a name tells: ``qwen3-235b-a22b`` → 235 in all, 22 at work."""
+    """Billions of parameters that a name gives: ``qwen3-235b-a22b`` → 235 in all, 22 at work."""
     found = SIZES.search(word)
     if found is None or found["experts"]:
         return {}
     total = float(found["total"]) * THOUSANDS[found["unit"]]
-    told: dict[str, float | int] = {"params_total_b": _number(total)}
+    billions: dict[str, float | int] = {"params_total_b": _number(total)}
     if found["active"]:
-        told["params_active_b"] = _number(float(found["active"]))
-    return told
+        billions["params_active_b"] = _number(float(found["active"]))
+    return billions
 
 
 def _number(value: float) -> float | int:

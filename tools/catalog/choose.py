@@ -12,7 +12,7 @@ from tools.catalog.price_rows import BY_HAND, Offer, Rates, plain
 TOLERANCE = Decimal("0.01")
 """Prices that differ by less are the same price, rounded otherwise."""
 CAP = Decimal(1000)
-"""Dollars per million tokens. Nothing costs more; what claims to is a slip of the unit."""
+"""Dollars per million tokens. A higher price is an error of the unit."""
 OUTLIER = 20
 """Times the median of the other sellers, up or down, beyond which a price is not believed."""
 JUDGED = ("prompt", "completion", "input_cache_read")
@@ -58,7 +58,7 @@ def decide(
 
 
 def plausible(rates: Rates, *, free: bool = False) -> bool:
-    """A price that somebody could mean."""
+    """Whether a price is plausible."""
     numbers = [
         *rates.mtok.values(),
         *rates.units.values(),

@@ -34,14 +34,14 @@ NO_LIMIT_KNOWN = {"image_generation": 32000, "audio_speech": 4096, "audio_transc
 
 def name(slug: str, offers: Sequence[Offer], home: Sequence[str]) -> str:
     """The maker's name for it, else what most sellers call it, else the slug made readable."""
-    said = [(offer.seller, _clean(offer.name)) for offer in offers if offer.name]
-    said = [(seller, text) for seller, text in said if text and _names(text, slug)]
+    names = [(offer.seller, _clean(offer.name)) for offer in offers if offer.name]
+    names = [(seller, text) for seller, text in names if text and _names(text, slug)]
     for source in (home, ("openrouter",)):
-        found = [text for seller, text in said if seller in source]
+        found = [text for seller, text in names if seller in source]
         if found:
             return min(found, key=lambda text: (len(text), text))
-    if said:
-        counted = Counter(text for _, text in said)
+    if names:
+        counted = Counter(text for _, text in names)
         return max(counted, key=lambda text: (counted[text], -len(text), text))
     return readable(slug)
 
@@ -79,28 +79,28 @@ def _stamped(offers: Sequence[Offer], home: Sequence[str], listed: str) -> list[
 
 def created(offers: Sequence[Offer], home: Sequence[str], listed: str) -> str:
     """The maker's release day, else the earliest that two sellers name, else the earliest, else the day it was listed here."""
-    said = [(offer.seller, offer.created) for offer in offers if offer.created and offer.created <= listed]
-    own = [day for seller, day in said if seller in home]
+    days = [(offer.seller, offer.created) for offer in offers if offer.created and offer.created <= listed]
+    own = [day for seller, day in days if seller in home]
     own = own or _stamped(offers, home, listed)
     if own:
         return min(own)
-    counted = Counter(day for _, day in said)
+    counted = Counter(day for _, day in days)
     common = [day for day, times in counted.items() if times > 1]
     return min(common or counted or [listed])
 
 
 def knowledge(offers: Iterable[Offer], home: Sequence[str]) -> date | None:
-    """Knowledge cut-off by the maker's word."""
-    said = sorted(offer.knowledge for offer in offers if offer.knowledge and offer.seller in home)
-    return date.fromisoformat(said[0]) if said else None
+    """The knowledge cut-off that the maker states."""
+    cutoffs = sorted(offer.knowledge for offer in offers if offer.knowledge and offer.seller in home)
+    return date.fromisoformat(cutoffs[0]) if cutoffs else None
 
 
 def context(offers: Sequence[Offer], mode: str, home: Sequence[str]) -> int:
     """The maker's, else the median of the sellers': some give what their machines can, some what they allow."""
     own = [offer.context for offer in offers if offer.context and offer.seller in home and offer.source == "models.dev"]
     own = own or [total(offer) for offer in offers if offer.context and offer.seller in home]
-    said = own or [offer.context for offer in offers if offer.context]
-    return median_low(said) if said else NO_LIMIT_KNOWN.get(mode, 8192)
+    lengths = own or [offer.context for offer in offers if offer.context]
+    return median_low(lengths) if lengths else NO_LIMIT_KNOWN.get(mode, 8192)
 
 
 def total(offer: Offer) -> int:
@@ -120,7 +120,7 @@ _PROMPT_LIMITS = (272000, 922000)
 
 
 def modalities(offers: Sequence[Offer], home: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(what goes in, what comes out) by the maker's word, else what most sellers say."""
+    """(what goes in, what comes out) as the maker says, else as most sellers say."""
     mode = offers[0].mode
     own = [offer for offer in offers if offer.seller in home] or list(offers)
     taken = _majority([offer.inputs for offer in own if offer.inputs]) or {"text"}
@@ -142,9 +142,9 @@ def _majority(lists: Sequence[Sequence[str]]) -> set[str]:
 
 
 def open_weights(offers: Iterable[Offer]) -> bool | None:
-    """By the word of most who say; None when nobody does."""
-    said = [offer.open_weights for offer in offers if offer.open_weights is not None]
-    return (sum(said) * 2 > len(said)) if said else None
+    """What most sellers say; None when none does."""
+    votes = [offer.open_weights for offer in offers if offer.open_weights is not None]
+    return (sum(votes) * 2 > len(votes)) if votes else None
 
 
 def family(offers: Iterable[Offer]) -> str | None:

@@ -43,17 +43,17 @@ class Inputs:
     versions: Mapping[str, str]
     """Source → ``1.109.1 of 2026-11-12``."""
     day: str
-    """Of the newest source: when a model was first listed of which nobody tells the release."""
+    """Of the newest source: the day on which a model without a known release was first listed."""
     today: str
     """What has ended by then is not sold any more."""
     listed: Mapping[str, str] = field(default_factory=dict)
-    """Slug → the day of ``created`` in the files that there are: a model is not born anew by being built again."""
+    """Slug → the day of ``created`` in the files that there are: a rebuild must not change it."""
 
 
 def read(litellm_json: Path | None, litellm_day: str | None, today: str) -> Inputs:
     """Read all. Without ``litellm_json`` the newest release is fetched by pip.
 
-    A release that ``sources.yaml`` does not date counts as of ``litellm_day`` or today: the day somebody read it.
+    A release that ``sources.yaml`` does not date counts as of ``litellm_day`` or today: the day on which it was read.
     Raises SourceError when a provider of models.dev is neither taken nor left out by name.
     """
     released = _yaml("sources.yaml")

@@ -67,7 +67,7 @@ def fetch() -> tuple[bytes, str]:
 def offers(document: bytes, day: str, sellers: Mapping[str, str]) -> Iterator[Offer]:
     """Every row whose ``litellm_provider`` is a key of ``sellers`` (value: our provider's slug).
 
-    Rows that nobody can buy any more on ``day`` are told apart by ``retires``; that is for the caller to judge.
+    Rows that are no longer sold on ``day`` are included; the caller decides by their ``retires``.
     """
     for key, row in json.loads(document).items():
         seller = sellers.get(row.get("litellm_provider", ""))
@@ -207,7 +207,7 @@ def _complete(mtok: dict[str, Decimal], mode: str) -> dict[str, Decimal]:
 def _once(
     mtok: dict[str, Decimal], units: dict[str, Decimal], mode: str
 ) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
-    """Where a vendor's one charge is told both by tokens and by unit, only one of the two, or it would be billed twice.
+    """Where one charge of a vendor is listed both by tokens and by unit, only one of the two, or it would be billed twice.
 
     Characters and searches are what such vendors count; pictures and recordings are counted in tokens where they can be.
     """

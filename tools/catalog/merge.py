@@ -52,11 +52,11 @@ class Merged:
 
     models: dict[str, list[Sold]] = field(default_factory=dict)
     offers: dict[str, list[Offer]] = field(default_factory=dict)
-    """Everything said of a model, also by sellers that have withdrawn it: facts come from there."""
+    """Every offer of a model, also of sellers that have withdrawn it: facts come from there."""
     disputes: list[Dispute] = field(default_factory=list)
     unpriced: int = 0
     unknown: set[tuple[str, str]] = field(default_factory=set)
-    """(seller, upstream id) whose maker nothing tells."""
+    """(seller, upstream id) whose maker is unknown."""
 
 
 def merge(inputs: Inputs) -> Merged:
@@ -136,14 +136,14 @@ def _sold(
 
 
 def _vouched_for(offers: list[Offer], pages: str | None) -> bool:
-    """Where LiteLLM's list of a provider is a heap of guesses, it counts with a page that fits or with a second source."""
+    """Where LiteLLM's list of a provider is unreliable, a row counts only with a matching page or a second source."""
     return (
         not pages or len(offers) > 1 or offers[0].source != "litellm" or bool(re.search(pages, offers[0].rates.source))
     )
 
 
 def _ended(offers: list[Offer], today: str, *, curated: bool) -> bool:
-    """Withdrawn, by the word of the newest source that lists it, or by its silence."""
+    """Whether it is withdrawn: the newest source says so, or no longer lists it."""
     if curated and offers[0].source != "litellm":
         return True
     return bool(offers[0].retires) and offers[0].retires <= today

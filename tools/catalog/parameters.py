@@ -55,14 +55,14 @@ def known_traits(offers: Sequence[Offer]) -> dict[str, bool]:
 
 
 def common_traits(all_offers: Iterable[Offer], home: Sequence[str]) -> dict[str, bool]:
-    """What the maker says of a model, else what most sellers say: for endpoints of which nobody says anything."""
+    """What the maker says of a model, else what most sellers say: for endpoints without information of their own."""
     offers = list(all_offers)
     own = known_traits([offer for offer in offers if offer.seller in home])
-    said: dict[str, Counter[bool]] = {}
+    counts: dict[str, Counter[bool]] = {}
     for offer in offers:
         for trait, value in offer.traits.items():
-            said.setdefault(trait, Counter())[value] += 1
-    return {trait: counted[True] > counted[False] for trait, counted in said.items()} | own
+            counts.setdefault(trait, Counter())[value] += 1
+    return {trait: counted[True] > counted[False] for trait, counted in counts.items()} | own
 
 
 def converses(one: Sold) -> bool:
@@ -109,7 +109,7 @@ def union(lists: Iterable[Sequence[str]]) -> list[str]:
 
 
 def dialect_of(one: Sold, provider_dialect: str) -> str:
-    """A model that is sold through ``/responses`` only is spoken to there."""
+    """The dialect of an endpoint: ``responses`` where the model is sold through that API only."""
     return "responses" if one.mode == "responses" and provider_dialect in ("openai", "azure") else provider_dialect
 
 

@@ -74,8 +74,8 @@ def models(inputs: Inputs, merged: Merged) -> Rows:
 
 def _model(slug: str, inputs: Inputs, merged: Merged) -> dict[str, Any]:
     sold, kept = merged.models[slug], inputs.models.get(slug) or {}
-    said = merged.offers.get(slug) or []
-    chats = [offer for offer in said if offer.mode in CHAT_MODES] or said
+    offers = merged.offers.get(slug) or []
+    chats = [offer for offer in offers if offer.mode in CHAT_MODES] or offers
     home = inputs.names["home"].get(slug.partition("/")[0]) or ()
     mode = sold[0].mode if sold else "chat"
     taken, made = facts.modalities(chats, home) if chats else (["text"], ["text"])
@@ -89,7 +89,7 @@ def _model(slug: str, inputs: Inputs, merged: Merged) -> dict[str, Any]:
         "created": _day(
             kept.get("created")
             or inputs.attributes["released"].get(slug)
-            or facts.created(said, home, inputs.listed.get(slug, inputs.day))
+            or facts.created(offers, home, inputs.listed.get(slug, inputs.day))
         ),
         "description": kept.get("description"),
         "context_length": length,
@@ -97,20 +97,20 @@ def _model(slug: str, inputs: Inputs, merged: Merged) -> dict[str, Any]:
         "output_modalities": made,
         "supported_parameters": parameters.union(lists),
         "aliases": list(kept.get("aliases") or ()),
-        "knowledge_cutoff": facts.knowledge(said, home),
+        "knowledge_cutoff": facts.knowledge(offers, home),
         "expiration_date": _end(sold, inputs),
-        "reasoning": _reasoning(slug, said, home, kept.get("reasoning") or {}) if reasons else None,
+        "reasoning": _reasoning(slug, offers, home, kept.get("reasoning") or {}) if reasons else None,
     }
-    told = dict(kept.get("attributes") or {})
+    by_hand = dict(kept.get("attributes") or {})
     if "mandatory" in (kept.get("reasoning") or {}) or "default_enabled" in (kept.get("reasoning") or {}):
-        told.setdefault("reasoning_default", row["reasoning"]["default_enabled"] if row["reasoning"] else None)
+        by_hand.setdefault("reasoning_default", row["reasoning"]["default_enabled"] if row["reasoning"] else None)
     row["attributes"] = attributes.of(
         slug,
         inputs.attributes,
-        model=told,
-        said={
-            "family": facts.family(said),
-            "open_weights": facts.open_weights(said),
+        model=by_hand,
+        from_sellers={
+            "family": facts.family(offers),
+            "open_weights": facts.open_weights(offers),
             "supports_reasoning": reasons if mode in CHAT_MODES else None,
         },
     )
@@ -118,8 +118,8 @@ def _model(slug: str, inputs: Inputs, merged: Merged) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
-def _reasoning(slug: str, said: list[Offer], home: Any, kept: Mapping[str, Any]) -> dict[str, Any] | None:
-    found = parameters.reasoning(slug, said, home, kept)
+def _reasoning(slug: str, offers: list[Offer], home: Any, kept: Mapping[str, Any]) -> dict[str, Any] | None:
+    found = parameters.reasoning(slug, offers, home, kept)
     if found is not None and kept.get("supported_efforts"):
         found["supported_efforts"] = list(kept["supported_efforts"])
     return found

@@ -18,7 +18,7 @@ from tests.support.upstream import refused
 OVERLOADED = b'data: {"error":{"code":529,"message":"x"}}\n\n'
 
 
-class Taker:
+class Sink:
     """Keeps the batches it is given; says False with those of the given numbers, from 1."""
 
     def __init__(self, *stops: int) -> None:
@@ -38,38 +38,38 @@ class Taker:
 
 async def test_to_the_end_in_one_call(upstream: Upstream) -> None:
     """Events come in order, comments are not events, and the end is reported again with every further call."""
-    taker = Taker()
+    sink = Sink()
     async with RawServer(saying(ROLE, HEY, b": x\n\n", 0.02, HEY, 0.02, STOP, DONE)) as server:
         stream = await begin(upstream, server)
-        assert await stream.pump(taker)
-        assert taker.text == "heyhey"
-        assert [event.finish for batch in taker.batches for event in batch] == [None, None, None, "stop"]
-        assert await stream.pump(taker)
+        assert await stream.pump(sink)
+        assert sink.text == "heyhey"
+        assert [event.finish for batch in sink.batches for event in batch] == [None, None, None, "stop"]
+        assert await stream.pump(sink)
         assert await stream.read() == []
         await stream.aclose()
 
 
 async def test_each_event_leaves_as_it_arrives(upstream: Upstream) -> None:
     """Events that arrive apart are handed over apart, those that arrive together at once."""
-    taker = Taker()
+    sink = Sink()
     async with RawServer(saying(HEY, 0.05, HEY + HEY, 0.05, HEY, 0.05, STOP + DONE)) as server:
         stream = await begin(upstream, server)
-        assert await stream.pump(taker)
-        assert [len(batch) for batch in taker.batches] == [1, 2, 1, 1]
+        assert await stream.pump(sink)
+        assert [len(batch) for batch in sink.batches] == [1, 2, 1, 1]
         await stream.aclose()
 
 
 async def test_read_and_pump_in_turn(upstream: Upstream) -> None:
     """Nothing is lost or doubled between them."""
-    taker = Taker(1)
+    sink = Sink(1)
     async with RawServer(saying(HEY, 0.02, HEY, 0.02, HEY, 0.02, STOP + DONE)) as server:
         stream = await begin(upstream, server)
-        taker.batches.append(await stream.read())
-        taker.stops = (2,)
-        assert not await stream.pump(taker)
-        taker.batches.append(await stream.read())
-        assert await stream.pump(taker)
-        assert (taker.text, len(taker.batches)) == ("heyheyhey", 4)
+        sink.batches.append(await stream.read())
+        sink.stops = (2,)
+        assert not await stream.pump(sink)
+        sink.batches.append(await stream.read())
+        assert await stream.pump(sink)
+        assert (sink.text, len(sink.batches)) == ("heyheyhey", 4)
         await stream.aclose()
 
 
@@ -77,10 +77,10 @@ async def test_stopped_with_the_end_mark(upstream: Upstream) -> None:
     """A sink that returns False for the last events is waited for; the next call reports the end."""
     async with RawServer(saying(HEY, 0.02, STOP + DONE, then="hold")) as server:
         stream = await begin(upstream, server)
-        taker = Taker(2)
-        assert not await stream.pump(taker)
-        assert await asyncio.wait_for(stream.pump(taker), 2)
-        assert len(taker.batches) == 2
+        sink = Sink(2)
+        assert not await stream.pump(sink)
+        assert await asyncio.wait_for(stream.pump(sink), 2)
+        assert len(sink.batches) == 2
         await stream.aclose()
 
 
@@ -88,10 +88,10 @@ async def test_stopped_with_the_last_lines(upstream: Upstream) -> None:
     """The same where the end of the body completes the last event, and the cut comes behind it."""
     async with RawServer(saying(ROLE, 0.02, HEY.rstrip(b"\n") + b"\n")) as server:
         stream = await begin(upstream, server)
-        taker = Taker(2)
-        assert not await stream.pump(taker)
-        assert taker.text == "hey"
-        assert (await refused(stream.pump(taker))).failure.kind == "cut"
+        sink = Sink(2)
+        assert not await stream.pump(sink)
+        assert sink.text == "hey"
+        assert (await refused(stream.pump(sink))).failure.kind == "cut"
         await stream.aclose()
 
 
@@ -99,33 +99,33 @@ async def test_stopped_with_the_last_lines(upstream: Upstream) -> None:
 async def test_error_behind_events(upstream: Upstream, monkeypatch: pytest.MonkeyPatch, stop: bool) -> None:
     """It is raised when the events that came with it were taken, and the connection is closed at once."""
     monkeypatch.setattr(client_response, "LINGER_S", 60.0)
-    taker = Taker(1) if stop else Taker()
+    sink = Sink(1) if stop else Sink()
     async with RawServer(saying(HEY + OVERLOADED, then="hold")) as server:
         stream = await begin(upstream, server)
         if stop:
-            assert not await stream.pump(taker)
-        error = await refused(stream.pump(taker))
-        assert (error.failure.kind, taker.text) == ("overloaded", "hey")
+            assert not await stream.pump(sink)
+        error = await refused(stream.pump(sink))
+        assert (error.failure.kind, sink.text) == ("overloaded", "hey")
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)
 
 
 async def test_error_event_alone(upstream: Upstream) -> None:
     """What the vendor says is raised as it is, although the connection is cut right behind it."""
-    taker = Taker()
+    sink = Sink()
     async with RawServer(saying(HEY, 0.02, OVERLOADED, then="reset")) as server:
         stream = await begin(upstream, server)
-        assert (await refused(stream.pump(taker))).failure.kind == "overloaded"
-        assert taker.text == "hey"
+        assert (await refused(stream.pump(sink))).failure.kind == "overloaded"
+        assert sink.text == "hey"
 
 
 async def test_the_gap_clock_while_pumping(upstream: Upstream) -> None:
     """It takes over with the first content, though the clock before it had longer, and comments do not help."""
     comments = [x for _ in range(60) for x in (b": x\n\n", 0.02)]
-    taker = Taker()
+    sink = Sink()
     async with RawServer(saying(ROLE, 0.05, HEY, *comments, then="hold")) as server:
         stream = await begin(upstream, server, Clocks(first_content_s=60, gap_s=0.3))
-        error = await refused(asyncio.wait_for(stream.pump(taker), 5))
-        assert (error.failure.kind, error.clock, taker.text) == ("timeout_gap", "gap", "hey")
+        error = await refused(asyncio.wait_for(stream.pump(sink), 5))
+        assert (error.failure.kind, error.clock, sink.text) == ("timeout_gap", "gap", "hey")
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)
 
 
@@ -133,7 +133,7 @@ async def test_the_first_content_clock_while_pumping(upstream: Upstream) -> None
     """Roles do not move it."""
     async with RawServer(saying(*(x for _ in range(60) for x in (ROLE, 0.02)), then="hold")) as server:
         stream = await begin(upstream, server, Clocks(first_content_s=0.3, gap_s=0.1))
-        error = await refused(asyncio.wait_for(stream.pump(Taker()), 5))
+        error = await refused(asyncio.wait_for(stream.pump(Sink()), 5))
         assert error.clock == "first_content"
 
 
@@ -141,19 +141,19 @@ async def test_the_total_clock_while_pumping(upstream: Upstream) -> None:
     """It falls although events come."""
     async with RawServer(saying(*(x for _ in range(200) for x in (HEY, 0.02)), then="hold")) as server:
         stream = await begin(upstream, server, Clocks(gap_s=10, total_s=0.4))
-        taker = Taker()
-        error = await refused(asyncio.wait_for(stream.pump(taker), 5))
+        sink = Sink()
+        error = await refused(asyncio.wait_for(stream.pump(sink), 5))
         assert error.clock == "total"
-        assert taker.batches
+        assert sink.batches
 
 
 async def test_every_event_moves_the_gap_clock(upstream: Upstream) -> None:
     """One call pumps a stream that is much longer than the gap may be."""
     async with RawServer(saying(*(x for _ in range(20) for x in (HEY, 0.03)), STOP, DONE)) as server:
         stream = await begin(upstream, server, Clocks(gap_s=0.4))
-        taker = Taker()
-        assert await stream.pump(taker)
-        assert taker.text == "hey" * 20
+        sink = Sink()
+        assert await stream.pump(sink)
+        assert sink.text == "hey" * 20
         await stream.aclose()
 
 
@@ -161,11 +161,11 @@ async def test_time_in_which_the_taker_is_waited_for_is_no_gap(upstream: Upstrea
     """The vendor is not blamed for it."""
     async with RawServer(saying(HEY, 0.05, HEY, STOP, DONE)) as server:
         stream = await begin(upstream, server, Clocks(gap_s=0.2))
-        taker = Taker(1)
-        assert not await stream.pump(taker)
+        sink = Sink(1)
+        assert not await stream.pump(sink)
         await asyncio.sleep(0.5)
-        assert await stream.pump(taker)
-        assert taker.text == "heyhey"
+        assert await stream.pump(sink)
+        assert sink.text == "heyhey"
         await stream.aclose()
 
 
@@ -174,14 +174,14 @@ async def test_silence_behind_the_finish_is_a_whole_answer(upstream: Upstream) -
     for then in ("hold", "close", "reset"):
         async with RawServer(saying(HEY, STOP, then=then)) as server:
             stream = await begin(upstream, server, Clocks(gap_s=0.2))
-            taker = Taker()
-            assert await asyncio.wait_for(stream.pump(taker), 5)
-            assert taker.text == "hey"
+            sink = Sink()
+            assert await asyncio.wait_for(stream.pump(sink), 5)
+            assert sink.text == "hey"
             await stream.aclose()
 
 
 async def test_time_in_the_sink_is_counted(upstream: Upstream) -> None:
-    """What the taker needs is counted apart from what the vendor needs."""
+    """What the sink needs is counted apart from what the vendor needs."""
 
     def slow(events: list[Event]) -> bool:
         time.sleep(0.03)
@@ -196,7 +196,7 @@ async def test_time_in_the_sink_is_counted(upstream: Upstream) -> None:
 
 
 async def test_what_take_raises(upstream: Upstream) -> None:
-    """It reaches who waits; the connection stays with whoever closes the stream."""
+    """The waiting caller gets the exception; the connection is closed with the stream."""
 
     def take(events: list[Event]) -> bool:
         raise LookupError
@@ -212,20 +212,20 @@ async def test_what_take_raises(upstream: Upstream) -> None:
 
 async def test_cancelled_while_pumping(upstream: Upstream) -> None:
     """Cancelled, nothing is handed over any more; closing closes the vendor's connection; no clock falls afterwards."""
-    taker = Taker()
+    sink = Sink()
     async with RawServer(saying(*(x for _ in range(100) for x in (HEY, 0.01)), then="hold")) as server:
         stream = await begin(upstream, server, Clocks(gap_s=0.1))
-        task = asyncio.create_task(stream.pump(taker))
-        while len(taker.batches) < 3:
+        task = asyncio.create_task(stream.pump(sink))
+        while len(sink.batches) < 3:
             await asyncio.sleep(0.005)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        seen = len(taker.batches)
+        seen = len(sink.batches)
         await stream.aclose()
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)
-        assert len(taker.batches) == seen
-        assert await stream.pump(taker)
+        assert len(sink.batches) == seen
+        assert await stream.pump(sink)
 
 
 async def test_malformed_bytes_end_it(upstream: Upstream) -> None:
@@ -233,6 +233,6 @@ async def test_malformed_bytes_end_it(upstream: Upstream) -> None:
     async with RawServer(saying(HEY, 0.02, b"data: {nonsense\n\n", then="hold")) as server:
         stream = await begin(upstream, server)
         with pytest.raises(ProviderError) as caught:
-            await asyncio.wait_for(stream.pump(Taker()), 5)
+            await asyncio.wait_for(stream.pump(Sink()), 5)
         assert caught.value.failure.kind == "malformed"
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)

@@ -81,14 +81,14 @@ async def test_a_stream_read_to_its_end_keeps_its_connection(upstream: Upstream)
 @pytest.mark.parametrize("where", ["send", "open", "read", "aclose"])
 async def test_cancelling_closes_the_connection(upstream: Upstream, where: str) -> None:
     """A caller who is cancelled before the headers or in the middle, or who closes, closes the vendor's connection at once."""
-    asked = asyncio.Event()
+    received = asyncio.Event()
 
     async def script(peer: Peer) -> None:
         await peer.request()
         if where in ("read", "aclose"):
             await peer.begin()
             await peer.chunk(b"data: 1\n\n")
-        asked.set()
+        received.set()
         await peer.wait_gone()
 
     async def call() -> None:
@@ -104,7 +104,7 @@ async def test_cancelling_closes_the_connection(upstream: Upstream, where: str) 
 
     async with RawServer(script) as server:
         task = asyncio.create_task(call())
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.wait_for(received.wait(), 5)
         if where != "aclose":
             await asyncio.sleep(0.02)
             task.cancel()
@@ -256,7 +256,7 @@ async def test_dead_idle_connection_is_replaced(upstream: Upstream) -> None:
 
 
 async def test_reader_sets_the_pace(upstream: Upstream) -> None:
-    """A stream that nobody reads stops the vendor: what is buffered stays far below what the vendor wants to send."""
+    """An unread stream slows the vendor down: what is buffered stays far below what the vendor wants to send."""
     sent = 0
 
     async def script(peer: Peer) -> None:

@@ -55,7 +55,7 @@ async def test_broken_off(upstream: Upstream, name: str, verb: str) -> None:
 @pytest.mark.parametrize("verb", ["send", "open"])
 @pytest.mark.parametrize("name", list(JUNK))
 async def test_junk(upstream: Upstream, name: str, verb: str) -> None:
-    """An answer that is no readable HTTP is a ``malformed`` (or, where a client cannot tell, ``cut``) failure, never data."""
+    """An answer that is not valid HTTP is a ``malformed`` (or, where a client cannot tell, ``cut``) failure, never data."""
 
     async def script(peer: Peer) -> None:
         await peer.request()

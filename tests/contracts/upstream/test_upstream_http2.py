@@ -59,7 +59,7 @@ async def test_a_vendor_without_http2(client: HttpxClient, authority: trustme.CA
 
 @pytest.mark.parametrize("how", ["cancelled before the headers", "cancelled", "closed", "a clock"])
 async def test_an_answer_that_is_given_up_is_reset(client: HttpxClient, server: H2Server, how: str) -> None:
-    """The vendor hears of it at once, and the other streams of the connection go on."""
+    """The vendor gets the reset at once, and the other streams of the connection go on."""
     neighbour = await client.open(to(server, "/hold"), QUICK)
 
     async def call() -> None:

@@ -201,7 +201,7 @@ HOSTILE = {
 @pytest.mark.parametrize("verb", ["send", "open"])
 @pytest.mark.parametrize("name", list(HOSTILE))
 async def test_a_proxy_that_fails(make: Make, name: str, verb: str) -> None:
-    """The kind says that it was the proxy, nobody is blamed, its words and its credentials are nowhere, its connection is closed."""
+    """The kind names the proxy, no vendor is blamed, its text and its credentials appear nowhere, its connection is closed."""
     row = HOSTILE[name]
     quick = Clocks(connect_s=0.3, first_content_s=5.0, total_s=5.0)
     async with RawServer(row.script) as proxy:

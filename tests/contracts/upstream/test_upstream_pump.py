@@ -16,7 +16,7 @@ from tests.support.upstream import QUICK, ask, refused
 ERROR = failed("timeout_gap", "a clock fell")
 
 
-class Taker:
+class Sink:
     """Keeps what it is given; says False once it has ``enough`` bytes."""
 
     def __init__(self, enough: int = 2**60) -> None:
@@ -96,13 +96,13 @@ async def test_no_task_wakes_for_what_arrives(roots: ssl.SSLContext) -> None:
 
 async def test_what_is_there_already_comes_first(upstream: Upstream) -> None:
     """Bytes that arrived before pump was called are not lost, and keep their order."""
-    go, taker = asyncio.Event(), Taker()
+    go, sink = asyncio.Event(), Sink()
     async with RawServer(sending(b"one", b"two", go=go)) as server:
         stream = await opened(upstream, server)
         await asyncio.sleep(0.05)
         asyncio.get_running_loop().call_later(0.05, go.set)
-        assert await stream.pump(taker)
-        assert taker.got == b"onetwo"
+        assert await stream.pump(sink)
+        assert sink.got == b"onetwo"
         await stream.aclose()
 
 
@@ -110,11 +110,11 @@ async def test_a_body_that_has_ended_before(upstream: Upstream) -> None:
     """All of it is handed over, and its connection is used again."""
     async with RawServer(sending(b"one", b"two")) as server:
         for _ in range(3):
-            taker = Taker()
+            sink = Sink()
             stream = await opened(upstream, server)
             await asyncio.sleep(0.02)
-            assert await stream.pump(taker)
-            assert taker.got == b"onetwo"
+            assert await stream.pump(sink)
+            assert sink.got == b"onetwo"
             await stream.aclose()
         assert len(server.peers) == 1
 
@@ -122,46 +122,46 @@ async def test_a_body_that_has_ended_before(upstream: Upstream) -> None:
 @pytest.mark.parametrize("how", ["pump", "read"])
 async def test_stop_and_resume(upstream: Upstream, how: str) -> None:
     """After False nothing is handed over until the next call, which gets what came meanwhile."""
-    go, taker = asyncio.Event(), Taker(enough=3)
+    go, sink = asyncio.Event(), Sink(enough=3)
     async with RawServer(sending(b"one", b"two", b"three", go=go)) as server:
         stream = await opened(upstream, server)
-        assert not await stream.pump(taker)
+        assert not await stream.pump(sink)
         go.set()
         await asyncio.sleep(0.05)
         go.set()
         await asyncio.sleep(0.05)
-        assert taker.got == b"one"
+        assert sink.got == b"one"
         if how == "read":
             while data := await stream.read():
-                taker(data)
+                sink(data)
         else:
-            while not await stream.pump(taker):
+            while not await stream.pump(sink):
                 pass
-        assert taker.got == b"onetwothree"
+        assert sink.got == b"onetwothree"
         await stream.aclose()
 
 
 async def test_stopped_with_the_last_bytes(upstream: Upstream) -> None:
     """False counts also when the body ends with those bytes; the next call says that it has ended."""
-    taker = Taker(enough=3)
+    sink = Sink(enough=3)
     async with RawServer(sending(b"one")) as server:
         stream = await opened(upstream, server)
         await asyncio.sleep(0.05)
-        assert not await stream.pump(taker)
-        assert await stream.pump(taker)
-        assert taker.calls == 1
+        assert not await stream.pump(sink)
+        assert await stream.pump(sink)
+        assert sink.calls == 1
         await stream.aclose()
 
 
 @pytest.mark.parametrize("at", [1, 2])
-async def test_what_take_raises_reaches_who_waits(upstream: Upstream, at: int) -> None:
+async def test_what_take_raises_reaches_the_waiting_caller(upstream: Upstream, at: int) -> None:
     """For bytes that were there and for bytes that arrive; nothing is handed over twice, and the stream goes on."""
-    go, taker = asyncio.Event(), Taker()
+    go, sink = asyncio.Event(), Sink()
 
     def take(data: bytes) -> bool:
-        taker(data)
+        sink(data)
         go.set()
-        if taker.calls == at:
+        if sink.calls == at:
             raise LookupError(data)
         return True
 
@@ -169,22 +169,22 @@ async def test_what_take_raises_reaches_who_waits(upstream: Upstream, at: int) -
         stream = await opened(upstream, server)
         with pytest.raises(LookupError):
             await asyncio.wait_for(stream.pump(take), 5)
-        assert taker.calls == at
+        assert sink.calls == at
         assert await asyncio.wait_for(stream.pump(take), 5)
-        assert taker.got == b"onetwothree"
+        assert sink.got == b"onetwothree"
         await stream.aclose()
 
 
 async def test_a_clock_falls(upstream: Upstream) -> None:
     """``fail`` ends the waiting call with its error, also the later ones, and closes the connection."""
-    taker = Taker()
+    sink = Sink()
     async with RawServer(sending(b"one", then="hold")) as server:
         stream = await opened(upstream, server)
         asyncio.get_running_loop().call_later(0.1, stream.fail, ERROR)
-        assert await refused(asyncio.wait_for(stream.pump(taker), 5)) is ERROR
-        assert await refused(stream.pump(taker)) is ERROR
+        assert await refused(asyncio.wait_for(stream.pump(sink), 5)) is ERROR
+        assert await refused(stream.pump(sink)) is ERROR
         assert await refused(stream.read()) is ERROR
-        assert taker.got == b"one"
+        assert sink.got == b"one"
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)
         await stream.aclose()
 
@@ -193,14 +193,14 @@ async def test_a_clock_falls_between_two_pumps(upstream: Upstream) -> None:
     """The next call raises its error."""
     async with RawServer(sending(b"one", then="hold")) as server:
         stream = await opened(upstream, server)
-        assert not await stream.pump(Taker(enough=3))
+        assert not await stream.pump(Sink(enough=3))
         stream.fail(ERROR)
-        assert await refused(stream.pump(Taker())) is ERROR
+        assert await refused(stream.pump(Sink())) is ERROR
         await stream.aclose()
 
 
 async def test_failed_from_within(upstream: Upstream) -> None:
-    """``take`` may itself end the stream: the error is the next word."""
+    """``take`` may itself end the stream: the next call raises the error."""
 
     def take(data: bytes) -> bool:
         stream.fail(ERROR)
@@ -214,28 +214,28 @@ async def test_failed_from_within(upstream: Upstream) -> None:
 
 async def test_cancelled(upstream: Upstream) -> None:
     """Nothing is handed over any more, whatever arrives, and closing closes the vendor's connection."""
-    go, taker = asyncio.Event(), Taker()
+    go, sink = asyncio.Event(), Sink()
     async with RawServer(sending(b"one", b"two", then="hold", go=go)) as server:
         stream = await opened(upstream, server)
-        task = asyncio.create_task(stream.pump(taker))
-        while not taker.calls:
+        task = asyncio.create_task(stream.pump(sink))
+        while not sink.calls:
             await asyncio.sleep(0.005)
         task.cancel()
         go.set()
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.sleep(0.05)
-        assert taker.got == b"one"
+        assert sink.got == b"one"
         await stream.aclose()
         await asyncio.wait_for(server.peers[0].gone.wait(), 2)
 
 
 async def test_cancelled_while_bytes_arrive(upstream: Upstream) -> None:
-    """Between the cancelling and the task's next step nothing is handed over: who goes on afterwards gets it once."""
-    go, taker = asyncio.Event(), Taker()
+    """Between the cancelling and the task's next step nothing is handed over: a reader that goes on afterwards gets it once."""
+    go, sink = asyncio.Event(), Sink()
 
     def take(data: bytes) -> bool:
-        taker(data)
+        sink(data)
         task.cancel()
         go.set()
         return True
@@ -245,26 +245,26 @@ async def test_cancelled_while_bytes_arrive(upstream: Upstream) -> None:
         task = asyncio.create_task(stream.pump(take))
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert taker.got == b"one"
-        assert await asyncio.wait_for(stream.pump(taker), 5)
-        assert taker.got == b"onetwo"
+        assert sink.got == b"one"
+        assert await asyncio.wait_for(stream.pump(sink), 5)
+        assert sink.got == b"onetwo"
         await stream.aclose()
 
 
 @pytest.mark.parametrize("then", ["close", "reset"])
 async def test_cut(upstream: Upstream, then: str) -> None:
     """What came is handed over, then the error is ``cut``."""
-    taker = Taker()
+    sink = Sink()
     async with RawServer(sending(b"one", b"two", then=then)) as server:
         stream = await opened(upstream, server)
-        error = await refused(asyncio.wait_for(stream.pump(taker), 5))
-        assert (error.failure.kind, taker.got) == ("cut", b"onetwo")
+        error = await refused(asyncio.wait_for(stream.pump(sink), 5))
+        assert (error.failure.kind, sink.got) == ("cut", b"onetwo")
         await stream.aclose()
 
 
 @pytest.mark.parametrize("size", [65536, 700_000])
 async def test_the_taker_sets_the_pace(upstream: Upstream, size: int) -> None:
-    """While the taker is waited for, the vendor is held up, and everything arrives in the end; chunks may be larger than the window."""
+    """While the sink is waited for, the vendor is held up, and everything arrives in the end; chunks may be larger than the window."""
     sent, count = 0, 42_000_000 // size
 
     async def script(peer: Peer) -> None:

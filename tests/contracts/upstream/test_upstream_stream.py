@@ -16,7 +16,7 @@ from providers.transport.client import Upstream
 from providers.transport.httpx_client import HttpxClient
 from providers.types import Call, Clocks, Event, Target
 from tests.support.rawserver import Peer, RawServer
-from tests.support.streams import ASKED, DONE, HEY, OPENAI, ROLE, STOP, begin, event, saying
+from tests.support.streams import DONE, HEY, OPENAI, REQUEST, ROLE, STOP, begin, event, saying
 from tests.support.upstream import QUICK
 
 
@@ -70,7 +70,7 @@ async def test_a_good_stream(upstream: Upstream) -> None:
     ids=["nothing", "a comment", "roles", "comments for ever"],
 )
 async def test_first_content_clock(upstream: Upstream, pieces: tuple[bytes | float, ...]) -> None:
-    """Headers, comments and role-only deltas are no content: the clock falls, says so, and closes the connection."""
+    """Headers, comments and role-only deltas are not content: the time-out is raised by name and closes the connection."""
     async with RawServer(saying(*pieces, then="hold")) as server:
         _, error = await run(upstream, server, Clocks(first_content_s=0.2, gap_s=0.1))
         assert error is not None
@@ -203,7 +203,7 @@ async def test_cancelled_by_the_caller_and_by_a_clock_at_once(upstream: Upstream
 
 
 async def test_refusal(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A status that is no 200 is classified by status and body, also when its body never ends or breaks off."""
+    """A status other than 200 is classified by status and body, also when its body never ends or breaks off."""
     monkeypatch.setattr(driver, "REFUSAL_S", 0.1)
 
     async def script(peer: Peer) -> None:
@@ -225,7 +225,7 @@ async def test_refusal(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> N
             ("breaks off", "overloaded", None),
         ):
             with pytest.raises(ProviderError) as caught:
-                await OPENAI.stream(upstream, Target("acme", server.url, "m"), Call({**ASKED, "user": how}), QUICK)
+                await OPENAI.stream(upstream, Target("acme", server.url, "m"), Call({**REQUEST, "user": how}), QUICK)
             assert (caught.value.failure.kind, caught.value.retry_after_s) == (kind, retry)
 
 
@@ -237,7 +237,7 @@ async def test_refusal(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> N
         (b"<html>", "malformed"),
     ],
 )
-async def test_json_where_a_stream_was_asked_for(upstream: Upstream, body: bytes, kind: str) -> None:
+async def test_json_where_a_stream_was_requested(upstream: Upstream, body: bytes, kind: str) -> None:
     """A 200 with one JSON document is the error inside it, else malformed."""
 
     async def script(peer: Peer) -> None:
@@ -262,10 +262,10 @@ async def test_complete(upstream: Upstream) -> None:
 
     async with RawServer(script) as server:
         target = Target("acme", server.url, "m")
-        answer = await OPENAI.complete(upstream, target, Call(ASKED), QUICK)
+        answer = await OPENAI.complete(upstream, target, Call(REQUEST), QUICK)
         assert answer.body["choices"][0]["message"]["content"] == "hi"
         with pytest.raises(ProviderError) as caught:
-            await OPENAI.complete(upstream, target, Call({**ASKED, "user": "bad"}), QUICK)
+            await OPENAI.complete(upstream, target, Call({**REQUEST, "user": "bad"}), QUICK)
         assert caught.value.failure.kind == "credential"
 
 
@@ -284,12 +284,12 @@ async def test_the_adapter_as_an_http_user_sees_it() -> None:
     )
     client = HttpxClient(transport=httpx.MockTransport(router.async_handler))
     target = Target("vendor", "https://vendor.example/v1", "big-1", api_key="k")
-    assert (await OPENAI.complete(client, target, Call(ASKED), QUICK)).body["choices"][0]["finish_reason"] == "stop"
-    events, error = await drain(await OPENAI.stream(client, target, Call(ASKED), QUICK))
+    assert (await OPENAI.complete(client, target, Call(REQUEST), QUICK)).body["choices"][0]["finish_reason"] == "stop"
+    events, error = await drain(await OPENAI.stream(client, target, Call(REQUEST), QUICK))
     assert (error, len(events)) == (None, 3)
     for kind, retry in (("rate_limited", 2.0), ("connect_refused", None)):
         with pytest.raises(ProviderError) as caught:
-            await OPENAI.complete(client, target, Call(ASKED), QUICK)
+            await OPENAI.complete(client, target, Call(REQUEST), QUICK)
         assert (caught.value.failure.kind, caught.value.retry_after_s) == (kind, retry)
     assert [json.loads(call.request.content)["model"] for call in route.calls] == ["big-1"] * 4
     await client.aclose()

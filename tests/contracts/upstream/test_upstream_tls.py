@@ -40,12 +40,12 @@ async def test_tls_is_never_downgraded(make: Callable[..., Upstream], fault: str
     """A certificate that does not verify, or a server without TLS, is ``tls``; not one byte of the request is sent."""
     authority = trustme.CA()
     client = make(tls=tls_context(extra_ca_pem=authority.cert_pem.bytes()))
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
     async def script(peer: Peer) -> None:
         if fault == "plaintext":
             await peer.send(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
-        heard.append(await peer.reader.read(65536))
+        received.append(await peer.reader.read(65536))
 
     contexts = {
         "expired": server_tls(authority, "127.0.0.1", days=-1),
@@ -58,4 +58,4 @@ async def test_tls_is_never_downgraded(make: Callable[..., Upstream], fault: str
         error = await refused(client.send(ask(url), QUICK))
         assert error.failure.kind == "tls"
         await client.aclose()
-    assert b"POST" not in b"".join(heard)
+    assert b"POST" not in b"".join(received)

@@ -1,4 +1,4 @@
-"""``Generation.carry``: what is counted was handed over, once; credit for more output is asked for before more is handed over."""
+"""``Generation.pump``: what is counted was handed over, once; credit for more output is asked for before more is handed over."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from tests.unit.test_hostile_answers import pipeline, served
 __all__ = ["pipeline"]
 
 
-def said(text: str, finish: str | None = None) -> Event:
+def text_event(text: str, finish: str | None = None) -> Event:
+    """An event with this content."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish, "native_finish_reason": finish}
     return Event({"id": "x", "choices": [choice]}, bool(text), finish)
 
 
 def words(count: int) -> list[list[Event]]:
     """So many batches of one token."""
-    return [[said(f"{number:03} ")] for number in range(count)]
+    return [[text_event(f"{number:03} ")] for number in range(count)]
 
 
 class Scripted:
@@ -52,15 +53,15 @@ class Scripted:
         return True
 
 
-class Purse:
+class LedgerStub:
     """In place of the ledger: notes what had been handed over when it was asked for more."""
 
-    def __init__(self, taker: Taker, *answers: Exception | None) -> None:
-        self.taker, self.answers = taker, list(answers)
+    def __init__(self, sink: Sink, *answers: Exception | None) -> None:
+        self.sink, self.answers = sink, list(answers)
         self.asked_at: list[int] = []
 
     async def extend(self, hold: Hold, nano: int) -> Hold:
-        self.asked_at.append(len(self.taker.texts))
+        self.asked_at.append(len(self.sink.texts))
         answer = self.answers.pop(0) if self.answers else None
         await asyncio.sleep(0)
         if answer is not None:
@@ -68,7 +69,7 @@ class Purse:
         return hold
 
 
-class Taker:
+class Sink:
     """What the caller got; says False with the events of the given numbers, from 1."""
 
     def __init__(self, *stops: int) -> None:
@@ -83,7 +84,7 @@ class Taker:
 def opened(
     pipeline: Pipeline,
     stream: Scripted,
-    purse: Purse,
+    ledger: LedgerStub,
     *,
     first: tuple[Event, ...] = (),
     held: int = 1000,
@@ -91,7 +92,7 @@ def opened(
 ) -> Generation:
     generation = served(pipeline)
     generation.request = msgspec.structs.replace(generation.request, max_tokens=limit)
-    generation.services = dataclasses.replace(generation.services, ledger=purse)
+    generation.services = dataclasses.replace(generation.services, ledger=ledger)
     generation.attempts.stream, generation.attempts.first = stream, list(first)
     generation.held_tokens = held
     generation.opened()
@@ -100,113 +101,120 @@ def opened(
 
 async def test_everything_once_and_in_order(pipeline: Pipeline) -> None:
     """What was read while opening comes first and was counted then; the rest is counted as it is handed over."""
-    taker = Taker()
-    generation = opened(pipeline, Scripted(words(5)), Purse(taker), first=(said("a"), said("b")))
+    sink = Sink()
+    generation = opened(pipeline, Scripted(words(5)), LedgerStub(sink), first=(text_event("a"), text_event("b")))
     assert generation.delivered.pieces == 2
-    assert await generation.pump(taker)
-    assert taker.texts == ["a", "b", "000 ", "001 ", "002 ", "003 ", "004 "]
+    assert await generation.pump(sink)
+    assert sink.texts == ["a", "b", "000 ", "001 ", "002 ", "003 ", "004 "]
     assert (generation.delivered.pieces, generation.delivered.size_bytes) == (7, 22)
 
 
 @pytest.mark.parametrize("stops", [(1,), (2,), (3,), (7,), (1, 2, 3, 4, 5, 6, 7)])
-async def test_a_caller_who_must_be_waited_for(pipeline: Pipeline, stops: tuple[int, ...]) -> None:
+async def test_a_slow_caller_is_waited_for(pipeline: Pipeline, stops: tuple[int, ...]) -> None:
     """Nothing is handed over twice or lost, and what is counted is what was handed over, at every stop."""
-    taker = Taker(*stops)
-    generation = opened(pipeline, Scripted([*words(4), [said("", "stop")]]), Purse(taker), first=(said("a"), said("b")))
+    sink = Sink(*stops)
+    generation = opened(
+        pipeline,
+        Scripted([*words(4), [text_event("", "stop")]]),
+        LedgerStub(sink),
+        first=(text_event("a"), text_event("b")),
+    )
     rounds = 0
-    while not await generation.pump(taker):
+    while not await generation.pump(sink):
         rounds += 1
-        assert generation.delivered.pieces == min(len(taker.texts), 6)  # the last event is the finish alone
+        assert generation.delivered.pieces == min(len(sink.texts), 6)  # the last event is the finish alone
     assert rounds == len([stop for stop in stops if stop != 1])  # the first two came together
-    assert taker.texts == ["a", "b", "000 ", "001 ", "002 ", "003 ", ""]
+    assert sink.texts == ["a", "b", "000 ", "001 ", "002 ", "003 ", ""]
 
 
-async def test_credit_is_asked_for_in_the_middle_of_a_burst(pipeline: Pipeline) -> None:
+async def test_credit_is_extended_in_the_middle_of_a_burst(pipeline: Pipeline) -> None:
     """At 80 % of what is held, before the next event; then it goes on where it stopped."""
-    taker = Taker()
-    purse = Purse(taker)
-    generation = opened(pipeline, Scripted(words(50)), purse, first=(said("a"),), held=10)
-    assert await generation.pump(taker)
-    assert purse.asked_at == [8, 16, 32]
+    sink = Sink()
+    ledger = LedgerStub(sink)
+    generation = opened(pipeline, Scripted(words(50)), ledger, first=(text_event("a"),), held=10)
+    assert await generation.pump(sink)
+    assert ledger.asked_at == [8, 16, 32]
     assert generation.held_tokens == 80
-    assert taker.texts == ["a", *(f"{number:03} " for number in range(50))]
+    assert sink.texts == ["a", *(f"{number:03} " for number in range(50))]
     assert generation.delivered.pieces == 51
 
 
 async def test_long_events_use_credit_by_their_bytes(pipeline: Pipeline) -> None:
     """Four bytes are a token; an event that crosses the mark is delivered whole, the next one waits."""
-    taker = Taker()
-    purse = Purse(taker)
-    generation = opened(pipeline, Scripted([[said("x" * 28)], [said("y")], [said("z")]]), purse, held=10)
-    assert await generation.pump(taker)
-    assert purse.asked_at == [2]
-    assert len(taker.texts) == 3
+    sink = Sink()
+    ledger = LedgerStub(sink)
+    generation = opened(
+        pipeline, Scripted([[text_event("x" * 28)], [text_event("y")], [text_event("z")]]), ledger, held=10
+    )
+    assert await generation.pump(sink)
+    assert ledger.asked_at == [2]
+    assert len(sink.texts) == 3
 
 
 async def test_credit_and_the_caller_at_once(pipeline: Pipeline) -> None:
     """The caller is waited for first; the credit is asked for before the next event."""
-    taker = Taker(8)
-    purse = Purse(taker)
-    generation = opened(pipeline, Scripted(words(10)), purse, held=10)
-    assert not await generation.pump(taker)
-    assert purse.asked_at == []
-    assert await generation.pump(taker)
-    assert purse.asked_at == [8]
-    assert len(taker.texts) == 10
+    sink = Sink(8)
+    ledger = LedgerStub(sink)
+    generation = opened(pipeline, Scripted(words(10)), ledger, held=10)
+    assert not await generation.pump(sink)
+    assert ledger.asked_at == []
+    assert await generation.pump(sink)
+    assert ledger.asked_at == [8]
+    assert len(sink.texts) == 10
 
 
 async def test_credit_is_refused(pipeline: Pipeline) -> None:
     """Nothing more is handed over, and what was counted was delivered."""
-    taker = Taker()
+    sink = Sink()
     stream = Scripted(words(50))
-    generation = opened(pipeline, stream, Purse(taker, None, PaymentRequired("no")), held=10)
+    generation = opened(pipeline, stream, LedgerStub(sink, None, PaymentRequired("no")), held=10)
     with pytest.raises(PaymentRequired):
-        await generation.pump(taker)
-    assert len(taker.texts) == generation.delivered.pieces == 16
+        await generation.pump(sink)
+    assert len(sink.texts) == generation.delivered.pieces == 16
     assert len(stream.batches) == 34
 
 
 async def test_a_silent_ledger_does_not_stop_the_answer(pipeline: Pipeline) -> None:
     """It is asked again before each further batch until it answers."""
-    taker = Taker()
-    purse = Purse(taker, LedgerUnavailable("?"), LedgerUnavailable("?"))
-    generation = opened(pipeline, Scripted(words(12)), purse, held=10)
-    assert await generation.pump(taker)
-    assert purse.asked_at == [8, 9, 10]
-    assert len(taker.texts) == 12
+    sink = Sink()
+    ledger = LedgerStub(sink, LedgerUnavailable("?"), LedgerUnavailable("?"))
+    generation = opened(pipeline, Scripted(words(12)), ledger, held=10)
+    assert await generation.pump(sink)
+    assert ledger.asked_at == [8, 9, 10]
+    assert len(sink.texts) == 12
 
 
-async def test_no_credit_is_asked_for_behind_the_finish(pipeline: Pipeline) -> None:
+async def test_no_credit_is_requested_after_the_finish(pipeline: Pipeline) -> None:
     """What follows the finish reason is no output."""
-    taker = Taker()
-    purse = Purse(taker)
-    stream = Scripted([*words(7), [said("end ", "stop")], [said("")], [said("")]])
-    generation = opened(pipeline, stream, purse, held=10)
-    assert await generation.pump(taker)
-    assert purse.asked_at == []
-    assert len(taker.texts) == 10
+    sink = Sink()
+    ledger = LedgerStub(sink)
+    stream = Scripted([*words(7), [text_event("end ", "stop")], [text_event("")], [text_event("")]])
+    generation = opened(pipeline, stream, ledger, held=10)
+    assert await generation.pump(sink)
+    assert ledger.asked_at == []
+    assert len(sink.texts) == 10
 
 
 @pytest.mark.parametrize(("text", "most"), [("x", 28), ("x" * 160, 3)])
 async def test_a_vendor_that_runs_past_max_tokens(pipeline: Pipeline, text: str, most: int) -> None:
     """It is cut behind 110 % and 16 pieces, or 16 bytes for each of them; the caller's limit asks for no credit."""
-    taker = Taker()
-    purse = Purse(taker)
-    generation = opened(pipeline, Scripted([[said(text)] for _ in range(100)]), purse, held=10, limit=10)
+    sink = Sink()
+    ledger = LedgerStub(sink)
+    generation = opened(pipeline, Scripted([[text_event(text)] for _ in range(100)]), ledger, held=10, limit=10)
     with pytest.raises(PaymentRequired) as caught:
-        await generation.pump(taker)
+        await generation.pump(sink)
     assert caught.value.metadata == {"limit_source": "max_tokens"}
-    assert len(taker.texts) == generation.delivered.pieces == most
-    assert purse.asked_at == []
+    assert len(sink.texts) == generation.delivered.pieces == most
+    assert ledger.asked_at == []
 
 
 async def test_a_vendor_that_breaks_off(pipeline: Pipeline) -> None:
     """What came was handed over and counted; the attempt bears the failure's name."""
-    taker = Taker()
-    generation = opened(pipeline, Scripted(words(3), failed("cut", "x")), Purse(taker))
+    sink = Sink()
+    generation = opened(pipeline, Scripted(words(3), failed("cut", "x")), LedgerStub(sink))
     with pytest.raises(ProviderError):
-        await generation.pump(taker)
-    assert len(taker.texts) == generation.delivered.pieces == 3
+        await generation.pump(sink)
+    assert len(sink.texts) == generation.delivered.pieces == 3
     assert generation.attempts.made[-1].kind == "cut"
 
 
@@ -217,7 +225,7 @@ async def test_time_in_the_taker_is_not_time_waited_for_the_vendor(pipeline: Pip
         time.sleep(0.05)
         return True
 
-    generation = opened(pipeline, Scripted(words(4), wait_s=0.05), Purse(Taker()))
+    generation = opened(pipeline, Scripted(words(4), wait_s=0.05), LedgerStub(Sink()))
     begun = time.perf_counter()
     assert await generation.pump(slow)
     elapsed_s = time.perf_counter() - begun
@@ -225,12 +233,12 @@ async def test_time_in_the_taker_is_not_time_waited_for_the_vendor(pipeline: Pip
 
 
 async def test_what_the_taker_raises(pipeline: Pipeline) -> None:
-    """It reaches the caller of ``carry`` and blames no vendor."""
+    """It reaches the caller of ``pump`` and blames no vendor."""
 
     def broken(events: list[Event]) -> bool:
         raise LookupError
 
-    generation = opened(pipeline, Scripted(words(4)), Purse(Taker()))
+    generation = opened(pipeline, Scripted(words(4)), LedgerStub(Sink()))
     with pytest.raises(LookupError):
         await generation.pump(broken)
     assert generation.attempts.made[-1].kind == "ok"

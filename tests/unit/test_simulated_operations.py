@@ -55,16 +55,16 @@ async def test_the_official_sdk_reads_every_answer(sim: SimulatedVendor) -> None
         edited = await client.images.edit(model="ok", prompt="blue", image=("a.png", raw))
         assert edited.usage is not None
         assert edited.usage.input_tokens_details.image_tokens == 64
-        spoken = await client.audio.speech.create(model="ok", input="hello", voice="alloy", response_format="wav")
-        with wave.open(io.BytesIO(spoken.content)) as audio:
+        speech = await client.audio.speech.create(model="ok", input="hello", voice="alloy", response_format="wav")
+        with wave.open(io.BytesIO(speech.content)) as audio:
             assert audio.getnframes() == 2_400
             assert set(array("h", audio.readframes(600))) != {0}
-        heard = await client.audio.transcriptions.create(
+        transcription = await client.audio.transcriptions.create(
             model="tokens=2", file=("a.wav", wav(2)), response_format="verbose_json", timestamp_granularities=["word"]
         )
-        assert (heard.text, heard.duration) == ("000 001", 2)
-        assert heard.words is not None
-        assert [word.word for word in heard.words] == ["000", "001"]
+        assert (transcription.text, transcription.duration) == ("000 001", 2)
+        assert transcription.words is not None
+        assert [word.word for word in transcription.words] == ["000", "001"]
 
 
 async def test_rerank_is_by_common_words(sim: SimulatedVendor) -> None:

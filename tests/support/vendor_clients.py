@@ -1,8 +1,8 @@
-"""The vendors' own clients, behind one small manner of asking, so that one test can be put to every face of a simulated vendor.
+"""The vendors' own clients behind one small interface, so that one test can run against every wire format of a simulated vendor.
 
-asking = Asking("toolcall+parallel", stream=True, tools=True)
-said = await CLIENTS["anthropic"](sim, key="k").ask(asking)                # what it said, in common terms
-said = await client.ask(replace(asking, past=client.after(asking, said)))  # said.calls answered with "21"
+request = ClientRequest("toolcall+parallel", stream=True, tools=True)
+answer = await CLIENTS["anthropic"](sim, key="k").ask(request)                   # the answer in common terms
+answer = await client.ask(replace(request, past=client.after(request, answer)))  # answer.calls get the result "21"
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from mistralai.client import errors as mistral_errors
 from simulator import SimulatedVendor
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Everything here is plain HTTP; an SDK that loads the system's certificates for each client spends most of its time on that."""
+"""All clients use plain HTTP here; loading the system's certificates for each client would take most of the time."""
 _NO_REQUEST = httpx2.Request("POST", "/")
-"""For an error that came inside a stream: OpenAI's SDK raises those with the request at hand."""
+"""OpenAI's SDK wants a request for every error; an error inside a stream is raised here with this one."""
 ONCE = genai_types.HttpRetryOptions(attempts=1)
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}, "u": {"enum": ["C", "F"]}}, "required": ["n", "u"]}
 TOOLS = ("measure", "look_up")
@@ -59,7 +59,7 @@ class Call:
 
 
 @dataclass
-class Said:
+class Answer:
     """An answer in common terms, and ``turn``: the assistant's turn as this client sends it back."""
 
     text: str = ""
@@ -75,8 +75,8 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Asking:
-    """What is asked. ``past``: turns after the user's first words, in the client's own language."""
+class ClientRequest:
+    """One request. ``past``: turns after the user's first message, in the SDK's own types."""
 
     model: str = "ok"
     stream: bool = False
@@ -86,7 +86,7 @@ class Asking:
     past: Sequence[Any] = ()
     text: str = "hello you"
     more: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of the request, in the SDK's own language."""
+    """Further fields of the request, in the SDK's own types."""
 
 
 class VendorClient(ABC):
@@ -104,7 +104,7 @@ class VendorClient(ABC):
     demands: ClassVar[bool] = True
     """A turn of calls without its reasoning is refused."""
     length: ClassVar[str] = "length"
-    """The vendor's word for an answer that ran into max_tokens."""
+    """The vendor's finish reason for an answer cut by max_tokens."""
     mount: ClassVar[str] = ""
     """What the SDK's base URL ends in, at a simulated vendor."""
 
@@ -113,18 +113,18 @@ class VendorClient(ABC):
         self.base = self.root + (self.mount if mount is None else mount)
         self.key = key
 
-    async def ask(self, asking: Asking) -> Said:
+    async def ask(self, request: ClientRequest) -> Answer:
         """One answer, whole or streamed."""
-        return await (self.streamed(asking) if asking.stream else self.whole(asking))
+        return await (self.streamed(request) if request.stream else self.whole(request))
 
     @abstractmethod
-    async def whole(self, asking: Asking) -> Said: ...
+    async def whole(self, request: ClientRequest) -> Answer: ...
 
     @abstractmethod
-    async def streamed(self, asking: Asking) -> Said: ...
+    async def streamed(self, request: ClientRequest) -> Answer: ...
 
     @abstractmethod
-    def after(self, asking: Asking, said: Said) -> list[Any]:
+    def after(self, request: ClientRequest, answer: Answer) -> list[Any]:
         """The past with this answer and a result for each of its calls."""
 
     @abstractmethod
@@ -150,44 +150,44 @@ class AnthropicClient(VendorClient):
             http_client=anthropic.DefaultAsyncHttpxClient(verify=NO_TLS),
         )
 
-    def _body(self, asking: Asking) -> dict[str, Any]:
-        messages = [{"role": "user", "content": asking.text}, *asking.past]
-        body: dict[str, Any] = {"model": asking.model, "messages": messages, "max_tokens": asking.max_tokens or 4_096}
-        if asking.tools:
+    def _body(self, request: ClientRequest) -> dict[str, Any]:
+        messages = [{"role": "user", "content": request.text}, *request.past]
+        body: dict[str, Any] = {"model": request.model, "messages": messages, "max_tokens": request.max_tokens or 4_096}
+        if request.tools:
             body["tools"] = [{"name": name, "description": "d", "input_schema": SCHEMA} for name in TOOLS]
-        if asking.thinks:
+        if request.thinks:
             body["thinking"] = {"type": "enabled", "budget_tokens": BUDGET}
-        return {**body, **asking.more}
+        return {**body, **request.more}
 
-    async def whole(self, asking: Asking) -> Said:
+    async def whole(self, request: ClientRequest) -> Answer:
         async with self._sdk() as sdk:
-            return self._said(await sdk.messages.create(**self._body(asking)))
+            return self._answer(await sdk.messages.create(**self._body(request)))
 
-    async def streamed(self, asking: Asking) -> Said:
-        async with self._sdk() as sdk, sdk.messages.stream(**self._body(asking)) as stream:
-            return self._said(await stream.get_final_message())
+    async def streamed(self, request: ClientRequest) -> Answer:
+        async with self._sdk() as sdk, sdk.messages.stream(**self._body(request)) as stream:
+            return self._answer(await stream.get_final_message())
 
-    def _said(self, message: Any) -> Said:
+    def _answer(self, message: Any) -> Answer:
         usage = message.usage
-        said = Said(finish=message.stop_reason, prompt=usage.input_tokens, completion=usage.output_tokens)
-        said.cached = usage.cache_read_input_tokens or 0
-        said.prompt = (said.prompt or 0) + said.cached
-        said.reasoned = usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else 0
+        answer = Answer(finish=message.stop_reason, prompt=usage.input_tokens, completion=usage.output_tokens)
+        answer.cached = usage.cache_read_input_tokens or 0
+        answer.prompt = (answer.prompt or 0) + answer.cached
+        answer.reasoned = usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else 0
         for block in message.content:
             if block.type == "text":
-                said.text += block.text
+                answer.text += block.text
             elif block.type == "thinking":
-                said.reasoning += block.thinking
+                answer.reasoning += block.thinking
             elif block.type != "redacted_thinking":
-                said.calls.append(Call(block.id, block.name, block.input))
-        said.turn = [
+                answer.calls.append(Call(block.id, block.name, block.input))
+        answer.turn = [
             {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in message.content]}
         ]
-        return said
+        return answer
 
-    def after(self, asking: Asking, said: Said) -> list[Any]:
-        results = [{"type": "tool_result", "tool_use_id": call.id, "content": RESULT} for call in said.calls]
-        return [*asking.past, *said.turn, {"role": "user", "content": results or "go on"}]
+    def after(self, request: ClientRequest, answer: Answer) -> list[Any]:
+        results = [{"type": "tool_result", "tool_use_id": call.id, "content": RESULT} for call in answer.calls]
+        return [*request.past, *answer.turn, {"role": "user", "content": results or "go on"}]
 
     def altered(self, turn: list[Any], *, lost: bool) -> list[Any]:
         content = turn[0]["content"]
@@ -231,29 +231,29 @@ class ResponsesClient(VendorClient):
             http_client=openai.DefaultAsyncHttpxClient(verify=NO_TLS),
         )
 
-    def _body(self, asking: Asking) -> dict[str, Any]:
+    def _body(self, request: ClientRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "model": asking.model,
-            "input": [{"role": "user", "content": asking.text}, *asking.past],
+            "model": request.model,
+            "input": [{"role": "user", "content": request.text}, *request.past],
             "store": False,
         }
-        if asking.max_tokens:
-            body["max_output_tokens"] = asking.max_tokens
-        if asking.tools:
+        if request.max_tokens:
+            body["max_output_tokens"] = request.max_tokens
+        if request.tools:
             body["tools"] = [{"type": "function", "name": name, "parameters": SCHEMA, "strict": None} for name in TOOLS]
-        if asking.thinks:
+        if request.thinks:
             body |= {"reasoning": {"effort": "low", "summary": "auto"}, "include": ["reasoning.encrypted_content"]}
-        return {**body, **asking.more}
+        return {**body, **request.more}
 
-    async def whole(self, asking: Asking) -> Said:
+    async def whole(self, request: ClientRequest) -> Answer:
         async with self._sdk() as sdk:
-            return self._said(await sdk.responses.create(**self._body(asking)))
+            return self._answer(await sdk.responses.create(**self._body(request)))
 
-    async def streamed(self, asking: Asking) -> Said:
+    async def streamed(self, request: ClientRequest) -> Answer:
         deltas: dict[str, str] = {}
         async with self._sdk() as sdk:
             response = None
-            async for event in await sdk.responses.create(**self._body(asking), stream=True):
+            async for event in await sdk.responses.create(**self._body(request), stream=True):
                 if event.type.endswith(".delta"):
                     deltas[event.item_id] = deltas.get(event.item_id, "") + event.delta
                 if event.type == "response.output_item.done":
@@ -268,27 +268,27 @@ class ResponsesClient(VendorClient):
                     raise openai.APIError(event.message, _NO_REQUEST, body={"code": event.code})
                 response = getattr(event, "response", response)
             assert response is not None
-            return self._said(response)
+            return self._answer(response)
 
-    def _said(self, response: Any) -> Said:
-        said = Said(finish=response.status)
+    def _answer(self, response: Any) -> Answer:
+        answer = Answer(finish=response.status)
         if response.usage:
-            said.prompt, said.completion = response.usage.input_tokens, response.usage.output_tokens
-            said.cached = response.usage.input_tokens_details.cached_tokens
-            said.reasoned = response.usage.output_tokens_details.reasoning_tokens
+            answer.prompt, answer.completion = response.usage.input_tokens, response.usage.output_tokens
+            answer.cached = response.usage.input_tokens_details.cached_tokens
+            answer.reasoned = response.usage.output_tokens_details.reasoning_tokens
         for item in response.output:
             if item.type == "message":
-                said.text += item.content[0].text
+                answer.text += item.content[0].text
             elif item.type == "reasoning":
-                said.reasoning += "".join(part.text for part in [*item.summary, *(item.content or ())])
+                answer.reasoning += "".join(part.text for part in [*item.summary, *(item.content or ())])
             else:
-                said.calls.append(Call(item.call_id, item.name, json.loads(item.arguments)))
-        said.turn = [item.model_dump(exclude_none=True) for item in response.output]
-        return said
+                answer.calls.append(Call(item.call_id, item.name, json.loads(item.arguments)))
+        answer.turn = [item.model_dump(exclude_none=True) for item in response.output]
+        return answer
 
-    def after(self, asking: Asking, said: Said) -> list[Any]:
-        results = [{"type": "function_call_output", "call_id": call.id, "output": RESULT} for call in said.calls]
-        return [*asking.past, *said.turn, *(results or [{"role": "user", "content": "go on"}])]
+    def after(self, request: ClientRequest, answer: Answer) -> list[Any]:
+        results = [{"type": "function_call_output", "call_id": call.id, "output": RESULT} for call in answer.calls]
+        return [*request.past, *answer.turn, *(results or [{"role": "user", "content": "go on"}])]
 
     def altered(self, turn: list[Any], *, lost: bool) -> list[Any]:
         if lost:
@@ -311,69 +311,69 @@ class GeminiClient(VendorClient):
         options = genai_types.HttpOptions(base_url=self.root, api_version="v1beta", retry_options=ONCE)
         return genai.Client(api_key=self.key, http_options=options)
 
-    def _config(self, asking: Asking) -> genai_types.GenerateContentConfig:
+    def _config(self, request: ClientRequest) -> genai_types.GenerateContentConfig:
         more: dict[str, Any] = {}
-        if asking.tools:
+        if request.tools:
             made = [genai_types.FunctionDeclaration(name=name, parameters_json_schema=SCHEMA) for name in TOOLS]
             more["tools"] = [genai_types.Tool(function_declarations=made)]
-        if asking.thinks:
+        if request.thinks:
             more["thinking_config"] = genai_types.ThinkingConfig(include_thoughts=True)
-        return genai_types.GenerateContentConfig(max_output_tokens=asking.max_tokens, **more)
+        return genai_types.GenerateContentConfig(max_output_tokens=request.max_tokens, **more)
 
-    def _contents(self, asking: Asking) -> list[Any]:
-        return [genai_types.Content(role="user", parts=[genai_types.Part(text=asking.text)]), *asking.past]
+    def _contents(self, request: ClientRequest) -> list[Any]:
+        return [genai_types.Content(role="user", parts=[genai_types.Part(text=request.text)]), *request.past]
 
-    async def whole(self, asking: Asking) -> Said:
+    async def whole(self, request: ClientRequest) -> Answer:
         sdk = self._sdk()
         try:
-            answer = await sdk.aio.models.generate_content(
-                model=asking.model, contents=self._contents(asking), config=self._config(asking)
+            response = await sdk.aio.models.generate_content(
+                model=request.model, contents=self._contents(request), config=self._config(request)
             )
         finally:
             await sdk.aio.aclose()
-        return self._said([answer])
+        return self._answer([response])
 
-    async def streamed(self, asking: Asking) -> Said:
+    async def streamed(self, request: ClientRequest) -> Answer:
         sdk = self._sdk()
         try:
             stream = await sdk.aio.models.generate_content_stream(
-                model=asking.model, contents=self._contents(asking), config=self._config(asking)
+                model=request.model, contents=self._contents(request), config=self._config(request)
             )
-            return self._said([chunk async for chunk in stream])
+            return self._answer([chunk async for chunk in stream])
         finally:
             await sdk.aio.aclose()
 
-    def _said(self, answers: list[Any]) -> Said:
-        parts = [part for answer in answers for part in answer.candidates[0].content.parts]
-        finish = answers[-1].candidates[0].finish_reason
-        said, usage = Said(finish=finish.value if finish else None), answers[-1].usage_metadata
+    def _answer(self, responses: list[Any]) -> Answer:
+        parts = [part for response in responses for part in response.candidates[0].content.parts]
+        finish = responses[-1].candidates[0].finish_reason
+        answer, usage = Answer(finish=finish.value if finish else None), responses[-1].usage_metadata
         if usage is not None:
-            said.prompt, said.cached = usage.prompt_token_count, usage.cached_content_token_count or 0
-            said.reasoned = usage.thoughts_token_count or 0
-            said.completion = usage.candidates_token_count + said.reasoned
+            answer.prompt, answer.cached = usage.prompt_token_count, usage.cached_content_token_count or 0
+            answer.reasoned = usage.thoughts_token_count or 0
+            answer.completion = usage.candidates_token_count + answer.reasoned
         kept = []
         for number, part in enumerate(parts):
             if part.function_call is not None:
                 call = part.function_call
-                said.calls.append(Call(call.id or f"#{number}", call.name, call.args))
+                answer.calls.append(Call(call.id or f"#{number}", call.name, call.args))
             elif part.thought:
-                said.reasoning += part.text
+                answer.reasoning += part.text
             else:
-                said.text += part.text or ""
+                answer.text += part.text or ""
             if part.function_call is not None or part.thought_signature is not None or part.text:
                 kept.append(part)
-        said.turn = [genai_types.Content(role="model", parts=kept)]
-        return said
+        answer.turn = [genai_types.Content(role="model", parts=kept)]
+        return answer
 
-    def after(self, asking: Asking, said: Said) -> list[Any]:
+    def after(self, request: ClientRequest, answer: Answer) -> list[Any]:
         parts = []
-        for call in said.calls:
+        for call in answer.calls:
             id = None if call.id.startswith("#") else call.id
             response = genai_types.FunctionResponse(id=id, name=call.name, response={"result": RESULT})
             parts.append(genai_types.Part(function_response=response))
         return [
-            *asking.past,
-            *said.turn,
+            *request.past,
+            *answer.turn,
             genai_types.Content(role="user", parts=parts or [genai_types.Part(text="go on")]),
         ]
 
@@ -430,29 +430,29 @@ class BedrockClient(VendorClient):
         with closing(self._sdk()) as sdk:
             return do(sdk)
 
-    def _body(self, asking: Asking) -> dict[str, Any]:
-        messages = [{"role": "user", "content": [{"text": asking.text}]}, *asking.past]
-        body: dict[str, Any] = {"modelId": asking.model, "messages": messages}
-        if asking.max_tokens:
-            body["inferenceConfig"] = {"maxTokens": asking.max_tokens}
-        if asking.tools:
+    def _body(self, request: ClientRequest) -> dict[str, Any]:
+        messages = [{"role": "user", "content": [{"text": request.text}]}, *request.past]
+        body: dict[str, Any] = {"modelId": request.model, "messages": messages}
+        if request.max_tokens:
+            body["inferenceConfig"] = {"maxTokens": request.max_tokens}
+        if request.tools:
             body["toolConfig"] = {
                 "tools": [{"toolSpec": {"name": name, "inputSchema": {"json": SCHEMA}}} for name in TOOLS]
             }
-        if asking.thinks:
+        if request.thinks:
             body["additionalModelRequestFields"] = {"thinking": {"type": "enabled", "budget_tokens": BUDGET}}
         return body
 
-    async def whole(self, asking: Asking) -> Said:
-        answer = await asyncio.to_thread(self._with, lambda sdk: sdk.converse(**self._body(asking)))
-        return self._said(answer["output"]["message"]["content"], answer["stopReason"], answer.get("usage"))
+    async def whole(self, request: ClientRequest) -> Answer:
+        response = await asyncio.to_thread(self._with, lambda sdk: sdk.converse(**self._body(request)))
+        return self._answer(response["output"]["message"]["content"], response["stopReason"], response.get("usage"))
 
-    async def streamed(self, asking: Asking) -> Said:
-        def told(sdk: Any) -> list[Any]:
-            with closing(sdk.converse_stream(**self._body(asking))["stream"]) as stream:  # an error leaves it open
+    async def streamed(self, request: ClientRequest) -> Answer:
+        def reasoning_fields(sdk: Any) -> list[Any]:
+            with closing(sdk.converse_stream(**self._body(request))["stream"]) as stream:  # an error leaves it open
                 return [*stream]
 
-        events = await asyncio.to_thread(self._with, told)
+        events = await asyncio.to_thread(self._with, reasoning_fields)
         blocks: dict[int, dict[str, Any]] = {}
         finish, usage = None, None
         for event in events:
@@ -470,26 +470,26 @@ class BedrockClient(VendorClient):
         for block in content:
             if "toolUse" in block:
                 block["toolUse"]["input"] = json.loads(block["toolUse"]["input"])
-        return self._said(content, finish, usage)
+        return self._answer(content, finish, usage)
 
-    def _said(self, content: list[Any], finish: str | None, usage: dict[str, int] | None) -> Said:
-        said = Said(finish=finish)
+    def _answer(self, content: list[Any], finish: str | None, usage: dict[str, int] | None) -> Answer:
+        answer = Answer(finish=finish)
         if usage:
-            said.cached = usage["cacheReadInputTokens"]
-            said.prompt, said.completion = usage["inputTokens"] + said.cached, usage["outputTokens"]
+            answer.cached = usage["cacheReadInputTokens"]
+            answer.prompt, answer.completion = usage["inputTokens"] + answer.cached, usage["outputTokens"]
         for block in content:
-            said.text += block.get("text", "")
+            answer.text += block.get("text", "")
             if "reasoningContent" in block:
-                said.reasoning += block["reasoningContent"]["reasoningText"]["text"]
+                answer.reasoning += block["reasoningContent"]["reasoningText"]["text"]
             if "toolUse" in block:
                 use = block["toolUse"]
-                said.calls.append(Call(use["toolUseId"], use["name"], use["input"]))
-        said.turn = [{"role": "assistant", "content": content}]
-        return said
+                answer.calls.append(Call(use["toolUseId"], use["name"], use["input"]))
+        answer.turn = [{"role": "assistant", "content": content}]
+        return answer
 
-    def after(self, asking: Asking, said: Said) -> list[Any]:
-        results = [{"toolResult": {"toolUseId": call.id, "content": [{"text": RESULT}]}} for call in said.calls]
-        return [*asking.past, *said.turn, {"role": "user", "content": results or [{"text": "go on"}]}]
+    def after(self, request: ClientRequest, answer: Answer) -> list[Any]:
+        results = [{"toolResult": {"toolUseId": call.id, "content": [{"text": RESULT}]}} for call in answer.calls]
+        return [*request.past, *answer.turn, {"role": "user", "content": results or [{"text": "go on"}]}]
 
     def altered(self, turn: list[Any], *, lost: bool) -> list[Any]:
         first, *rest = turn[0]["content"]
@@ -530,32 +530,32 @@ class ChatClient(VendorClient):
             http_client=openai.DefaultAsyncHttpxClient(verify=NO_TLS),
         )
 
-    def body(self, asking: Asking) -> dict[str, Any]:
+    def body(self, request: ClientRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "model": asking.model,
-            "messages": [{"role": "user", "content": asking.text}, *asking.past],
+            "model": request.model,
+            "messages": [{"role": "user", "content": request.text}, *request.past],
         }
-        if asking.max_tokens:
-            body["max_tokens"] = asking.max_tokens
-        if asking.tools:
+        if request.max_tokens:
+            body["max_tokens"] = request.max_tokens
+        if request.tools:
             body["tools"] = [{"type": "function", "function": {"name": name, "parameters": SCHEMA}} for name in TOOLS]
-        return {**body, **asking.more}
+        return {**body, **request.more}
 
-    async def whole(self, asking: Asking) -> Said:
+    async def whole(self, request: ClientRequest) -> Answer:
         async with self.sdk() as sdk:
-            answer = await sdk.chat.completions.create(**self.body(asking))
-        choice = answer.choices[0]
-        said = self._counted(answer.usage)
-        said.text, said.finish = choice.message.content or "", choice.finish_reason
+            response = await sdk.chat.completions.create(**self.body(request))
+        choice = response.choices[0]
+        answer = self._answer_with_usage(response.usage)
+        answer.text, answer.finish = choice.message.content or "", choice.finish_reason
         for call in choice.message.tool_calls or ():
-            said.calls.append(Call(call.id, call.function.name, json.loads(call.function.arguments)))
-        return self._turned(said)
+            answer.calls.append(Call(call.id, call.function.name, json.loads(call.function.arguments)))
+        return self._with_turn(answer)
 
-    async def streamed(self, asking: Asking) -> Said:
+    async def streamed(self, request: ClientRequest) -> Answer:
         calls: dict[int, list[str]] = {}
         text, finish, usage = "", None, None
         async with self.sdk() as sdk:
-            body = self.body(asking) | {"stream_options": {"include_usage": True}}
+            body = self.body(request) | {"stream_options": {"include_usage": True}}
             async for chunk in await sdk.chat.completions.create(**body, stream=True):
                 usage = chunk.usage or usage
                 for choice in chunk.choices:
@@ -565,27 +565,27 @@ class ChatClient(VendorClient):
                         known = calls.setdefault(call.index, [call.id or "", "", ""])
                         known[1] += call.function.name or ""
                         known[2] += call.function.arguments or ""
-        said = self._counted(usage)
-        said.text, said.finish = text, finish
-        said.calls = [Call(id, name, json.loads(arguments)) for id, name, arguments in calls.values()]
-        return self._turned(said)
+        answer = self._answer_with_usage(usage)
+        answer.text, answer.finish = text, finish
+        answer.calls = [Call(id, name, json.loads(arguments)) for id, name, arguments in calls.values()]
+        return self._with_turn(answer)
 
-    def _counted(self, usage: Any) -> Said:
-        said = Said()
+    def _answer_with_usage(self, usage: Any) -> Answer:
+        answer = Answer()
         if usage is not None:
-            said.prompt, said.completion = usage.prompt_tokens, usage.completion_tokens
-            said.cached = usage.prompt_tokens_details.cached_tokens
-            said.reasoned = usage.completion_tokens_details.reasoning_tokens
-        return said
+            answer.prompt, answer.completion = usage.prompt_tokens, usage.completion_tokens
+            answer.cached = usage.prompt_tokens_details.cached_tokens
+            answer.reasoned = usage.completion_tokens_details.reasoning_tokens
+        return answer
 
-    def _turned(self, said: Said) -> Said:
-        calls = [_function_call(call) for call in said.calls]
-        said.turn = [{"role": "assistant", "content": said.text or None} | ({"tool_calls": calls} if calls else {})]
-        return said
+    def _with_turn(self, answer: Answer) -> Answer:
+        calls = [_function_call(call) for call in answer.calls]
+        answer.turn = [{"role": "assistant", "content": answer.text or None} | ({"tool_calls": calls} if calls else {})]
+        return answer
 
-    def after(self, asking: Asking, said: Said) -> list[Any]:
-        results = [{"role": "tool", "tool_call_id": call.id, "content": RESULT} for call in said.calls]
-        return [*asking.past, *said.turn, *(results or [{"role": "user", "content": "go on"}])]
+    def after(self, request: ClientRequest, answer: Answer) -> list[Any]:
+        results = [{"role": "tool", "tool_call_id": call.id, "content": RESULT} for call in answer.calls]
+        return [*request.past, *answer.turn, *(results or [{"role": "user", "content": "go on"}])]
 
     def altered(self, turn: list[Any], *, lost: bool) -> list[Any]:
         raise NotImplementedError(f"{self.name} shows no reasoning")
@@ -629,35 +629,35 @@ class MistralClient(VendorClient):
             async with httpx2.AsyncClient(verify=NO_TLS) as http:
                 yield Mistral(api_key=self.key, server_url=self.root + "/mistral", client=plain, async_client=http)
 
-    def _body(self, asking: Asking) -> dict[str, Any]:
+    def _body(self, request: ClientRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "model": asking.model,
-            "messages": [{"role": "user", "content": asking.text}, *asking.past],
+            "model": request.model,
+            "messages": [{"role": "user", "content": request.text}, *request.past],
         }
-        if asking.max_tokens:
-            body["max_tokens"] = asking.max_tokens
-        if asking.tools:
+        if request.max_tokens:
+            body["max_tokens"] = request.max_tokens
+        if request.tools:
             body["tools"] = [{"type": "function", "function": {"name": name, "parameters": SCHEMA}} for name in TOOLS]
-        if asking.thinks:
+        if request.thinks:
             body["reasoning_effort"] = "high"
         return body
 
-    async def whole(self, asking: Asking) -> Said:
+    async def whole(self, request: ClientRequest) -> Answer:
         async with self._sdk() as sdk:
-            answer = await sdk.chat.complete_async(**self._body(asking))
-        message = answer.choices[0].message
+            response = await sdk.chat.complete_async(**self._body(request))
+        message = response.choices[0].message
         assert message is not None
         dump = message.model_dump(exclude_none=True)
-        return self._said(
-            dump.get("content") or "", dump.get("tool_calls") or [], answer.choices[0].finish_reason, answer.usage
+        return self._answer(
+            dump.get("content") or "", dump.get("tool_calls") or [], response.choices[0].finish_reason, response.usage
         )
 
-    async def streamed(self, asking: Asking) -> Said:
+    async def streamed(self, request: ClientRequest) -> Answer:
         content: list[dict[str, Any]] = []
         calls: dict[int, dict[str, Any]] = {}
         finish, usage = None, None
         async with self._sdk() as sdk:
-            async for event in await sdk.chat.stream_async(**self._body(asking)):
+            async for event in await sdk.chat.stream_async(**self._body(request)):
                 choice = event.data.choices[0]
                 delta = choice.delta.model_dump(exclude_none=True)
                 for piece in _pieces(delta.get("content")):
@@ -668,32 +668,36 @@ class MistralClient(VendorClient):
                     )
                     known["function"]["arguments"] += call["function"]["arguments"]
                 finish, usage = choice.finish_reason or finish, event.data.usage or usage
-        return self._said(content, list(calls.values()), finish, usage)
+        return self._answer(content, list(calls.values()), finish, usage)
 
-    def _said(self, content: Any, calls: list[Any], finish: Any, usage: Any) -> Said:
-        said = Said(finish=finish)
+    def _answer(self, content: Any, calls: list[Any], finish: Any, usage: Any) -> Answer:
+        answer = Answer(finish=finish)
         if usage is not None:
-            said.prompt, said.completion = usage.prompt_tokens, usage.completion_tokens
+            answer.prompt, answer.completion = usage.prompt_tokens, usage.completion_tokens
             details = (usage.model_extra or {}).get("prompt_tokens_details") or {}
-            said.cached = details.get("cached_tokens", 0)
+            answer.cached = details.get("cached_tokens", 0)
         content = _pieces(content)
         for chunk in content:
-            said.text += chunk["text"] if chunk["type"] == "text" else ""
-            said.reasoning += "".join(part["text"] for part in chunk.get("thinking", ()))
+            answer.text += chunk["text"] if chunk["type"] == "text" else ""
+            answer.reasoning += "".join(part["text"] for part in chunk.get("thinking", ()))
         for call in calls:
             function = call["function"]
-            said.calls.append(Call(call["id"], function["name"], json.loads(function["arguments"])))
+            answer.calls.append(Call(call["id"], function["name"], json.loads(function["arguments"])))
         kept = [{k: v for k, v in chunk.items() if k != "TYPE"} for chunk in content]
-        said.turn = [
-            {"role": "assistant", "content": kept, "tool_calls": [_function_call(call) for call in said.calls] or None}
+        answer.turn = [
+            {
+                "role": "assistant",
+                "content": kept,
+                "tool_calls": [_function_call(call) for call in answer.calls] or None,
+            }
         ]
-        return said
+        return answer
 
-    def after(self, asking: Asking, said: Said) -> list[Any]:
+    def after(self, request: ClientRequest, answer: Answer) -> list[Any]:
         results = [
-            {"role": "tool", "tool_call_id": call.id, "name": call.name, "content": RESULT} for call in said.calls
+            {"role": "tool", "tool_call_id": call.id, "name": call.name, "content": RESULT} for call in answer.calls
         ]
-        return [*asking.past, *said.turn, *(results or [{"role": "user", "content": "go on"}])]
+        return [*request.past, *answer.turn, *(results or [{"role": "user", "content": "go on"}])]
 
     def altered(self, turn: list[Any], *, lost: bool) -> list[Any]:
         first, *rest = turn[0]["content"]
@@ -738,41 +742,41 @@ class OpenRouterClient(VendorClient):
                     api_key=self.key, server_url=self.base, retry_config=None, client=plain, async_client=http
                 )
 
-    def _body(self, asking: Asking) -> dict[str, Any]:
+    def _body(self, request: ClientRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "model": asking.model,
-            "messages": [{"role": "user", "content": asking.text}, *asking.past],
+            "model": request.model,
+            "messages": [{"role": "user", "content": request.text}, *request.past],
         }
-        if asking.max_tokens:
-            body["max_tokens"] = asking.max_tokens
-        if asking.tools:
+        if request.max_tokens:
+            body["max_tokens"] = request.max_tokens
+        if request.tools:
             body["tools"] = [{"type": "function", "function": {"name": name, "parameters": SCHEMA}} for name in TOOLS]
-        if asking.thinks:
+        if request.thinks:
             body["reasoning"] = {"effort": "low"}
-        return {**body, **asking.more}
+        return {**body, **request.more}
 
-    async def whole(self, asking: Asking) -> Said:
+    async def whole(self, request: ClientRequest) -> Answer:
         async with self._sdk() as sdk:
-            answer = await sdk.chat.send_async(**self._body(asking))
-        message = answer.choices[0].message
+            response = await sdk.chat.send_async(**self._body(request))
+        message = response.choices[0].message
         calls = [call.model_dump(exclude_none=True) for call in message.tool_calls or ()]
         details = [detail.model_dump(exclude_none=True) for detail in message.reasoning_details or ()]
-        return self._said(
+        return self._answer(
             message.content or "",
             message.reasoning or "",
             details,
             calls,
-            answer.choices[0].finish_reason,
-            answer.usage,
+            response.choices[0].finish_reason,
+            response.usage,
         )
 
-    async def streamed(self, asking: Asking) -> Said:
+    async def streamed(self, request: ClientRequest) -> Answer:
         text = reasoning = ""
         calls: dict[int, dict[str, Any]] = {}
         details: list[dict[str, Any]] = []
         finish, usage = None, None
         async with self._sdk() as sdk:
-            stream = await sdk.chat.send_async(**self._body(asking), stream=True)
+            stream = await sdk.chat.send_async(**self._body(request), stream=True)
             async for chunk in stream:
                 if chunk.error is not None:
                     raise RuntimeError(chunk.error.code)
@@ -787,26 +791,28 @@ class OpenRouterClient(VendorClient):
                         int(call.index), {"id": call.id, "function": {"name": call.function.name, "arguments": ""}}
                     )
                     known["function"]["arguments"] += call.function.arguments or ""
-        return self._said(text, reasoning, details, list(calls.values()), finish, usage)
+        return self._answer(text, reasoning, details, list(calls.values()), finish, usage)
 
-    def _said(self, text: str, reasoning: str, details: list[Any], calls: list[Any], finish: Any, usage: Any) -> Said:
-        said = Said(text=text, reasoning=reasoning, finish=finish)
+    def _answer(
+        self, text: str, reasoning: str, details: list[Any], calls: list[Any], finish: Any, usage: Any
+    ) -> Answer:
+        answer = Answer(text=text, reasoning=reasoning, finish=finish)
         if usage is not None:
-            said.prompt, said.completion = int(usage.prompt_tokens), int(usage.completion_tokens)
-            said.cached = int(usage.prompt_tokens_details.cached_tokens or 0)
-            said.reasoned = int(usage.completion_tokens_details.reasoning_tokens or 0)
+            answer.prompt, answer.completion = int(usage.prompt_tokens), int(usage.completion_tokens)
+            answer.cached = int(usage.prompt_tokens_details.cached_tokens or 0)
+            answer.reasoned = int(usage.completion_tokens_details.reasoning_tokens or 0)
             assert usage.cost is not None
         for call in calls:
-            said.calls.append(Call(call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])))
-        told = {"reasoning_details": details} if details else {"reasoning": reasoning} if reasoning else {}
-        said.turn = [{"role": "assistant", "content": text or None, **told}]
+            answer.calls.append(Call(call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])))
+        reasoning_fields = {"reasoning_details": details} if details else {"reasoning": reasoning} if reasoning else {}
+        answer.turn = [{"role": "assistant", "content": text or None, **reasoning_fields}]
         if calls:
-            said.turn[0]["tool_calls"] = [_function_call(call) for call in said.calls]
-        return said
+            answer.turn[0]["tool_calls"] = [_function_call(call) for call in answer.calls]
+        return answer
 
-    def after(self, asking: Asking, said: Said) -> list[Any]:
-        results = [{"role": "tool", "tool_call_id": call.id, "content": RESULT} for call in said.calls]
-        return [*asking.past, *said.turn, *(results or [{"role": "user", "content": "go on"}])]
+    def after(self, request: ClientRequest, answer: Answer) -> list[Any]:
+        results = [{"role": "tool", "tool_call_id": call.id, "content": RESULT} for call in answer.calls]
+        return [*request.past, *answer.turn, *(results or [{"role": "user", "content": "go on"}])]
 
     def altered(self, turn: list[Any], *, lost: bool) -> list[Any]:
         details = turn[0]["reasoning_details"]
@@ -841,31 +847,31 @@ class CohereClient(VendorClient):
         async with httpx.AsyncClient(verify=NO_TLS) as http:
             yield cohere.AsyncClientV2(api_key=self.key, base_url=self.root, max_retries=0, httpx_client=http)
 
-    def _body(self, asking: Asking) -> dict[str, Any]:
+    def _body(self, request: ClientRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "model": asking.model,
-            "messages": [{"role": "user", "content": asking.text}, *asking.past],
+            "model": request.model,
+            "messages": [{"role": "user", "content": request.text}, *request.past],
         }
-        if asking.max_tokens:
-            body["max_tokens"] = asking.max_tokens
-        if asking.tools:
+        if request.max_tokens:
+            body["max_tokens"] = request.max_tokens
+        if request.tools:
             body["tools"] = [{"type": "function", "function": {"name": name, "parameters": SCHEMA}} for name in TOOLS]
-        body["thinking"] = {"type": "enabled" if asking.thinks else "disabled"}
+        body["thinking"] = {"type": "enabled" if request.thinks else "disabled"}
         return body
 
-    async def whole(self, asking: Asking) -> Said:
+    async def whole(self, request: ClientRequest) -> Answer:
         async with self._sdk() as sdk:
-            answer = await sdk.chat(**self._body(asking))
-        blocks = [block.model_dump(exclude_none=True) for block in answer.message.content or ()]
-        calls = [call.model_dump() for call in answer.message.tool_calls or ()]
-        return self._said(blocks, calls, answer.finish_reason, answer.usage)
+            response = await sdk.chat(**self._body(request))
+        blocks = [block.model_dump(exclude_none=True) for block in response.message.content or ()]
+        calls = [call.model_dump() for call in response.message.tool_calls or ()]
+        return self._answer(blocks, calls, response.finish_reason, response.usage)
 
-    async def streamed(self, asking: Asking) -> Said:
+    async def streamed(self, request: ClientRequest) -> Answer:
         blocks: list[dict[str, Any]] = []
         calls: list[dict[str, Any]] = []
         finish, usage = None, None
         async with self._sdk() as sdk:
-            async for event in sdk.chat_stream(**self._body(asking)):
+            async for event in sdk.chat_stream(**self._body(request)):
                 delta: Any = getattr(event, "delta", None)  # every part of an event is optional in the SDK's types
                 index: Any = getattr(event, "index", None)
                 if event.type == "content-start":
@@ -881,26 +887,29 @@ class CohereClient(VendorClient):
                     finish, usage = delta.finish_reason, delta.usage
                     if finish == "ERROR":
                         raise RuntimeError(delta.error)
-        return self._said(blocks, calls, finish, usage)
+        return self._answer(blocks, calls, finish, usage)
 
-    def _said(self, blocks: list[Any], calls: list[Any], finish: str | None, usage: Any) -> Said:
-        said = Said(finish=finish)
+    def _answer(self, blocks: list[Any], calls: list[Any], finish: str | None, usage: Any) -> Answer:
+        answer = Answer(finish=finish)
         if usage is not None:
-            said.prompt, said.completion = int(usage.billed_units.input_tokens), int(usage.billed_units.output_tokens)
-            said.cached = int(usage.cached_tokens or 0)
+            answer.prompt, answer.completion = (
+                int(usage.billed_units.input_tokens),
+                int(usage.billed_units.output_tokens),
+            )
+            answer.cached = int(usage.cached_tokens or 0)
         for block in blocks:
-            said.text += block.get("text", "")
-            said.reasoning += block.get("thinking", "")
+            answer.text += block.get("text", "")
+            answer.reasoning += block.get("thinking", "")
         for call in calls:
-            said.calls.append(Call(call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])))
-        said.turn = [{"role": "assistant", "content": blocks or None}]
+            answer.calls.append(Call(call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])))
+        answer.turn = [{"role": "assistant", "content": blocks or None}]
         if calls:
-            said.turn[0]["tool_calls"] = [_function_call(call) for call in said.calls]
-        return said
+            answer.turn[0]["tool_calls"] = [_function_call(call) for call in answer.calls]
+        return answer
 
-    def after(self, asking: Asking, said: Said) -> list[Any]:
-        results = [{"role": "tool", "tool_call_id": call.id, "content": RESULT} for call in said.calls]
-        return [*asking.past, *said.turn, *(results or [{"role": "user", "content": "go on"}])]
+    def after(self, request: ClientRequest, answer: Answer) -> list[Any]:
+        results = [{"role": "tool", "tool_call_id": call.id, "content": RESULT} for call in answer.calls]
+        return [*request.past, *answer.turn, *(results or [{"role": "user", "content": "go on"}])]
 
     def altered(self, turn: list[Any], *, lost: bool) -> list[Any]:
         raise NotImplementedError("Cohere signs nothing")
@@ -923,46 +932,46 @@ class OllamaClient(VendorClient):
         async with aclosing(sdk._client):
             yield sdk
 
-    def _body(self, asking: Asking) -> dict[str, Any]:
+    def _body(self, request: ClientRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "model": asking.model,
-            "messages": [{"role": "user", "content": asking.text}, *asking.past],
+            "model": request.model,
+            "messages": [{"role": "user", "content": request.text}, *request.past],
         }
-        if asking.max_tokens:
-            body["options"] = {"num_predict": asking.max_tokens}
-        if asking.tools:
+        if request.max_tokens:
+            body["options"] = {"num_predict": request.max_tokens}
+        if request.tools:
             described = {"n": {"type": "integer"}, "u": {"type": "string", "enum": ["C", "F"]}}
             schema = {"type": "object", "properties": described, "required": ["n", "u"]}
             body["tools"] = [{"type": "function", "function": {"name": name, "parameters": schema}} for name in TOOLS]
-        if asking.thinks:
+        if request.thinks:
             body["think"] = True
         return body
 
-    async def whole(self, asking: Asking) -> Said:
+    async def whole(self, request: ClientRequest) -> Answer:
         async with self._sdk() as sdk:
-            return self._said([await sdk.chat(**self._body(asking))])
+            return self._answer([await sdk.chat(**self._body(request))])
 
-    async def streamed(self, asking: Asking) -> Said:
+    async def streamed(self, request: ClientRequest) -> Answer:
         async with self._sdk() as sdk:
-            return self._said([part async for part in await sdk.chat(**self._body(asking), stream=True)])
+            return self._answer([part async for part in await sdk.chat(**self._body(request), stream=True)])
 
-    def _said(self, parts: list[Any]) -> Said:
+    def _answer(self, parts: list[Any]) -> Answer:
         end = parts[-1]
-        said = Said(finish=end.done_reason, prompt=end.prompt_eval_count, completion=end.eval_count)
+        answer = Answer(finish=end.done_reason, prompt=end.prompt_eval_count, completion=end.eval_count)
         for part in parts:
-            said.text += part.message.content or ""
-            said.reasoning += part.message.thinking or ""
+            answer.text += part.message.content or ""
+            answer.reasoning += part.message.thinking or ""
             for number, call in enumerate(part.message.tool_calls or ()):
-                said.calls.append(Call(f"#{number}", call.function.name, dict(call.function.arguments)))
-        calls = [{"function": {"name": call.name, "arguments": call.arguments}} for call in said.calls]
-        said.turn = [{"role": "assistant", "content": said.text, "thinking": said.reasoning or None}]
+                answer.calls.append(Call(f"#{number}", call.function.name, dict(call.function.arguments)))
+        calls = [{"function": {"name": call.name, "arguments": call.arguments}} for call in answer.calls]
+        answer.turn = [{"role": "assistant", "content": answer.text, "thinking": answer.reasoning or None}]
         if calls:
-            said.turn[0]["tool_calls"] = calls
-        return said
+            answer.turn[0]["tool_calls"] = calls
+        return answer
 
-    def after(self, asking: Asking, said: Said) -> list[Any]:
-        results = [{"role": "tool", "tool_name": call.name, "content": RESULT} for call in said.calls]
-        return [*asking.past, *said.turn, *(results or [{"role": "user", "content": "go on"}])]
+    def after(self, request: ClientRequest, answer: Answer) -> list[Any]:
+        results = [{"role": "tool", "tool_name": call.name, "content": RESULT} for call in answer.calls]
+        return [*request.past, *answer.turn, *(results or [{"role": "user", "content": "go on"}])]
 
     def altered(self, turn: list[Any], *, lost: bool) -> list[Any]:
         raise NotImplementedError("Ollama signs nothing")
