@@ -122,7 +122,15 @@ def start(site: Site, command: str = COMMAND) -> Iterator[Target]:
             if wrong := completion(route):
                 raise StartError(wrong)
         yield Target(
-            "gateway", "Tokenway", child.pid, site.cores.server, routes, start_s, callers=50, admin=(port, admin_key)
+            "gateway",
+            "Tokenway",
+            child.pid,
+            site.cores.server,
+            routes,
+            start_s,
+            callers=50,
+            messages_path="/api/v1/messages",
+            admin=(port, admin_key),
         )
 
 

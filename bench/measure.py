@@ -12,10 +12,10 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench import wrk
+from bench import agents, wrk
 from bench.processes import Reading, load_client, reading
 from bench.site import Site, Target
 from bench.stats import slope
@@ -23,6 +23,7 @@ from bench.talk import control
 
 SHORT_EVENTS, LONG_EVENTS = 10, 110
 GAP_US = 10_000
+TURNS_AT_ONCE = 8
 _AFTER_S = 0.2  # what a target does after its last answer belongs to the requests
 _CONNECTIONS = 256
 
@@ -128,6 +129,27 @@ class Bench:
             },
         )
         return found.per_s
+
+    def turns(self, target: Target) -> None:
+        """Agents' turns of 450 KB, in both formats, to the same plain upstream; the response is small."""
+        route, cores = target.routes["plain"], self._site.cores
+        for form, path in (("chat", route.path), ("messages", target.messages_path)):
+            if path is None:
+                continue
+            body = agents.turn(form, route.model)
+            with Meter(target) as meter:
+                found = wrk.saturate(
+                    replace(route, path=path),
+                    core=cores.load,
+                    seconds=self._effort.saturate_s,
+                    scratch=self._site.scratch,
+                    body=body,
+                    connections=TURNS_AT_ONCE,
+                )
+            self._failures(target, f"agents' turns, {form}", found.failed)
+            if found.requests:
+                figures = {f"{form}.turn_cpu_us": meter.cost.cpu_s / found.requests * 1e6}
+                self.samples.add(target, **figures)
 
     def rate(self, target: Target, kind: str, rate_per_s: float, label: str) -> None:
         """Open-loop arrivals; ``label`` names the figures, so that the bare upstream can stand beside each rate."""

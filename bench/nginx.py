@@ -42,4 +42,5 @@ def start(site: Site) -> Iterator[Target]:
         started = Start(child, log, begun_s)
         start_s = started.wait(lambda: completion(routes["plain"]), _START_S)
         started.wait(lambda: completion(routes["tls"]), _START_S)
-        yield Target("nginx", "nginx", child.pid, site.cores.server, routes, start_s, callers=50)
+        # it does not read what it forwards, so any path will do for the Messages API
+        yield Target("nginx", "nginx", child.pid, site.cores.server, routes, start_s, callers=50, messages_path=CHAT)

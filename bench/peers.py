@@ -100,7 +100,17 @@ def litellm(site: Site) -> Iterator[Target]:
         start_s = started.wait(lambda: completion(routes["plain"]), _START_S)
         started.wait(lambda: completion(routes["tls"]), _START_S)
         title = f"LiteLLM {_litellm_version()}"
-        yield Target("litellm", title, child.pid, site.cores.server, routes, start_s, callers=4, peer=True)
+        yield Target(
+            "litellm",
+            title,
+            child.pid,
+            site.cores.server,
+            routes,
+            start_s,
+            callers=4,
+            peer=True,
+            messages_path="/v1/messages",
+        )
 
 
 def _litellm_version() -> str:

@@ -91,6 +91,7 @@ def _round(bench: Bench, targets: Sequence[Target]) -> None:
                 bench.rate(targets[0], "plain", rate, f"at{rate:.0f}")
     for target in targets:
         with bench.forgiving(target):
+            bench.turns(target)
             bench.streams(target, "plain")
             for kind in gateway.DIALECTS:
                 if kind in target.routes:

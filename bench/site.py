@@ -61,6 +61,7 @@ class Target:
     start_s: float
     callers: int  # concurrent streams, well below its limit
     peer: bool = False  # needs an installation; uses another number of concurrent streams
+    messages_path: str | None = None  # of Anthropic's Messages API, where the target has it
     admin: tuple[int, str] | None = None  # port and management key, where the target has a ledger to audit
 
 

@@ -41,13 +41,15 @@ def parse(text: str) -> Saturation:
     return Saturation(found["requests"], found["failed"], seconds, found["p50_us"], found["p99_us"])
 
 
-def saturate(route: Route, *, core: int, seconds: int, scratch: Path) -> Saturation:
-    """Raises subprocess.CalledProcessError, ValueError."""
+def saturate(
+    route: Route, *, core: int, seconds: int, scratch: Path, body: bytes = b"", connections: int = CONNECTIONS
+) -> Saturation:
+    """``body`` instead of the small chat. Raises subprocess.CalledProcessError, ValueError."""
     headers = {"content-type": "application/json", **dict(route.headers)}
-    body = shapes.request_body(route.model, stream=False)
+    body = body or shapes.request_body(route.model, stream=False)
     file = scratch / "wrk-request"
     file.write_bytes("|".join(f"{name}: {value}" for name, value in headers.items()).encode() + b"\n" + body)
-    load = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "-s", str(_SCRIPT)]
+    load = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(_SCRIPT)]
     command = pinned([*load, f"http://{route.host}:{route.port}{route.path}", "--", str(file)], core)
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True)
     return parse(done.stdout)
