@@ -99,13 +99,17 @@ def decode_json(raw: bytes, max_depth: int) -> dict[str, Any]:
 
 
 def _depth(value: Any) -> int:
-    """How deep a decoded value is nested. Level by level: a recursion could overflow the stack."""
+    """How deep a decoded value is nested. Level by level: a recursion could overflow the stack. An agent's turn has thousands of
+    values, so types are compared, which takes a third of the time of ``isinstance``: a decoder makes no subclasses.
+    """
     depth, level = 0, [value]
     while level:
         depth += 1
         below: list[Any] = []
         for item in level:
-            children = item.values() if isinstance(item, dict) else item
-            below += [child for child in children if isinstance(child, dict | list)]
+            for child in item.values() if type(item) is dict else item:
+                kind = type(child)
+                if kind is dict or kind is list:
+                    below.append(child)
         level = below
     return depth
