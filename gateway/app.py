@@ -86,7 +86,7 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
                     task.cancel()
 
     app = FastAPI(title="Tokenway", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None)
-    router = asgi.InferenceRouter(app)
+    router = asgi.InferenceRouter(app, settings.allowed_origins)
     management.mount(app)
 
     @app.get("/metrics", include_in_schema=False)

@@ -97,6 +97,10 @@ class Pipeline:
         """Candidates in order and why the others were dropped. Pure except for the clock, the rng and the health registry."""
         catalog = self.services.catalog.current
         preferences = parse(request.body, catalog.provider_names)
+        found = [catalog.resolve(name) for name in preferences.models]
+        sorts = {model.slug: sort for model, sort in found if sort is not None}
+        if sorts:
+            preferences = structs.replace(preferences, sorts=sorts)
         prompt = request.prompt
         need = Need(
             prompt.tokens,
@@ -106,7 +110,7 @@ class Pipeline:
             request.operation,
         )
         return plan(
-            [catalog.resolve(slug)[0] for slug in preferences.models],
+            [model for model, _ in found],
             need,
             preferences,
             view=self.services.health.view,

@@ -17,6 +17,9 @@ from gateway.routing.candidate import Candidate, RoutingContext, speeds
 
 Policy = Callable[[Sequence[Candidate], RoutingContext], list[Candidate]]
 OUTAGE_GROUP = 3
+FULL_PRECISION_BITS = 16
+PRECISION_BITS = {"int4": 4, "fp4": 4, "mxfp4": 4, "nvfp4": 4, "fp6": 6, "int8": 8, "fp8": 8, "mxfp8": 8}
+"""Bits of a weight. What is not listed, or not known, counts as full precision: first-party hosts do not say."""
 
 
 def balanced(candidates: Sequence[Candidate], context: RoutingContext) -> list[Candidate]:
@@ -92,6 +95,22 @@ def throughput(candidates: Sequence[Candidate], context: RoutingContext) -> list
     return sorted(candidates, key=key)
 
 
+def exacto(candidates: Sequence[Candidate], context: RoutingContext) -> list[Candidate]:
+    """``sort: exacto`` and ``:exacto``: who is likeliest to call tools well, strictly; equal ones by price.
+
+    OpenRouter ranks by benchmarks and by the tool calls of all its callers, which a gateway of one's own does not have. What is
+    known here: measured uptime, and how far the weights were quantized, which is what makes hosts of one model differ.
+    """
+    del context
+
+    def key(candidate: Candidate) -> tuple[int, int, int, str]:
+        endpoint = candidate.endpoint
+        bits = PRECISION_BITS.get(endpoint.quantization or "unknown", FULL_PRECISION_BITS)
+        return (uptime_group(candidate), -bits, candidate.expected_femto, endpoint.id)
+
+    return sorted(candidates, key=key)
+
+
 def order(candidates: Sequence[Candidate], context: RoutingContext, rest: Policy) -> list[Candidate]:
     """``provider.order``: the named endpoints in the caller's order, then the others as ``rest`` ranks them."""
     places = {name: place for place, name in enumerate(context.preferences.order)}
@@ -103,7 +122,13 @@ def order(candidates: Sequence[Candidate], context: RoutingContext, rest: Policy
     return sorted(rest(candidates, context), key=place)
 
 
-POLICIES: Mapping[str, Policy] = {"balanced": balanced, "price": price, "throughput": throughput, "latency": latency}
+POLICIES: Mapping[str, Policy] = {
+    "balanced": balanced,
+    "price": price,
+    "throughput": throughput,
+    "latency": latency,
+    "exacto": exacto,
+}
 """What ``sort`` may name, and the default."""
 DEFAULT = "balanced"
 

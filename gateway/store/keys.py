@@ -16,6 +16,8 @@ HOUR_S = 3600
 
 ORGANIZATIONS = "{tw}:orgs"
 """Hash: organisation id → JSON of its name and time. Written before anything of the organisation can exist."""
+READY = "{tw}:ready"
+"""Written to find out whether the store takes writes; expires after a minute."""
 BUCKETS_IN_USE = "{tw}:buckets"
 """Set: hash tags of all buckets that contain an organisation. The expiry of holds and searches go through them."""
 KEY_OWNERS = "{tw}:keys"

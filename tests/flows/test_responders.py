@@ -133,7 +133,7 @@ async def test_every_spelling_of_a_path(servers: Stages, path: str) -> None:
     await on_both(servers, case)
 
 
-@pytest.mark.parametrize("path", ["/api/v1/chat/completion", PATH + "/", "/api/v1//chat/completions", "//", "/%ff"])
+@pytest.mark.parametrize("path", ["/api/v1/chat/completion", PATH + "/x", "//", "/%ff"])
 async def test_no_such_path(servers: Stages, path: str) -> None:
     """404 in the one error shape."""
 
@@ -149,7 +149,7 @@ async def test_no_such_path(servers: Stages, path: str) -> None:
     await on_both(servers, case)
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD"])
 async def test_other_methods(servers: Stages, method: str) -> None:
     """405 in the one error shape, HEAD without a body; then the connection serves a POST."""
 

@@ -21,7 +21,7 @@ from gateway.ledger.entries import generation_id
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.request import Client, InferenceRequest
-from gateway.server import request_reader, sse
+from gateway.server import common_headers, request_reader, sse
 from gateway.server.asgi_responder import AsgiResponder, Receive, Scope, Send
 from gateway.server.in_flight import InFlight
 from gateway.server.request_lifecycle import RequestLifecycle
@@ -115,6 +115,7 @@ class Surface(ABC):
 
     async def serve(self, responder: Responder) -> None:
         """One request, from its head to the last byte of its response."""
+        responder.common = common_headers.common(responder.headers, self.services.settings.allowed_origins)
         lifecycle = RequestLifecycle(responder)
         in_flight, outcome = self.in_flight, "ok"
         in_flight.requests.add(lifecycle)
