@@ -237,7 +237,13 @@ def test_files_that_are_named_exist() -> None:
         spans = re.findall(
             r"`([^`\n<>*]+)`", CODE_BLOCK.sub("", path.read_text())
         )  # not tests/wire/<dialect>/reader.py
-        problems += [f"{path.name}: {name}" for span in spans for name in named.findall(span) if name not in ends]
+        checked = path.name == "ARCHITECTURE.md" or path.parent.name == "adr"  # elsewhere a .yaml may be the operator's
+        problems += [
+            f"{path.name}: {name}"
+            for span in spans
+            for name in named.findall(span)
+            if name not in ends and (checked or not name.endswith(".yaml"))
+        ]
     assert problems == []
 
 
