@@ -194,6 +194,14 @@ def test_the_listener_is_bound_at_once(config: Path, monkeypatch: pytest.MonkeyP
         assert serving.origin(listener) == f"http://127.0.0.1:{port}"
 
 
+def test_the_help_of_simulate_is_for_people() -> None:
+    """It names the command as it is typed, and not what only the demo passes."""
+    shown = _tokenway("simulate", "--help").stdout
+    assert shown.startswith("usage: tokenway simulate ")
+    assert "--parent" not in shown
+    assert "seed of random failures" in shown
+
+
 @pytest.mark.parametrize(
     "words", [["--help"], ["--version"], ["keys", "--help"], ["serve", "--help"], ["simulate", "--words"]]
 )
