@@ -56,11 +56,15 @@ def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStor
                 telemetry.log.warning("a heartbeat failed", error=f"{type(result).__name__}: {result}")
 
     async def reload_catalog() -> None:
+        before = catalogs.current
         try:
             if await asyncio.to_thread(catalogs.reload):  # parsing takes tens of milliseconds: not on the loop
                 learn_names(telemetry, catalogs)
                 telemetry.catalog_reloads.labels("ok").inc()
-                telemetry.log.info("catalogue reloaded", version=catalogs.current.version)
+                happened = (
+                    "catalogue reloaded" if catalogs.current is not before else "catalogue sound again, unchanged"
+                )
+                telemetry.log.info(happened, version=catalogs.current.version)
         except CatalogError as error:
             telemetry.catalog_reloads.labels("refused").inc()
             telemetry.log.error("catalogue refused, the old one stays in force", error=str(error))

@@ -35,6 +35,8 @@ class ContentPart(TypedDict, total=False):
     """``file_data`` (a ``data:`` URL or an ``https:`` URL) or ``file_id``, and ``filename``."""
     video_url: Json
     """``url``."""
+    input_video: Json
+    """``url``: OpenRouter's older spelling of ``video_url``."""
     cache_control: Json
     """Anthropic's cache breakpoint: ``type`` (``ephemeral``) and ``ttl`` (``5m``, ``1h``)."""
 
@@ -100,7 +102,8 @@ class Message(TypedDict, total=False):
     images: list[ContentPart]
     """Assistant only: pictures that the model made, as ``image_url`` parts with ``data:`` URLs."""
     annotations: list[Json]
-    """Assistant only: citations (``url_citation``)."""
+    """Assistant only: citations, ``{"type": "url_citation", "url_citation": {"url", "title", "start_index", "end_index"}}``.
+    Vendors may add ``content``. The indexes count characters of ``content``."""
     audio: Json | None
     """Assistant only: a spoken answer."""
     phase: str
@@ -179,8 +182,17 @@ class InnerRequest(TypedDict, total=False):
     service_tier: str
     user: str
     """The end user's id; the gateway hashes it before it leaves."""
+    session_id: str
+    """Kept in the record; no dialect sends it."""
     metadata: dict[str, str]
+    prompt_cache_key: str
+    """Sent by dialects whose vendor has the field: OpenAI and compatible ones, Responses, Azure, Mistral, OpenRouter."""
     cache_control: Json
+    usage: Json
+    """Accepted and without effect: usage is always reported. ``openrouter`` writes its own."""
+    transforms: list[str]
+    """Sent by ``openrouter`` alone, as are ``plugins``."""
+    plugins: list[Json]
 
 
 class Delta(TypedDict, total=False):

@@ -57,15 +57,17 @@ async def serve(
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """The command. Exit codes: 0 stopped by a signal, 1 a port is taken, 2 wrong usage."""
-    parser = argparse.ArgumentParser("simulate", description="Simulated vendors; the model name is the script.")
+    parser = argparse.ArgumentParser(
+        "tokenway simulate", description="Simulated vendors; the model name says what they do (--words)."
+    )
     parser.add_argument("vendors", nargs="*", metavar="NAME=PORT", help=f"default: {_written(VENDORS)}; port 0 = any")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument(
         "--key-env", metavar="NAME", help="environment variable with the API key that callers must send"
     )
-    parser.add_argument("--seed", type=int, default=0, help="rng of flaky models")
-    parser.add_argument("--parent", type=int, metavar="PID", help="end when this process ends (Linux)")
-    parser.add_argument("--words", action="store_true", help="print the language of model names and exit")
+    parser.add_argument("--seed", type=int, default=0, help="seed of random failures")
+    parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--words", action="store_true", help="print the list of words for model names and exit")
     options = parser.parse_args(arguments)
     if options.words:
         sys.stdout.write("".join(f"{word.form:18} {word.doc}\n" for word in WORDS.values()))

@@ -34,7 +34,7 @@ _REBIND_TRIES, _REBIND_PAUSE_S = 100, 0.01
 class SimulatedVendor:
     """``start`` it, point a dialect at ``base_url``, compare with ``log``, ``stop`` it.
 
-    ``key``: requests without ``Authorization: Bearer <key>`` get 401. ``seed``: the rng of flaky models.
+    ``key``: requests without ``Authorization: Bearer <key>`` get 401. ``seed``: of random failures.
     """
 
     def __init__(

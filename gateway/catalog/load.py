@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -13,18 +14,17 @@ from pydantic import BaseModel
 
 from gateway.catalog import names
 from gateway.catalog.catalog import Catalog, provider_names, trigrams
+from gateway.catalog.folders import KINDS, check_folders, fingerprint
 from gateway.catalog.merge import MergedRows, Override, SourceRow
 from gateway.catalog.model import Endpoint, Model, Price, Provider
-from gateway.catalog.read import MISSING, CatalogError, Place, Problem, parse, read, suggest, validate
+from gateway.catalog.read import MISSING, CatalogError, Place, Problem, nearest, parse, read, suggest, validate
 from gateway.catalog.resolve import Secrets, endpoint, model, price, provider, secrets
 from gateway.catalog.rows import QUANTIZATIONS, EndpointRow, ModelRow, PriceRow, ProviderRow
 from providers.auth.cloud import install_hint, is_installed
 from providers.registry import cloud_of
 
-__all__ = ["Catalog", "CatalogError", "fingerprint", "load"]
+__all__ = ["Catalog", "CatalogError", "load"]
 
-KINDS = ("providers", "models", "prices")
-"""The directories of a catalogue folder."""
 Row = TypeVar("Row", bound=BaseModel)
 Folders = Path | Sequence[Path]
 """One folder, or several, each laid over those before it."""
@@ -39,33 +39,20 @@ class DatedPrice(NamedTuple):
     place: Place
 
 
-def fingerprint(folders: Folders) -> tuple[tuple[str, int, int], ...]:
-    """(path, mtime in ns, size) of every catalogue file, and one entry a folder (path, 1 if it exists, 0).
-
-    Cheap to poll; a change means that the catalogue is worth loading again.
-    """
-    found = []
-    for folder in _several(folders):
-        found.append((str(folder), int(folder.is_dir()), 0))
-        for path in (path for kind in KINDS for path in sorted((folder / kind).glob("*.yaml"))):
-            try:
-                stat = path.stat()
-            except FileNotFoundError:  # being replaced at this moment: the next poll sees the new one
-                continue
-            found.append((str(path), stat.st_mtime_ns, stat.st_size))
-    return tuple(found)
-
-
-def load(folders: Folders, env: Mapping[str, str], *, dialects: Collection[str] | None = None) -> Catalog:
+def load(
+    folders: Folders, env: Mapping[str, str], *, dialects: Collection[str] | None = None, today: date | None = None
+) -> Catalog:
     """The catalogue of a folder, or of several, later over earlier. ``env`` holds the providers' keys.
 
     The first folder must have ``providers``, ``models`` and ``prices``; a later one has what it changes. ``dialects``, when
-    given, are the only ones allowed. The last result is remembered: a server checks its catalogue before it opens its socket,
+    given, are the only ones allowed; ``today`` (default: the UTC day) decides which prices are warned of as not begun.
+    The last result is remembered: a server checks its catalogue before it opens its socket,
     and needs it again when it builds its services. Raises CatalogError with up to twenty problems, each naming file, key and fix.
     """
     several = _several(folders)
     allowed = None if dialects is None else frozenset(dialects)
-    return _loaded(several, fingerprint(several), frozenset(env.items()), allowed)
+    day = datetime.now(UTC).date() if today is None else today
+    return _loaded(several, fingerprint(several), frozenset(env.items()), allowed, day)
 
 
 def _several(folders: Folders) -> tuple[Path, ...]:
@@ -78,9 +65,10 @@ def _loaded(
     _fingerprint: object,
     environment: frozenset[tuple[str, str]],
     dialects: Collection[str] | None,
+    today: date,
 ) -> Catalog:
-    _check_folders(folders)
-    loader = _Loader(dict(environment), dialects)
+    check_folders(folders)
+    loader = _Loader(dict(environment), dialects, today)
     for kind in KINDS:
         for level, folder in enumerate(folders):
             label = kind if len(folders) == 1 else str(folder / kind)
@@ -89,28 +77,11 @@ def _loaded(
     return loader.finish()
 
 
-def _check_folders(folders: tuple[Path, ...]) -> None:
-    lowest, problems = folders[0], []
-    for kind in KINDS:
-        if not (lowest / kind).is_dir():
-            fix = "create it, or set GATEWAY_SHIPPED_CATALOG=true if the folder belongs on top of the shipped catalogue"
-            problems.append(Problem(f"{kind}/", "", f"no such directory in {lowest}; {fix}"))
-            break
-    for folder in folders[1:]:
-        if not folder.is_dir():
-            problems.append(Problem(f"{folder}/", "", "no such folder; create it or take it out of GATEWAY_CONFIG_DIR"))
-        elif not any((folder / name).exists() for name in (*KINDS, "gateway.yaml")):
-            message = "has neither providers, models, prices nor gateway.yaml; write one or take the folder out of"
-            problems.append(Problem(f"{folder}/", "", f"{message} GATEWAY_CONFIG_DIR"))
-    if problems:
-        raise CatalogError(problems)
-
-
 class _Loader:
     """Collects rows file by file, validates them, and joins them to a catalogue. Lives for one load."""
 
-    def __init__(self, env: Mapping[str, str], dialects: Collection[str] | None) -> None:
-        self.env, self.dialects = env, dialects
+    def __init__(self, env: Mapping[str, str], dialects: Collection[str] | None, today: date) -> None:
+        self.env, self.dialects, self.today = env, dialects, today
         self.digest = hashlib.sha256()
         self.problems: list[Problem] = []
         self.chain_warnings: list[str] = []
@@ -228,7 +199,8 @@ class _Loader:
         dated = self.prices[slug, row.upstream_id][level]
         day = row.since.isoformat()
         if day in dated:
-            message = f"{row.upstream_id} already has a price from {day}; prices are appended with a new date"
+            already = f"already has a price from {day} (at {dated[day].place.path})"
+            message = f"{row.upstream_id} {already}; prices are appended with a new date"
             self._report(place.at("from"), message)
         dated[day] = DatedPrice(row, place)
 
@@ -239,13 +211,17 @@ class _Loader:
 
     def _timeline(self, key: tuple[str, str], folders: Mapping[int, Mapping[str, DatedPrice]]) -> tuple[Price, ...]:
         """A later folder's prices replace the earlier ones from its first day on, also those that an earlier folder adds later:
-        a price agreement does not end because the list price changes."""
+        a price agreement does not end because the list price changes. What a row replaces is the price in force on its day, or
+        where none was, the first that would have begun later."""
         dated: dict[str, DatedPrice] = {}
         for level, rows in sorted(folders.items()):
             if level:
                 for day, (_, place) in sorted(rows.items()):
-                    before = [each for each in sorted(dated) if each <= day]
-                    replaces = dated[before[-1]].place.file if before else None
+                    before = [each for each in dated if each <= day]
+                    after = [each for each in dated if each > day]
+                    replaces = dated[max(before)].place.file if before else None
+                    if after and not before:
+                        replaces = f"{dated[min(after)].place.file} (from {min(after)})"
                     self.merged.note(Override("price", "/".join(key), day, place.file, replaces))
             first = min(rows)
             dated = {day: one for day, one in dated.items() if day < first} | dict(rows)
@@ -321,7 +297,13 @@ class _Loader:
         for key in self._unused_prices(endpoints):
             rows = self.prices[key][0]  # those of later folders are errors
             warnings.append(f"{rows[min(rows)].place.file}: {key[1]}: priced but no model sells it")
-        return tuple(warnings + [f"{e.id}: has no price and is refused" for e in endpoints if not e.prices])
+        for one in endpoints:
+            first = min((each.since for each in one.prices), default=None)
+            if first is None:
+                warnings.append(f"{one.id}: has no price and is refused")
+            elif first > self.today:
+                warnings.append(f"{one.id}: its first price begins on {first}; refused until then")
+        return tuple(warnings)
 
     def _items(self, data: object, file: str) -> list[object]:
         if isinstance(data, list) and data:
@@ -344,9 +326,10 @@ class _Loader:
         missing = [each for each in problems if each.message == MISSING and Place(each.file, each.path) in fields]
         if not missing:
             return problems
-        others = suggest(name, [each for each in known if each != name])
+        close = nearest(name, [each for each in known if each != name])
+        others = f"; did you mean {close!r}?" if close else "."
         unwritten = ", ".join(fields[Place(each.file, each.path)] for each in missing)
-        message = f"no earlier folder has {name!r}{others}. If it is new, also write {unwritten}"
+        message = f"no earlier folder has {name!r}{others} If it is new, also write {unwritten}"
         return [*(each for each in problems if each not in missing), Problem(*source.origin.at("slug"), message)]
 
     def _report(self, place: Place, message: str) -> None:

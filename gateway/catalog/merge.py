@@ -29,7 +29,8 @@ class Override(NamedTuple):
     """The field, or the first day of a price; empty when the whole row is new."""
     file: str
     replaces: str | None
-    """The file that wrote the value before; None when no earlier folder did."""
+    """The file that wrote the value before; None when no earlier folder did. Of a price before which there was none, with the
+    first later day that it replaces: ``prices/acme.yaml (from 2026-11-12)``."""
 
 
 @dataclass(slots=True)
@@ -89,8 +90,8 @@ class MergedRows:
         self.models: dict[Hashable, SourceRow] = {}
         """Slug → row; a row whose slug is unusable stands under its place."""
         self.problems: list[Problem] = []
-        self._latest: dict[Hashable, tuple[int, str]] = {}
-        """Slug of a model → (level, file) that wrote it last."""
+        self._latest: dict[Hashable, tuple[int, Place]] = {}
+        """Slug of a model → (level, row) that wrote it last."""
         self._overrides: dict[tuple[str, str, str], Override] = {}
 
     @property
@@ -123,16 +124,17 @@ class MergedRows:
             self.models[place] = SourceRow(data, place, level)
             return
         if slug.partition("/")[0] != author:
-            message = f"{slug!r} does not belong to {author}.yaml; its author is another"
+            message = f"{slug!r} belongs in {slug.partition('/')[0]}.yaml, the file of its author"
             self.problems.append(Problem(*place.at("slug"), message))
         latest = self._latest.get(slug)
-        self._latest[slug] = (level, place.file)
+        self._latest[slug] = (level, place)
         if latest is None:
             self.models[slug] = SourceRow(data, place, level)
             if level:
                 self.note(Override("model", slug, "", place.file, None))
         elif latest[0] == level:
-            self.problems.append(Problem(*place.at("slug"), f"{slug!r} is written twice (also in {latest[1]})"))
+            also = f"also in {latest[1].file}, {latest[1].path}"
+            self.problems.append(Problem(*place.at("slug"), f"{slug!r} is written twice ({also}); delete one"))
         else:
             self._merge_model(self.models[slug], level, place, slug, data)
 

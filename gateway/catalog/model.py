@@ -40,8 +40,10 @@ class Provider:
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Resolved at load time from ``credentials_env``: all that are needed, or none; never shown. Under ``chain``: the cloud
     whose own library finds credentials, see ``credential_chain``."""
+    variables: tuple[str, ...] = ()
+    """All environment variables that its file names: key, secrets, switches of the credential chain, parts of addresses."""
     lacking: tuple[str, ...] = ()
-    """Environment variables that must be set before this provider is routed to."""
+    """Those of them that must be set before this provider is routed to."""
     data_policy: DataPolicy = DataPolicy()
     headquarters: str | None = None
     datacenters: tuple[str, ...] = ()

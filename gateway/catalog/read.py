@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ else:
 
 MAX_PROBLEMS = 20
 """An error lists this many problems and counts the rest: twenty lines are enough to see what went wrong."""
+MAX_NAMES = 30
 MISSING = "is missing; add it"
 Row = TypeVar("Row", bound=BaseModel)
 
@@ -137,10 +138,20 @@ def _known_keys(row_type: type[BaseModel], location: tuple[str | int, ...]) -> l
     return [field.alias or name for name, field in row_type.model_fields.items()]
 
 
-def suggest(wrong: str, known: list[str]) -> str:
-    """``"; did you mean 'base_url'?"`` or, when nothing is close, ``"; known: ..."`` with up to thirty names."""
-    close = difflib.get_close_matches(wrong[:64], known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known)[:30])}"
+def nearest(wrong: str, known: Collection[str]) -> str | None:
+    """The name that was probably meant; None when nothing is close."""
+    return next(iter(difflib.get_close_matches(wrong[:64], known, n=1, cutoff=0.6)), None)
+
+
+def suggest(wrong: str, known: Collection[str]) -> str:
+    """``"; did you mean 'base_url'?"``, or when nothing is close ``"; known: ..."``.
+
+    More than thirty names are not listed: the first thirty of them in the alphabet help nobody.
+    """
+    close = nearest(wrong, known)
+    if close is not None:
+        return f"; did you mean {close!r}?"
+    return f"; known: {', '.join(sorted(known))}" if 0 < len(known) <= MAX_NAMES else ""
 
 
 def _kind(value: Any) -> str:

@@ -130,12 +130,19 @@ def provider(row: ProviderRow, found: Secrets) -> Provider:
         options={name: _filled(value, found.values) for name, value in row.options.items()},
         api_key=found.api_key,
         credentials=found.credentials,
+        variables=_variables(row),
         lacking=found.lacking,
         proxy=found.proxy,
         data_policy=DataPolicy(**row.data_policy.model_dump()),
         datacenters=tuple(row.datacenters),
         headers=tuple(row.headers.items()),
     )
+
+
+def _variables(row: ProviderRow) -> tuple[str, ...]:
+    key = [row.api_key_env] if row.api_key_env else []
+    switches = [] if row.credential_chain == "always" else row.credential_chain
+    return (*key, *row.credentials_env.values(), *switches, *(one.env for one in row.variables.values()))
 
 
 def price(row: PriceRow) -> Price:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.catalog.catalog import Catalog
-from gateway.catalog.load import fingerprint, load
+from gateway.catalog.folders import fingerprint
+from gateway.catalog.load import load
 from providers import registry
 
 
@@ -17,10 +18,12 @@ class CatalogStore:
         """``folders``: the lowest first, see ``load``. Raises CatalogError: a gateway needs a first valid catalogue."""
         self._folders, self._env = tuple(folders), env
         self._fingerprint = fingerprint(self._folders)
+        self._refused = False
+        """The files are broken, and ``current`` is older than they are."""
         self.current: Catalog = _with_dialects(load(self._folders, env, dialects=registry.names()))
 
     def reload(self) -> bool:
-        """Look at the files of all folders; True when a new catalogue is in force.
+        """Look at the files of all folders; True when a new catalogue is in force, or the files of the old one are sound again.
 
         Raises CatalogError and keeps the old catalogue when the new one is broken, once for each broken state, not at every look.
         """
@@ -28,9 +31,11 @@ class CatalogStore:
         if seen == self._fingerprint:
             return False
         self._fingerprint = seen
+        was_refused, self._refused = self._refused, True
         fresh = load(self._folders, self._env, dialects=registry.names())
+        self._refused = False
         if fresh.version == self.current.version:
-            return False
+            return was_refused
         self.current = _with_dialects(fresh)
         return True
 

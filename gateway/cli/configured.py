@@ -47,8 +47,7 @@ def _complaint(location: tuple[int | str, ...], message: str) -> str:
     variable = PREFIX + name.upper()
     if variable in os.environ:
         return f"{variable}: {message}"
-    files = [file for file in _settings_files() if name in _written(file)]
-    file = "gateway.yaml" if len(files) == 0 or len(_settings_files()) == 1 else str(files[-1])
+    file = next((file for file in reversed(_settings_files()) if name in _written(file)), "gateway.yaml")
     if name in Settings.model_fields:
         return f"{file}: {name}: {message}"
     near = difflib.get_close_matches(name, Settings.model_fields, n=1)

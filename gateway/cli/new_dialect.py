@@ -29,7 +29,7 @@ _NAME_MAX: Final = 20
 _FROM: Final = re.compile(r"(?:^from [\w.]+ import [^(\n]+\n)+", re.M)
 NEXT_STEPS: Final = """
 Next:
-  1. Run `make check` and `pytest tests/contracts -k {name}`: the skeleton passes them as it is.
+  1. Run `make check` and `.venv/bin/pytest tests/contracts -k {name}`: the skeleton passes them as it is (a minute or two).
   2. Record the vendor's bytes into tests/wire/{name}/ and replace every TODO in the files above.
   3. When the dialect has tools and reasoning, add it to SOLD in tests/support/dialects.py and its path to
      tests/unit/test_simulated_formats_strict.py; until then two tests of the whole suite fail and name it.

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import typer
 
 from gateway.api.management.admin import audit_view
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.model import Provider
 from gateway.cli import configured
 from gateway.cli.offline import CALL_TIMEOUT_S, STORE_HELP, StoreServices, running_store, with_store
 from gateway.cli.output import AsJson, as_json, facts, progress, refuse, table
@@ -26,29 +29,22 @@ from gateway.worker import ledger_loops
 def check_config(json: AsJson = False) -> None:
     """Check settings and catalogue as `serve` would, and show which file or variable each changed value comes from.
 
+    SELLS: the catalogue has endpoints of this provider.
+
+    USABLE: nothing is missing, so requests may be routed to it.
+
+    LACKING: variables that must be set to make it usable.
+
+    VARIABLES: all that its file names. Several ways to a credential need not all be set.
+
     Exit 0 when all is sound, 2 when not; every problem names its variable, or its file and key.
     """
     settings = configured.settings()
     catalog = configured.catalog(settings)
     sold = {endpoint.provider.slug for endpoint in catalog.endpoints.values()}
-    rows = [
-        [provider.slug, provider.dialect, provider.usable, provider.api_key_env, provider.slug in sold]
-        for provider in catalog.providers.values()
-    ]
+    providers = sorted(catalog.providers.values(), key=lambda each: each.slug)
     if json:
-        names = ["slug", "dialect", "usable", "api_key_env", "sells"]
-        as_json(
-            {
-                "catalog_version": catalog.version,
-                "models": len(catalog.models),
-                "endpoints": len(catalog.endpoints),
-                "providers": [dict(zip(names, row, strict=True)) for row in rows],
-                "warnings": list(catalog.warnings),
-                "folders": [str(folder) for folder in settings.catalog_dirs],
-                "settings": configured.sources(),
-                "overrides": [override._asdict() for override in catalog.overrides],
-            }
-        )
+        as_json(_configuration(settings, catalog, providers, sold))
         return
     facts(
         [
@@ -60,10 +56,46 @@ def check_config(json: AsJson = False) -> None:
         ]
     )
     typer.echo()
-    table(["PROVIDER", "DIALECT", "USABLE", "KEY VARIABLE", "SELLS"], rows)
+    rows = [
+        [each.slug, each.dialect, each.slug in sold, each.usable, _lacking(each), ",".join(each.variables) or None]
+        for each in providers
+    ]
+    table(["PROVIDER", "DIALECT", "SELLS", "USABLE", "LACKING", "VARIABLES"], rows)
     _show_sources(catalog)
     for warning in catalog.warnings:
         typer.echo(f"warning: {warning}", err=True)
+
+
+def _configuration(
+    settings: Settings, catalog: Catalog, providers: Sequence[Provider], sold: Collection[str]
+) -> dict[str, Any]:
+    """What ``check-config --json`` prints. ``sold``: slugs of the providers that have endpoints."""
+    return {
+        "catalog_version": catalog.version,
+        "models": len(catalog.models),
+        "endpoints": len(catalog.endpoints),
+        "providers": [
+            {
+                "slug": each.slug,
+                "dialect": each.dialect,
+                "sells": each.slug in sold,
+                "usable": each.usable,
+                "disabled": each.disabled,
+                "lacking": list(each.lacking),
+                "api_key_env": each.api_key_env,
+                "variables": list(each.variables),
+            }
+            for each in providers
+        ],
+        "warnings": list(catalog.warnings),
+        "folders": [str(folder) for folder in settings.catalog_dirs],
+        "settings": configured.sources(),
+        "overrides": [override._asdict() for override in catalog.overrides],
+    }
+
+
+def _lacking(provider: Provider) -> str | None:
+    return "(disabled)" if provider.disabled else ",".join(provider.lacking) or None
 
 
 def _show_sources(catalog: Catalog) -> None:

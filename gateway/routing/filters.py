@@ -40,7 +40,8 @@ def no_key(endpoint: Endpoint, _: Price | None, __: RoutingContext) -> str | Non
     provider = endpoint.provider
     if provider.usable:
         return None
-    return f"{' and '.join(provider.lacking) or provider.api_key_env} is not set on this gateway"
+    needed = provider.lacking or (provider.api_key_env or "its credential",)
+    return f"{' and '.join(needed)} {'are' if len(needed) > 1 else 'is'} not set on this gateway"
 
 
 def operation(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:

@@ -103,5 +103,5 @@ def record(org_tag: str, generation_id: str) -> str:
 
 
 def stale(org_tag: str) -> str:
-    """Hash: id → posting that came after its dedupe memory was gone; a person decides, nothing is charged blindly."""
+    """Hash: id → posting that came after its dedupe memory was gone; the operator decides, nothing is charged blindly."""
     return f"{org_tag}:stale"

@@ -3,7 +3,7 @@
 A caller may write any URL, so: https only, the name is resolved once, every address it has must be public, and the connection goes
 to the very address that was checked (there is no second look-up that could answer otherwise). No redirects, no proxies, no
 compression. The limits are 10 MB and 10 s for each, 20 of them and 20 MB for a request; and the content must be of the kind that
-its part of the request says: a picture, a film, or a file.
+its part of the request says: a picture, a video or a file.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def test_tools_and_results() -> None:
 
 
 def test_media_go_inside() -> None:
-    """Pictures, sound, film and documents as bytes; names of documents are made unique and harmless, a text goes with them."""
+    """Pictures, sound, video and documents as bytes; names of documents are made unique and harmless, a text goes with them."""
     parts = [
         {"type": "image_url", "image_url": {"url": "data:image/jpg;base64,/9j/4AAQ"}},
         {"type": "image_url", "image_url": "data:image/webp;base64,UklGRg=="},

@@ -80,7 +80,7 @@ async def serving(network: Network, script: Script, *names: str) -> AsyncIterato
 
 
 async def test_private_forms_are_refused_before_anything_is_opened(network: Network) -> None:
-    """Three hundred ways to write a private place, as picture, file and film: no look-up, no connection, the part is named."""
+    """Three hundred ways to write a private place, as picture, file and video: no look-up, no connection, the part is named."""
     given = Media(network.client(), lookup=network.lookup)
     for number, url in enumerate(PRIVATE.values()):
         kind, key = (("image_url", "url"), ("file", "file_data"), ("video_url", "url"))[number % 3]
@@ -207,7 +207,7 @@ async def test_media_are_called_what_they_are(
 
 @pytest.mark.parametrize(("kind", "called", "content"), REFUSED)
 async def test_what_is_not_what_its_part_takes(network: Network, kind: str, called: str, content: bytes) -> None:
-    """An error page in place of a picture, a film in place of a PDF, nothing at all."""
+    """An error page in place of a picture, a video in place of a PDF, nothing at all."""
     key = "file_data" if kind == "file" else "url"
     async with serving(network, answering(content, called)) as (given, _):
         error = await refusal(given, asking({"type": kind, kind: {key: URL}}))

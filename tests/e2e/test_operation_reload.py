@@ -114,6 +114,19 @@ async def test_reload(shop: tuple[Process, SimulatedVendor, Path]) -> None:
             return (await chat(process, key, "t/new")).status_code == 200
 
         await until(known)
+        before = await reloads(process, "refused")
+        replace(prices, "- [")
+
+        async def refused_again() -> bool:
+            return await reloads(process, "refused") > before
+
+        await until(refused_again)
+        replace(prices, good)
+
+        async def sound_again() -> bool:
+            return any(line["event"] == "catalogue sound again, unchanged" for line in process.lines())
+
+        await until(sound_again)
         listed = (await client.get("/api/v1/models")).json()["data"]
         assert "t/new" in {model["id"] for model in listed}
         received += await anext(text)

@@ -76,8 +76,8 @@ async def test_slashes(servers: Stages) -> None:
     async def case(stage: Stage) -> list[object]:
         caller = await stage.caller()
         async with httpx.AsyncClient(base_url=stage.gateway.url, headers=bearer(caller.secret)) as client:
-            posts = ("/api/v1/chat/completions/", "/api/v1//chat/completions", "//v1/chat/completions")
-            gets = ("/api/v1/models/", "/v1//models", "/api/v1/key/", "//healthz")
+            posts = ("/api/v1/chat/completions/", "/api/v1//chat/completions", "/v1/chat//completions")
+            gets = ("/api/v1/models/", "/v1//models", "/api/v1/key/", "/healthz/")
             statuses = [(await client.post(path, json=CHAT)).status_code for path in posts]
             return statuses + [(await client.get(path)).status_code for path in gets]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import random
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,33 @@ def test_pointers_into_the_code_are_true() -> None:
         for file, name in re.findall(r"`([\w/.]+\.py)::([\w.]+)`", path.read_text()):
             if not (ROOT / file).exists() or name not in definitions(ROOT / file):
                 problems.append(f"{path.name}: {file}::{name}")
+    assert problems == []
+
+
+def test_files_that_are_named_exist() -> None:
+    """A file of code that a document names is there, by its whole path or by the end of it, as ``chat/effort.py``."""
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    ends = {
+        "/".join(parts[at:])
+        for line in files.stdout.splitlines()
+        for parts in [line.split("/")]
+        for at in range(len(parts))
+    }
+    named = re.compile(r"(?<![\w/<*.])[\w.-]+(?:/[\w.-]+)*\.(?:py|lua|yaml)\b(?!\w)")
+    problems = []
+    for path in PAGES:
+        spans = re.findall(
+            r"`([^`\n<>*]+)`", CODE_BLOCK.sub("", path.read_text())
+        )  # not tests/wire/<dialect>/reader.py
+        checked = path.name == "ARCHITECTURE.md" or path.parent.name == "adr"  # elsewhere a .yaml may be the operator's
+        problems += [
+            f"{path.name}: {name}"
+            for span in spans
+            for name in named.findall(span)
+            if name not in ends and (checked or not name.endswith(".yaml"))
+        ]
     assert problems == []
 
 

@@ -105,6 +105,16 @@ def test_redis_keys_live_in_the_store() -> None:
             assert "{l" not in re.sub(r"\{l\w*[.\[(]|\{l[a-z_]+[}!:]", "", path.read_text()), path.relative_to(ROOT)
 
 
+def test_keys_of_the_ledger_are_in_the_table() -> None:
+    """ARCHITECTURE.md lists every kind of key that ``gateway/store/keys.py`` makes, and no other."""
+    source = (ROOT / "gateway/store/keys.py").read_text()
+    made = {f"{{l7}}:{kind}" for kind in re.findall(r'f"\{[^"]*\}:(\w+)', source)}
+    made |= set(re.findall(r'"(\{tw\}:[\w:]+)"', source))
+    rows = re.findall(r"^\| (`\{(?:l7|tw)\}:[^|]*) \|", (ROOT / "ARCHITECTURE.md").read_text(), flags=re.M)
+    listed = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert {re.sub(r"^(\{l7\}:\w+).*", r"\1", name) for name in listed} == made
+
+
 def test_settings_and_docs_are_in_step() -> None:
     """Every setting is documented by its variable, and nothing is documented that does not exist."""
     text = (ROOT / "docs/configuration.md").read_text()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.catalog.load import CatalogError, fingerprint, load
+from gateway.catalog.folders import fingerprint
+from gateway.catalog.load import CatalogError, load
 from gateway.catalog.model import DataPolicy
 from providers.auth import cloud
 
@@ -157,7 +158,12 @@ def test_unpriced_and_unsold_are_warnings(config: Path) -> None:
             "[0].context_length: input should be a valid int",
         ),
         ("models", "slug: acme/fast-1", "slug: acme/Fast", "models/acme.yaml: [0].slug: 'acme/Fast' is not a slug"),
-        ("models", "slug: acme/fast-1", "slug: other/fast-1", "'other/fast-1' does not belong to acme.yaml"),
+        (
+            "models",
+            "slug: acme/fast-1",
+            "slug: other/fast-1",
+            "'other/fast-1' belongs in other.yaml, the file of its author",
+        ),
         (
             "models",
             "provider: acme",
@@ -359,15 +365,15 @@ def test_the_last_one_is_remembered(config: Path) -> None:
 
 def test_fingerprint(config: Path) -> None:
     """The fingerprint changes when a file is changed, added or removed."""
-    seen = {fingerprint(config)}
+    seen = {fingerprint((config,))}
     write(config, "models/acme.yaml", MODELS + "# more\n")
-    seen.add(fingerprint(config))
+    seen.add(fingerprint((config,)))
     write(config, "models/beta.yaml", MODELS)
-    seen.add(fingerprint(config))
+    seen.add(fingerprint((config,)))
     (config / "models/acme.yaml").unlink()
-    seen.add(fingerprint(config))
+    seen.add(fingerprint((config,)))
     assert len(seen) == 4
-    assert fingerprint(config) in seen
+    assert fingerprint((config,)) in seen
 
 
 def test_large_catalogue(tmp_path: Path) -> None:

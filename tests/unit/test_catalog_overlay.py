@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -171,6 +171,25 @@ def test_where_values_come_from(base: Path, own: Path) -> None:
     assert load(base, {}).overrides == ()
 
 
+def test_a_price_that_ends_a_later_one_says_so(base: Path, own: Path) -> None:
+    """An agreement from a day before the first list price replaces that: it is named with its day."""
+    listed = write(base, "prices/acme.yaml", price("ok", "2026-11-12", "3") + price("ok", "2026-12-12", "4"))
+    mine = write(own, "prices/acme.yaml", price("ok", "2026-11-01", "1") + price("ok", "2026-11-13", "2"))
+    assert set(load((base, own), {}).overrides) == {
+        Override("price", "acme/ok", "2026-11-01", str(mine), f"{listed} (from 2026-11-12)"),
+        Override("price", "acme/ok", "2026-11-13", str(mine), str(listed)),
+    }
+
+
+def test_a_price_that_has_not_begun_is_warned_of(base: Path, own: Path) -> None:
+    """Until its first price begins an endpoint is refused, which a warning says; a later price of a priced one is no news."""
+    write(own, "models/acme.yaml", "- {slug: acme/fast-1, endpoints: [{provider: acme, upstream_id: new}]}\n")
+    write(own, "prices/acme.yaml", price("new", "2026-12-01", "1") + price("ok", "2026-12-01", "1"))
+    before = load((base, own), {}, today=date(2026, 11, 30))
+    assert before.warnings == ("acme/new@acme/fast-1: its first price begins on 2026-12-01; refused until then",)
+    assert load((base, own), {}, today=date(2026, 12, 1)).warnings == ()
+
+
 def test_the_version_is_the_content(base: Path, own: Path) -> None:
     """A later folder changes the version; where the folders lie does not."""
     alone = load(base, {}).version
@@ -183,8 +202,16 @@ def test_the_version_is_the_content(base: Path, own: Path) -> None:
 # -- bad input --------------------------------------------------------------------------------------------------------
 
 BAD = [
-    ("providers/acne.yaml", "slug: acne\ndisabled: true\n", "slug: no earlier folder has 'acne'; did you mean 'acme'?"),
-    ("providers/new.yaml", "slug: new\nname: New\n", "If it is new, also write dialect, base_url"),
+    (
+        "providers/acne.yaml",
+        "slug: acne\ndisabled: true\n",
+        "slug: no earlier folder has 'acne'; did you mean 'acme'? If it is new, also write name, dialect, base_url",
+    ),
+    (
+        "providers/new.yaml",
+        "slug: new\nname: New\n",
+        "slug: no earlier folder has 'new'. If it is new, also write dialect, base_url",
+    ),
     ("providers/acme.yaml", "slug: acme\nnane: x\n", "nane: unknown key; did you mean 'name'?"),
     ("providers/acme.yaml", "slug: acme\nbase_url: ftp://x\n", "base_url: must start with http:// or https://"),
     ("providers/acme.yaml", "slug: acme\ndata_policy: {train: true}\n", "data_policy.train: unknown key"),
@@ -196,6 +223,11 @@ BAD = [
         "models/acme.yaml",
         "- {slug: acme/fast-9, context_length: 9}\n",
         "[0].slug: no earlier folder has 'acme/fast-9'; did you mean 'acme/fast-1'?",
+    ),
+    (
+        "models/acme.yaml",
+        "- {slug: acme/brand-new, context_length: 9}\n",
+        "[0].slug: no earlier folder has 'acme/brand-new'. If it is new, also write name, created",
     ),
     (
         "models/acme.yaml",
@@ -220,10 +252,14 @@ BAD = [
     (
         "models/acme.yaml",
         "- {slug: acme/fast-1, name: A}\n- {slug: acme/fast-1, name: B}\n",
-        "[1].slug: 'acme/fast-1' is written twice (also in ",
+        "models/acme.yaml, [0]); delete one",
     ),
     ("models/acme.yaml", "- {slug: acme/fast-1, aliases: [acme/slow-2]}\n", "[0].aliases[0]: 'acme/slow-2' already"),
-    ("models/other.yaml", "- {slug: acme/fast-1, name: A}\n", "[0].slug: 'acme/fast-1' does not belong to other.yaml"),
+    (
+        "models/other.yaml",
+        "- {slug: acme/fast-1, name: A}\n",
+        "[0].slug: 'acme/fast-1' belongs in acme.yaml, the file of its author",
+    ),
     ("models/acme.yaml", "- [\n", "cannot be read as YAML"),
     ("models/acme.yaml", "- {slug: acme/fast-1, endpoints: none}\n", "[0].endpoints: input should be a valid list"),
     ("models/acme.yaml", "- {slug: acme/fast-1, endpoints: [none]}\n", "[0].endpoints[0]: input should be a valid"),
@@ -236,7 +272,7 @@ BAD = [
     (
         "prices/acme.yaml",
         price("ok", "2026-06-01", "1") * 2,
-        "[1].from: ok already has a price from 2026-06-01",
+        "[1].from: ok already has a price from 2026-06-01 (at [0])",
     ),
     ("prices/acme.yaml", "upstream_id: ok\n", "must be a list with at least one row"),
 ]
@@ -290,6 +326,55 @@ def test_a_broken_base_is_named(base: Path, own: Path) -> None:
         load((base, own), {})
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("prices/new.yml", "rename it to new.yaml"),
+        ("prices/new.YAML", "rename it to new.yaml"),
+        ("prices/new.json", "rename it to new.yaml"),
+        ("prices/new", "rename it to new.yaml"),
+        ("providers/acme.yml", "acme.yaml is; move its rows there and delete it"),
+        ("models/team/acme.yaml", "move its files into models/ itself"),
+        ("pricess/acme.yaml", "did you mean 'prices'?"),
+        ("vendors/acme.yaml", "only providers, models, prices are; move it elsewhere"),
+        ("gateway.yml", "rename it to gateway.yaml"),
+        ("acme.yaml", "move it into providers, models or prices"),
+        ("README.md", None),
+        ("prices/notes.txt", None),
+        ("prices/.acme.yaml.swp", None),
+        ("prices/acme.yaml~", None),
+        ("prices/acme.yaml.bak", None),
+        ("..data/acme.yaml", None),
+        ("schema/provider.schema.json", None),
+        ("tls.crt", None),
+    ],
+)
+@pytest.mark.parametrize("alone", [False, True], ids=["over another", "alone"])
+def test_what_is_not_read(base: Path, own: Path, name: str, expected: str | None, alone: bool) -> None:
+    """A file or folder that is not read is an error that names it; hidden files, notes and copies are left alone. A running
+    gateway notices it, keeps its catalogue, and knows when it is gone."""
+    folders = (base,) if alone else (base, own)
+    write(own, "providers/acme.yaml", "slug: acme\nheadquarters: FR\n")
+    store = CatalogStore(folders, {})
+    in_force = store.current
+    file = write(base if alone else own, name, "[]")
+    if expected is None:
+        assert not store.reload()
+        assert load(folders, {}).version == in_force.version
+        return
+    stray = name if name.startswith(("prices/", "providers/")) or "/" not in name else f"{name.rpartition('/')[0]}/"
+    with pytest.raises(CatalogError) as caught:
+        store.reload()
+    assert str(caught.value) == f"{'' if alone else f'{own}/'}{stray}: is not read; {expected}"
+    assert store.current is in_force
+    assert not store.reload()
+    file.unlink()
+    if stray.endswith("/"):
+        file.parent.rmdir()
+    assert store.reload()
+    assert store.current is in_force
+
+
 def test_reload_watches_every_folder(base: Path, own: Path) -> None:
     """Changes in any folder come into force; a folder that vanishes leaves the catalogue in force and is named, once."""
     file = write(own, "providers/acme.yaml", "slug: acme\nname: One\n")
@@ -309,6 +394,8 @@ def test_reload_watches_every_folder(base: Path, own: Path) -> None:
     assert not store.reload()
     assert store.current is in_force
     shutil.move(hidden, own)
+    assert store.reload()  # sound again
+    assert store.current is in_force
     assert not store.reload()
     file.unlink()
     (own / "providers").rmdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 from collections.abc import Iterator
@@ -44,11 +45,43 @@ def _refused(*words: str) -> str:
 
 @pytest.mark.usefixtures("config")
 def test_a_sound_configuration() -> None:
-    """Exit 0; the table shows which providers have a credential."""
+    """Exit 0; the table shows which providers have a credential, in alphabetical order."""
     result = _tokenway("check-config")
     assert result.exit_code == 0, result.output
-    (bolt,) = [line.split() for line in result.stdout.splitlines() if line.startswith("bolt")]
-    assert bolt == ["bolt", "openai", "no", "TEST_BOLT_API_KEY", "yes"]
+    rows = [line.split() for line in result.stdout.splitlines() if " openai " in line]
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    assert ["bolt", "openai", "yes", "no", "TEST_BOLT_API_KEY", "TEST_BOLT_API_KEY"] in rows
+
+
+@pytest.mark.parametrize(
+    ("given", "lacking"),
+    [
+        ({}, ["CLOUD_KEY", "CLOUD_RESOURCE"]),
+        ({"CLOUD_KEY": "x"}, ["CLOUD_RESOURCE"]),
+        ({"CLOUD_TENANT": "x", "CLOUD_RESOURCE": "x"}, []),
+        ({"CLOUD_RESOURCE": "x"}, ["CLOUD_KEY"]),
+    ],
+)
+def test_what_a_provider_lacks_is_listed(
+    config: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], lacking: list[str]
+) -> None:
+    """Every variable that a provider's file names is listed, and those that are still missing, as a table and as JSON."""
+    text = (
+        "slug: cloud\nname: Cloud\ndialect: azure\nbase_url: 'http://{resource}.test'\napi_key_env: CLOUD_KEY\n"
+        "credentials_env: {tenant_id: CLOUD_TENANT}\ncredential_chain: [CLOUD_CHAIN]\n"
+        "variables: {resource: {env: CLOUD_RESOURCE}}\n"
+    )
+    (config / "providers/cloud.yaml").write_text(text)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    every = ["CLOUD_KEY", "CLOUD_TENANT", "CLOUD_CHAIN", "CLOUD_RESOURCE"]
+    shown = [line.split() for line in _tokenway("check-config").stdout.splitlines() if line.startswith("cloud")]
+    usable = "no" if lacking else "yes"
+    assert shown == [["cloud", "azure", "no", usable, ",".join(lacking) or "-", ",".join(every)]]
+    (found,) = [
+        each for each in json.loads(_tokenway("check-config", "--json").stdout)["providers"] if each["slug"] == "cloud"
+    ]
+    assert (found["lacking"], found["variables"], found["usable"]) == (lacking, every, not lacking)
 
 
 @pytest.mark.usefixtures("config")
@@ -88,7 +121,7 @@ def test_a_wrong_settings_file_is_named(config: Path, text: str, expected: str) 
     """gateway.yaml: the key, or the place where the YAML breaks."""
     (config / "gateway.yaml").write_text(text)
     message = _refused("check-config")
-    assert "gateway.yaml" in message
+    assert str(config / "gateway.yaml") in message
     assert expected in message
 
 
@@ -159,6 +192,14 @@ def test_the_listener_is_bound_at_once(config: Path, monkeypatch: pytest.MonkeyP
         with pytest.raises(OSError, match="in use"):
             socket.create_server(("127.0.0.1", port))
         assert serving.origin(listener) == f"http://127.0.0.1:{port}"
+
+
+def test_the_help_of_simulate_is_for_people() -> None:
+    """It names the command as it is typed, and not what only the demo passes."""
+    shown = _tokenway("simulate", "--help").stdout
+    assert shown.startswith("usage: tokenway simulate ")
+    assert "--parent" not in shown
+    assert "seed of random failures" in shown
 
 
 @pytest.mark.parametrize(

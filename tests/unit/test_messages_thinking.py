@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.inference.messages import surface, thinking
-from gateway.api.inference.messages.thinking import NATIVE, PACKED, blocks, details, passable
+from gateway.api.inference.messages.thinking import NATIVE, PACKED, blocks, details, without_foreign_thinking
 from tests.support.examples import examples
 
 FORMATS = ["openai-responses-v1", "google-gemini-v1", "xai-responses-v1", "unknown"]
@@ -60,7 +60,7 @@ def test_only_anthropics_own_is_passed_on(given_details: list[dict[str, Any]]) -
     text = {"type": "text", "text": "x"}
     made = blocks({"reasoning_details": given_details})
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": [*made, text]}]
-    kept, _ = passable(turns)
+    kept, _ = without_foreign_thinking(turns)
     own = [block for block, one in zip(made, given_details, strict=True) if one["format"] == NATIVE]
     assert kept == [turns[0], {"role": "assistant", "content": [*own, text]}]
 
@@ -121,9 +121,9 @@ def test_a_damaged_packing_is_plain_thinking(packed: str) -> None:
 )
 def test_what_is_not_understood_is_left_alone(turns: Any) -> None:
     """The copy to be passed on is made before anything has been checked: it never raises."""
-    kept, _ = passable(turns)
+    kept, _ = without_foreign_thinking(turns)
     assert kept == turns or turns[0]["role"] == "assistant"
-    assert isinstance(surface.passable({"messages": turns, "thinking": 5, "context_management": []}), dict)
+    assert isinstance(surface.passthrough_body({"messages": turns, "thinking": 5, "context_management": []}), dict)
 
 
 def test_thinking_is_off_in_another_vendors_tool_loop() -> None:
@@ -137,11 +137,14 @@ def test_thinking_is_off_in_another_vendors_tool_loop() -> None:
     ]
     edits = [{"type": "clear_thinking_20251015"}, {"type": "clear_tool_uses_20250919"}]
     enabled = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "context_management": {"edits": edits}}
-    seen = surface.passable({"messages": loop, **enabled})
+    seen = surface.passthrough_body({"messages": loop, **enabled})
     assert seen["thinking"] == {"type": "disabled"}
     assert seen["context_management"] == {"edits": edits[1:]}
     later = [*loop, {"role": "assistant", "content": [{"type": "text", "text": "y"}]}, {"role": "user", "content": "z"}]
-    assert surface.passable({"messages": later, **enabled})["thinking"]["type"] == "enabled"
+    assert surface.passthrough_body({"messages": later, **enabled})["thinking"]["type"] == "enabled"
     adaptive = {"messages": loop, "thinking": {"type": "adaptive"}}
-    assert surface.passable(adaptive)["thinking"] == {"type": "adaptive"}
-    assert len(surface.passable({"messages": [loop[0], {"role": "assistant", "content": [foreign]}]})["messages"]) == 1
+    assert surface.passthrough_body(adaptive)["thinking"] == {"type": "adaptive"}
+    assert (
+        len(surface.passthrough_body({"messages": [loop[0], {"role": "assistant", "content": [foreign]}]})["messages"])
+        == 1
+    )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.api.inference.responses import reasoning
 from gateway.api.inference.responses import schema as responses_schema
-from gateway.api.inference.responses.request import inner, passable
+from gateway.api.inference.responses.request import inner, passthrough_body
 from gateway.errors import BadRequest
 
 Json = dict[str, Any]
@@ -383,6 +383,6 @@ def test_a_vendor_of_this_api_sees_no_foreign_reasoning() -> None:
     sealed = {**own, "encrypted_content": reasoning.seal([{"type": "reasoning.text"}])}
     marked = {**own, "format": "openai-responses-v1", "signature": None}
     body = {"model": "t/a", "input": [USER, own, foreign, sealed, marked, CALL, OUTPUT]}
-    assert passable(body) == {"model": "t/a", "input": [USER, own, own, CALL, OUTPUT]}
+    assert passthrough_body(body) == {"model": "t/a", "input": [USER, own, own, CALL, OUTPUT]}
     plain = {"model": "t/a", "input": [USER]}
-    assert passable(plain) is plain
+    assert passthrough_body(plain) is plain

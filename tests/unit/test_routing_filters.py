@@ -124,6 +124,8 @@ def test_require_parameters(sent: set[str], dropped: bool) -> None:
 def test_operator_side() -> None:
     """An endpoint without key or price is dropped whatever the preferences; a price of tomorrow does not count today."""
     assert fate(endpoint(provider("a", api_key_env="A_KEY"))) == "provider_key"
+    for lacking, words in (("A_KEY",), "A_KEY is not set"), (("A_KEY", "A_URL"), "A_KEY and A_URL are not set"):
+        assert detail(endpoint(provider("a", lacking=lacking))) == f"{words} on this gateway"
     assert fate(endpoint(provider("a", api_key_env="A_KEY", api_key="x"))) is None
     assert fate(endpoint("a", None)) == "unpriced"
 

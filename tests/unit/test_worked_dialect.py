@@ -43,9 +43,18 @@ def test_it_makes_requests(acme: Dialect) -> None:
     assert request.url == "https://api.acme.example/v1/generate"
     expected = {"model": "large-1", "turns": [{"from": "user", "text": "hi"}], "stream": True}
     assert json.loads(request.content) == expected
-    with pytest.raises(ProviderError) as caught:
-        acme.request(target, {**body, "tools": [{"type": "function"}]}, stream=False)
-    assert caught.value.failure.kind == "unsupported"
+    limited = acme.request(target, {**body, "max_tokens": 5, "stop": "x", "n": 1, "tools": []}, stream=True)
+    assert json.loads(limited.content) == {**expected, "max_tokens": 5, "stop": ["x"]}
+    refused: list[dict[str, Any]] = [
+        {"tools": [{"type": "function"}]},
+        {"response_format": {"type": "json_object"}},
+        {"n": 2},
+        {"messages": [{"role": "tool", "content": "1", "tool_call_id": "c"}]},
+    ]
+    for more in refused:
+        with pytest.raises(ProviderError, match=next(iter(more))) as caught:
+            acme.request(target, {**body, **more}, stream=False)
+        assert caught.value.failure.kind == "unsupported"
 
 
 def test_it_reads_answers(acme: Dialect) -> None:

@@ -20,7 +20,7 @@ from gateway.pipeline.request import InferenceRequest
 from providers.types import NativeRequest
 
 Json = dict[str, Any]
-HELD_BACK = frozenset({"speed", "inference_geo", "thread", "diagnostics"})
+NOT_PASSED_THROUGH = frozenset({"speed", "inference_geo", "thread", "diagnostics"})
 """Fields that are not passed on: they would change the vendor's price from the one that is held and billed, or they name an
 earlier answer by the gateway's id, which the vendor does not know.
 """
@@ -38,7 +38,7 @@ class Messages(Surface):
         return request.inner(original)
 
     def native_request(self, original: Json, headers: dict[bytes, bytes]) -> Json:
-        return passable(original)
+        return passthrough_body(original)
 
     def _native(self, original: Json, headers: dict[bytes, bytes]) -> NativeRequest | None:
         native = super()._native(original, headers)
@@ -77,20 +77,20 @@ def betas(headers: dict[bytes, bytes]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def passable(original: Json) -> Json:
+def passthrough_body(original: Json) -> Json:
     """A copy of a request for endpoints of the same format, without what Anthropic would refuse. The gateway's own fields are
     left out by the dialect, which knows what its vendor accepts.
     """
-    native = {name: value for name, value in original.items() if name not in HELD_BACK}
-    native["messages"], thinking_off = messages_thinking.passable(original.get("messages"))
+    native = {name: value for name, value in original.items() if name not in NOT_PASSED_THROUGH}
+    native["messages"], thinking_off = messages_thinking.without_foreign_thinking(original.get("messages"))
     thinking = original.get("thinking")
     if thinking_off and isinstance(thinking, dict) and thinking.get("type") == "enabled":
         native["thinking"] = {"type": "disabled"}
-        _drop_clear_thinking(native)
+        _remove_edits_of_thinking(native)
     return native
 
 
-def _drop_clear_thinking(native: Json) -> None:
+def _remove_edits_of_thinking(native: Json) -> None:
     """Remove the edits that clear earlier thinking: Anthropic refuses them when thinking is off."""
     managed = native.get("context_management")
     edits = managed.get("edits") if isinstance(managed, dict) else None

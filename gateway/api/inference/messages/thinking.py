@@ -3,7 +3,7 @@
 A block has one opaque text: ``signature`` of ``thinking``, ``data`` of ``redacted_thinking``. Anthropic's own go there as they
 are. What another vendor needs back (an id, a format, its own encrypted text) is packed into that opaque text after ``PACKED``;
 clients send it back unchanged. Blocks that Anthropic would refuse, packed and unsigned ones, are removed from a request before it
-is passed on (``passable``).
+is passed on (``without_foreign_thinking``).
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _server_call(block: Json) -> Json:
 # -- passing on a request ----------------------------------------------------------------------------------------------
 
 
-def passable(messages: Any) -> tuple[Any, bool]:
+def without_foreign_thinking(messages: Any) -> tuple[Any, bool]:
     """The turns without blocks that Anthropic would refuse, and whether its thinking must be off for this request.
 
     When thinking is on, Anthropic requires that the turn whose call a tool result answers begins with its own thinking; a turn

@@ -145,7 +145,7 @@ def replayed(item: Json, start: int) -> tuple[str, list[Json]]:
     return "".join(summary or content), [{**one, **common, "index": index} for index, one in enumerate(details, start)]
 
 
-def passable(item: Json) -> Json | None:
+def passthrough_item(item: Json) -> Json | None:
     """A reasoning item as it may go to a vendor that has this API; None for another vendor's, which it would refuse."""
     format_ = item.get("format")
     if sealed(item.get("encrypted_content") or "") or not (format_ is None or _of_responses(format_)):

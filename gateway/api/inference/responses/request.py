@@ -47,12 +47,12 @@ def inner(body: Json) -> Json:
     return request
 
 
-def passable(body: Json) -> Json:
+def passthrough_body(body: Json) -> Json:
     """The request as it may go to a vendor that has this API: without reasoning that another vendor made."""
     items = body["input"]
     if not isinstance(items, list) or not any(item.get("type") == "reasoning" for item in items):
         return body
-    native = [reasoning.passable(item) if item.get("type") == "reasoning" else item for item in items]
+    native = [reasoning.passthrough_item(item) if item.get("type") == "reasoning" else item for item in items]
     return {**body, "input": [item for item in native if item is not None]}
 
 

@@ -29,7 +29,7 @@ class Responses(Surface):
         return request.inner(original)
 
     def native_request(self, original: Json, headers: dict[bytes, bytes]) -> Json:
-        return request.passable(original)
+        return request.passthrough_body(original)
 
     def answer(self, generation: Generation) -> Json:
         completion = generation.attempts.completion

@@ -1,7 +1,7 @@
-"""What no vendor could take, in a request that has been translated into the inner language: one check for every API surface.
+"""Checks for requests that no vendor accepts, made after the translation into the inner language: the same for every API surface.
 
     check -> turns      each tool call has its result, each result its call
-          -> media      pictures, films, files and sounds that can be what they claim to be, and URLs into the public network
+          -> media      pictures, videos, files and sounds whose content fits the declared type, and URLs into the public network
           -> tools      names, the choice among the tools, the format of the answer
                -> json_schema
 

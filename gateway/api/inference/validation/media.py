@@ -1,4 +1,4 @@
-"""Pictures, films, files and sounds that can be what they claim to be, and URLs that lead into the public network. Pure.
+"""Pictures, videos, files and sounds whose content fits the declared type, and URLs that lead into the public network. Pure.
 
 A URL is opened by a vendor or by this gateway, so one that leads into a private network would reach what the caller cannot.
 """
@@ -14,7 +14,7 @@ from providers.transport import addresses
 
 Json = dict[str, Any]
 MEDIA_MAX = 500
-"""Pictures, films and files of one request, as data or by URL (OpenAI's bound, the highest; its guide of 2026-11)."""
+"""Pictures, videos and files of one request, as data or by URL (OpenAI's bound, the highest; its guide of 2026-11)."""
 
 
 class BadMedia(BadRequest):

@@ -28,7 +28,7 @@ def check(body: Json, original: Json) -> None:
             _check_function(tool.get("function"), field, names, original)
         elif isinstance(
             tool.get("server_url"), str
-        ):  # opened by the vendor, or by what stands in for it in our network
+        ):  # opened by the vendor, which may run inside the operator's network
             problem = private_address(tool["server_url"])
             if problem:
                 raise refused(f"{field}.server_url", problem)
