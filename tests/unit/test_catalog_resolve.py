@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.catalog.catalog import Catalog, provider_names, trigrams
 from gateway.catalog.names import family, latest, own_ids, simplified
+from gateway.catalog.resolve import unquoted
 from gateway.errors import BadRequest
 from tests.support.market import endpoint, model, provider
 
@@ -142,6 +143,12 @@ def test_the_latest_is_the_newest_that_can_be_called() -> None:
     ]
     assert latest(models) == {"~acme/chat-latest": "acme/chat-2"}
     assert latest(models[2:]) == {"~acme/chat-latest": "acme/chat-3"}
+
+
+@pytest.mark.parametrize("written", ["sk-1", " sk-1\n", '"sk-1"', "'sk-1'", '"sk-1"\r\n', '" sk-1 "'])
+def test_secrets_of_the_environment(written: str) -> None:
+    """Blanks, newlines and quotes around a key come from shells and .env files, never from a vendor."""
+    assert unquoted(written) == "sk-1"
 
 
 def test_an_id_of_two_authors_means_neither() -> None:
