@@ -137,7 +137,7 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
                 ledger=ledger,
                 accounts=accounts,
                 catalog=catalogs,
-                health=HealthRegistry(time.time),
+                health=HealthRegistry(time.time, monotonic=time.monotonic),
                 retry_budget=RetryBudget(settings.retry_budget_percent, settings.retry_budget_floor_per_s),
                 clients=clients,
                 media=Media(clients.direct),

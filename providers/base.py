@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from providers.errors import ProviderError, failed
 from providers.transport.client import Upstream
 from providers.transport.stream import Decoder, EventSink, Stream, refusal
-from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, NativeRequest, Target
+from providers.types import SUCCESS, Call, Clocks, Completion, HttpRequest, HttpResponse, NativeRequest, Target
 
 __all__ = ["Decoder", "Dialect", "EventSink", "Stream"]
 
@@ -52,7 +52,7 @@ class Dialect(ABC):
         """A whole answer. Raises ``ProviderError``: the error that a 200 carries, empty, or malformed."""
 
     def read(self, response: HttpResponse) -> Completion:
-        """The answer of a 200. Overridden where it is not JSON."""
+        """The answer of a 2xx. Overridden where it is not JSON."""
         return self.completion(response.content)
 
     @abstractmethod
@@ -68,16 +68,16 @@ class Dialect(ABC):
         if self.authorizes and not target.authorized:
             target = await self.authorize(upstream, target, clocks)
         response = await upstream.send(self._http_request(target, call, stream=False), clocks)
-        if response.status != 200:
+        if response.status not in SUCCESS:
             raise self.failure(response)
         return self.read(response)
 
     async def stream(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Stream:
-        """One streamed answer, opened by a 200. Clocks: all four. Raises ``ProviderError``."""
+        """One streamed answer, opened by a 2xx. Clocks: all four. Raises ``ProviderError``."""
         if self.authorizes and not target.authorized:
             target = await self.authorize(upstream, target, clocks)
         http = await upstream.open(self._http_request(target, call, stream=True), clocks)
-        if http.status != 200:
+        if http.status not in SUCCESS:
             raise self.failure(await refusal(http))
         if http.headers.get("content-type", "").startswith("application/json"):
             self.completion((await refusal(http)).content)  # raises the error that the document most likely holds

@@ -18,6 +18,11 @@ def provider_of(endpoint: str) -> str:
     return endpoint.partition("/")[0]
 
 
+def upstream_model_of(endpoint: str) -> str:
+    """``<provider>/<upstream id>`` of an endpoint's id: the provider's model, under whatever slugs it is sold here."""
+    return endpoint.rpartition("@")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class DataPolicy:
     """What the provider does with prompts. Unknown means the worst."""

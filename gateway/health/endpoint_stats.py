@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
-from gateway.catalog.model import provider_of
+from gateway.catalog.model import provider_of, upstream_model_of
 from gateway.health.breaker import Breaker
+from gateway.health.pauses import NEVER, Refusals, Scope, Throttle
 from gateway.health.rolling_stats import OK, RollingStats, bucket
 from gateway.health.view import UNKNOWN
 
@@ -15,28 +16,40 @@ class EndpointStats:
 
     __slots__ = (
         "breaker",
-        "cooling_until",
         "fresh_until",
         "good",
         "health",
         "id",
         "pending",
         "provider",
+        "refusals",
         "rolling",
+        "served_at",
+        "shared_by",
+        "throttle",
         "touched",
     )
 
     def __init__(self, endpoint_id: str, rng: random.Random) -> None:
         self.id = endpoint_id
         self.provider = provider_of(endpoint_id)
+        self.shared_by: tuple[tuple[Scope, str], ...] = (
+            ("credential", self.provider),
+            ("vendor", self.provider),
+            ("model", upstream_model_of(endpoint_id)),
+        )
+        """What this endpoint has in common with others, see ``GrowingPauses``."""
         self.breaker = Breaker(rng)
         self.rolling = RollingStats()
         self.good: list[tuple[float, float | None, float | None]] = []
-        """Good endings (unix seconds, time to first content in ms, tokens a second) that are not counted yet."""
+        """Good endings (monotonic seconds, time to first content in ms, tokens a second) that are not counted yet."""
         self.pending: dict[str, int] = {}
         """Counts of the second of ``touched`` that are in no window yet."""
         self.touched = 0.0
-        self.cooling_until = 0.0
+        self.served_at = NEVER
+        """When a request last succeeded here, in any process."""
+        self.throttle = Throttle()
+        self.refusals = Refusals()
         self.health = UNKNOWN
         self.fresh_until = 0.0
 
@@ -52,6 +65,17 @@ class EndpointStats:
         if tokens_per_s is not None:
             self.count(f"s{bucket(tokens_per_s)}")
 
+    def served(self, when: float) -> None:
+        """A request has succeeded: what was held against the endpoint is over."""
+        self.served_at = max(self.served_at, when)
+        self.breaker.succeed(when)
+        self.throttle.succeed(when)
+        self.refusals.succeed()
+
+    def last_served(self) -> float:
+        """When a request last succeeded here, counted or not."""
+        return self.good[-1][0] if self.good else self.served_at
+
     def flush(self) -> list[dict[str, int]]:
         """Move everything that waits into the windows, second by second. Returns the counts that were moved."""
         good, self.good = self.good, []
@@ -60,7 +84,7 @@ class EndpointStats:
             if when // 1 != self.touched // 1:
                 moved += self._move_pending()
             self.touched = when
-            self.breaker.succeed(when)
+            self.served(when)
             self.succeeded(ttft_ms, tokens_per_s)
         return moved + self._move_pending()
 

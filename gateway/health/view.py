@@ -19,6 +19,9 @@ class Observation(msgspec.Struct, frozen=True):
     ttft_ms: float | None = None
     tokens_per_s: float | None = None
     retry_after_s: float | None = None
+    """The pause that the vendor asked for; 0 = none, None = it did not say."""
+    alone: bool = False
+    """The request has no other endpoint of the same model to go to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,12 @@ class EndpointHealth:
     available: bool = True
     """May be chosen now. In half-open: the probe's slot is free."""
     reason: str | None = None
-    """Why not: ``cooling`` (Retry-After), ``credential``, ``breaker``."""
-    cooling_until: float | None = None
-    """Unix seconds at which it may be asked again, while it is unavailable."""
+    """Why not: ``credential``, ``rate_limit``, ``cooling`` (a pause for another reason), ``breaker``."""
+    wait_s: float | None = None
+    """Seconds until it may be asked again, while it is unavailable; as of at most a second ago."""
     recent_outage: bool = False
     band: int = 0
-    """0 normal, 1 degraded (uptime below 95 %), 2 fallback only (below 80 %)."""
+    """0 normal, 1 degraded (uptime below 95 %), 2 fallback only (below 80 %, or it refuses one request after the other)."""
     uptime_5m: float | None = None
     uptime_30m: float | None = None
     uptime_1d: float | None = None
@@ -47,7 +50,7 @@ class EndpointHealth:
     @property
     def explicit(self) -> bool:
         """Unavailable because the vendor said so, not by our statistics: it is not tried even when nothing else is left."""
-        return self.reason in ("cooling", "credential")
+        return self.reason in ("cooling", "rate_limit", "credential")
 
 
 UNKNOWN = EndpointHealth()

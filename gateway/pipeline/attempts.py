@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import GatewayError, NoHealthyEndpoint, UpstreamFailed
+from gateway.errors import GatewayError, NoHealthyEndpoint, TooManyRequests, UpstreamFailed
 from gateway.health.view import Observation
 from gateway.pipeline.upstream_request import adapted, target
 from gateway.routing.plan import Candidate, Plan
@@ -23,6 +23,8 @@ from gateway.services import Services
 from providers import registry
 from providers.base import Dialect, Stream
 from providers.errors import ProviderError
+from providers.redaction import redact, words
+from providers.retry_after import TOO_MANY
 from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest, Target
 
 SAME_ENDPOINT_WAIT_S = 2.0
@@ -46,6 +48,8 @@ class Attempt(msgspec.Struct, eq=False):
     latency_ms: int = 0
     may_bill: bool = False
     retry_after_s: float | None = None
+    words: str = ""
+    """What the vendor or its network said, without secrets; empty where a failure is the caller's own."""
 
 
 class Attempts(msgspec.Struct, eq=False):
@@ -60,6 +64,7 @@ class Attempts(msgspec.Struct, eq=False):
     operation: str = "chat"
     native: NativeRequest | None = None
     """The request in the format of its surface: an endpoint that takes the same format gets it unchanged."""
+    request_id: str = ""
     options: Mapping[str, Mapping[str, Any]] = {}
     """``provider.options``: provider slug → fields that only this provider gets."""
     passthrough: bool = False
@@ -74,6 +79,8 @@ class Attempts(msgspec.Struct, eq=False):
     """``time.perf_counter()`` of the first content."""
     waited_s: float = 0.0
     """Time spent waiting for upstreams; the rest of a request's time is the gateway's overhead."""
+    authorized: Target | None = None
+    """Where the last attempt went, with the token that was fetched for it: no error may show it."""
     pending: asyncio.Task[None] | None = None
     """An attempt that goes on after its client has disconnected, because its vendor bills it anyway."""
 
@@ -111,8 +118,15 @@ class Attempts(msgspec.Struct, eq=False):
             except ProviderError as error:
                 failed = error
         if failed is None:
-            raise NoHealthyEndpoint("Every endpoint of this model is being probed after an outage.", retry_after_s=1)
+            raise self._all_tried_by_others()
         raise self._final_error(failed)
+
+    def _all_tried_by_others(self) -> GatewayError:
+        """Each candidate is being tried by another request, after an outage or at its rate limit."""
+        reasons = {self.services.health.view(each.endpoint.id).reason for each in self.plan.candidates}
+        if reasons == {"rate_limit"}:
+            return TooManyRequests("Every endpoint of this model is at its rate limit.", retry_after_s=1)
+        return NoHealthyEndpoint("Every endpoint of this model is being probed after an outage.", retry_after_s=1)
 
     async def _retry_same(self, failed: ProviderError) -> bool:
         """Whether to try a model's only endpoint again: waits a moment first, where the failure's row allows a retry."""
@@ -183,6 +197,7 @@ class Attempts(msgspec.Struct, eq=False):
         if dialect.authorizes:
             where = await dialect.authorize(self.services.clients.for_tokens(where), where, clocks)
             where = msgspec.structs.replace(where, authorized=True)
+        self.authorized = where
         return where, clocks
 
     async def _call(self, candidate: Candidate) -> tuple[Dialect, Call]:
@@ -212,15 +227,26 @@ class Attempts(msgspec.Struct, eq=False):
         self.services.health.observe(self.candidate.endpoint.id, observed)
 
     def note_failure(self, attempt: Attempt, error: ProviderError) -> None:
-        failure = error.failure
+        """Take secrets out of what the vendor said, keep its words for the operator, and report to the health registry."""
+        failure, endpoint = error.failure, attempt.candidate.endpoint
+        redact(error, target(endpoint))
+        if self.authorized is not None:
+            redact(error, self.authorized)
         attempt.kind, attempt.status, attempt.may_bill = failure.kind, error.status, failure.may_bill
         attempt.retry_after_s = error.retry_after_s
-        self.services.health.observe(
-            attempt.candidate.endpoint.id,
-            Observation(
-                ok=False, kind=failure.kind, attributed_to=failure.attributed_to, retry_after_s=error.retry_after_s
-            ),
+        if failure.attributed_to != "caller" and not failure.kind.startswith(UNSENT):
+            attempt.words = words(error)
+            self.services.telemetry.vendor_failed(
+                self.request_id, endpoint.id, failure.kind, status=error.status, said=attempt.words
+            )
+        observation = Observation(
+            ok=False,
+            kind=failure.kind,
+            attributed_to=failure.attributed_to,
+            retry_after_s=error.retry_after_s,
+            alone=sum(each.endpoint.model == endpoint.model for each in self.plan.candidates) == 1,
         )
+        self.services.health.observe(endpoint.id, observation)
 
     def _left_s(self) -> float:
         return self.deadline - time.perf_counter()
@@ -237,6 +263,16 @@ class Attempts(msgspec.Struct, eq=False):
             left_s if self.streamed else min(settings.answer_timeout_s, left_s),
         )
 
+    def _wait_s(self, status: int) -> float | None:
+        """What ``Retry-After`` says: the shortest pause when every vendor asked for one; with a 429 else the one that we make."""
+        hints = [attempt.retry_after_s for attempt in self.made if attempt.retry_after_s is not None]
+        if len(hints) == len(self.made):
+            return min(hints)
+        if status != TOO_MANY:
+            return None
+        ours = [self.services.health.view(attempt.candidate.endpoint.id).wait_s for attempt in self.made]
+        return min([*hints, *(wait_s for wait_s in ours if wait_s is not None)], default=1.0)
+
     def _final_error(self, error: ProviderError) -> GatewayError:
         """The error for the caller: the vendor's own message for 4xx, a masked one for 5xx, and every attempt in the metadata."""
         failure = error.failure
@@ -252,12 +288,13 @@ class Attempts(msgspec.Struct, eq=False):
             {"provider": a.candidate.endpoint.provider.slug, "code": a.kind, "status": a.status} for a in self.made
         ]
         message = error.message if failure.status < MASKED_FROM else f"Provider returned error ({failure.kind})"
-        hints = [attempt.retry_after_s for attempt in self.made if attempt.retry_after_s is not None]
-        wait_s = min(hints) if len(hints) == len(self.made) else None
-        if self.plan.panic and failure.failover:
-            until = self.plan.candidates[0].health.cooling_until or 0
+        if failure.attributed_to == "request":
+            message = f"Larger than this gateway's account at {provider.name} allows: {message} Shorten it or lower max_tokens."
+        wait_s = self._wait_s(failure.status)
+        if self.plan.panic and failure.failover and failure.status != TOO_MANY:
             message = f"No endpoint of this model is healthy, and the one that was tried failed again ({failure.kind})."
-            return NoHealthyEndpoint(message, metadata=metadata, retry_after_s=wait_s or max(until - self.plan.now, 1))
+            known_s = self.plan.candidates[0].health.wait_s or 0
+            return NoHealthyEndpoint(message, metadata=metadata, retry_after_s=wait_s or max(known_s, 1))
         return UpstreamFailed(
             message, status=failure.status, error_type=failure.error_type, metadata=metadata, retry_after_s=wait_s
         )

@@ -81,6 +81,7 @@ class Pipeline:
             deadline=request.started + self.services.settings.answer_timeout_s,
             operation="count_tokens",
             native=request.native,
+            request_id=request.id,
         )
         try:
             await attempts.open()
@@ -140,6 +141,7 @@ class Pipeline:
                 deadline=request.started + settings.total_timeout_s,
                 operation=request.operation,
                 native=request.native,
+                request_id=request.id,
                 options=(request.body.get("provider") or {}).get("options") or {},
             ),
             hold=Hold(request.id, request.caller.org, request.caller.key_hash, amount_nano),

@@ -200,7 +200,9 @@ def _served(candidate: Candidate) -> tuple[str, str, str, str]:
 
 def _attempt(attempt: Attempt) -> records.Attempt:
     endpoint = attempt.candidate.endpoint
-    return records.Attempt(endpoint.id, endpoint.provider.name, attempt.kind, attempt.status, attempt.latency_ms)
+    return records.Attempt(
+        endpoint.id, endpoint.provider.name, attempt.kind, attempt.status, attempt.latency_ms, attempt.words
+    )
 
 
 API_TYPES = {"chat": "completions", "images": "image", "speech": "tts", "transcription": "stt"}

@@ -57,8 +57,8 @@ class Drop(msgspec.Struct, frozen=True):
     model: str
     filter: str
     detail: str
-    retry_at: float | None = None
-    """Unix seconds; set when waiting helps."""
+    wait_s: float | None = None
+    """Set when waiting helps."""
 
 
 def expected_femto(price: Price, need: Need) -> int:

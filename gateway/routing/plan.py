@@ -39,8 +39,9 @@ class Plan(msgspec.Struct, frozen=True):
     """No endpoint was healthy, so the one candidate is a guess: worth one attempt, not three."""
 
     def refuse(self) -> GatewayError:
-        """The answer when there is no candidate: 404 with the filters, 400 when the request is too long, 503 when all are down."""
-        return refusal.refuse(self.models, self.drops, self.now)
+        """The answer when there is no candidate: 404 with the filters, 400 when the request is too long, 429 or 503 when all are
+        limited or down."""
+        return refusal.refuse(self.models, self.drops)
 
 
 def plan(
@@ -72,7 +73,7 @@ def plan(
         chosen = chosen[:1]
     if len(chosen) < sum([len(group) for _, group in groups]):
         taken = {candidate.endpoint.id for candidate in chosen}
-        drops += [_not_chosen(each, now) for _, group in groups for each in group if each.endpoint.id not in taken]
+        drops += [_not_chosen(each) for _, group in groups for each in group if each.endpoint.id not in taken]
     return Plan(
         candidates=tuple(chosen),
         drops=tuple(drops),
@@ -170,13 +171,13 @@ def _slow(candidates: Sequence[Candidate], preferences: Preferences) -> set[str]
     return {candidate.endpoint.id for candidate in candidates if misses(candidate.endpoint.id)}
 
 
-def _not_chosen(candidate: Candidate, now: float) -> Drop:
+def _not_chosen(candidate: Candidate) -> Drop:
     """Eligible, but not chosen: not healthy, or a fallback that the caller does not want."""
     if candidate.health.available:
         return _drop(candidate.endpoint, "allow_fallbacks", "is a fallback, and allow_fallbacks is false")
-    name, detail = filters.unhealthy(candidate.health, now)
-    return _drop(candidate.endpoint, name, detail, retry_at=candidate.health.cooling_until)
+    name, detail = filters.unhealthy(candidate.health)
+    return _drop(candidate.endpoint, name, detail, wait_s=candidate.health.wait_s)
 
 
-def _drop(endpoint: Endpoint, name: str, detail: str, retry_at: float | None = None) -> Drop:
-    return Drop(endpoint.id, endpoint.provider.name, endpoint.model, name, detail, retry_at)
+def _drop(endpoint: Endpoint, name: str, detail: str, wait_s: float | None = None) -> Drop:
+    return Drop(endpoint.id, endpoint.provider.name, endpoint.model, name, detail, wait_s)

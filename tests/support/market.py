@@ -110,4 +110,4 @@ def reasons(made: Plan) -> dict[str, str]:
 
 
 def down(reason: str, wait_s: float = 30.0) -> EndpointHealth:
-    return replace(UNKNOWN, state="open", available=False, reason=reason, cooling_until=NOW + wait_s)
+    return replace(UNKNOWN, state="open", available=False, reason=reason, wait_s=wait_s)
