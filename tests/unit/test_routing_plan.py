@@ -110,7 +110,7 @@ def test_same_model_twice_is_one() -> None:
     assert len(decide([THREE, THREE]).candidates) == 3
 
 
-@pytest.mark.parametrize("reason", ["breaker", "cooling", "credential"])
+@pytest.mark.parametrize("reason", ["breaker", "cooling", "credential", "rate_limit"])
 def test_unavailable_is_dropped(reason: str) -> None:
     """An endpoint that is unavailable is not a candidate while others are available; the drop has the reason."""
     made = decide(THREE, None, {"a": down(reason)})
@@ -150,6 +150,22 @@ def test_all_refused_explicitly() -> None:
     assert refusal["availability"]["affected_providers"] == ["A", "B", "C"]
     assert {each["filter"] for each in refusal["metadata"]["dropped"]} == {"cooling", "credential"}
     assert "acme/m" in refusal["message"]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "status", "error_type"),
+    [
+        (("rate_limit", "rate_limit", "rate_limit"), 429, "rate_limit_exceeded"),
+        (("rate_limit", "cooling", "cooling"), 429, "rate_limit_exceeded"),
+        (("cooling", "cooling", "cooling"), 503, "provider_overloaded"),
+        (("rate_limit", "credential", "rate_limit"), 503, "provider_overloaded"),
+    ],
+)
+def test_limited_is_not_down(reasons: tuple[str, ...], status: int, error_type: str) -> None:
+    """When vendors' limits are all that keeps the endpoints away: 429 with the smallest wait, never without ``Retry-After``."""
+    error = decide(THREE, None, {name: down(each, 7.2) for name, each in zip("abc", reasons, strict=True)}).refuse()
+    assert (error.status, error.error_type, dict(error.headers())) == (status, error_type, {"retry-after": "8"})
+    assert error.envelope()["error"]["availability"]["retryable"] is True
 
 
 def test_filtered_and_down_is_worth_waiting() -> None:
