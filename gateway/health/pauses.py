@@ -12,9 +12,10 @@ LONGEST_PAUSE_S = 3600.0
 """No vendor's header and no row of refusals takes anything out for longer than this at a time."""
 CAPACITY_PAUSE_S = 5.0
 """After a refusal for lack of capacity without advice (the same default as LiteLLM's cooldown)."""
-ALONE_FIRST_S, ALONE_LONGEST_S = 0.25, 1.0
+ALONE_FIRST_S, ALONE_LONGEST_S = 0.1, 1.0
 """The same for an endpoint to which there is no alternative: a limit counted by the second is free again soon, and every request
-that comes during the pause is refused. It doubles while the first request after it is refused too."""
+that comes during the pause is refused. It doubles while the first request after it is refused too. At 12 requests a second and a
+limit of 10, of which 83 % could be served at best, 75 % are; with a pause of 5 s it was 23 %."""
 TRIAL_S = 0.25
 """After a pause without advice one request goes first, for so long: a vendor refuses at once, and an answer may take minutes."""
 CREDENTIAL_PAUSE_S = 60.0
