@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +88,13 @@ REFUSALS = (
 BY_NAME = {each.name: each for each in REFUSALS}
 
 
+def closed_port(stack: AsyncExitStack) -> int:
+    """A port at which nobody listens, kept by us."""
+    sock = stack.enter_context(socket.socket())
+    sock.bind(("127.0.0.1", 0))
+    return int(sock.getsockname()[1])
+
+
 async def _vendor(peer: Peer) -> None:
     """Refuses what the prompt asks it to refuse, and answers everything else."""
     while True:
@@ -114,6 +122,10 @@ async def _vendor(peer: Peer) -> None:
             await peer.answer(json.dumps(ANSWER).encode())
 
 
+async def _without_tls(peer: Peer) -> None:
+    await peer.send(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedded) -> AsyncIterator[Stage]:
     """A vendor with a key that sells three models, and another one that sells the first, too."""
@@ -123,11 +135,18 @@ async def shared(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedd
     async with AsyncExitStack() as stack:
         stack.enter_context(pytest.MonkeyPatch.context()).setenv("ACME_API_KEY", KEY)
         server = await stack.enter_async_context(RawServer(_vendor))
-        sales = (Sale("t/a", "acme", "m"), Sale("t/a", "other"), Sale("t/b", "acme", "n"), Sale("t/c", "acme", "m"))
+        plain = await stack.enter_async_context(RawServer(_without_tls))
+        sales = [Sale("t/a", "acme", "m"), Sale("t/a", "other"), Sale("t/b", "acme", "n"), Sale("t/c", "acme", "m")]
+        sales += [Sale(f"t/{name}", name) for name in ("lost", "plain", "closed")]
         yield await stack.enter_async_context(
             staged(
                 *(tmp_path_factory.mktemp("refusals"), valkey_server.url, *sales),
-                urls={"acme": f"{server.url}/v1"},
+                urls={
+                    "acme": f"{server.url}/v1",
+                    "lost": "http://no-such-host.invalid/v1",
+                    "plain": f"https://127.0.0.1:{plain.port}/v1",
+                    "closed": f"http://127.0.0.1:{closed_port(stack)}/v1",
+                },
                 provider={"acme": {"api_key_env": "ACME_API_KEY"}},
                 health_share_interval_s=3600,
             )
@@ -213,6 +232,35 @@ async def test_what_the_caller_reads(stage: Stage, name: str, status: int, error
     assert (await caller.chat("t/b")).status_code == 200
 
 
+@contextmanager
+def logged(stage: Stage) -> Iterator[LogCapture]:
+    """What the gateway logs meanwhile, of every level."""
+    captured, telemetry = LogCapture(), stage.gateway.services.telemetry
+    everything = structlog.make_filtering_bound_logger(0)
+    before, telemetry.log = telemetry.log, structlog.wrap_logger(None, processors=[captured], wrapper_class=everything)
+    try:
+        yield captured
+    finally:
+        telemetry.log = before
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"), [("lost", {"dns", "connect_timeout"}), ("plain", {"tls"}), ("closed", {"connect_refused"})]
+)
+async def test_the_networks_words(stage: Stage, name: str, kinds: set[str]) -> None:
+    """A name that does not resolve, a certificate, a closed port: the operator reads it, and not only the kind of failure."""
+    caller = await stage.caller()
+    with logged(stage) as captured:
+        response = await caller.chat(f"t/{name}")
+    assert response.status_code in (502, 504)
+    warning = next(entry for entry in captured.entries if entry["event"] == "vendor failed")
+    assert (warning["log_level"], warning["endpoint"]) == ("warning", f"{name}/ok@t/{name}")
+    assert warning["kind"] in kinds
+    assert len(warning["said"]) > 10
+    record = await caller.record(response.headers["x-generation-id"])
+    assert record.attempts[0].message == warning["said"]
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
 @pytest.mark.parametrize(
     ("status", "kept"),
@@ -223,16 +271,9 @@ async def test_the_vendors_words(stage: Stage, status: int, kept: bool, stream: 
 
     What a vendor says about a request that is wrong may quote the prompt, and goes to the caller alone.
     """
-    captured = LogCapture()
-    telemetry = stage.gateway.services.telemetry
-    everything = structlog.make_filtering_bound_logger(0)
-    before = telemetry.log
-    telemetry.log = structlog.wrap_logger(None, processors=[captured], wrapper_class=everything)
-    try:
-        caller = await stage.caller()
+    caller = await stage.caller()
+    with logged(stage) as captured:
         response = await caller.chat("t/b", f"echo {status}", stream=stream)
-    finally:
-        telemetry.log = before
     assert response.status_code >= 400
     record = await stage.gateway.client.get(
         "/api/v1/generation", params={"id": response.headers["x-generation-id"]}, headers=caller.headers
