@@ -217,9 +217,8 @@ class ClientResponse:
 
     def _break(self, error: httptools.HttpParserError) -> None:
         """What has arrived is no HTTP, or too much of it."""
-        inner = (
-            error.__context__
-        )  # ProviderErrors of our own callbacks arrive as the context of the parser's callback error
+        # ProviderErrors of our own callbacks arrive as the context of the parser's callback error.
+        inner = error.__context__
         if not isinstance(inner, ProviderError):
             # On a kept connection it may be the late rest of the answer before.
             self.stale = self._may_be_stale() and not self.ready and not self.headers
@@ -286,7 +285,7 @@ class ClientResponse:
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > HEADERS_MAX:
             raise failed("malformed", "the answer has more than 64 kB of headers")
-        self.headers[str(name, "latin-1").lower()] = str(value, "latin-1")
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
