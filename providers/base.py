@@ -9,7 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from providers.errors import ProviderError, failed
+from providers.document import decoder_for, legible, read_whole
+from providers.errors import ProviderError
 from providers.transport.client import Upstream
 from providers.transport.stream import Decoder, EventSink, Stream, refusal
 from providers.types import SUCCESS, Call, Clocks, Completion, HttpRequest, HttpResponse, NativeRequest, Target
@@ -27,6 +28,8 @@ class Dialect(ABC):
     """The API surface that has this same wire format: its requests and answers pass unchanged (see ``passthrough``)."""
     inlines_media: ClassVar[bool] = False
     """The vendor takes no URLs of pictures and files: they must be turned into data URLs before ``request``."""
+    stream_type: ClassVar[str] = "text/event-stream"
+    """How the ``content-type`` of a stream begins. An answer of another type may be one document; ``""``: it never is."""
 
     def opens(self, url: str) -> bool:
         """With ``inlines_media``: whether the vendor takes this URL nevertheless, such as one of its own file store."""
@@ -69,8 +72,8 @@ class Dialect(ABC):
             target = await self.authorize(upstream, target, clocks)
         response = await upstream.send(self._http_request(target, call, stream=False), clocks)
         if response.status not in SUCCESS:
-            raise self.failure(response)
-        return self.read(response)
+            raise self.failure(legible(response))
+        return read_whole(self.read, response)
 
     async def stream(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Stream:
         """One streamed answer, opened by a 2xx. Clocks: all four. Raises ``ProviderError``."""
@@ -78,11 +81,8 @@ class Dialect(ABC):
             target = await self.authorize(upstream, target, clocks)
         http = await upstream.open(self._http_request(target, call, stream=True), clocks)
         if http.status not in SUCCESS:
-            raise self.failure(await refusal(http))
-        if http.headers.get("content-type", "").startswith("application/json"):
-            self.completion((await refusal(http)).content)  # raises the error that the document most likely holds
-            raise failed("malformed", "the vendor answered with one JSON document instead of a stream", status=200)
-        return Stream(http, self.decoder(), clocks)
+            raise self.failure(legible(await refusal(http)))
+        return Stream(http, decoder_for(http, self.stream_type, self.decoder(), self.read), clocks)
 
     def _http_request(self, target: Target, call: Call, *, stream: bool) -> HttpRequest:
         if call.native is not None:

@@ -190,6 +190,8 @@ class Attempts(msgspec.Struct, eq=False):
             await stream.aclose()
             raise
         self.stream, self.first, self.first_content = stream, first, time.perf_counter()
+        # A vendor that answers with one document instead of a stream sends none of its own events.
+        self.passthrough = self.passthrough and any(event.native is not None for event in first)
 
     async def _target(self, dialect: Dialect, candidate: Candidate) -> tuple[Target, Clocks]:
         """Where the candidate is reached, with an access token if its vendor demands one, and the clocks of the attempt."""
