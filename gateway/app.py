@@ -24,6 +24,7 @@ from gateway.api import management
 from gateway.api.inference import asgi
 from gateway.background import BackgroundSettlements
 from gateway.catalog.store import CatalogStore
+from gateway.conversations import Conversations
 from gateway.errors import LedgerUnavailable
 from gateway.health.registry import HealthRegistry
 from gateway.health.retry_budget import RetryBudget
@@ -138,6 +139,7 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
                 accounts=accounts,
                 catalog=catalogs,
                 health=HealthRegistry(time.time, monotonic=time.monotonic),
+                conversations=Conversations(),
                 retry_budget=RetryBudget(settings.retry_budget_percent, settings.retry_budget_floor_per_s),
                 clients=clients,
                 media=Media(clients.direct),

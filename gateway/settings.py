@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     total_timeout_s: float = Field(600, gt=0, description="Clock 4: one request, all attempts together.")
     keepalive_s: float = Field(10, gt=0, description="Silence after which a streaming caller gets an SSE comment.")
     max_attempts: int = Field(3, ge=1, le=10, description="Endpoints tried for one request.")
+    affinity: bool = Field(
+        True, description="The turns of a conversation stay on the endpoint that has its beginning in its cache."
+    )
     retry_budget_percent: float = Field(
         10, ge=0, le=100, description="Share of recent requests of a model that may be retries."
     )

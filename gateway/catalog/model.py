@@ -57,6 +57,8 @@ class Provider:
     status_page_url: str | None = None
     cancel_stops_billing: bool = field(kw_only=True)
     """Whether closing a stream stops the vendor's bill (OpenAI, DeepSeek, xAI ...) or does not (Groq, Mistral, Google ...)."""
+    prompt_cache_ttl_s: int = 300
+    """How long the vendor keeps a prompt in its cache after it was last read; five minutes where nothing else is known."""
     headers: tuple[tuple[str, str], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     proxy: str | None = field(default=None, repr=False)

@@ -21,7 +21,17 @@ from gateway.health.breaker import State
 from gateway.health.endpoint_stats import EndpointStats
 from gateway.health.pauses import CAPACITY_PAUSE_S, CREDENTIAL_PAUSE_S, NEVER, PROVEN_S, GrowingPauses, Scope
 from gateway.health.rolling_stats import FAIL, OK, Percentiles, RollingStats
-from gateway.health.shared_counters import DAY, OVER, SHORT, Fact, FactKind, SharedCounters, SharedFacts
+from gateway.health.shared_counters import (
+    DAY,
+    OVER,
+    SHORT,
+    Fact,
+    FactKind,
+    SharedCounters,
+    SharedFacts,
+    kept_form,
+    shared_form,
+)
 from gateway.health.view import UNKNOWN, EndpointHealth, Observation
 from gateway.store.client import Store, store_errors
 
@@ -103,7 +113,7 @@ class HealthRegistry:
             and stats.health.state == "closed"
         ):
             # The usual case: counting can wait until somebody reads the counts.
-            stats.good.append((now, observation.ttft_ms, observation.tokens_per_s))
+            stats.good.append((now, observation))
             if len(stats.good) >= GOOD_AT_ONCE:
                 self._flush(stats)
             return
@@ -121,12 +131,13 @@ class HealthRegistry:
             stats.fresh_until = 0.0
 
     def speeds(self, endpoint_id: str) -> tuple[Percentiles | None, Percentiles | None]:
-        """(TTFT ms, tokens/s) of the last thirty minutes, as the public listing shows them."""
+        """(TTFT ms of streams, tokens/s) of the last thirty minutes, as the public listing shows them."""
         stats = self._endpoints.get(endpoint_id)
         if stats is None:
             return None, None
         self._flush(stats)
-        return stats.rolling.speeds(self._monotonic(), 1800)
+        found = stats.rolling.speeds(self._monotonic(), 1800)
+        return found.ttft_ms, found.throughput_tps
 
     async def share(self, store: Store) -> None:
         """Exchange counts and facts with the other processes. One task calls it once a second.
@@ -146,7 +157,8 @@ class HealthRegistry:
         await self._day.flush(store, wall)
         await self._facts.flush(store)
         for counters in (self._short, self._day):
-            async for when, endpoint_id, counts in counters.fetch(store, wall):
+            async for when, shared_id, shared in counters.fetch(store, wall):
+                endpoint_id, counts = kept_form(shared_id, shared)
                 now = self._monotonic()
                 stats = self._touch(endpoint_id, now)
                 counted_at = now - max(0.0, wall - when)
@@ -168,7 +180,7 @@ class HealthRegistry:
 
     def _succeeded(self, stats: EndpointStats, observation: Observation, now: float) -> None:
         stats.served(now)
-        stats.succeeded(observation.ttft_ms, observation.tokens_per_s)
+        stats.succeeded(observation)
         self._pauses.succeed(stats.shared_by, now)
 
     def _failed(self, stats: EndpointStats, observation: Observation, now: float) -> None:
@@ -206,8 +218,9 @@ class HealthRegistry:
     def _flush(self, stats: EndpointStats) -> None:
         """Move waiting counts into the windows, and into what is shared with other processes."""
         for counts in stats.flush():
-            self._short.add(stats.id, counts)
             self._day.add(stats.id, {key: count for key, count in counts.items() if key in (OK, FAIL)})
+            for endpoint_id, shared in shared_form(stats.id, counts):
+                self._short.add(endpoint_id, shared)
 
     def _pause_shared(
         self, stats: EndpointStats, scope: Scope, now: float, *, first_s: float, advice_s: float | None = None
@@ -244,7 +257,7 @@ class HealthRegistry:
         last_resort = now < stats.refusals.last_resort_until
         good_5m, all_5m = stats.rolling.success(300, now)
         good_30m, all_30m = stats.rolling.success(1800, now)
-        ttft_ms, throughput_tps = stats.rolling.speeds(now)
+        speeds = stats.rolling.speeds(now)
         health = EndpointHealth(
             state=state,
             available=reason is None,
@@ -258,8 +271,10 @@ class HealthRegistry:
             uptime_30m=_percent(good_30m, all_30m),
             uptime_1d=_percent(*stats.rolling.success(86_400, now)),
             attempts=all_30m,
-            ttft_ms=ttft_ms,
-            throughput_tps=throughput_tps,
+            ttft_ms=speeds.ttft_ms,
+            latency_ms=speeds.latency_ms,
+            throughput_tps=speeds.throughput_tps,
+            speed_samples=speeds.samples,
         )
         return health, min([now // 1 + 1, *until])
 

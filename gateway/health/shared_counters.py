@@ -9,10 +9,11 @@ spaces, so a space separates them from the writer. Hosts' clocks must agree with
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
+from gateway.health.rolling_stats import JSON_LATENCY, TTFT
 from gateway.store import health_keys
 from gateway.store.client import Store
 
@@ -22,6 +23,8 @@ LATE_S = 3
 """Seconds into a bucket during which the previous one is still read."""
 BACKLOG_PER_TURN = 6
 """After a start: how many old buckets are read in one turn until the history is complete."""
+OF_JSON = "#json"
+"""Behind an endpoint's id: the latencies of its JSON answers."""
 FACTS_TTL_S = 3600
 STALE_FACT_S = 600.0
 
@@ -109,6 +112,24 @@ class SharedCounters:
         for bucket in [each for each in self._seen if each < present - 2]:
             del self._seen[bucket]
         return due
+
+
+def shared_form(endpoint_id: str, counts: Mapping[str, int]) -> Iterator[tuple[str, dict[str, int]]]:
+    """(id, counts) as they are written. Latencies of JSON answers have an id of their own, since a process of version 0.1 would
+    misread their kind of key.
+    """
+    answers = {TTFT + key[1:]: count for key, count in counts.items() if key[0] == JSON_LATENCY}
+    if answers:
+        yield endpoint_id + OF_JSON, answers
+        counts = {key: count for key, count in counts.items() if key[0] != JSON_LATENCY}
+    yield endpoint_id, dict(counts)
+
+
+def kept_form(shared_id: str, counts: dict[str, int]) -> tuple[str, dict[str, int]]:
+    """The reverse of ``shared_form``."""
+    if not shared_id.endswith(OF_JSON):
+        return shared_id, counts
+    return shared_id.removesuffix(OF_JSON), {JSON_LATENCY + key[1:]: count for key, count in counts.items()}
 
 
 def _merge(into: dict[str, int], counts: Mapping[str, int]) -> None:

@@ -11,12 +11,17 @@ from gateway.health.rolling_stats import Percentiles
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """How one attempt ended. ``kind`` and ``attributed_to`` are those of the failure's row, None when ``ok``."""
+    """How one attempt ended. ``kind`` and ``attributed_to`` are those of the failure's row, None when ``ok``.
+
+    A good stream reports ``ttft_ms``, a good JSON answer ``answer_ms`` and its ``tokens``, both ``tokens_per_s``.
+    """
 
     ok: bool
     kind: str | None = None
     attributed_to: str | None = None
     ttft_ms: float | None = None
+    answer_ms: float | None = None
+    tokens: int = 0
     tokens_per_s: float | None = None
     retry_after_s: float | None = None
     """The pause that the vendor asked for; 0 = none, None = it did not say."""
@@ -44,8 +49,12 @@ class EndpointHealth:
     attempts: int = 0
     """Attempts of the last thirty minutes that count for uptime."""
     ttft_ms: Percentiles | None = None
-    """Five minutes' percentiles, or thirty minutes' where five have too few samples; None without any."""
+    """Of streams: five minutes' percentiles, or thirty minutes' where five have too few samples; None without any."""
+    latency_ms: Percentiles | None = None
+    """For comparing endpoints: ``ttft_ms`` where enough streams were measured, else together with the estimates of JSON answers."""
     throughput_tps: Percentiles | None = None
+    speed_samples: int = 0
+    """Good answers of the last five minutes whose speed is known."""
 
     @property
     def explicit(self) -> bool:

@@ -18,6 +18,7 @@ import msgspec
 from gateway.errors import GatewayError, NoHealthyEndpoint, TooManyRequests, UpstreamFailed
 from gateway.health.view import Observation
 from gateway.pipeline.upstream_request import adapted, target
+from gateway.routing import affinity
 from gateway.routing.plan import Candidate, Plan
 from gateway.services import Services
 from providers import registry
@@ -25,7 +26,7 @@ from providers.base import Dialect, Stream
 from providers.errors import ProviderError
 from providers.redaction import redact, words
 from providers.retry_after import TOO_MANY
-from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest, Target
+from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest, Target, Usage
 
 SAME_ENDPOINT_WAIT_S = 2.0
 """The only endpoint of a model is tried again unless it asks for a longer pause than this."""
@@ -213,20 +214,31 @@ class Attempts(msgspec.Struct, eq=False):
         self.passthrough = call.native is not None
         return dialect, call
 
-    def observe_end(self, *, complete: bool, tokens: int) -> None:
+    def observe_end(self, *, complete: bool, usage: Usage) -> None:
         """Report to the health registry how the last attempt ended, unless its failure has been reported already.
 
-        A complete answer reports its time to first content and its speed; a client that disconnects counts against no endpoint.
+        A complete answer reports its speed; a client that disconnects counts against no endpoint. An answer that has begun is
+        also the last turn of its conversation.
         """
         if self.candidate is None or not self.made or self.made[-1].kind not in ("ok", "cancelled"):
             return
         observed = Observation(ok=False, kind="cancelled", attributed_to="nobody")
         if complete:
-            started, first = self.made[-1].started, self.first_content
-            elapsed_s = time.perf_counter() - started
-            ttft_ms = (first - started) * 1000 if first is not None else None
-            observed = Observation(ok=True, ttft_ms=ttft_ms, tokens_per_s=tokens / elapsed_s if tokens else None)
+            observed = self._speed(usage.completion_total)
         self.services.health.observe(self.candidate.endpoint.id, observed)
+        if self.plan.conversation is not None and self.made[-1].kind == "ok":
+            kept = affinity.memory(self.plan.conversation, self.candidate, usage)
+            if kept is not None:
+                self.services.conversations.answered(self.plan.conversation, self.candidate.endpoint.id, *kept)
+
+    def _speed(self, tokens: int) -> Observation:
+        """The observation of a complete answer of so many tokens."""
+        attempt, first = self.made[-1], self.first_content
+        elapsed_s = time.perf_counter() - attempt.started
+        tokens_per_s = tokens / elapsed_s if tokens else None
+        if first is not None:
+            return Observation(ok=True, ttft_ms=(first - attempt.started) * 1000, tokens_per_s=tokens_per_s)
+        return Observation(ok=True, answer_ms=elapsed_s * 1000, tokens=tokens, tokens_per_s=tokens_per_s)
 
     def note_failure(self, attempt: Attempt, error: ProviderError) -> None:
         """Take secrets out of what the vendor said, keep its words for the operator, and report to the health registry."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec import structs
 
 from gateway import pricing
 from gateway.accounts import KeyPolicy
+from gateway.catalog.model import Model
 from gateway.catalog.parameters import PARAMETERS
+from gateway.conversations import Conversation, named_key, opening_key
 from gateway.errors import GatewayError, LedgerUnavailable, PaymentRequired, Unauthorized, UpstreamFailed
 from gateway.ledger.entries import Hold, StalePolicy
 from gateway.money import format_usd, parse_usd
@@ -23,11 +25,13 @@ from gateway.pipeline.attempts import Attempts
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.request import InferenceRequest
 from gateway.pipeline.upstream_request import anonymous
+from gateway.routing.affinity import CACHED_FROM_TOKENS
 from gateway.routing.filters import Need
 from gateway.routing.plan import Plan, plan
 from gateway.routing.preferences import parse
 from gateway.services import Services
 from providers import registry
+from providers.types import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Pipeline:
             return request.prompt.tokens
         attempts = Attempts(
             self.services,
-            structs.replace(chosen, candidates=counting[:1]),
+            structs.replace(chosen, candidates=counting[:1], conversation=None),
             anonymous(request.body, request.caller.org),
             streamed=False,
             deadline=request.started + self.services.settings.answer_timeout_s,
@@ -90,7 +94,7 @@ class Pipeline:
                 raise
             return request.prompt.tokens
         finally:
-            attempts.observe_end(complete=False, tokens=0)
+            attempts.observe_end(complete=False, usage=Usage())
         assert attempts.completion is not None
         return int(attempts.completion.body["input_tokens"])
 
@@ -110,14 +114,28 @@ class Pipeline:
             prompt.modalities,
             request.operation,
         )
+        models = [model for model, _ in found]
         return plan(
-            [model for model, _ in found],
+            models,
             need,
             preferences,
             view=self.services.health.view,
             now=self.clock(),
             rng=self.rng,
+            conversation=self._conversation(request, models) if request.operation == "chat" else None,
         )
+
+    def _conversation(self, request: InferenceRequest, models: Sequence[Model]) -> Conversation | None:
+        """The conversation that a request belongs to; None when it makes no difference which endpoint answers."""
+        body, tokens = request.body, request.prompt.tokens
+        name = request.session_id or body.get("prompt_cache_key")
+        if not self.services.settings.affinity or (not name and tokens < CACHED_FROM_TOKENS):
+            return None
+        if len(models) == 1 and len(models[0].endpoints) == 1:
+            return None
+        org, model = request.caller.org, models[0].slug
+        key = named_key(org, model, name) if name else opening_key(org, model, body["messages"])
+        return Conversation(key, bool(name), tokens, self.services.conversations.last(key))
 
     def _prepare(self, request: InferenceRequest, chosen: Plan) -> Generation:
         """The generation with the size of its hold: the price of the dearest candidate for the most output it may produce."""

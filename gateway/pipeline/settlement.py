@@ -187,7 +187,7 @@ def record(
         app_title=request.client.title,
         user_agent=request.client.user_agent,
         user=request.body.get("user"),
-        session_id=request.body.get("session_id"),
+        session_id=request.session_id,
         policy=attempts.plan.policy,
         drops=tuple([records.Dropped(d.endpoint_id, d.filter, d.detail) for d in attempts.plan.drops]),
     )

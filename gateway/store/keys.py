@@ -24,6 +24,8 @@ KEY_OWNERS = "{tw}:keys"
 """Hash: API key hash → organisation id. Written before the key itself, so a usable key is always found."""
 KEYS_BY_AGE = "{tw}:keys:age"
 """Sorted set: API key hash by creation time in ms."""
+CONVERSATIONS = "tw:conversations"
+"""Stream ``w t``: a process, and the last turns of conversations that it has answered. Bounded; it expires by itself."""
 
 
 def bucket(org: str) -> int:

@@ -293,3 +293,21 @@ async def test_five_hundred_endpoints_in_small_portions(store: Store) -> None:
     other.cancel()
     assert sum(there.view(endpoint).attempts for endpoint in there._endpoints) == 2000
     assert breaths > 2 * 500 / BATCH
+
+
+async def test_latencies_of_json_answers_travel(store: Store) -> None:
+    """Beside streams' and apart from them, under an id that a process of version 0.1 takes for another endpoint."""
+    clock = Clock()
+    here, there = registries(2, clock)
+    for _ in range(20):
+        here.observe(M, Observation(ok=True, answer_ms=400.0, tokens=0, tokens_per_s=30.0))
+        here.observe(N, GOOD)
+    await beat(clock, store, here, there, seconds=2)
+    health = there.view(M)
+    assert (health.ttft_ms, health.speed_samples, health.uptime_5m) == (None, 20, 100.0)
+    assert health.latency_ms is not None
+    assert health.latency_ms.p50 == pytest.approx(400, rel=0.03)
+    assert there.view(N).ttft_ms == there.view(N).latency_ms == here.view(N).ttft_ms
+    keys = [key async for key in store.redis.scan_iter(f"{health_keys.PREFIX}:counts:10:*")]
+    fields = {field.decode().partition(" ")[0] for key in keys for field in await store.redis.hkeys(key)}
+    assert fields == {M, N, M + "#json"}

@@ -58,7 +58,7 @@ def test_preferences(wishes: dict[str, Any], policy: str, order: list[str]) -> N
     """Throughput a 10, b 30, c 50 tokens/s; latency a 300, b 100, c 200 ms. Preferences move to the end, never drop."""
     speeds = {"a": (300, 10), "b": (100, 30), "c": (200, 50)}
     health = {
-        slug: replace(UNKNOWN, ttft_ms=spread(ms), throughput_tps=spread(tps)) for slug, (ms, tps) in speeds.items()
+        slug: replace(UNKNOWN, latency_ms=spread(ms), throughput_tps=spread(tps)) for slug, (ms, tps) in speeds.items()
     }
     made = decide(THREE, prefs(wishes), health)
     assert (made.policy, sellers(made)) == (policy, order)
@@ -241,7 +241,7 @@ HEALTH = st.builds(
     state=st.just("closed"),
     recent_outage=st.booleans(),
     band=st.integers(0, 2),
-    ttft_ms=st.none() | st.integers(1, 5000).map(spread),
+    latency_ms=st.none() | st.integers(1, 5000).map(spread),
     throughput_tps=st.none() | st.integers(1, 500).map(spread),
 ) | st.sampled_from(
     [UNKNOWN, down("breaker"), down("cooling"), down("credential"), replace(UNKNOWN, state="half_open")]

@@ -75,7 +75,7 @@ def explain(generation: Generation) -> Json:
         {"provider": a.candidate.endpoint.provider.name, "model": a.candidate.endpoint.model, "status": a.status or 0}
         for a in generation.attempts.made
     ]
-    return {
+    explanation: Json = {
         "requested": plan.models[0],
         "strategy": "fallback" if served is not None and served.endpoint.model != plan.models[0] else "direct",
         "region": None,
@@ -95,3 +95,6 @@ def explain(generation: Generation) -> Json:
         "attempts": attempts,
         "policy": plan.policy,
     }
+    if plan.affinity is not None:
+        explanation["affinity"] = plan.affinity
+    return explanation

@@ -16,7 +16,7 @@ import msgspec
 from gateway import pricing
 from gateway.accounts import KeyPolicy
 from gateway.api.inference import validation
-from gateway.errors import Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
+from gateway.errors import BadRequest, Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
 from gateway.ledger.entries import generation_id
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
@@ -31,6 +31,7 @@ from providers.types import Event, NativeRequest
 
 Json = dict[str, Any]
 Headers = list[tuple[bytes, bytes]]
+MAX_SESSION_ID = 256
 _BEARER = b"bearer "
 _encode = msgspec.json.Encoder().encode
 
@@ -177,6 +178,7 @@ class Surface(ABC):
             original=original,
             native=self._native(original, headers),
             client=_client(headers),
+            session_id=body.get("session_id") or _session_id(headers),
             explain=headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
         )
 
@@ -303,6 +305,16 @@ def _client(headers: dict[bytes, bytes]) -> Client:
     get = headers.get
     referer, title = get(b"http-referer") or get(b"referer"), get(b"x-openrouter-title") or get(b"x-title")
     return Client(*(_text(value) for value in (referer, title, get(b"user-agent"))))
+
+
+def _session_id(headers: dict[bytes, bytes]) -> str | None:
+    """The header ``x-session-id``. Raises BadRequest when it is too long, as for ``session_id`` of the body."""
+    name = _text(headers.get(b"x-session-id"))
+    if name is not None and len(name) > MAX_SESSION_ID:
+        raise BadRequest(
+            f"x-session-id: has {len(name)} characters; at most {MAX_SESSION_ID} are allowed", field="x-session-id"
+        )
+    return name
 
 
 def _text(value: bytes | None) -> str | None:

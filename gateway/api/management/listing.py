@@ -242,5 +242,5 @@ def _orders(health_of: HealthOf) -> dict[str, Callable[[Row], Any]]:
         "pricing-high-to-low": lambda row: -(row.price.of("prompt") + row.price.of("completion")),
         "context-high-to-low": lambda row: -row.model.context_length,
         "throughput-high-to-low": lambda row: -max(medians(row, "throughput_tps"), default=0),
-        "latency-low-to-high": lambda row: min(medians(row, "ttft_ms"), default=float("inf")),
+        "latency-low-to-high": lambda row: min(medians(row, "latency_ms"), default=float("inf")),
     }
