@@ -13,7 +13,7 @@ from gateway.catalog.model import Model
 from gateway.errors import BadRequest, NoEndpoints, NoHealthyEndpoint
 from gateway.health.registry import UNKNOWN, EndpointHealth
 from gateway.routing.candidate import Need
-from gateway.routing.preferences import Preferences, parse
+from gateway.routing.preferences import Preferences
 from tests.support.market import decide, down, endpoint, model, prefs, provider, reasons, sellers, spread
 
 THREE = model(endpoint("a", 1), endpoint("b", 2), endpoint("c", 3))
@@ -66,9 +66,9 @@ def test_preferences(wishes: dict[str, Any], policy: str, order: list[str]) -> N
 
 
 def test_suffixes() -> None:
-    """``:floor`` sorts by price, ``:nitro`` by throughput."""
+    """The sort of a suffix is that of its model."""
     health = {"c": replace(UNKNOWN, throughput_tps=spread(90)), "a": replace(UNKNOWN, throughput_tps=spread(10))}
-    floor, nitro = (parse({"model": f"acme/m:{suffix}"}, {}) for suffix in ("floor", "nitro"))
+    floor, nitro = (Preferences(models=("acme/m",), sorts={"acme/m": sort}) for sort in ("price", "throughput"))
     assert sellers(decide(THREE, floor, health)) == ["a", "b", "c"]
     assert sellers(decide(THREE, nitro, health)) == ["c", "b", "a"]
 
