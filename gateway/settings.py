@@ -92,15 +92,21 @@ class Settings(BaseSettings):
 
     connect_timeout_s: float = Field(5, gt=0, description="Clock 1: opening a connection to a provider.")
     first_content_timeout_s: float = Field(
-        60, gt=0, description="Clock 2: from the request to the first content of a stream."
+        60, gt=0, description="Clock 2: silence of a provider before the first content of a stream."
+    )
+    headers_timeout_s: float = Field(
+        60, gt=0, description="Clock 2 of a JSON call that another endpoint could serve: to the headers of its answer."
+    )
+    thinking_timeout_s: float = Field(
+        300, gt=0, description="How long a provider that shows signs of life may take to the next content of a stream."
     )
     answer_timeout_s: float = Field(
         300, gt=0, description="Clock of a JSON call: from the request to its whole answer."
     )
-    gap_timeout_s: float = Field(60, gt=0, description="Clock 3: between two events of a stream.")
+    gap_timeout_s: float = Field(60, gt=0, description="Clock 3: silence of a provider within a stream.")
     total_timeout_s: float = Field(600, gt=0, description="Clock 4: one request, all attempts together.")
     keepalive_s: float = Field(10, gt=0, description="Silence after which a streaming caller gets an SSE comment.")
-    max_attempts: int = Field(3, ge=1, le=10, description="Endpoints tried for one request.")
+    max_attempts: int = Field(3, ge=1, le=10, description="Attempts for one request that cost time or money.")
     affinity: bool = Field(
         True, description="The turns of a conversation stay on the endpoint that has its beginning in its cache."
     )

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from providers.document import decoder_for, legible, read_whole
 from providers.errors import ProviderError
-from providers.transport.client import Upstream
-from providers.transport.stream import Decoder, EventSink, Stream, refusal
+from providers.transport.client import Upstream, refusal
+from providers.transport.stream import Decoder, EventSink, Stream
 from providers.types import SUCCESS, Call, Clocks, Completion, HttpRequest, HttpResponse, NativeRequest, Target
 
 __all__ = ["Decoder", "Dialect", "EventSink", "Stream"]

@@ -13,9 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from providers.errors import ProviderError, failed
-from providers.transport.client import JSON_MAX, HttpStream
+from providers.transport.client import JSON_MAX, REFUSAL_MAX, HttpStream
 from providers.transport.json_repair import repaired
-from providers.transport.stream import REFUSAL_MAX, Decoder
+from providers.transport.stream import Decoder
 from providers.types import ChatCompletion, Choice, Completion, Event, HttpResponse, Message
 
 Reader = Callable[[HttpResponse], Completion]

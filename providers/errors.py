@@ -46,6 +46,8 @@ class Failure:
     """May the same endpoint be tried again when there is no other?"""
     may_bill: bool
     """The vendor may have started work it charges for (the request was sent and not refused)."""
+    larger_context: bool = False
+    """Without ``failover``: an endpoint of the same model with a larger context may be tried nevertheless."""
 
 
 class ProviderError(Exception):

@@ -297,15 +297,21 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Clocks(msgspec.Struct, frozen=True):
-    """The four deadlines of one attempt, in seconds. The error's ``clock`` says which one ran out."""
+    """The four deadlines of one attempt, in seconds. The error's ``clock`` says which one ran out.
+
+    A vendor shows a *sign of life* with the headers, a comment, a ping or an event without content. Each begins the clock
+    ``first_content_s`` or ``gap_s`` anew, until ``thinking_s`` is over.
+    """
 
     connect_s: float = 5.0
     first_content_s: float = 60.0
-    """From sending the request to the first content (streams) or to the whole answer's headers (JSON: see ``total_s``)."""
+    """Silence before the first content of a stream. JSON: from sending the request to the headers of the answer."""
     gap_s: float = 60.0
-    """Between two events of a stream; comments do not count as events."""
+    """Silence after the first content of a stream."""
     total_s: float = 600.0
     """From sending the request to the end of the answer."""
+    thinking_s: float = 300.0
+    """Signs of life in place of content: from sending the request to the first content, and from one event to the next."""
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -64,7 +64,7 @@ class EndpointStats:
         """Counts one good ending."""
         self.count(OK)
         if observation.ttft_ms is not None:
-            self.count(f"{TTFT}{bucket(observation.ttft_ms)}")
+            self.waited(observation.ttft_ms)
             self.json_latency.learn(observation.ttft_ms, 0)
         if observation.answer_ms is not None:
             self.json_latency.learn(observation.answer_ms, observation.tokens)
@@ -83,6 +83,10 @@ class EndpointStats:
     def last_served(self) -> float:
         """When a request last succeeded here, counted or not."""
         return self.good[-1][0] if self.good else self.served_at
+
+    def waited(self, ttft_ms: float) -> None:
+        """Counts a time to the first content, or the time after which it was not waited for any longer."""
+        self.count(f"{TTFT}{bucket(ttft_ms)}")
 
     def flush(self) -> list[dict[str, int]]:
         """Move everything that waits into the windows, second by second. Returns the counts that were moved."""

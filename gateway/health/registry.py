@@ -189,6 +189,8 @@ class HealthRegistry:
         paused_until = stats.throttle.until
         if whom == "endpoint":
             stats.count(FAIL)
+            if observation.ttft_ms is not None:
+                stats.waited(observation.ttft_ms)
             stats.breaker.fail(now)
             stats.throttle.pause(now, retry_s or 0.0)
         else:

@@ -20,6 +20,7 @@ class Observation(msgspec.Struct, frozen=True):
     kind: str | None = None
     attributed_to: str | None = None
     ttft_ms: float | None = None
+    """Time to the first content; of an attempt that was given up before it, the time that it had."""
     answer_ms: float | None = None
     tokens: int = 0
     tokens_per_s: float | None = None

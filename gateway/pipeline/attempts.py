@@ -1,8 +1,8 @@
 """The failover loop of one request: open, wait for the first content, classify the failure, observe, next candidate.
 
-Nothing has reached the client while this runs, so every failure here is invisible as long as another candidate can answer. The
-failure's row in ``failures.yaml`` decides what may be done next, never a status number. It must not know: callers, credit, the
-formats of API surfaces.
+Nothing has reached the client while this runs, so every failure here is invisible as long as another candidate can answer. Who is
+tried next is decided in ``failover.py``, by the failure's row in ``failures.yaml``; how long an attempt may take in ``clocks.py``.
+It must not know: callers, credit, the formats of API surfaces.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import msgspec
 
 from gateway.errors import GatewayError, NoHealthyEndpoint, TooManyRequests, UpstreamFailed
 from gateway.health.view import Observation
+from gateway.pipeline.clocks import Work, attempt_clocks
+from gateway.pipeline.failover import Failover, Step, unsent
 from gateway.pipeline.upstream_request import adapted, target
 from gateway.routing import affinity
 from gateway.routing.plan import Candidate, Plan
@@ -28,15 +30,9 @@ from providers.redaction import redact, words
 from providers.retry_after import TOO_MANY
 from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest, Target, Usage
 
-SAME_ENDPOINT_WAIT_S = 2.0
-"""The only endpoint of a model is tried again unless it asks for a longer pause than this."""
 SAME_ENDPOINT_JITTER_S = (0.05, 0.5)
-TTFT_FACTOR = 3
-TTFT_FLOOR_S = 5.0
-TTFT_MIN_ATTEMPTS = 100
+"""The pause before an endpoint is tried again, unless its vendor asks for another."""
 MASKED_FROM = 500
-UNSENT = ("unsupported", "media_")
-"""Prefixes of the failure kinds that happen before anything is sent: the request cannot be expressed for this vendor."""
 
 
 class Attempt(msgspec.Struct, eq=False):
@@ -59,10 +55,9 @@ class Attempts(msgspec.Struct, eq=False):
     services: Services
     plan: Plan
     body: Json
-    streamed: bool
+    work: Work
     deadline: float
     """``time.perf_counter()`` at which the time of the whole request is up."""
-    operation: str = "chat"
     native: NativeRequest | None = None
     """The request in the format of its surface: an endpoint that takes the same format gets it unchanged."""
     request_id: str = ""
@@ -73,6 +68,8 @@ class Attempts(msgspec.Struct, eq=False):
     made: list[Attempt] = []
     candidate: Candidate | None = None
     """The candidate that is being tried or that answered; None when none of them answers."""
+    alternative: bool = False
+    """Another endpoint could be tried if the present attempt failed."""
     completion: Completion | None = None
     stream: Stream | None = None
     first: list[Event] = []
@@ -88,39 +85,26 @@ class Attempts(msgspec.Struct, eq=False):
     async def open(self) -> None:
         """Try candidates until one answers.
 
-        Raises UpstreamFailed with the last failure when none does, or at once when another endpoint could not help either.
+        Raises UpstreamFailed with the failure of the last model that was tried when none does, or at once when another endpoint
+        could not help either; NoHealthyEndpoint when none may be tried.
         """
-        services, failed = self.services, None
-        unsuited_model: str | None = None
-        model = self.plan.models[0]
-        services.retry_budget.request(model)
-        for candidate in self.plan.candidates:
-            if candidate.endpoint.model == unsuited_model:
+        failover = Failover(self.plan, self.services.settings.max_attempts)
+        last: tuple[Attempt, ProviderError] | None = None
+        while (step := failover.next()) is not None and (last is None or self._left_s() > 0):
+            if not await self._admitted(step, failover):
                 continue
-            if (
-                failed is not None
-                and not failed.failure.kind.startswith(UNSENT)
-                and not services.retry_budget.allow(model)
-            ):
-                break
-            if self.made and (self._sent_count() >= services.settings.max_attempts or self._left_s() <= 0):
-                break
-            if not services.health.probe(candidate.endpoint.id) and not self.plan.panic:
-                continue
+            self.alternative = failover.alternative(step.candidate)
             try:
-                return await self._attempt(candidate)
+                return await self._attempt(step.candidate)
             except ProviderError as error:
-                failed = error
-                if not error.failure.failover:  # only another model of the list may accept this request
-                    unsuited_model = candidate.endpoint.model
-        while failed is not None and await self._retry_same(failed):
-            try:
-                return await self._attempt(self.plan.candidates[0])
-            except ProviderError as error:
-                failed = error
-        if failed is None:
+                attempt = self.made[-1]
+                failover.failed(step.candidate, error, attempt.latency_ms / 1000)
+                # What was not sent does not hide the failure of a vendor that was called for the same model.
+                if last is None or step.enters or not unsent(error):
+                    last = attempt, error
+        if last is None:
             raise self._all_tried_by_others()
-        raise self._final_error(failed)
+        raise self._final_error(*last)
 
     def _all_tried_by_others(self) -> GatewayError:
         """Each candidate is being tried by another request, after an outage or at its rate limit."""
@@ -129,34 +113,37 @@ class Attempts(msgspec.Struct, eq=False):
             return TooManyRequests("Every endpoint of this model is at its rate limit.", retry_after_s=1)
         return NoHealthyEndpoint("Every endpoint of this model is being probed after an outage.", retry_after_s=1)
 
-    async def _retry_same(self, failed: ProviderError) -> bool:
-        """Whether to try a model's only endpoint again: waits a moment first, where the failure's row allows a retry."""
-        failure, settings = failed.failure, self.services.settings
-        pause_s = failed.retry_after_s if failed.retry_after_s is not None else random.uniform(*SAME_ENDPOINT_JITTER_S)
-        alone = len(self.plan.candidates) == 1 and not self.plan.panic
-        if not (failure.retry_same and failure.failover and alone):
+    async def _admitted(self, step: Step, failover: Failover) -> bool:
+        """Whether the step may be made, as far as the retry budget, the breaker and the time left allow.
+
+        Before an endpoint is tried again this waits for as long as its vendor asked: that is its pause, whatever other requests
+        have to wait for.
+        """
+        health, budget, endpoint = self.services.health, self.services.retry_budget, step.candidate.endpoint
+        if step.enters:
+            budget.request(endpoint.model)
+        if step.retry and not budget.allow(endpoint.model):
+            failover.give_up(endpoint.model)
             return False
-        if self._sent_count() >= settings.max_attempts or pause_s > min(SAME_ENDPOINT_WAIT_S, self._left_s()):
-            return False
-        if not self.services.retry_budget.allow(self.plan.models[0]):
+        if not step.again:
+            return health.probe(endpoint.id) or self.plan.panic
+        pause_s = step.pause_s if step.pause_s is not None else random.uniform(*SAME_ENDPOINT_JITTER_S)
+        if pause_s > self._left_s():
+            failover.give_up(endpoint.model)
             return False
         await asyncio.sleep(pause_s)
         return True
-
-    def _sent_count(self) -> int:
-        """Number of attempts that called a vendor: only they cost time and count towards the limit."""
-        return sum(not attempt.kind.startswith(UNSENT) for attempt in self.made)
 
     async def _attempt(self, candidate: Candidate) -> None:
         self.candidate = candidate
         attempt = Attempt(candidate, time.perf_counter())
         self.made.append(attempt)
-        work = self._open_stream(candidate) if self.streamed else self._complete(candidate)
+        opening = self._open_stream(candidate) if self.work.streamed else self._complete(candidate)
         try:
             if candidate.endpoint.provider.cancel_stops_billing:
-                await work
+                await opening
             else:
-                self.pending = asyncio.get_running_loop().create_task(work)
+                self.pending = asyncio.get_running_loop().create_task(opening)
                 await asyncio.shield(self.pending)
         except ProviderError as error:
             self.note_failure(attempt, error)
@@ -206,7 +193,7 @@ class Attempts(msgspec.Struct, eq=False):
     async def _call(self, candidate: Candidate) -> tuple[Dialect, Call]:
         """The candidate's dialect and the call to make. Raises ProviderError when media cannot be fetched for it."""
         endpoint, native = candidate.endpoint, self.native
-        dialect = registry.dialect(endpoint.dialect, self.operation)
+        dialect = registry.dialect(endpoint.dialect, self.work.operation)
         native = native if native is not None and native.api_format == dialect.api_format else None
         call = adapted(self.body, endpoint, self.options, native)
         if dialect.inlines_media or endpoint.options.get("inlines_media"):
@@ -248,15 +235,17 @@ class Attempts(msgspec.Struct, eq=False):
             redact(error, self.authorized)
         attempt.kind, attempt.status, attempt.may_bill = failure.kind, error.status, failure.may_bill
         attempt.retry_after_s = error.retry_after_s
-        if failure.attributed_to != "caller" and not failure.kind.startswith(UNSENT):
+        if failure.attributed_to != "caller" and not unsent(error):
             attempt.words = words(error)
             self.services.telemetry.vendor_failed(
                 self.request_id, endpoint.id, failure.kind, status=error.status, said=attempt.words
             )
+        given_up = self.work.streamed and error.clock == "first_content"
         observation = Observation(
             ok=False,
             kind=failure.kind,
             attributed_to=failure.attributed_to,
+            ttft_ms=(time.perf_counter() - attempt.started) * 1000 if given_up else None,
             retry_after_s=error.retry_after_s,
             alone=sum(each.endpoint.model == endpoint.model for each in self.plan.candidates) == 1,
         )
@@ -266,15 +255,14 @@ class Attempts(msgspec.Struct, eq=False):
         return self.deadline - time.perf_counter()
 
     def _clocks(self, candidate: Candidate) -> Clocks:
-        settings, left_s, health = self.services.settings, max(self._left_s(), 0.001), candidate.health
-        first_s = settings.first_content_timeout_s
-        if health.ttft_ms is not None and health.attempts >= TTFT_MIN_ATTEMPTS:
-            first_s = min(first_s, max(TTFT_FLOOR_S, TTFT_FACTOR * health.ttft_ms.p99 / 1000))
-        return Clocks(
-            min(settings.connect_timeout_s, left_s),
-            min(first_s, left_s),
-            min(settings.gap_timeout_s, left_s),
-            left_s if self.streamed else min(settings.answer_timeout_s, left_s),
+        model = self.services.catalog.current.find(candidate.endpoint.model)
+        thinks = model is not None and model.reasoning is not None and model.reasoning.get("default_enabled") is True
+        return attempt_clocks(
+            self.services.settings,
+            self.work,
+            left_s=max(self._left_s(), 0.001),
+            thinks=thinks,
+            alternative=self.alternative,
         )
 
     def _wait_s(self, status: int) -> float | None:
@@ -287,10 +275,10 @@ class Attempts(msgspec.Struct, eq=False):
         ours = [self.services.health.view(attempt.candidate.endpoint.id).wait_s for attempt in self.made]
         return min([*hints, *(wait_s for wait_s in ours if wait_s is not None)], default=1.0)
 
-    def _final_error(self, error: ProviderError) -> GatewayError:
+    def _final_error(self, attempt: Attempt, error: ProviderError) -> GatewayError:
         """The error for the caller: the vendor's own message for 4xx, a masked one for 5xx, and every attempt in the metadata."""
         failure = error.failure
-        provider = self.made[-1].candidate.endpoint.provider
+        provider = attempt.candidate.endpoint.provider
         metadata: dict[str, Any] = {"provider_name": provider.name}
         if error.raw and failure.status < MASKED_FROM:
             metadata["raw"] = error.raw

@@ -22,6 +22,7 @@ from gateway.errors import GatewayError, LedgerUnavailable, PaymentRequired, Una
 from gateway.ledger.entries import Hold, StalePolicy
 from gateway.money import format_usd, parse_usd
 from gateway.pipeline.attempts import Attempts
+from gateway.pipeline.clocks import Work, work
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.request import InferenceRequest
 from gateway.pipeline.upstream_request import anonymous
@@ -81,9 +82,8 @@ class Pipeline:
             self.services,
             structs.replace(chosen, candidates=counting[:1], conversation=None),
             anonymous(request.body, request.caller.org),
-            streamed=False,
+            Work("count_tokens"),
             deadline=request.started + self.services.settings.answer_timeout_s,
-            operation="count_tokens",
             native=request.native,
             request_id=request.id,
         )
@@ -155,9 +155,8 @@ class Pipeline:
                 self.services,
                 chosen,
                 anonymous(request.body, request.caller.org),
-                request.stream,
+                work(request.body, request.operation, request.stream, request.prompt.tokens, request.max_tokens),
                 deadline=request.started + settings.total_timeout_s,
-                operation=request.operation,
                 native=request.native,
                 request_id=request.id,
                 options=(request.body.get("provider") or {}).get("options") or {},

@@ -14,7 +14,7 @@ from gateway.errors import GatewayError
 from gateway.health.registry import EndpointHealth
 from gateway.routing import affinity, filters, policies, refusal
 from gateway.routing.candidate import Candidate, Drop, Need, RoutingContext, expected_femto, speeds
-from gateway.routing.preferences import Preferences
+from gateway.routing.preferences import Preferences, matches
 
 View = Callable[[str], EndpointHealth]
 Groups = Sequence[tuple[str | None, list[Candidate]]]
@@ -41,6 +41,10 @@ class Plan(msgspec.Struct, frozen=True):
     conversation: Conversation | None = None
     affinity: str | None = None
     """Whether the conversation stays where its last turn was answered, and if not, why; None when there is no such turn."""
+    pooled: bool = False
+    """The endpoints of several models compete in one list (``partition: none``): changing the model is no step down."""
+    named: frozenset[str] = frozenset()
+    """Ids of the candidates whose provider or tag the caller's ``order`` names."""
 
     def refuse(self) -> GatewayError:
         """The answer when there is no candidate: 404 with the filters, 400 when the request is too long, 429 or 503 when all are
@@ -88,7 +92,13 @@ def plan(
         panic=panic and bool(chosen),
         conversation=conversation,
         affinity=kept,
+        pooled=preferences.partition == "none" and len(models) > 1,
+        named=_named(chosen, preferences.order),
     )
+
+
+def _named(candidates: Sequence[Candidate], order: tuple[str, ...]) -> frozenset[str]:
+    return frozenset([each.endpoint.id for each in candidates if matches(order, each.endpoint)] if order else ())
 
 
 def _eligible(model: Model, context: RoutingContext, view: View, drops: list[Drop]) -> list[Candidate]:

@@ -18,13 +18,14 @@ connection (docs/adr/0053). Bytes behind the end of an answer change nothing abo
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import certifi
 
-from providers.errors import ProviderError
+from providers.errors import Clock, ProviderError, failed
 from providers.types import Clocks, HttpRequest, HttpResponse
 
 JSON_MAX: Final = 64 * 1024 * 1024
@@ -38,6 +39,12 @@ STALE_S: Final = 3.0
 Later the vendor may have been working on the request: then it has broken off."""
 LINGER_S: Final = 1.0
 """Seconds that an answer which nobody reads any more may take to end by itself, so that its connection can be kept."""
+REFUSED_FROM: Final = 400
+"""Statuses from here on say all by themselves: a body that does not end, or breaks off, changes nothing."""
+REFUSAL_MAX: Final = 64 * 1024
+"""Bytes read of the body of a refusal."""
+REFUSAL_S = 5.0
+"""Seconds given to the body of a refusal."""
 
 
 class HttpStream(Protocol):
@@ -79,13 +86,36 @@ class Upstream(Protocol):
     """An HTTP client for vendors; one per process, reused, within one event loop."""
 
     async def send(self, request: HttpRequest, clocks: Clocks) -> HttpResponse:
-        """The whole answer, at most 64 MB. Clocks connect and total. Cancelling it closes the connection at once."""
+        """The whole answer, at most 64 MB; a refusal as ``refusal`` reads it. Clocks connect, first_content (to the headers) and
+        total. Cancelling it closes the connection at once."""
 
     async def open(self, request: HttpRequest, clocks: Clocks) -> HttpStream:
         """The answer's headers. Clocks connect, first_content, total. Cancelling it closes the connection at once."""
 
     async def aclose(self) -> None:
         """Close every connection."""
+
+
+def opening_clock(clocks: Clocks) -> tuple[float, Clock]:
+    """The clock that limits the time from sending a request to the headers of its answer, in seconds, and its name."""
+    if clocks.first_content_s < clocks.total_s:
+        return clocks.first_content_s, "first_content"
+    return clocks.total_s, "total"
+
+
+async def refusal(http: HttpStream) -> HttpResponse:
+    """An answer that is not what was asked for: its body as far as it arrives within 64 kB and 5 s. Closes it."""
+    timer = asyncio.get_running_loop().call_later(REFUSAL_S, http.fail, failed("cut", "the refusal's body did not end"))
+    pieces: list[bytes] = []
+    try:
+        while sum(map(len, pieces)) < REFUSAL_MAX and (data := await http.read()):
+            pieces.append(data)
+    except ProviderError:
+        pass  # the status line is the answer; a body that breaks off changes nothing
+    finally:
+        timer.cancel()
+        await http.aclose()
+    return HttpResponse(http.status, http.headers, b"".join(pieces))
 
 
 def tls_context(*, extra_ca_pem: bytes | None = None) -> ssl.SSLContext:

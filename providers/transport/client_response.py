@@ -37,6 +37,7 @@ class ClientResponse:
         "_inflater",
         "_keep",
         "_loop",
+        "_only_whole",
         "_parser",
         "_pieces",
         "_released",
@@ -84,6 +85,8 @@ class ClientResponse:
         self._released = False
         self._pieces: list[bytes] = []
         self._size = 0
+        self._only_whole = False
+        """The reader waits for the end of the body, not for its pieces."""
         self._waiter: asyncio.Future[BaseException | bool | None] | None = None
         """Wakes the reader. Its result is for ``pump``: what the sink raised, or False when the sink returned False."""
         self._sink: Callable[[bytes], bool] | None = None
@@ -99,6 +102,7 @@ class ClientResponse:
             await self._wait()
 
     async def wait_complete(self) -> bytes:
+        self._only_whole = True
         while not self.complete:
             if self._error is not None:
                 raise self._error
@@ -199,7 +203,7 @@ class ClientResponse:
             self._give_back(data)
         if self._sink is not None:
             self._push(self._sink)
-        elif self.complete or (not self.whole and (self._pieces or self.ready)):
+        elif self.complete or (self.ready and not self._only_whole):
             self._wake()
 
     def _read_again(self, data: bytes) -> bool:

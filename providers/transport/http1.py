@@ -21,7 +21,7 @@ from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 from providers.errors import ProviderError, failed, timed_out
-from providers.transport.client import tls_context
+from providers.transport.client import REFUSED_FROM, opening_clock, refusal, tls_context
 from providers.transport.client_response import ClientResponse
 from providers.types import Clocks, HttpRequest, HttpResponse
 
@@ -157,9 +157,16 @@ class Http1Client:
 
     async def send(self, request: HttpRequest, clocks: Clocks) -> HttpResponse:
         response = self._send_on_idle(request, whole=True) or await self._send_on_new(request, clocks, whole=True)
+        limit_s, clock = opening_clock(clocks)
         while True:
-            timer = response.fail_in(clocks.total_s, "total")
+            timer = response.fail_in(limit_s, clock)
             try:
+                await response.wait_ready()
+                if response.status >= REFUSED_FROM and not response.complete:
+                    return await refusal(response)
+                if clock != "total":
+                    timer.cancel()
+                    timer = response.fail_in(clocks.total_s, "total")
                 content = await response.wait_complete()
                 return HttpResponse(response.status, response.headers, content)
             except ProviderError:
@@ -173,10 +180,7 @@ class Http1Client:
     async def open(self, request: HttpRequest, clocks: Clocks) -> ClientResponse:
         response = self._send_on_idle(request, whole=False) or await self._send_on_new(request, clocks, whole=False)
         while True:
-            if clocks.total_s < clocks.first_content_s:
-                timer = response.fail_in(clocks.total_s, "total")
-            else:
-                timer = response.fail_in(clocks.first_content_s, "first_content")
+            timer = response.fail_in(*opening_clock(clocks))
             try:
                 await response.wait_ready()
                 return response

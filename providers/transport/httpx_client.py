@@ -17,7 +17,16 @@ import httpx
 
 from providers.errors import Clock, ProviderError, failed, timed_out
 from providers.transport import http2_cancel, http11_leftovers
-from providers.transport.client import HEADERS_MAX, JSON_MAX, LINGER_S, STALE_S, HttpStream, tls_context
+from providers.transport.client import (
+    HEADERS_MAX,
+    JSON_MAX,
+    LINGER_S,
+    REFUSED_FROM,
+    STALE_S,
+    opening_clock,
+    refusal,
+    tls_context,
+)
 from providers.transport.content_encoding import inflater
 from providers.transport.proxies import shown
 from providers.types import Clocks, HttpRequest, HttpResponse
@@ -52,7 +61,9 @@ class HttpxClient:
             http2_cancel.install()
 
     async def send(self, request: HttpRequest, clocks: Clocks) -> HttpResponse:
-        stream = await self._open(request, clocks, limit_s=clocks.total_s, clock="total")
+        stream = await self.open(request, clocks)
+        if stream.status >= REFUSED_FROM:
+            return await refusal(stream)
         timer = stream.fail_in(clocks.total_s, "total")
         pieces: list[bytes] = []
         size = 0
@@ -67,10 +78,8 @@ class HttpxClient:
             timer.cancel()
             await stream.aclose()
 
-    async def open(self, request: HttpRequest, clocks: Clocks) -> HttpStream:
-        if clocks.total_s < clocks.first_content_s:
-            return await self._open(request, clocks, limit_s=clocks.total_s, clock="total")
-        return await self._open(request, clocks, limit_s=clocks.first_content_s, clock="first_content")
+    async def open(self, request: HttpRequest, clocks: Clocks) -> _HttpxStream:
+        return await self._open(request, clocks, *opening_clock(clocks))
 
     async def aclose(self) -> None:
         for task in self._lingering:
@@ -79,7 +88,7 @@ class HttpxClient:
         for pool in (self._pool, *self._retired):
             await pool.client.aclose()
 
-    async def _open(self, request: HttpRequest, clocks: Clocks, *, limit_s: float, clock: Clock) -> _HttpxStream:
+    async def _open(self, request: HttpRequest, clocks: Clocks, limit_s: float, clock: Clock) -> _HttpxStream:
         """Send a request and wait for the answer's headers: ``clock`` limits the time from sending to the headers."""
         progress = _Progress(self._proxy, limit_s, clock)
         try:

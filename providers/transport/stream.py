@@ -1,8 +1,13 @@
 """A streamed answer: reads what the connection brings, feeds the dialect's decoder, keeps the clocks.
 
 While ``pump`` runs, all of that happens in the callback in which the bytes arrive; no task wakes for an event. There is one timer
-per stream, re-armed lazily: each event only notes its time (one float), and the timer compares when it fires. The clocks judge the
-vendor alone: time in which nobody reads does not count as a gap.
+per stream, re-armed lazily: what arrives only notes its time, and the timer compares when it fires. The clocks judge the vendor
+alone: time in which nobody reads does not count as a gap. Which of them is in force:
+
+    until the first content      first_content after the last sign of life, but not longer than thinking after the request
+    afterwards                   gap after the last sign of life, but not longer than thinking after the last event
+    after the finish reason      ``USAGE_S`` after the last event, for the usage that may follow; with the usage ``END_S``
+    always                       total after the request
 """
 
 from __future__ import annotations
@@ -12,16 +17,16 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
-from providers.errors import Clock, ProviderError, failed, timed_out
+from providers.errors import Clock, ProviderError, timed_out
 from providers.transport.client import HttpStream
-from providers.types import Clocks, Event, HttpResponse
+from providers.types import Clocks, Event
 
 EventSink = Callable[[list[Event]], bool]
 """Takes events, at least one; returns False when it must be waited for before it can take more."""
-REFUSAL_MAX = 64 * 1024
-"""Bytes read of the body of a refusal."""
-REFUSAL_S = 5.0
-"""Seconds given to the body of a refusal: its status is known already."""
+USAGE_S = 10.0
+"""Seconds given to the usage after the finish reason."""
+END_S = 3.0
+"""Seconds given to the end of a stream after finish reason and usage: some vendors neither send an end mark nor close."""
 TIMER_SLACK_S = 0.001
 """A timer may fire this much early without having to be armed again."""
 
@@ -49,12 +54,15 @@ class Stream:
 
     __slots__ = (
         "_clocks",
+        "_counted",
         "_decode_error",
         "_decoder",
         "_ended",
+        "_finished",
         "_first",
         "_http",
         "_last_event_at",
+        "_last_sign_at",
         "_loop",
         "_pumping",
         "_sink",
@@ -72,11 +80,13 @@ class Stream:
         self._total_at = http.sent_at + clocks.total_s
         self._first = True
         """No content has arrived yet: the clock first_content is the one in force."""
+        self._finished = self._counted = False
+        """A finish reason, and a usage, have arrived."""
         self._ended = False
         self._pumping = False
         self._timer: asyncio.TimerHandle | None = None
-        self._last_event_at = 0.0
-        """Loop time of the last event, or of the moment since which an event is waited for."""
+        self._last_event_at = self._last_sign_at = 0.0
+        """Loop time of the last event, and of the last bytes; or of the moment since which an event is waited for."""
         self._sink: EventSink | None = None
         self._sink_full = False
         """The sink returned False."""
@@ -139,13 +149,13 @@ class Stream:
     def _on_bytes(self, data: bytes) -> bool:
         decoder, sink = self._decoder, self._sink
         assert sink is not None
+        self._last_sign_at = self._loop.time()
         try:
             if events := decoder.feed(data):
-                self._last_event_at = self._loop.time()
-                if self._first and any(event.content for event in events):
-                    self._first = False
-                    self._disarm()  # the next clock may fall sooner
-                    self._arm()
+                self._last_event_at = self._last_sign_at
+                for event in events:
+                    if self._first or event.finish is not None or event.usage is not None:
+                        self._advance(event)
                 began = perf_counter()
                 more = sink(events)
                 self.sink_s += perf_counter() - began
@@ -156,6 +166,16 @@ class Stream:
             self._decode_error = error
             return False
         return decoder.error is None and not decoder.done
+
+    def _advance(self, event: Event) -> None:
+        """Note what decides which clock is in force; the one that now is may fall sooner than the timer fires."""
+        before = self._first, self._finished, self._counted
+        self._first = self._first and not event.content
+        self._finished = self._finished or event.finish is not None
+        self._counted = self._counted or event.usage is not None
+        if before != (self._first, self._finished, self._counted):
+            self._disarm()
+            self._arm()
 
     def _last_events(self, error: ProviderError | None) -> list[Event]:
         """The body has ended, properly or by ``error``: the events that were still open in it."""
@@ -182,7 +202,7 @@ class Stream:
 
     def _arm(self) -> None:
         """An event is waited for from now on. A timer that is armed already fires early at worst: time only moves it on."""
-        self._last_event_at = self._loop.time()
+        self._last_event_at = self._last_sign_at = self._loop.time()
         if self._timer is None:
             due, _, _ = self._due()
             self._timer = self._loop.call_at(due, self._on_timer)
@@ -190,10 +210,19 @@ class Stream:
     def _due(self) -> tuple[float, Clock, float]:
         """When the next clock falls, which one, and its limit in seconds."""
         clocks = self._clocks
-        due = self._http.sent_at + clocks.first_content_s if self._first else self._last_event_at + clocks.gap_s
+        clock: Clock = "first_content" if self._first else "gap"
+        if self._finished:
+            limit_s = min(END_S if self._counted else USAGE_S, clocks.gap_s)
+            due = self._last_event_at + limit_s
+        else:
+            limit_s = clocks.first_content_s if self._first else clocks.gap_s
+            due, thinking_s = self._last_sign_at + limit_s, max(clocks.thinking_s, limit_s)
+            enough = thinking_s + (self._http.sent_at if self._first else self._last_event_at)
+            if enough < due:
+                due, limit_s = enough, thinking_s
         if due > self._total_at:
             return self._total_at, "total", clocks.total_s
-        return (due, "first_content", clocks.first_content_s) if self._first else (due, "gap", clocks.gap_s)
+        return due, clock, limit_s
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -204,19 +233,3 @@ class Stream:
             self._timer = self._loop.call_at(due, self._on_timer)
         else:
             self._http.fail(timed_out(clock, limit_s))
-
-
-async def refusal(http: HttpStream) -> HttpResponse:
-    """The body of an answer that is not a stream, as far as it arrives within 64 kB and 5 s."""
-    loop = asyncio.get_running_loop()
-    timer = loop.call_later(REFUSAL_S, http.fail, failed("cut", "the refusal's body did not end"))
-    pieces: list[bytes] = []
-    try:
-        while sum(map(len, pieces)) < REFUSAL_MAX and (data := await http.read()):
-            pieces.append(data)
-    except ProviderError:
-        pass  # the status line is the answer; a body that breaks off changes nothing
-    finally:
-        timer.cancel()
-        await http.aclose()
-    return HttpResponse(http.status, http.headers, b"".join(pieces))

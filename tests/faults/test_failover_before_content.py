@@ -160,7 +160,8 @@ async def shared(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedd
                 Sale(f"p/{status}", "bad", f"status={status}"),
                 Sale(f"p/{status}", "good", "ok+tokens=6", "2", "3"),
             ]
-        clocks = {"connect_timeout_s": 0.7, "first_content_timeout_s": 0.7, "answer_timeout_s": 0.7}
+        clocks = {"connect_timeout_s": 0.7, "answer_timeout_s": 0.7}
+        clocks |= {"first_content_timeout_s": 0.7, "thinking_timeout_s": 0.7, "headers_timeout_s": 0.7}
         yield await stack.enter_async_context(
             staged(
                 *(tmp_path_factory.mktemp("failover"), valkey_server.url, *sales),

@@ -50,6 +50,16 @@ def test_success(registry: HealthRegistry) -> None:
     assert health.throughput_tps.p99 == pytest.approx(50, rel=0.03)
 
 
+def test_what_was_given_up_counts_as_slow(registry: HealthRegistry) -> None:
+    """An endpoint whose slow answers are cut does not look like one whose answers are all quick."""
+    see(registry, M, GOOD, 10)
+    see(registry, M, Observation(ok=False, kind="timeout_first_content", attributed_to="endpoint", ttft_ms=60_000.0), 2)
+    health = registry.view(M)
+    assert health.ttft_ms is not None
+    assert health.ttft_ms.p50 == pytest.approx(200, rel=0.03)
+    assert health.ttft_ms.p99 == pytest.approx(60_000, rel=0.03)
+
+
 def test_a_closed_endpoint_is_looked_at_once_a_second(registry: HealthRegistry, clock: Clock) -> None:
     """Attempts and successes do not make the windows be added up again for every request."""
     see(registry, M, GOOD, 20)

@@ -11,7 +11,7 @@ import respx
 
 from providers.base import Stream
 from providers.errors import ProviderError
-from providers.transport import stream as driver
+from providers.transport import client
 from providers.transport.client import Upstream
 from providers.transport.httpx_client import HttpxClient
 from providers.types import Call, Clocks, Event, Target
@@ -204,7 +204,7 @@ async def test_cancelled_by_the_caller_and_by_a_clock_at_once(upstream: Upstream
 
 async def test_refusal(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """A status other than 200 is classified by status and body, also when its body never ends or breaks off."""
-    monkeypatch.setattr(driver, "REFUSAL_S", 0.1)
+    monkeypatch.setattr(client, "REFUSAL_S", 0.1)
 
     async def script(peer: Peer) -> None:
         while True:
