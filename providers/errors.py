@@ -11,7 +11,7 @@ endpoint be tried? to whom is the failure attributed? may the same endpoint be t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -98,7 +98,10 @@ def _load() -> tuple[dict[str, Failure], tuple[_Match, ...], dict[str, int]]:
         for pattern in patterns:
             code = frozenset(str(c).lower() for c in pattern.get("code", ()))
             text = tuple(str(t).lower() for t in pattern.get("text", ()))
-            matches.append(_Match(row, str(pattern["status"]), code, text))
+            # A vendor may quote the request: whoever writes "invalid api key" into a prompt must not take the vendor from others.
+            said_only = bool(text) and row.attributed_to == "credential"
+            matched = replace(row, attributed_to="unclear") if said_only else row
+            matches.append(_Match(matched, str(pattern["status"]), code, text))
     # An exact status comes before its class (429 before 4xx); the sort is stable, so the file's order decides the rest.
     matches.sort(key=lambda match: match.status.endswith("xx"))
     return rows, tuple(matches), document["status_of"]
@@ -127,7 +130,8 @@ def timed_out(clock: Clock, limit_s: float) -> ProviderError:
 
 def classify(status: int, codes: frozenset[str], text: str) -> Failure:
     """The row of a vendor's refusal: of the rows for its status, the first with one of the ``codes``, else with a part of ``text``,
-    else the first with neither. ``codes`` and ``text`` are lower case. A body of HTML has the code ``PAGE``."""
+    else the first with neither. ``codes`` and ``text`` are lower case. A body of HTML has the code ``PAGE``. What only a text says
+    about our credential is ``unclear``."""
     if text.lstrip().startswith(("<html", "<!doctype")):
         codes |= {PAGE}
     candidates = [match for match in _MATCHES if match.fits(status)]

@@ -337,7 +337,7 @@ def test_a_refusal_is_its_row(name: str, recording: str) -> None:
     its advice when to come back are kept, and at most 4 kB of what it wrote."""
     case = SHEETS[name].refusals[recording]
     error = cases.failure_of(SHEETS[name].dialect, case)
-    assert error.failure is FAILURES[case["kind"]]
+    assert error.failure.kind == case["kind"]
     assert error.message
     assert len(error.raw) <= RAW_MAX
     if case["status"] != 200:
@@ -357,6 +357,6 @@ def test_any_refusal_is_a_failure(name: str, data: st.DataObject) -> None:
     status = data.draw(st.integers(300, 599))
     error = SHEETS[name].dialect.failure(HttpResponse(status, {"retry-after": "7"}, content))
     assert error.status == status
-    assert FAILURES[error.failure.kind] is error.failure
+    assert error.failure.kind in FAILURES
     assert error.message
     assert len(error.raw) <= RAW_MAX

@@ -110,6 +110,28 @@ def test_whose_fault_a_refusal_is(status: int, text: str, kind: str) -> None:
     assert classify(status, frozenset(), text).kind == kind
 
 
+@pytest.mark.parametrize("status", [400, 403, 412, 429])
+@pytest.mark.parametrize(
+    "quoted", ["invalid api key", "run out of credits", "spending limit", "credit balance is too low", "suspended"]
+)
+def test_a_quoted_prompt_is_no_word_about_our_key(status: int, quoted: str) -> None:
+    """Whatever a caller makes a vendor say, only a status or a code takes the vendor away from others."""
+    assert classify(status, frozenset(), f"messages[0] is wrong: '{quoted}'").attributed_to not in (
+        "credential",
+        "vendor",
+        "model",
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, None), (402, None), (403, "invalid_api_key"), (400, "invalid_api_key"), (429, "insufficient_quota")],
+)
+def test_a_status_or_a_code_is(status: int, code: str | None) -> None:
+    """What the vendor itself says about our account counts against the key."""
+    assert classify(status, frozenset([code] if code else ()), "").attributed_to == "credential"
+
+
 def test_rows_hold_together() -> None:
     """A caller's mistake has no failover; a refusal costs nothing; statuses are those of the contract."""
     for row in FAILURES.values():
