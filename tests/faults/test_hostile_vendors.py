@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.store.embedded import Embedded
+from providers.transport import client_response
 from tests.support import wireshape
 from tests.support.gateway import events
 from tests.support.hostile import Answer, Rig, answer, dialects, rigged
@@ -379,8 +380,9 @@ async def test_a_length_counted_in_characters(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-async def test_kept_connections_that_are_dead(rig: Rig, how: str) -> None:
+async def test_kept_connections_that_are_dead(rig: Rig, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten of them, used at once and one after the other: every request is answered in one attempt, without a loss or blame."""
+    monkeypatch.setattr(client_response, "STALE_S", 60.0)
     vendor = rig.vendors["openai"]
     document, warm, all_warm = vendor.proper.document.encode(), set[Peer](), asyncio.Event()
 

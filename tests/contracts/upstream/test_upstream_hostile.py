@@ -11,7 +11,6 @@ import gzip
 import ssl
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import trustme
@@ -21,7 +20,7 @@ from providers.transport import client_response, http1, httpx_client
 from providers.transport.client import Upstream, tls_context
 from providers.transport.http1 import Http1Client
 from tests.support.forward_proxy import server_tls
-from tests.support.rawserver import Peer, RawServer
+from tests.support.rawserver import Peer, RawServer, Script
 from tests.support.upstream import CLIENTS, QUICK, ask, echo, read_all
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
@@ -197,6 +196,13 @@ async def test_menu(roots: ssl.SSLContext, name: str, verb: str) -> None:
 # -- connections that were kept ----------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, a connection that breaks at once does so in time."""
+    for module in (client_response, httpx_client):
+        monkeypatch.setattr(module, "STALE_S", 60.0)
+
+
 @dataclass(frozen=True)
 class Stale:
     says: bytes
@@ -218,28 +224,26 @@ KEPT = {
     "closed in the body": Stale(sized()[:-1], "cut"),
     "no HTTP behind proper headers": Stale(CHUNKED + b"xyz\r\n", "malformed"),
 }
-"""A vendor closes a kept connection when it is used: httpcore sees no more of it than that no answer came."""
 
 
-def dying(row: Stale, seen: list[int]) -> Any:
-    """Answers the first request on each of the first connections, breaks with the second; ``fresh`` on later connections."""
+def dying(row: Stale, seen: list[int]) -> Script:
+    """The first connection answers ``warm`` and breaks with its second request, the others answer ``fresh``; ``seen`` counts the
+    requests of each."""
 
     async def script(peer: Peer) -> None:
         number = len(seen)
         seen.append(0)
-        fresh = number >= dying_connections
         while True:
             await peer.request()
             seen[number] += 1
-            if fresh or seen[number] == 1:
-                await peer.send(sized(b"fresh" if fresh else b"warm"))
+            if number or seen[number] == 1:
+                await peer.send(sized(b"fresh" if number else b"warm"))
                 continue
             await peer.send(row.says)
             if row.how == "reset":
                 peer.reset()
             return
 
-    dying_connections = 1
     return script
 
 
@@ -283,8 +287,8 @@ async def test_not_repeated_when_the_vendor_had_time_to_work(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kept connection that breaks long after the request was sent: the vendor has accepted it and may bill it."""
-    monkeypatch.setattr(client_response, "STALE_S", 0.0)
-    monkeypatch.setattr(httpx_client, "STALE_S", 0.0)
+    for module in (client_response, httpx_client):
+        monkeypatch.setattr(module, "STALE_S", 0.0)
     seen: list[int] = []
     async with RawServer(dying(Stale(b""), seen)) as server:
         assert await outcome(upstream, server.url, "send") == b"warm"
