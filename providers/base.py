@@ -7,6 +7,7 @@ A dialect is a pure translation (no I/O) plus two methods that every dialect inh
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from providers.errors import ProviderError, failed
@@ -30,6 +31,11 @@ class Dialect(ABC):
 
     def opens(self, url: str) -> bool:
         """With ``inlines_media``: whether the vendor takes this URL nevertheless, such as one of its own file store."""
+        return False
+
+    def hosts(self, tool: Any, options: Mapping[str, Any]) -> bool:
+        """Whether the vendor takes this tool, whose type is not ``function``: as a rule one that it runs itself. ``options`` are
+        those of the target."""
         return False
 
     @abstractmethod

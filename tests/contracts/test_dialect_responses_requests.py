@@ -473,7 +473,8 @@ def test_pictures_that_the_vendor_made_go_back() -> None:
     ]
 
 
-WIRE = {
+ENCRYPTED = "reasoning.encrypted_content"
+WIRE: dict[str, Any] = {
     "model": "openai/gpt-5",
     "input": [{"type": "item_reference", "id": "x"}, {"role": "user", "content": "hi"}],
     "instructions": "Be brief.",
@@ -500,12 +501,16 @@ def passed(wire: dict[str, Any], body: dict[str, Any], *, stream: bool = True, *
 
 
 def test_a_request_in_this_shape_passes() -> None:
-    """Only model, stream, store and the end user's id are rewritten; what the gateway alone knows is dropped."""
+    """Only model, stream, store and the end user's id are rewritten, and the encrypted reasoning is asked for, without which the
+    next turn could not be sent; what the gateway alone knows is dropped.
+    """
     ours = dict.fromkeys(GATEWAY_FIELDS, 1)
-    assert passed(WIRE | ours, {"user": "hashed"}) == WIRE | {"model": "gpt-5", "store": False, "user": "hashed"}
+    included = {"include": [*WIRE["include"], ENCRYPTED]}
+    expected = WIRE | included | {"model": "gpt-5", "store": False}
+    assert passed(WIRE | ours, {"user": "hashed"}) == expected | {"user": "hashed"}
     plain = passed(WIRE, {}, stream=False)
     gone = {"user", "stream", "stream_options"}
-    assert plain == {k: v for k, v in WIRE.items() if k not in gone} | {"model": "gpt-5", "store": False}
+    assert plain == {k: v for k, v in expected.items() if k not in gone}
     assert "future_field" not in passed(WIRE, {}, drop_parameters=["future_field"])
 
 
@@ -524,6 +529,7 @@ def test_what_only_openrouter_knows_is_translated_in_passing() -> None:
         "store": False,
         "max_output_tokens": 10_000,
         "reasoning": {"effort": "high", "summary": "auto"},
+        "include": [ENCRYPTED],
         "tools": [{"type": "web_search"}, {"type": "function", "name": "f"}],
         "tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [{"type": "web_search"}]},
     }

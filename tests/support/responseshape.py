@@ -17,7 +17,7 @@ REQUIRED = {
 }
 NEVER_NULL = ("output_text", "store", "text", "top_logprobs", "error_type", "openrouter_metadata")
 COSTS = {"upstream_inference_input_cost", "upstream_inference_output_cost", "platform_fee"}
-UNLISTED = {"local_shell_call"}
+UNLISTED = {"local_shell_call", "tool_search_call"}
 """Output items of OpenAI's that OpenRouter's SDK has no type for; it keeps them as they are."""
 LAST = ("response.completed", "response.incomplete", "response.failed")
 _OPENAI: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
@@ -137,12 +137,13 @@ def _item(found: list[dict[str, Any]], index: int) -> dict[str, Any]:
 
 def _parts(mine: list[dict[str, Any]], last: dict[str, Any]) -> None:
     """Content parts are opened and closed in order, and the item holds what they ended with."""
-    if last["type"] != "message":
+    if last["type"] not in ("message", "reasoning"):
         return
+    content = last.get("content", [])
     added = [event for event in mine if event["type"] == "response.content_part.added"]
     done = [event for event in mine if event["type"] == "response.content_part.done"]
-    assert [event["content_index"] for event in added] == list(range(len(last["content"])))
-    assert [event["part"] for event in done] == last["content"]
+    assert [event["content_index"] for event in added] == list(range(len(content)))
+    assert [event["part"] for event in done] == content
 
 
 def refused(response: httpx.Response, status: int, error_type: str, field: str | None = None) -> dict[str, Any]:
