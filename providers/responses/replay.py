@@ -6,6 +6,7 @@ A client that replays ``output`` sends what it was given, and some clients drop 
   (github.com/vercel/ai/issues/7543, 2025-07; openai-agents and LangChain replay so by default).
 - A call or message whose id says that it came with such an item is refused without it ("provided without its required
   'reasoning' item"); without its id it is not (github.com/NousResearch/hermes-agent/pull/102282, 2026-09).
+- OpenAI's SDK for Node adds ``parsed_arguments`` to calls and ``parsed`` to texts (7.59), which its own API refuses.
 - Some types of items must have an id, which is not looked up: "Missing required parameter: 'input[42].id'"
   (github.com/openai/codex/issues/6926, 2025-11).
 """
@@ -30,6 +31,7 @@ _ID_PREFIXES: Final[Mapping[str, str]] = {
     "mcp_approval_request": "mcpr",
 }
 """Types whose items must have an id (``Required`` in the types of the openai SDK 3.57) → how it begins."""
+_PARSED: Final = frozenset({"parsed", "parsed_arguments"})
 _OF_ONE_TURN: Final = frozenset({"message", "function_call", "custom_tool_call", *_ID_PREFIXES} - {"reasoning"})
 
 
@@ -49,8 +51,21 @@ def replayable(items: list[Any], *, plain: bool) -> list[Any]:
                 continue
         elif kind not in _OF_ONE_TURN or (kind == "message" and item.get("role") != "assistant"):
             orphaned = False
-        kept.append(_identified(item, index, kind, plain=plain, orphaned=orphaned) if kind is not None else item)
+        if kind is not None:
+            item = _unparsed(_identified(item, index, kind, plain=plain, orphaned=orphaned))
+        kept.append(item)
     return kept
+
+
+def _unparsed(item: Json) -> Json:
+    """The item without what a client's SDK has added."""
+    if "parsed_arguments" in item:
+        return {name: value for name, value in item.items() if name not in _PARSED}
+    content = item.get("content")
+    if isinstance(content, list) and any(isinstance(part, dict) and "parsed" in part for part in content):
+        parts = [{name: value for name, value in part.items() if name not in _PARSED} for part in content]
+        return {**item, "content": parts}
+    return item
 
 
 def _identified(item: Json, index: int, kind: str, *, plain: bool, orphaned: bool) -> Json:
