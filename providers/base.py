@@ -7,9 +7,9 @@ A dialect is a pure translation (no I/O) plus two methods that every dialect inh
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from providers.chat.hosted_tools import functions_only
 from providers.errors import ProviderError, failed
 from providers.transport.client import Upstream
 from providers.transport.stream import Decoder, EventSink, Stream, refusal
@@ -26,16 +26,12 @@ class Dialect(ABC):
     """``chat``, ``embeddings``, ``rerank``, ``images``, ``speech``, ``transcription``, ``count_tokens``."""
     api_format: ClassVar[str | None] = None
     """The API surface that has this same wire format: its requests and answers pass unchanged (see ``passthrough``)."""
-    inlines_media: ClassVar[bool] = False
-    """The vendor takes no URLs of pictures and files: they must be turned into data URLs before ``request``."""
+    hosts = functions_only  # (tool, options): whether the vendor takes a tool of a type other than ``function``
+    inlines_media: ClassVar[bool] = False  # the vendor takes no URLs: media become data URLs before ``request``
+    authorizes: ClassVar[bool] = False  # whether ``authorize`` is overridden
 
     def opens(self, url: str) -> bool:
         """With ``inlines_media``: whether the vendor takes this URL nevertheless, such as one of its own file store."""
-        return False
-
-    def hosts(self, tool: Any, options: Mapping[str, Any]) -> bool:
-        """Whether the vendor takes this tool, whose type is not ``function``: as a rule one that it runs itself. ``options`` are
-        those of the target."""
         return False
 
     @abstractmethod
@@ -46,8 +42,6 @@ class Dialect(ABC):
         """The vendor's request for ``native``, which is in this dialect's own format: only the model, the stream flag and the
         end user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
         raise NotImplementedError(f"{self.name} is not the format of any API surface")
-
-    authorizes: ClassVar[bool] = False  # whether ``authorize`` is overridden
 
     async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
         """The target with credentials that must be fetched first (OAuth tokens). Raises ``ProviderError``."""
