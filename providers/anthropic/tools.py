@@ -24,7 +24,7 @@ from providers.chat.tool_choice import parse_tool_choice
 from providers.errors import failed
 from providers.types import Json
 
-_VENDOR_TOOL = re.compile(r"[a-z][a-z0-9_]*_20\d{6}|mcp_toolset")
+_VENDOR_TOOL = re.compile(r"[a-z][a-z0-9_]*_20\d{6}|mcp_toolset|tool_search_tool_(?:bm25|regex)")
 _TOOL_SEARCH = "tool_search_tool_"
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 _WEB_SEARCH = "web_search_20250305"
