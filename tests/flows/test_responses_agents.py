@@ -116,6 +116,7 @@ async def test_a_tool_that_somebody_runs_stays(stage_of: Callable[..., Any]) -> 
     order = {"order": ["openai", "responses"]}
     found = await answered(caller, "t/text", tools=TOOLS, provider=order, headers=EXPLAINED)
     assert (found["provider"], "pipeline" in found["openrouter_metadata"]) == ("Responses", False)
+    await stage.vendors["responses"].refuse()
     stage.vendors["responses"].kill()
     found = await answered(caller, "t/text", tools=TOOLS, provider={"order": ["responses", "openai"]})
     assert found["provider"] == "Openai"
