@@ -147,7 +147,7 @@ _ALL = (
     Word(
         "toolcall", "Calls the request's first tool, or get_weather; answers in text after a tool's result.", "toolcall"
     ),
-    Word("tool=NAME", "With toolcall: calls the tools whose names end in NAME.", "tool", str),
+    Word("tool=TEXT", "With toolcall: calls the tools whose names end in TEXT.", "tool", str),
     Word(
         "parallel=N", "With toolcall: N calls in one answer (2); the tools take turns.", "parallel", _whole(1, 64), "2"
     ),
