@@ -275,13 +275,14 @@ def test_ids_that_a_vendor_counts_from_zero_in_each_turn() -> None:
 
 def test_what_others_than_the_model_wrote() -> None:
     """An agent's message is the user's; a result without a call gets one; a changed configuration holds from there on."""
-    text = [{"type": "input_text", "text": "hi"}, {"type": "encrypted_content", "encrypted_content": "E"}]
+    parts = [{"type": "encrypted_content", "encrypted_content": text} for text in ("say hi", "gAAAAABh")]
+    text = [{"type": "input_text", "text": "hi"}, *parts]
     agent = {"type": "agent_message", "author": "/root", "recipient": "/root/a", "content": text}
     given = {"type": "function_call_output", "name": "note", "namespace": "n", "output": "x"}
     update = {"type": "configuration_update", "reasoning": {"effort": "low"}}
     request = accepted([agent, given, update], reasoning={"effort": "high", "summary": "auto"})
     user, turn, result = request["messages"]
-    assert [part["text"][:12] for part in user["content"]] == ["Message from", "hi", "(encrypted: "]
+    assert [part["text"][:12] for part in user["content"]] == ["Message from", "hi", "say hi", "(encrypted: "]
     assert turn["tool_calls"][0]["function"] == {"name": "n__note", "arguments": "{}"}
     assert (result["tool_call_id"], result["content"]) == (turn["tool_calls"][0]["id"], "x")
     assert request["reasoning"] == {"effort": "low", "summary": "auto"}

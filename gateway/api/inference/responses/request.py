@@ -28,6 +28,8 @@ _NOT_CHAT = frozenset(
 )  # fmt: skip
 """Fields of this API that chat does not have, or has under another name."""
 _CACHE = ("cache_control", "prompt_cache_breakpoint")
+_SEALED = "gAAAA"
+"""How everything begins that OpenAI has encrypted (a Fernet token)."""
 _IMAGE_TYPES = {"jpg": "jpeg"}
 
 
@@ -367,13 +369,20 @@ def _part(part: Json, field: str) -> Json:
     elif kind == "input_video":
         made = {"type": "video_url", "video_url": {"url": part["video_url"]}}
     elif kind == "encrypted_content":
-        made = {"type": "text", "text": "(encrypted: only the vendor that wrote it can read it)"}
+        made = {"type": "text", "text": _unsealed(part["encrypted_content"])}
     else:
         raise BadRequest(f"{field}: only an assistant's message can have a refusal.", field=field)
     for name in _CACHE:
         if part.get(name) is not None:
             made[name] = part[name]
     return made
+
+
+def _unsealed(text: str) -> str:
+    """A text that OpenAI would have encrypted. Codex writes what one agent tells another into such a part, and a model of another
+    vendor has told it in plain words.
+    """
+    return "(encrypted: only the vendor that wrote it can read it)" if text.startswith(_SEALED) else text
 
 
 def _file(part: Json, field: str) -> Json:
