@@ -279,7 +279,25 @@ NATIVE_ONLY: Mapping[str, str] = {
 
 def check_item(item: Json, index: int) -> str:
     """Check an item against the documented fields of its type; returns the type. Raises BadRequest."""
-    field = f"input[{index}]"
+    kind = item.get("type")
+    expected = ITEMS.get(kind) if isinstance(kind, str) else None
+    if expected is None:
+        kind = _other_type(item, f"input[{index}]")
+        expected = ITEMS.get(kind)
+        if expected is None:
+            return kind
+    try:
+        msgspec.convert(item, expected)
+    except msgspec.ValidationError:
+        convert(item, expected, f"input[{index}]")  # once more, for the name of the field
+    if expected is SearchOutput or expected is AdditionalTools:
+        check_tools(item["tools"], f"input[{index}].tools")
+    assert isinstance(kind, str)
+    return kind
+
+
+def _other_type(item: Json, field: str) -> str:
+    """The type of an item that does not name one of ``ITEMS``: a message, or one of OpenRouter's. Raises BadRequest."""
     kind = item.get("type")
     if kind is None:
         kind = "message" if "role" in item else "item_reference" if item.keys() <= {"id", "type"} else None
@@ -288,16 +306,9 @@ def check_item(item: Json, index: int) -> str:
             f"{field}: item_reference points at a stored item, and nothing is stored here; send the item itself.",
             field=field,
         )
-    if isinstance(kind, str) and kind.startswith("openrouter:"):
+    if isinstance(kind, str) and (kind == "message" or kind.startswith("openrouter:")):
         return kind
-    expected = ITEMS.get(kind) if isinstance(kind, str) else None
-    if expected is None:
-        raise BadRequest(
-            f"{field}.type: {kind!r} is not an item type that is known here; known are {', '.join(ITEMS)}.",
-            field=f"{field}.type",
-        )
-    assert isinstance(kind, str)
-    convert(item, expected, field)
-    if expected in (SearchOutput, AdditionalTools):
-        check_tools(item["tools"], f"{field}.tools")
-    return kind
+    raise BadRequest(
+        f"{field}.type: {kind!r} is not an item type that is known here; known are {', '.join(ITEMS)}.",
+        field=f"{field}.type",
+    )

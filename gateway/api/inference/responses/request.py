@@ -188,16 +188,19 @@ class _Conversation:
         self.append({"role": "user", "content": [introduction, *parts(item["content"], field)]})
 
     def function_call(self, item: Json, field: str) -> None:
-        self._call(item, field, Tool("function", item["name"], item.get("namespace")), item["arguments"])
+        name, namespace = item["name"], item.get("namespace")
+        if namespace is not None:
+            name = self.toolbox.name(Tool("function", name, namespace))
+        self._call(item, field, name, item["arguments"])
 
     def client_tool_call(self, item: Json, field: str) -> None:
         kind = item["type"].removesuffix("_call")
         if item.get("call_id") is None:  # a search that the vendor ran
             return
-        tool = Tool(kind, item.get("name", kind), item.get("namespace"))
-        self._call(item, field, tool, CLIENT_TOOLS[kind].arguments(item))
+        name = self.toolbox.name(Tool(kind, item.get("name", kind), item.get("namespace")))
+        self._call(item, field, name, CLIENT_TOOLS[kind].arguments(item))
 
-    def _call(self, item: Json, field: str, tool: Tool, arguments: str) -> None:
+    def _call(self, item: Json, field: str, name: str, arguments: str) -> None:
         id = inner_id = item["call_id"]
         known = self._calls.get(id)
         if known is not None:
@@ -208,7 +211,7 @@ class _Conversation:
                 )
             inner_id = f"{id}_{len(self._messages)}"  # some vendors number the calls of each turn from 0
         turn = self._open_turn()
-        function = {"name": self.toolbox.name(tool), "arguments": arguments}
+        function = {"name": name, "arguments": arguments}
         turn.setdefault("tool_calls", []).append({"id": inner_id, "type": "function", "function": function})
         self._calls[id] = _Call(inner_id, turn, field)
         if isinstance(item.get("id"), str):

@@ -52,7 +52,10 @@ class Toolbox:
         """The caller's definition of each of ``chat_tools``; None: a tool that the vendor runs."""
         self._by_name: dict[str, Tool] = {}
         self._names: dict[Tool, str] = {}
-        for tool in body.get("tools") or ():
+        given = body.get("tools") or ()
+        self._plain = {tool["name"] for tool in given if tool.get("type") == "function"}
+        """Names that functions outside of namespaces have: these keep them."""
+        for tool in given:
             self._add(tool)
         items = body.get("input")
         for item in items if isinstance(items, list) else ():
@@ -82,10 +85,12 @@ class Toolbox:
             self.chat_tools.append(tool)
             self.originals.append((tool, None))
             return
-        if again and made in self._names:
-            return
+        if made in self._names:
+            if again:
+                return
+            self._by_name.pop(self._names[made])  # twice in ``tools``: validation refuses it by this name
         name = _joined(made)
-        if name in self._by_name and self._by_name[name] != made:
+        if (name in self._plain and (made.kind, namespace) != ("function", None)) or name in self._by_name:
             name = _hashed(f"{made.kind} {made.namespace} {made.name}")
         self._by_name[name], self._names[made] = made, name
         self.chat_tools.append(_chat_tool(tool, made.kind, name))
