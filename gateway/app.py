@@ -24,6 +24,7 @@ from gateway.api import management
 from gateway.api.inference import asgi
 from gateway.background import BackgroundSettlements
 from gateway.catalog.store import CatalogStore
+from gateway.conversations import Conversations
 from gateway.errors import LedgerUnavailable
 from gateway.health.registry import HealthRegistry
 from gateway.health.retry_budget import RetryBudget
@@ -86,7 +87,7 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
                     task.cancel()
 
     app = FastAPI(title="Tokenway", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None)
-    router = asgi.InferenceRouter(app)
+    router = asgi.InferenceRouter(app, settings.allowed_origins)
     management.mount(app)
 
     @app.get("/metrics", include_in_schema=False)
@@ -137,7 +138,8 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
                 ledger=ledger,
                 accounts=accounts,
                 catalog=catalogs,
-                health=HealthRegistry(time.time),
+                health=HealthRegistry(time.time, monotonic=time.monotonic),
+                conversations=Conversations(),
                 retry_budget=RetryBudget(settings.retry_budget_percent, settings.retry_budget_floor_per_s),
                 clients=clients,
                 media=Media(clients.direct),

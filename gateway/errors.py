@@ -112,6 +112,12 @@ class Unprocessable(GatewayError):
     status, error_type = 422, "unprocessable"
 
 
+class TooManyRequests(GatewayError):
+    """The vendors' rate limits keep every endpoint away; ``Retry-After`` says until when."""
+
+    status, error_type = 429, "rate_limit_exceeded"
+
+
 class Unavailable(GatewayError):
     status, error_type = 503, "provider_overloaded"
 

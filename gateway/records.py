@@ -61,6 +61,8 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str
     status: int | None = None
     latency_ms: int | None = None
+    message: str = ""
+    """The vendor's own words about a failure that is not the caller's, short and without secrets."""
 
 
 class Dropped(msgspec.Struct, frozen=True, omit_defaults=True):

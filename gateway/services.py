@@ -11,6 +11,7 @@ from typing import Protocol
 from gateway.accounts import Accounts
 from gateway.background import BackgroundSettlements
 from gateway.catalog.catalog import Catalog
+from gateway.conversations import Conversations
 from gateway.health.registry import HealthRegistry
 from gateway.health.retry_budget import RetryBudget
 from gateway.ledger.ledger import Ledger
@@ -40,6 +41,7 @@ class Services:
     accounts: Accounts
     catalog: CatalogHolder
     health: HealthRegistry
+    conversations: Conversations
     retry_budget: RetryBudget
     clients: Clients
     media: Media

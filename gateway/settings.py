@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     server: str = Field(
         "uvicorn", pattern="^(uvicorn|granian)$", description="HTTP server: uvicorn, or granian (optional)."
     )
+    cors_origins: str = Field(
+        "*",
+        max_length=4096,
+        description="Origins whose web pages may call the API, separated by commas; * for all, empty for none.",
+    )
+    list_all_models: bool = Field(False, description="GET /models lists models that no configured vendor serves, too.")
     fee_percent: Decimal = Field(
         Decimal(5), ge=0, le=100, decimal_places=2, description="Platform fee on the provider's cost, in percent."
     )
@@ -104,6 +110,9 @@ class Settings(BaseSettings):
         description="Blanks before a late JSON answer: for clients known to need them, for all, or for none.",
     )
     max_attempts: int = Field(3, ge=1, le=10, description="Endpoints tried for one request.")
+    affinity: bool = Field(
+        True, description="The turns of a conversation stay on the endpoint that has its beginning in its cache."
+    )
     retry_budget_percent: float = Field(
         10, ge=0, le=100, description="Share of recent requests of a model that may be retries."
     )
@@ -152,14 +161,24 @@ class Settings(BaseSettings):
     @field_validator("admin_key")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 16:
+        if value is None:
+            return None
+        key = value.get_secret_value().strip().strip("'\"")  # what `$(cat file)` and some .env readers leave around it
+        if len(key) < 16:
             raise ValueError("the management key must have at least 16 characters")
-        return value
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise ValueError("the management key must be one word of printable ASCII characters")
+        return SecretStr(key)
 
     @cached_property
     def fee_basis_points(self) -> int:
         """5 % → 500."""
         return int(self.fee_percent * 100)
+
+    @cached_property
+    def allowed_origins(self) -> frozenset[str]:
+        """``cors_origins`` as a set."""
+        return frozenset(origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip())
 
     @cached_property
     def catalog_dirs(self) -> tuple[Path, ...]:

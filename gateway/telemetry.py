@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from bisect import bisect_left
 from collections import Counter as Counted
 from collections import defaultdict
@@ -36,6 +37,8 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120,
 OVERHEAD_SECONDS = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 OTHER = "other"
 FLUSH_INTERVAL_S = 0.05
+WARNINGS_A_SECOND = 20
+"""Lines about vendors' failures, per process."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -129,6 +132,9 @@ class Telemetry:
         self._counted: dict[tuple[Family, tuple[str, ...]], float] = {}
         self._observed: dict[tuple[Family, str], list[float]] = defaultdict(list)
         self._timer: asyncio.TimerHandle | None = None
+        self._warned = (0, 0)
+        """A second, and how often ``vendor_failed`` was called in it."""
+        self._unwritten = 0
         self._canonical = log_level in ("debug", "info")
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double a scrape, and nothing uses them
         self.log = structlog.get_logger()
@@ -180,6 +186,22 @@ class Telemetry:
         """One generation has ended. ``line`` makes its canonical log line, whose names are checked before they become labels."""
         self._ended.append((line, lost_nano, times))
         self._schedule_flush()
+
+    def vendor_failed(self, request_id: str, endpoint: str, kind: str, *, status: int | None, said: str) -> None:
+        """Warn the operator in the vendor's own words (without secrets). An outage must not fill the disk: of many a second only
+        the first are written, and the next one says how many were left out."""
+        second = int(time.monotonic())
+        if second != self._warned[0]:
+            self._warned = (second, 0)
+        self._warned = (second, self._warned[1] + 1)
+        if self._warned[1] > WARNINGS_A_SECOND:
+            self._unwritten += 1
+            return
+        left_out = {"left_out": self._unwritten} if self._unwritten else {}
+        self._unwritten = 0
+        self.log.warning(
+            "vendor failed", id=request_id, endpoint=endpoint, kind=kind, status=status, said=said, **left_out
+        )
 
     def _schedule_flush(self) -> None:
         """Flush in batches, every ``FLUSH_INTERVAL_S``: a request costs a tenth of what updating each counter and the log would."""

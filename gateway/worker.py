@@ -41,6 +41,7 @@ def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStor
 
     async def share_health() -> None:
         await services.health.share(services.store)
+        await services.conversations.share(services.store)
         for endpoint_id in catalogs.current.endpoints:
             state = services.health.view(endpoint_id).state
             telemetry.breaker.labels(endpoint_id).set(BREAKER_LEVEL[state])

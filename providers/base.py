@@ -10,10 +10,11 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from providers.chat.hosted_tools import functions_only
-from providers.errors import ProviderError, failed
+from providers.document import decoder_for, legible, read_whole
+from providers.errors import ProviderError
 from providers.transport.client import Upstream
 from providers.transport.stream import Decoder, EventSink, Stream, refusal
-from providers.types import Call, Clocks, Completion, HttpRequest, HttpResponse, NativeRequest, Target
+from providers.types import SUCCESS, Call, Clocks, Completion, HttpRequest, HttpResponse, NativeRequest, Target
 
 __all__ = ["Decoder", "Dialect", "EventSink", "Stream"]
 
@@ -29,6 +30,8 @@ class Dialect(ABC):
     hosts = functions_only  # (tool, options): whether the vendor takes a tool of a type other than ``function``
     inlines_media: ClassVar[bool] = False  # the vendor takes no URLs: media become data URLs before ``request``
     authorizes: ClassVar[bool] = False  # whether ``authorize`` is overridden
+    stream_type: ClassVar[str] = "text/event-stream"
+    """How the ``content-type`` of a stream begins. An answer of another type may be one document; ``""``: it never is."""
 
     def opens(self, url: str) -> bool:
         """With ``inlines_media``: whether the vendor takes this URL nevertheless, such as one of its own file store."""
@@ -52,7 +55,7 @@ class Dialect(ABC):
         """A whole answer. Raises ``ProviderError``: the error that a 200 carries, empty, or malformed."""
 
     def read(self, response: HttpResponse) -> Completion:
-        """The answer of a 200. Overridden where it is not JSON."""
+        """The answer of a 2xx. Overridden where it is not JSON."""
         return self.completion(response.content)
 
     @abstractmethod
@@ -68,21 +71,18 @@ class Dialect(ABC):
         if self.authorizes and not target.authorized:
             target = await self.authorize(upstream, target, clocks)
         response = await upstream.send(self._http_request(target, call, stream=False), clocks)
-        if response.status != 200:
-            raise self.failure(response)
-        return self.read(response)
+        if response.status not in SUCCESS:
+            raise self.failure(legible(response))
+        return read_whole(self.read, response)
 
     async def stream(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Stream:
-        """One streamed answer, opened by a 200. Clocks: all four. Raises ``ProviderError``."""
+        """One streamed answer, opened by a 2xx. Clocks: all four. Raises ``ProviderError``."""
         if self.authorizes and not target.authorized:
             target = await self.authorize(upstream, target, clocks)
         http = await upstream.open(self._http_request(target, call, stream=True), clocks)
-        if http.status != 200:
-            raise self.failure(await refusal(http))
-        if http.headers.get("content-type", "").startswith("application/json"):
-            self.completion((await refusal(http)).content)  # raises the error that the document most likely holds
-            raise failed("malformed", "the vendor answered with one JSON document instead of a stream", status=200)
-        return Stream(http, self.decoder(), clocks)
+        if http.status not in SUCCESS:
+            raise self.failure(legible(await refusal(http)))
+        return Stream(http, decoder_for(http, self.stream_type, self.decoder(), self.read), clocks)
 
     def _http_request(self, target: Target, call: Call, *, stream: bool) -> HttpRequest:
         if call.native is not None:

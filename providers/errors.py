@@ -10,23 +10,24 @@ endpoint be tried? to whom is the failure attributed? may the same endpoint be t
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from importlib.resources import files
 from typing import Any, Literal
 
 import msgspec
 import yaml
 
-AttributedTo = Literal["endpoint", "capacity", "credential", "caller", "nobody"]
+AttributedTo = Literal[
+    "endpoint", "capacity", "model", "vendor", "credential", "unclear", "request", "caller", "nobody"
+]
+"""See the head of ``failures.yaml``."""
 Clock = Literal["connect", "first_content", "gap", "total"]
 
-RETRY_AFTER_MAX_S = 300.0
-"""The longest pause that a vendor can ask for: a ``Retry-After`` of a week must not switch an endpoint off for a week."""
 RAW_MAX = 4096
 """Bytes kept of a vendor's body."""
+PAGE = "html_page"
+"""The code that stands for a body of HTML: not the vendor has answered, but something in front of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,9 @@ def timed_out(clock: Clock, limit_s: float) -> ProviderError:
 
 def classify(status: int, codes: frozenset[str], text: str) -> Failure:
     """The row of a vendor's refusal: of the rows for its status, the first with one of the ``codes``, else with a part of ``text``,
-    else the first with neither. ``codes`` and ``text`` are lower case."""
+    else the first with neither. ``codes`` and ``text`` are lower case. A body of HTML has the code ``PAGE``."""
+    if text.lstrip().startswith(("<html", "<!doctype")):
+        codes |= {PAGE}
     candidates = [match for match in _MATCHES if match.fits(status)]
     for match in candidates:
         if match.code and match.code & codes:
@@ -135,7 +138,7 @@ def classify(status: int, codes: frozenset[str], text: str) -> Failure:
     for match in candidates:
         if not match.code and not match.text:
             return match.row
-    return FAILURES["malformed"]  # 1xx, 2xx and 3xx are not proper answers to a completion request
+    return FAILURES["malformed"]  # 1xx and 3xx are no answers to a request
 
 
 def failure_for(
@@ -181,29 +184,3 @@ def status_of(code: Any, type_: Any = None) -> int:
             if text in _STATUS_OF:
                 return _STATUS_OF[text]
     return 500
-
-
-def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
-    """Seconds to wait: ``retry-after-ms``, then ``Retry-After`` as seconds or as an HTTP date (RFC 9110, 10.2.3).
-
-    None for garbage, zero and dates in the past; more than 300 s is cut to 300.
-    """
-    seconds = _number(headers.get("retry-after-ms", "")) / 1000
-    if not seconds > 0:
-        text = headers.get("retry-after", "").strip()
-        seconds = _number(text)
-        if not seconds > 0 and "," in text:
-            seconds = _until(text, time.time() if now is None else now)
-    return min(seconds, RETRY_AFTER_MAX_S) if seconds > 0 else None
-
-
-def _number(text: str) -> float:
-    text = text.strip()
-    return float(text[:16]) if text.replace(".", "", 1).isdecimal() and text.isascii() else 0.0
-
-
-def _until(text: str, now: float) -> float:
-    try:
-        return parsedate_to_datetime(text).timestamp() - now
-    except (ValueError, OverflowError):
-        return 0.0

@@ -390,6 +390,10 @@ class HttpRequest(msgspec.Struct, frozen=True):
     """Connect to this IP address instead of resolving the URL's host; ``Host`` and TLS still use the host's name."""
 
 
+SUCCESS = range(200, 300)
+"""Statuses whose body is read as an answer: some vendors, and proxies before them, say 201, 202 or 206 with a whole completion."""
+
+
 class HttpResponse(msgspec.Struct, frozen=True):
     """A whole response. Header names are lower case."""
 

@@ -40,6 +40,7 @@ class Script:
     every_ms: float = 50
     reasoning: int = 0
     cached: int = 0
+    caching: bool = False
     echo: bool = False
     prose: bool = False
     toolcall: bool = False
@@ -154,6 +155,11 @@ _ALL = (
     Word("recall", "Answers with the number of its own reasoning texts that came back unchanged.", "recall"),
     Word("reasoning=N", "N tokens of reasoning_content come first (8).", "reasoning", _COUNT, "8"),
     Word("cached=N", "Up to N prompt tokens are reported as read from the cache.", "cached", _COUNT),
+    Word(
+        "caching",
+        "What a prompt shares with an earlier one of the last five minutes, from 1,024 tokens on, is read from the cache.",
+        "caching",
+    ),
     Word("finish=REASON", "finish_reason instead of stop; `blank` is null.", "finish", str),
     Word("usage=KIND", f"What the usage report says: {', '.join(USAGES)}.", "usage", _usage),
     Word("nousage", "The same as usage=none."),

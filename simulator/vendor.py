@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 import msgspec
@@ -21,6 +22,7 @@ from simulator.connection import Connection, Job
 from simulator.faults import steps
 from simulator.grammar import WORDS, GrammarError, Script, parse
 from simulator.http import Request
+from simulator.prompt_cache import PromptCache
 from simulator.request_log import RequestLog
 from simulator.steps import Send, Step, encode, whole
 
@@ -46,6 +48,7 @@ class SimulatedVendor:
         self.host, self.port = "127.0.0.1", 0
         self._key = key
         self._rng = random.Random(seed)
+        self._prompts = PromptCache()
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._placeholder: socket.socket | None = None
@@ -175,7 +178,7 @@ class SimulatedVendor:
         if not self._known(request):
             return self._refuse(request, request_id or chat.user, chat.model, status=401)
         try:
-            script = self._draw_faults(parse(chat.model))
+            script = self._read_cache(self._draw_faults(parse(chat.model)), chat)
         except GrammarError as error:
             message = f"The model `{chat.model}` does not exist: {error}. GET /v1/models lists the words."
             return self._refuse(request, request_id or chat.user, chat.model, status=404, message=message)
@@ -215,7 +218,7 @@ class SimulatedVendor:
             request_id, model = request_id or parsed.id, parsed.chat.model
             if self._key is not None and not format.authorised(request, self._key):
                 raise format.unauthorised()
-            script = self._draw_faults(parse(model))
+            script = self._read_cache(self._draw_faults(parse(model)), parsed.chat)
             self._seq += 1
             call, response = formats.answer(format, parsed, script, self._seq)
         except (GrammarError, formats.Refusal) as error:
@@ -234,6 +237,9 @@ class SimulatedVendor:
         entry = self.log.begin(request_id, model, stream=False)
         entry.status = status
         return Job(_once(whole(status, error_body(status, message))), request.keep_alive, None, entry)
+
+    def _read_cache(self, script: Script, chat: ChatRequest) -> Script:
+        return replace(script, cached=self._prompts.read(chat.model, chat.messages)) if script.caching else script
 
     def _draw_faults(self, script: Script) -> Script:
         if script.flaky is None or self._rng.random() < script.flaky:

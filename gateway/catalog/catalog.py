@@ -6,12 +6,11 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gateway.catalog import names
 from gateway.catalog.merge import Override
 from gateway.catalog.model import Endpoint, Model, Provider
 from gateway.errors import BadRequest
 
-VARIANTS = ("nitro", "floor")
-"""Suffixes that mean a way of routing. ``:free`` and the like are rows of their own in the catalogue."""
 DOCS_URL = "docs/routing.md"
 MAX_WORD = 128
 """Longer names are cut in messages and comparisons, so a megabyte of model name costs no time."""
@@ -28,6 +27,10 @@ class Catalog:
     endpoints: Mapping[str, Endpoint]
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Alias → slug."""
+    latest: Mapping[str, str] = field(default_factory=dict)
+    """``~author/family-latest`` → slug, see ``names.latest``."""
+    own_ids: Mapping[str, str] = field(default_factory=dict)
+    """A vendor's own id, simplified → slug, see ``names.own_ids``."""
     provider_names: Mapping[str, str] = field(default_factory=dict)
     """Lower-case slug, display name or endpoint tag → the slug or the tag, as routing preferences hold it."""
     warnings: tuple[str, ...] = ()
@@ -37,7 +40,7 @@ class Catalog:
     """The values that a folder after the first one wrote."""
 
     def resolve(self, slug: str) -> tuple[Model, str | None]:
-        """``author/slug[:variant]`` → (model, variant ``"nitro"`` | ``"floor"`` | None).
+        """A name as callers write it → (model, sort that its routing variants stand for, see ``names.SORT_OF``).
 
         Exact slugs and aliases are tried first, so a row ``author/slug:free`` is found as such. Raises BadRequest
         (availability ``model_not_found``) with similar slugs.
@@ -45,16 +48,22 @@ class Catalog:
         model = self.find(slug)
         if model is not None:
             return model, None
-        base, _, variant = slug.rpartition(":")
-        if variant in VARIANTS:
-            model = self.find(base)
+        if len(slug) <= MAX_WORD:
+            base, variant = names.without_variants(slug)
+            model = self.find(base) or self._vendors_own(base)
             if model is not None:
-                return model, variant
+                return model, names.SORT_OF[variant] if variant else None
         raise self._unknown(slug)
 
     def find(self, slug: str) -> Model | None:
         """A model by slug or alias, without suffixes."""
-        return self.models.get(slug) or self.models.get(self.aliases.get(slug, ""))
+        return self.models.get(slug) or self.models.get(self.aliases.get(slug) or self.latest.get(slug, ""))
+
+    def _vendors_own(self, name: str) -> Model | None:
+        """A model by the id that its vendor uses, with or without the author."""
+        author, _, id = name.rpartition("/")
+        model = self.models.get(self.own_ids.get(names.simplified(id), ""))
+        return model if model is not None and author in ("", model.slug.partition("/")[0]) else None
 
     def suggest(self, slug: str, limit: int = 3) -> list[str]:
         """Similar slugs, best first. difflib only compares the 24 that share most trigrams, which bounds the time."""

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
+from gateway.catalog import names
 from gateway.catalog.catalog import Catalog, provider_names, trigrams
 from gateway.catalog.folders import KINDS, check_folders, fingerprint
 from gateway.catalog.merge import MergedRows, Override, SourceRow
@@ -150,6 +151,8 @@ class _Loader:
             providers=self.providers,
             endpoints=endpoints,
             aliases=aliases,
+            latest=names.latest(models.values()),
+            own_ids=names.own_ids(models.values()),
             provider_names=provider_names(self.providers.values(), endpoints.values()),
             warnings=self._warnings(endpoints.values()),
             trigrams={slug: trigrams(slug) for slug in (*models, *aliases)},

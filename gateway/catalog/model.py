@@ -18,6 +18,11 @@ def provider_of(endpoint: str) -> str:
     return endpoint.partition("/")[0]
 
 
+def upstream_model_of(endpoint: str) -> str:
+    """``<provider>/<upstream id>`` of an endpoint's id: the provider's model, under whatever slugs it is sold here."""
+    return endpoint.rpartition("@")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class DataPolicy:
     """What the provider does with prompts. Unknown means the worst."""
@@ -52,6 +57,8 @@ class Provider:
     status_page_url: str | None = None
     cancel_stops_billing: bool = field(kw_only=True)
     """Whether closing a stream stops the vendor's bill (OpenAI, DeepSeek, xAI ...) or does not (Groq, Mistral, Google ...)."""
+    prompt_cache_ttl_s: int = 300
+    """How long the vendor keeps a prompt in its cache after it was last read; five minutes where nothing else is known."""
     headers: tuple[tuple[str, str], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     proxy: str | None = field(default=None, repr=False)

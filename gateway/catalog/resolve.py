@@ -43,7 +43,7 @@ def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
     malformed: list[tuple[str, str]] = []
 
     def value(field: str, variable: str) -> str:
-        found = env.get(variable, "").strip()
+        found = unquoted(env.get(variable, ""))
         if not found.isascii() or not (
             found.isprintable() or found.startswith("{")
         ):  # a service account is a JSON document
@@ -74,6 +74,14 @@ def secrets(row: ProviderRow, env: Mapping[str, str]) -> Secrets:
         proxy=proxy,
         proxy_problem=problem,
     )
+
+
+def unquoted(text: str) -> str:
+    """A value of the environment without blanks and newlines around it, and without the quotes that some ``.env`` readers keep."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        text = text[1:-1].strip()
+    return text
 
 
 def _chain_switch(row: ProviderRow, env: Mapping[str, str]) -> str | None:

@@ -144,6 +144,8 @@ class ProviderRow(_Row):
     terms_of_service_url: Url | None = None
     status_page_url: Url | None = None
     cancel_stops_billing: bool = True
+    prompt_cache_ttl_s: Annotated[int, Field(ge=0, le=86_400)] = 300
+    """How long the vendor keeps a prompt in its cache after it was last read. The turns of a conversation stay here so long."""
     headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], Annotated[str, AfterValidator(_header)]] = {}
     options: dict[str, Any] = {}
     """What this vendor does differently from others of its dialect; each dialect documents its options."""

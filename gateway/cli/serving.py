@@ -18,6 +18,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,7 +30,7 @@ from gateway.cli.output import refuse
 from gateway.errors import LedgerUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings
-from gateway.store.client import connect
+from gateway.store.client import check, connect
 from gateway.store.embedded import Embedded, EmbeddedError
 from gateway.store.errors import StoreError
 
@@ -118,10 +119,22 @@ def worker_environment(settings: Settings) -> Iterator[str]:
             os.environ["GATEWAY_REDIS_URL"] = redis_url = embedded.url
         else:
             _check_redis(settings, redis_url)
+        _make_metrics_dir(settings, stack)
+        yield redis_url
+
+
+def _make_metrics_dir(settings: Settings, stack: contextlib.ExitStack) -> None:
+    """Exits 2 when the workers' metrics cannot be kept: prometheus-client would fail in each worker."""
+    try:
         if settings.workers > 1:
             os.environ[METRICS_DIR] = tempfile.mkdtemp(prefix="tokenway-metrics-")
             stack.callback(shutil.rmtree, os.environ[METRICS_DIR], ignore_errors=True)
-        yield redis_url
+        elif directory := os.environ.get(METRICS_DIR):
+            Path(directory).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        place = os.environ.get(METRICS_DIR) if settings.workers == 1 else "a temporary directory"
+        remedy = f"unset {METRICS_DIR}" if settings.workers == 1 else "set TMPDIR to a writable one"
+        refuse(f"cannot use {place} for the metrics of the workers ({error.strerror or error}); {remedy}")
 
 
 def _check_redis(settings: Settings, url: str) -> None:
@@ -130,6 +143,7 @@ def _check_redis(settings: Settings, url: str) -> None:
     async def load_functions() -> None:
         store = await connect(url, timeout_s=max(settings.ledger_timeout_s, 1.0))
         try:
+            await check(store)
             await Ledger(store).prepare()
         finally:
             await store.aclose()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 
-from gateway.catalog.model import provider_of
+from gateway.catalog.model import provider_of, upstream_model_of
 from gateway.health.breaker import Breaker
-from gateway.health.rolling_stats import OK, RollingStats, bucket
-from gateway.health.view import UNKNOWN
+from gateway.health.json_latency import JsonLatency
+from gateway.health.pauses import NEVER, Refusals, Scope, Throttle
+from gateway.health.rolling_stats import JSON_LATENCY, OK, THROUGHPUT, TTFT, RollingStats, bucket
+from gateway.health.view import UNKNOWN, Observation
 
 
 class EndpointStats:
@@ -15,28 +17,42 @@ class EndpointStats:
 
     __slots__ = (
         "breaker",
-        "cooling_until",
         "fresh_until",
         "good",
         "health",
         "id",
+        "json_latency",
         "pending",
         "provider",
+        "refusals",
         "rolling",
+        "served_at",
+        "shared_by",
+        "throttle",
         "touched",
     )
 
     def __init__(self, endpoint_id: str, rng: random.Random) -> None:
         self.id = endpoint_id
         self.provider = provider_of(endpoint_id)
+        self.shared_by: tuple[tuple[Scope, str], ...] = (
+            ("credential", self.provider),
+            ("vendor", self.provider),
+            ("model", upstream_model_of(endpoint_id)),
+        )
+        """What this endpoint has in common with others, see ``GrowingPauses``."""
         self.breaker = Breaker(rng)
         self.rolling = RollingStats()
-        self.good: list[tuple[float, float | None, float | None]] = []
-        """Good endings (unix seconds, time to first content in ms, tokens a second) that are not counted yet."""
+        self.json_latency = JsonLatency()
+        self.good: list[tuple[float, Observation]] = []
+        """Good endings (monotonic seconds, what was observed) that are not counted yet."""
         self.pending: dict[str, int] = {}
         """Counts of the second of ``touched`` that are in no window yet."""
         self.touched = 0.0
-        self.cooling_until = 0.0
+        self.served_at = NEVER
+        """When a request last succeeded here, in any process."""
+        self.throttle = Throttle()
+        self.refusals = Refusals()
         self.health = UNKNOWN
         self.fresh_until = 0.0
 
@@ -44,24 +60,40 @@ class EndpointStats:
         """One more of ``key`` (see ``RollingStats``) in the second of ``touched``."""
         self.pending[key] = self.pending.get(key, 0) + 1
 
-    def succeeded(self, ttft_ms: float | None, tokens_per_s: float | None) -> None:
+    def succeeded(self, observation: Observation) -> None:
         """Counts one good ending."""
         self.count(OK)
-        if ttft_ms is not None:
-            self.count(f"t{bucket(ttft_ms)}")
-        if tokens_per_s is not None:
-            self.count(f"s{bucket(tokens_per_s)}")
+        if observation.ttft_ms is not None:
+            self.count(f"{TTFT}{bucket(observation.ttft_ms)}")
+            self.json_latency.learn(observation.ttft_ms, 0)
+        if observation.answer_ms is not None:
+            self.json_latency.learn(observation.answer_ms, observation.tokens)
+            latency_ms = self.json_latency.estimate(observation.answer_ms, observation.tokens)
+            self.count(f"{JSON_LATENCY}{bucket(latency_ms)}")
+        if observation.tokens_per_s is not None:
+            self.count(f"{THROUGHPUT}{bucket(observation.tokens_per_s)}")
+
+    def served(self, when: float) -> None:
+        """A request has succeeded: what was held against the endpoint is over."""
+        self.served_at = max(self.served_at, when)
+        self.breaker.succeed(when)
+        self.throttle.succeed(when)
+        self.refusals.succeed()
+
+    def last_served(self) -> float:
+        """When a request last succeeded here, counted or not."""
+        return self.good[-1][0] if self.good else self.served_at
 
     def flush(self) -> list[dict[str, int]]:
         """Move everything that waits into the windows, second by second. Returns the counts that were moved."""
         good, self.good = self.good, []
         moved: list[dict[str, int]] = []
-        for when, ttft_ms, tokens_per_s in good:
+        for when, observation in good:
             if when // 1 != self.touched // 1:
                 moved += self._move_pending()
             self.touched = when
-            self.breaker.succeed(when)
-            self.succeeded(ttft_ms, tokens_per_s)
+            self.served(when)
+            self.succeeded(observation)
         return moved + self._move_pending()
 
     def _move_pending(self) -> list[dict[str, int]]:

@@ -6,8 +6,9 @@ Everything is addition, so the counts of several processes merge in any order.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 _LOG_STEP = math.log(1.04)
 """Neighbouring buckets differ by 4 %: a percentile is at most 2 % off."""
@@ -17,6 +18,8 @@ SHORT_SAMPLES = 10
 """With fewer samples in the short window, the long one is used."""
 
 OK, FAIL = "ok", "fail"
+TTFT, JSON_LATENCY, THROUGHPUT = "t", "j", "s"
+"""First letters of the keys that count speeds: milliseconds to the first token, the same estimated from a JSON answer, tokens/s."""
 CELLS_S = {30: 1, 300: 10, 1800: 60, 86_400: 1800}
 """Window → its resolution, both in seconds."""
 
@@ -94,23 +97,37 @@ class Window:
         return self.totals
 
 
+class Speeds(NamedTuple):
+    """What the good answers of a window say."""
+
+    ttft_ms: Percentiles | None
+    """Of streams."""
+    latency_ms: Percentiles | None
+    """Of streams alone where they are enough, else of streams and JSON answers."""
+    throughput_tps: Percentiles | None
+    samples: int
+    """How many good answers of the last five minutes told their speed."""
+
+
 class RollingStats:
     """All windows of one endpoint."""
 
-    __slots__ = ("counts", "throughput", "ttft")
+    __slots__ = ("counts", "histograms")
 
     def __init__(self) -> None:
         self.counts = {span: Window(span, cell) for span, cell in CELLS_S.items()}
-        self.ttft = {span: Window(span, CELLS_S[span]) for span in (300, 1800)}
-        self.throughput = {span: Window(span, CELLS_S[span]) for span in (300, 1800)}
+        self.histograms = {
+            kind: {span: Window(span, CELLS_S[span]) for span in (300, 1800)}
+            for kind in (TTFT, JSON_LATENCY, THROUGHPUT)
+        }
 
     def add(self, when: float, key: str, count: int = 1, *, spans: Collection[int] = tuple(CELLS_S)) -> None:
-        """Counts ``ok``, ``fail``, ``t<bucket>`` (time to first token) or ``s<bucket>`` (speed)."""
+        """Counts ``ok``, ``fail``, or ``<kind of speed><bucket>``. A kind that this version does not know is left out."""
         if key in (OK, FAIL):
             for span in spans:
                 self.counts[span].add(when, key, count)
             return
-        for window in (self.ttft if key[0] == "t" else self.throughput).values():
+        for window in self.histograms.get(key[0], {}).values():
             window.add(when, int(key[1:]), count)
 
     def success(self, span_s: int, now: float) -> tuple[int, int]:
@@ -119,12 +136,21 @@ class RollingStats:
         good = totals.get(OK, 0)
         return good, good + totals.get(FAIL, 0)
 
-    def speeds(self, now: float, span_s: int | None = None) -> tuple[Percentiles | None, Percentiles | None]:
-        """(TTFT ms, tokens/s) of a window; None = of five minutes, or of thirty when five have too few samples."""
-        return _percentiles(self.ttft, now, span_s), _percentiles(self.throughput, now, span_s)
+    def speeds(self, now: float, span_s: int | None = None) -> Speeds:
+        """The speeds of a window; None = of five minutes, or of thirty when five have too few samples."""
+        streams, recent_streams = _histogram(self.histograms[TTFT], now, span_s)
+        answers, recent_answers = _histogram(self.histograms[JSON_LATENCY], now, span_s)
+        throughput, _ = _histogram(self.histograms[THROUGHPUT], now, span_s)
+        ttft_ms = latency_ms = percentiles(streams)
+        if answers and sum(streams.values()) < SHORT_SAMPLES:
+            latency_ms = percentiles(Counter(streams) + Counter(answers))
+        return Speeds(ttft_ms, latency_ms, percentiles(throughput), recent_streams + recent_answers)
 
 
-def _percentiles(windows: Mapping[int, Window], now: float, span_s: int | None) -> Percentiles | None:
-    if span_s is None:
-        span_s = 300 if sum(windows[300].expire(now).values()) >= SHORT_SAMPLES else 1800
-    return percentiles({int(key): count for key, count in windows[span_s].expire(now).items()})
+def _histogram(windows: Mapping[int, Window], now: float, span_s: int | None) -> tuple[dict[int, int], int]:
+    """(bucket → count, number of samples of the last five minutes)."""
+    totals = windows[300].expire(now)
+    recent = sum(totals.values()) if totals else 0
+    if span_s == 1800 or (span_s is None and recent < SHORT_SAMPLES):
+        totals = windows[1800].expire(now)
+    return cast("dict[int, int]", totals), recent

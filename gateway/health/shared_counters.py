@@ -9,10 +9,11 @@ spaces, so a space separates them from the writer. Hosts' clocks must agree with
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from gateway.health.rolling_stats import JSON_LATENCY, TTFT
 from gateway.store import health_keys
 from gateway.store.client import Store
 
@@ -22,6 +23,8 @@ LATE_S = 3
 """Seconds into a bucket during which the previous one is still read."""
 BACKLOG_PER_TURN = 6
 """After a start: how many old buckets are read in one turn until the history is complete."""
+OF_JSON = "#json"
+"""Behind an endpoint's id: the latencies of its JSON answers."""
 FACTS_TTL_S = 3600
 STALE_FACT_S = 600.0
 
@@ -62,7 +65,7 @@ class SharedCounters:
 
     async def flush(self, store: Store, now: float) -> None:
         """Write what this process has counted in the present bucket, where it changed."""
-        if now - self._written_at < self.kind.every_s * 0.9 or not (self._fresh or self._unsent):
+        if 0 <= now - self._written_at < self.kind.every_s * 0.9 or not (self._fresh or self._unsent):
             return
         self._written_at = now
         bucket = int(now // self.kind.cell_s)
@@ -84,7 +87,7 @@ class SharedCounters:
 
     async def fetch(self, store: Store, now: float) -> AsyncIterator[tuple[float, str, dict[str, int]]]:
         """(unix seconds, endpoint id, counts) that other processes added since the last time."""
-        if now - self._read_at < self.kind.every_s * 0.9:
+        if 0 <= now - self._read_at < self.kind.every_s * 0.9:  # less than 0: the clock was set back
             return
         self._read_at = now
         for bucket in self._due(now):
@@ -109,6 +112,24 @@ class SharedCounters:
         for bucket in [each for each in self._seen if each < present - 2]:
             del self._seen[bucket]
         return due
+
+
+def shared_form(endpoint_id: str, counts: Mapping[str, int]) -> Iterator[tuple[str, dict[str, int]]]:
+    """(id, counts) as they are written. Latencies of JSON answers have an id of their own, since a process of version 0.1 would
+    misread their kind of key.
+    """
+    answers = {TTFT + key[1:]: count for key, count in counts.items() if key[0] == JSON_LATENCY}
+    if answers:
+        yield endpoint_id + OF_JSON, answers
+        counts = {key: count for key, count in counts.items() if key[0] != JSON_LATENCY}
+    yield endpoint_id, dict(counts)
+
+
+def kept_form(shared_id: str, counts: dict[str, int]) -> tuple[str, dict[str, int]]:
+    """The reverse of ``shared_form``."""
+    if not shared_id.endswith(OF_JSON):
+        return shared_id, counts
+    return shared_id.removesuffix(OF_JSON), {JSON_LATENCY + key[1:]: count for key, count in counts.items()}
 
 
 def _merge(into: dict[str, int], counts: Mapping[str, int]) -> None:
@@ -147,16 +168,37 @@ async def _scan(store: Store, key: str) -> AsyncIterator[tuple[str, str]]:
             return
 
 
+FactKind = Literal["cooling", "limited", "breaker", "credential", "vendor", "model"]
+"""A pause of an endpoint, that it is one of a rate limit, its breaker; a pause of a vendor's key, quota, or quota of a model."""
+OVER = 0.0
+"""``until`` of a breaker that has closed."""
+
+
+class Fact(NamedTuple):
+    """Something that holds until a time. Times in unix seconds of the process that said it."""
+
+    kind: FactKind
+    subject: str
+    """An endpoint's id; a provider's slug (credential, vendor) or ``<provider>/<upstream id>`` (model)."""
+    until: float
+    at: float
+    """When it was said."""
+
+
 class SharedFacts:
-    """Deadlines and breaker transitions. Every process writes its own fields, so that no process can shorten another's deadline."""
+    """Deadlines and breaker transitions. Every process writes its own fields, so that no process can shorten another's deadline.
+
+    A process of another version may write kinds that this one does not know; they are handed on all the same.
+    """
 
     def __init__(self, writer: str) -> None:
         self._writer = writer
         self._outbox: dict[Any, Any] = {}
+        self._seen: dict[bytes, bytes] = {}
+        """Fields as they were last read: a fact is news once, or it would begin anew whenever the wall clock steps back."""
 
-    def publish(self, kind: str, subject: str, until: float, at: float) -> None:
-        """``kind``: cooling, breaker (until 0 = closed) or credential (subject = provider). Times in unix seconds."""
-        self._outbox[f"{kind} {subject} {self._writer}"] = f"{until:.3f} {at:.3f}"
+    def publish(self, fact: Fact) -> None:
+        self._outbox[f"{fact.kind} {fact.subject} {self._writer}"] = f"{fact.until:.3f} {fact.at:.3f}"
 
     async def flush(self, store: Store) -> None:
         if not self._outbox:
@@ -169,17 +211,18 @@ class SharedFacts:
             self._outbox = sent | self._outbox  # these are absolute values, so writing them twice is harmless
             raise
 
-    async def fetch(self, store: Store, now: float) -> list[tuple[str, str, float, float]]:
-        """(kind, subject, until, at) from other processes, without outdated ones, which are deleted."""
-        facts, stale = [], []
+    async def fetch(self, store: Store, now: float) -> list[Fact]:
+        """What other processes say that is new since the last time. What is outdated is deleted."""
+        news, stale = [], []
         every: dict[Any, Any] = await store.redis.hgetall(health_keys.facts())
         for field, value in every.items():
             kind, subject, writer = field.decode().split(" ")
             until, at = (float(part) for part in value.decode().split(" "))
             if max(until, at) < now - STALE_FACT_S:
                 stale.append(field)
-            elif writer != self._writer:
-                facts.append((kind, subject, until, at))
+            elif writer != self._writer and self._seen.get(field) != value:
+                news.append(Fact(kind, subject, until, at))
+        self._seen = every
         if stale:
             await store.redis.hdel(health_keys.facts(), *stale)
-        return facts
+        return news

@@ -15,15 +15,18 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import GatewayError, NoHealthyEndpoint, UpstreamFailed
+from gateway.errors import GatewayError, NoHealthyEndpoint, TooManyRequests, UpstreamFailed
 from gateway.health.view import Observation
 from gateway.pipeline.upstream_request import adapted, target, unhosted, without_tools
+from gateway.routing import affinity
 from gateway.routing.plan import Candidate, Plan
 from gateway.services import Services
 from providers import registry
 from providers.base import Dialect, Stream
 from providers.errors import ProviderError, failed
-from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest, Target
+from providers.redaction import redact, words
+from providers.retry_after import TOO_MANY
+from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest, Target, Usage
 
 SAME_ENDPOINT_WAIT_S = 2.0
 """The only endpoint of a model is tried again unless it asks for a longer pause than this."""
@@ -46,6 +49,8 @@ class Attempt(msgspec.Struct, eq=False):
     latency_ms: int = 0
     may_bill: bool = False
     retry_after_s: float | None = None
+    words: str = ""
+    """What the vendor or its network said, without secrets; empty where a failure is the caller's own."""
 
 
 class Attempts(msgspec.Struct, eq=False):
@@ -60,6 +65,7 @@ class Attempts(msgspec.Struct, eq=False):
     operation: str = "chat"
     native: NativeRequest | None = None
     """The request in the format of its surface: an endpoint that takes the same format gets it unchanged."""
+    request_id: str = ""
     options: Mapping[str, Mapping[str, Any]] = {}
     """``provider.options``: provider slug → fields that only this provider gets."""
     passthrough: bool = False
@@ -76,6 +82,8 @@ class Attempts(msgspec.Struct, eq=False):
     """``time.perf_counter()`` of the first content."""
     waited_s: float = 0.0
     """Time spent waiting for upstreams; the rest of a request's time is the gateway's overhead."""
+    authorized: Target | None = None
+    """Where the last attempt went, with the token that was fetched for it: no error may show it."""
     pending: asyncio.Task[None] | None = None
     """An attempt that goes on after its client has disconnected, because its vendor bills it anyway."""
 
@@ -113,8 +121,15 @@ class Attempts(msgspec.Struct, eq=False):
             except ProviderError as error:
                 failed = error
         if failed is None:
-            raise NoHealthyEndpoint("Every endpoint of this model is being probed after an outage.", retry_after_s=1)
+            raise self._all_tried_by_others()
         raise self._final_error(failed)
+
+    def _all_tried_by_others(self) -> GatewayError:
+        """Each candidate is being tried by another request, after an outage or at its rate limit."""
+        reasons = {self.services.health.view(each.endpoint.id).reason for each in self.plan.candidates}
+        if reasons == {"rate_limit"}:
+            return TooManyRequests("Every endpoint of this model is at its rate limit.", retry_after_s=1)
+        return NoHealthyEndpoint("Every endpoint of this model is being probed after an outage.", retry_after_s=1)
 
     async def _retry_same(self, failed: ProviderError) -> bool:
         """Whether to try a model's only endpoint again: waits a moment first, where the failure's row allows a retry."""
@@ -178,6 +193,8 @@ class Attempts(msgspec.Struct, eq=False):
             await stream.aclose()
             raise
         self.stream, self.first, self.first_content = stream, first, time.perf_counter()
+        # A vendor that answers with one document instead of a stream sends none of its own events.
+        self.passthrough = self.passthrough and any(event.native is not None for event in first)
 
     async def _target(self, dialect: Dialect, candidate: Candidate) -> tuple[Target, Clocks]:
         """Where the candidate is reached, with an access token if its vendor demands one, and the clocks of the attempt."""
@@ -185,6 +202,7 @@ class Attempts(msgspec.Struct, eq=False):
         if dialect.authorizes:
             where = await dialect.authorize(self.services.clients.for_tokens(where), where, clocks)
             where = msgspec.structs.replace(where, authorized=True)
+        self.authorized = where
         return where, clocks
 
     async def _call(self, candidate: Candidate) -> tuple[Dialect, Call]:
@@ -221,31 +239,53 @@ class Attempts(msgspec.Struct, eq=False):
         self.left_out = tuple(dict.fromkeys(str(tool["type"]) for tool in missing))
         return msgspec.structs.replace(call, body=body)
 
-    def observe_end(self, *, complete: bool, tokens: int) -> None:
+    def observe_end(self, *, complete: bool, usage: Usage) -> None:
         """Report to the health registry how the last attempt ended, unless its failure has been reported already.
 
-        A complete answer reports its time to first content and its speed; a client that disconnects counts against no endpoint.
+        A complete answer reports its speed; a client that disconnects counts against no endpoint. An answer that has begun is
+        also the last turn of its conversation.
         """
         if self.candidate is None or not self.made or self.made[-1].kind not in ("ok", "cancelled"):
             return
         observed = Observation(ok=False, kind="cancelled", attributed_to="nobody")
         if complete:
-            started, first = self.made[-1].started, self.first_content
-            elapsed_s = time.perf_counter() - started
-            ttft_ms = (first - started) * 1000 if first is not None else None
-            observed = Observation(ok=True, ttft_ms=ttft_ms, tokens_per_s=tokens / elapsed_s if tokens else None)
+            observed = self._speed(usage.completion_total)
         self.services.health.observe(self.candidate.endpoint.id, observed)
+        if self.plan.conversation is not None and self.made[-1].kind == "ok":
+            kept = affinity.memory(self.plan.conversation, self.candidate, usage)
+            if kept is not None:
+                self.services.conversations.answered(self.plan.conversation, self.candidate.endpoint.id, *kept)
+
+    def _speed(self, tokens: int) -> Observation:
+        """The observation of a complete answer of so many tokens."""
+        attempt, first = self.made[-1], self.first_content
+        elapsed_s = time.perf_counter() - attempt.started
+        tokens_per_s = tokens / elapsed_s if tokens else None
+        if first is not None:
+            return Observation(ok=True, ttft_ms=(first - attempt.started) * 1000, tokens_per_s=tokens_per_s)
+        return Observation(ok=True, answer_ms=elapsed_s * 1000, tokens=tokens, tokens_per_s=tokens_per_s)
 
     def note_failure(self, attempt: Attempt, error: ProviderError) -> None:
-        failure = error.failure
+        """Take secrets out of what the vendor said, keep its words for the operator, and report to the health registry."""
+        failure, endpoint = error.failure, attempt.candidate.endpoint
+        redact(error, target(endpoint))
+        if self.authorized is not None:
+            redact(error, self.authorized)
         attempt.kind, attempt.status, attempt.may_bill = failure.kind, error.status, failure.may_bill
         attempt.retry_after_s = error.retry_after_s
-        self.services.health.observe(
-            attempt.candidate.endpoint.id,
-            Observation(
-                ok=False, kind=failure.kind, attributed_to=failure.attributed_to, retry_after_s=error.retry_after_s
-            ),
+        if failure.attributed_to != "caller" and not failure.kind.startswith(UNSENT):
+            attempt.words = words(error)
+            self.services.telemetry.vendor_failed(
+                self.request_id, endpoint.id, failure.kind, status=error.status, said=attempt.words
+            )
+        observation = Observation(
+            ok=False,
+            kind=failure.kind,
+            attributed_to=failure.attributed_to,
+            retry_after_s=error.retry_after_s,
+            alone=sum(each.endpoint.model == endpoint.model for each in self.plan.candidates) == 1,
         )
+        self.services.health.observe(endpoint.id, observation)
 
     def _left_s(self) -> float:
         return self.deadline - time.perf_counter()
@@ -262,6 +302,16 @@ class Attempts(msgspec.Struct, eq=False):
             left_s if self.streamed else min(settings.answer_timeout_s, left_s),
         )
 
+    def _wait_s(self, status: int) -> float | None:
+        """What ``Retry-After`` says: the shortest pause when every vendor asked for one; with a 429 else the one that we make."""
+        hints = [attempt.retry_after_s for attempt in self.made if attempt.retry_after_s is not None]
+        if len(hints) == len(self.made):
+            return min(hints)
+        if status != TOO_MANY:
+            return None
+        ours = [self.services.health.view(attempt.candidate.endpoint.id).wait_s for attempt in self.made]
+        return min([*hints, *(wait_s for wait_s in ours if wait_s is not None)], default=1.0)
+
     def _final_error(self, error: ProviderError) -> GatewayError:
         """The error for the caller: the vendor's own message for 4xx, a masked one for 5xx, and every attempt in the metadata."""
         failure = error.failure
@@ -277,12 +327,13 @@ class Attempts(msgspec.Struct, eq=False):
             {"provider": a.candidate.endpoint.provider.slug, "code": a.kind, "status": a.status} for a in self.made
         ]
         message = error.message if failure.status < MASKED_FROM else f"Provider returned error ({failure.kind})"
-        hints = [attempt.retry_after_s for attempt in self.made if attempt.retry_after_s is not None]
-        wait_s = min(hints) if len(hints) == len(self.made) else None
-        if self.plan.panic and failure.failover:
-            until = self.plan.candidates[0].health.cooling_until or 0
+        if failure.attributed_to == "request":
+            message = f"Larger than this gateway's account at {provider.name} allows: {message} Shorten it or lower max_tokens."
+        wait_s = self._wait_s(failure.status)
+        if self.plan.panic and failure.failover and failure.status != TOO_MANY:
             message = f"No endpoint of this model is healthy, and the one that was tried failed again ({failure.kind})."
-            return NoHealthyEndpoint(message, metadata=metadata, retry_after_s=wait_s or max(until - self.plan.now, 1))
+            known_s = self.plan.candidates[0].health.wait_s or 0
+            return NoHealthyEndpoint(message, metadata=metadata, retry_after_s=wait_s or max(known_s, 1))
         return UpstreamFailed(
             message, status=failure.status, error_type=failure.error_type, metadata=metadata, retry_after_s=wait_s
         )

@@ -184,7 +184,7 @@ class Generation(msgspec.Struct, eq=False):
         self.services.background.open.discard(self)
         settlement = self.settlement = self._conclude(outcome)
         self.charged_nano = settlement.posting.want_nano
-        self.attempts.observe_end(complete=outcome == "complete", tokens=settlement.usage.completion_total)
+        self.attempts.observe_end(complete=outcome == "complete", usage=settlement.usage)
         written = record(self.request, self.attempts, self.delivered, settlement)
         stored = records.encode(written)
         try:

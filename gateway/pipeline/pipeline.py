@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec import structs
 
 from gateway import pricing
 from gateway.accounts import KeyPolicy
+from gateway.catalog.model import Model
 from gateway.catalog.parameters import PARAMETERS
+from gateway.conversations import Conversation, named_key, opening_key
 from gateway.errors import GatewayError, LedgerUnavailable, PaymentRequired, Unauthorized, UpstreamFailed
 from gateway.ledger.entries import Hold, StalePolicy
 from gateway.money import format_usd, parse_usd
@@ -23,11 +25,13 @@ from gateway.pipeline.attempts import Attempts
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.request import InferenceRequest
 from gateway.pipeline.upstream_request import anonymous
+from gateway.routing.affinity import CACHED_FROM_TOKENS
 from gateway.routing.filters import Need
 from gateway.routing.plan import Plan, plan
 from gateway.routing.preferences import parse
 from gateway.services import Services
 from providers import registry
+from providers.types import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,13 @@ class Pipeline:
             return request.prompt.tokens
         attempts = Attempts(
             self.services,
-            structs.replace(chosen, candidates=counting[:1]),
+            structs.replace(chosen, candidates=counting[:1], conversation=None),
             anonymous(request.body, request.caller.org),
             streamed=False,
             deadline=request.started + self.services.settings.answer_timeout_s,
             operation="count_tokens",
             native=request.native,
+            request_id=request.id,
         )
         try:
             await attempts.open()
@@ -89,7 +94,7 @@ class Pipeline:
                 raise
             return request.prompt.tokens
         finally:
-            attempts.observe_end(complete=False, tokens=0)
+            attempts.observe_end(complete=False, usage=Usage())
         assert attempts.completion is not None
         return int(attempts.completion.body["input_tokens"])
 
@@ -97,6 +102,10 @@ class Pipeline:
         """Candidates in order and why the others were dropped. Pure except for the clock, the rng and the health registry."""
         catalog = self.services.catalog.current
         preferences = parse(request.body, catalog.provider_names)
+        found = [catalog.resolve(name) for name in preferences.models]
+        sorts = {model.slug: sort for model, sort in found if sort is not None}
+        if sorts:
+            preferences = structs.replace(preferences, sorts=sorts)
         prompt = request.prompt
         need = Need(
             prompt.tokens,
@@ -105,14 +114,28 @@ class Pipeline:
             prompt.modalities,
             request.operation,
         )
+        models = [model for model, _ in found]
         return plan(
-            [catalog.resolve(slug)[0] for slug in preferences.models],
+            models,
             need,
             preferences,
             view=self.services.health.view,
             now=self.clock(),
             rng=self.rng,
+            conversation=self._conversation(request, models) if request.operation == "chat" else None,
         )
+
+    def _conversation(self, request: InferenceRequest, models: Sequence[Model]) -> Conversation | None:
+        """The conversation that a request belongs to; None when it makes no difference which endpoint answers."""
+        body, tokens = request.body, request.prompt.tokens
+        name = request.session_id or body.get("prompt_cache_key")
+        if not self.services.settings.affinity or (not name and tokens < CACHED_FROM_TOKENS):
+            return None
+        if len(models) == 1 and len(models[0].endpoints) == 1:
+            return None
+        org, model = request.caller.org, models[0].slug
+        key = named_key(org, model, name) if name else opening_key(org, model, body["messages"])
+        return Conversation(key, bool(name), tokens, self.services.conversations.last(key))
 
     def _prepare(self, request: InferenceRequest, chosen: Plan) -> Generation:
         """The generation with the size of its hold: the price of the dearest candidate for the most output it may produce."""
@@ -136,6 +159,7 @@ class Pipeline:
                 deadline=request.started + settings.total_timeout_s,
                 operation=request.operation,
                 native=request.native,
+                request_id=request.id,
                 options=(request.body.get("provider") or {}).get("options") or {},
             ),
             hold=Hold(request.id, request.caller.org, request.caller.key_hash, amount_nano),

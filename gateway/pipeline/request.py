@@ -41,5 +41,7 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     native: NativeRequest | None = None
     """The part of ``original`` that may be sent to a vendor whose dialect uses the same format."""
     client: Client = Client()
+    session_id: str | None = None
+    """The caller's name for the conversation: ``session_id`` of the body, else the header ``x-session-id``."""
     explain: bool = False
     """The caller asked for ``openrouter_metadata``."""

@@ -187,7 +187,7 @@ def record(
         app_title=request.client.title,
         user_agent=request.client.user_agent,
         user=request.body.get("user"),
-        session_id=request.body.get("session_id"),
+        session_id=request.session_id,
         policy=attempts.plan.policy,
         drops=tuple([records.Dropped(d.endpoint_id, d.filter, d.detail) for d in attempts.plan.drops]),
     )
@@ -200,7 +200,9 @@ def _served(candidate: Candidate) -> tuple[str, str, str, str]:
 
 def _attempt(attempt: Attempt) -> records.Attempt:
     endpoint = attempt.candidate.endpoint
-    return records.Attempt(endpoint.id, endpoint.provider.name, attempt.kind, attempt.status, attempt.latency_ms)
+    return records.Attempt(
+        endpoint.id, endpoint.provider.name, attempt.kind, attempt.status, attempt.latency_ms, attempt.words
+    )
 
 
 API_TYPES = {"chat": "completions", "images": "image", "speech": "tts", "transcription": "stt"}

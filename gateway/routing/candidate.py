@@ -10,6 +10,7 @@ from statistics import median
 import msgspec
 
 from gateway.catalog.model import Endpoint, Price
+from gateway.conversations import Conversation
 from gateway.health.registry import EndpointHealth
 from gateway.health.rolling_stats import Percentiles
 from gateway.routing.preferences import Preferences
@@ -36,6 +37,7 @@ class RoutingContext(msgspec.Struct, frozen=True):
     preferences: Preferences
     now: float
     rng: random.Random
+    conversation: Conversation | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -45,7 +47,8 @@ class Candidate(msgspec.Struct, frozen=True):
     price: Price
     health: EndpointHealth
     expected_femto: int
-    """What a request like this costs there, in femto-dollars: for comparing, not for holding credit."""
+    """What a request like this costs there, in femto-dollars: for comparing, not for holding credit. The beginning of a
+    conversation that the endpoint has probably cached counts at the price of reading it from there."""
 
 
 class Drop(msgspec.Struct, frozen=True):
@@ -57,15 +60,23 @@ class Drop(msgspec.Struct, frozen=True):
     model: str
     filter: str
     detail: str
-    retry_at: float | None = None
-    """Unix seconds; set when waiting helps."""
+    wait_s: float | None = None
+    """Set when waiting helps."""
 
 
-def expected_femto(price: Price, need: Need) -> int:
-    """Cost of the estimated prompt, of a typical completion within ``max_tokens``, and of the request itself."""
+def expected_femto(price: Price, need: Need, cached_tokens: int = 0) -> int:
+    """Cost of the estimated prompt, of a typical completion within ``max_tokens``, and of the request itself.
+
+    ``cached_tokens`` of the prompt are probably read from the vendor's cache.
+    """
     completion = min(need.max_tokens or TYPICAL_COMPLETION_TOKENS, TYPICAL_COMPLETION_TOKENS)
-    femto = (price.at(need.prompt_tokens) if price.tiers else price).femto
-    return need.prompt_tokens * femto["prompt"] + completion * femto["completion"] + femto.get("request", 0)
+    if price.tiers:
+        price = price.at(need.prompt_tokens)
+    femto = price.femto
+    expected = need.prompt_tokens * femto["prompt"] + completion * femto["completion"] + femto.get("request", 0)
+    if cached_tokens:
+        expected -= min(cached_tokens, need.prompt_tokens) * (femto["prompt"] - price.of("input_cache_read"))
+    return expected
 
 
 def speeds(

@@ -192,11 +192,11 @@ def soft_misses(endpoints: Sequence[Endpoint], need: Need) -> Iterator[tuple[str
         left = able
 
 
-def unhealthy(health: EndpointHealth, now: float) -> tuple[str, str]:
-    """(filter, detail) for an endpoint that is not available: down, cooling or refused. It may come back by itself."""
-    until = health.cooling_until
-    wait_s = f" for {max(0.0, until - now):.0f} s" if until is not None else ""
+def unhealthy(health: EndpointHealth) -> tuple[str, str]:
+    """(filter, detail) for an endpoint that is not available: down, cooling, limited or refused. It may come back by itself."""
+    wait_s = f" for {math.ceil(health.wait_s)} s" if health.wait_s is not None else ""
     details = {
+        "rate_limit": f"is at its rate limit{wait_s}",
         "cooling": f"asked for a pause{wait_s}",
         "credential": f"refused this gateway's key; out{wait_s}",
         "breaker": f"failed too often; out{wait_s}",

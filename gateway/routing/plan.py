@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from gateway.catalog.model import Endpoint, Model, Price
+from gateway.conversations import Conversation
 from gateway.errors import GatewayError
 from gateway.health.registry import EndpointHealth
-from gateway.routing import filters, policies, refusal
+from gateway.routing import affinity, filters, policies, refusal
 from gateway.routing.candidate import Candidate, Drop, Need, RoutingContext, expected_femto, speeds
 from gateway.routing.preferences import Preferences
 
@@ -37,10 +38,14 @@ class Plan(msgspec.Struct, frozen=True):
     now: float = 0.0
     panic: bool = False
     """No endpoint was healthy, so the one candidate is a guess: worth one attempt, not three."""
+    conversation: Conversation | None = None
+    affinity: str | None = None
+    """Whether the conversation stays where its last turn was answered, and if not, why; None when there is no such turn."""
 
     def refuse(self) -> GatewayError:
-        """The answer when there is no candidate: 404 with the filters, 400 when the request is too long, 503 when all are down."""
-        return refusal.refuse(self.models, self.drops, self.now)
+        """The answer when there is no candidate: 404 with the filters, 400 when the request is too long, 429 or 503 when all are
+        limited or down."""
+        return refusal.refuse(self.models, self.drops)
 
 
 def plan(
@@ -51,13 +56,14 @@ def plan(
     view: View,
     now: float,
     rng: random.Random,
+    conversation: Conversation | None = None,
 ) -> Plan:
-    """Filters drop, policies rank, and endpoints that are too slow move to the end.
+    """Filters drop, policies rank, endpoints that are too slow move to the end, and a conversation stays where it was.
 
     ``models`` in the caller's order; ``now`` in unix seconds.
     Never raises for lack of endpoints: call ``refuse`` when ``candidates`` is empty.
     """
-    context = RoutingContext(need, preferences, now, rng)
+    context = RoutingContext(need, preferences, now, rng, conversation)
     if len(models) > 1:
         models = list({model.slug: model for model in models}.values())
     drops: list[Drop] = []
@@ -67,12 +73,12 @@ def plan(
         groups = [(sort, [candidate for _, group in groups for candidate in group])]
     healthy = [(sort, [candidate for candidate in group if candidate.health.available]) for sort, group in groups]
     panic = not any(group for _, group in healthy)
-    names, chosen = _ranked(_not_refused(groups) if panic else healthy, context)
+    names, chosen, kept = _ranked(_not_refused(groups) if panic else healthy, context)
     if panic:
         chosen = chosen[:1]
     if len(chosen) < sum([len(group) for _, group in groups]):
         taken = {candidate.endpoint.id for candidate in chosen}
-        drops += [_not_chosen(each, now) for _, group in groups for each in group if each.endpoint.id not in taken]
+        drops += [_not_chosen(each) for _, group in groups for each in group if each.endpoint.id not in taken]
     return Plan(
         candidates=tuple(chosen),
         drops=tuple(drops),
@@ -80,6 +86,8 @@ def plan(
         models=tuple([model.slug for model in models]),
         now=now,
         panic=panic and bool(chosen),
+        conversation=conversation,
+        affinity=kept,
     )
 
 
@@ -105,7 +113,11 @@ def _eligible(model: Model, context: RoutingContext, view: View, drops: list[Dro
     else:
         passed, dropped, _ = known
     drops += dropped
-    return [Candidate(each, price, view(each.id), expected_femto(price, need)) for each, price in passed]
+    where, cached_tokens = (None, 0) if context.conversation is None else affinity.cached_prefix(context.conversation)
+    return [
+        Candidate(each, price, view(each.id), expected_femto(price, need, cached_tokens if each.id == where else 0))
+        for each, price in passed
+    ]
 
 
 def _filtered(model: Model, context: RoutingContext) -> tuple[list[tuple[Endpoint, Price]], list[Drop]]:
@@ -137,17 +149,27 @@ def _filtered(model: Model, context: RoutingContext) -> tuple[list[tuple[Endpoin
     return passed, drops
 
 
-def _ranked(groups: Groups, context: RoutingContext) -> tuple[list[str], list[Candidate]]:
-    """(names of the policies, candidates of all groups in order)."""
-    names, chosen = [], []
+def _ranked(groups: Groups, context: RoutingContext) -> tuple[list[str], list[Candidate], str | None]:
+    """(names of the policies, candidates of all groups in order, what became of the conversation)."""
+    names, chosen, kept = [], [], None
+    preferences, conversation = context.preferences, context.conversation
+    slow: frozenset[str] = frozenset()
     for sort, group in groups:
         name, ranked = policies.rank(group, context, sort)
-        names.append(name)
-        if context.preferences.preferred_min_throughput or context.preferences.preferred_max_latency:
-            slow = _slow(ranked, context.preferences)
+        if preferences.preferred_min_throughput or preferences.preferred_max_latency:
+            slow = _slow(ranked, context)
             ranked.sort(key=lambda candidate: candidate.endpoint.id in slow)
-        chosen += ranked if context.preferences.allow_fallbacks or context.preferences.order else ranked[:1]
-    return names, chosen
+        if conversation is not None and conversation.last is not None and name == policies.DEFAULT:
+            found = affinity.verdict(ranked, conversation, conversation.last, slow)
+            if found.leader is not None:
+                name = affinity.NAME
+                if found.leader is not ranked[0]:
+                    ranked = [found.leader, *(each for each in ranked if each is not found.leader)]
+            if kept is None or found is not affinity.NOT_HERE:
+                kept = found.reason
+        names.append(name)
+        chosen += ranked if preferences.allow_fallbacks or preferences.order else ranked[:1]
+    return names, chosen, kept
 
 
 def _not_refused(groups: Groups) -> Groups:
@@ -155,28 +177,33 @@ def _not_refused(groups: Groups) -> Groups:
     return [(sort, [candidate for candidate in group if not candidate.health.explicit]) for sort, group in groups]
 
 
-def _slow(candidates: Sequence[Candidate], preferences: Preferences) -> set[str]:
-    """Ids of the candidates that miss a preferred speed, where speeds are known."""
+def _slow(candidates: Sequence[Candidate], context: RoutingContext) -> frozenset[str]:
+    """Ids of the candidates that miss a preferred speed, where speeds are known.
+
+    One of which little is known of late is spared now and then, so that it can show whether it is still slow.
+    """
+    preferences, random = context.preferences, context.rng.random
     throughput = speeds(candidates, lambda health: health.throughput_tps)
-    latency = speeds(candidates, lambda health: health.ttft_ms)
+    latency = speeds(candidates, lambda health: health.latency_ms)
 
-    def misses(endpoint_id: str) -> bool:
-        tps, ms = throughput[endpoint_id], latency[endpoint_id]
+    def misses(candidate: Candidate) -> bool:
+        tps, ms = throughput[candidate.endpoint.id], latency[candidate.endpoint.id]
         too_slow = tps is not None and any(getattr(tps, p) < least for p, least in preferences.preferred_min_throughput)
-        return too_slow or (
-            ms is not None and any(getattr(ms, p) > 1000 * most for p, most in preferences.preferred_max_latency)
-        )
+        too_late = ms is not None and any(getattr(ms, p) > 1000 * most for p, most in preferences.preferred_max_latency)
+        if not (too_slow or too_late):
+            return False
+        return candidate.health.speed_samples >= policies.ENOUGH_SAMPLES or random() >= policies.STALE_SHARE
 
-    return {candidate.endpoint.id for candidate in candidates if misses(candidate.endpoint.id)}
+    return frozenset([candidate.endpoint.id for candidate in candidates if misses(candidate)])
 
 
-def _not_chosen(candidate: Candidate, now: float) -> Drop:
+def _not_chosen(candidate: Candidate) -> Drop:
     """Eligible, but not chosen: not healthy, or a fallback that the caller does not want."""
     if candidate.health.available:
         return _drop(candidate.endpoint, "allow_fallbacks", "is a fallback, and allow_fallbacks is false")
-    name, detail = filters.unhealthy(candidate.health, now)
-    return _drop(candidate.endpoint, name, detail, retry_at=candidate.health.cooling_until)
+    name, detail = filters.unhealthy(candidate.health)
+    return _drop(candidate.endpoint, name, detail, wait_s=candidate.health.wait_s)
 
 
-def _drop(endpoint: Endpoint, name: str, detail: str, retry_at: float | None = None) -> Drop:
-    return Drop(endpoint.id, endpoint.provider.name, endpoint.model, name, detail, retry_at)
+def _drop(endpoint: Endpoint, name: str, detail: str, wait_s: float | None = None) -> Drop:
+    return Drop(endpoint.id, endpoint.provider.name, endpoint.model, name, detail, wait_s)

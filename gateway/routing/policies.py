@@ -17,6 +17,13 @@ from gateway.routing.candidate import Candidate, RoutingContext, speeds
 
 Policy = Callable[[Sequence[Candidate], RoutingContext], list[Candidate]]
 OUTAGE_GROUP = 3
+FULL_PRECISION_BITS = 16
+PRECISION_BITS = {"int4": 4, "fp4": 4, "mxfp4": 4, "nvfp4": 4, "fp6": 6, "int8": 8, "fp8": 8, "mxfp8": 8}
+"""Bits of a weight. What is not listed, or not known, counts as full precision: first-party hosts do not say."""
+ENOUGH_SAMPLES = 5
+"""With fewer measured answers in the last five minutes, what is known of an endpoint's speed may be a bad moment of long ago."""
+UNMEASURED_SHARE, STALE_SHARE = 0.125, 0.05
+"""So many requests that are sorted by speed try an endpoint of which nothing is known, or of which too little is known of late."""
 
 
 def balanced(candidates: Sequence[Candidate], context: RoutingContext) -> list[Candidate]:
@@ -69,25 +76,61 @@ def price(candidates: Sequence[Candidate], context: RoutingContext) -> list[Cand
 
 
 def latency(candidates: Sequence[Candidate], context: RoutingContext) -> list[Candidate]:
-    """``sort: latency``: the shortest time to the first token (median) first, strictly; equal ones by price."""
-    del context
-    known = speeds(candidates, lambda health: health.ttft_ms)
+    """``sort: latency``: the shortest time to the first token (median) first; equal ones by price. See ``_explored``."""
+    known = speeds(candidates, lambda health: health.latency_ms)
 
     def key(candidate: Candidate) -> tuple[float, int, str]:
-        ttft_ms = known[candidate.endpoint.id]
-        return (ttft_ms.p50 if ttft_ms else 0.0, candidate.expected_femto, candidate.endpoint.id)
+        latency_ms = known[candidate.endpoint.id]
+        return (latency_ms.p50 if latency_ms else 0.0, candidate.expected_femto, candidate.endpoint.id)
 
-    return sorted(candidates, key=key)
+    return _explored(sorted(candidates, key=key), context)
 
 
 def throughput(candidates: Sequence[Candidate], context: RoutingContext) -> list[Candidate]:
-    """``sort: throughput`` and ``:nitro``: the most tokens a second (median) first, strictly; equal ones by price."""
-    del context
+    """``sort: throughput`` and ``:nitro``: the most tokens a second (median) first; equal ones by price. See ``_explored``."""
     known = speeds(candidates, lambda health: health.throughput_tps)
 
     def key(candidate: Candidate) -> tuple[float, int, str]:
         tokens_per_s = known[candidate.endpoint.id]
         return (-tokens_per_s.p50 if tokens_per_s else 0.0, candidate.expected_femto, candidate.endpoint.id)
+
+    return _explored(sorted(candidates, key=key), context)
+
+
+def _explored(ranked: list[Candidate], context: RoutingContext) -> list[Candidate]:
+    """``ranked``, or now and then with an endpoint in front whose speed is not known well enough.
+
+    An order by speed learns only of the endpoints that it puts first: without this, one slow answer, or none, would decide for as
+    long as it is remembered. Nothing is tried without a fallback, and nothing that is not healthy.
+    """
+    if len(ranked) < 2 or not context.preferences.allow_fallbacks:
+        return ranked
+    few = [each for each in ranked if each.health.speed_samples < ENOUGH_SAMPLES and steady(each)]
+    unmeasured = [each for each in few if each.health.latency_ms is None and each.health.throughput_tps is None]
+    share = UNMEASURED_SHARE if unmeasured else STALE_SHARE
+    if few and context.rng.random() < share:
+        tried = context.rng.choice(unmeasured or few)
+        ranked.sort(key=lambda each: each is not tried)
+    return ranked
+
+
+def steady(candidate: Candidate) -> bool:
+    """Whether nothing speaks against an endpoint: its breaker is closed, its uptime normal, its last thirty seconds good."""
+    return candidate.health.state == "closed" and uptime_group(candidate) == 0
+
+
+def exacto(candidates: Sequence[Candidate], context: RoutingContext) -> list[Candidate]:
+    """``sort: exacto`` and ``:exacto``: who is likeliest to call tools well, strictly; equal ones by price.
+
+    OpenRouter ranks by benchmarks and by the tool calls of all its callers, which a gateway of one's own does not have. What is
+    known here: measured uptime, and how far the weights were quantized, which is what makes hosts of one model differ.
+    """
+    del context
+
+    def key(candidate: Candidate) -> tuple[int, int, int, str]:
+        endpoint = candidate.endpoint
+        bits = PRECISION_BITS.get(endpoint.quantization or "unknown", FULL_PRECISION_BITS)
+        return (uptime_group(candidate), -bits, candidate.expected_femto, endpoint.id)
 
     return sorted(candidates, key=key)
 
@@ -103,7 +146,13 @@ def order(candidates: Sequence[Candidate], context: RoutingContext, rest: Policy
     return sorted(rest(candidates, context), key=place)
 
 
-POLICIES: Mapping[str, Policy] = {"balanced": balanced, "price": price, "throughput": throughput, "latency": latency}
+POLICIES: Mapping[str, Policy] = {
+    "balanced": balanced,
+    "price": price,
+    "throughput": throughput,
+    "latency": latency,
+    "exacto": exacto,
+}
 """What ``sort`` may name, and the default."""
 DEFAULT = "balanced"
 

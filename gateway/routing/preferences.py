@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.catalog.catalog import MAX_WORD, VARIANTS
+from gateway.catalog.catalog import MAX_WORD
 from gateway.catalog.model import Endpoint, Model
 from gateway.catalog.rows import QUANTIZATIONS
 from gateway.routing import validators
 
-SORTS = ("price", "throughput", "latency")
-VARIANT_SORTS = dict(zip(VARIANTS, ("throughput", "price"), strict=True))
+SORTS = ("price", "throughput", "latency", "exacto")
 PRICE_CAPS = {"prompt": 10**6, "completion": 10**6, "request": 1, "image": 1, "audio": 1}
 """Key of ``max_price`` → the number of units that its price is for."""
 PERCENTILES = ("p50", "p75", "p90", "p99")
@@ -37,8 +36,8 @@ class Preferences(msgspec.Struct, frozen=True):
 
     models: tuple[str, ...] = ()
     """As the caller wrote them, with suffixes, each once, in order of preference."""
-    variants: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """Model name without its suffix → ``nitro`` or ``floor``."""
+    sorts: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """Slug of a model → the sort that the suffix of its name stands for. Filled in when the names are looked up."""
     order: tuple[str, ...] = ()
     only: frozenset[str] = frozenset()
     ignore: frozenset[str] = frozenset()
@@ -61,12 +60,7 @@ class Preferences(msgspec.Struct, frozen=True):
 
     def sort_for(self, model: Model) -> str | None:
         """The explicit sort, else what the suffix of this model's name means."""
-        if self.sort is not None or not self.variants:
-            return self.sort
-        for name in (model.slug, *model.aliases):
-            if name in self.variants:
-                return VARIANT_SORTS[self.variants[name]]
-        return None
+        return self.sort or self.sorts.get(model.slug)
 
 
 def matches(names: tuple[str, ...] | frozenset[str], endpoint: Endpoint) -> bool:
@@ -83,11 +77,11 @@ def parse(body: Mapping[str, Any], providers: Mapping[str, str]) -> Preferences:
     route, given, model = body.get("route"), body.get("provider"), body.get("model")
     if given is None and route is None and type(model) is str and len(model) <= MAX_WORD and body.get("models") is None:
         return _plain(model)
-    models, variants = _models(body)
+    models = _models(body)
     if route is not None and route != "fallback":
         validators.refuse("route", 'must be "fallback" or absent; list fallbacks in models')
     if given is None:
-        return Preferences(models=models, variants=variants, plain=True)
+        return Preferences(models=models, plain=True)
     if not isinstance(given, dict):
         validators.refuse("provider", f"must be an object, not {validators.kind(given)}")
     found: dict[str, Any] = {}
@@ -95,19 +89,18 @@ def parse(body: Mapping[str, Any], providers: Mapping[str, str]) -> Preferences:
         reader = _READERS.get(key)
         if reader is not None and value is not None:
             found |= reader(f"provider.{key}", value, providers)
-    prefs = Preferences(models=models, variants=variants, **found)
-    _contradictions(prefs)
+    prefs = Preferences(models=models, **found)
+    _contradictions(prefs, given)
     return prefs
 
 
 @lru_cache(maxsize=4096)
 def _plain(model: str) -> Preferences:
     """The usual case: one model and no preferences."""
-    models, variants = _models({"model": model})
-    return Preferences(models=models, variants=variants, plain=True)
+    return Preferences(models=_models({"model": model}), plain=True)
 
 
-def _models(body: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
+def _models(body: Mapping[str, Any]) -> tuple[str, ...]:
     model, more = body.get("model"), body.get("models")
     if model is not None and (not isinstance(model, str) or not model):
         validators.refuse("model", f"must be a model's name such as author/model, not {validators.kind(model)}")
@@ -116,9 +109,7 @@ def _models(body: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
         named += _strings("models", more, limit=MAX_MODELS)
     if not named:
         validators.refuse("model", "is missing; name a model, or several in models")
-    models = tuple(dict.fromkeys(named))
-    pairs = (name.rpartition(":") for name in models)
-    return models, {base: suffix for base, _, suffix in pairs if suffix in VARIANT_SORTS}
+    return tuple(dict.fromkeys(named))
 
 
 def _strings(name: str, value: Any, limit: int = MAX_LIST) -> list[str]:
@@ -133,31 +124,27 @@ def _strings(name: str, value: Any, limit: int = MAX_LIST) -> list[str]:
 
 
 def _providers(name: str, value: Any, providers: Mapping[str, str]) -> list[str]:
-    found = []
-    for number, item in enumerate(_strings(name, value)):
-        known = providers.get(item.strip().lower())
-        if known is None:
-            near = difflib.get_close_matches(item[:MAX_WORD].lower(), providers, n=3, cutoff=0.6)
-            hint = f"did you mean {' or '.join(sorted({providers[each] for each in near}))}?" if near else ""
-            validators.refuse(
-                f"{name}[{number}]",
-                f"{validators.cut(item)} is not a provider here; {hint or 'GET /api/v1/providers lists them'}",
-            )
-        found.append(known)
-    return found
+    """The providers that are known here. A saved request of OpenRouter names some that are not: they change nothing."""
+    known = (providers.get(item.strip().lower()) for item in _strings(name, value))
+    return [slug for slug in known if slug is not None]
 
 
 def _order(name: str, value: Any, providers: Mapping[str, str]) -> dict[str, Any]:
-    found = _providers(name, value, providers)
-    if not found:
-        validators.refuse(name, "is empty; list providers or leave it out")
-    return {"order": tuple(dict.fromkeys(found))}
+    return {"order": tuple(dict.fromkeys(_providers(name, value, providers)))}
 
 
 def _only(name: str, value: Any, providers: Mapping[str, str]) -> dict[str, Any]:
+    """An empty list is no wish. A list of which nothing is known here would allow nothing: that is refused."""
     found = _providers(name, value, providers)
-    if not found:
-        validators.refuse(name, "is empty and would allow nothing; list providers or leave it out")
+    if value and not found:
+        item = value[0]
+        near = difflib.get_close_matches(item[:MAX_WORD].lower(), providers, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(sorted({providers[each] for each in near}))}?" if near else ""
+        validators.refuse(
+            f"{name}[0]",
+            f"{validators.cut(item)} is not a provider here, and nothing else is allowed;"
+            f" {hint or 'GET /api/v1/providers lists them'}",
+        )
     return {"only": frozenset(found)}
 
 
@@ -175,8 +162,6 @@ def _quantizations(name: str, value: Any, _: Mapping[str, str]) -> dict[str, Any
     found = [
         validators.one_of(f"{name}[{number}]", item, QUANTIZATIONS) for number, item in enumerate(_strings(name, value))
     ]
-    if not found:
-        validators.refuse(name, "is empty and would allow nothing; list quantizations or leave it out")
     return {"quantizations": frozenset(found)}
 
 
@@ -259,8 +244,10 @@ _READERS: Mapping[str, Callable[[str, Any, Mapping[str, str]], dict[str, Any]]] 
 }
 
 
-def _contradictions(prefs: Preferences) -> None:
+def _contradictions(prefs: Preferences, given: Mapping[str, Any]) -> None:
     """Refuse preferences that no catalogue could meet: they are the caller's mistake, not an outage."""
+    if given.get("order") and not prefs.order and not prefs.allow_fallbacks:
+        validators.refuse("provider.order", "lists no provider that is known here, and allow_fallbacks is false")
     both = sorted(prefs.only & prefs.ignore)
     if both:
         validators.refuse("provider.ignore", f"{both[0]} is also in provider.only; take it out of one of them")

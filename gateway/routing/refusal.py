@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.catalog.catalog import DOCS_URL
-from gateway.errors import BadRequest, GatewayError, NoEndpoints, NoHealthyEndpoint
+from gateway.errors import BadRequest, GatewayError, NoEndpoints, NoHealthyEndpoint, TooManyRequests
 from gateway.routing.candidate import Drop
 
-HEALTH = frozenset({"breaker", "cooling", "credential"})
+HEALTH = frozenset({"breaker", "cooling", "credential", "rate_limit"})
+CAPACITY = frozenset({"cooling", "rate_limit"})
 SIZE = frozenset({"context_length", "max_completion_tokens"})
 OPERATOR = frozenset({"provider_key", "unpriced"})
 """Filters that only the operator can change: the endpoints are listed but cannot be used on this gateway."""
@@ -33,10 +34,10 @@ ADVICE = {
 }
 
 
-def refuse(models: Sequence[str], drops: Sequence[Drop], now: float) -> GatewayError:
-    """503 when waiting helps, 400 when the request is only too long for the endpoints that could serve it, else 404."""
+def refuse(models: Sequence[str], drops: Sequence[Drop]) -> GatewayError:
+    """429 or 503 when waiting helps, 400 when the request is only too long for the endpoints that could serve it, else 404."""
     if any(drop.filter in HEALTH for drop in drops):
-        return _unhealthy(models, drops, now)
+        return _unhealthy(models, drops)
     relevant = [drop for drop in drops if drop.filter not in OPERATOR]
     if relevant and all(drop.filter in SIZE for drop in relevant):
         return _too_long(models, drops, relevant)
@@ -82,18 +83,22 @@ def _too_long(models: Sequence[str], drops: Sequence[Drop], relevant: Sequence[D
     return error
 
 
-def _unhealthy(models: Sequence[str], drops: Sequence[Drop], now: float) -> NoHealthyEndpoint:
+def _unhealthy(models: Sequence[str], drops: Sequence[Drop]) -> GatewayError:
+    """429 when vendors' limits are all that keeps the endpoints away, else 503."""
     down = [drop for drop in drops if drop.filter in HEALTH]
-    deadlines = [drop.retry_at - now for drop in down if drop.retry_at is not None]
-    wait_s = max(1, math.ceil(min(deadlines, default=1.0)))
+    reached = {drop.filter for drop in down}
+    limited = "rate_limit" in reached and reached <= CAPACITY
+    wait_s = max(1, math.ceil(min([drop.wait_s for drop in down if drop.wait_s is not None], default=1.0)))
     reasons = "; ".join(f"{drop.provider} {drop.detail}" for drop in down[:5])
     more = f"; and {len(down) - 5} more" if len(down) > 5 else ""
-    return NoHealthyEndpoint(
+    kind = TooManyRequests if limited else NoHealthyEndpoint
+    code = "capacity_exhausted" if limited else "temporarily_unavailable"
+    return kind(
         f"No endpoint of {_names(models)} is available right now: {reasons}{more}. Try again in {wait_s} s.",
         metadata={"dropped": _listed(drops)},
         retry_after_s=wait_s,
         availability={
-            **_availability("temporarily_unavailable", models, retryable=True),
+            **_availability(code, models, retryable=True),
             "retry_after": wait_s,
             "affected_providers": list(dict.fromkeys(drop.provider for drop in down)),
         },

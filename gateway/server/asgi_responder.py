@@ -61,7 +61,7 @@ class AsgiResponder(Responder):
     async def start(self, status: int, headers: Headers) -> None:
         if not self.started:
             self.started = True
-            await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
+            await self._send({"type": "http.response.start", "status": status, "headers": [*self.common, *headers]})
 
     def push(self, data: bytes) -> bool:
         self.idle = False

@@ -197,7 +197,7 @@ class FastResponder(Responder):
         """
         self._expects_continue = False
         lines = [STATUS_LINE[status]]
-        for name, value in (*self._connection.server_state.default_headers, *headers):
+        for name, value in (*self._connection.server_state.default_headers, *self.common, *headers):
             lines.append(b"%b: %b\r\n" % (name, value))
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")

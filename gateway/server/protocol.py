@@ -20,6 +20,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.server.fast_responder import FastResponder
+from gateway.server.http10 import Http10Responder, unchunked
 from gateway.server.responder import Handler
 
 HEAD_BYTES_MAX = 262_144
@@ -58,7 +59,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         super()._unset_keepalive_if_required()
         for request in self._open:
-            if type(request) is FastResponder:
+            if isinstance(request, FastResponder):
                 request.disconnect()
             else:  # uvicorn itself notifies only the last request
                 request.disconnected = True
@@ -117,12 +118,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         if len(self._open) >= PIPELINE_MAX:
             raise ValueError("too many pipelined requests")  # the parser stops, and the connection ends with a 400
+        version = parser.get_http_version()
+        if version == "1.0":
+            self.expect_100_continue = False  # RFC 9110, 10.1.1
         surface = None if self._open else self._routes.get(self.url)
-        if surface is None or parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
+        if surface is None or parser.get_method() != b"POST" or version not in ("1.1", "1.0"):
             self._to_asgi()
             return
-        request = FastResponder(
-            self, self.headers, keep_alive=parser.should_keep_alive(), expects_continue=self.expect_100_continue
+        request = (
+            Http10Responder(self, self.headers)
+            if version == "1.0"
+            else FastResponder(
+                self, self.headers, keep_alive=parser.should_keep_alive(), expects_continue=self.expect_100_continue
+            )
         )
         self.cycle = request  # type: ignore[assignment]
         self._open.append(request)
@@ -141,11 +149,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if not paused:  # uvicorn pauses reading for a waiting request, and then does not notice a disconnect
             self.flow.resume_reading()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, unchunked(app, cycle) if cycle.scope["http_version"] == "1.0" else app)
+
     def on_body(self, body: bytes) -> None:
         """A piece of a body has arrived."""
         self._bare_bytes = 0
         request = self._open[-1] if self._open else None
-        if type(request) is FastResponder:
+        if isinstance(request, FastResponder):
             request.feed(body)
         else:
             super().on_body(body)
@@ -155,7 +166,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         request = self._open[-1] if self._open else None
-        if type(request) is FastResponder:
+        if isinstance(request, FastResponder):
             request.feed_eof()
         else:
             super().on_message_complete()

@@ -25,11 +25,13 @@ class Responder(ABC):
     ``finish``. Nothing raises when the client has disconnected: the bytes are dropped.
     """
 
-    __slots__ = ("_unsent", "ending", "headers", "idle", "method", "sending_since", "started")
+    __slots__ = ("_unsent", "common", "ending", "headers", "idle", "method", "sending_since", "started")
 
     def __init__(self, method: str, headers: Headers) -> None:
         self.method = method
         self.headers = headers
+        self.common: Headers = ()
+        """Sent with every response, see ``common_headers``."""
         self.started = False
         """The status has been sent, or is being sent: it cannot change any more."""
         self.ending = False

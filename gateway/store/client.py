@@ -17,6 +17,7 @@ from gateway.store.errors import StoreError, StoreRefused, StoreReply, StoreTime
 from gateway.store.mux import Address, Mux
 
 CONNECTIONS_MAX = 64
+NO_EVICTION = "noeviction"
 REFUSALS = {"WRONGPASS", "NOAUTH", "NOPERM", "ERR"}
 """Codes of error replies to AUTH and SELECT that do not go away by waiting, unlike LOADING or MASTERDOWN."""
 ADMIN_TIMEOUT_S = 5.0
@@ -104,6 +105,27 @@ async def connect(url: str, *, timeout_s: float, wait_s: float = 10.0) -> Store:
             raise StoreUnavailable(str(error)) from error
         raise
     return store
+
+
+async def check(store: Store) -> None:
+    """Raises StoreRefused for a server that would lose money or cannot hold the ledger's keys together: one that evicts keys when
+    its memory is full, or a node of a cluster. A server that does not tell is trusted.
+    """
+    try:
+        with store_errors():
+            facts: dict[str, Any] = {**await store.redis.info("memory"), **await store.redis.info("cluster")}
+    except StoreReply:
+        return
+    policy = facts.get("maxmemory_policy", NO_EVICTION)
+    if int(facts.get("maxmemory", 0)) and policy != NO_EVICTION:
+        raise StoreRefused(
+            f"its maxmemory-policy is {policy}, so it deletes balances and holds when its memory is full; "
+            f"run: CONFIG SET maxmemory-policy {NO_EVICTION}"
+        )
+    if int(facts.get("cluster_enabled", 0)):
+        raise StoreRefused(
+            "it is a node of a cluster, which is not supported; use a single server, with replicas if you like"
+        )
 
 
 async def _ping(store: Store) -> None:

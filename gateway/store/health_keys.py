@@ -14,5 +14,5 @@ def counts(cell_s: int, number: int) -> str:
 
 
 def facts() -> str:
-    """Hash: ``<kind> <endpoint id or provider> <process>`` → ``<until> <at>`` (unix s); only of endpoints that are not healthy."""
+    """Hash: ``<kind> <subject> <process>`` → ``<until> <at>`` (unix s), see ``Fact``; only of what is not healthy."""
     return f"{PREFIX}:facts"

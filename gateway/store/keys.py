@@ -16,12 +16,16 @@ HOUR_S = 3600
 
 ORGANIZATIONS = "{tw}:orgs"
 """Hash: organisation id → JSON of its name and time. Written before anything of the organisation can exist."""
+READY = "{tw}:ready"
+"""Written to find out whether the store takes writes; expires after a minute."""
 BUCKETS_IN_USE = "{tw}:buckets"
 """Set: hash tags of all buckets that contain an organisation. The expiry of holds and searches go through them."""
 KEY_OWNERS = "{tw}:keys"
 """Hash: API key hash → organisation id. Written before the key itself, so a usable key is always found."""
 KEYS_BY_AGE = "{tw}:keys:age"
 """Sorted set: API key hash by creation time in ms."""
+CONVERSATIONS = "tw:conversations"
+"""Stream ``w t``: a process, and the last turns of conversations that it has answered. Bounded; it expires by itself."""
 
 
 def bucket(org: str) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s, status_of
-from providers.openai.errors import error_fields
+from providers.errors import ProviderError, excerpt, failed, failure_for, status_of
+from providers.openai.errors import error_fields, error_object
+from providers.retry_after import retry_after_s, retry_info_s
 from providers.types import HttpResponse, Json
 
 
@@ -31,10 +32,13 @@ def error_from_body(body: Json) -> ProviderError:
 def error_from_response(response: HttpResponse) -> ProviderError:
     """The error of a non-2xx answer. Where the body is not the vendor's (a load balancer's page), the status alone decides."""
     try:
-        code, type_, message = _fields(msgspec.json.decode(response.content))
+        body = msgspec.json.decode(response.content)
     except (ValueError, RecursionError):
-        code, type_, message = None, None, ""
-    retry_s, raw = retry_after_s(response.headers), excerpt(response.content)
+        body = None
+    code, type_, message = _fields(body)
+    retry_s, raw = retry_info_s(error_object(body)), excerpt(response.content)  # the first from Vertex
+    if retry_s is None:
+        retry_s = retry_after_s(response.headers, response.status)
     return failure_for(response.status, message, raw=raw, words=(code, type_), retry_s=retry_s)
 
 

@@ -15,7 +15,8 @@ import msgspec
 
 from providers.auth import cloud
 from providers.auth.token_cache import Issued, TokenCache
-from providers.errors import ProviderError, classify, failed, retry_after_s
+from providers.errors import ProviderError, classify, failed
+from providers.retry_after import retry_after_s
 from providers.transport.client import Upstream
 from providers.types import Clocks, HttpRequest, HttpResponse
 

@@ -89,6 +89,7 @@ class Bedrock(Dialect):
 
     name: ClassVar[str] = "bedrock"
     inlines_media: ClassVar[bool] = True
+    stream_type: ClassVar[str] = "application/vnd.amazon.eventstream"
 
     def __init__(self, keys: AwsKeys | None = None, *, clock: Callable[[], float] = time.time) -> None:
         self._keys = keys or AwsKeys()

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.errors import FAILURES, RAW_MAX, ProviderError, classify, excerpt, retry_after_s
+from providers.errors import FAILURES, RAW_MAX, ProviderError, classify, excerpt
+from providers.retry_after import retry_after_s
 from providers.transport.aws_eventstream import Message
 from providers.transport.sse import object_in
 from providers.types import HttpResponse
@@ -42,8 +43,9 @@ _CODES = {
     "model identifier is invalid": "model_not_found",
     "on-demand throughput isn": "model_not_found",
     "blocked by content filtering policy": "content_filter",
+    "too many tokens per day": "quota_of_the_model",
 }
-"""Texts of a ``ValidationException`` to the codes that ``failures.yaml`` knows."""
+"""Texts of a ``ValidationException`` or ``ThrottlingException`` to the codes that ``failures.yaml`` knows."""
 _UNSUPPORTED = (
     "this model doesn't support",
     "this model does not support",
@@ -63,7 +65,7 @@ def error_from_response(response: HttpResponse) -> ProviderError:
     name = _name(response.headers.get("x-amzn-errortype") or typed)
     error = _error(name, _message(body), raw, response.status)
     error.status = response.status
-    error.retry_after_s = retry_after_s(response.headers)
+    error.retry_after_s = retry_after_s(response.headers, response.status)
     return error
 
 

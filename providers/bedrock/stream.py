@@ -25,7 +25,8 @@ from providers.bedrock.response import (
 from providers.chat.messages import STRUCTURED_TOOL
 from providers.errors import ProviderError, failed
 from providers.transport.aws_eventstream import EventStreamParser, Message
-from providers.transport.sse import decode
+from providers.transport.json_repair import Halves
+from providers.transport.sse import decode_repaired
 from providers.types import Choice, Chunk, Event, Json
 
 IMAGE_MAX = 64 * 1024 * 1024
@@ -52,12 +53,13 @@ class _Block:
 class Decoder:
     """See ``base.Decoder``."""
 
-    __slots__ = ("_blocks", "_calls", "_finished", "_frames", "_seen", "_structured", "done", "error")
+    __slots__ = ("_blocks", "_calls", "_finished", "_frames", "_halves", "_seen", "_structured", "done", "error")
 
     def __init__(self) -> None:
         self.done = False
         self.error: ProviderError | None = None
         self._frames = EventStreamParser()
+        self._halves: Halves = {}
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
         self._structured = False
@@ -100,7 +102,7 @@ class Decoder:
         if reader is None:
             return None
         self._seen = True
-        return reader(self, decode(message.payload))
+        return reader(self, decode_repaired(message.payload, self._halves))
 
     def _start(self, body: Json) -> Event | None:
         return _chunk({"role": "assistant", "content": ""})

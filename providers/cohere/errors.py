@@ -6,8 +6,9 @@ unsafe request in the documentation and an invalid token in the SDK (``cohere`` 
 
 from __future__ import annotations
 
-from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s
+from providers.errors import ProviderError, excerpt, failed, failure_for
 from providers.openai.errors import error_fields
+from providers.retry_after import retry_after_s
 from providers.transport.sse import object_in
 from providers.types import HttpResponse, Json
 
@@ -39,5 +40,5 @@ def error_from_body(body: Json, status: int, *, retry_s: float | None = None, ra
 
 def error_from_response(response: HttpResponse) -> ProviderError:
     """The error of a non-2xx answer."""
-    retry_s, raw = retry_after_s(response.headers), excerpt(response.content)
+    retry_s, raw = retry_after_s(response.headers, response.status), excerpt(response.content)
     return error_from_body(object_in(response.content), response.status, retry_s=retry_s, raw=raw)

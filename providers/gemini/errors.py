@@ -1,9 +1,8 @@
 """Google's error object ``{"error": {code, message, status, details}}``, also inside a list, as a failure. Pure.
 
 Vendor facts, read 2026-11: ``details`` hold ``ErrorInfo.reason``, ``RetryInfo.retryDelay`` and ``QuotaFailure.violations``
-(google.rpc.error_details). A wrong key is a 400 with reason API_KEY_INVALID. Every 429 of AI Studio, per minute as per day,
-says "You exceeded your current quota, please check your plan and billing details" (github.com/google-gemini/gemini-cli/
-issues/10925): only the names of the violated quotas tell a rate limit from an exhausted quota.
+(google.rpc.error_details); of the latter see ``google_status``. A wrong key is a 400 with reason API_KEY_INVALID. 400
+FAILED_PRECONDITION is a country or a project without billing, but also a file of the request that is not ready.
 """
 
 from __future__ import annotations
@@ -13,16 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.errors import (
-    FAILURES,
-    RAW_MAX,
-    RETRY_AFTER_MAX_S,
-    Failure,
-    ProviderError,
-    classify,
-    excerpt,
-    retry_after_s,
-)
+from providers.errors import FAILURES, RAW_MAX, Failure, ProviderError, classify, excerpt
+from providers.google_status import quota_code
+from providers.retry_after import TOO_MANY, retry_after_s, retry_info_s
 from providers.types import HttpResponse, Json
 
 _STATUS: Final = {
@@ -35,12 +27,17 @@ _CODES: Final = {
     "api_key_invalid": "invalid_api_key",
     "api_key_expired": "invalid_api_key",
     "api_key_service_blocked": "invalid_api_key",
+    "api_key_ip_address_blocked": "invalid_api_key",
+    "api_key_http_referrer_blocked": "invalid_api_key",
+    "consumer_invalid": "invalid_api_key",
     "consumer_suspended": "invalid_api_key",
-    "failed_precondition": "invalid_api_key",  # "User location is not supported", billing not enabled: for the operator to solve
+    "service_disabled": "invalid_api_key",
+    "billing_disabled": "invalid_api_key",
 }
 """Google's codes to those of ``failures.yaml``."""
 _TOO_LONG: Final = ("exceeds the maximum number of tokens allowed", "input token count exceeds", "input token count is")
-_EXHAUSTED: Final = ("perday", "per day", "limit: 0", "credits are depleted", "spending cap", "spend cap")
+_PROJECT: Final = ("location is not supported", "billing")
+"""Of a FAILED_PRECONDITION: for the operator to solve, whatever is asked for."""
 
 
 def error_object(document: Any) -> Json | None:
@@ -78,21 +75,24 @@ def _failure(status: int, error: Json, raw: str, headers: Mapping[str, str]) -> 
     message = message[:RAW_MAX] if isinstance(message, str) else ""
     name = error.get("status") if isinstance(error.get("status"), str) else None
     codes = {str(code).lower() for code in (name, error.get("code"), *_reasons(error)) if code is not None}
-    text = f"{message} {raw}".lower()
+    quota = quota_code(error) if status == TOO_MANY else None
+    if quota is not None:
+        codes.add(quota)
+    retry_s = retry_info_s(error)
     return ProviderError(
-        _row(status, codes, text),
+        _row(status, codes, f"{message} {raw}".lower()),
         message or f"the vendor answered {status}",
         status=status,
         raw=raw,
-        retry_after_s=_delay_s(error) or retry_after_s(headers),
+        retry_after_s=retry_after_s(headers, status) if retry_s is None else retry_s,
         provider_code=name or next(_reasons(error), None),
     )
 
 
 def _row(status: int, codes: set[str], text: str) -> Failure:
-    if status == 429:
-        return FAILURES["quota_exhausted" if any(part in text for part in _EXHAUSTED) else "rate_limited"]
     if status == 400:
+        if "failed_precondition" in codes and any(part in text for part in _PROJECT):
+            codes.add("invalid_api_key")
         if "thought signature" in text or "thought_signature" in text:
             return FAILURES["unsupported"]  # another vendor signed the history: it may take it back
         if any(part in text for part in _TOO_LONG):
@@ -112,15 +112,3 @@ def _reasons(error: Json) -> Iterator[str]:
     for detail in _details(error):
         if isinstance(detail.get("reason"), str):
             yield detail["reason"]
-
-
-def _delay_s(error: Json) -> float | None:
-    for detail in _details(error):
-        delay = detail.get("retryDelay")
-        if isinstance(delay, dict):  # google.protobuf.Duration spelled out
-            delay = str(delay.get("seconds"))
-        if isinstance(delay, str):
-            number = delay.removesuffix("s")[:16]
-            if number.isascii() and number.replace(".", "", 1).isdecimal() and float(number) > 0:
-                return min(float(number), RETRY_AFTER_MAX_S)
-    return None

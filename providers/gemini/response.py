@@ -45,7 +45,7 @@ _ERRORS: Final = {
     "UNEXPECTED_TOOL_CALL": "malformed",
     "TOO_MANY_TOOL_CALLS": "malformed",
     "MISSING_THOUGHT_SIGNATURE": "unsupported",
-    "PUP_LIMITED_DISABLED": "credential",
+    "PUP_LIMITED_DISABLED": "forbidden",
 }
 """Finish reasons that are errors, to the kinds of ``failures.yaml``."""
 _VAGUE: Final = frozenset({"OTHER", "IMAGE_OTHER", "NO_IMAGE", "FINISH_REASON_UNSPECIFIED"})

@@ -123,6 +123,8 @@ class _Fetch:
         try:
             if http.status != 200:
                 raise failed("media_failed", f"{name} answered with status {http.status}")
+            if http.headers.get("content-encoding", "").lower() not in ("", "identity"):
+                raise failed("media_failed", f"{name} is compressed, although no compression was asked for")
             pieces, size = [], 0
             declared = int(_digits(http.headers.get("content-length", "")))
             _limit(declared, self._size + declared, name)

@@ -31,6 +31,7 @@ class Ollama(Dialect):
 
     name: ClassVar[str] = "ollama"
     inlines_media: ClassVar[bool] = True
+    stream_type: ClassVar[str] = ""  # a whole answer is a stream of one line
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         sent = {**chat_body(target.options, target.upstream_id, body), "stream": stream}

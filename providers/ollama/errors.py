@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from providers.errors import ProviderError, excerpt, failed, failure_for, retry_after_s, status_of
+from providers.errors import ProviderError, excerpt, failed, failure_for, status_of
+from providers.retry_after import retry_after_s
 from providers.transport.sse import object_in
 from providers.types import HttpResponse, Json
 
@@ -53,5 +54,5 @@ def error_from_body(
 
 def error_from_response(response: HttpResponse) -> ProviderError:
     """The error of a non-2xx answer."""
-    retry_s, raw = retry_after_s(response.headers), excerpt(response.content)
+    retry_s, raw = retry_after_s(response.headers, response.status), excerpt(response.content)
     return error_from_body(object_in(response.content), response.status, retry_s=retry_s, raw=raw)

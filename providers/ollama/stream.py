@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from providers.errors import ProviderError, failed
 from providers.ollama.response import Reader, logprobs, text_of, usage_of
-from providers.transport.sse import decode
+from providers.transport.json_repair import Halves
+from providers.transport.sse import decode_repaired
 from providers.types import Chunk, Event, Json
 
 LINE_MAX: Final = 16 * 1024 * 1024
@@ -20,13 +21,14 @@ LINE_MAX: Final = 16 * 1024 * 1024
 class Decoder:
     """See ``base.Decoder``."""
 
-    __slots__ = ("_reader", "_seen", "_size", "_started", "_tail", "done", "error")
+    __slots__ = ("_halves", "_reader", "_seen", "_size", "_started", "_tail", "done", "error")
 
     def __init__(self) -> None:
         self.done = False
         self.error: ProviderError | None = None
         self._tail: list[bytes] = []
         self._size = 0
+        self._halves: Halves = {}
         self._reader = Reader()
         self._started = False
         """The first event, which carries the role, was emitted."""
@@ -77,7 +79,7 @@ class Decoder:
                 break
             if line.strip():
                 try:
-                    events.append(self._event(decode(line)))
+                    events.append(self._event(decode_repaired(line, self._halves)))
                 except ProviderError as error:
                     self.error = error
         if self.error is not None and not events:

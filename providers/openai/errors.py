@@ -19,24 +19,28 @@ from providers.errors import (
     excerpt,
     failed,
     failure_for,
-    retry_after_s,
     status_of,
 )
+from providers.google_status import quota_code
+from providers.retry_after import TOO_MANY, retry_after_s, retry_info_s
 from providers.types import HttpResponse, Json
 
 
 def refusal(response: HttpResponse) -> ProviderError:
     """The error that a non-2xx answer stands for."""
     try:
-        code, type_, message = error_fields(msgspec.json.decode(response.content))
+        body = msgspec.json.decode(response.content)
     except (ValueError, RecursionError):
-        code, type_, message = None, None, ""  # a load balancer's HTML page: only the status has a meaning
+        body = None  # a load balancer's HTML page: only the status has a meaning
+    code, type_, message = error_fields(body)
+    retry_s = retry_info_s(error_object(body))
     return failure_for(
         response.status,
         message,
         raw=excerpt(response.content),
         words=(code, type_),
-        retry_s=retry_after_s(response.headers),
+        also=_quota(body, response.status),
+        retry_s=retry_after_s(response.headers, response.status) if retry_s is None else retry_s,
     )
 
 
@@ -50,8 +54,10 @@ def vendor_error(body: Json, *, event: str = "") -> ProviderError | None:
         if event != "error" and body.get("object") != "error":
             return None
     code, type_, message = error_fields(body)
-    message = message or "the vendor sent an error"
-    return failure_for(status_of(code, type_), message, raw=excerpt(body), words=(code, type_))
+    message, status = message or "the vendor sent an error", status_of(code, type_)
+    retry_s = retry_info_s(error_object(body))
+    raw = excerpt(body)
+    return failure_for(status, message, raw=raw, words=(code, type_), also=_quota(body, status), retry_s=retry_s)
 
 
 def choice_error(choice: Json, native_finish: str) -> ProviderError:
@@ -71,9 +77,21 @@ def malformed(problem: str, raw: bytes) -> ProviderError:
     return failed("malformed", problem, status=200, raw=excerpt(raw))
 
 
+def error_object(body: Any) -> Any:
+    """The error inside a body; Google's compatible endpoint wraps it in a list."""
+    body = body[0] if isinstance(body, list) and body else body
+    return body.get("error") if isinstance(body, dict) else None
+
+
+def _quota(body: Any, status: int) -> tuple[str, ...]:
+    """The code of the quota that Google's compatible endpoint says is used up."""
+    code = quota_code(error_object(body)) if status == TOO_MANY else None
+    return () if code is None else (code,)
+
+
 def error_fields(body: Any) -> tuple[Any, Any, str]:
     """``code``, ``type`` and message of an error body in any of the shapes that vendors use."""
-    if isinstance(body, list) and body:  # Google's compatible endpoint wraps it in a list
+    if isinstance(body, list) and body:
         body = body[0]
     if not isinstance(body, dict):
         return None, None, str(body)[:RAW_MAX] if body is not None else ""

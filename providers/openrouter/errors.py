@@ -2,17 +2,19 @@
 
 An error names the vendor behind OpenRouter (``metadata.provider_name``) and that vendor's own answer (``metadata.raw``): the first
 becomes part of the message, the second the error's ``raw`` (openrouter.ai/docs, errors; types of its SDK, ``openrouter`` 1.3.84;
-2026-11).
+2026-11). The headers of a limit of its own are in ``metadata.headers``, too, and in a stream nowhere else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from providers.errors import RAW_MAX, ProviderError, classify, retry_after_s, status_of
+from providers.errors import RAW_MAX, ProviderError, classify, status_of
 from providers.openai.errors import refusal as openai_refusal
+from providers.retry_after import lower_case, retry_after_s
 from providers.transport.sse import decode
 from providers.types import HttpResponse, Json
 
@@ -29,7 +31,7 @@ def raise_error(raw: bytes) -> None:
         error = first.get("error")
     if isinstance(error, dict):
         error_class, _, _ = _metadata_words(error)
-        raise _provider_error(error, status_of(error.get("code"), error_class), None)
+        raise _provider_error(error, status_of(error.get("code"), error_class), {})
 
 
 def refusal(response: HttpResponse) -> ProviderError:
@@ -41,7 +43,7 @@ def refusal(response: HttpResponse) -> ProviderError:
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict) or not isinstance(error.get("metadata"), dict):
         return openai_refusal(response)
-    return _provider_error(error, response.status, retry_after_s(response.headers))
+    return _provider_error(error, response.status, response.headers)
 
 
 def _metadata_words(error: Json) -> tuple[str | None, str | None, str | None]:
@@ -55,10 +57,11 @@ def _metadata_words(error: Json) -> tuple[str | None, str | None, str | None]:
     return error_class, code, vendor
 
 
-def _provider_error(error: Json, status: int, retry_s: float | None) -> ProviderError:
+def _provider_error(error: Json, status: int, headers: Mapping[str, str]) -> ProviderError:
     error_class, code, vendor = _metadata_words(error)
     metadata = error.get("metadata")
-    vendor_raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    metadata = metadata if isinstance(metadata, dict) else {}
+    vendor_raw = metadata.get("raw")
     document = _json_text({"error": error})
     message = error.get("message")
     message = message if isinstance(message, str) and message else "the vendor sent an error"
@@ -69,7 +72,7 @@ def _provider_error(error: Json, status: int, retry_s: float | None) -> Provider
         f"{vendor}: {message}" if vendor else message,
         status=status,
         raw=(raw if isinstance(raw, str) else _json_text(raw))[:RAW_MAX],
-        retry_after_s=retry_s,
+        retry_after_s=retry_after_s({**dict(lower_case(metadata.get("headers"))), **headers}, status),
         provider_code=code or error_class,
     )
 

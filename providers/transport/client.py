@@ -4,12 +4,16 @@
 everything off the hot path, and the requests to vendors that are reached through a proxy or over HTTP/2. ``clients.Clients``
 chooses between them.
 
-Neither follows redirects, reads the environment or keeps cookies; TLS is always verified; both ask for identity encoding
-(a compressed answer is refused: a gzip bomb grows a thousandfold). Header names are lower case.
+Neither follows redirects, reads the environment or keeps cookies; TLS is always verified; both ask for identity encoding, and
+inflate gzip and deflate, within bounds, where a vendor sends them nevertheless. Header names are lower case.
 
 Errors are rows of ``failures.yaml``: before the request is sent ``connect_refused``, ``dns``, ``tls``, ``connect_timeout``, and
 ``proxy_*`` when the proxy is at fault; afterwards ``cut`` (reset or closed early), ``malformed`` (not HTTP, or over the size
-limit), ``timeout_*``. A request is never sent twice.
+limit), ``timeout_*``.
+
+A request is sent once, with one exception: a kept connection may have been closed by the vendor in the moment in which it was used
+again. When such a connection breaks before a byte of the answer, within ``STALE_S``, the request is sent a second time, on a new
+connection (docs/adr/0053). Bytes behind the end of an answer change nothing about it; its connection is not used again.
 """
 
 from __future__ import annotations
@@ -29,6 +33,9 @@ HEADERS_MAX: Final = 64 * 1024
 """Bytes of all header names and values of one answer above which it is refused."""
 WINDOW: Final = 256 * 1024
 """Unread bytes of a stream above which the connection is not read from, so that the reader's pace reaches the vendor."""
+STALE_S: Final = 3.0
+"""A kept connection that breaks within these seconds after a request was sent on it, before a byte of the answer, was dead before.
+Later the vendor may have been working on the request: then it has broken off."""
 LINGER_S: Final = 1.0
 """Seconds that an answer which nobody reads any more may take to end by itself, so that its connection can be kept."""
 

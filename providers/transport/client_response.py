@@ -13,7 +13,8 @@ from typing import Protocol
 import httptools
 
 from providers.errors import Clock, ProviderError, failed, timed_out
-from providers.transport.client import HEADERS_MAX, JSON_MAX, LINGER_S, WINDOW
+from providers.transport.client import HEADERS_MAX, JSON_MAX, LINGER_S, STALE_S, WINDOW
+from providers.transport.content_encoding import Inflater, inflater
 
 
 class ConnectionControl(Protocol):
@@ -29,26 +30,33 @@ class ClientResponse:
     """One request and its answer on a connection."""
 
     __slots__ = (
+        "_begun",
         "_connection",
-        "_discarding",
         "_error",
         "_header_bytes",
+        "_inflater",
+        "_keep",
         "_loop",
         "_parser",
         "_pieces",
         "_released",
+        "_reused",
         "_sink",
         "_size",
+        "_unpack",
         "_waiter",
         "complete",
         "headers",
         "ready",
         "sent_at",
+        "stale",
         "status",
         "whole",
     )
 
-    def __init__(self, connection: ConnectionControl, loop: asyncio.AbstractEventLoop, *, whole: bool) -> None:
+    def __init__(
+        self, connection: ConnectionControl, loop: asyncio.AbstractEventLoop, *, whole: bool, reused: bool
+    ) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.ready = False
@@ -57,13 +65,22 @@ class ClientResponse:
         """The body has ended properly."""
         self.whole = whole
         """The body is wanted in one piece, so the reader's pace does not matter."""
+        self.stale = False
+        """The kept connection was dead when the request was sent on it: it may be sent again."""
+        self._reused = reused
+        """The connection has carried another request before."""
         self._loop = loop
         self.sent_at = self._loop.time()
         self._connection: ConnectionControl | None = connection
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = _parser(self)
         self._header_bytes = 0
-        self._discarding = False
-        """The bytes of the body are thrown away."""
+        self._begun = False
+        """A byte of the answer has arrived."""
+        self._keep = False
+        """The connection may carry another request after this one."""
+        self._inflater: Inflater | None = None
+        self._unpack: Callable[[bytes], bytes] | None = None
+        """What is kept of a piece of the body; None: all of it."""
         self._released = False
         self._pieces: list[bytes] = []
         self._size = 0
@@ -146,9 +163,10 @@ class ClientResponse:
         self.fail(timed_out(clock, limit_s))
 
     def release(self) -> None:
-        if self._connection is not None and not self._discarding:
+        if self._connection is not None and not self._released:
             self._pieces.clear()
-            self._discarding = self._released = True
+            self._released = True
+            self._unpack = _nothing
             self._connection.resume()
             self._loop.call_later(LINGER_S, self.drop)
 
@@ -172,14 +190,58 @@ class ClientResponse:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            # ProviderErrors of our own callbacks arrive as the context of the parser's callback error.
-            inner = error.__context__
-            self.fail(inner if isinstance(inner, ProviderError) else failed("malformed", f"not HTTP: {error}"))
-            return
+            if self.complete:
+                self._keep = False  # bytes behind the end of the answer: it is whole, but what comes next is nobody's
+            elif not self._read_again(data):
+                self._break(error)
+                return
+        if self.complete:
+            self._give_back(data)
         if self._sink is not None:
             self._push(self._sink)
         elif self.complete or (not self.whole and (self._pieces or self.ready)):
             self._wake()
+
+    def _read_again(self, data: bytes) -> bool:
+        """Whether the answer could be read once equal lengths had become one."""
+        once = None if self.ready else _with_one_length(data)
+        if once is None:
+            return False
+        self._parser = _parser(self)
+        try:
+            self._parser.feed_data(once)
+        except httptools.HttpParserError:
+            self._keep = False
+            return self.complete
+        return True
+
+    def _break(self, error: httptools.HttpParserError) -> None:
+        """What has arrived is no HTTP, or too much of it."""
+        # ProviderErrors of our own callbacks arrive as the context of the parser's callback error.
+        inner = error.__context__
+        if not isinstance(inner, ProviderError):
+            # On a kept connection it may be the late rest of the answer before.
+            self.stale = self._may_be_stale() and not self.ready and not self.headers
+            inner = failed("malformed", f"not HTTP: {error}")
+        self.fail(inner)
+
+    def _may_be_stale(self) -> bool:
+        """Whether a failure now can be that of a kept connection which was dead before."""
+        return self._reused and self._error is None and self._loop.time() - self.sent_at < STALE_S
+
+    def _give_back(self, last: bytes) -> None:
+        """The body has ended in the bytes ``last``: let the connection go."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.finished(keep=self._keep and not self._has_line_ends_behind(last))
+
+    def _has_line_ends_behind(self, last: bytes) -> bool:
+        """Whether line ends follow the answer in its last bytes: of everything that may follow, the parser skips only those."""
+        if last[-1:] not in (b"\n", b"\r"):
+            return False
+        if "content-length" in self.headers and self._pieces:
+            return _line_ends(last) > _line_ends(self._pieces[-1])
+        return _line_ends(last) > len(b"\r\n\r\n")  # of the headers, or of the last chunk
 
     def _push(self, sink: Callable[[bytes], bool]) -> None:
         """Hand over what one read of the socket brought. Runs after the parser's callbacks, so the sink may do anything."""
@@ -200,8 +262,12 @@ class ClientResponse:
         if self.complete:
             return
         if error is None and self.ready and not {"content-length", "transfer-encoding"} & self.headers.keys():
-            self.complete = True  # RFC 9112, 6.3: without a length the body ends with the connection
+            try:
+                self._end_body()  # RFC 9112, 6.3: without a length the body ends with the connection
+            except ProviderError as incomplete:
+                self._error = self._error or incomplete
         else:
+            self.stale = self.stale or (self._may_be_stale() and not self._begun)
             reason = str(error) if error else "the vendor closed the connection"
             self._error = self._error or failed("cut", reason, status=self.status or None)
         self.drop()
@@ -212,13 +278,14 @@ class ClientResponse:
     def on_message_begin(self) -> None:
         if self.complete:
             raise failed("malformed", "the answer has more bytes than its length")
+        self._begun = True
         self.headers, self._header_bytes = {}, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > HEADERS_MAX:
             raise failed("malformed", "the answer has more than 64 kB of headers")
-        self.headers[str(name, "latin-1").lower()] = str(value, "latin-1")
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -227,18 +294,24 @@ class ClientResponse:
                 raise failed("malformed", "the vendor wants to switch to another protocol")
             return
         self.status = status
-        if self.headers.get("content-encoding", "identity").lower() != "identity":
-            if status < 400:
-                raise failed("malformed", "the answer is compressed though it was not asked to be", status=status)
-            self._discarding = True  # the status alone says enough
+        if status == 408 and self._may_be_stale() and not self._parser.should_keep_alive():
+            self.stale = True
+            raise failed("cut", "the vendor had given up the idle connection", status=status)
+        if self.headers.get("transfer-encoding", "chunked").lower() != "chunked":
+            raise failed("malformed", "an unknown transfer-encoding", status=status)
+        if "content-encoding" in self.headers:
+            self._inflater = inflater(self.headers["content-encoding"], strict=status < 400)
+            self._unpack = None if self._inflater is None else self._inflater.feed
         length = self.headers.get("content-length", "")
         if self.whole and length.isdecimal() and int(length[:16]) > JSON_MAX:
             raise failed("malformed", "the answer is larger than 64 MB", status=status)
         self.ready = True
 
     def on_body(self, data: bytes) -> None:
-        if self._discarding:
-            return
+        if self._unpack is not None:
+            data = self._unpack(data)
+            if not data:
+                return
         self._pieces.append(data)
         self._size += len(data)
         if self.whole:
@@ -250,7 +323,50 @@ class ClientResponse:
     def on_message_complete(self) -> None:
         if not self.ready:
             return  # an interim answer (100, 103)
+        self._end_body()
+        self._keep = self._parser.should_keep_alive()
+
+    def _end_body(self) -> None:
+        """Raises ``ProviderError`` (malformed) for a compressed body that lacks its end."""
+        if self._inflater is not None and not self._released:
+            self._inflater.close()
         self.complete = True
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.finished(keep=self._parser.should_keep_alive())
+
+
+def _parser(response: ClientResponse) -> httptools.HttpResponseParser:
+    """A parser as lenient as h11, which httpx uses: folded headers, line feeds alone, blanks behind the size of a chunk, and chunks
+    beside a length, which they overrule (RFC 9112, 2.2, 5.2, 6.3). What is lenient here cannot harm: the vendor's answers come over
+    its own connection."""
+    parser = httptools.HttpResponseParser(response)
+    parser.set_dangerous_leniencies(
+        lenient_headers=True,
+        lenient_chunked_length=True,
+        lenient_version=True,
+        lenient_optional_cr_before_lf=True,
+        lenient_spaces_after_chunk_size=True,
+    )
+    return parser
+
+
+def _with_one_length(data: bytes) -> bytes | None:
+    """The beginning of an answer that gives its length several times, each time the same, with one (RFC 9112, 6.3); else None."""
+    head, blank, body = data.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/"):
+        return None
+    lines = head.split(b"\r\n")
+    lengths = [line for line in lines if line[:15].lower() == b"content-length:"]
+    values = {value.strip() for line in lengths for value in line[15:].split(b",")}
+    if len(values) != 1:
+        return None
+    others = [line for line in lines if line not in lengths]
+    return b"\r\n".join([*others, b"content-length: " + values.pop()]) + blank + body
+
+
+def _nothing(data: bytes) -> bytes:
+    return b""
+
+
+def _line_ends(data: bytes) -> int:
+    """Line feeds and carriage returns at the end of some bytes; eight and more are eight."""
+    tail = data[-8:]
+    return len(tail) - len(tail.rstrip(b"\r\n"))

@@ -28,6 +28,8 @@ from providers.types import Clocks, HttpRequest, HttpResponse
 IDLE_MAX_S = 55.0
 """Idle connections older than this are not used again: common servers and balancers close theirs after 60 s."""
 IDLE_MAX_PER_ORIGIN = 256
+LARGE_BODY = 64 * 1024
+"""Bytes of a request's body that a vendor may not have read when it refuses the request: it would read them before the next one."""
 
 
 class Origin(NamedTuple):
@@ -61,7 +63,7 @@ def _head(method: str, url: str, headers: tuple[tuple[str, str], ...], address: 
 class Connection(asyncio.Protocol):
     """One connection to an origin; carries one request at a time and goes back to its pool after a proper end."""
 
-    __slots__ = ("_client", "_origin", "_paused", "_probe", "_transport", "idle_since", "loop", "response")
+    __slots__ = ("_client", "_large", "_origin", "_paused", "_probe", "_transport", "idle_since", "loop", "response")
 
     def __init__(self, client: Http1Client, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
         self._client = client
@@ -69,7 +71,10 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.response: ClientResponse | None = None
         self.idle_since = 0.0
+        """Loop time at which it came back to the pool; 0 before its first request."""
         self._paused = False
+        self._large = False
+        """The request has a large body."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from asyncio's
@@ -78,13 +83,15 @@ class Connection(asyncio.Protocol):
         self._client.live.add(self)
 
     def start(self, head: bytes, content: bytes, *, whole: bool) -> ClientResponse:
-        self.response = ClientResponse(self, self.loop, whole=whole)
+        self.response = ClientResponse(self, self.loop, whole=whole, reused=self.idle_since > 0)
+        self._large = len(content) > LARGE_BODY
         self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(content), content))
         return self.response
 
     def usable(self) -> bool:
         """Whether a request may be sent on it: nothing must have arrived on an idle connection, not even its end."""
-        return not self._transport.is_closing() and not self._probe.poll(0)
+        is_young = self.loop.time() - self.idle_since < IDLE_MAX_S
+        return is_young and not self._transport.is_closing() and not self._probe.poll(0)
 
     def data_received(self, data: bytes) -> None:
         if self.response is None:
@@ -96,12 +103,15 @@ class Connection(asyncio.Protocol):
         self._client.forget(self, self._origin)
         if self.response is not None:
             self.response.lost(exc)
+            if self.response.stale:
+                self._client.discard_idle(self._origin, self.idle_since)
             self.response = None
 
     def finished(self, *, keep: bool) -> None:
-        self.response = None
+        response, self.response = self.response, None
         self.resume()
-        if keep and not self._transport.is_closing():
+        refused = self._large and response is not None and response.status >= 400
+        if keep and not refused and not self._transport.is_closing() and not self._transport.get_write_buffer_size():
             self._client.put(self, self._origin)
         else:
             self.abort()
@@ -147,28 +157,39 @@ class Http1Client:
 
     async def send(self, request: HttpRequest, clocks: Clocks) -> HttpResponse:
         response = self._send_on_idle(request, whole=True) or await self._send_on_new(request, clocks, whole=True)
-        timer = response.fail_in(clocks.total_s, "total")
-        try:
-            content = await response.wait_complete()
-        finally:
-            timer.cancel()
-            response.drop()
-        return HttpResponse(response.status, response.headers, content)
+        while True:
+            timer = response.fail_in(clocks.total_s, "total")
+            try:
+                content = await response.wait_complete()
+                return HttpResponse(response.status, response.headers, content)
+            except ProviderError:
+                if not response.stale:
+                    raise
+            finally:
+                timer.cancel()
+                response.drop()
+            response = await self._send_on_new(request, clocks, whole=True)
 
     async def open(self, request: HttpRequest, clocks: Clocks) -> ClientResponse:
         response = self._send_on_idle(request, whole=False) or await self._send_on_new(request, clocks, whole=False)
-        if clocks.total_s < clocks.first_content_s:
-            timer = response.fail_in(clocks.total_s, "total")
-        else:
-            timer = response.fail_in(clocks.first_content_s, "first_content")
-        try:
-            await response.wait_ready()
-        except BaseException:
-            response.drop()
-            raise
-        finally:
-            timer.cancel()
-        return response
+        while True:
+            if clocks.total_s < clocks.first_content_s:
+                timer = response.fail_in(clocks.total_s, "total")
+            else:
+                timer = response.fail_in(clocks.first_content_s, "first_content")
+            try:
+                await response.wait_ready()
+                return response
+            except ProviderError:
+                response.drop()
+                if not response.stale:
+                    raise
+            except BaseException:
+                response.drop()
+                raise
+            finally:
+                timer.cancel()
+            response = await self._send_on_new(request, clocks, whole=False)
 
     async def aclose(self) -> None:
         if self._sweep is not None:
@@ -228,6 +249,12 @@ class Http1Client:
             idle.popleft().abort()
         if self._sweep is None:
             self._sweep = connection.loop.call_later(IDLE_MAX_S / 2, self._close_old, connection.loop)
+
+    def discard_idle(self, origin: Origin, idle_since: float) -> None:
+        """A connection was dead that had been idle since then: those that have been idle for longer are dead as well."""
+        idle = self._idle.get(origin)
+        while idle and idle[0].idle_since <= idle_since:
+            idle.popleft().abort()
 
     def forget(self, connection: Connection, origin: Origin) -> None:
         """The connection is gone."""

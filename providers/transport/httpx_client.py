@@ -1,7 +1,7 @@
 """httpx behind the ``Upstream`` interface: about ten times the CPU of our own client, with proxies, SOCKS and HTTP/2.
 
 httpcore reports its steps to a callback (the "trace" extension). From that ``_Progress`` knows whether a failure belongs to the
-proxy, to the connecting or to a request that has been sent, and which clock is in force.
+proxy, to the connecting or to a request that has been sent, whether that was on a kept connection, and which clock is in force.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 import httpx
 
 from providers.errors import Clock, ProviderError, failed, timed_out
-from providers.transport import http2_cancel
-from providers.transport.client import HEADERS_MAX, JSON_MAX, LINGER_S, HttpStream, tls_context
+from providers.transport import http2_cancel, http11_leftovers
+from providers.transport.client import HEADERS_MAX, JSON_MAX, LINGER_S, STALE_S, HttpStream, tls_context
+from providers.transport.content_encoding import inflater
 from providers.transport.proxies import shown
 from providers.types import Clocks, HttpRequest, HttpResponse
 
@@ -46,6 +47,7 @@ class HttpxClient:
         self._pool = self._new_pool()
         self._retired: set[_Pool] = set()
         self._lingering: set[asyncio.Task[None]] = set()
+        http11_leftovers.install()
         if http2:
             http2_cancel.install()
 
@@ -79,15 +81,25 @@ class HttpxClient:
 
     async def _open(self, request: HttpRequest, clocks: Clocks, *, limit_s: float, clock: Clock) -> _HttpxStream:
         """Send a request and wait for the answer's headers: ``clock`` limits the time from sending to the headers."""
+        progress = _Progress(self._proxy, limit_s, clock)
+        try:
+            return await self._open_once(request, clocks, progress)
+        except ProviderError:
+            if not progress.stale:
+                raise
+        return await self._open_once(request, clocks, _Progress(self._proxy, limit_s, clock))
+
+    async def _open_once(self, request: HttpRequest, clocks: Clocks, progress: _Progress) -> _HttpxStream:
         pool = self._pool
         prepared = self._prepare(pool, request, clocks)
-        progress = prepared.extensions["trace"] = _Progress(self._proxy, limit_s, clock)
+        prepared.extensions["trace"] = progress
         pool.users += 1
         try:
             async with asyncio.timeout(clocks.connect_s) as progress.deadline:
                 response = await pool.client.send(prepared, stream=True)
             return await self._accept(response, progress, pool)
         except BaseException as error:
+            progress.judge(error)
             await self._give_back(pool, progress, error)
             failure = progress.failure(error, clocks.connect_s)
             if failure is None:
@@ -118,19 +130,23 @@ class HttpxClient:
         return prepared
 
     async def _accept(self, response: httpx.Response, progress: _Progress, pool: _Pool) -> _HttpxStream:
-        stream = _HttpxStream(self, response, progress.sent_at, pool)
-        if (
-            self._proxy is not None and stream.status == PROXY_CREDENTIAL_STATUS
-        ):  # of a proxy that forwards http:// requests
+        try:
+            self._check(response, progress)
+            return _HttpxStream(self, response, progress.sent_at, pool)
+        except ProviderError:
             await response.aclose()
-            raise failed("proxy_credential", f"{shown(self._proxy)} demands other credentials", status=stream.status)
-        if sum(len(name) + len(value) for name, value in stream.headers.items()) > HEADERS_MAX:
-            await response.aclose()
-            raise failed("malformed", "the answer has more than 64 kB of headers", status=stream.status)
-        if stream.compressed and stream.status < 400:
-            await response.aclose()
-            raise failed("malformed", "the answer is compressed though it was not asked to be", status=stream.status)
-        return stream
+            raise
+
+    def _check(self, response: httpx.Response, progress: _Progress) -> None:
+        """Raises ``ProviderError`` for headers that are no answer of the vendor's."""
+        status = response.status_code
+        if self._proxy is not None and status == PROXY_CREDENTIAL_STATUS:  # of a proxy that forwards http:// requests
+            raise failed("proxy_credential", f"{shown(self._proxy)} demands other credentials", status=status)
+        if status == 408 and response.headers.get("connection", "").lower() == "close" and progress.may_be_stale:
+            progress.stale = True
+            raise failed("cut", "the vendor had given up the idle connection", status=status)
+        if sum(len(name) + len(value) for name, value in response.headers.items()) > HEADERS_MAX:
+            raise failed("malformed", "the answer has more than 64 kB of headers", status=status)
 
     # -- pools ---------------------------------------------------------------------------------------------------------
 
@@ -157,8 +173,9 @@ class HttpxClient:
 
     async def _give_back(self, pool: _Pool, progress: _Progress, error: BaseException) -> None:
         """A request has failed before its answer was there."""
-        if progress.half_open(error) and pool is self._pool:
-            # httpcore 1.0.9 keeps such a connection in its pool for ever: a fresh pool takes over.
+        if (progress.stale or progress.half_open(error)) and pool is self._pool:
+            # httpcore 1.0.9 keeps a half-open connection in its pool for ever, and it cannot be told to close those that have been
+            # idle for as long as a dead one: a fresh pool takes over.
             self._pool = self._new_pool()
             self._retired.add(pool)
         if progress.stream is not None and not progress.sent:
@@ -192,6 +209,10 @@ class _Progress:
 
     def __init__(self, proxy: str | None, limit_s: float, clock: Clock) -> None:
         self.deadline: asyncio.Timeout | None = None
+        self.stale = False
+        """The request was sent on a kept connection that was dead already: it may be sent again."""
+        self._reused = True
+        """No connection was opened for the request."""
         self.sent = False
         """The request is on its way to the vendor, or to a proxy that forwards it."""
         self.sent_at = asyncio.get_running_loop().time()
@@ -209,10 +230,22 @@ class _Progress:
             self.sent_at = asyncio.get_running_loop().time()
             if self.deadline is not None:
                 self.deadline.reschedule(self.sent_at + self._limit_s)
+        elif step.endswith(".connect_tcp.started"):
+            self._reused = False
         elif step.endswith(".connect_tcp.complete"):
             self.stream = info["return_value"]
         elif step in ("proxy.start_tls.started", "socks.setup_socks5_connection.complete"):
             self.at_proxy = False
+
+    @property
+    def may_be_stale(self) -> bool:
+        """Whether a failure now, before the answer's headers, can be that of a kept connection which was dead before."""
+        return self.sent and self._reused and asyncio.get_running_loop().time() - self.sent_at < STALE_S
+
+    def judge(self, error: BaseException) -> None:
+        """Take note of what ended the wait for the headers."""
+        if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+            self.stale = self.may_be_stale
 
     def half_open(self, error: BaseException) -> bool:
         """The connection was given up between the proxy and the vendor's TLS, or in the middle of a SOCKS handshake."""
@@ -234,9 +267,7 @@ class _Progress:
             return None
         if isinstance(error, httpx.ConnectError) or not self.sent:
             return _connect_failure(error)
-        ours = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
-        junk = isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error)
-        return failed("malformed" if ours or junk else "cut", str(error))
+        return _broken(error)
 
     def _proxy_failure(self, error: Exception, connect_s: float) -> ProviderError:
         """The failure that an error means which was raised before the proxy had let the connection through."""
@@ -261,6 +292,15 @@ class _Progress:
         return failed("proxy_refused", f"{proxy} answered CONNECT with status {status}", status=status)
 
 
+def _broken(error: httpx.HTTPError) -> ProviderError:
+    """The failure that an error means which was raised after the request had been sent."""
+    text = str(error)
+    ours = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
+    # httpcore has one class for what is no HTTP and for an end that comes too early; the end is called one of these.
+    ended = any(word in text for word in ("closed", "disconnected", "ConnectionTerminated", "StreamReset"))
+    return failed("malformed" if ours or (isinstance(error, httpx.RemoteProtocolError) and not ended) else "cut", text)
+
+
 def _connect_failure(error: httpx.HTTPError) -> ProviderError:
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
         return failed("malformed", str(error))
@@ -281,12 +321,13 @@ class _HttpxStream:
         self.status = response.status_code
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
         self.sent_at = sent_at
-        self.compressed = self.headers.get("content-encoding", "identity").lower() != "identity"
+        self._inflater = inflater(self.headers.get("content-encoding", ""), strict=self.status < 400)
         self._client = client
         self._pool = pool
         self._response = response
-        # aiter_bytes, not aiter_raw: it also works with a test transport that has the content already.
-        self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        # Not aiter_raw(), which refuses a test transport's content, and not aiter_bytes(), which inflates without a bound.
+        self._pieces: AsyncIterator[bytes] = response.stream.__aiter__()
         self._reading: asyncio.Task[bytes] | None = None
         """The read that is under way. It outlives a cancelled caller, so that the bytes it brings are not lost."""
         self._error: ProviderError | None = None
@@ -321,14 +362,15 @@ class _HttpxStream:
         return True
 
     async def _next(self) -> bytes:
-        if self.compressed:
-            return b""  # a refusal, whose status alone says enough
         try:
             async for piece in self._pieces:
-                if piece:
-                    return piece
+                data = piece if self._inflater is None else self._inflater.feed(piece)
+                if data:
+                    return data
         except httpx.HTTPError as error:
-            raise failed("malformed" if isinstance(error, httpx.DecodingError) else "cut", str(error)) from error
+            raise _broken(error) from error
+        if self._inflater is not None:
+            self._inflater.close()
         return b""
 
     def fail(self, error: ProviderError) -> None:

@@ -8,7 +8,7 @@ are complete; and lines that are not fields are kept (``stray``), because some s
 ``SseDecoder`` is the base class of the dialects' decoders. A dialect says what one event means (``_event``); this class decides
 when a stream has ended. An error that follows events in the same read is raised after those events were delivered. Nothing counts
 after the end mark. A body that ends early is ``cut``, or ``empty`` when it held no event, or the error document that some vendors
-send in place of a stream.
+send in place of a stream. An event whose text is broken (invalid UTF-8, half of a surrogate pair) is repaired and read again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import ClassVar
 import msgspec
 
 from providers.errors import ProviderError, excerpt, failed
+from providers.transport.json_repair import Halves, repaired
 from providers.types import Event, Json
 
 LINE_MAX = 16 * 1024 * 1024
@@ -40,6 +41,19 @@ def decode(raw: bytes) -> Json:
     if not isinstance(body, dict):
         raise failed("malformed", "not a JSON object", raw=excerpt(raw))
     return body
+
+
+def decode_repaired(raw: bytes, halves: Halves) -> Json:
+    """``decode`` for a document of a stream: where its text is broken, it is repaired. ``halves`` belongs to the stream."""
+    if halves:
+        return decode(repaired(raw, halves) or raw)
+    try:
+        return decode(raw)
+    except ProviderError:
+        sound = repaired(raw, halves)
+        if sound is None:
+            raise
+    return decode(sound)
 
 
 def object_in(content: bytes) -> Json:
@@ -178,7 +192,7 @@ class SseParser:
 class SseDecoder:
     """One stream: bytes to events. See ``base.Decoder``. To be subclassed."""
 
-    __slots__ = ("_finished", "_seen", "_sse", "done", "error")
+    __slots__ = ("_finished", "_halves", "_seen", "_sse", "done", "error")
 
     ends_with: ClassVar[str] = "a finish reason"
     """What a stream must have contained before it may end; for messages."""
@@ -189,6 +203,7 @@ class SseDecoder:
         self.done = False
         self.error: ProviderError | None = None
         self._sse = SseParser()
+        self._halves: Halves = {}
         self._seen = False
         """At least one of the vendor's events was read."""
         self._finished = False
@@ -212,6 +227,8 @@ class SseDecoder:
         for name, data in raw:
             if self.done:
                 break
+            if self._halves:
+                data = repaired(data, self._halves) or data
             try:
                 if data[:1] != b"{" and data.strip() == b"[DONE]":
                     self._mark()
@@ -220,11 +237,25 @@ class SseDecoder:
                     if event is not None:
                         events.append(event)
             except ProviderError as error:
-                self.error = error
-                break
+                self.error = self._read_repaired(name, data, error, events)
+                if self.error is not None:
+                    break
         if self.error is not None and not events:
             raise self.error
         return events
+
+    def _read_repaired(self, name: str, data: bytes, error: ProviderError, events: list[Event]) -> ProviderError | None:
+        """An event could not be read: the error, or None if it could be when its text had been repaired."""
+        sound = repaired(data, self._halves) if error.failure.kind == "malformed" else None
+        if sound is None:
+            return error
+        try:
+            event = self._event(name, sound)
+        except ProviderError as second:
+            return second
+        if event is not None:
+            events.append(event)
+        return None
 
     def _event(self, name: str, data: bytes) -> Event | None:
         """What one event means; None when it means nothing to a caller. Raises ``ProviderError``."""

@@ -93,7 +93,7 @@ def test_made_ids_are_unique_and_stable() -> None:
         (b"<html>", "malformed"),
         (b'{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}', "malformed"),
         (b'{"candidates":[{"finishReason":"UNEXPECTED_TOOL_CALL"}]}', "malformed"),
-        (b'{"candidates":[{"finishReason":"PUP_LIMITED_DISABLED"}]}', "credential"),
+        (b'{"candidates":[{"finishReason":"PUP_LIMITED_DISABLED"}]}', "forbidden"),
         (b'{"error":{"code":429,"message":"slow","status":"RESOURCE_EXHAUSTED"}}', "rate_limited"),
         (b'[{"error":{"message":"x","status":"UNAVAILABLE"}}]', "overloaded"),
         (b'{"error":"boom"}', "server_error"),

@@ -214,10 +214,9 @@ async def test_a_refused_stream(name: str) -> None:
     for status in (case["status"], 200):
         async with RawServer(partial(refusing, json.dumps(case["body"]).encode(), status)) as server:
             upstream, target = Http1Client(), replace(sheet.targets[0], base_url=server.url)
+            call = Call({"messages": [{"role": "user", "content": "x"}]})
             with pytest.raises(ProviderError) as caught:
-                await sheet.dialect.stream(
-                    upstream, target, Call({"messages": [{"role": "user", "content": "x"}]}), Clocks()
-                )
+                await (await sheet.dialect.stream(upstream, target, call, Clocks())).read()
             assert status == 200 or caught.value.failure.kind == case["kind"]
             await upstream.aclose()
 

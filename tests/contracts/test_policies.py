@@ -32,7 +32,7 @@ HEALTH = st.builds(
     state=st.sampled_from(["closed", "half_open"]),
     recent_outage=st.booleans(),
     band=st.integers(0, 2),
-    ttft_ms=st.none() | st.integers(1, 9000).map(spread),
+    latency_ms=st.none() | st.integers(1, 9000).map(spread),
     throughput_tps=st.none() | st.integers(1, 900).map(spread),
 )
 CANDIDATES = st.lists(

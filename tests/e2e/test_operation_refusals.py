@@ -11,6 +11,7 @@ import pytest
 from gateway.store.embedded import Embedded
 from tests.support.gateway import Sale, write_catalog
 from tests.support.process import command, environment, free_port
+from tests.support.valkey import configured_valkey
 
 
 @pytest.fixture
@@ -95,6 +96,30 @@ async def test_unusable_directory_and_url(config: Path, tmp_path: Path) -> None:
     assert "/dev/null/data" in message
     message = await refused(environment(config, tmp_path / "data", port=0, redis_url="mysql://127.0.0.1/0"))
     assert "GATEWAY_REDIS_URL" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"), "noeviction"),
+        (("--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl"), "volatile-ttl"),
+        (("--cluster-enabled", "yes"), "node of a cluster"),
+    ],
+)
+async def test_a_redis_that_loses_money(config: Path, tmp_path: Path, options: tuple[str, ...], named: str) -> None:
+    """One that evicts keys, and one node of a cluster, are refused with what to change."""
+    async with configured_valkey(tmp_path / "redis", *options) as url:
+        message = await refused(environment(config, tmp_path / "data", port=0, redis_url=url))
+    assert "GATEWAY_REDIS_URL" in message
+    assert named in message
+
+
+async def test_nowhere_to_keep_metrics(config: Path, tmp_path: Path) -> None:
+    """No temporary directory for the workers' metrics, and a given one that cannot be made."""
+    env = environment(config, tmp_path / "data", port=0) | {"PROMETHEUS_MULTIPROC_DIR": "/dev/null/metrics"}
+    message = await refused(env)
+    assert "/dev/null/metrics" in message
+    assert "PROMETHEUS_MULTIPROC_DIR" in message
 
 
 async def test_invalid_setting_in_the_file(config: Path, tmp_path: Path) -> None:

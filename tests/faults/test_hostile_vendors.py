@@ -5,6 +5,7 @@ Whatever comes: never a 500, never half an answer that looks whole, never a bill
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,6 +18,7 @@ from tests.support import wireshape
 from tests.support.gateway import events
 from tests.support.hostile import Answer, Rig, answer, dialects, rigged
 from tests.support.invariants import calm, charged, content, forget_health, one_ending, price
+from tests.support.rawserver import Peer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DIALECTS = dialects()
@@ -218,8 +220,35 @@ async def test_bytes_that_are_no_text(rig: Rig, dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", ASKED)
+async def test_a_document_in_place_of_a_stream(rig: Rig, dialect: str) -> None:
+    """A vendor that ignores ``stream``: its answer is streamed and charged as it counts, on the surface of its own shape too."""
+    vendor = rig.vendors[dialect]
+    vendor.plan = vendor.tells(vendor.proper.document.encode())
+    caller = await rig.stage.caller()
+    response, found = await rig.streamed(dialect, caller)
+    assert whole_text(response, found) == text_of(vendor.proper)
+    settled, losses = await charged(caller)
+    assert losses == []
+    assert (await caller.record(settled.generation_id)).usage_source == "reported"
+    forget_health(rig.stage)
+    sent = {
+        "model": f"m/{dialect}",
+        "max_tokens": 99,
+        "stream": True,
+        "input": "x",
+        "messages": [{"role": "user", "content": "x"}],
+    }
+    for path, end in (("/api/v1/messages", "message_stop"), ("/api/v1/responses", "response.completed")):
+        response = await rig.stage.gateway.client.post(path, json=sent, headers=caller.headers)
+        deltas = [event["delta"] for event in events(response.text) if isinstance(event, dict) and "delta" in event]
+        texts = [delta if isinstance(delta, str) else delta.get("text", "") for delta in deltas]
+        assert "".join(texts) == text_of(vendor.proper)
+        assert f"event: {end}\n" in response.text
+
+
+@pytest.mark.parametrize("dialect", ASKED)
 async def test_a_200_that_is_a_failure(rig: Rig, dialect: str) -> None:
-    """A page of HTML, nothing, half a document, the wrong document, a document in place of a stream, a stream in place of one."""
+    """A page of HTML, nothing, half a document, the wrong document, a stream in place of a document."""
     vendor = rig.vendors[dialect]
     document = vendor.proper.document.encode()
     bodies = [
@@ -242,9 +271,6 @@ async def test_a_200_that_is_a_failure(rig: Rig, dialect: str) -> None:
             failed(response)
             response, found = await rig.streamed(dialect)
             assert whole_text(response, found) is None
-    vendor.plan = vendor.tells(document)
-    response, found = await rig.streamed(dialect)
-    assert whole_text(response, found) is None
     vendor.plan = vendor.streams(vendor.proper.frames)
     response = await rig.whole(dialect)
     if len(vendor.proper.frames) > 1:
@@ -303,6 +329,94 @@ async def test_statuses_without_body(rig: Rig, status: int) -> None:
                 response = await caller.chat(f"m/{dialect}", stream=stream)
                 assert response.status_code in (400, 404, 413, 422, 429, 502, 503, 504), (dialect, response.text)
     assert all(line.user_nano == 0 for line in await caller.lines())
+
+
+# -- what happens on the connection ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("behind", [b"x", b" ", b"\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_bytes_behind_an_answer(rig: Rig, stream: bool, behind: bytes) -> None:
+    """The answer ends at once where its length says, is charged, and the next one is whole."""
+    vendor = rig.vendors["openai"]
+    kind, body = "application/json", vendor.proper.document.encode()
+    if stream:
+        kind, body = vendor.proper.kind, b"".join(vendor.proper.frames)
+
+    async def plan(peer: Peer) -> None:
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+        await peer.send(head.encode() + body + behind)
+
+    vendor.plan = plan
+    for _ in range(2):
+        caller = await rig.stage.caller()
+        if stream:
+            response, found = await rig.streamed("openai", caller)
+            assert whole_text(response, found)
+        else:
+            wireshape.answer(await rig.whole("openai", caller))
+        settled, losses = await charged(caller)
+        record = await caller.record(settled.generation_id)
+        assert ([attempt.kind for attempt in record.attempts], losses) == (["ok"], [])
+
+
+async def test_a_length_counted_in_characters(rig: Rig) -> None:
+    """Half a document is the vendor's failure at once, and holds no credit."""
+    vendor = rig.vendors["openai"]
+    text = vendor.proper.document
+    assert len(text) < len(text.encode())
+
+    async def plan(peer: Peer) -> None:
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(text)}\r\n\r\n"
+        await peer.send(head.encode() + text.encode())
+
+    vendor.plan = plan
+    caller = await rig.stage.caller()
+    response = await rig.whole("openai", caller)
+    failed(response)
+    assert response.json()["error"]["metadata"]["attempts"][0]["code"] == "malformed"
+    assert (await caller.balances()).held_nano == 0
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_kept_connections_that_are_dead(rig: Rig, how: str) -> None:
+    """Ten of them, used at once and one after the other: every request is answered in one attempt, without a loss or blame."""
+    vendor = rig.vendors["openai"]
+    document, warm, all_warm = vendor.proper.document.encode(), set[Peer](), asyncio.Event()
+
+    async def warm_up(peer: Peer) -> None:
+        warm.add(peer)
+        if len(warm) == 10:
+            all_warm.set()
+        await all_warm.wait()
+        await peer.answer(document)
+
+    async def die(peer: Peer) -> None:
+        if peer not in warm:
+            await peer.answer(document)
+        elif how == "reset":
+            peer.reset()
+        else:
+            peer.writer.close()
+
+    caller = await rig.stage.caller("1000")
+    forget_health(rig.stage)
+    for plan in (warm_up, die):
+        vendor.plan = plan
+        responses = await asyncio.gather(*(caller.chat("m/openai", stream=bool(n % 2)) for n in range(10)))
+        assert [response.status_code for response in responses] == [200] * 10
+    warm.clear()
+    all_warm.clear()
+    vendor.plan = warm_up
+    await asyncio.gather(*(caller.chat("m/openai") for _ in range(10)))
+    vendor.plan = die
+    for _ in range(3):
+        assert (await caller.chat("m/openai")).status_code == 200
+    await rig.stage.gateway.settled()
+    lines = await caller.lines()
+    assert [line.type for line in lines] == ["settled"] * 33
+    for line in lines:
+        assert [attempt.kind for attempt in (await caller.record(line.generation_id)).attempts] == ["ok"]
 
 
 async def test_every_dialect_is_here() -> None:

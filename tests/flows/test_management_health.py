@@ -15,6 +15,7 @@ from gateway.api.management.schema.base import ErrorAnswer
 from gateway.store.embedded import Embedded
 from tests.support.gateway import ADMIN_KEY, running
 from tests.support.management import Managed, bearer, refused, write_files
+from tests.support.valkey import configured_valkey
 
 
 async def test_ready(managed: Managed) -> None:
@@ -32,6 +33,30 @@ async def test_ready(managed: Managed) -> None:
         assert (await managed.anyone.get("/healthz")).status_code == 200
     finally:
         managed.gateway.in_flight.draining = False
+
+
+@pytest.mark.parametrize(
+    ("configure", "code"),
+    [
+        ({"maxmemory": "1mb"}, "OOM"),
+        ({"min-replicas-to-write": "1"}, "NOREPLICAS"),
+    ],
+)
+async def test_not_ready_while_every_request_would_fail(tmp_path: Path, configure: dict[str, str], code: str) -> None:
+    """A Redis that answers but takes no writes: not ready, with its own code, and ready again as soon as it writes."""
+    async with (
+        configured_valkey(tmp_path / "redis") as url,
+        running(write_files(tmp_path / "config", "http://127.0.0.1:1/v1"), tmp_path / "data", url) as gateway,
+        httpx.AsyncClient(base_url=gateway.url) as client,
+    ):
+        redis = gateway.services.store.redis
+        before = {name: (await redis.config_get(name))[name] for name in configure}
+        for values, status in ((configure, 503), (before, 200)):
+            for name, value in values.items():
+                await redis.config_set(name, value)
+            answer = await client.get("/readyz")
+            assert answer.status_code == status, answer.text
+            assert (code in answer.text) == (status == 503)
 
 
 async def test_unknown_paths_and_methods(managed: Managed) -> None:

@@ -89,14 +89,18 @@ class Stream:
 
     def with_document(self, place: int, document: Any) -> list[bytes]:
         """The pieces, the JSON of one of them replaced."""
-        if self.path.suffix == ".jsonl":
-            piece = frames.strange(document)
-        elif self.path.suffix == ".ndjson":
-            piece = json.dumps(document).encode() + b"\n"
-        else:
-            data_line = b"data: " + json.dumps(document).encode()
-            piece = _SSE_DATA.sub(lambda _: data_line, self.pieces[place], count=1)
+        is_framed = self.path.suffix == ".jsonl"
+        piece = frames.strange(document) if is_framed else self.piece(place, json.dumps(document).encode())
         return [*self.pieces[:place], piece, *self.pieces[place + 1 :]]
+
+    def piece(self, place: int, text: bytes) -> bytes:
+        """One of the pieces with other JSON, which need not be proper; of ``jsonl`` an object with the event's name."""
+        if self.path.suffix == ".jsonl":
+            name, _, payload = text[1:-1].partition(b":")
+            return frames.frame({":message-type": "event", ":event-type": json.loads(name)}, payload)
+        if self.path.suffix == ".ndjson":
+            return text + b"\n"
+        return _SSE_DATA.sub(lambda _: b"data: " + text, self.pieces[place], count=1)
 
 
 def streams(folder: str) -> dict[str, Stream]:

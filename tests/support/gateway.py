@@ -63,6 +63,7 @@ class Sale:
     prompt: str = "1"
     completion: str = "2"
     more: Mapping[str, Any] = field(default_factory=dict)
+    cache_read: str | None = None
 
 
 def write_catalog(directory: Path, vendors: Mapping[str, str], sales: Sequence[Sale], **provider: Any) -> Path:
@@ -87,7 +88,8 @@ def write_catalog(directory: Path, vendors: Mapping[str, str], sales: Sequence[S
                 prices[sale.upstream_id] = {
                     "upstream_id": sale.upstream_id,
                     "from": "2026-01-01",
-                    "usd_per_mtok": {"prompt": sale.prompt, "completion": sale.completion},
+                    "usd_per_mtok": {"prompt": sale.prompt, "completion": sale.completion}
+                    | ({"input_cache_read": sale.cache_read} if sale.cache_read else {}),
                     "source": "https://example.test/pricing",
                 }
         (directory / "prices" / f"{slug}.yaml").write_text(yaml.safe_dump(list(prices.values())))

@@ -67,7 +67,7 @@ def forget_health(stage: Stage) -> None:
     """Every endpoint is as if it had never been tried. Only for a stage that does not share health (a long interval)."""
     registry = stage.gateway.services.health
     registry._endpoints.clear()
-    registry._credentials.clear()
+    registry._pauses._known.clear()
     stage.gateway.services.retry_budget._models.clear()
     for sim in stage.vendors.values():
         sim.log.reset()

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from gateway.catalog.model import Endpoint, Model, Price, Provider, endpoint_id
+from gateway.conversations import Conversation
 from gateway.health.registry import UNKNOWN, EndpointHealth
 from gateway.health.rolling_stats import Percentiles
 from gateway.routing.candidate import Candidate, Need, RoutingContext, expected_femto
@@ -86,6 +87,7 @@ def decide(
     *,
     need: Need | None = None,
     seed: int = 1,
+    conversation: Conversation | None = None,
 ) -> Plan:
     """A plan at ``NOW``; ``health`` by provider slug, everything else unknown."""
     known = health or {}
@@ -96,6 +98,7 @@ def decide(
         view=lambda endpoint_id: known.get(endpoint_id.partition("/")[0], UNKNOWN),
         now=NOW,
         rng=random.Random(seed),
+        conversation=conversation,
     )
 
 
@@ -110,4 +113,4 @@ def reasons(made: Plan) -> dict[str, str]:
 
 
 def down(reason: str, wait_s: float = 30.0) -> EndpointHealth:
-    return replace(UNKNOWN, state="open", available=False, reason=reason, cooling_until=NOW + wait_s)
+    return replace(UNKNOWN, state="open", available=False, reason=reason, wait_s=wait_s)

@@ -78,6 +78,9 @@ def chunked(body: bytes, size: int) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
+CHANGING = frozenset({"date", "x-request-id", "request-id"})
+
+
 @dataclass(frozen=True)
 class Answer:
     """One answer, its framing checked and undone."""
@@ -86,12 +89,12 @@ class Answer:
     headers: dict[str, str]
     body: bytes
     chunks: tuple[bytes, ...] | None
-    """None: it had a Content-Length."""
+    """None: it had a Content-Length, or ended with the connection."""
 
     @property
     def plain(self) -> tuple[Any, ...]:
         """All of it except what differs from request to request and where a stream is cut into chunks."""
-        headers = {k: re.sub(GENERATION_ID, "gen-", v) for k, v in self.headers.items() if k != "date"}
+        headers = {k: re.sub(GENERATION_ID, "gen-", v) for k, v in self.headers.items() if k not in CHANGING}
         body = re.sub(GENERATION_ID, "gen-", self.body.decode("latin-1"))
         body = re.sub(r'"created":\d+', '"created":0', body)
         if "content-length" in headers and self.status == 200:
@@ -103,8 +106,9 @@ class Answer:
         return msgspec.json.decode(self.body)
 
 
-async def read(line: Line, *, method: str = "POST") -> Answer:
-    """The next answer. Asserts what each must have: a well-formed head, a date, and one of the two ways to end a body."""
+async def read(line: Line, *, method: str = "POST", version: str = "1.1") -> Answer:
+    """The next answer. Asserts what each must have: a well-formed head, a date, and one of the two ways to end a body that the
+    client's version of HTTP knows."""
     async with asyncio.timeout(PATIENCE_S):
         raw = (await line.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = raw[:-4].split("\r\n")
@@ -114,13 +118,19 @@ async def read(line: Line, *, method: str = "POST") -> Answer:
     headers = dict(pairs)
     assert len(headers) == len(pairs), raw
     assert email.utils.parsedate_to_datetime(headers["date"]).tzinfo is not None
-    assert ("content-length" in headers) + (headers.get("transfer-encoding") == "chunked") == 1, raw
+    is_chunked = headers.get("transfer-encoding") == "chunked"
+    if version == "1.0":
+        assert (headers["connection"], is_chunked) == ("close", False), raw
+    else:
+        assert ("content-length" in headers) + is_chunked == 1, raw
     if method == "HEAD":
         return Answer(int(found[1]), headers, b"", None)
     async with asyncio.timeout(PATIENCE_S):
         if "content-length" in headers:
             body = await line.reader.readexactly(int(headers["content-length"]))
             return Answer(int(found[1]), headers, body, None)
+        if not is_chunked:
+            return Answer(int(found[1]), headers, await line.reader.read(), None)
         chunks: list[bytes] = []
         while True:
             size = await line.reader.readuntil(b"\r\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,35 @@ import pytest
 from gateway.accounts import Accounts
 from gateway.ledger.ledger import Ledger
 from gateway.store.client import Store, connect
-from gateway.store.embedded import Embedded
+from gateway.store.embedded import Embedded, find_server
+
+
+@asynccontextmanager
+async def configured_valkey(directory: Path, *options: str) -> AsyncIterator[str]:
+    """The URL of a server of its own with these options of its command line."""
+    directory.mkdir(parents=True, exist_ok=True)
+    socket = directory / "valkey.sock"
+    command = [
+        str(find_server()),
+        "--port",
+        "0",
+        "--unixsocket",
+        str(socket),
+        "--save",
+        "",
+        "--dir",
+        str(directory),
+        *options,
+    ]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+    try:
+        while not socket.exists():
+            assert process.returncode is None
+            await asyncio.sleep(0.02)
+        yield f"unix://{socket}"
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from gateway.health.registry import UNKNOWN, HealthRegistry, Observation
-from tests.support.market import NOW, Clock
+from tests.support.market import Clock
 
 M, N, OTHER = "a/m@acme/m", "a/n@acme/n", "b/m@acme/m"
 GOOD = Observation(ok=True, ttft_ms=200.0, tokens_per_s=50.0)
@@ -68,12 +68,12 @@ def test_failures_open(registry: HealthRegistry, clock: Clock) -> None:
     see(registry, M, BAD, 5)
     health = registry.view(M)
     assert (health.state, health.available, health.reason, health.explicit) == ("open", False, "breaker", False)
-    assert health.cooling_until == pytest.approx(NOW + 5, abs=1.01)
+    assert health.wait_s == pytest.approx(5, abs=1.01)
     assert registry.probe(M) is False
     clock.pass_(7)
     assert (registry.view(M).state, registry.view(M).available) == ("half_open", True)
     assert registry.probe(M) is True
-    assert (registry.view(M).available, registry.view(M).cooling_until) == (False, clock.now + 1)
+    assert (registry.view(M).available, registry.view(M).wait_s) == (False, 1)
     see(registry, M, GOOD, 3)
     assert registry.view(M).state == "closed"
 
@@ -115,12 +115,13 @@ def test_no_band_without_a_hundred_attempts(registry: HealthRegistry) -> None:
     assert registry.view(M).band == 0
 
 
-def test_capacity_cools_without_blame(registry: HealthRegistry, clock: Clock) -> None:
-    """429 keeps requests away for its Retry-After, five seconds without one, and costs no uptime."""
+@pytest.mark.parametrize(("kind", "reason"), [("rate_limited", "rate_limit"), ("overloaded", "cooling")])
+def test_capacity_cools_without_blame(registry: HealthRegistry, clock: Clock, kind: str, reason: str) -> None:
+    """A full vendor is left alone for its Retry-After, five seconds without one, and that costs no uptime."""
     see(registry, M, GOOD)
-    see(registry, M, BUSY, 10)
+    see(registry, M, Observation(ok=False, kind=kind, attributed_to="capacity"), 10)
     health = registry.view(M)
-    assert (health.available, health.reason, health.explicit, health.cooling_until) == (False, "cooling", True, NOW + 5)
+    assert (health.available, health.reason, health.explicit, health.wait_s) == (False, reason, True, 5)
     assert (health.uptime_5m, health.recent_outage, health.attempts) == (100.0, False, 1)
     clock.pass_(5)
     assert registry.view(M).available
@@ -131,16 +132,16 @@ def test_the_later_deadline_wins(registry: HealthRegistry, clock: Clock) -> None
     registry.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=60))
     registry.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=2))
     registry.observe(M, BUSY)
-    assert registry.view(M).cooling_until == NOW + 60
+    assert registry.view(M).wait_s == 60
     clock.pass_(30)
     registry.observe(M, Observation(ok=False, attributed_to="endpoint", retry_after_s=50))
-    assert registry.view(M).cooling_until == NOW + 80
+    assert registry.view(M).wait_s == 50
 
 
 def test_absurd_retry_after_is_bounded(registry: HealthRegistry) -> None:
     """No header takes an endpoint out for a year."""
     registry.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=10.0**9))
-    assert registry.view(M).cooling_until == NOW + 3600
+    assert registry.view(M).wait_s == 3600
 
 
 def test_retry_after_outlasts_the_breaker(registry: HealthRegistry, clock: Clock) -> None:
@@ -159,12 +160,7 @@ def test_credential_takes_the_vendor_out(registry: HealthRegistry, clock: Clock)
     registry.observe(M, REFUSED)
     for endpoint in (M, N):
         health = registry.view(endpoint)
-        assert (health.available, health.reason, health.explicit, health.cooling_until) == (
-            False,
-            "credential",
-            True,
-            NOW + 60,
-        )
+        assert (health.available, health.reason, health.explicit, health.wait_s) == (False, "credential", True, 60)
         assert (health.uptime_5m, health.recent_outage) == (None, False)
     assert registry.view(OTHER).available
     clock.pass_(60)
@@ -176,17 +172,159 @@ def test_credential_pause_grows_until_it_works(registry: HealthRegistry, clock: 
     pauses = []
     for _ in range(8):
         see(registry, M, REFUSED, 3)
-        until = registry.view(M).cooling_until
-        assert until is not None
-        pauses.append(until - clock.now)
-        clock.now = until
+        wait_s = registry.view(M).wait_s
+        assert wait_s is not None
+        pauses.append(wait_s)
+        clock.pass_(wait_s)
     assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600]
     see(registry, M, GOOD)
+    clock.pass_(61)
     see(registry, M, REFUSED)
-    assert registry.view(M).cooling_until == clock.now + 60
+    assert registry.view(M).wait_s == 60
 
 
-@pytest.mark.parametrize("attributed_to", ["caller", "nobody", None, "unknown"])
+@pytest.mark.parametrize(("since_s", "reason"), [(0, None), (59, None), (60, "credential")])
+def test_a_key_that_has_just_worked_is_not_refused(
+    registry: HealthRegistry, clock: Clock, since_s: int, reason: str | None
+) -> None:
+    """One request's 401 says nothing about a key that another request was served with less than a minute ago."""
+    see(registry, N, GOOD)
+    clock.pass_(since_s)
+    see(registry, M, REFUSED, 2)
+    assert [registry.view(each).reason for each in (M, N)] == [reason, reason]
+
+
+def test_quotas_of_a_model_and_of_a_vendor(registry: HealthRegistry, clock: Clock) -> None:
+    """A model's quota pauses that model under all its names, a project's everything of the vendor; other vendors never."""
+    same, other_model = "a/m@acme/m:free", N
+    see(registry, M, Observation(ok=False, kind="model_quota", attributed_to="model", retry_after_s=34))
+    assert [registry.view(each).reason for each in (M, same, other_model, OTHER)] == [
+        "rate_limit",
+        "rate_limit",
+        None,
+        None,
+    ]
+    assert registry.view(same).wait_s == 34
+    see(registry, N, Observation(ok=False, kind="vendor_quota", attributed_to="vendor"))
+    assert [registry.view(each).wait_s for each in (M, same, other_model, OTHER)] == [34, 34, 5, None]
+    clock.pass_(34)
+    assert all(registry.view(each).available for each in (M, same, other_model))
+    see(registry, same, Observation(ok=False, kind="model_quota", attributed_to="model"))
+    assert registry.view(M).wait_s == 10  # the second time in a row
+
+
+UNCLEAR = Observation(ok=False, kind="forbidden", attributed_to="unclear")
+
+
+def test_refusals_of_requests_never_take_an_endpoint_out(registry: HealthRegistry, clock: Clock) -> None:
+    """403 again and again: what nobody else was served by goes to the end of the line, for longer each time, and is never out."""
+    see(registry, M, UNCLEAR, 2)
+    assert registry.view(M) == UNKNOWN
+    bands, waited = [], []
+    for _ in range(8):
+        see(registry, M, UNCLEAR)
+        bands.append(registry.view(M).band)
+        waited.append(0)
+        while registry.view(M).band:
+            clock.pass_(1)
+            waited[-1] += 1
+        assert registry.view(M).available
+    assert bands == [2] * 8
+    assert waited == [10, 20, 40, 80, 160, 320, 600, 600]
+    assert registry.view(M).uptime_5m is None
+    assert registry.view(N) == UNKNOWN
+    see(registry, M, UNCLEAR)
+    see(registry, M, GOOD)
+    assert registry.view(M).band == 0
+
+
+def test_a_served_endpoint_does_not_mind_refusals(registry: HealthRegistry, clock: Clock) -> None:
+    """While others are served, one caller's refused requests change nothing, however many there are."""
+    see(registry, M, GOOD)
+    clock.pass_(1)
+    before = registry.view(M)
+    see(registry, M, UNCLEAR, 50)
+    assert registry.view(M) == before
+
+
+LIMITED_ALONE = Observation(ok=False, kind="rate_limited", attributed_to="capacity", alone=True)
+
+
+def test_the_only_endpoint_is_left_alone_for_a_moment(registry: HealthRegistry, clock: Clock) -> None:
+    """Without an alternative and without advice a 429 pauses for at most a second, and then one request goes first."""
+    pauses = []
+    for _ in range(6):
+        see(registry, M, LIMITED_ALONE, 5)
+        health = registry.view(M)
+        assert (health.available, health.reason) == (False, "rate_limit")
+        assert health.wait_s is not None
+        pauses.append(health.wait_s)
+        clock.pass_(health.wait_s + 0.001)
+        assert (registry.view(M).available, registry.view(M).state) == (True, "half_open")
+        assert registry.probe(M)
+        assert not registry.probe(M)
+        assert not registry.view(M).available
+    assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1], abs=0.001)
+    see(registry, M, GOOD)
+    assert registry.view(M).state == "closed"
+    assert all(registry.probe(M) for _ in range(3))
+    see(registry, M, LIMITED_ALONE)
+    assert registry.view(M).wait_s == pytest.approx(0.1, abs=0.001)
+
+
+def test_a_trial_that_is_not_refused_frees_the_others(registry: HealthRegistry, clock: Clock) -> None:
+    """An answer may take minutes; a refusal comes at once. So nobody waits for the trial's end."""
+    see(registry, M, LIMITED_ALONE)
+    clock.pass_(0.11)
+    assert registry.probe(M)
+    clock.pass_(0.25)
+    assert registry.view(M).available
+    assert all(registry.probe(M) for _ in range(3))
+
+
+def test_advice_is_followed_to_the_second(registry: HealthRegistry, clock: Clock) -> None:
+    """``Retry-After: 0`` means now, and after a pause that the vendor itself asked for nobody has to go first."""
+    see(
+        registry, M, Observation(ok=False, kind="rate_limited", attributed_to="capacity", retry_after_s=0.0, alone=True)
+    )
+    assert registry.view(M).available
+    see(
+        registry, M, Observation(ok=False, kind="rate_limited", attributed_to="capacity", retry_after_s=2.0, alone=True)
+    )
+    assert registry.view(M).wait_s == 2
+    clock.pass_(2)
+    assert registry.view(M).available
+    assert all(registry.probe(M) for _ in range(3))
+
+
+@pytest.mark.parametrize("step_s", [-7200, 7200])
+@pytest.mark.parametrize(
+    ("observation", "times", "length_s"),
+    [
+        (Observation(ok=False, kind="rate_limited", attributed_to="capacity"), 1, 5),
+        (Observation(ok=False, kind="overloaded", attributed_to="capacity", retry_after_s=10.0**9), 1, 3600),
+        (BAD, 5, 6),
+        (REFUSED, 1, 60),
+        (Observation(ok=False, kind="vendor_quota", attributed_to="vendor"), 1, 5),
+    ],
+)
+def test_a_step_of_the_clock_changes_no_pause(
+    observation: Observation, times: int, length_s: float, step_s: float
+) -> None:
+    """Pauses are counted by a clock that never steps."""
+    wall, steady = Clock(), Clock()
+    registry = HealthRegistry(wall, monotonic=steady, rng=random.Random(7))
+    see(registry, M, observation, times)
+    wall.now += step_s
+    steady.pass_(1)
+    wait_s = registry.view(M).wait_s
+    assert wait_s is not None
+    assert wait_s <= length_s
+    steady.pass_(wait_s)
+    assert registry.view(M).available
+
+
+@pytest.mark.parametrize("attributed_to", ["caller", "request", "nobody", None, "unknown"])
 def test_failures_that_are_not_the_endpoints(registry: HealthRegistry, attributed_to: str | None) -> None:
     """The caller's errors and disconnects change no number."""
     see(registry, M, Observation(ok=False, attributed_to=attributed_to), 50)

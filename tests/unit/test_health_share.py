@@ -86,11 +86,10 @@ async def test_cooling_travels_and_never_shrinks(store: Store) -> None:
     """The longest Retry-After of all processes holds everywhere, whichever process writes last."""
     clock = Clock()
     here, there = registries(2, clock)
-    began = clock.now
     here.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=90))
     there.observe(M, Observation(ok=False, attributed_to="capacity", retry_after_s=10))
     await beat(clock, store, here, there, seconds=2)
-    assert here.view(M).cooling_until == there.view(M).cooling_until == began + 90
+    assert here.view(M).wait_s == there.view(M).wait_s == 88
 
 
 async def test_credential_travels(store: Store) -> None:
@@ -100,6 +99,109 @@ async def test_credential_travels(store: Store) -> None:
     here.observe(M, Observation(ok=False, attributed_to="credential"))
     await beat(clock, store, here, there)
     assert there.view(N).reason == "credential"
+
+
+async def test_a_key_that_works_elsewhere_is_not_refused(store: Store) -> None:
+    """A success in any process within the last minute speaks against one process's refusal, in both."""
+    clock = Clock()
+    here, there = registries(2, clock)
+    there.observe(N, GOOD)
+    await beat(clock, store, there, here)
+    here.observe(M, Observation(ok=False, attributed_to="credential"))
+    await beat(clock, store, here, there)
+    assert [registry.view(each).reason for registry in (here, there) for each in (M, N)] == [None] * 4
+
+
+async def test_a_hasty_process_is_not_believed(store: Store) -> None:
+    """A process of an older version takes the vendor out although its key works here."""
+    clock = Clock()
+    [here] = registries(1, clock)
+    here.observe(N, GOOD)
+    clock.pass_(1)
+    old = f"{clock.now + 60:.3f} {clock.now:.3f}"
+    await store.redis.hset(health_keys.facts(), mapping={"credential a old": old, "credential b old": old})
+    await beat(clock, store, here)
+    assert [here.view(each).reason for each in (M, "b/m@acme/m")] == [None, "credential"]
+
+
+async def test_quotas_and_limits_travel(store: Store) -> None:
+    """What is paused, and that it is for a rate limit, is known elsewhere a second later."""
+    clock = Clock()
+    here, there = registries(2, clock)
+    here.observe("q/m@acme/m", Observation(ok=False, kind="model_quota", attributed_to="model"))
+    here.observe("v/m@acme/m", Observation(ok=False, kind="vendor_quota", attributed_to="vendor"))
+    here.observe("l/m@acme/m", Observation(ok=False, kind="rate_limited", attributed_to="capacity"))
+    here.observe("o/m@acme/m", Observation(ok=False, kind="overloaded", attributed_to="capacity"))
+    await beat(clock, store, here, there)
+    seen = {
+        each: (there.view(each).reason, there.view(each).wait_s)
+        for each in ("q/m@acme/m:free", "q/other@acme/m", "v/other@acme/n", "l/m@acme/m", "o/m@acme/m")
+    }
+    assert seen == {
+        "q/m@acme/m:free": ("rate_limit", 4),
+        "q/other@acme/m": (None, None),
+        "v/other@acme/n": ("rate_limit", 4),
+        "l/m@acme/m": ("rate_limit", 4),
+        "o/m@acme/m": ("cooling", 4),
+    }
+
+
+async def test_older_versions_understand_the_facts(store: Store) -> None:
+    """Every field has three words and every value two numbers, and the endpoint itself is always among the pauses they know."""
+    clock = Clock()
+    [here] = registries(1, clock)
+    here.observe("q/m@acme/m", Observation(ok=False, kind="model_quota", attributed_to="model"))
+    here.observe("v/m@acme/m", Observation(ok=False, kind="vendor_quota", attributed_to="vendor"))
+    here.observe("l/m@acme/m", Observation(ok=False, kind="rate_limited", attributed_to="capacity"))
+    await beat(clock, store, here)
+    facts = {
+        key.decode().split(" ")[:-1][0] + " " + key.decode().split(" ")[1]: value.decode().split(" ")
+        for key, value in (await store.redis.hgetall(health_keys.facts())).items()
+    }
+    assert facts.keys() == {
+        "model q/m",
+        "cooling q/m@acme/m",
+        "vendor v",
+        "cooling v/m@acme/m",
+        "cooling l/m@acme/m",
+        "limited l/m@acme/m",
+    }
+    for until, at in facts.values():
+        assert float(until) - float(at) == pytest.approx(5)
+
+
+@pytest.mark.parametrize("step_s", [-7200, 7200])
+async def test_a_step_of_the_wall_clock_lengthens_nothing(store: Store, step_s: float) -> None:
+    """Facts of before and after a step: none holds for longer than its own length, in any process, also a new one."""
+    wall, steady = Clock(), Clock()
+    here, there = (HealthRegistry(wall, monotonic=steady, rng=random.Random(n)) for n in range(2))
+
+    async def second(*registries: HealthRegistry) -> None:
+        wall.pass_(1)
+        steady.pass_(1)
+        for each in registries:
+            await each.share(store)
+
+    await second(here, there)
+    here.observe(M, Observation(ok=False, kind="rate_limited", attributed_to="capacity", retry_after_s=30))
+    for _ in range(5):
+        here.observe(N, BAD)
+    await second(here, there)
+    wall.now += step_s
+    for _ in range(30):
+        await second(here, there)
+    new = HealthRegistry(wall, monotonic=steady, rng=random.Random(3))
+    await second(new)
+    for each in (here, there):
+        assert [each.view(endpoint).available for endpoint in (M, N)] == [True, True]
+    assert all((new.view(endpoint).wait_s or 0) <= 30 for endpoint in (M, N))
+    for _ in range(30):
+        await second(here, there, new)
+    assert [new.view(endpoint).available for endpoint in (M, N)] == [True, True]
+    there.observe("c/m@acme/m", Observation(ok=False, attributed_to="credential"))
+    await second(there)
+    await second(here, new)
+    assert [each.view("c/m@acme/m").reason for each in (here, new)] == ["credential"] * 2  # news still travel
 
 
 async def test_restart(store: Store) -> None:
@@ -191,3 +293,21 @@ async def test_five_hundred_endpoints_in_small_portions(store: Store) -> None:
     other.cancel()
     assert sum(there.view(endpoint).attempts for endpoint in there._endpoints) == 2000
     assert breaths > 2 * 500 / BATCH
+
+
+async def test_latencies_of_json_answers_travel(store: Store) -> None:
+    """Beside streams' and apart from them, under an id that a process of version 0.1 takes for another endpoint."""
+    clock = Clock()
+    here, there = registries(2, clock)
+    for _ in range(20):
+        here.observe(M, Observation(ok=True, answer_ms=400.0, tokens=0, tokens_per_s=30.0))
+        here.observe(N, GOOD)
+    await beat(clock, store, here, there, seconds=2)
+    health = there.view(M)
+    assert (health.ttft_ms, health.speed_samples, health.uptime_5m) == (None, 20, 100.0)
+    assert health.latency_ms is not None
+    assert health.latency_ms.p50 == pytest.approx(400, rel=0.03)
+    assert there.view(N).ttft_ms == there.view(N).latency_ms == here.view(N).ttft_ms
+    keys = [key async for key in store.redis.scan_iter(f"{health_keys.PREFIX}:counts:10:*")]
+    fields = {field.decode().partition(" ")[0] for key in keys for field in await store.redis.hkeys(key)}
+    assert fields == {M, N, M + "#json"}

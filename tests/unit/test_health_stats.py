@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.health.json_latency import JsonLatency
 from gateway.health.rolling_stats import FAIL, OK, Percentiles, RollingStats, Window, bucket, middle, percentiles
 from tests.support.market import NOW
 
@@ -72,9 +73,9 @@ def test_tally_merges_by_addition() -> None:
     other.add(NOW, OK, 5)
     for stats in (one, other):
         assert stats.success(300, NOW + 2) == (5, 6)
-        ttft, throughput = stats.speeds(NOW + 2)
-        assert ttft == pytest.approx(Percentiles(200, 200, 200, 200), rel=0.0201)
-        assert throughput is None
+        speeds = stats.speeds(NOW + 2)
+        assert speeds.ttft_ms == speeds.latency_ms == pytest.approx(Percentiles(200, 200, 200, 200), rel=0.0201)
+        assert (speeds.throughput_tps, speeds.samples) == (None, 5)
 
 
 def test_speeds_prefer_the_last_five_minutes() -> None:
@@ -84,7 +85,71 @@ def test_speeds_prefer_the_last_five_minutes() -> None:
         stats.add(NOW, f"s{bucket(10)}")
     for _ in range(9):
         stats.add(NOW + 600, f"s{bucket(100)}")
-    assert stats.speeds(NOW + 601)[1].p50 == pytest.approx(10, rel=0.03)  # type: ignore[union-attr]
+    assert stats.speeds(NOW + 601).throughput_tps.p50 == pytest.approx(10, rel=0.03)  # type: ignore[union-attr]
     stats.add(NOW + 601, f"s{bucket(100)}")
-    assert stats.speeds(NOW + 602)[1].p50 == pytest.approx(100, rel=0.03)  # type: ignore[union-attr]
-    assert stats.speeds(NOW + 602, 1800)[1].p50 == pytest.approx(10, rel=0.03)  # type: ignore[union-attr]
+    assert stats.speeds(NOW + 602).throughput_tps.p50 == pytest.approx(100, rel=0.03)  # type: ignore[union-attr]
+    assert stats.speeds(NOW + 602, 1800).throughput_tps.p50 == pytest.approx(10, rel=0.03)  # type: ignore[union-attr]
+
+
+def test_json_answers_stand_in_for_streams() -> None:
+    """Estimates of JSON answers count until ten streams were measured in the window; then only what was measured does."""
+    stats = RollingStats()
+    for _ in range(20):
+        stats.add(NOW, f"j{bucket(100)}")
+    for _ in range(9):
+        stats.add(NOW, f"t{bucket(400)}")
+    few = stats.speeds(NOW + 1)
+    assert (round(few.ttft_ms.p50, -1), round(few.latency_ms.p50, -1), few.samples) == (400, 100, 29)  # type: ignore[union-attr]
+    stats.add(NOW, f"t{bucket(400)}")
+    assert stats.speeds(NOW + 1).latency_ms == stats.speeds(NOW + 1).ttft_ms
+    stats.add(NOW, "x12")  # of a later version
+    assert stats.speeds(NOW + 1).samples == 30
+    assert stats.speeds(NOW + 400).samples == 0
+
+
+@pytest.mark.parametrize(
+    ("first_ms", "tokens_per_s", "lengths", "estimates"),
+    [
+        (300, None, [60], (170, 300)),  # one length: part of the time is taken for the tokens'
+        (300, None, [5], (280, 300)),
+        (300, None, [20, 400, 1200], (260, 300)),  # several lengths: all of it is the first token's
+        (100, 120, [20, 400, 1200], (95, 130)),
+        (2000, 20, [50, 300], (1900, 2300)),
+        (30, 300, [20, 60, 150, 400, 1200], (28, 45)),
+        (500, 100, [0], (500, 500)),
+        (500, 100, [100], (700, 800)),
+    ],
+)
+def test_the_first_token_of_a_json_answer(
+    first_ms: float, tokens_per_s: float | None, lengths: list[int], estimates: tuple[float, float]
+) -> None:
+    """Whatever the lengths of the answers, the estimate for each of them is near the same time, and never above its own."""
+    known = JsonLatency()
+    for turn in range(60):
+        tokens = lengths[turn % len(lengths)]
+        known.learn(first_ms + (tokens / tokens_per_s * 1000 if tokens_per_s else 0), tokens)
+    for tokens in lengths:
+        took = first_ms + (tokens / tokens_per_s * 1000 if tokens_per_s else 0)
+        assert estimates[0] <= known.estimate(took, tokens) <= min(estimates[1], took)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e7), st.integers(0, 200_000)), max_size=30),
+    st.floats(0, 1e7),
+    st.integers(0, 200_000),
+)
+def test_an_estimate_is_a_share_of_the_answer(answers: list[tuple[float, int]], ms: float, tokens: int) -> None:
+    """Nothing that was learnt makes an estimate negative, or longer than its answer took."""
+    known = JsonLatency()
+    for took, count in answers:
+        known.learn(took, count)
+    assert 0 <= known.estimate(ms, tokens) <= ms
+
+
+def test_streams_teach_where_the_first_token_is() -> None:
+    """One stream's first token is enough for JSON answers that are all of one length."""
+    known = JsonLatency()
+    for _ in range(10):
+        known.learn(900, 80)
+        known.learn(100, 0)
+    assert known.estimate(900, 80) == pytest.approx(100, rel=0.3)

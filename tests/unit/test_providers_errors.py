@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from providers.errors import FAILURES, ProviderError, classify, retry_after_s, status_of, timed_out
+from providers.errors import FAILURES, ProviderError, classify, failed, status_of, timed_out
+from providers.redaction import MASK, redact, words
 from providers.registry import dialect
-from providers.types import HttpResponse
+from providers.retry_after import retry_after_s, retry_info_s
+from providers.types import HttpResponse, Target
 
 BODIES = {
     path.stem: json.loads(path.read_text("utf-8"))
@@ -78,11 +80,42 @@ def test_the_client_never_sees_our_credential_trouble() -> None:
         assert (row.status, row.failover, row.attributed_to) == (502, True, "credential")
 
 
+@pytest.mark.parametrize("status", [405, 406, 409, 415, 418, 421, 423, 424, 425, 426, 428, 431, 451, 499])
+def test_what_the_caller_did_not_write_is_not_the_callers_fault(status: int) -> None:
+    """Method, address, headers and connection are ours: another endpoint is tried, and one such answer harms nobody."""
+    row = classify(status, frozenset(), "")
+    assert (row.status, row.failover, row.attributed_to) == (502, True, "unclear")
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind"),
+    [
+        (403, "<html><title>403</title>", "blocked"),
+        (403, "  <!doctype html><p>blocked", "blocked"),
+        (403, '{"error": "no <html> in prompts"}', "forbidden"),
+        (403, "access denied", "forbidden"),
+        (403, "incorrect api key provided", "credential"),
+        (403, "your credits are used up: run out of credits", "quota_exhausted"),
+        (403, "flagged by our moderation", "content_policy"),
+        (401, "<html><title>401</title>", "credential"),
+        (402, "requires more credits, or fewer max_tokens. you can only afford 12", "exceeds_account"),
+        (402, "insufficient balance", "payment"),
+        (413, "<html>413</html>", "too_large"),
+        (429, "request too large ... limit 30000, requested 45000", "exceeds_account"),
+        (429, "rate limit reached: limit 30000, used 29000, requested 4000", "rate_limited"),
+    ],
+)
+def test_whose_fault_a_refusal_is(status: int, text: str, kind: str) -> None:
+    """One request's refusal, a firewall's page and a refused key are told apart."""
+    assert classify(status, frozenset(), text).kind == kind
+
+
 def test_rows_hold_together() -> None:
     """A caller's mistake has no failover; a refusal costs nothing; statuses are those of the contract."""
     for row in FAILURES.values():
         assert row.failover == (row.attributed_to != "caller")
         assert row.status in (400, 404, 413, 422, 429, 502, 503, 504)
+        assert not (row.retry_same and row.attributed_to in ("request", "model", "vendor", "credential"))
     assert {kind for kind, row in FAILURES.items() if row.may_bill} == {
         "cut",
         "malformed",
@@ -99,8 +132,8 @@ def test_rows_hold_together() -> None:
 def test_every_status_has_a_row(status: int) -> None:
     """No status of any vendor is without a decision, whatever its body."""
     row = classify(status, frozenset(), "")
-    if 400 <= status < 500 and status not in (401, 402, 403, 404, 408, 410, 413, 422, 429, 498):
-        assert row.kind == "bad_request"
+    if 400 <= status < 500 and status not in (400, 401, 402, 403, 404, 408, 410, 413, 422, 429, 451, 498):
+        assert row.kind == "unexpected"
     if status < 400:
         assert row.kind == "malformed"
     if status >= 500:
@@ -117,7 +150,8 @@ def test_every_status_has_a_row(status: int) -> None:
         ("301", 300.0),
         ("1000000000", 300.0),
         ("9" * 400, 300.0),
-        ("0", None),
+        ("0", 0.0),
+        ("0.0", 0.0),
         ("-5", None),
         ("", None),
         ("soon", None),
@@ -125,7 +159,7 @@ def test_every_status_has_a_row(status: int) -> None:
         ("inf", None),
         ("1e3", None),
         ("٣", None),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
         (formatdate(1_000_030, usegmt=True), 30.0),
         (formatdate(9_000_000, usegmt=True), 300.0),
         ("Mon, 99 Foo 2026 99:99:99 GMT", None),
@@ -133,7 +167,7 @@ def test_every_status_has_a_row(status: int) -> None:
     ],
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
-    """Seconds and dates are read, garbage and the past are ignored, and the longest pause is 300 s."""
+    """Seconds and dates are read, 0 and the past mean now, garbage is ignored, and the longest pause is 300 s."""
     assert retry_after_s({"retry-after": value}, now=1_000_000) == seconds
 
 
@@ -142,6 +176,127 @@ def test_retry_after_in_milliseconds() -> None:
     assert retry_after_s({"retry-after-ms": "250", "retry-after": "1"}) == 0.25
     assert retry_after_s({"retry-after-ms": "x", "retry-after": "1"}) == 1.0
     assert retry_after_s({}) is None
+
+
+NOW = 1_796_032_800.0  # 2026-11-30 10:00:00 UTC
+DATE = {"date": formatdate(NOW, usegmt=True)}
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 300.0),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1s"}, 1.0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "120ms"}, 0.12),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1m26.4s"}, 86.4),
+        ({"x-ratelimit-remaining-tokens": "12", "x-ratelimit-reset-tokens": "6m0s"}, None),
+        (
+            {
+                "x-ratelimit-remaining-tokens": "0",
+                "x-ratelimit-reset-tokens": "7s",
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "9s",
+            },
+            9.0,
+        ),
+        ({"x-ratelimit-reset": "30"}, 30.0),
+        ({"x-ratelimit-reset": str(int(NOW) + 20)}, 20.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(NOW * 1000) + 4500)}, 4.5),
+        ({"x-ratelimit-reset": str(int(NOW) - 20)}, 0.0),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "11"}, 11.0),
+        (
+            {
+                "anthropic-ratelimit-requests-remaining": "0",
+                "anthropic-ratelimit-requests-reset": "2026-11-30T10:00:05Z",
+            },
+            5.0,
+        ),
+        ({"anthropic-ratelimit-tokens-reset": "2026-11-30T12:00:05+02:00"}, 5.0),
+        (
+            {"anthropic-ratelimit-tokens-remaining": "99", "anthropic-ratelimit-tokens-reset": "2026-11-30T10:09:00Z"},
+            None,
+        ),
+        ({"retry-after": "2", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "30"}, 2.0),
+        ({"retry-after": "0", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "30"}, 0.0),
+        ({"x-ratelimit-reset": "soon"}, None),
+        ({"x-ratelimit-reset": "-5"}, None),
+        ({"x-ratelimit-reset": "2026-99-99T00:00:00Z"}, None),
+        ({"x-ratelimit-reset": "9" * 400}, 300.0),
+        ({"x-ratelimit-reset": ""}, None),
+    ],
+)
+def test_rate_limit_headers(headers: dict[str, str], seconds: float | None) -> None:
+    """With a 429 the reset of a limit that is used up is the pause, however it is written; with anything else it says nothing."""
+    read = retry_after_s({**DATE, **headers}, 429, now=NOW + 7200)  # our clock is two hours off
+    assert read == (None if seconds is None else pytest.approx(seconds))
+    if "retry-after" not in headers:
+        assert retry_after_s({**DATE, **headers}, 500, now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"),
+    [
+        ("34.5s", 34.5),
+        ("0s", 0.0),
+        ("9999s", 300.0),
+        ({"seconds": "12"}, 12.0),
+        ({"seconds": 12, "nanos": 5}, 12.0),
+        ("-3s", None),
+        ("soon", None),
+        (7, None),
+        ({}, 0.0),
+    ],
+)
+def test_retry_info(delay: Any, seconds: float | None) -> None:
+    """Google's RetryInfo as text and spelled out."""
+    assert retry_info_s({"details": [{"@type": "x"}, {"retryDelay": delay}]}) == seconds
+
+
+KEY = "sk-proj-AbCdEfGhIjKlMnOpQrStUv/+=0123"
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        f"Incorrect API key provided: {KEY}.",
+        "Incorrect API key provided: sk-proj-****************0123.",
+        f"no such key: {KEY[:16]}...",
+        f'{{"key": "{KEY}"}}'.replace("/", "\\/"),
+        "GET /v1/models?key=sk-proj-AbCdEfGhIjKlMnOpQrStUv%2F%2B%3D0123",
+        f"Authorization: Bearer {KEY}",
+        "token ya29.a0AfH6SMBx-fetched-a-minute-ago is expired",
+        "credential AKIAIOSFODNN7EXAMPLE is unknown",
+        "proxy said: wrong password hunter2-hunter2",
+        "x-api-secret: other-secret-value",
+    ],
+)
+def test_no_secret_of_ours_leaves(quoted: str) -> None:
+    """A vendor that quotes our key, whole, masked, shortened or escaped, shows it to nobody."""
+    target = Target(
+        "acme",
+        "https://acme.test",
+        "m",
+        KEY,
+        headers=(("x-api-secret", "other-secret-value"),),
+        proxy="http://me:hunter2-hunter2@proxy.test",
+    )
+    error = failed("bad_request", quoted, raw=f"raw: {quoted}", provider_code=quoted)
+    redact(error, target)
+    for text in (error.message, error.raw, error.provider_code, str(error), words(error)):
+        assert text is not None
+        assert MASK in text
+        for secret in ("AbCdEf", "0123", "a0AfH6", "AKIAIO", "hunter2-h", "other-secret"):
+            assert secret not in text
+
+
+def test_words_are_short_and_in_one_line() -> None:
+    """The operator reads the vendor's message, or the text of the page that came instead."""
+    assert words(failed("server_error", "a\n  b")) == "a b"
+    page = failed(
+        "blocked", "the vendor answered 403", raw="<html><style>p {}</style><h1>Sorry,</h1>\r\n you are blocked</html>"
+    )
+    assert words(page) == "the vendor answered 403: Sorry, you are blocked"
+    assert len(words(failed("server_error", "x" * 4000))) == 300
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from gateway.errors import BadRequest, NoEndpoints, NoHealthyEndpoint
 from gateway.health.registry import UNKNOWN, EndpointHealth
 from gateway.routing.candidate import Need
 from gateway.routing.preferences import Preferences, parse
-from tests.support.market import NOW, decide, down, endpoint, model, prefs, provider, reasons, sellers, spread
+from tests.support.market import decide, down, endpoint, model, prefs, provider, reasons, sellers, spread
 
 THREE = model(endpoint("a", 1), endpoint("b", 2), endpoint("c", 3))
 OUTAGE = replace(UNKNOWN, recent_outage=True)
@@ -58,7 +58,7 @@ def test_preferences(wishes: dict[str, Any], policy: str, order: list[str]) -> N
     """Throughput a 10, b 30, c 50 tokens/s; latency a 300, b 100, c 200 ms. Preferences move to the end, never drop."""
     speeds = {"a": (300, 10), "b": (100, 30), "c": (200, 50)}
     health = {
-        slug: replace(UNKNOWN, ttft_ms=spread(ms), throughput_tps=spread(tps)) for slug, (ms, tps) in speeds.items()
+        slug: replace(UNKNOWN, latency_ms=spread(ms), throughput_tps=spread(tps)) for slug, (ms, tps) in speeds.items()
     }
     made = decide(THREE, prefs(wishes), health)
     assert (made.policy, sellers(made)) == (policy, order)
@@ -110,13 +110,13 @@ def test_same_model_twice_is_one() -> None:
     assert len(decide([THREE, THREE]).candidates) == 3
 
 
-@pytest.mark.parametrize("reason", ["breaker", "cooling", "credential"])
+@pytest.mark.parametrize("reason", ["breaker", "cooling", "credential", "rate_limit"])
 def test_unavailable_is_dropped(reason: str) -> None:
     """An endpoint that is unavailable is not a candidate while others are available; the drop has the reason."""
     made = decide(THREE, None, {"a": down(reason)})
     assert sorted(sellers(made)) == ["b", "c"]
     assert reasons(made) == {"a": reason}
-    assert made.drops[0].retry_at == NOW + 30
+    assert made.drops[0].wait_s == 30
     assert not made.panic
 
 
@@ -150,6 +150,22 @@ def test_all_refused_explicitly() -> None:
     assert refusal["availability"]["affected_providers"] == ["A", "B", "C"]
     assert {each["filter"] for each in refusal["metadata"]["dropped"]} == {"cooling", "credential"}
     assert "acme/m" in refusal["message"]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "status", "error_type"),
+    [
+        (("rate_limit", "rate_limit", "rate_limit"), 429, "rate_limit_exceeded"),
+        (("rate_limit", "cooling", "cooling"), 429, "rate_limit_exceeded"),
+        (("cooling", "cooling", "cooling"), 503, "provider_overloaded"),
+        (("rate_limit", "credential", "rate_limit"), 503, "provider_overloaded"),
+    ],
+)
+def test_limited_is_not_down(reasons: tuple[str, ...], status: int, error_type: str) -> None:
+    """When vendors' limits are all that keeps the endpoints away: 429 with the smallest wait, never without ``Retry-After``."""
+    error = decide(THREE, None, {name: down(each, 7.2) for name, each in zip("abc", reasons, strict=True)}).refuse()
+    assert (error.status, error.error_type, dict(error.headers())) == (status, error_type, {"retry-after": "8"})
+    assert error.envelope()["error"]["availability"]["retryable"] is True
 
 
 def test_filtered_and_down_is_worth_waiting() -> None:
@@ -225,7 +241,7 @@ HEALTH = st.builds(
     state=st.just("closed"),
     recent_outage=st.booleans(),
     band=st.integers(0, 2),
-    ttft_ms=st.none() | st.integers(1, 5000).map(spread),
+    latency_ms=st.none() | st.integers(1, 5000).map(spread),
     throughput_tps=st.none() | st.integers(1, 500).map(spread),
 ) | st.sampled_from(
     [UNKNOWN, down("breaker"), down("cooling"), down("credential"), replace(UNKNOWN, state="half_open")]

@@ -12,6 +12,7 @@ import trustme
 from openai import AsyncOpenAI
 
 from simulator import WORDS
+from simulator.prompt_cache import PromptCache
 from tests.support.vendor import events, line, request_bytes, text_of, vendor, vendors
 
 ASK_USAGE: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
@@ -275,3 +276,34 @@ async def test_over_tls() -> None:
     async with vendor(tls=context) as sim, httpx.AsyncClient(verify=trust) as client:
         answer = await client.post(f"{sim.base_url}/chat/completions", json={"model": "tokens=2", "messages": []})
         assert answer.json()["choices"][0]["message"]["content"] == "000 001 "
+
+
+async def test_a_vendor_that_caches() -> None:
+    """The messages of an earlier prompt are read from the cache, by model, from 1,024 tokens on, in every wire format."""
+    history = [{"role": "system", "content": "x" * 4096}, {"role": "user", "content": "Hello"}]
+    more = [*history, {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "And now?"}]
+    other = [history[0], {"role": "user", "content": "Something else"}]
+    short = [{"role": "user", "content": "Hello"}]
+    system = 3 + 4 + 1024
+    found = []
+    async with vendor() as sim, httpx.AsyncClient(base_url=sim.base_url) as client:
+        for model, messages in (
+            ("tokens=1+caching", history), ("tokens=1+caching", more), ("tokens=1+caching", more),
+            ("tokens=1+caching", other), ("tokens=2+caching", more), ("tokens=1+caching", short),
+            ("tokens=1+caching", short), ("tokens=1", more),
+        ):  # fmt: skip
+            body = (await client.post("/chat/completions", json={"model": model, "messages": messages})).json()
+            found.append(body["usage"]["prompt_tokens_details"]["cached_tokens"])
+        asked = {"model": "tokens=1+caching", "max_tokens": 9, "messages": more[1:], "system": "x" * 4096}
+        answer = (await client.post("/messages", json=asked, headers={"anthropic-version": "2023-06-01"})).json()
+    assert found == [0, system + 6, system + 6 + 5 + 6, system, 0, 0, 0, 0]
+    assert answer["usage"]["cache_read_input_tokens"] == system + 6 + 5 + 6
+
+
+def test_a_cached_prompt_is_forgotten() -> None:
+    """After five minutes in which nobody read it."""
+    now = [0.0]
+    cache, messages = PromptCache(lambda: now[0]), [{"role": "user", "content": "x" * 5000}]
+    for when, known in ((0, False), (299, True), (598, True), (898, False)):
+        now[0] = when
+        assert bool(cache.read("m", messages)) == known

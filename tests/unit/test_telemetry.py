@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
+import structlog
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from structlog.testing import LogCapture
 
-from gateway.telemetry import OVERHEAD_SECONDS, Telemetry, Times, observe_all
+from gateway.telemetry import OVERHEAD_SECONDS, WARNINGS_A_SECOND, Telemetry, Times, observe_all
 
 
 def test_a_portion_of_observations_is_the_same_as_each_by_itself() -> None:
@@ -66,3 +69,18 @@ async def test_generations_of_a_portion_are_added_up() -> None:
         )
     assert scrapes[0] == scrapes[1]
     assert scrapes[0]["tokenway_generations_total" + str([("model", "m1"), ("outcome", "complete")])] == 20
+
+
+def test_an_outage_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many warnings about vendors in one second the first are written; the next one written says how many were left out."""
+    telemetry, captured, now = Telemetry("error"), LogCapture(), [10.0]
+    monkeypatch.setattr("gateway.telemetry.time.monotonic", lambda: now[0])
+    telemetry.log = structlog.wrap_logger(
+        None, processors=[captured], wrapper_class=structlog.make_filtering_bound_logger(0)
+    )
+    for second in (10.0, 11.5):
+        now[0] = second
+        for _ in range(WARNINGS_A_SECOND + 7):
+            telemetry.vendor_failed("gen-1", "a/m@t/m", "server_error", status=500, said="no")
+    assert len(captured.entries) == 2 * WARNINGS_A_SECOND
+    assert [entry["left_out"] for entry in captured.entries if "left_out" in entry] == [7]

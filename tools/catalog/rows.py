@@ -16,7 +16,7 @@ Rows = dict[str, list[dict[str, Any]]]
 PROVIDER_KEYS = (
     "slug", "name", "dialect", "base_url", "api_key_env", "credentials_env", "credential_chain", "variables", "data_policy",
     "headquarters", "datacenters", "privacy_policy_url", "terms_of_service_url", "status_page_url", "cancel_stops_billing",
-    "headers", "options",
+    "prompt_cache_ttl_s", "headers", "options",
 )  # fmt: skip
 COMPATIBLE_OPTIONS = {"max_tokens_field": "max_tokens"}
 """Most OpenAI-compatible vendors know this field alone."""

@@ -6,11 +6,12 @@ the path is looked up before them. The surfaces are documented in FastAPI's Open
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.inference.chat.completions import ChatCompletions
 from gateway.api.inference.chat.legacy_completions import Completions
@@ -24,6 +25,7 @@ from gateway.api.inference.speech import Speech
 from gateway.api.inference.surface import Surface
 from gateway.api.inference.transcriptions import Transcriptions
 from gateway.pipeline.pipeline import Pipeline
+from gateway.server import common_headers
 from gateway.server.in_flight import InFlight
 
 SURFACES: tuple[type[Surface], ...] = (
@@ -41,6 +43,7 @@ SURFACES: tuple[type[Surface], ...] = (
     Transcriptions,
 )
 """Every API surface; a new one is added here."""
+_REPEATED_SLASHES = re.compile("//+")
 PREFIX, ALIAS = "/api/v1", "/v1"
 """Every path of the public API exists under both; the documentation names the first."""
 
@@ -48,8 +51,10 @@ PREFIX, ALIAS = "/api/v1", "/v1"
 class InferenceRouter:
     """The outermost ASGI application."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, origins: frozenset[str] = frozenset()) -> None:
         self.fastapi = app
+        app.router.redirect_slashes = False  # a redirect would name the scheme and host behind a proxy
+        self._origins = origins
         self._app: ASGIApp = app
         self.routes: dict[bytes, Surface] = {}
         """By request target as it is written in the request line, so that a server can look it up before it makes an ASGI scope."""
@@ -64,13 +69,44 @@ class InferenceRouter:
         self.routes |= {(prefix + surface.path).encode(): surface for prefix in (PREFIX, ALIAS)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            surface = self.routes.get(scope["path"].encode(errors="replace"))
-            if surface is not None:
-                return await surface(scope, receive, send)
-            if scope["path"].startswith(ALIAS + "/"):
-                scope = {**scope, "path": PREFIX + scope["path"].removeprefix(ALIAS)}
-        return await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        path = _REPEATED_SLASHES.sub("/", scope["path"])
+        path = path.rstrip("/") or "/"
+        public = path.startswith((PREFIX + "/", ALIAS + "/"))
+        if scope["method"] == "OPTIONS" and public:
+            headers = common_headers.preflight(scope["headers"], self._origins)
+            await send({"type": "http.response.start", "status": 200, "headers": [*headers, (b"content-length", b"0")]})
+            return await send({"type": "http.response.body", "body": b""})
+        surface = self.routes.get(path.encode(errors="replace"))
+        if surface is not None:
+            return await surface(scope, receive, send)
+        if path.startswith(ALIAS + "/"):
+            path = PREFIX + path.removeprefix(ALIAS)
+        if public:
+            send = _with_headers(send, common_headers.common(scope["headers"], self._origins))
+        if scope["method"] == "HEAD":  # wherever GET is
+            send = _without_body(send)
+            scope = {**scope, "method": "GET"}
+        return await self._app({**scope, "path": path, "raw_path": path.encode(errors="replace")}, receive, send)
+
+
+def _with_headers(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+        await send(message)
+
+    return wrapped
+
+
+def _without_body(send: Send) -> Send:
+    """The head of the response to the same GET, with its length."""
+
+    async def wrapped(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return wrapped
 
 
 STATUSES = (400, 401, 402, 403, 404, 405, 408, 413, 422, 429, 500, 502, 503, 504)

@@ -75,7 +75,7 @@ def explain(generation: Generation) -> Json:
         {"provider": a.candidate.endpoint.provider.name, "model": a.candidate.endpoint.model, "status": a.status or 0}
         for a in generation.attempts.made
     ]
-    metadata: Json = {
+    explanation: Json = {
         "requested": plan.models[0],
         "strategy": "fallback" if served is not None and served.endpoint.model != plan.models[0] else "direct",
         "region": None,
@@ -99,5 +99,7 @@ def explain(generation: Generation) -> Json:
     if left_out:
         summary = f"left out {', '.join(left_out)}: no endpoint that could be tried runs it"
         step = {"type": "server_tools", "name": "left_out", "summary": summary, "data": {"tools": list(left_out)}}
-        metadata["pipeline"] = [step]
-    return metadata
+        explanation["pipeline"] = [step]
+    if plan.affinity is not None:
+        explanation["affinity"] = plan.affinity
+    return explanation

@@ -17,12 +17,12 @@ import msgspec
 from gateway import pricing
 from gateway.accounts import KeyPolicy
 from gateway.api.inference import validation
-from gateway.errors import Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
+from gateway.errors import BadRequest, Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
 from gateway.ledger.entries import generation_id
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.request import Client, InferenceRequest
-from gateway.server import request_reader, sse
+from gateway.server import common_headers, request_reader, sse
 from gateway.server.asgi_responder import AsgiResponder, Receive, Scope, Send
 from gateway.server.in_flight import InFlight
 from gateway.server.request_lifecycle import RequestLifecycle
@@ -32,6 +32,7 @@ from providers.types import Event, NativeRequest
 
 Json = dict[str, Any]
 Headers = list[tuple[bytes, bytes]]
+MAX_SESSION_ID = 256
 _BEARER = b"bearer "
 _JSON = (b"content-type", b"application/json")
 _IMPATIENT = re.compile(r"speakeasy-sdk/python .* openrouter")
@@ -124,6 +125,7 @@ class Surface(ABC):
 
     async def serve(self, responder: Responder) -> None:
         """One request, from its head to the last byte of its response."""
+        responder.common = common_headers.common(responder.headers, self.services.settings.allowed_origins)
         lifecycle = RequestLifecycle(responder)
         in_flight, outcome = self.in_flight, "ok"
         in_flight.requests.add(lifecycle)
@@ -185,6 +187,7 @@ class Surface(ABC):
             original=original,
             native=self._native(original, headers),
             client=_client(headers),
+            session_id=body.get("session_id") or _session_id(headers),
             explain=headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
         )
 
@@ -324,6 +327,16 @@ def _needs_blanks(client: Client, setting: str) -> bool:
     if setting == "known":
         return client.user_agent is not None and _IMPATIENT.fullmatch(client.user_agent) is not None
     return setting == "always"
+
+
+def _session_id(headers: dict[bytes, bytes]) -> str | None:
+    """The header ``x-session-id``. Raises BadRequest when it is too long, as for ``session_id`` of the body."""
+    name = _text(headers.get(b"x-session-id"))
+    if name is not None and len(name) > MAX_SESSION_ID:
+        raise BadRequest(
+            f"x-session-id: has {len(name)} characters; at most {MAX_SESSION_ID} are allowed", field="x-session-id"
+        )
+    return name
 
 
 def _text(value: bytes | None) -> str | None:

@@ -69,8 +69,10 @@ async def explain_routing(
     The default policy draws random numbers, so two calls may give two orders.
     """
     catalog = services.catalog.current
-    resolved, _ = catalog.resolve(model)
+    resolved, suffix_sort = catalog.resolve(model)
     preference = preferences.parse({"model": model, "provider": {"sort": sort}}, catalog.provider_names)
+    if suffix_sort is not None:
+        preference = msgspec.structs.replace(preference, sorts={resolved.slug: suffix_sort})
     need = Need(prompt_tokens, max_tokens)
     routing_plan = plan([resolved], need, preference, view=services.health.view, now=time.time(), rng=random.Random())
     return ExactJSONResponse({"data": {"model": resolved.slug, **plan_view(routing_plan)}})

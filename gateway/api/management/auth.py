@@ -79,12 +79,14 @@ async def require_inference_key(request: Request, _: DocumentedBearer) -> KeyPol
 
 
 async def has_valid_key(request: Request, _: DocumentedBearer) -> bool:
-    """For public routes that show more with a key: a wrong key, or one that cannot be checked now, counts as no key."""
+    """For public routes that show more with a key. Raises Unauthorized for a wrong key: whoever tests a key with a list must
+    hear that it is wrong. One that cannot be checked now counts as no key.
+    """
     if presented_key(request) is None:
         return False
     try:
         await identify(request)
-    except (Unauthorized, LedgerUnavailable):
+    except LedgerUnavailable:
         return False
     return True
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
 from gateway.catalog.model import Endpoint, Model, Price, Provider
+from gateway.catalog.names import family
 from gateway.health.registry import EndpointHealth
 from gateway.money import format_price
 
 HealthOf = Callable[[str], EndpointHealth]
 """Endpoint id → its present health."""
 
-OPTIONAL_ATTRIBUTES = ("hugging_face_id", "knowledge_cutoff", "expiration_date")
-"""Optional facts of a model that are shown when the catalogue knows them."""
+ALIAS_TARGET = "alias_target"
+OPTIONAL_FACTS = ("hugging_face_id", "knowledge_cutoff", "expiration_date", "reasoning")
+"""Facts of a model that are shown when the catalogue knows them, as fields of its row or among its attributes."""
 
 
 def listed_price(model: Model, now: float) -> tuple[Endpoint, Price] | None:
@@ -37,6 +41,8 @@ def model_view(model: Model, endpoint: Endpoint, price: Price) -> dict[str, Any]
     """One row of ``GET /models``; ``endpoint`` and ``price`` come from ``listed_price``."""
     view: dict[str, Any] = {
         "id": model.slug,
+        "object": "model",
+        "owned_by": model.slug.partition("/")[0],
         "canonical_slug": model.slug,
         "name": model.name,
         "created": midnight(model.created),
@@ -51,25 +57,63 @@ def model_view(model: Model, endpoint: Endpoint, price: Price) -> dict[str, Any]
         },
         "per_request_limits": None,
         "supported_parameters": list(model.supported_parameters),
-        "default_parameters": None,
+        "default_parameters": dict(model.default_parameters) or None,
         "supported_voices": None,
         "links": {"details": f"/api/v1/models/{model.slug}/endpoints"},
     }
-    view.update(
-        {name: model.attributes[name] for name in OPTIONAL_ATTRIBUTES if isinstance(model.attributes.get(name), str)}
-    )
+    if target := model.attributes.get(ALIAS_TARGET):
+        view[ALIAS_TARGET] = target
+    for name in OPTIONAL_FACTS:
+        value = getattr(model, name) or model.attributes.get(name)
+        if value:
+            view[name] = value
     return view
 
 
+def latest_rows(models: Iterable[Model], latest: Mapping[str, str]) -> list[Model]:
+    """The rows ``~author/family-latest``, with the data of the model that each stands for, of families with several members."""
+    by_slug = {model.slug: model for model in models}
+    members = Counter(map(family, by_slug))
+    return [
+        replace(
+            by_slug[slug],
+            slug=alias,
+            attributes={**by_slug[slug].attributes, ALIAS_TARGET: {"slug": slug, "name": by_slug[slug].name}},
+        )
+        for alias, slug in latest.items()
+        if slug in by_slug and members[family(slug)] > 1
+    ]
+
+
+def tokenizer(model: Model) -> str:
+    """The catalogue's name of the tokenizer, else ``Other``."""
+    found = model.tokenizer or model.attributes.get("tokenizer")
+    return found if isinstance(found, str) else "Other"
+
+
+def anthropic_model_view(model: Model) -> dict[str, Any]:
+    """One row of Anthropic's ``GET /v1/models`` (anthropic 2.12, ``ModelInfo``; 2026-11)."""
+    created = datetime.combine(model.created, time(), UTC).isoformat().replace("+00:00", "Z")
+    return {
+        "type": "model",
+        "id": model.slug,
+        "display_name": model.name,
+        "created_at": created,
+        "lifecycle": "active" if model.expiration_date is None else "deprecated",
+        "retires_at": None if model.expiration_date is None else f"{model.expiration_date}T00:00:00Z",
+        "max_input_tokens": model.context_length,
+        "max_tokens": max((endpoint.max_completion_tokens or 0 for endpoint in model.endpoints), default=0) or None,
+    }
+
+
 def architecture_view(model: Model) -> dict[str, Any]:
-    """Modalities; the tokenizer is the catalogue's ``tokenizer`` attribute, else ``Other``."""
-    tokenizer = model.attributes.get("tokenizer")
+    """Modalities, tokenizer, and how instructions are marked where that is known."""
     return {
         "input_modalities": list(model.input_modalities),
         "output_modalities": list(model.output_modalities),
         "modality": f"{'+'.join(model.input_modalities)}->{'+'.join(model.output_modalities)}",
-        "tokenizer": tokenizer if isinstance(tokenizer, str) else "Other",
-        "instruct_type": None,
+        "tokenizer": tokenizer(model),
+        "instruct_type": model.instruct_type,
     }
 
 

@@ -70,6 +70,8 @@ def _provider_response(attempt: Attempt, model: str) -> dict[str, Any]:
         response["model_permaslug"] = model
     if attempt.latency_ms is not None:
         response["latency"] = attempt.latency_ms
+    if attempt.message:
+        response["message"] = attempt.message
     return response
 
 

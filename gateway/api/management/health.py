@@ -11,11 +11,13 @@ from gateway.api.management.json_route import ExactJSONResponse
 from gateway.api.management.schema.base import Readiness
 from gateway.server.in_flight import InFlight
 from gateway.services import Services
-from gateway.store.errors import StoreError
+from gateway.store import keys
+from gateway.store.errors import StoreError, StoreReply
 
 router = APIRouter(tags=["Health"])
 
 PING_TIMEOUT_S = 0.25
+READY_TTL_S = 60
 
 
 @router.get("/healthz", summary="Liveness", response_model=Readiness)
@@ -39,7 +41,11 @@ async def _reasons(services: Services, in_flight: InFlight) -> list[str]:
         reasons.append("catalog: no model is loaded")
     try:
         async with asyncio.timeout(PING_TIMEOUT_S):
-            await services.store.mux.call("PING")  # the connection that inference requests use
+            # Over the connection that inference requests use, and a write, as a hold is: a server that is full, read-only or has
+            # lost its replicas still answers PING.
+            await services.store.mux.call("SET", keys.READY, "1", "EX", READY_TTL_S)
+    except StoreReply as error:
+        reasons.append(f"redis: refuses writes ({error.code})")
     except (StoreError, TimeoutError) as error:
         reasons.append(f"redis: not reachable ({type(error).__name__})")
     return reasons

@@ -56,7 +56,7 @@ async def list_image_models(services: ServicesDep) -> ExactJSONResponse:
 )
 async def list_image_endpoints(services: ServicesDep, author: str, slug: str) -> ExactJSONResponse:
     """Who makes pictures with the model, and what each of them bills."""
-    model = model_or_404(services, author, slug)
+    model = model_or_404(services, f"{author}/{slug}")
     priced = _priced_endpoints(model, time.time())
     if not priced:
         raise NotFound(f"{model.slug} makes no pictures that are for sale today.")

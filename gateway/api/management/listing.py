@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -10,19 +10,20 @@ from urllib.parse import urlencode
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gateway.api.management.catalog_views import HealthOf, listed_price, midnight
+from gateway.api.management.catalog_views import HealthOf, anthropic_model_view, listed_price, midnight, tokenizer
 from gateway.catalog.model import Endpoint, Model, Price
 from gateway.errors import BadRequest
 from gateway.money import parse_price
 
 UNSUPPORTED_FILTERS = frozenset(
-    {"category", "arch", "distillable", "region"}
+    {"category"}
     | {f"{bound}_{name}" for bound in ("min", "max") for name in ("intelligence_index", "coding_index")}
     | {f"{bound}_{name}" for bound in ("min", "max") for name in ("agentic_index", "tool_success_rate")}
 )
 """Filters of the hosted service that need data this gateway does not have. To ignore one would give a wrong answer."""
 
 DEFAULT_PAGE_SIZE = 500
+ANTHROPIC_PAGE_SIZE = 20
 
 
 def _price(value: str | None) -> str | None:
@@ -56,7 +57,13 @@ class Filter(BaseModel):
     zdr: bool | None = Field(None, description="`true`: only models with an endpoint that keeps no prompts.")
     min_age_days: int | None = Field(None, ge=0, le=100_000)
     max_age_days: int | None = Field(None, ge=0, le=100_000)
+    arch: str | None = Field(
+        None, max_length=100, description="The model's tokenizer, as `architecture.tokenizer` has it."
+    )
+    distillable: bool | None = Field(None, description="`true`: only models whose licence allows to train on answers.")
+    region: str | None = Field(None, max_length=40, description="Country code of a provider's datacenter.")
     usable: bool | None = Field(None, description="Ours. `true`: only models whose vendor has a credential here.")
+    all: bool = Field(False, description="Ours. `true`: also models that no configured vendor serves.")
 
 
 class Listing(Filter):
@@ -114,6 +121,32 @@ def page(
     return list(found[offset:end]), link
 
 
+def anthropic_page(models: Iterable[Model], query: Mapping[str, str], now: float) -> dict[str, Any]:
+    """Anthropic's ``GET /v1/models``: newest first; ``limit`` 1-1000 (default 20), ``after_id``, ``before_id``.
+
+    Source: anthropic 2.12, ``resources/models.py``, 2026-11. Raises BadRequest for a ``limit`` that is none.
+    """
+    found = sorted(
+        (model for model in models if "text" in model.output_modalities and listed_price(model, now) is not None),
+        key=lambda model: (-model.created.toordinal(), model.slug),
+    )
+    given = query.get("limit", str(ANTHROPIC_PAGE_SIZE))
+    limit = int(given) if given.isascii() and given.isdecimal() and len(given) < 5 else 0
+    if not 1 <= limit <= 1_000:
+        raise BadRequest("limit must be a number from 1 to 1000.", field="limit")
+    places = {model.slug: place for place, model in enumerate(found)}
+    if before := query.get("before_id"):
+        end = places.get(before, len(found))
+        start = max(0, end - limit)
+        shown, more = found[start:end], start > 0
+    else:
+        start = places.get(query.get("after_id", ""), -1) + 1
+        shown, more = found[start : start + limit], start + limit < len(found)
+    data = [anthropic_model_view(model) for model in shown]
+    ids = [row["id"] for row in data] or [None]
+    return {"data": data, "has_more": more, "first_id": ids[0], "last_id": ids[-1]}
+
+
 def _filter_tests(filters: Filter, now: float) -> list[Callable[[Row], bool]]:
     tests = [*_text_tests(filters), *_price_tests(filters), *_age_tests(filters, now)]
     if filters.context is not None:
@@ -123,6 +156,14 @@ def _filter_tests(filters: Filter, now: float) -> list[Callable[[Row], bool]]:
         tests.append(lambda row: any(keeps_nothing(endpoint) for endpoint in row.model.endpoints))
     if filters.usable:
         tests.append(lambda row: row.endpoint.provider.usable)
+    if filters.arch:
+        arch = filters.arch.casefold()
+        tests.append(lambda row: tokenizer(row.model).casefold() == arch)
+    if filters.distillable is not None:
+        tests.append(lambda row: (row.model.attributes.get("distillable") is True) == filters.distillable)
+    if filters.region:
+        region = filters.region.upper()
+        tests.append(lambda row: any(region in endpoint.provider.datacenters for endpoint in row.model.endpoints))
     return tests
 
 
@@ -146,8 +187,14 @@ def _text_tests(filters: Filter) -> list[Callable[[Row], bool]]:
         tests.append(lambda row: bool(outputs & set(row.model.output_modalities)))
     if authors := _set(filters.model_authors):
         tests.append(lambda row: row.model.slug.partition("/")[0] in authors)
-    if providers := _set(filters.providers):
-        tests.append(lambda row: any(endpoint.provider.slug in providers for endpoint in row.model.endpoints))
+    if filters.providers:
+        providers = frozenset(name.casefold() for name in _set(filters.providers))
+        tests.append(
+            lambda row: any(
+                not providers.isdisjoint((endpoint.provider.slug, endpoint.provider.name.casefold()))
+                for endpoint in row.model.endpoints
+            )
+        )
     return tests
 
 
@@ -195,5 +242,5 @@ def _orders(health_of: HealthOf) -> dict[str, Callable[[Row], Any]]:
         "pricing-high-to-low": lambda row: -(row.price.of("prompt") + row.price.of("completion")),
         "context-high-to-low": lambda row: -row.model.context_length,
         "throughput-high-to-low": lambda row: -max(medians(row, "throughput_tps"), default=0),
-        "latency-low-to-high": lambda row: min(medians(row, "ttft_ms"), default=float("inf")),
+        "latency-low-to-high": lambda row: min(medians(row, "latency_ms"), default=float("inf")),
     }

@@ -8,13 +8,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from gateway.api.management.auth import ByInferenceKey, HasValidKey, ServicesDep
-from gateway.api.management.catalog_views import callable_now, endpoint_view, endpoints_view, model_view, provider_view
+from gateway.api.management.auth import ByInferenceKey, HasValidKey, ServicesDep, has_valid_key
+from gateway.api.management.catalog_views import (
+    anthropic_model_view,
+    callable_now,
+    endpoint_view,
+    endpoints_view,
+    latest_rows,
+    model_view,
+    provider_view,
+)
 from gateway.api.management.json_route import ExactJSONResponse
 from gateway.api.management.listing import (
     Filter,
     Listing,
     Row,
+    anthropic_page,
     keeps_nothing,
     ordered,
     page,
@@ -28,26 +37,32 @@ from gateway.services import Services
 
 router = APIRouter(tags=["Models"])
 
-KNOWN_FILTERS = [Depends(refuse_unsupported_filters)]
+PUBLIC_LIST = [Depends(refuse_unsupported_filters), Depends(has_valid_key)]
+"""A wrong key is refused although none is needed, and so are filters that this gateway has no data for."""
 
 
-@router.get("/models", response_model=schema.ModelList, dependencies=KNOWN_FILTERS, summary="List models")
+@router.get("/models", response_model=schema.ModelList, dependencies=PUBLIC_LIST, summary="List models")
 async def list_models(
     request: Request, services: ServicesDep, listing: Annotated[Listing, Query()]
 ) -> ExactJSONResponse:
-    """Every model that has a price today, filtered and sorted. Without `offset` and `limit` all at once."""
-    return _listed(request, services, listing, services.catalog.current.models.values())
+    """Every model that can be called here now, filtered and sorted; `all=true`: every model that has a price today. Without
+    `offset` and `limit` all at once. With the header `anthropic-version` in the shape of Anthropic's API.
+    """
+    models = _offered(services, listing)
+    if "anthropic-version" in request.headers:
+        return ExactJSONResponse(anthropic_page(models, request.query_params, time.time()))
+    return _listed(request, services, listing, models)
 
 
-@router.get("/models/count", response_model=schema.CountAnswer, dependencies=KNOWN_FILTERS, summary="Count models")
+@router.get("/models/count", response_model=schema.CountAnswer, dependencies=PUBLIC_LIST, summary="Count models")
 async def count_models(services: ServicesDep, filters: Annotated[Filter, Query()]) -> ExactJSONResponse:
     """How many models `GET /models` would list under the same filters."""
-    found = rows(services.catalog.current.models.values(), filters, time.time())
+    found = rows(_offered(services, filters), filters, time.time())
     return ExactJSONResponse({"data": {"count": len(found)}})
 
 
 @router.get(
-    "/models/user", response_model=schema.ModelList, dependencies=KNOWN_FILTERS, summary="List models you can call"
+    "/models/user", response_model=schema.ModelList, dependencies=PUBLIC_LIST, summary="List models you can call"
 )
 async def list_my_models(
     request: Request, services: ServicesDep, _: ByInferenceKey, listing: Annotated[Listing, Query()]
@@ -59,24 +74,32 @@ async def list_my_models(
 
 
 @router.get(
-    "/embeddings/models", response_model=schema.ModelList, dependencies=KNOWN_FILTERS, summary="List embedding models"
+    "/embeddings/models", response_model=schema.ModelList, dependencies=PUBLIC_LIST, summary="List embedding models"
 )
 async def list_embedding_models(
     request: Request, services: ServicesDep, listing: Annotated[Listing, Query()]
 ) -> ExactJSONResponse:
     """As `GET /models`, of the models that embed."""
     embedding = listing.model_copy(update={"output_modalities": "embeddings"})
-    return _listed(request, services, embedding, services.catalog.current.models.values())
+    return _listed(request, services, embedding, _offered(services, embedding))
+
+
+@router.get("/models/{author}/{slug}", response_model=schema.Model, summary="Get a model, as OpenAI's SDK does")
+async def retrieve_model(request: Request, services: ServicesDep, author: str, slug: str) -> ExactJSONResponse:
+    """The model itself, without an envelope. With the header `anthropic-version` in the shape of Anthropic's API."""
+    return _retrieved(request, services, f"{author}/{slug}")
+
+
+@router.get("/models/{name}", response_model=schema.Model, summary="Get a model by its vendor's own id")
+async def retrieve_model_by_own_id(request: Request, services: ServicesDep, name: str) -> ExactJSONResponse:
+    """As `GET /models/{author}/{slug}`, for ids such as `claude-opus-4-8`."""
+    return _retrieved(request, services, name)
 
 
 @router.get("/model/{author}/{slug}", response_model=schema.ModelAnswer, summary="Get a model")
 async def get_model(services: ServicesDep, author: str, slug: str) -> ExactJSONResponse:
     """One model by slug or alias; variant suffixes such as `:floor` are accepted."""
-    model = model_or_404(services, author, slug)
-    found = rows([model], Filter(output_modalities="all"), time.time())
-    if not found:
-        raise NotFound(f"{model.slug} has no price today, so it is not for sale.")
-    return ExactJSONResponse({"data": _view(found[0])})
+    return ExactJSONResponse({"data": _view(_row_or_404(services, f"{author}/{slug}"))})
 
 
 @router.get(
@@ -86,7 +109,7 @@ async def list_endpoints(
     services: ServicesDep, has_valid_key: HasValidKey, author: str, slug: str
 ) -> ExactJSONResponse:
     """Who sells the model, at what price, how well it runs. Percentiles are shown to callers with a key."""
-    model = model_or_404(services, author, slug)
+    model = model_or_404(services, f"{author}/{slug}")
     return ExactJSONResponse(
         {"data": endpoints_view(model, services.health.view, time.time(), has_valid_key=has_valid_key)}
     )
@@ -105,7 +128,9 @@ async def list_zdr(services: ServicesDep, has_valid_key: HasValidKey) -> ExactJS
     return ExactJSONResponse({"data": found})
 
 
-@router.get("/providers", response_model=schema.ProviderList, summary="List providers")
+@router.get(
+    "/providers", response_model=schema.ProviderList, dependencies=[Depends(has_valid_key)], summary="List providers"
+)
 async def list_providers(services: ServicesDep) -> ExactJSONResponse:
     """Every provider of the catalogue, also those without a credential here."""
     providers = services.catalog.current.providers.values()
@@ -116,7 +141,12 @@ def _listed(request: Request, services: Services, listing: Listing, models: Iter
     found = ordered(rows(models, listing, time.time()), listing.sort, services.health.view)
     shown, link = page(found, listing, request.url.path, request.query_params.multi_items())
     return ExactJSONResponse(
-        {"data": [_view(row) for row in shown], "links": {"next": link}, "total_count": len(found)}
+        {
+            "object": "list",
+            "data": [_view(row) for row in shown],
+            "links": {"next": link},
+            "total_count": len(found),
+        }
     )
 
 
@@ -124,10 +154,33 @@ def _view(row: Row) -> dict[str, object]:
     return model_view(row.model, row.endpoint, row.price)
 
 
-def model_or_404(services: Services, author: str, slug: str) -> Model:
-    """The model by slug or alias. Raises NotFound; in an inference request, where the model is a field, the status is 400."""
+def _offered(services: Services, filters: Filter) -> Iterable[Model]:
+    """What the lists begin with: the models that can be called, or all of them."""
+    catalog, now = services.catalog.current, time.time()
+    models = list(catalog.models.values())
+    if not (filters.all or filters.usable is False or services.settings.list_all_models):
+        models = [model for model in models if callable_now(model, now)]
+    return [*models, *latest_rows(models, catalog.latest)]
+
+
+def _retrieved(request: Request, services: Services, name: str) -> ExactJSONResponse:
+    row = _row_or_404(services, name)
+    view = anthropic_model_view(row.model) if "anthropic-version" in request.headers else _view(row)
+    return ExactJSONResponse(view)
+
+
+def _row_or_404(services: Services, name: str) -> Row:
+    model = model_or_404(services, name)
+    found = rows([model], Filter(output_modalities="all"), time.time())
+    if not found:
+        raise NotFound(f"{model.slug} has no price today, so it is not for sale.")
+    return found[0]
+
+
+def model_or_404(services: Services, name: str) -> Model:
+    """The model by any of its names. Raises NotFound; in an inference request, where the model is a field, the status is 400."""
     try:
-        model, _ = services.catalog.current.resolve(f"{author}/{slug}")
+        model, _ = services.catalog.current.resolve(name)
     except BadRequest as error:
         raise NotFound(error.message) from None
     return model

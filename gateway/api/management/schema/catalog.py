@@ -34,8 +34,17 @@ class Links(Shape):
     details: str
 
 
+class AliasTarget(Shape):
+    slug: str
+    name: str
+
+
 class Model(Shape):
+    """`object` and `owned_by` are what OpenAI's SDK expects; what the catalogue does not know of a model is absent."""
+
     id: str
+    object: str
+    owned_by: str
     canonical_slug: str
     name: str
     created: int
@@ -46,8 +55,13 @@ class Model(Shape):
     top_provider: TopProvider
     per_request_limits: None
     supported_parameters: list[str]
-    default_parameters: None
+    default_parameters: dict[str, Any] | None
     supported_voices: None
+    hugging_face_id: str | None = None
+    knowledge_cutoff: str | None = None
+    expiration_date: str | None = None
+    reasoning: dict[str, Any] | None = None
+    alias_target: AliasTarget | None = None
     links: Links
 
 
@@ -56,6 +70,7 @@ class NextLink(Shape):
 
 
 class ModelList(Shape):
+    object: str
     data: list[Model]
     links: NextLink
     total_count: int

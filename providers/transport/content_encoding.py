@@ -1,0 +1,92 @@
+"""Answers that are compressed although none was asked for: both clients send ``accept-encoding: identity``.
+
+gzip and deflate are inflated piece by piece, within a bound, because a few kilobytes of them can hold gigabytes. Other encodings
+(br, zstd) would need a library each and are refused by name: whoever sends them to us breaks RFC 9110, 12.5.3.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+from providers.errors import ProviderError, failed
+
+PIECE_MAX: Final = 16 * 1024 * 1024
+"""Bytes that one piece from the network, of at most 256 kB, may grow to: real text shrinks by a factor of 20."""
+_PLAIN: Final = frozenset({"", "identity", "none", "utf-8", "utf8"})
+"""What servers write that means no encoding at all."""
+_KNOWN: Final = frozenset({"gzip", "x-gzip", "deflate"})
+
+
+class Inflater:
+    """``feed`` it the pieces of a compressed body; call ``close`` at its end.
+
+    When it is not ``strict``, as for a refusal, whose status says enough, what cannot be read is left out.
+    """
+
+    __slots__ = ("_broken", "_deflate", "_head", "_strict", "_zlib")
+
+    def __init__(self, encoding: str, *, strict: bool) -> None:
+        self._strict = strict
+        self._broken = encoding not in _KNOWN
+        self._deflate = encoding == "deflate"
+        self._zlib = None if self._deflate else zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._head = b""
+        """Of deflate: what has arrived before its two forms can be told apart."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The plain bytes. Raises ``ProviderError`` (malformed): not such data, or more than 16 MB from one piece."""
+        if self._broken:
+            return b""
+        try:
+            return self._inflate(data)
+        except zlib.error as error:
+            broken = failed("malformed", f"the answer's compression is broken: {error}")
+        except ProviderError as error:
+            broken = error
+        self._broken = True
+        if self._strict:
+            raise broken
+        return b""
+
+    def close(self) -> None:
+        """Raises ``ProviderError`` (malformed) when the compressed data have not ended with the body."""
+        if self._strict and (self._zlib is None or not self._zlib.eof):
+            raise failed("malformed", "the compressed answer is incomplete")
+
+    def _inflate(self, data: bytes) -> bytes:
+        if self._zlib is None:
+            data = self._head = self._head + data
+            if len(data) < 2:
+                return b""
+            self._zlib = zlib.decompressobj(_window_bits(data))
+        plain = self._zlib.decompress(data, PIECE_MAX)
+        while not self._deflate and self._zlib.unused_data and len(plain) < PIECE_MAX:
+            data = self._zlib.unused_data  # gzip may consist of several members (RFC 1952, 2.2)
+            self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            plain += self._zlib.decompress(data, PIECE_MAX)
+        if len(plain) >= PIECE_MAX:
+            raise failed("malformed", "a piece of the compressed answer grows to more than 16 MB")
+        return plain
+
+
+def inflater(header: str, *, strict: bool) -> Inflater | None:
+    """What reads a body with this ``content-encoding``; None when it is plain.
+
+    Raises ``ProviderError`` (malformed) for an encoding that cannot be read, if ``strict``.
+    """
+    encodings = [name for name in (part.strip().lower() for part in header.split(",")) if name not in _PLAIN]
+    if not encodings:
+        return None
+    encoding = ", ".join(encodings)
+    if strict and encoding not in _KNOWN:
+        raise failed(
+            "malformed", f"the answer is compressed with {encoding[:40]}, although no compression was asked for"
+        )
+    return Inflater(encoding, strict=strict)
+
+
+def _window_bits(head: bytes) -> int:
+    """For ``deflate``, which is zlib's format (RFC 9110, 8.4.1.2); some servers send the bare deflate data."""
+    is_zlib = head[0] & 0x0F == 8 and int.from_bytes(head[:2]) % 31 == 0
+    return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS
