@@ -105,7 +105,16 @@ class Settings(BaseSettings):
     )
     gap_timeout_s: float = Field(60, gt=0, description="Clock 3: silence of a provider within a stream.")
     total_timeout_s: float = Field(600, gt=0, description="Clock 4: one request, all attempts together.")
-    keepalive_s: float = Field(10, gt=0, description="Silence after which a streaming caller gets an SSE comment.")
+    keepalive_s: float = Field(
+        3.5,
+        gt=0,
+        description="Longest silence of a stream: then an SSE comment is sent. Some clients give up after 5 s.",
+    )
+    json_keepalive: str = Field(
+        "known",
+        pattern="^(known|always|never)$",
+        description="Blanks before a late JSON answer: for clients known to need them, for all, or for none.",
+    )
     max_attempts: int = Field(3, ge=1, le=10, description="Attempts for one request that cost time or money.")
     affinity: bool = Field(
         True, description="The turns of a conversation stay on the endpoint that has its beginning in its cache."

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+from providers.chat.hosted_tools import functions_only
 from providers.document import decoder_for, legible, read_whole
 from providers.errors import ProviderError
 from providers.transport.client import Upstream, refusal
@@ -26,8 +27,9 @@ class Dialect(ABC):
     """``chat``, ``embeddings``, ``rerank``, ``images``, ``speech``, ``transcription``, ``count_tokens``."""
     api_format: ClassVar[str | None] = None
     """The API surface that has this same wire format: its requests and answers pass unchanged (see ``passthrough``)."""
-    inlines_media: ClassVar[bool] = False
-    """The vendor takes no URLs of pictures and files: they must be turned into data URLs before ``request``."""
+    hosts = functions_only  # (tool, options): whether the vendor takes a tool of a type other than ``function``
+    inlines_media: ClassVar[bool] = False  # the vendor takes no URLs: media become data URLs before ``request``
+    authorizes: ClassVar[bool] = False  # whether ``authorize`` is overridden
     stream_type: ClassVar[str] = "text/event-stream"
     """How the ``content-type`` of a stream begins. An answer of another type may be one document; ``""``: it never is."""
 
@@ -43,8 +45,6 @@ class Dialect(ABC):
         """The vendor's request for ``native``, which is in this dialect's own format: only the model, the stream flag and the
         end user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
         raise NotImplementedError(f"{self.name} is not the format of any API surface")
-
-    authorizes: ClassVar[bool] = False  # whether ``authorize`` is overridden
 
     async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
         """The target with credentials that must be fetched first (OAuth tokens). Raises ``ProviderError``."""

@@ -285,6 +285,8 @@ class NativeRequest(msgspec.Struct, frozen=True):
     body: Json
     betas: tuple[str, ...] = ()
     """Names from the caller's ``anthropic-beta`` headers."""
+    only: str | None = None
+    """Why the request cannot be translated, so that only a vendor of the same format can take it; None if it can."""
 
 
 class Call(msgspec.Struct, frozen=True):

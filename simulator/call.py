@@ -110,7 +110,7 @@ def _parts(script: Script, request: ChatRequest, *, may_reason: bool) -> list[Pa
     reasoning = [Part("reasoning_content", tokens.numbers(script.reasoning))] if script.reasoning and may_reason else []
     last = request.messages[-1] if request.messages else {}
     if script.toolcall and last.get("role") != "tool":
-        calls = (_tool(request, number) for number in range(script.parallel))
+        calls = (_tool(request, number, script.tool) for number in range(script.parallel))
         return [*reasoning, *(Part("arguments", tokens.pieces(arguments), name) for name, arguments in calls)]
     if script.echo:
         user_messages = (message for message in reversed(request.messages) if message.get("role") == "user")
@@ -126,9 +126,10 @@ def _parts(script: Script, request: ChatRequest, *, may_reason: bool) -> list[Pa
 _SAMPLES: dict[str, Any] = {"string": "sample", "integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
 
 
-def _tool(request: ChatRequest, number: int) -> tuple[str, str]:
-    """Name and arguments of a call: the required properties with sample values. Tools take turns."""
-    offered = request.tools or [{}]
+def _tool(request: ChatRequest, number: int, ending: str) -> tuple[str, str]:
+    """Name and arguments of a call: the required properties with sample values. Tools with this ``ending`` take turns."""
+    named = [tool for tool in request.tools or () if str((tool.get("function") or {}).get("name")).endswith(ending)]
+    offered = named or [{}]
     function = offered[number % len(offered)].get("function")
     if not isinstance(function, dict):
         return "get_weather", '{"city":"Berlin"}'

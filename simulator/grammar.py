@@ -44,6 +44,7 @@ class Script:
     echo: bool = False
     prose: bool = False
     toolcall: bool = False
+    tool: str = ""
     parallel: int = 1
     recall: bool = False
     finish: str | None = None
@@ -147,6 +148,7 @@ _ALL = (
     Word(
         "toolcall", "Calls the request's first tool, or get_weather; answers in text after a tool's result.", "toolcall"
     ),
+    Word("tool=TEXT", "With toolcall: calls the tools whose names end in TEXT.", "tool", str),
     Word(
         "parallel=N", "With toolcall: N calls in one answer (2); the tools take turns.", "parallel", _whole(1, 64), "2"
     ),

@@ -19,13 +19,13 @@ from gateway.errors import GatewayError, NoHealthyEndpoint, TooManyRequests, Ups
 from gateway.health.view import Observation
 from gateway.pipeline.clocks import Work, attempt_clocks
 from gateway.pipeline.failover import Failover, Step, unsent
-from gateway.pipeline.upstream_request import adapted, target
+from gateway.pipeline.upstream_request import adapted, target, unhosted, without_tools
 from gateway.routing import affinity
 from gateway.routing.plan import Candidate, Plan
 from gateway.services import Services
 from providers import registry
 from providers.base import Dialect, Stream
-from providers.errors import ProviderError
+from providers.errors import ProviderError, failed
 from providers.redaction import redact, words
 from providers.retry_after import TOO_MANY
 from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest, Target, Usage
@@ -66,6 +66,8 @@ class Attempts(msgspec.Struct, eq=False):
     passthrough: bool = False
     """The answer is in the caller's own format."""
     made: list[Attempt] = []
+    left_out: tuple[str, ...] = ()
+    """Types of the caller's tools that the last vendor was not offered, because no candidate runs them."""
     candidate: Candidate | None = None
     """The candidate that is being tried or that answered; None when none of them answers."""
     alternative: bool = False
@@ -196,10 +198,33 @@ class Attempts(msgspec.Struct, eq=False):
         dialect = registry.dialect(endpoint.dialect, self.work.operation)
         native = native if native is not None and native.api_format == dialect.api_format else None
         call = adapted(self.body, endpoint, self.options, native)
+        if call.native is None:
+            if self.native is not None and self.native.only is not None:
+                raise failed("unsupported", f"{self.native.only}, and this endpoint has another API")
+            call = self._possible(candidate, dialect, call)
         if dialect.inlines_media or endpoint.options.get("inlines_media"):
             call = await self.services.media.inlined(call, dialect.opens)
         self.passthrough = call.native is not None
         return dialect, call
+
+    def _possible(self, candidate: Candidate, dialect: Dialect, call: Call) -> Call:
+        """The call without the tools that neither this vendor runs nor one that may still be tried; functions always stay."""
+        self.left_out = ()
+        tools = call.body.get("tools") if self.work.operation == "chat" else None
+        missing = unhosted(tools, dialect, candidate.endpoint.options)
+        if not missing:
+            return call
+        candidates = self.plan.candidates
+        for other in candidates[candidates.index(candidate) + 1 :]:
+            able = registry.dialect(other.endpoint.dialect, self.work.operation)
+            same_format = self.native is not None and self.native.api_format == able.api_format
+            if same_format or not unhosted(tools, able, other.endpoint.options):
+                return call  # this vendor refuses it, and the other one is tried
+        body = without_tools(call.body, missing)
+        if body is None:
+            return call
+        self.left_out = tuple(dict.fromkeys(str(tool["type"]) for tool in missing))
+        return msgspec.structs.replace(call, body=body)
 
     def observe_end(self, *, complete: bool, usage: Usage) -> None:
         """Report to the health registry how the last attempt ended, unless its failure has been reported already.

@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.catalog.model import Endpoint
 from gateway.catalog.parameters import DROPPABLE
+from providers.base import Dialect
 from providers.types import Call, Json, NativeRequest, Target
 
 OWNED = frozenset(
@@ -55,6 +56,22 @@ def anonymous(body: Json, org: str) -> Json:
     if user is None:
         return body
     return {**body, "user": hashlib.sha256(f"{org}\0{user}".encode()).hexdigest()[:32]}
+
+
+def unhosted(tools: Any, dialect: Dialect, options: Mapping[str, Any]) -> list[Json]:
+    """The tools that are not functions and that this vendor does not take. ``options`` are those of the endpoint."""
+    return [
+        tool for tool in tools or () if tool.get("type", "function") != "function" and not dialect.hosts(tool, options)
+    ]
+
+
+def without_tools(body: Json, tools: list[Json]) -> Json | None:
+    """The body without these tools; None if the caller demands one of them, or has no others: then the request is about them."""
+    kept = [tool for tool in body["tools"] if tool not in tools]
+    choice = body.get("tool_choice")
+    if not kept or (isinstance(choice, dict) and choice.get("type") in [tool["type"] for tool in tools]):
+        return None
+    return {**body, "tools": kept}
 
 
 def adapted(

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from gateway.errors import GatewayError
 from gateway.pipeline.request import InferenceRequest
-from gateway.server import sse
 from gateway.server.responder import Headers, Responder
 
 Interruption = Literal["left", "shutdown"]
@@ -23,11 +22,12 @@ class RequestLifecycle:
     """One request from its first byte to the last byte of its response, as far as others may end it."""
 
     __slots__ = (
-        "_comments",
+        "_filler",
+        "_fillers",
+        "_headers",
         "_keepalive",
         "_keepalive_s",
         "_patience_s",
-        "_stream_headers",
         "_task",
         "interrupted",
         "on_interrupt",
@@ -48,10 +48,12 @@ class RequestLifecycle:
         self._task: asyncio.Task[Any] | None = None
         self._keepalive: asyncio.TimerHandle | None = None
         self._keepalive_s = 0.0
+        """Seconds between two looks: half of the longest silence, because what was sent right behind a look is seen at the next."""
         self._patience_s = 0.0
-        self._stream_headers: Headers = ()
-        self._comments: set[asyncio.Task[None]] | None = None
-        """Comments being sent. Made when the first one is needed: most requests need none."""
+        self._filler = b""
+        self._headers: Headers = ()
+        self._fillers: set[asyncio.Task[None]] | None = None
+        """Fillers being sent. Made when the first one is needed: most requests need none."""
 
     # -- interruption -------------------------------------------------------------------------------------------------
 
@@ -70,7 +72,7 @@ class RequestLifecycle:
             self._task.cancel()
 
     def release(self) -> None:
-        """Stop watching and sending comments. Idempotent."""
+        """Stop watching and sending fillers. Idempotent."""
         self.responder.ending = True
         self.responder.unwatch()
         if self._keepalive is not None:
@@ -79,14 +81,16 @@ class RequestLifecycle:
 
     # -- keep-alive ---------------------------------------------------------------------------------------------------
 
-    def keep_alive(self, interval_s: float, headers: Headers, patience_s: float) -> None:
-        """Send a comment whenever nothing was sent for ``interval_s``, after the stream's head if it has not been sent yet.
+    def keep_alive(self, silence_s: float, headers: Headers, patience_s: float, filler: bytes) -> None:
+        """Send ``filler``, which the client skips, before it has heard nothing for longer than ``silence_s``, behind the response's
+        head if that has not been sent yet. The first one comes no sooner: a status cannot be taken back.
 
         A client that reads nothing for ``patience_s`` counts as disconnected: otherwise it would occupy a place among the
         requests in flight, its credit and its vendor.
         """
-        self._keepalive_s, self._stream_headers, self._patience_s = interval_s, headers, patience_s
-        self._keepalive = asyncio.get_running_loop().call_later(interval_s, self._tick)
+        self._keepalive_s, self._headers, self._patience_s = silence_s / 2, headers, patience_s
+        self._filler = filler
+        self._keepalive = asyncio.get_running_loop().call_later(silence_s, self._tick)
 
     def _tick(self) -> None:
         loop, responder = asyncio.get_running_loop(), self.responder
@@ -96,14 +100,14 @@ class RequestLifecycle:
             self._task.cancel()
             return
         if responder.idle and since is None:
-            self._comments = self._comments or set()
-            task = loop.create_task(self._comment())
-            self._comments.add(task)
-            task.add_done_callback(self._comments.discard)
+            self._fillers = self._fillers or set()
+            task = loop.create_task(self._fill())
+            self._fillers.add(task)
+            task.add_done_callback(self._fillers.discard)
         responder.idle = True
         self._keepalive = loop.call_later(self._keepalive_s, self._tick)
 
-    async def _comment(self) -> None:
+    async def _fill(self) -> None:
         if not self.responder.ending:
-            await self.responder.start(200, self._stream_headers)
-            await self.responder.send(sse.KEEP_ALIVE)
+            await self.responder.start(200, self._headers)
+            await self.responder.send(self._filler)

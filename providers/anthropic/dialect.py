@@ -31,6 +31,7 @@ from providers.anthropic.errors import error_from_response
 from providers.anthropic.request import max_tokens, messages_body
 from providers.anthropic.response import completion
 from providers.anthropic.stream import Decoder
+from providers.anthropic.tools import is_own_tool
 from providers.base import Dialect
 from providers.errors import ProviderError, failed
 from providers.types import Completion, HttpRequest, HttpResponse, Json, NativeRequest, Target
@@ -61,6 +62,9 @@ class Anthropic(Dialect):
     name: ClassVar[str] = "anthropic"
     api_format: ClassVar[str | None] = "messages"
     path: ClassVar[str] = "/messages"
+
+    def hosts(self, tool: Any, options: Mapping[str, Any]) -> bool:
+        return is_own_tool(tool)
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         return self.http_request(target, self.vendor_body(target, body), (), stream=stream)

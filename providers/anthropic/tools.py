@@ -5,7 +5,8 @@ Facts from platform.claude.com/docs (tool-use, structured-outputs; 2026-11) and 
 - A schema for the answer is sent as ``output_config.format`` where the model has that; otherwise as a forced tool named
   ``STRUCTURED_TOOL`` whose input becomes the content (``response``). ``json_object`` becomes an instruction: without a schema
   a forced tool answers ``{}``.
-- Constrained output requires every object to be closed, so a schema with free-form maps is sent as a tool in any case.
+- Constrained output requires every object to be closed and no schema to contain itself, so a schema with free-form maps or a
+  recursive one is sent as a tool in any case.
 - The vendor refuses a history with tool calls and a request without tools: the tools are then declared by name, with choice
   ``none``.
 """
@@ -18,18 +19,22 @@ from typing import Any
 
 from providers.anthropic.messages import cache_of
 from providers.chat.messages import JSON_ONLY, STRUCTURED_TOOL
+from providers.chat.schema import is_recursive
 from providers.chat.tool_choice import parse_tool_choice
 from providers.errors import failed
 from providers.types import Json
 
-_VENDOR_TOOL = re.compile(r"[a-z][a-z0-9_]*_20\d{6}|mcp_toolset")
+_VENDOR_TOOL = re.compile(r"[a-z][a-z0-9_]*_20\d{6}|mcp_toolset|tool_search_tool_(?:bm25|regex)")
+_TOOL_SEARCH = "tool_search_tool_"
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 _WEB_SEARCH = "web_search_20250305"
 
 
 def add_tools(options: Mapping[str, Any], body: Json, sent: Json) -> None:
     """``tools`` and ``tool_choice``, with ``parallel_tool_calls`` in it."""
-    tools = [_tool(options, tool) for tool in body.get("tools") or ()]
+    given = body.get("tools") or ()
+    searched = any(str(tool.get("type")).startswith(_TOOL_SEARCH) for tool in given)
+    tools = [_tool(options, tool, searched=searched) for tool in given]
     choice, allowed = _choice(body.get("tool_choice"))
     if allowed is not None:
         tools = [tool for tool in tools if tool.get("name") in allowed]
@@ -51,10 +56,19 @@ def add_tools(options: Mapping[str, Any], body: Json, sent: Json) -> None:
         sent["tool_choice"] = choice
 
 
-def _tool(options: Mapping[str, Any], tool: Json) -> Json:
+def is_own_tool(tool: Json) -> bool:
+    """Whether a tool is written in this vendor's format: one that it runs itself, or a client's tool as it has them."""
+    kind = tool.get("type")
+    if not isinstance(kind, str):
+        return False
+    return bool(_VENDOR_TOOL.fullmatch(kind)) or (kind == "custom" and "input_schema" in tool)
+
+
+def _tool(options: Mapping[str, Any], tool: Json, *, searched: bool) -> Json:
+    """One tool; ``searched``: beside a tool search, without which a deferred tool could never be called."""
     kind = tool.get("type")
     if kind != "function":
-        if isinstance(kind, str) and (_VENDOR_TOOL.fullmatch(kind) or (kind == "custom" and "input_schema" in tool)):
+        if is_own_tool(tool):
             return dict(tool)
         raise failed("unsupported", f"tools: Anthropic has no tool of type {str(kind)[:80]!r}")
     function = tool.get("function")
@@ -66,12 +80,11 @@ def _tool(options: Mapping[str, Any], tool: Json) -> Json:
     spec: Json = {"name": function.get("name"), "input_schema": {**schema, "type": "object"}}
     if isinstance(function.get("description"), str):
         spec["description"] = function["description"]
-    if function.get("strict") is True and native and not _has_maps(spec["input_schema"]):
+    if function.get("strict") is True and native and _can_constrain(spec["input_schema"]):
         spec["strict"], spec["input_schema"] = True, closed(spec["input_schema"])
+    flags = ("eager_input_streaming", "defer_loading") if searched else ("eager_input_streaming",)
     for source in (tool, function):
-        spec.update(
-            {n: source[n] for n in ("eager_input_streaming", "defer_loading") if isinstance(source.get(n), bool)}
-        )
+        spec.update({name: source[name] for name in flags if isinstance(source.get(name), bool)})
         cache = cache_of(source)
         if cache is not None:
             spec["cache_control"] = cache
@@ -114,7 +127,7 @@ def add_format(options: Mapping[str, Any], body: Json, sent: Json) -> None:
     spec = requested.get("json_schema")
     schema = spec.get("schema") if isinstance(spec, dict) else None
     schema = schema if isinstance(schema, dict) else {"type": "object"}
-    if options.get("structured_outputs") == "native" and not _has_maps(schema):
+    if options.get("structured_outputs") == "native" and _can_constrain(schema):
         known = sent.get("output_config")
         form = {"type": "json_schema", "schema": closed(schema)}
         sent["output_config"] = {**(known if isinstance(known, dict) else {}), "format": form}
@@ -144,6 +157,11 @@ _REFUSED = {
     "maxContains",
 }  # fmt: skip
 """Constraints that the vendor's structured output refuses; they are moved to the description, as the vendor's SDK does."""
+
+
+def _can_constrain(schema: Json) -> bool:
+    """Whether the vendor can constrain its output to this schema; else it goes out as a tool that is not strict."""
+    return not _has_maps(schema) and not is_recursive(schema)
 
 
 def _has_maps(schema: Any) -> bool:

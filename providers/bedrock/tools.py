@@ -1,9 +1,9 @@
 """Tools, tool choice and structured output of the inner language as Converse's ``toolConfig`` and ``outputConfig``. Pure.
 
-Structured output is a forced tool whose input is the answer, or ``outputConfig.textFormat`` where the model has it
-(docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html, 2026-11). Converse has no ``tool_choice`` "none": the
-tools are left out then, unless the conversation holds calls, which it refuses without tools. An empty description is refused
-(github.com/anomalyco/opencode/pull/48582).
+Structured output is a forced tool whose input is the answer, or ``outputConfig.textFormat`` where the model has it, for schemas
+that do not contain themselves (docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html, 2026-11). Converse has no
+``tool_choice`` "none": the tools are left out then, unless the conversation holds calls, which it refuses without tools. An empty
+description is refused (github.com/anomalyco/opencode/pull/48582).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from providers.chat.messages import JSON_ONLY, STRUCTURED_TOOL, unsupported
+from providers.chat.schema import is_recursive
 from providers.chat.tool_choice import parse_tool_choice
 from providers.types import Json
 
@@ -43,7 +44,7 @@ def structured_output(requested: Any, *, native: bool) -> StructuredOutput:
     schema = described.get("schema")
     if not isinstance(schema, dict):
         schema = {"type": "object"}
-    if native:
+    if native and not is_recursive(schema):
         definition = {"schema": msgspec.json.encode(schema).decode()}
         definition |= {
             name: described[name] for name in ("name", "description") if isinstance(described.get(name), str)
@@ -74,7 +75,12 @@ def specs(tools: Any, *, strict: bool) -> list[tuple[Json, Any]]:
         if name == STRUCTURED_TOOL:
             raise unsupported(f"{place}.function.name", "is reserved")
         one = spec(name, function.get("parameters"), function.get("description"))
-        if strict and function.get("strict") is True:
+        parameters = function.get("parameters")
+        if (
+            strict
+            and function.get("strict") is True
+            and not (isinstance(parameters, dict) and is_recursive(parameters))
+        ):
             one["toolSpec"]["strict"] = True
         made.append((one, tool.get("cache_control")))
     return made

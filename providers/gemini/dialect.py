@@ -24,7 +24,8 @@ Parameters without a field in Gemini are left out where that loses little: ``cac
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import msgspec
@@ -36,6 +37,7 @@ from providers.gemini.messages import Profile, native_uri
 from providers.gemini.request import request_body
 from providers.gemini.response import completion
 from providers.gemini.stream import Decoder
+from providers.gemini.tools import OWN_TOOLS
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 
 
@@ -66,6 +68,9 @@ class Gemini(Dialect):
 
     def opens(self, url: str) -> bool:
         return native_uri(url)
+
+    def hosts(self, tool: Any, options: Mapping[str, Any]) -> bool:
+        return tool.get("type") in OWN_TOOLS
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         profile = Profile(

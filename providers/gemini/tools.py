@@ -14,7 +14,7 @@ from providers.errors import failed
 from providers.gemini.schema import json_schema, openapi
 from providers.types import Json
 
-_OWN_TOOLS: Final = {
+OWN_TOOLS: Final = {
     "google_search": "googleSearch",
     "code_execution": "codeExecution",
     "url_context": "urlContext",
@@ -33,8 +33,8 @@ def tools_of(body: Any, options: Mapping[str, Any]) -> tuple[list[Json], Json]:
             declared = _function(tool.get("function"), options, f"tools[{index}].function")
             if narrowed is None or declared["name"] in narrowed:
                 functions.append(declared)
-        elif kind in _OWN_TOOLS:
-            own.append({_OWN_TOOLS[kind]: {name: value for name, value in tool.items() if name != "type"}})
+        elif kind in OWN_TOOLS:
+            own.append({OWN_TOOLS[kind]: {name: value for name, value in tool.items() if name != "type"}})
         else:
             raise failed("unsupported", f"tools[{index}].type {str(kind)[:40]!r} is unknown to Gemini")
     if isinstance(body.get("web_search_options"), dict) and not any("googleSearch" in tool for tool in own):

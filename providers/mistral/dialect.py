@@ -11,13 +11,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from providers.errors import ProviderError
 from providers.mistral.errors import refusal
 from providers.mistral.request import chat_body
 from providers.mistral.response import read_completion
 from providers.mistral.stream import Decoder
+from providers.mistral.tools import OWN_TYPES
 from providers.openai.dialect import OpenAI
 from providers.openai.request import json_post
 from providers.types import Completion, HttpRequest, HttpResponse, InnerRequest, Target
@@ -27,6 +29,9 @@ class Mistral(OpenAI):
     """``POST {base_url}/chat/completions``."""
 
     name: ClassVar[str] = "mistral"
+
+    def hosts(self, tool: Any, options: Mapping[str, Any]) -> bool:
+        return tool.get("type") in OWN_TYPES
 
     def request(self, target: Target, body: InnerRequest, *, stream: bool) -> HttpRequest:
         return json_post(target, "/chat/completions", chat_body(target, body, stream=stream), stream=stream)

@@ -12,7 +12,7 @@ from providers.chat.messages import schema_of, unsupported
 from providers.chat.tool_choice import parse_tool_choice
 from providers.types import Json
 
-_OWN_TYPES: Final = frozenset({"image_generation", "document_library", "connector"})
+OWN_TYPES: Final = frozenset({"image_generation", "document_library", "connector"})
 """Types of the vendor's own tools that its chat takes (``ChatCompletionRequestTool``)."""
 
 
@@ -27,7 +27,7 @@ def set_tools(body: Mapping[str, Any], sent: Json) -> None:
         if isinstance(function, dict):
             if names is None or choice.function is not None or function.get("name") in names:
                 tools.append({"type": "function", "function": _function(function)})
-        elif kind in _OWN_TYPES:
+        elif kind in OWN_TYPES:
             tools.append({name: value for name, value in tool.items() if name != "cache_control"})
         else:
             raise unsupported("tools", f"this provider has no tools of type {str(kind)[:80]!r}")

@@ -8,11 +8,13 @@ vendor's, and in the answer the differences between "compatible" vendors. Unknow
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from providers.base import Dialect
 from providers.errors import ProviderError
 from providers.openai.errors import refusal
+from providers.openai.messages import TOOL_TYPES
 from providers.openai.request import chat_body, json_post
 from providers.openai.response import read_completion
 from providers.openai.stream import Decoder
@@ -23,6 +25,9 @@ class OpenAI(Dialect):
     """``POST {base_url}/chat/completions``."""
 
     name: ClassVar[str] = "openai"
+
+    def hosts(self, tool: Any, options: Mapping[str, Any]) -> bool:
+        return bool(options.get("extended")) or tool.get("type") in TOOL_TYPES
 
     def request(self, target: Target, body: InnerRequest, *, stream: bool) -> HttpRequest:
         return json_post(target, "/chat/completions", chat_body(target, body, stream=stream), stream=stream)

@@ -18,6 +18,8 @@ EXTENDED_FIELDS = frozenset(
 """Fields of messages that OpenAI's chat completions do not know."""
 TOOL_TYPES = frozenset({"function", "custom"})
 TOOL_FIELDS = frozenset({"type", "function", "custom"})
+FUNCTION_EXTENSIONS = frozenset({"defer_loading", "eager_input_streaming", "cache_control"})
+"""Fields of functions that only Anthropic, OpenAI's Responses API and the gateway's contract have."""
 VERBOSITY = {"xhigh": "high", "max": "high"}
 """Values of ``verbosity`` that only the gateway's contract has → the nearest that vendors know."""
 
@@ -84,6 +86,11 @@ def _part(part: Any) -> Any:
 def _tool(tool: Json, index: int) -> Json:
     if tool.get("type") not in TOOL_TYPES:
         raise failed("unsupported", f"tools[{index}]: this vendor does not know tools of type {tool.get('type')!r}")
-    if tool.keys() <= TOOL_FIELDS:
+    function = tool.get("function")
+    extended = isinstance(function, dict) and not FUNCTION_EXTENSIONS.isdisjoint(function)
+    if tool.keys() <= TOOL_FIELDS and not extended:
         return tool
-    return {name: value for name, value in tool.items() if name in TOOL_FIELDS}
+    kept = {name: value for name, value in tool.items() if name in TOOL_FIELDS}
+    if isinstance(function, dict) and extended:
+        kept["function"] = {name: value for name, value in function.items() if name not in FUNCTION_EXTENSIONS}
+    return kept

@@ -13,6 +13,7 @@ Sources: openrouter.ai/docs (api reference, errors, usage accounting, byok), typ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -32,6 +33,9 @@ class OpenRouter(OpenAI):
     """``POST {base_url}/chat/completions``."""
 
     name: ClassVar[str] = "openrouter"
+
+    def hosts(self, tool: Any, options: Mapping[str, Any]) -> bool:
+        return True
 
     def request(self, target: Target, body: InnerRequest, *, stream: bool) -> HttpRequest:
         sent = chat_body(target, body, stream=stream)

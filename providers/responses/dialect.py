@@ -19,6 +19,7 @@ conversation, in ``reasoning_details``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from providers.base import Dialect
@@ -28,6 +29,7 @@ from providers.openai.request import apply_options, json_post
 from providers.responses.request import native_body, responses_body
 from providers.responses.response import read_completion
 from providers.responses.stream import Decoder
+from providers.responses.tools import response_tool
 from providers.types import Completion, HttpRequest, HttpResponse, InnerRequest, Json, NativeRequest, Target
 
 
@@ -38,6 +40,13 @@ class Responses(Dialect):
     api_format: ClassVar[str | None] = "responses"
     format: ClassVar[str] = "openai-responses-v1"
     """Of the reasoning details that answers carry: encrypted reasoning can be read by its maker alone."""
+
+    def hosts(self, tool: Any, options: Mapping[str, Any]) -> bool:
+        try:
+            response_tool(tool, "tools")
+        except ProviderError:
+            return False
+        return True
 
     def request(self, target: Target, body: InnerRequest, *, stream: bool) -> HttpRequest:
         formats = frozenset({self.format, target.options.get("reasoning_format", self.format)})

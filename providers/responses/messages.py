@@ -3,8 +3,9 @@
 Facts, from the types of the openai SDK 3.54 (2026-11) unless another source is named:
 
 - Nothing is stored (``store: false``), so a reasoning item is taken back only with its ``encrypted_content``; without it
-  the vendor looks its id up and answers 404 (github.com/vercel/ai/issues/7543, 2025-07). Its plain ``content`` must
-  not be sent (github.com/microsoft/agent-framework-go/pull/784, 2026-08). One that nothing follows is refused
+  the vendor looks its id up and answers 404 (github.com/vercel/ai/issues/7543, 2025-07). The id is sealed in
+  it: one that a client has lost is left out, never made up (github.com/BerriAI/litellm/pull/15782, 2025-10). Its plain
+  ``content`` must not be sent (github.com/microsoft/agent-framework-go/pull/784, 2026-08). One that nothing follows is refused
   (github.com/openai/openai-agents-python/issues/1611, 2025-08).
 - An earlier answer goes back as plain text: servers that validate with the SDK's types demand an id and a status of
   ``output_text`` parts, which a chat client no longer has (github.com/openai/codex/issues/12669, 2026-02).

@@ -18,6 +18,7 @@ from typing import Any, Final
 from providers.chat import effort
 from providers.openai.request import GATEWAY_FIELDS as OPENAI_GATEWAY_FIELDS
 from providers.responses.messages import conversation, unsupported
+from providers.responses.replay import replayable
 from providers.responses.tools import is_openrouter_type, response_tool, response_tool_choice, response_tools
 from providers.types import InnerRequest, Json
 
@@ -36,6 +37,7 @@ _TRANSLATED_FIELDS: Final = frozenset(
         "response_format", "verbosity", "tools", "tool_choice", "logprobs", "web_search_options", "user", "model", "store",
     }
 )  # fmt: skip
+_ENCRYPTED: Final = "reasoning.encrypted_content"
 _OPENROUTER_REASONING: Final = frozenset({"max_tokens", "enabled", "exclude"})
 """Fields of ``reasoning`` that only OpenRouter's contract has."""
 
@@ -58,7 +60,7 @@ def responses_body(body: InnerRequest, options: Mapping[str, Any], formats: froz
         sent["max_output_tokens"] = limit
     include = list(sent.get("include") or ())
     if _set_reasoning(body, options, sent, limit):
-        include.append("reasoning.encrypted_content")
+        include.append(_ENCRYPTED)
     if body.get("logprobs"):
         include.append("message.output_text.logprobs")
     else:
@@ -76,7 +78,8 @@ def responses_body(body: InnerRequest, options: Mapping[str, Any], formats: froz
 
 
 def native_body(native: Json, options: Mapping[str, Any]) -> Json:
-    """A caller's own Responses body as a vendor knows it: what only OpenRouter's contract has is dropped or translated.
+    """A caller's own Responses body as a vendor knows it: what only OpenRouter's contract has is dropped or translated, and what
+    this vendor cannot take back of earlier turns is left out (``replay``).
 
     The rest is the caller's, unchanged. Raises ``ProviderError`` (unsupported).
     """
@@ -85,6 +88,7 @@ def native_body(native: Json, options: Mapping[str, Any]) -> Json:
     left_out = (GATEWAY_FIELDS | CHAT_ONLY_FIELDS) - kept
     sent = {name: value for name, value in native.items() if name not in left_out}
     sent["store"] = False
+    _ask_for_encrypted_reasoning(sent, options)
     requested = sent.get("reasoning")
     if isinstance(requested, dict) and not requested.keys().isdisjoint(_OPENROUTER_REASONING):
         level = requested.get("effort") or _effort(native, native.get("max_output_tokens"))
@@ -101,7 +105,19 @@ def native_body(native: Json, options: Mapping[str, Any]) -> Json:
         for index, item in enumerate(sent["input"]):
             if is_openrouter_type(item):
                 raise unsupported(f"input[{index}]", f"{item['type']} is not an item of the vendor's")
+        sent["input"] = replayable(sent["input"], plain=bool(options.get("plain_reasoning")))
     return sent
+
+
+def _ask_for_encrypted_reasoning(sent: Json, options: Mapping[str, Any]) -> None:
+    """Add it to ``include`` although the caller did not: without it the next turn could not take the reasoning back."""
+    always, requested = options.get("encrypted_reasoning"), sent.get("reasoning")
+    asked = isinstance(requested, dict) and requested.get("effort") != "none" and requested.get("enabled") is not False
+    if always is False or not (always or asked):
+        return
+    include = sent.get("include") or []
+    if _ENCRYPTED not in include:
+        sent["include"] = [*include, _ENCRYPTED]
 
 
 def _refuse(body: Mapping[str, Any], kept: frozenset[str]) -> None:

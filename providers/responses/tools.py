@@ -27,6 +27,8 @@ _CALLERS_TOOLS: Final = frozenset(
     }
 )
 """Tools whose calls the caller would have to execute; a chat message cannot hold such calls."""
+_NEEDS_SEARCH: Final = ("defer_loading",)
+"""Fields that the vendor takes only beside the tool ``tool_search``, which is one of ``_CALLERS_TOOLS``."""
 
 
 def response_tools(body: Mapping[str, Any]) -> list[Json]:
@@ -43,7 +45,8 @@ def response_tool(tool: Any, where: str) -> Json:
     kind = tool.get("type") if isinstance(tool, dict) else None
     nested = tool.get(kind) if kind in ("function", "custom") else None
     if isinstance(nested, dict):
-        flat = {"type": kind} | {name: value for name, value in nested.items() if value is not None}
+        known = {name: value for name, value in nested.items() if value is not None and name not in _NEEDS_SEARCH}
+        flat = {"type": kind} | known
         if kind == "function":
             flat.setdefault("parameters", {"type": "object", "properties": {}})
             flat.setdefault("strict", False)
@@ -59,7 +62,7 @@ def response_tool(tool: Any, where: str) -> Json:
         return _search({**tool, **(parameters if isinstance(parameters, dict) else {})}, where)
     if kind.startswith("openrouter:"):
         raise unsupported(where, f"{kind} is not a tool of the vendor's")
-    return {name: value for name, value in tool.items() if name != "cache_control"}
+    return {name: value for name, value in tool.items() if name not in ("cache_control", *_NEEDS_SEARCH)}
 
 
 def _search(options: Json, where: str) -> Json:

@@ -1,6 +1,6 @@
 """OpenAI's Responses API: ``POST /v1/responses``, stateless: nothing is stored, whatever ``store`` says.
 
-Items, events and their order: platform.openai.com/docs/api-reference/responses-streaming and openai 3.54 (2026-11). A summary of
+Items, events and their order: platform.openai.com/docs/api-reference/responses-streaming and openai 3.57 (2026-11). A summary of
 the reasoning is given when ``reasoning.summary`` asks for it, the sealed reasoning when ``include`` names
 ``reasoning.encrypted_content``.
 """
@@ -12,8 +12,19 @@ from typing import Final
 
 from simulator.bodies import error_body
 from simulator.call import ChatRequest, Part
-from simulator.formats.responses_shape import ITEMS, REQUEST, Call, Item, Message, Output, ResponsesRequest, check
-from simulator.formats.signed import seal
+from simulator.formats.responses_shape import (
+    ITEMS,
+    REQUEST,
+    ActionOutput,
+    Item,
+    Message,
+    Output,
+    ResponsesRequest,
+    Thought,
+    Tools,
+    check,
+)
+from simulator.formats.signed import seal, unseal
 from simulator.formats.wire_format import (
     Answer,
     Frame,
@@ -23,6 +34,7 @@ from simulator.formats.wire_format import (
     Route,
     ValidationProblem,
     WireFormat,
+    arguments_of,
     as_reported,
     counts,
     function,
@@ -60,16 +72,16 @@ class Responses(WireFormat):
         body = self.decode(REQUEST, request.body)
         items_given = body.input if isinstance(body.input, list) else [{"role": "user", "content": body.input}]
         items = [self._item(item, at) for at, item in enumerate(items_given)]
-        thoughts = check(body, items, reasons(body.model))
+        check(body, items, reasons(body.model))
         messages: list[Json] = [{"role": "system", "content": body.instructions}] if body.instructions else []
-        messages += [_plain(item, thoughts) for item in items]
-        tools = [
-            function(tool["name"], tool.get("parameters"))
-            for tool in body.tools or ()
-            if tool.get("type") == "function"
-        ]
+        messages += [_plain(item) for item in items]
+        offered = list(_offered(body, items))
+        tools = [function(_key(tool, namespace), _parameters(tool)) for tool, namespace in offered]
         chat = ChatRequest(body.model, messages, body.stream, max_tokens=body.max_output_tokens, tools=tools or None)
-        return ParsedRequest(chat, body.user or body.safety_identifier, memo=_answer_options(body))
+        options = _answer_options(body) | {
+            "tools": {_key(tool, namespace): (tool, namespace) for tool, namespace in offered}
+        }
+        return ParsedRequest(chat, body.user or body.safety_identifier, memo=options)
 
     def body(self, answer: Answer, sent: int | None = None) -> Json:
         """A response."""
@@ -123,7 +135,7 @@ class Responses(WireFormat):
         return Refusal(400, f"Invalid type for '{place}': {problem.text}", param=place or None, code="invalid_type")
 
     def _item(self, item: Json, at: int) -> Item:
-        kind = ITEMS.get(item.get("type", "message"))
+        kind: type[Item] | None = ITEMS.get(item.get("type", "message"))
         if kind is None:
             place = f"input[{at}]"
             raise Refusal(400, f"Invalid value: '{item.get('type')}'.", param=place, code="invalid_value")
@@ -139,14 +151,35 @@ def _answer_options(body: ResponsesRequest) -> Json:
     return {"echo": echo, "summary": bool(summary), "sealed": SEALED in (body.include or ())}
 
 
-def _plain(item: Item, thoughts: dict[str, str]) -> Json:
+def _offered(body: ResponsesRequest, items: list[Item]) -> Iterator[tuple[Json, str | None]]:
+    """Each function and custom tool with its namespace, in order."""
+    given = [*(body.tools or ()), *(tool for item in items if isinstance(item, Tools) for tool in item.tools)]
+    for tool in given:
+        if tool.get("type") == "namespace":
+            yield from ((one, tool["name"]) for one in tool.get("tools") or ())
+        elif tool.get("type") in ("function", "custom"):
+            yield tool, None
+
+
+def _key(tool: Json, namespace: str | None) -> str:
+    return tool["name"] if namespace is None else f"{namespace}.{tool['name']}"
+
+
+def _parameters(tool: Json) -> Json | None:
+    return {"properties": {"input": {"type": "string"}}} if tool.get("type") == "custom" else tool.get("parameters")
+
+
+def _plain(item: Item) -> Json:
     if isinstance(item, Message):
         return {"role": item.role, "content": item.content}
     if isinstance(item, Output):
         return {"role": "tool", "content": item.output}
-    if isinstance(item, Call):
+    if isinstance(item, ActionOutput) or (isinstance(item, Tools) and item.call_id is not None):
+        return {"role": "tool", "content": ""}
+    if not isinstance(item, Thought):
         return {"role": "assistant", "content": ""}
-    return {"role": "assistant", "content": "", "reasoning_content": thoughts[item.id]}
+    _, thought = unseal(item.encrypted_content or "") or ("", "")  # ``check`` has read it
+    return {"role": "assistant", "content": "", "reasoning_content": thought}
 
 
 def _item_of(answer: Answer, at: int, part: Part, text: str, status: str = "completed") -> Json:
@@ -159,12 +192,20 @@ def _item_of(answer: Answer, at: int, part: Part, text: str, status: str = "comp
             item["encrypted_content"] = seal(f"rs_sim{number}", "".join(part.pieces))
         return item
     if part.kind == "arguments":
-        item = {"id": f"fc_sim{number}x{at}", "type": "function_call", "status": status, "name": part.tool}
-        return item | {"call_id": f"call_sim{number}x{at}", "arguments": text}
+        return _call_of(options["tools"].get(part.tool), part.tool, f"sim{number}x{at}", text) | {"status": status}
     item = {"id": f"msg_sim{number}", "type": "message", "status": status, "role": "assistant", "content": []}
     if status == "completed":
         item["content"] = [_text(text)]
     return item
+
+
+def _call_of(offered: tuple[Json, str | None] | None, name: str, id: str, arguments: str) -> Json:
+    tool, namespace = offered or ({"type": "function", "name": name}, None)
+    item: Json = {"call_id": f"call_{id}", "name": tool["name"]} | ({"namespace": namespace} if namespace else {})
+    if tool["type"] == "custom":
+        text = arguments_of(arguments)["input"] if arguments.endswith("}") else ""  # else cut off
+        return {"id": f"ctc_{id}", "type": "custom_tool_call", **item, "input": text}
+    return {"id": f"fc_{id}", "type": "function_call", **item, "arguments": arguments}
 
 
 def _text(text: str) -> Json:
@@ -206,20 +247,25 @@ def _events(answer: Answer) -> Iterator[tuple[str, Json, int]]:
     for at, (part, text) in enumerate(answer.texts()):
         opened, done = _item_of(answer, at, part, "", "in_progress"), _item_of(answer, at, part, text)
         yield "response.output_item.added", {"output_index": at, "item": opened}, 0
-        yield from _inside(answer, part, {"item_id": done["id"], "output_index": at})
+        yield from _inside(answer, part, {"item_id": done["id"], "output_index": at}, done)
         yield "response.output_item.done", {"output_index": at, "item": done}, 0
         output.append(done)
     end = "response.incomplete" if answer.call.finish == "length" else "response.completed"
     yield end, {"response": _response(answer, output, ended=True)}, 0
 
 
-def _inside(answer: Answer, part: Part, where: Json) -> Iterator[tuple[str, Json, int]]:
+def _inside(answer: Answer, part: Part, where: Json, item: Json) -> Iterator[tuple[str, Json, int]]:
     """The events between an item's beginning and its end."""
     whole = "".join(part.pieces)
+    if item["type"] == "custom_tool_call":
+        text = item["input"]
+        yield "response.custom_tool_call_input.delta", where | {"delta": text}, len(part.pieces)
+        yield "response.custom_tool_call_input.done", where | {"input": text}, 0
+        return
     if part.kind == "arguments":
         for text, amount in answer.runs(part):
             yield "response.function_call_arguments.delta", where | {"delta": text}, amount
-        yield "response.function_call_arguments.done", where | {"name": part.tool, "arguments": whole}, 0
+        yield "response.function_call_arguments.done", where | {"name": item["name"], "arguments": whole}, 0
         return
     if part.kind == "reasoning_content":
         yield from _summary(answer, part, where | {"summary_index": 0}, whole)

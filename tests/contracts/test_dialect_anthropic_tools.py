@@ -150,6 +150,29 @@ def test_a_schema_goes_out_natively_where_the_model_has_it() -> None:
     assert "output_config" not in sent(formed(maps), structured_outputs="native")
 
 
+TREE = {"type": "object", "properties": {"left": {"$ref": "#"}, "value": {"type": "string"}}}
+
+
+def test_a_schema_that_contains_itself_takes_the_forced_tool() -> None:
+    """The vendor cannot constrain its output to it; a tool with such arguments is there, but not strict."""
+    vendor_body = sent(formed(TREE), structured_outputs="native")
+    assert "output_config" not in vendor_body
+    (forced,) = vendor_body["tools"]
+    assert (forced["input_schema"], vendor_body["tool_choice"]["name"]) == (TREE, forced["name"])
+    strict = function("grow", strict=True, parameters=TREE)
+    (tool,) = sent({"messages": [HI], "tools": [strict]}, structured_outputs="native")["tools"]
+    assert tool == {"name": "grow", "input_schema": TREE}
+
+
+@pytest.mark.parametrize(
+    "search", [None, {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"}]
+)
+def test_a_deferred_tool_needs_a_search(search: Any) -> None:
+    """Without one in the request nothing could load the tool, so it is an ordinary one."""
+    tools = [function("f", defer_loading=True), *([search] if search else [])]
+    assert ("defer_loading" in sent({"messages": [HI], "tools": tools})["tools"][0]) is (search is not None)
+
+
 def test_a_schema_is_a_forced_tool_elsewhere() -> None:
     """Alone it is forced; beside the caller's tools any may be called; a turn that demands a call has no answer yet."""
     name = "tokenway_structured_answer"

@@ -550,6 +550,17 @@ def test_structured_output_where_the_model_has_it() -> None:
     assert "strict" not in sent(inner_request(tools=[strict]))["toolConfig"]["tools"][0]["toolSpec"]
 
 
+def test_a_schema_that_contains_itself_takes_the_forced_tool() -> None:
+    """Such a model cannot constrain its output to it; neither the answer nor a tool's arguments."""
+    tree = {"type": "object", "properties": {"left": {"$ref": "#"}}}
+    tool = {"type": "function", "function": {"name": "grow", "parameters": tree, "strict": True}}
+    form = {"type": "json_schema", "json_schema": {"name": "tree", "schema": tree, "strict": True}}
+    result = sent(inner_request(response_format=form, tools=[tool]), structured_outputs="native")
+    assert "outputConfig" not in result
+    specs = [one["toolSpec"] for one in result["toolConfig"]["tools"]]
+    assert [(spec["inputSchema"]["json"], "strict" in spec) for spec in specs] == [(tree, False), (tree, False)]
+
+
 def test_a_json_object_is_requested() -> None:
     """Without a schema the request becomes an instruction behind the system messages."""
     body = inner_request(messages=[{"role": "system", "content": "S"}, USER], response_format={"type": "json_object"})

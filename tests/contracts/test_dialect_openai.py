@@ -328,6 +328,9 @@ def test_tools_of_a_plain_vendor() -> None:
     """Fields of other vendors are removed from tools; a tool that OpenAI does not have is left to another endpoint."""
     function = {"type": "function", "function": {"name": "f"}}
     assert sent(tools=[{**function, "cache_control": {"type": "ephemeral"}}])["tools"] == [function]
+    extended = {"type": "function", "function": {"name": "f", "defer_loading": True, "eager_input_streaming": True}}
+    assert sent(tools=[extended])["tools"] == [function]
+    assert sent(with_options(extended=True), tools=[extended])["tools"] == [extended]
     assert sent(verbosity="max")["verbosity"] == "high"
     with pytest.raises(ProviderError, match=r"tools\[1\]") as refused:
         sent(tools=[function, {"type": "web_search_20250305"}])

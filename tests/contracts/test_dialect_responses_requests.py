@@ -362,7 +362,11 @@ def test_tools_are_flat() -> None:
     search = {"type": "web_search", "search_context_size": "low"}
     body = sent(
         tools=[
-            {"type": "function", "function": {"name": "f"}, "cache_control": {"type": "ephemeral"}},
+            {
+                "type": "function",
+                "function": {"name": "f", "defer_loading": True},
+                "cache_control": {"type": "ephemeral"},
+            },
             {
                 "type": "function",
                 "function": {"name": "g", "description": "d", "parameters": {"type": "object"}, "strict": True},
@@ -473,7 +477,8 @@ def test_pictures_that_the_vendor_made_go_back() -> None:
     ]
 
 
-WIRE = {
+ENCRYPTED = "reasoning.encrypted_content"
+WIRE: dict[str, Any] = {
     "model": "openai/gpt-5",
     "input": [{"type": "item_reference", "id": "x"}, {"role": "user", "content": "hi"}],
     "instructions": "Be brief.",
@@ -500,12 +505,16 @@ def passed(wire: dict[str, Any], body: dict[str, Any], *, stream: bool = True, *
 
 
 def test_a_request_in_this_shape_passes() -> None:
-    """Only model, stream, store and the end user's id are rewritten; what the gateway alone knows is dropped."""
+    """Only model, stream, store and the end user's id are rewritten, and the encrypted reasoning is asked for, without which the
+    next turn could not be sent; what the gateway alone knows is dropped.
+    """
     ours = dict.fromkeys(GATEWAY_FIELDS, 1)
-    assert passed(WIRE | ours, {"user": "hashed"}) == WIRE | {"model": "gpt-5", "store": False, "user": "hashed"}
+    included = {"include": [*WIRE["include"], ENCRYPTED]}
+    expected = WIRE | included | {"model": "gpt-5", "store": False}
+    assert passed(WIRE | ours, {"user": "hashed"}) == expected | {"user": "hashed"}
     plain = passed(WIRE, {}, stream=False)
     gone = {"user", "stream", "stream_options"}
-    assert plain == {k: v for k, v in WIRE.items() if k not in gone} | {"model": "gpt-5", "store": False}
+    assert plain == {k: v for k, v in expected.items() if k not in gone}
     assert "future_field" not in passed(WIRE, {}, drop_parameters=["future_field"])
 
 
@@ -524,11 +533,76 @@ def test_what_only_openrouter_knows_is_translated_in_passing() -> None:
         "store": False,
         "max_output_tokens": 10_000,
         "reasoning": {"effort": "high", "summary": "auto"},
+        "include": [ENCRYPTED],
         "tools": [{"type": "web_search"}, {"type": "function", "name": "f"}],
         "tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [{"type": "web_search"}]},
     }
     assert passed({"reasoning": {"enabled": True}}, {})["reasoning"] == {"effort": "medium"}
     assert passed({"top_k": 3}, {}, keep_parameters=["top_k"])["top_k"] == 3
+
+
+@pytest.mark.parametrize(
+    ("requested", "options", "include"),
+    [
+        ({}, {}, None),
+        ({}, {"encrypted_reasoning": True}, [ENCRYPTED]),
+        ({"include": [ENCRYPTED]}, {"encrypted_reasoning": True}, [ENCRYPTED]),
+        ({"include": None}, {"encrypted_reasoning": True}, [ENCRYPTED]),
+        ({"reasoning": {"effort": "low"}}, {}, [ENCRYPTED]),
+        ({"reasoning": {"effort": "low"}}, {"encrypted_reasoning": False}, None),
+        ({"reasoning": {"effort": "none"}}, {}, None),
+        ({"reasoning": {"enabled": False}}, {}, None),
+    ],
+)
+def test_encrypted_reasoning_is_asked_for(requested: Any, options: Any, include: Any) -> None:
+    """Where the model reasons, or the caller says so: the caller need not know that the next turn depends on it."""
+    assert passed({"input": "hi", **requested}, {}, **options).get("include") == include
+
+
+SEALED = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "E"}
+BARE = {"type": "reasoning", "id": "rs_1", "summary": []}
+SAID = {"type": "message", "id": "msg_1", "role": "assistant", "content": [{"type": "output_text", "text": "so"}]}
+CALLED = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"}
+RESULT = {"type": "function_call_output", "id": "fco_1", "call_id": "c", "output": "x"}
+LATER = {"type": "function_call", "id": "fc_2", "call_id": "d", "name": "f", "arguments": "{}"}
+
+
+def anonymous(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name != "id"}
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ([SEALED, SAID, CALLED, RESULT], [SEALED, SAID, CALLED, RESULT]),
+        ([BARE, SAID, CALLED, RESULT, LATER], [anonymous(SAID), anonymous(CALLED), RESULT, LATER]),
+        ([BARE, SEALED, CALLED], [SEALED, CALLED]),
+        ([anonymous(SEALED), CALLED], [anonymous(SEALED), CALLED]),
+        ([{**CALLED, "id": None}], [anonymous(CALLED)]),
+        (
+            [{"type": "web_search_call", "status": "completed"}],
+            [{"type": "web_search_call", "status": "completed", "id": "ws_0"}],
+        ),
+        ([{"type": "mcp_call", "id": None, "name": "n"}], [{"type": "mcp_call", "id": "mcp_0", "name": "n"}]),
+        ([{**CALLED, "parsed_arguments": {}}], [CALLED]),
+        (
+            [{**SAID, "content": [{"type": "output_text", "text": "so", "parsed": None}]}],
+            [SAID],
+        ),
+        ([{"role": "user", "content": "hi"}], [{"role": "user", "content": "hi"}]),
+    ],
+)
+def test_what_a_vendor_without_a_store_takes_back(items: Any, expected: Any) -> None:
+    """Reasoning that it could not find is left out, with the ids that depend on it; ids that it demands are made up."""
+    assert passed({"input": items}, {})["input"] == expected
+
+
+def test_open_models_take_reasoning_back_as_text_in_passing() -> None:
+    """They encrypt nothing: nothing is left out, and what lacks an id gets one."""
+    assert passed({"input": [anonymous(BARE), SAID]}, {}, plain_reasoning=True)["input"] == [
+        {**BARE, "id": "rs_0"},
+        SAID,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ SALES = (
     Sale("acme/tools-1", "alpha", "toolcall"),
     Sale("acme/thinks-1", "alpha", "ok+reasoning=4+tokens=2"),
     Sale("acme/waits-1", "alpha", "ok+ttft=200"),
+    Sale("acme/slow-1", "alpha", "ok+tokens=2+slowheaders=4000"),
+    Sale("broken/slow", "alpha", "status=400+slowheaders=600"),
     Sale("broken/cut", "alpha", "cut@3"),
     Sale("broken/late", "alpha", "status=400+slowheaders=200"),
     Sale("broken/400", "alpha", "status=400"),
@@ -209,4 +211,29 @@ async def test_the_other_calls(stage: Stage, caller: Caller, sdk: OpenRouter) ->
     await stage.gateway.services.ledger.grant("default", 10**9, id="for-the-sdk", actor="test", reason="test")
     async with OpenRouter(api_key=made.key, server_url=f"{caller.gateway.url}/api/v1") as fresh:
         assert (await fresh.chat.send_async(model="acme/fast-1", messages=MESSAGES)).choices
+    await calm(stage)
+
+
+PATIENT = pytest.mark.parametrize("stage", [0.3], indirect=True, ids=["patient"])
+
+
+@PATIENT
+async def test_a_vendor_slower_than_the_sdks_patience(stage: Stage, sdk: OpenRouter) -> None:
+    """Its read time-out falls due several times over before the vendor says a word: comments and blanks keep it waiting."""
+    more: Any = {"messages": MESSAGES, "timeout_ms": 1500, "retries": ONCE}
+    answer = await sdk.chat.send_async(model="acme/slow-1", **more)
+    assert answer.choices[0].message.content == "000 001 "
+    stream = await sdk.chat.send_async(model="acme/slow-1", stream=True, **more)
+    async with stream:
+        chunks = [chunk async for chunk in stream]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "000 001 "
+    await calm(stage)
+
+
+@PATIENT
+async def test_an_error_behind_blanks_raises(stage: Stage, sdk: OpenRouter) -> None:
+    """The status is a 200 by then, so the SDK finds a body that is no answer: an exception that has the error in it, no retry."""
+    with pytest.raises(errors.OpenRouterError) as caught:
+        await sdk.chat.send_async(model="broken/slow", messages=MESSAGES)
+    assert '"error_type":"invalid_request"' in caught.value.body
     await calm(stage)

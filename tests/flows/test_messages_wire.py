@@ -99,7 +99,7 @@ async def test_json_to_the_field(gateway: GatewayFactory) -> None:
     response = await ask(caller, "acme/fast-1")
     body = messageshape.answer(response)
     assert (body["model"], body["provider"], body["role"]) == ("acme/fast-1", "Alpha", "assistant")
-    assert body["content"] == [{"type": "text", "text": "000 001 002 003 004 005 006 ", "citations": None}]
+    assert body["content"] == [{"type": "text", "text": "000 001 002 003 004 005 006 ", "citations": []}]
     assert (body["stop_reason"], body["stop_sequence"], body["stop_details"]) == ("end_turn", None, None)
     bill = price(sale, PROMPT_TOKENS, 7)
     usage = json.loads(response.text, parse_float=Decimal)["usage"]
@@ -194,7 +194,7 @@ async def test_thinking_is_shown_first_and_counted_once(gateway: GatewayFactory)
     whole = messageshape.answer(await ask(caller, "t/a", thinking=thinking, max_tokens=2000))
     assert whole["content"] == [
         {"type": "thinking", "thinking": "000 001 002 003 004 ", "signature": ""},
-        {"type": "text", "text": "000 001 002 ", "citations": None},
+        {"type": "text", "text": "000 001 002 ", "citations": []},
     ]
     assert whole["usage"]["output_tokens"] == 8
     assert whole["usage"]["output_tokens_details"] == {"thinking_tokens": 5}
@@ -300,7 +300,7 @@ async def test_a_refusal_is_text(gateway: GatewayFactory) -> None:
     """A refusal is text, and the stop reason says what it is."""
     script = Vendor({"refusal": "I will not."}, deltas({"refusal": "I will"}, {"refusal": " not."}))
     whole, found = await both(gateway, script)
-    assert whole["content"] == [{"type": "text", "text": "I will not.", "citations": None}]
+    assert whole["content"] == [{"type": "text", "text": "I will not.", "citations": []}]
     assert whole["stop_reason"] == "refusal"
     assert whole["stop_details"]["explanation"] == "I will not."
     assert messageshape.blocks(found) == whole["content"]

@@ -147,7 +147,7 @@ def test_reasoning_text_and_its_details_are_one(pipeline: Pipeline) -> None:
     signed = detail(type="reasoning.text", signature="S", format=NATIVE, index=0)
     assert made(pipeline, twin, signed, {"content": "x"}) == [
         {"type": "thinking", "thinking": "Hm.", "signature": "S"},
-        {"type": "text", "text": "x", "citations": None},
+        {"type": "text", "text": "x", "citations": []},
     ]
 
 

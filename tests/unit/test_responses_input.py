@@ -301,7 +301,7 @@ def test_pictures_and_records_of_earlier_turns() -> None:
         ([{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}], "input[0].content[0].image_url"),
         ([{"role": "user", "content": [{"type": "input_file"}]}], "input[0].content[0]"),
         ([{"role": "user", "content": [{"type": "refusal", "refusal": "x"}]}], "input[0].content[0]"),
-        ([{"type": "compaction", "encrypted_content": "x"}], "input[0].type"),
+        ([{"type": "compaction", "encrypted_content": "x"}], "input"),
         ([{"type": "reasoning", "encrypted_content": "twr1.%%%"}], "input[0].encrypted_content"),
         ([], "input"),
         (7, "input"),

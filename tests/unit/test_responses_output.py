@@ -99,8 +99,11 @@ def test_reasoning_text_and_parallel_calls_in_order() -> None:
         ("c2", "g", "{}"),
     ]
     types = [event["type"] for event in events]
-    assert types.index("response.output_item.done") < types.index("response.content_part.added")
-    ended = next(at for at, event in enumerate(events) if event["type"] == "response.content_part.done")
+    parts = [(event["type"], event["item_id"][:3]) for event in events if ".content_part." in event["type"]]
+    phases = ("response.content_part.added", "response.content_part.done")
+    assert parts == [(phase, item) for item in ("rs_", "msg") for phase in phases]
+    assert types.index("response.reasoning_text.delta") > types.index("response.content_part.added")
+    ended = max(at for at, type_ in enumerate(types) if type_ == "response.content_part.done")
     assert ended < types.index("response.function_call_arguments.delta")
 
 

@@ -115,13 +115,14 @@ def dialect_of(one: Sold, provider_dialect: str) -> str:
 
 def options(slug: str, one: Sold, dialect: str, common: Mapping[str, bool]) -> dict[str, Any]:
     """``options`` of one endpoint, in the words of its dialect (see the module of each in ``providers``)."""
+    traits = {**common, **known_traits(one.offers)}
+    sealed = {"encrypted_reasoning": True} if traits.get("reasoning") else {}
     if one.mode == "responses" and one.seller == "azure":
-        return {"path": "/openai/v1/responses", "api_key_header": "api-key", "min_output_tokens": 16}
+        return {"path": "/openai/v1/responses", "api_key_header": "api-key", "min_output_tokens": 16, **sealed}
     if slug == "openai/whisper-1" and dialect == "openai":
         return {"transcription_verbose": True}  # billed by the second, which only this form tells
     if not converses(one):
         return {}
-    traits = {**common, **known_traits(one.offers)}
     if CLAUDE.match(slug) and dialect == "anthropic":
         return _claude(slug, one, traits)
     if CLAUDE.match(slug) and dialect == "bedrock" and ADAPTIVE.match(slug):
@@ -133,7 +134,6 @@ def options(slug: str, one: Sold, dialect: str, common: Mapping[str, bool]) -> d
     if dialect == "cohere" and not traits.get("reasoning"):
         return {"thinking": False}
     if dialect == "responses":
-        sealed = {"encrypted_reasoning": True} if traits.get("reasoning") else {}
         return {"min_output_tokens": 16, **sealed, **_known_efforts(one)}
     return _known_efforts(one) if dialect in ("openai", "azure") else {}
 

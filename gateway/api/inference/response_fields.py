@@ -95,6 +95,11 @@ def explain(generation: Generation) -> Json:
         "attempts": attempts,
         "policy": plan.policy,
     }
+    left_out = generation.attempts.left_out
+    if left_out:
+        summary = f"left out {', '.join(left_out)}: no endpoint that could be tried runs it"
+        step = {"type": "server_tools", "name": "left_out", "summary": summary, "data": {"tools": list(left_out)}}
+        explanation["pipeline"] = [step]
     if plan.affinity is not None:
         explanation["affinity"] = plan.affinity
     return explanation

@@ -8,6 +8,7 @@ from gateway.api.inference import operations_schema as schema
 from gateway.api.inference import response_fields
 from gateway.api.inference.json_surface import Json, JsonSurface, completion_of
 from gateway.pipeline.generation import Generation
+from gateway.pipeline.request import InferenceRequest
 
 DEFAULT_FORMAT = "pcm"
 """OpenRouter's default; OpenAI's own is mp3."""
@@ -27,6 +28,9 @@ class Speech(JsonSurface):
     def answer(self, generation: Generation) -> Json:
         """What is known of the answer besides its bytes."""
         return {**response_fields.identity(generation), "usage": response_fields.usage_view(generation)}
+
+    def answers_json(self, request: InferenceRequest) -> bool:
+        return False
 
     def reply(self, generation: Generation) -> tuple[bytes, bytes]:
         completion = completion_of(generation)

@@ -6,6 +6,7 @@ A concrete surface adds only its API's format: a few small methods. There is no 
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -33,6 +34,10 @@ Json = dict[str, Any]
 Headers = list[tuple[bytes, bytes]]
 MAX_SESSION_ID = 256
 _BEARER = b"bearer "
+_JSON = (b"content-type", b"application/json")
+_IMPATIENT = re.compile(r"speakeasy-sdk/python .* openrouter")
+"""User agents of clients that give up after five seconds of silence and try again for an hour: OpenRouter's Python SDK, which has
+httpx's default time-out (1.3.84, 2026-11)."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -91,6 +96,10 @@ class Surface(ABC):
     @abstractmethod
     def answer(self, generation: Generation) -> Any:
         """A whole inner answer in this format. Called after the settlement, so the cost is known."""
+
+    def answers_json(self, request: InferenceRequest) -> bool:
+        """Whether a whole answer is JSON, so that blanks may stand in front of it."""
+        return not request.original.get("stream")
 
     def reply(self, generation: Generation) -> tuple[bytes, bytes]:
         """Body and content type of a whole answer."""
@@ -197,10 +206,13 @@ class Surface(ABC):
 
     async def _serve(self, lifecycle: RequestLifecycle, request: InferenceRequest) -> None:
         headers = _headers(request)
+        settings = self.services.settings
         if request.stream:
             headers += sse.HEADERS
-            settings = self.services.settings
-            lifecycle.keep_alive(settings.keepalive_s, headers, settings.gap_timeout_s)
+            lifecycle.keep_alive(settings.keepalive_s, headers, settings.gap_timeout_s, sse.KEEP_ALIVE)
+        elif self.answers_json(request) and _needs_blanks(request.client, settings.json_keepalive):
+            head = [_JSON, *headers]
+            lifecycle.keep_alive(settings.keepalive_s, head, settings.gap_timeout_s, b" ")
         generation = await self.pipeline.begin(request)
         try:
             if request.stream:
@@ -208,7 +220,10 @@ class Surface(ABC):
             else:
                 await generation.end("complete")
                 body, content_type = self.reply(generation)
-                await lifecycle.responder.respond(200, [(b"content-type", content_type), *headers], body)
+                if lifecycle.responder.started:  # blanks have been sent
+                    await lifecycle.responder.finish(body)
+                else:
+                    await lifecycle.responder.respond(200, [(b"content-type", content_type), *headers], body)
         except BaseException:
             if not generation.ended:
                 lifecycle.settlement = self.services.background.spawn(generation.leave())
@@ -257,12 +272,12 @@ class Surface(ABC):
         responder, request = lifecycle.responder, lifecycle.request
         if not responder.started:
             headers = [(name.encode(), value.encode()) for name, value in error.headers()]
-            headers = [(b"content-type", b"application/json"), *_headers(request), *headers]
+            headers = [_JSON, *_headers(request), *headers]
             await responder.respond(error.status, headers, _encode(self.error(error)))
         elif lifecycle.on_interrupt is not None:
             await responder.finish(lifecycle.on_interrupt(error, "error"))
         elif request is not None:
-            await responder.finish(self.late_failure(request, error))
+            await responder.finish(self.late_failure(request, error) if request.stream else _encode(self.error(error)))
 
     async def _end_interrupted(self, lifecycle: RequestLifecycle) -> None:
         """After a disconnect nothing can be sent. When the process shuts down, the client gets an error. Any other
@@ -305,6 +320,13 @@ def _client(headers: dict[bytes, bytes]) -> Client:
     get = headers.get
     referer, title = get(b"http-referer") or get(b"referer"), get(b"x-openrouter-title") or get(b"x-title")
     return Client(*(_text(value) for value in (referer, title, get(b"user-agent"))))
+
+
+def _needs_blanks(client: Client, setting: str) -> bool:
+    """Whether this client is sent blanks before a late JSON answer, by ``GATEWAY_JSON_KEEPALIVE``."""
+    if setting == "known":
+        return client.user_agent is not None and _IMPATIENT.fullmatch(client.user_agent) is not None
+    return setting == "always"
 
 
 def _session_id(headers: dict[bytes, bytes]) -> str | None:

@@ -11,6 +11,7 @@ from gateway.api.inference import operations_schema as schema
 from gateway.api.inference.json_surface import Json, JsonSurface, completion_of
 from gateway.errors import BadRequest, PayloadTooLarge
 from gateway.pipeline.generation import Generation
+from gateway.pipeline.request import InferenceRequest
 from gateway.server import request_reader
 
 _VERBOSE = ("task", "language", "duration", "segments", "words")
@@ -53,8 +54,11 @@ class Transcriptions(JsonSurface):
             answer["openrouter_metadata"] = response_fields.explain(generation)
         return answer
 
+    def answers_json(self, request: InferenceRequest) -> bool:
+        return bool(request.original.get("response_format") != "text")
+
     def reply(self, generation: Generation) -> tuple[bytes, bytes]:
-        if generation.request.original.get("response_format") != "text":
+        if self.answers_json(generation.request):
             return super().reply(generation)
         text: str = completion_of(generation).body["text"]
         return text.encode("utf-8", "replace"), b"text/plain; charset=utf-8"

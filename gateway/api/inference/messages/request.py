@@ -267,6 +267,6 @@ def _effort(body: Json) -> Json:
         fields["verbosity"] = effort
     format = output.get("format") or body.get("output_format")
     if format is not None:
-        schema = {"name": "answer", "schema": format["schema"], "strict": True}
+        schema = {"name": "answer", "schema": format["schema"]}
         fields["response_format"] = {"type": "json_schema", "json_schema": schema}
     return fields

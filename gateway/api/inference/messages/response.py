@@ -83,7 +83,7 @@ def content(message: Json, *, hidden: bool = False) -> list[Json]:
     text = "".join(part for part in (message.get("content"), message.get("refusal")) if isinstance(part, str))
     cited = citations(message.get("annotations"), text)
     if text or cited:
-        blocks.append({"type": "text", "text": text, "citations": cited or None})
+        blocks.append({"type": "text", "text": text, "citations": cited})
     blocks += [block for image in listed(message.get("images")) if (block := picture(image)) is not None]
     for position, call in enumerate(listed(message.get("tool_calls"))):
         function = call.get("function") or {}

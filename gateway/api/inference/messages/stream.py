@@ -164,7 +164,7 @@ class MessagesEncoder:
         return block
 
     def _add_text(self, delta: Json) -> None:
-        self._last_block(("text", None), {"type": "text", "text": "", "citations": None}).unsent.append(delta)
+        self._last_block(("text", None), {"type": "text", "text": "", "citations": []}).unsent.append(delta)
 
     def _add_whole(self, block: Json) -> None:
         self._queue.append(_Block(("whole", None), block))

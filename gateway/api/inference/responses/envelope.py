@@ -17,6 +17,8 @@ _NULLABLE = (
     "prompt_cache_key", "reasoning", "safety_identifier", "service_tier", "user",
 )  # fmt: skip
 """Fields of the request that the answer repeats; null when the request did not have them."""
+_MAY_BE_NULL = frozenset({*_NULLABLE, "completed_at", "error", "incomplete_details", "previous_response_id", "usage"})
+"""Fields that strict clients accept as null; of the others, vendors send null where the field should be missing."""
 TOKEN_LIMITS = frozenset({"context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded", "string_too_long"})
 """Error types that end a running answer as incomplete, not as failed."""
 _CODES = {
@@ -154,9 +156,10 @@ def passthrough(generation: Generation, native: Json) -> Json:
         "id", "object", "created_at", "model", "provider", "store", "user", "safety_identifier", "previous_response_id",
         "background",
     )  # fmt: skip
-    view = {**ours, **native, **{name: ours[name] for name in owned}}
-    if view.get("top_logprobs", 0) is None:  # see envelope
-        del view["top_logprobs"]
+    said = {name: value for name, value in native.items() if value is not None or name in _MAY_BE_NULL}
+    view = {**ours, **said, **{name: ours[name] for name in owned}}
+    if view["status"] == "completed" and view["completed_at"] is None:
+        view["completed_at"] = int(time.time())
     if hides_reasoning(generation.request):
         view["output"] = [without_reasoning(item) for item in view["output"] or ()]
     return view

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api.inference.responses import reasoning, tools
+from gateway.api.inference.responses import reasoning
+from gateway.api.inference.responses.client_tools import CLIENT_TOOLS
+from gateway.api.inference.responses.tools import Tool
 
 Json = dict[str, Any]
 Events = list[Json]
@@ -109,15 +111,22 @@ class Message(Item):
 
 
 class Reasoning(Item):
-    """Summary parts, text, and encrypted content that only its vendor can read."""
+    """Summary parts, text, and encrypted content that only its vendor can read.
 
-    def __init__(self, id: str, index: int, *, sealing: bool) -> None:
+    ``sealing``: the encrypted content holds what the vendor must see again; ``summarized``: the client asked for a summary, so
+    text, which is all that most vendors have, is given as one.
+    """
+
+    def __init__(self, id: str, index: int, *, sealing: bool, summarized: bool) -> None:
         super().__init__({"id": id, "type": "reasoning", "status": "in_progress", "summary": []}, index)
         self.last: Json = {}
         self._sealing = sealing
+        self._summarized = summarized
         self._details: list[Json] = []
         self._summary_of: Any = None
         self._pieces: list[str] = []
+        """Of the current part of the summary."""
+        self._texts: list[str] = []
 
     def added(self) -> Events:
         (event,) = super().added()
@@ -142,16 +151,18 @@ class Reasoning(Item):
         if field == "data":
             self.value["encrypted_content"] = text
             return []
-        return self._summary(text, fragment.get("index")) if field == "summary" else self._text(text)
+        if field == "summary" or self._summarized:
+            return self._summary(text, fragment.get("index"))
+        return self._text(text)
 
     def _text(self, text: str) -> Events:
+        events: Events = []
         if "content" not in self.value:
-            self.value["content"] = []
-        content = self.value["content"]
-        if not content:
-            content.append({"type": "reasoning_text", "text": ""})
-        content[0]["text"] += text
-        return [self._event("response.reasoning_text.delta", content_index=0, delta=text)]
+            self.value["content"] = [{"type": "reasoning_text", "text": ""}]
+            begun = {"type": "reasoning_text", "text": ""}
+            events.append(self._event("response.content_part.added", content_index=0, part=begun))
+        self._texts.append(text)
+        return [*events, self._event("response.reasoning_text.delta", content_index=0, delta=text)]
 
     def _summary(self, text: str, part: Any) -> Events:
         events: Events = []
@@ -179,47 +190,57 @@ class Reasoning(Item):
 
     def _finish(self) -> Events:
         events = self._end_summary()
-        for place, part in enumerate(self.value.get("content") or ()):
-            events.append(self._event("response.reasoning_text.done", content_index=place, text=part["text"]))
+        if self._texts:
+            part = self.value["content"][0]
+            part["text"] = "".join(self._texts)
+            events += [
+                self._event("response.reasoning_text.done", content_index=0, text=part["text"]),
+                self._event("response.content_part.done", content_index=0, part=part),
+            ]
         if self._sealing and not reasoning.fits_openai(self._details):
             self.value["encrypted_content"] = reasoning.seal(self._details)
         return events
 
 
 class Call(Item):
-    """A call of a function, or of a tool that was sent to the vendor as a function (see ``tools.py``)."""
+    """A call of a function, or of another tool that was offered to the vendor as a function (see ``client_tools.py``)."""
 
-    def __init__(self, id: str, index: int, call: tuple[str, str], kind: str) -> None:
-        call_id, name = call
-        self.kind, self._name = kind, name
+    def __init__(self, suffix: str, index: int, call_id: str, tool: Tool) -> None:
+        self.tool = tool
+        self.vendor_id = ""
         self.free_text = False
         """A custom tool's input comes as free text, not as the arguments of a function."""
         self._pieces: list[str] = []
-        value: Json = {"id": id, "type": f"{kind}_call", "status": "in_progress", "call_id": call_id}
-        if kind == "local_shell":
-            value["action"] = {"type": "exec", "command": [], "env": {}}
-        elif kind == "custom_tool":
-            value |= {"name": name, "input": ""}
-        else:
-            value |= {"name": name, "arguments": ""}
-        super().__init__(value, index)
+        known = CLIENT_TOOLS.get(tool.kind)
+        prefix, empty = ("fc", {"arguments": ""}) if known is None else (known.prefix, known.empty())
+        value: Json = {
+            "id": f"{prefix}_{suffix}_{index}",
+            "type": f"{tool.kind}_call",
+            "status": "in_progress",
+            "call_id": call_id,
+        }
+        if tool.kind in ("function", "custom_tool"):
+            value["name"] = tool.name
+            if tool.namespace is not None:
+                value["namespace"] = tool.namespace
+        super().__init__(value | empty, index)
 
     def arguments(self, piece: str) -> Events:
         self._pieces.append(piece)
-        if self.kind != "function" or not piece:
+        if self.tool.kind != "function" or not piece:
             return []
         return [self._event("response.function_call_arguments.delta", delta=piece)]
 
     def _finish(self) -> Events:
-        whole = "".join(self._pieces)
-        if self.kind == "custom_tool":
-            text = self.value["input"] = whole if self.free_text else tools.custom_input(whole)
-            return [
-                self._event("response.custom_tool_call_input.delta", delta=text),
-                self._event("response.custom_tool_call_input.done", input=text),
-            ]
-        if self.kind == "local_shell":
-            self.value["action"] = tools.shell_action(whole)
+        whole, kind = "".join(self._pieces), self.tool.kind
+        if kind == "function":
+            self.value["arguments"] = whole
+            return [self._event("response.function_call_arguments.done", name=self.tool.name, arguments=whole)]
+        self.value |= {"input": whole} if self.free_text else CLIENT_TOOLS[kind].fields(whole)
+        if kind != "custom_tool":
             return []
-        self.value["arguments"] = whole
-        return [self._event("response.function_call_arguments.done", name=self._name, arguments=whole)]
+        text = self.value["input"]
+        return [
+            self._event("response.custom_tool_call_input.delta", delta=text),
+            self._event("response.custom_tool_call_input.done", input=text),
+        ]

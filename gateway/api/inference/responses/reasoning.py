@@ -3,7 +3,8 @@
     reasoning.summary    summary[]                     reasoning.encrypted   encrypted_content
     reasoning.text       content[], signature          all                   id, format
 
-An item's ``signature`` and ``format`` are OpenRouter's additions; a client that knows only OpenAI's fields loses them. A request
+A vendor's text becomes ``summary[]`` for a client that asks for a summary, and back. An item's ``signature`` and ``format`` are
+OpenRouter's additions; a client that knows only OpenAI's fields loses them. A request
 with ``include: ["reasoning.encrypted_content"]`` means that the client will send that field back, so for vendors whose details do
 not fit OpenAI's fields it holds all of them, sealed (encoded, not encrypted: it is the caller's own answer).
 """
@@ -119,7 +120,8 @@ def unseal(text: str) -> list[Json]:
 def replayed(item: Json, start: int) -> tuple[str, list[Json]]:
     """Plain text and details of an item of ``input``; the details are numbered from ``start``. Raises ValueError as ``unseal``.
 
-    Without a ``format``, a summary or encrypted content can only be OpenAI's; plain text may be any vendor's.
+    Without a ``format``, a summary or encrypted content can only be OpenAI's, unless the item's id is this gateway's; plain text
+    may be any vendor's.
     """
     encrypted = item.get("encrypted_content") or ""
     if sealed(encrypted):
@@ -127,6 +129,9 @@ def replayed(item: Json, start: int) -> tuple[str, list[Json]]:
         return "".join(text for field, text in map(visible, details) if field in ("text", "summary")), details
     summary = [one["text"] for one in item.get("summary") or ()]
     content = [one["text"] for one in item.get("content") or ()]
+    format_ = item.get("format")
+    if summary and not content and format_ is not None and not _of_responses(format_):
+        summary, content = [], summary  # the text of a vendor without summaries, given to a client that asked for one
     details = [{"type": "reasoning.summary", "summary": text} for text in summary]
     details += [{"type": "reasoning.text", "text": text} for text in content]
     if item.get("signature") is not None:
@@ -135,12 +140,12 @@ def replayed(item: Json, start: int) -> tuple[str, list[Json]]:
         details[-1]["signature"] = item["signature"]
     if encrypted:
         details.append({"type": "reasoning.encrypted", "data": encrypted})
-    format_ = item.get("format")
-    if format_ is None and not summary and not encrypted and item.get("signature") is None:
-        return "".join(content), []
     id_ = item.get("id")
+    ours = isinstance(id_, str) and _OWN_ID.fullmatch(id_) is not None
+    if format_ is None and not encrypted and item.get("signature") is None and (ours or not summary):
+        return "".join(summary or content), []
     common = {"format": format_ or OPENAI_FORMAT}
-    if id_ is not None and not _OWN_ID.fullmatch(id_):
+    if id_ is not None and not ours:
         common["id"] = id_
     return "".join(summary or content), [{**one, **common, "index": index} for index, one in enumerate(details, start)]
 

@@ -7,10 +7,15 @@ are fields that neither has.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.api.inference.responses import reasoning, tools
-from gateway.api.inference.responses.item_schema import check_item
+import msgspec
+
+from gateway.api.inference.responses import reasoning
+from gateway.api.inference.responses.client_tools import CLIENT_TOOLS
+from gateway.api.inference.responses.item_schema import NATIVE_ONLY, check_item
+from gateway.api.inference.responses.tools import Tool, Toolbox, tools_of
 from gateway.errors import BadRequest
 
 Json = dict[str, Any]
@@ -18,23 +23,28 @@ _NOT_CHAT = frozenset(
     {
         "input", "instructions", "max_output_tokens", "tools", "tool_choice", "text", "reasoning", "include", "top_logprobs",
         "store", "background", "background_options", "conversation", "previous_response_id", "prompt", "truncation",
-        "stream_options", "prompt_cache_retention", "context_management", "messages",
+        "stream_options", "prompt_cache_retention", "context_management", "messages", "client_metadata", "access_programs",
     }
 )  # fmt: skip
 """Fields of this API that chat does not have, or has under another name."""
 _CACHE = ("cache_control", "prompt_cache_breakpoint")
+_SEALED = "gAAAA"
+"""How everything begins that OpenAI has encrypted (a Fernet token)."""
 _IMAGE_TYPES = {"jpg": "jpeg"}
 
 
 def inner(body: Json) -> Json:
     """The inner request of a checked body. Raises BadRequest naming the item or field."""
     request = {name: value for name, value in body.items() if value is not None and name not in _NOT_CHAT}
-    request["messages"] = _messages(body)
+    conversation = _conversation(body)
+    request["messages"] = conversation.close()
     if body.get("max_output_tokens") is not None:
         request["max_tokens"] = body["max_output_tokens"]
-    _put_tools(body, request)
-    _put_text(body.get("text") or {}, request)
-    effort = {name: value for name, value in (body.get("reasoning") or {}).items() if value is not None}
+    _put_tools(body, conversation.toolbox, request)
+    updated = conversation.configuration
+    _put_text((body.get("text") or {}) | (updated.get("text") or {}), request)
+    configured = (body.get("reasoning") or {}) | (updated.get("reasoning") or {})
+    effort = {name: value for name, value in configured.items() if value is not None}
     if "generate_summary" in effort:  # the old name of summary
         effort.setdefault("summary", effort.pop("generate_summary"))
     if effort:
@@ -56,30 +66,38 @@ def passthrough_body(body: Json) -> Json:
     return {**body, "input": [item for item in native if item is not None]}
 
 
-def _messages(body: Json) -> list[Json]:
+def native_only(body: Json) -> str | None:
+    """Why only a vendor that has this API itself can take the request; None if any can."""
     items = body["input"]
-    conversation = _Conversation()
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        why = NATIVE_ONLY.get(item.get("type", ""))
+        if why is not None:
+            return f"input[{index}]: {item['type']} {why}"
+    return None
+
+
+def _conversation(body: Json) -> _Conversation:
+    items = body["input"]
+    types = [check_item(item, index) for index, item in enumerate(items)] if isinstance(items, list) else []
+    conversation = _Conversation(Toolbox(body))  # of checked items
     if body.get("instructions"):
         conversation.append({"role": "system", "content": body["instructions"]})
     if isinstance(items, str):
         conversation.append({"role": "user", "content": items})
-    else:
-        for index, item in enumerate(items):
-            conversation.add(item, index)
-    messages = conversation.close()
-    if not messages:
-        raise BadRequest("input: has no message that a model could answer; send one.", field="input")
-    return messages
+        return conversation
+    for index, item in enumerate(items):
+        conversation.add(types[index], item, f"input[{index}]")
+    return conversation
 
 
-def _put_tools(body: Json, request: Json) -> None:
-    allowed, choice = body.get("tools") or [], body.get("tool_choice")
+def _put_tools(body: Json, toolbox: Toolbox, request: Json) -> None:
+    allowed, choice = toolbox.chat_tools, body.get("tool_choice")
     if choice is not None:
-        choice, allowed = tools.chat_choice(choice, allowed)
+        choice, allowed = toolbox.choice(choice)
         if allowed or isinstance(choice, dict):  # vendors refuse a mode without tools
             request["tool_choice"] = choice
     if allowed:
-        request["tools"] = tools.chat_tools(allowed)
+        request["tools"] = allowed
 
 
 def _put_text(text: Json, request: Json) -> None:
@@ -93,19 +111,29 @@ def _put_text(text: Json, request: Json) -> None:
         request["verbosity"] = text["verbosity"]
 
 
+class _Call:
+    """A call in the conversation; ``output``: where its result stands."""
+
+    __slots__ = ("field", "id", "output", "turn")
+
+    def __init__(self, id: str, turn: Json, field: str) -> None:
+        self.id, self.turn, self.field, self.output = id, turn, field, ""
+
+
 class _Conversation:
     """The messages that the items of ``input`` become."""
 
-    def __init__(self) -> None:
+    def __init__(self, toolbox: Toolbox) -> None:
+        self.toolbox = toolbox
+        self.configuration: Json = {}
+        """What items changed of the request's ``reasoning`` and ``text``."""
         self._messages: list[Json] = []
         self._turn: Json | None = None
         """The assistant's turn that the next items may add to; it is the last message."""
         self._results: dict[int, list[Json]] = {}
         """Results by the ``id()`` of the turn that made their calls."""
-        self._calls: dict[str, tuple[Json, str]] = {}
-        """Call id → its turn and its location in ``input``."""
-        self._answered: dict[str, str] = {}
-        """Call id → location of its result."""
+        self._calls: dict[str, _Call] = {}
+        """Call id → the last call that has it."""
         self._aliases: dict[str, str] = {}
         """Id of an item that is a call → call id."""
 
@@ -114,22 +142,26 @@ class _Conversation:
         self._turn = None
         self._messages.append(message)
 
-    def add(self, item: Json, index: int) -> None:
-        """Add one item. Raises BadRequest."""
-        add = _ADD.get(check_item(item, index))
+    def add(self, type_: str, item: Json, field: str) -> None:
+        """Add one item that has been checked. Raises BadRequest."""
+        add = _ADD.get(type_)
         if add is not None:
-            add(self, item, f"input[{index}]")
+            add(self, item, field)
 
     def close(self) -> list[Json]:
-        """All messages. Raises BadRequest for a call without a result."""
-        for id, (_, field) in self._calls.items():
-            if id not in self._answered:
-                raise BadRequest(f"{field}: the call {id!r} has no output; send its function_call_output.", field=field)
+        """All messages. Raises BadRequest for a call without a result, and if there is nothing that a model could answer."""
+        for id, call in self._calls.items():
+            if not call.output:
+                raise BadRequest(
+                    f"{call.field}: the call {id!r} has no output; send its function_call_output.", field=call.field
+                )
         found: list[Json] = []
         for message in self._messages:
             if message["role"] != "assistant" or message.get("content") is not None or message.get("tool_calls"):
                 found.append(message)  # a turn of reasoning alone is left out: no vendor accepts one
                 found += self._results.get(id_of(message), ())
+        if not found:
+            raise BadRequest("input: has no message that a model could answer; send one.", field="input")
         return found
 
     def _open_turn(self) -> Json:
@@ -151,40 +183,100 @@ class _Conversation:
         if item.get("phase") is not None:
             turn["phase"] = item["phase"]
 
-    def call(self, item: Json, field: str, name: str, arguments: str) -> None:
-        id = item["call_id"]
-        if id in self._calls:
-            raise BadRequest(
-                f"{field}.call_id: {id!r} is the id of {self._calls[id][1]} already; ids must be unique.",
-                field=f"{field}.call_id",
-            )
+    def agent_message(self, item: Json, field: str) -> None:
+        introduction = {"type": "text", "text": f"Message from {item['author']} to {item['recipient']}:"}
+        self.append({"role": "user", "content": [introduction, *parts(item["content"], field)]})
+
+    def function_call(self, item: Json, field: str) -> None:
+        name, namespace = item["name"], item.get("namespace")
+        if namespace is not None:
+            name = self.toolbox.name(Tool("function", name, namespace))
+        self._call(item, field, name, item["arguments"])
+
+    def client_tool_call(self, item: Json, field: str) -> None:
+        kind = item["type"].removesuffix("_call")
+        if item.get("call_id") is None:  # a search that the vendor ran
+            return
+        name = self.toolbox.name(Tool(kind, item.get("name", kind), item.get("namespace")))
+        self._call(item, field, name, CLIENT_TOOLS[kind].arguments(item))
+
+    def _call(self, item: Json, field: str, name: str, arguments: str) -> None:
+        id = inner_id = item["call_id"]
+        known = self._calls.get(id)
+        if known is not None:
+            if not known.output:
+                raise BadRequest(
+                    f"{field}.call_id: {id!r} is the id of {known.field} already; ids must be unique.",
+                    field=f"{field}.call_id",
+                )
+            inner_id = f"{id}_{len(self._messages)}"  # some vendors number the calls of each turn from 0
         turn = self._open_turn()
         function = {"name": name, "arguments": arguments}
-        turn.setdefault("tool_calls", []).append({"id": id, "type": "function", "function": function})
-        self._calls[id] = turn, field
+        turn.setdefault("tool_calls", []).append({"id": inner_id, "type": "function", "function": function})
+        self._calls[id] = _Call(inner_id, turn, field)
         if isinstance(item.get("id"), str):
             self._aliases[item["id"]] = id
 
     def output(self, item: Json, field: str) -> None:
+        output = item["output"]
+        self._output(item, field, output if isinstance(output, str) else parts(output, field, "output"))
+
+    def function_output(self, item: Json, field: str) -> None:
+        if item.get("call_id") is None:  # of a function that the model has not called: the call is made up
+            if item.get("name") is None:
+                raise BadRequest(f"{field}: has neither the call_id of a call nor the name of a function.", field=field)
+            id = f"call_{len(self._messages)}"
+            made = {"call_id": id, "name": item["name"], "namespace": item.get("namespace")}
+            self.function_call({**made, "arguments": "{}"}, field)
+            item = {**item, "call_id": id}
+        self.output(item, field)
+
+    def shell_output(self, item: Json, field: str) -> None:
+        self._output(item, field, msgspec.json.encode(item["output"]).decode())
+
+    def patch_output(self, item: Json, field: str) -> None:
+        self._output(item, field, item.get("output") or item.get("status") or "completed")
+
+    def computer_output(self, item: Json, field: str) -> None:
+        url = item["output"].get("image_url")
+        shown: Json = (
+            {"type": "image_url", "image_url": {"url": url}} if url else {"type": "text", "text": "(a picture)"}
+        )
+        self._output(item, field, [shown])
+
+    def search_output(self, item: Json, field: str) -> None:
+        if item.get("call_id") is None:
+            return
+        names = [self.toolbox.name(tool) for one in item["tools"] for tool in tools_of(one)]
+        self._output(
+            item, field, f"These tools can be called now: {', '.join(names)}" if names else "No tool was found."
+        )
+
+    def _output(self, item: Json, field: str, content: str | list[Json]) -> None:
+        """The result of a call, which is put behind the turn that made it."""
         id = item.get("call_id") or item.get("id")
         if item["type"] == "local_shell_call_output" and id not in self._calls:
             id = self._aliases.get(id or "", id)
-        if id not in self._calls:
+        call = self._calls.get(id or "")
+        if call is None:
             raise BadRequest(
                 f"{field}.call_id: there is no call {id!r} before this output; send the call before its output.",
                 field=f"{field}.call_id",
             )
-        if id in self._answered:
+        if call.output:
             raise BadRequest(
-                f"{field}.call_id: {self._answered[id]} is the output of {id!r} already; send one for each call.",
+                f"{field}.call_id: {call.output} is the output of {id!r} already; send one for each call.",
                 field=f"{field}.call_id",
             )
-        self._answered[id] = field
+        call.output = field
         self._turn = None
-        output = item["output"]
-        content = output if isinstance(output, str) else parts(output, field, "output")
-        result = {"role": "tool", "tool_call_id": id, "content": content}
-        self._results.setdefault(id_of(self._calls[id][0]), []).append(result)
+        result = {"role": "tool", "tool_call_id": call.id, "content": content}
+        self._results.setdefault(id_of(call.turn), []).append(result)
+
+    def configure(self, item: Json, field: str) -> None:
+        for name in ("reasoning", "text"):
+            changed = {key: value for key, value in (item.get(name) or {}).items() if value is not None}
+            self.configuration[name] = self.configuration.get(name, {}) | changed
 
     def reasoning(self, item: Json, field: str) -> None:
         turn = self._open_turn()
@@ -217,23 +309,25 @@ def id_of(message: Json) -> int:
     return id(message)
 
 
-_ADD: dict[str, Any] = {
+_ADD: Mapping[str, Callable[[_Conversation, Json, str], None]] = {
     "message": _Conversation.message,
+    "agent_message": _Conversation.agent_message,
     "reasoning": _Conversation.reasoning,
     "image_generation_call": _Conversation.image,
-    "function_call": lambda conversation, item, field: conversation.call(item, field, item["name"], item["arguments"]),
-    "custom_tool_call": lambda conversation, item, field: conversation.call(
-        item, field, item["name"], tools.custom_arguments(item["input"])
-    ),
-    "local_shell_call": lambda conversation, item, field: conversation.call(
-        item, field, tools.LOCAL_SHELL, tools.shell_arguments(item["action"])
-    ),
-    "function_call_output": _Conversation.output,
+    "function_call": _Conversation.function_call,
+    **{f"{kind}_call": _Conversation.client_tool_call for kind in CLIENT_TOOLS},
+    "function_call_output": _Conversation.function_output,
     "custom_tool_call_output": _Conversation.output,
     "local_shell_call_output": _Conversation.output,
+    "shell_call_output": _Conversation.shell_output,
+    "apply_patch_call_output": _Conversation.patch_output,
+    "computer_call_output": _Conversation.computer_output,
+    "tool_search_output": _Conversation.search_output,
+    "configuration_update": _Conversation.configure,
 }
-"""Item type → how it is added. The other types, calls of a vendor's own tools in earlier turns, are left out: chat has nothing for
-them, and the text of the answer repeats what they found.
+"""Item type → how it is added. The other types are left out: calls of a vendor's own tools in earlier turns, for which chat has
+nothing, and whose findings the text of the answer repeats; tools, which ``Toolbox`` reads; and what only a vendor of this API can
+take at all (``native_only``).
 """
 
 
@@ -277,12 +371,21 @@ def _part(part: Json, field: str) -> Json:
         made = {"type": "input_audio", "input_audio": part["input_audio"]}
     elif kind == "input_video":
         made = {"type": "video_url", "video_url": {"url": part["video_url"]}}
+    elif kind == "encrypted_content":
+        made = {"type": "text", "text": _unsealed(part["encrypted_content"])}
     else:
         raise BadRequest(f"{field}: only an assistant's message can have a refusal.", field=field)
     for name in _CACHE:
         if part.get(name) is not None:
             made[name] = part[name]
     return made
+
+
+def _unsealed(text: str) -> str:
+    """A text that OpenAI would have encrypted. Codex writes what one agent tells another into such a part, and a model of another
+    vendor has told it in plain words.
+    """
+    return "(encrypted: only the vendor that wrote it can read it)" if text.startswith(_SEALED) else text
 
 
 def _file(part: Json, field: str) -> Json:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.api.inference.response_fields import hides_reasoning
-from gateway.api.inference.responses import reasoning, tools
+from gateway.api.inference.responses import reasoning
 from gateway.api.inference.responses.items import Call, Events, Item, Message, Reasoning
+from gateway.api.inference.responses.tools import Tool, Toolbox
 from gateway.pipeline.request import InferenceRequest
 
 Json = dict[str, Any]
-_PREFIX = {"function": "fc", "custom_tool": "ctc", "local_shell": "lsh"}
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Finish reason → why an answer is incomplete."""
 
@@ -21,12 +21,16 @@ class Output:
     def __init__(self, request: InferenceRequest) -> None:
         body: Json = request.native.body if request.native is not None else {}
         self._suffix = request.id.rpartition("-")[2]
-        self._kinds = tools.kinds(body.get("tools"))
+        self._asked = body
+        self._summarized = bool((request.body.get("reasoning") or {}).get("summary"))
         self._sealing = "reasoning.encrypted_content" in (body.get("include") or ())
         self._hidden = hides_reasoning(request)
+        self._toolbox: Toolbox | None = None
+        """Made at the first call: most answers have none."""
         self._items: list[Item] = []
         self._calls: dict[Any, Call] = {}
         self._ids: set[str] = set()
+        """Of reasoning items, and of calls: vendors may repeat theirs."""
         self._phase: str | None = None
 
     @property
@@ -104,7 +108,7 @@ class Output:
         if not isinstance(id, str) or not id or id in self._ids:
             id = reasoning.item_id(self._suffix, len(self._items))
         self._ids.add(id)
-        made = Reasoning(id, len(self._items), sealing=self._sealing)
+        made = Reasoning(id, len(self._items), sealing=self._sealing, summarized=self._summarized)
         return self._begin(made) + made.add(fragment)
 
     def _image(self, image: Any) -> Events:
@@ -137,18 +141,23 @@ class Output:
         name, id = _string(function.get("name")), _string(call.get("id"))
         known = self._calls.get(key)
         events: Events = []
-        if known is None or (id and name and known.value["call_id"] != id):  # some vendors number every call 0
+        if known is None or (id and name and known.vendor_id != id):  # some vendors number every call 0
             index = len(self._items)
-            kind = "custom_tool" if custom is not None else self._kinds.get(name, "function")
-            known = self._calls[key] = Call(
-                f"{_PREFIX[kind]}_{self._suffix}_{index}",
-                index,
-                (id or f"call_{self._suffix}_{index}", name),
-                kind,
-            )
+            tool = self._called(name)
+            if custom is not None:
+                tool = tool._replace(kind="custom_tool")
+            call_id = id if id and id not in self._ids else f"call_{self._suffix}_{index}"
+            self._ids.add(call_id)
+            known = self._calls[key] = Call(self._suffix, index, call_id, tool)
+            known.vendor_id = id
             events = self._begin(known)
         known.free_text = known.free_text or custom is not None
         return events + known.arguments(_string(function.get("arguments")) or _string(function.get("input")))
+
+    def _called(self, name: str) -> Tool:
+        if self._toolbox is None:
+            self._toolbox = Toolbox(self._asked)
+        return self._toolbox.called(name)
 
 
 def _string(value: Any) -> str:

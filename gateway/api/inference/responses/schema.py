@@ -1,12 +1,13 @@
 """The documented fields of ``POST /responses`` as types: one source for validation and for the OpenAPI page.
 
 Unknown top-level fields are accepted. Fields that need stored responses (``previous_response_id``, ``conversation``, ``prompt``,
-``background``, ``store: true``, item references) are refused: nothing is stored. Fields and ranges: OpenAI's Python SDK 3.54 and
-OpenRouter's 1.3.84, read 2026-11-21.
+``background``, ``store: true``, item references) are refused: nothing is stored. Fields and ranges: OpenAI's Python SDK 3.57 and
+OpenRouter's 1.3.84, read 2026-11-30.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -33,7 +34,7 @@ class Text(msgspec.Struct):
 
 
 class ResponsesTool(msgspec.Struct):
-    """``function`` and ``custom`` by name; every other type is a tool of the vendor's and passes as it is."""
+    """``function``, ``custom`` and ``namespace`` by name; every other type passes as it is, if its vendor runs it."""
 
     type: str
     name: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
@@ -41,6 +42,10 @@ class ResponsesTool(msgspec.Struct):
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
     format: dict[str, Any] | None = None
+    environment: dict[str, Any] | None = None
+    execution: Literal["server", "client"] | None = None
+    tools: Annotated[list[dict[str, Any]], Meta(max_length=512)] | None = None
+    """Of a namespace: its functions and custom tools."""
 
 
 class ResponsesReasoning(msgspec.Struct):
@@ -127,9 +132,26 @@ def check(body: Json) -> None:
         for name in ("name", "schema"):
             if form.get(name) is None:
                 raise BadRequest(f"text.format.{name} is missing: json_schema needs it.", field=f"text.format.{name}")
-    for index, tool in enumerate(body.get("tools") or ()):
-        if tool["type"] in ("function", "custom") and tool.get("name") is None:
-            raise BadRequest(f"tools[{index}].name is missing.", field=f"tools[{index}].name")
+    check_tools(body.get("tools") or (), "tools")
+
+
+def check_tools(tools: Sequence[Json], field: str) -> None:
+    """The names of tools, and the tools of namespaces. Raises BadRequest."""
+    for index, tool in enumerate(tools):
+        if tool["type"] in ("function", "custom", "namespace") and tool.get("name") is None:
+            raise BadRequest(f"{field}[{index}].name is missing.", field=f"{field}[{index}].name")
+        if tool["type"] != "namespace":
+            continue
+        for position, one in enumerate(tool.get("tools") or ()):
+            where = f"{field}[{index}].tools[{position}]"
+            convert(one, ResponsesTool, where)
+            if one["type"] not in ("function", "custom"):
+                raise BadRequest(
+                    f"{where}.type: a namespace has tools of type function and custom, not {one['type']!r}.",
+                    field=f"{where}.type",
+                )
+            if one.get("name") is None:
+                raise BadRequest(f"{where}.name is missing.", field=f"{where}.name")
 
 
 def _check_stateless(body: Json) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from gateway.api.inference.responses import envelope, request, schema, stream
 from gateway.api.inference.surface import Encoder, Surface
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.request import InferenceRequest
+from providers.types import NativeRequest
 
 Json = dict[str, Any]
 
@@ -30,6 +33,11 @@ class Responses(Surface):
 
     def native_request(self, original: Json, headers: dict[bytes, bytes]) -> Json:
         return request.passthrough_body(original)
+
+    def _native(self, original: Json, headers: dict[bytes, bytes]) -> NativeRequest | None:
+        native = super()._native(original, headers)
+        only = request.native_only(original)
+        return native if native is None or only is None else msgspec.structs.replace(native, only=only)
 
     def answer(self, generation: Generation) -> Json:
         completion = generation.attempts.completion
