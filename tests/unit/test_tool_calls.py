@@ -10,6 +10,7 @@ import pytest
 from providers.errors import ProviderError
 from providers.registry import dialect
 from tests.support import dialectcases as cases
+from tests.wire.bedrock import frames
 
 Json = dict[str, Any]
 OPENAI = dialect("openai")
@@ -290,3 +291,87 @@ def test_no_content_of_a_whole_answer_is_lost(field: str) -> None:
     body = {"choices": [{"index": 3, field: "abc" if field == "text" else {"content": "abc"}, "finish_reason": "stop"}]}
     (one,) = OPENAI.completion(json.dumps(body).encode()).body["choices"]
     assert (one["index"], one["message"]["content"], field in one) == (0, "abc", field == "message")
+
+
+FUNCTION = {"name": "see", "arguments": ""}
+RESPONSES_CALL = {"type": "function_call", "id": "fc", "call_id": "a", **FUNCTION}
+TOOL_USE = {"type": "tool_use", "id": "a", "name": "see", "input": {}}
+BEDROCK_USE = {"toolUseId": "a", "name": "see"}
+WHOLE: dict[str, Json] = {
+    "openai": {"choices": [{"message": {"tool_calls": [{"id": "a", "function": FUNCTION}]}, "finish_reason": "stop"}]},
+    "mistral": {"choices": [{"message": {"tool_calls": [{"id": "a", "function": FUNCTION}]}, "finish_reason": "stop"}]},
+    "anthropic": {"type": "message", "content": [TOOL_USE], "stop_reason": "end_turn"},
+    "gemini": {"candidates": [{"content": {"parts": [{"functionCall": {"name": "see"}}]}, "finishReason": "STOP"}]},
+    "bedrock": {
+        "output": {"message": {"role": "assistant", "content": [{"toolUse": {**BEDROCK_USE, "input": {}}}]}},
+        "stopReason": "end_turn",
+    },
+    "cohere": {
+        "finish_reason": "COMPLETE",
+        "message": {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": FUNCTION}]},
+    },
+    "ollama": {"message": {"tool_calls": [{"function": FUNCTION}]}, "done": True, "done_reason": "stop"},
+    "responses": {"status": "completed", "output": [RESPONSES_CALL]},
+    "responses, no ids": {"status": "completed", "output": [{"type": "function_call", **FUNCTION}]},
+}
+BEGIN: list[Json] = [
+    {"type": "message_start", "message": {"id": "m"}},
+    {"type": "content_block_start", "index": 0, "content_block": TOOL_USE},
+    {"type": "content_block_stop", "index": 0},
+]
+STREAMED: dict[str, list[Json]] = {
+    "anthropic": [
+        *BEGIN,
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {}},
+        {"type": "message_stop"},
+    ],
+    "gemini": [WHOLE["gemini"]],
+    "bedrock": [
+        {"contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": BEDROCK_USE}}},
+        {"contentBlockStop": {"contentBlockIndex": 0}},
+        {"messageStop": {"stopReason": "end_turn"}},
+        {"metadata": {"usage": {"inputTokens": 1, "outputTokens": 1}}},
+    ],
+    "cohere": [
+        {
+            "type": "tool-call-start",
+            "index": 0,
+            "delta": {"message": {"tool_calls": {"id": "a", "function": FUNCTION}}},
+        },
+        {"type": "tool-call-end", "index": 0},
+        {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}},
+    ],
+    "ollama": [WHOLE["ollama"]],
+    "responses": [
+        {"type": "response.output_item.added", "output_index": 0, "item": RESPONSES_CALL},
+        {"type": "response.output_item.done", "output_index": 0, "item": RESPONSES_CALL},
+        {"type": "response.completed", "response": {**WHOLE["responses"], "id": "r"}},
+    ],
+    "responses, all at the end": [{"type": "response.completed", "response": {**WHOLE["responses"], "id": "r"}}],
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_calls_of_every_dialect(name: str) -> None:
+    """No arguments are ``{}``, there is an id, and the answer ends with ``tool_calls`` although the vendor calls it a stop."""
+    (one,) = dialect(name.partition(",")[0]).completion(json.dumps(WHOLE[name]).encode()).body["choices"]
+    (found,) = one["message"]["tool_calls"]
+    assert (found["function"]["name"], found["function"]["arguments"]) == ("see", "{}")
+    assert found["id"]
+    assert one["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_streamed_calls_of_every_dialect(name: str) -> None:
+    """The same in streams."""
+    kind = name.partition(",")[0]
+    pieces = [json.dumps(one) for one in STREAMED[name]]
+    if kind == "bedrock":
+        stream = [frames.line(piece) for piece in pieces]
+    else:
+        stream = [f"{piece}\n".encode() if kind == "ollama" else f"data: {piece}\n\n".encode() for piece in pieces]
+    events, error = cases.decode(dialect(kind), stream)
+    assert error is None
+    (found,) = cases.summary(events)["tools"]
+    assert (bool(found[0]), *found[1:]) == (True, "see", "{}")
+    assert [event.finish for event in events if event.finish] == ["tool_calls"]
