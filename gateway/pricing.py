@@ -12,6 +12,7 @@ import msgspec
 
 from gateway import money
 from gateway.catalog.model import Price
+from providers.media import token_count
 from providers.types import Usage
 
 BYTES_PER_TOKEN = 4
@@ -25,8 +26,6 @@ IMAGE_TOKENS = 1_600
 """One large image (Anthropic: ~1,600 at most; OpenAI high detail: 765–1,445), 2026-11."""
 IMAGE_OUTPUT_TOKENS = 6_240
 """A large picture of OpenAI's gpt-image models at high quality (platform.openai.com/docs/guides/image-generation, 2026-11)."""
-MEDIA_BYTES_PER_TOKEN = 32
-"""Base64 audio and files, very roughly; vendors bill by second or page."""
 HOLD_MARGIN_PERCENT = 5
 
 
@@ -35,6 +34,8 @@ class Prompt(msgspec.Struct, frozen=True):
 
     tokens: int
     """Best estimate; what is billed when a vendor reports no usage."""
+    tokens_least: int
+    """The least that any vendor would count: sound, films and documents at the lowest rate in use."""
     tokens_bound: int
     """Upper bound, for the hold: the vendor's count is almost never larger."""
     images: int
@@ -58,6 +59,7 @@ class Bill(msgspec.Struct, frozen=True):
 
 
 NOTHING = Bill(0, 0, 0)
+NO_FILES = token_count.Tokens(0, 0, 0)
 TEXT_ONLY = frozenset({"text"})
 _PART_MODALITY = {
     "image_url": "image",
@@ -70,7 +72,8 @@ _PART_MODALITY = {
 
 def measure(body: Mapping[str, Any]) -> Prompt:
     """Measure the prompt of a request in the OpenAI chat format."""
-    text_bytes = media_bytes = images = 0
+    text_bytes = images = 0
+    files: list[Any] = []
     modalities = TEXT_ONLY
     messages: Sequence[Mapping[str, Any]] = body.get("messages") or ()
     for message in messages:
@@ -84,10 +87,10 @@ def measure(body: Mapping[str, Any]) -> Prompt:
                     text_bytes += _size(part.get("text") or "")
                     continue
                 modalities = modalities | {_PART_MODALITY.get(kind, "file")}
-                if kind == "image_url":
+                if kind == "image_url" and not _is_pdf(part):
                     images += 1
                 else:
-                    media_bytes += len(msgspec.json.encode(part))
+                    files.append(part)
         calls = message.get("tool_calls")
         if calls:
             text_bytes += len(msgspec.json.encode(calls))
@@ -95,13 +98,24 @@ def measure(body: Mapping[str, Any]) -> Prompt:
         value = body.get(extra)
         if value:
             text_bytes += len(msgspec.json.encode(value))
-    media = images * IMAGE_TOKENS + media_bytes // MEDIA_BYTES_PER_TOKEN
+    media = token_count.of(files) if files else NO_FILES
+    text = -(-text_bytes // BYTES_PER_TOKEN) + MESSAGE_OVERHEAD * len(messages) + PRIMER_OVERHEAD
+    bound = -(-text_bytes // BOUND_BYTES_PER_TOKEN) + BOUND_MESSAGE_OVERHEAD * (len(messages) + 1)
+    pictures = images * IMAGE_TOKENS
     return Prompt(
-        tokens=-(-text_bytes // BYTES_PER_TOKEN) + MESSAGE_OVERHEAD * len(messages) + PRIMER_OVERHEAD + media,
-        tokens_bound=-(-text_bytes // BOUND_BYTES_PER_TOKEN) + BOUND_MESSAGE_OVERHEAD * (len(messages) + 1) + 2 * media,
+        tokens=text + pictures + media.likely,
+        tokens_least=text + pictures + media.least,
+        tokens_bound=bound + 2 * pictures + media.most,
         images=images,
         modalities=modalities,
     )
+
+
+def _is_pdf(part: Mapping[str, Any]) -> bool:
+    """Whether a picture is a document: some clients send PDFs as ``image_url``, which Gemini accepts."""
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) else image
+    return isinstance(url, str) and url[:20].lower() == "data:application/pdf"
 
 
 def _size(text: str) -> int:

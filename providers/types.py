@@ -346,6 +346,8 @@ class Usage(msgspec.Struct, frozen=True):
     """True when the vendor reported nothing and the counts are ours."""
     suspect: bool = False
     """True when the vendor's report held impossible counts (negative, fractional, too large, more cached than sent)."""
+    interim: bool = False
+    """True when the vendor reported this before the end of its answer: it counts the answer in part, or not at all."""
 
     @property
     def prompt_total(self) -> int:

@@ -4,6 +4,8 @@ What the vendors' numbers mean:
 
 - OpenAI: ``prompt_tokens`` includes ``prompt_tokens_details.cached_tokens``, and ``completion_tokens`` includes
   ``completion_tokens_details.reasoning_tokens`` (platform.openai.com/docs/api-reference/chat/object, 2026-11).
+- Gemini's picture models behind OpenAI's format: ``completion_tokens`` also includes ``completion_tokens_details.image_tokens``
+  (1,337 = 217 reasoning + 1,120 image in github.com/BerriAI/litellm/issues/18182, 2025-12; OpenRouter has the field, too).
 - OpenRouter adds ``prompt_tokens_details.cache_write_tokens`` and ``cost`` in USD (openrouter.ai/docs, 2026-11).
 - DeepSeek: ``prompt_tokens = prompt_cache_hit_tokens + prompt_cache_miss_tokens`` (api-docs.deepseek.com, 2026-11).
 - xAI counts reasoning outside ``completion_tokens`` and inside ``total_tokens`` (docs.x.ai/docs/key-information/
@@ -63,17 +65,22 @@ class Counts:
         return 0
 
 
-def normalise(raw: Json) -> Usage:
-    """The usage that a vendor's ``usage`` object reports. Never raises: an impossible count is 0 and sets ``suspect``."""
+def normalise(raw: Json, *, interim: bool = False) -> Usage:
+    """The usage that a vendor's ``usage`` object reports. Never raises: an impossible count is 0 and sets ``suspect``.
+
+    ``interim``: the report came before the end of its answer.
+    """
     counts = Counts()
     take = counts.take
     prompt, completion = take(raw, "prompt_tokens", "input_tokens"), take(raw, "completion_tokens", "output_tokens")
-    cache_read = cache_write = audio_prompt = audio_completion = reasoning = 0
+    cache_read = cache_write = audio_prompt = image_prompt = audio_completion = image_completion = reasoning = 0
     if details := raw.get("prompt_tokens_details"):
         cache_read, audio_prompt = take(details, "cached_tokens"), take(details, "audio_tokens")
+        image_prompt = take(details, "image_tokens")
         cache_write = take(details, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
     if details := raw.get("completion_tokens_details"):
         reasoning, audio_completion = take(details, "reasoning_tokens"), take(details, "audio_tokens")
+        image_completion = take(details, "image_tokens")
     cache_read = cache_read or take(raw, "prompt_cache_hit_tokens", "cached_tokens")
     reasoning = reasoning or take(raw, "reasoning_tokens")
     total, searches = take(raw, "total_tokens"), take(raw, "num_search_queries")
@@ -84,23 +91,31 @@ def normalise(raw: Json) -> Usage:
         cache_write = min(cache_write, prompt - cache_read)
     answer = completion if reasoning_is_extra else completion - reasoning
     audio_prompt = min(audio_prompt, prompt - cache_read - cache_write)
+    image_prompt = min(image_prompt, prompt - cache_read - cache_write - audio_prompt)
     audio_completion = min(audio_completion, answer)
+    image_completion = min(image_completion, answer - audio_completion)
     return Usage(
-        prompt=prompt - cache_read - cache_write - audio_prompt,
+        prompt=prompt - cache_read - cache_write - audio_prompt - image_prompt,
         cache_read=cache_read,
         cache_write=cache_write,
-        completion=answer - audio_completion,
+        completion=answer - audio_completion - image_completion,
         reasoning=reasoning,
         audio_prompt=audio_prompt,
+        image_prompt=image_prompt,
         audio_completion=audio_completion,
+        image_completion=image_completion,
         units={"web_search": searches} if searches else None,
         cost_usd=_cost(raw),
         suspect=counts.suspect,
+        interim=interim,
     )
 
 
 def later(before: Usage | None, now: Usage) -> Usage:
-    """Of two reports in one stream the later one, unless it takes tokens back: some vendors count up, some end with zeros."""
+    """Of two reports in one stream the later one, unless it takes tokens back: some vendors count up, some end with zeros.
+
+    A final report makes an interim one final only if it counts the answer at least as high.
+    """
     if before is None:
         return now
     if now.prompt_total >= before.prompt_total and now.completion_total >= before.completion_total:
@@ -110,7 +125,8 @@ def later(before: Usage | None, now: Usage) -> Usage:
         return replace(now, **kept) if kept else now
     most = now if now.completion_total > before.completion_total else before
     prompt = now if now.prompt_total > before.prompt_total else before
-    return replace(most, **{name: getattr(prompt, name) for name in PROMPT_KINDS})
+    interim = before.interim and (now.interim or now.completion_total < before.completion_total)
+    return replace(most, interim=interim, **{name: getattr(prompt, name) for name in PROMPT_KINDS})
 
 
 def _cost(raw: Json) -> Decimal | None:

@@ -108,7 +108,7 @@ class Pipeline:
             preferences = structs.replace(preferences, sorts=sorts)
         prompt = request.prompt
         need = Need(
-            prompt.tokens,
+            prompt.tokens_least,
             request.max_tokens,
             PARAMETERS.intersection(request.body),
             prompt.modalities,
@@ -147,7 +147,9 @@ class Pipeline:
             caps = [c.endpoint.max_completion_tokens for c in chosen.candidates if c.endpoint.max_completion_tokens]
             held_tokens = min(held_tokens, max(caps, default=held_tokens))
         prices = [candidate.price for candidate in chosen.candidates]
-        amount_nano = pricing.hold_nano(prices, request.prompt, held_tokens, settings.fee_basis_points)
+        amount_nano = pricing.hold_nano(
+            prices, _within_context(request, chosen), held_tokens, settings.fee_basis_points
+        )
         return Generation(
             request=request,
             services=self.services,
@@ -201,10 +203,20 @@ class Pipeline:
                 services.telemetry.ledger_hold.observe(generation.hold_s)
 
 
+def _within_context(request: InferenceRequest, chosen: Plan) -> pricing.Prompt:
+    """The prompt, bounded by the largest context where it has files: no vendor bills more, however large they look."""
+    prompt = request.prompt
+    if prompt.modalities is pricing.TEXT_ONLY or request.operation != "chat":
+        return prompt
+    most = max([candidate.endpoint.context_length for candidate in chosen.candidates], default=0)
+    return prompt if prompt.tokens_bound <= most else structs.replace(prompt, tokens_bound=most)
+
+
 def _unaffordable(refused: PaymentRequired, generation: Generation) -> PaymentRequired:
     """The refusal with the text that clients of OpenRouter parse, and the number of tokens that the caller can afford."""
     remaining_nano = parse_usd(refused.metadata["remaining"])
-    candidates, prompt = generation.attempts.plan.candidates, generation.request.prompt
+    candidates = generation.attempts.plan.candidates
+    prompt = _within_context(generation.request, generation.attempts.plan)
     fee = generation.services.settings.fee_basis_points
     prices = [candidate.price for candidate in candidates]
     base_nano = pricing.hold_nano(prices, prompt, 0, fee)

@@ -2,6 +2,7 @@
 
     outcome                                     provider line   fee   caller pays   operator's loss
     complete                                    reported usage  5 %   cost + fee    0
+    any, reported only before its end           reported, or our count if that is more; the rest as below
     nothing delivered and no reason, or error   estimate        0     0             cost     zero-completion insurance
     broke off after k tokens                    reported, or    5 %   cost + fee    0
     client disconnected after k tokens          prompt + k      5 %   cost + fee    0
@@ -107,6 +108,8 @@ def conclude(
     implausible = usage is not None and not pricing.plausible(usage, request.prompt, context, delivered_tokens=ours)
     if usage is None or implausible:
         usage = _estimated(request, ours)
+    elif usage.interim:
+        usage = _completed(usage, request, ours)
     elif request.prompt.units is not None:  # the vendor reports tokens, but not every unit that it bills
         usage = msgspec.structs.replace(usage, units={**request.prompt.units, **(usage.units or {})})
     provider = candidate.endpoint.provider
@@ -128,6 +131,22 @@ def _estimated(request: InferenceRequest, delivered_tokens: int) -> Usage:
     """Our own count, for when the vendor reports none or an implausible one."""
     completion = delivered_tokens if request.operation == "chat" else 0
     return Usage(prompt=request.prompt.tokens, completion=completion, units=request.prompt.units, estimated=True)
+
+
+def _completed(usage: Usage, request: InferenceRequest, delivered_tokens: int) -> Usage:
+    """A report that came before the end of its answer, raised to our own count where that is higher: of the prompt where it
+    counts none, and of what was delivered."""
+    missing = max(delivered_tokens - usage.completion_total, 0)
+    unread = 0 if usage.prompt_total else request.prompt.tokens
+    if not missing and not unread:
+        return usage
+    return msgspec.structs.replace(
+        usage,
+        prompt=usage.prompt + unread,
+        completion=usage.completion + missing,
+        cost_usd=None,  # the vendor's price of what it had counted
+        estimated=True,
+    )
 
 
 def _insured(outcome: records.Outcome, delivered: Delivered) -> bool:

@@ -136,9 +136,10 @@ def text_of(value: Any) -> str:
 
 def finish_reason(native: str, *, calls: bool) -> str:
     """Our finish reason for the vendor's stop reason. ``calls``: the answer calls tools of the caller's; a call of the tool
-    that carries a structured answer does not count and ends the answer with ``stop``."""
+    that carries a structured answer does not count and ends the answer with ``stop``. Calls are ``tool_calls`` whatever the vendor
+    says, unless the answer was cut or filtered."""
     ours = FINISH.get(native, "stop")
-    return "stop" if ours == "tool_calls" and not calls else ours
+    return ours if ours not in ("stop", "tool_calls") else "tool_calls" if calls else "stop"
 
 
 def refusal_of(details: Any) -> str | None:

@@ -3,7 +3,7 @@
 Order of the vendor's events (platform.claude.com/docs/en/build-with-claude/streaming, 2026-11): ``message_start``, for each
 block ``content_block_start`` / ``content_block_delta`` / ``content_block_stop``, then ``message_delta`` (stop reason,
 cumulative usage) and ``message_stop``; ``ping`` and ``error`` anywhere; unknown events may be added. The counts of
-``message_delta`` replace those of ``message_start``; what it leaves out still holds.
+``message_delta`` replace those of ``message_start``, which counts one token or a few of the answer; what it leaves out still holds.
 
 Compatible vendors (read 2026-11 in issue trackers of LiteLLM, vLLM and llama.cpp) send a tool's whole input with its start,
 count the prompt only at the end, or add ``data: [DONE]``.
@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import msgspec
+from msgspec.structs import replace
 
 from providers.anthropic.errors import error_from_body, malformed
 from providers.anthropic.messages import FORMAT
@@ -122,9 +123,11 @@ class Decoder(SseDecoder):
         return event
 
     def _count(self, raw: Any) -> Usage | None:
+        """The usage that holds after a report, which is final when it counts the output behind a stop reason."""
         if isinstance(raw, dict) and raw:
             self._raw = {**self._raw, **{name: value for name, value in raw.items() if value is not None}}
-            self._usage = later(self._usage, usage_of(self._raw))
+            final = self._finished and raw.get("output_tokens") is not None
+            self._usage = later(self._usage, replace(usage_of(self._raw), interim=not final))
         return self._usage
 
     def _block_start(self, body: Json, native: tuple[str, Json]) -> Event:
@@ -216,11 +219,11 @@ class Decoder(SseDecoder):
     def _message_delta(self, body: Json, native: tuple[str, Json]) -> Event:
         delta = body.get("delta")
         delta = delta if isinstance(delta, dict) else {}
-        usage = self._count(body.get("usage"))
         stop_reason = delta.get("stop_reason")
+        self._finished = self._finished or isinstance(stop_reason, str)
+        usage = self._count(body.get("usage"))
         if not isinstance(stop_reason, str):
             return Event(self._chunk(None), usage=usage, native=native)
-        self._finished = True
         finish = finish_reason(stop_reason, calls=self._calls > 0)
         refusal = refusal_of(delta.get("stop_details"))
         chunk = self._chunk({"refusal": refusal} if refusal else {}, finish, stop_reason)

@@ -91,6 +91,8 @@ def check_stop(stop_reason: str) -> None:
 def finish_reason(native: str, *, tools: bool, structured: bool) -> str:
     """Our finish reason. ``tools``: the answer calls tools of the caller's; ``structured``: the tool of a structured answer."""
     finish = FINISH.get(native, "stop")
+    if tools and finish == "stop":
+        return "tool_calls"
     return "stop" if finish == "tool_calls" and structured and not tools else finish
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from providers.bedrock.errors import error_from_event
 from providers.bedrock.messages import REASONING_FORMAT
 from providers.bedrock.response import (
@@ -184,6 +186,8 @@ class Decoder:
         usage = usage_of(body.get("usage"))
         if usage is None:
             return None
+        if not self._finished:
+            usage = replace(usage, interim=True)
         chunk: Chunk = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": []}
         return Event(chunk, usage=usage)
 

@@ -87,22 +87,28 @@ class Answer:
             id, model = body.get("responseId"), body.get("modelVersion")
             self.model = model if isinstance(model, str) else ""
             self.id = blake2b(id.encode() if isinstance(id, str) else raw, digest_size=12).hexdigest()
-        usage = body.get("usageMetadata")
-        if usage is not None:
-            counted = usage_of(usage)
-            if counted is not None:
-                self.usage = counted if self.usage is None else later(self.usage, counted)
         candidates = body.get("candidates")
-        if candidates is None:
-            self._blocked(body.get("promptFeedback"))
-            return []
-        if not isinstance(candidates, list):
+        if not isinstance(candidates, list | None):
             raise failed("malformed", "candidates is not a list")
         deltas = []
-        for position, candidate in enumerate(candidates):
+        for position, candidate in enumerate(candidates or ()):
             choice = self._choice(candidate, position)
             deltas.append((choice, choice.read(candidate)))
+        if candidates is None:
+            self._blocked(body.get("promptFeedback"))
+        usage = body.get("usageMetadata")
+        if usage is not None:
+            self._count(usage)
         return deltas
+
+    def _count(self, raw: Any) -> None:
+        """Add a report of usage: final when every candidate has a finish reason. The first ones may count the prompt alone."""
+        counted = usage_of(raw)
+        if counted is None:
+            return
+        if not self.choices or any(choice.native is None for choice in self.choices.values()):
+            counted = replace(counted, interim=True)
+        self.usage = counted if self.usage is None else later(self.usage, counted)
 
     def _choice(self, candidate: Any, position: int) -> Choice:
         index = candidate.get("index", position) if isinstance(candidate, dict) else None
@@ -155,7 +161,8 @@ def completion(raw: bytes, origin: str) -> Completion:
         one["logprobs"] = {"content": logprobs, "refusal": None} if logprobs else None
         choices.append(one)
     body = {"id": answer.id, "object": "chat.completion", "created": 0, "model": answer.model, "choices": choices}
-    return Completion(body, answer.counted())
+    usage = answer.counted()
+    return Completion(body, replace(usage, interim=False) if usage is not None else None)
 
 
 class Choice:

@@ -7,12 +7,12 @@ it gives up (api-docs.deepseek.com). Some servers repeat ``"role": ""`` or ``nul
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from providers.errors import failed
+from providers.openai import tool_calls
 from providers.openai.errors import choice_error, malformed, vendor_error
+from providers.openai.tool_calls import ToolCalls
 from providers.transport.sse import decode
 from providers.types import Completion, Json
 from providers.usage import normalise
@@ -40,7 +40,7 @@ FINISH_REASONS: Final = {
 }
 """Vendors' finish reasons to those of the inner language; any other (``eos``, ``end_turn``, ``stop_sequence``) is ``stop``."""
 _CONTENT_FIELDS: Final = (
-    "content", "reasoning", "refusal", "tool_calls", "images", "audio", "function_call", "reasoning_details",
+    "content", "reasoning", "refusal", "tool_calls", "images", "audio", "reasoning_details",
 )  # fmt: skip
 """Fields of a message or delta that a caller could show."""
 
@@ -53,8 +53,10 @@ def read_completion(raw: bytes) -> Completion:
         raise malformed("the answer has no choices", raw)
     if not choices:
         raise failed("empty", "the answer has no choices", status=200)
-    for index, choice in enumerate(choices):
-        read_choice(choice, index, "message")
+    for number, choice in enumerate(choices):
+        if not isinstance(choice, dict):
+            raise failed("malformed", "a choice is not an object")
+        _read_whole_choice(choice, number, raw)
     body["object"] = "chat.completion"
     usage = body.get("usage")
     return Completion(body, normalise(usage) if isinstance(usage, dict) else None)
@@ -71,20 +73,13 @@ def json_object(raw: bytes) -> Json:
     return body
 
 
-def read_choice(choice: Any, index: int, field: str) -> tuple[bool, str | None]:
-    """Bring one choice to the inner language, in place. ``field`` is ``message`` or ``delta``.
+def read_choice(choice: Json, field: str, calls: ToolCalls | bool) -> tuple[bool, str | None]:
+    """Bring one choice to the inner language, in place. ``field`` is ``message`` or ``delta``; ``calls``: the tool calls of the
+    choice, or whether it has any.
 
     Returns whether it carries content, and its finish reason. Raises ``ProviderError``: malformed, or the vendor's error.
     """
-    if not isinstance(choice, dict):
-        raise failed("malformed", "a choice is not an object")
-    message = choice.get(field)
-    if message is None and field == "delta":
-        message = choice[field] = {}
-    if not isinstance(message, dict):
-        raise failed("malformed", f"a choice without {field}")
-    if not isinstance(choice.setdefault("index", index), int):
-        raise failed("malformed", "a choice's index is not a number")
+    message = choice[field]
     native = choice.get("finish_reason") or None
     finish = None
     if native is not None:
@@ -96,9 +91,26 @@ def read_choice(choice: Any, index: int, field: str) -> tuple[bool, str | None]:
         deeper = choice.get("native_finish_reason")
         if finish == "error" or (isinstance(deeper, str) and FINISH_REASONS.get(deeper.lower()) == "error"):
             raise choice_error(choice, native if finish == "error" else str(deeper))
+        if calls:
+            finish = "tool_calls" if finish == "stop" else finish
+            if isinstance(calls, ToolCalls) and (rest := calls.end()):
+                message["tool_calls"] = [*message.get("tool_calls", ()), *rest]
     choice["finish_reason"] = finish
     choice.setdefault("native_finish_reason", native)
     return _read_message(message, field), finish
+
+
+def _read_whole_choice(choice: Json, number: int, raw: bytes) -> None:
+    message = choice.get("message")
+    if message is None:  # of a server that answers as if it streamed, or as completions do
+        text = choice.pop("text", None)
+        message = choice["message"] = choice.pop("delta", None) if text is None else {"content": text}
+    if not isinstance(message, dict):
+        raise failed("malformed", "a choice without message")
+    if not isinstance(choice.get("index"), int | None):
+        raise failed("malformed", "a choice's index is not a number")
+    choice["index"] = number
+    read_choice(choice, "message", tool_calls.read_whole(message, raw))
 
 
 def _read_message(message: Json, field: str) -> bool:
@@ -117,41 +129,7 @@ def _read_message(message: Json, field: str) -> bool:
     reasoning = message.get("reasoning_content")
     if reasoning is not None and message.get("reasoning") is None:
         message["reasoning"] = reasoning
-    if "tool_calls" in message:
-        _read_tool_calls(message, field)
-    if message.get("function_call", 0) is None:
-        del message["function_call"]
     for name in _CONTENT_FIELDS:  # noqa: SIM110 - once an event, and twice as fast as any()
         if message.get(name):
             return True
     return False
-
-
-def _read_tool_calls(message: Json, field: str) -> None:
-    calls = message["tool_calls"]
-    if not calls:
-        del message["tool_calls"]
-        return
-    if not isinstance(calls, list):
-        raise failed("malformed", "tool_calls is not a list")
-    for index, call in enumerate(calls):
-        if not isinstance(call, dict):
-            raise failed("malformed", "a tool call is not an object")
-        function = call.get("function")
-        if function is not None and not isinstance(function, dict):
-            raise failed("malformed", "a tool call's function is not an object")
-        if field == "delta":
-            call.setdefault("index", index)
-        elif function is None:
-            raise failed("malformed", "a tool call without function")
-        for owner, name in ((call, "type"), (call, "id"), (function, "arguments"), (function, "name")):
-            if owner is not None and owner.get(name, "") is None:
-                del owner[name]
-        if function is not None:
-            arguments = function.get("arguments")
-            if isinstance(arguments, dict | list):  # some servers send the object itself
-                function["arguments"] = msgspec.json.encode(arguments).decode()
-            elif arguments is None and field == "message":
-                function["arguments"] = "{}"
-            if function.get("name"):
-                call.setdefault("type", "function")

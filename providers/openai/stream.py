@@ -11,24 +11,65 @@ from typing import Any
 from providers.errors import ProviderError, failed
 from providers.openai.errors import vendor_error
 from providers.openai.response import read_choice
+from providers.openai.tool_calls import ToolCalls
 from providers.transport.sse import SseDecoder, decode
 from providers.types import Event, Json, Usage
 from providers.usage import later, normalise
 
 
+class _Choice:
+    """One choice, while its chunks arrive."""
+
+    __slots__ = ("calls", "number", "open", "streamed", "text")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        """In the order of the choices, from 0."""
+        self.calls = ToolCalls()
+        self.open = False
+        """It has begun and has no finish reason yet."""
+        self.streamed = False
+        """A chunk had a delta."""
+        self.text = ""
+        """What chunks without a delta have said so far."""
+
+    def instead_of_delta(self, choice: Json) -> Json:
+        """The delta of a chunk that has none: from ``message``, as some servers send it, or from ``text``, as completions have it.
+
+        Where deltas came before, a message repeats them. Messages that grow from chunk to chunk repeat what was said, too.
+        """
+        delta, text = choice.pop("message", None), choice.pop("text", None)
+        if delta is None:
+            return {} if text is None else {"content": text}
+        if not isinstance(delta, dict):
+            raise failed("malformed", "message is not an object")
+        if self.streamed:
+            return {}
+        said = delta.get("content")
+        if isinstance(said, str) and said:
+            grown = (
+                self.text != ""
+                and said.startswith(self.text)
+                and (said != self.text or bool(choice.get("finish_reason")))
+            )
+            delta["content"] = said[len(self.text) :] if grown else said
+            self.text = said if grown else self.text + said
+        return delta
+
+
 class Decoder(SseDecoder):
     """Decodes one stream. See ``base.Decoder``."""
 
-    __slots__ = ("_open", "_usage")
+    __slots__ = ("_choices", "_usage")
 
     def __init__(self) -> None:
         super().__init__()
         self._usage: Usage | None = None
-        self._open: set[int] = set()
-        """Indices of choices that have begun and have no finish reason yet."""
+        self._choices: dict[int, _Choice] = {}
+        """By the vendor's index."""
 
     def _complete(self) -> bool:
-        return self._finished and not self._open
+        return self._finished and not any(choice.open for choice in self._choices.values())
 
     def _document(self, raw: bytes) -> ProviderError | None:
         return vendor_error(decode(raw), event="error")
@@ -39,39 +80,70 @@ class Decoder(SseDecoder):
             error = vendor_error(chunk, event=name)
             if error is not None:
                 raise error
-        usage = self._count(chunk) if b"usage" in data or b"\\u" in data else None  # a key may be written in escapes
         choices = chunk.get("choices")
+        if not isinstance(choices, list | None):
+            raise failed("malformed", "choices is not a list")
+        has_usage = b"usage" in data or b"\\u" in data  # a key may be written in escapes
+        if has_usage:
+            _lift_usage(chunk)
+        has_content, finish = False, None
+        for position, choice in enumerate(choices or ()):
+            choice_has_content, choice_finish = self._read_choice(choice, position, data)
+            has_content = has_content or choice_has_content
+            finish = finish or choice_finish
+        usage = self._count(chunk) if has_usage else None
         if choices is None:
             if usage is None:
                 return None  # a ping
-            choices = chunk["choices"] = []
-        elif not isinstance(choices, list):
-            raise failed("malformed", "choices is not a list")
+            chunk["choices"] = []
         self._seen = True
         chunk["object"] = "chat.completion.chunk"  # Azure's first chunk leaves it empty
-        has_content, finish = False, None
-        for position, choice in enumerate(choices):
-            choice_has_content, choice_finish = read_choice(choice, position, "delta")
-            has_content = has_content or choice_has_content
-            if choice_finish is not None:
-                finish = finish or choice_finish
-                self._finished = True
-                self._open.discard(choice["index"])
-            elif choice_has_content:
-                self._open.add(choice["index"])
         return Event(chunk, has_content, finish, usage)
 
+    def _read_choice(self, choice: Any, position: int, data: bytes) -> tuple[bool, str | None]:
+        if not isinstance(choice, dict):
+            raise failed("malformed", "a choice is not an object")
+        index = choice.get("index")
+        if type(index) is not int:
+            if index is not None:
+                raise failed("malformed", "a choice's index is not a number")
+            index = position
+        state = self._choices.get(index)
+        if state is None:
+            state = self._choices[index] = _Choice(len(self._choices))
+        choice["index"] = state.number
+        delta = choice.get("delta")
+        if delta is None:
+            delta = choice["delta"] = state.instead_of_delta(choice)
+        elif not isinstance(delta, dict):
+            raise failed("malformed", "delta is not an object")
+        else:
+            state.streamed = True
+        if "tool_calls" in delta or "function_call" in delta:
+            state.calls.read(delta, data)
+        has_content, finish = read_choice(choice, "delta", state.calls)
+        if finish is not None:
+            self._finished, state.open = True, False
+        elif has_content:
+            state.open = True
+        return has_content, finish
+
     def _count(self, chunk: Json) -> Usage | None:
+        """The usage that holds from this chunk on; None when the chunk reports none. It is final once every choice has ended."""
         raw = chunk.get("usage")
-        if raw is None:
-            chunk.pop("usage", None)
-            if "x_groq" in chunk and isinstance(chunk["x_groq"], dict):
-                raw = chunk["x_groq"].get("usage")
-            choices = chunk.get("choices")
-            if raw is None and isinstance(choices, list) and choices and isinstance(choices[0], dict):
-                raw = choices[0].pop("usage", None)  # Moonshot: in the last choice
         if not isinstance(raw, dict):
             chunk.pop("usage", None)
             return None
-        self._usage = later(self._usage, normalise(raw))
+        self._usage = later(self._usage, normalise(raw, interim=not self._complete()))
         return self._usage
+
+
+def _lift_usage(chunk: Json) -> None:
+    """Put the usage where OpenAI has it, in the chunk itself."""
+    if chunk.get("usage") is not None:
+        return
+    if isinstance(chunk.get("x_groq"), dict):
+        chunk["usage"] = chunk["x_groq"].get("usage")
+    choices = chunk.get("choices")
+    if chunk.get("usage") is None and choices and isinstance(choices[0], dict):
+        chunk["usage"] = choices[0].pop("usage", None)  # Moonshot: in the last choice

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from providers.errors import excerpt, failed
 from providers.openai.errors import vendor_error
 from providers.openai.response import FINISH_REASONS
+from providers.openai.tool_calls import made_id
 from providers.responses.errors import answer_error
 from providers.transport.sse import decode
 from providers.types import Completion, Json, Usage
@@ -160,8 +162,11 @@ class Reader:
         """The next tool call, with its arguments if the item is ``whole``."""
         kind, field = ("custom", "input") if item.get("type") == "custom_tool_call" else ("function", "arguments")
         self.calls += 1
-        own = {"name": text(item.get("name")), field: text(item.get(field)) if whole else ""}
-        id = text(item.get("call_id")) or text(item.get("id"))
+        arguments = text(item.get(field)) if whole else ""
+        if whole and kind == "function":
+            arguments = arguments or "{}"  # clients parse them as JSON
+        own = {"name": text(item.get("name")), field: arguments}
+        id = text(item.get("call_id")) or text(item.get("id")) or made_id(msgspec.json.encode(item), self.calls)
         return {"index": self.calls - 1, "id": id, "type": kind, kind: own}
 
     def detail(self, kind: str, field: str, fragment: str, item: Json, *, more: bool = False) -> Json:

@@ -183,7 +183,8 @@ class Decoder(stream.Decoder):
         if key in self._streamed:
             return self._reader.extras(item) or None
         if key in self._calls:
-            fragment = text(item.get(self._calls[key][2]))
+            _, kind, field = self._calls[key]
+            fragment = text(item.get(field)) or ("{}" if kind == "function" else "")
             return self._arguments_delta(key, fragment) if fragment else None
         return self._reader.read(item) or None
 

@@ -71,10 +71,12 @@ def test_content_is_what_a_caller_could_show() -> None:
         ({"reasoning_content": "x"}, True),
         ({"reasoning": "x"}, True),
         ({"refusal": "no"}, True),
-        ({"tool_calls": [{"index": 0}]}, True),
+        ({"tool_calls": [{"index": 0}]}, False),
+        ({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}]}, False),
+        ({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{"}}]}, True),
         ({"images": [{}]}, True),
         ({"audio": {"id": "a"}}, True),
-        ({"function_call": {"name": "f"}}, True),
+        ({"function_call": {"name": "f", "arguments": "{}"}}, True),
         ({"reasoning_details": [{"type": "reasoning.encrypted"}]}, True),
     ):
         data = b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n"

@@ -6,6 +6,7 @@ and effort settings, tools of MCP servers defined in a system turn; read 2026-11
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,7 @@ BETAS = {
 }
 USER_ID = json.dumps({"device_id": "d" * 64, "account_uuid": "", "session_id": "5f0c3e6e-0000-4000-8000-000000000000"})
 CACHED = {"type": "ephemeral"}
+NUMBERS = itertools.count(0x36EE5)
 
 
 def tool(name: str, **properties: str) -> dict[str, Any]:
@@ -80,6 +82,12 @@ def headers(caller: Caller, version: str) -> dict[str, str]:
     }
 
 
+def billing_header() -> str:
+    """Another one with every request."""
+    number = next(NUMBERS)
+    return f"x-anthropic-billing-header: cc_version=2.1.293.{number % 4096:03x}; cc_entrypoint=cli; cch={number:05x};"
+
+
 def turn(model: str, version: str, messages: list[Any]) -> dict[str, Any]:
     """One request of the main loop."""
     body: dict[str, Any] = {
@@ -105,6 +113,7 @@ def turn(model: str, version: str, messages: list[Any]) -> dict[str, Any]:
             "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
         }
     added = {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": MCP}}
+    body["system"] = [{"type": "text", "text": billing_header()}, *body["system"]]
     return body | {
         "messages": [messages[0], {"role": "system", "content": [added]}, *messages[1:]],
         "tools": [{**one, "eager_input_streaming": True} for one in TOOLS],

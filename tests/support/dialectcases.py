@@ -158,8 +158,6 @@ def message_of(choices: Iterable[Json]) -> Json:
                 message[name] = [*message.get(name, ()), *delta[name]]
         if delta.get("phase"):
             message["phase"] = delta["phase"]
-        if delta.get("function_call"):
-            _add(message.setdefault("function_call", {}), delta["function_call"])
         for place, call in enumerate(delta.get("tool_calls") or ()):
             one = calls.setdefault(call.get("index", place), {})
             one |= {name: call[name] for name in ("id", "type") if name in call}
@@ -214,7 +212,7 @@ def _choice_summary(choices: Sequence[Json]) -> Json:
     message = message_of(choices)
     tokens = [one for choice in choices for one in (choice.get("logprobs") or {}).get("content") or ()]
     deltas = [choice["delta"] if "delta" in choice else choice["message"] for choice in choices]
-    kept = {name: message.get(name) for name in ("reasoning", "refusal", "phase", "function_call")}
+    kept = {name: message.get(name) for name in ("reasoning", "refusal", "phase")}
     return {
         "text": message["content"],
         **kept,
@@ -258,7 +256,7 @@ def summary_of_completion(completion: Completion) -> Json:
 
 # -- what clients demand -----------------------------------------------------------------------------------------------
 
-_SHOWN = ("content", "reasoning", "refusal", "tool_calls", "images", "audio", "function_call")
+_SHOWN = ("content", "reasoning", "refusal", "tool_calls", "images", "audio")
 _SEALED = ("signature", "data")
 """Fields of reasoning details that no reader can show. A dialect may count them as content or not."""
 

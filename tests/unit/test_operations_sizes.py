@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import pricing
-from gateway.api.inference.audio_duration import audio_ms
 from gateway.api.inference.token_estimate import measure
 from gateway.errors import BadRequest
+from providers.media.audio_duration import audio_ms
 from tests.support.examples import examples
 from tests.support.operations import wav
 

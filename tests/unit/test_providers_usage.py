@@ -99,6 +99,46 @@ CASES: list[tuple[str, dict[str, Any], Usage]] = [
         },
         Usage(prompt=3),
     ),
+    (
+        "litellm before gemini-3-pro-image, from BerriAI/litellm 18182",
+        {
+            "prompt_tokens": 533,
+            "completion_tokens": 1337,
+            "total_tokens": 1870,
+            "completion_tokens_details": {"reasoning_tokens": 217, "text_tokens": 0, "image_tokens": 1120},
+            "prompt_tokens_details": {"text_tokens": 6},
+        },
+        Usage(prompt=533, reasoning=217, image_completion=1120),
+    ),
+    (
+        "pictures with text, sound and a cache",
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 90,
+            "prompt_tokens_details": {"cached_tokens": 10, "audio_tokens": 20, "image_tokens": 30},
+            "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 15, "image_tokens": 40},
+        },
+        Usage(
+            prompt=40,
+            cache_read=10,
+            audio_prompt=20,
+            image_prompt=30,
+            completion=30,
+            reasoning=5,
+            audio_completion=15,
+            image_completion=40,
+        ),
+    ),
+    (
+        "more pictures than tokens",
+        {
+            "prompt_tokens": 5,
+            "completion_tokens": 6,
+            "prompt_tokens_details": {"cached_tokens": 3, "image_tokens": 9},
+            "completion_tokens_details": {"audio_tokens": 4, "image_tokens": 9},
+        },
+        Usage(prompt=0, cache_read=3, image_prompt=2, audio_completion=4, image_completion=2),
+    ),
     ("empty", {}, Usage()),
     ("negative", {"prompt_tokens": -5, "completion_tokens": 2}, Usage(completion=2, suspect=True)),
     ("absurd", {"prompt_tokens": 10**30, "completion_tokens": 2}, Usage(completion=2, suspect=True)),
@@ -170,6 +210,16 @@ def test_of_two_reports_the_last_counts_unless_it_takes_back() -> None:
     assert later(two, zero) == two
     assert later(Usage(prompt=5, completion=1, cost_usd=Decimal(1)), two).cost_usd == Decimal(1)
     assert later(Usage(prompt=5), Usage(completion=7)) == Usage(prompt=5, completion=7)
+    for before, now, interim in (
+        (Usage(5, completion=1, interim=True), Usage(5, completion=9), False),
+        (Usage(5, completion=9, interim=True), Usage(5, completion=9), False),
+        (Usage(5, completion=9, interim=True), Usage(0, completion=9), False),
+        (Usage(5, completion=9, interim=True), Usage(0, completion=10), False),
+        (Usage(5, completion=9, interim=True), Usage(0, completion=0), True),
+        (Usage(5, completion=9, interim=True), Usage(9, completion=0), True),
+        (Usage(5, completion=1, interim=True), Usage(5, completion=9, interim=True), True),
+    ):
+        assert later(before, now).interim is interim
     assert later(Usage(prompt=5, cache_read=2, completion=3), Usage(prompt=9, completion=1)) == Usage(
         prompt=9, completion=3
     )

@@ -16,7 +16,7 @@ import msgspec
 
 from gateway import pricing
 from gateway.accounts import KeyPolicy
-from gateway.api.inference import validation
+from gateway.api.inference import billing_header, validation
 from gateway.errors import BadRequest, Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
 from gateway.ledger.entries import generation_id
 from gateway.pipeline.generation import Generation
@@ -171,6 +171,8 @@ class Surface(ABC):
         original = self.parse(raw, headers)
         body = self.accept(original)
         validation.check(body, original)
+        if self.operation == "chat":
+            body = billing_header.removed(body)
         body.pop("service_tier", None)  # another tier has another price, and the catalogue has one
         now = time.time()
         return InferenceRequest(

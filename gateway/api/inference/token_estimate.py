@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway import pricing
-from gateway.api.inference.audio_duration import audio_ms
 from gateway.api.inference.operations_schema import audio_bytes
+from providers.media.audio_duration import audio_ms
 
 DOCUMENTS_PER_SEARCH_UNIT = 100
 TOKENS_PER_DOCUMENT = 500
@@ -117,7 +117,14 @@ def _transcription(body: Json) -> pricing.Prompt:
 
 
 def _prompt(tokens: int, bound: int, images: int, modalities: frozenset[str], **units: int) -> pricing.Prompt:
-    return pricing.Prompt(tokens=tokens, tokens_bound=bound, images=images, modalities=modalities, units=units or None)
+    return pricing.Prompt(
+        tokens=tokens,
+        tokens_least=tokens,
+        tokens_bound=bound,
+        images=images,
+        modalities=modalities,
+        units=units or None,
+    )
 
 
 def _size(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The duration of a recording, from its bytes: for the hold, and for the bill when a provider does not report one.
+"""The duration of a recording or film, from its bytes: for the hold, and for the bill when a provider does not report one.
 
 Exact where the container states it (WAV, FLAC, Ogg, MP4) or where frames can be counted (MP3); otherwise an upper bound from the
 size. Headers can lie, so a duration is never believed below what the bytes would last at the highest bit rate in use. Pure; no
@@ -25,6 +25,8 @@ MP3_FRAMES_MAX = 100_000
 MP3_GAPS_MAX, MP3_TAIL_MAX = 65_536, 4_096
 """Bytes between frames that are skipped in all, and bytes after the last frame that count as a tag."""
 WAV_CHUNKS_MAX = 256
+UNKNOWN_VIDEO_BITS_PER_S, HIGHEST_VIDEO_BITS_PER_S = 250_000, 100_000_000
+"""Of films: a container that states no duration, and a guard against one that states too little."""
 LONGEST_MS = 604_800_000
 """A week."""
 _MP3_KBITS = (
@@ -36,15 +38,30 @@ _OPUS_HZ = 48_000
 _PCM = (1, 3, 0xFFFE)
 
 
-def audio_ms(data: bytes, format: str) -> int:
-    """Milliseconds, rounded up, at least 1. ``format`` is the file's extension; the first bytes count for more."""
+def audio_ms(data: bytes, format: str, length: int | None = None) -> int:
+    """Milliseconds, rounded up, at least 1. ``format`` is the file's extension; the first bytes count for more.
+
+    ``data`` may be the beginning and the end of a recording of ``length`` bytes: then a duration that had to be counted (MP3) is
+    that of the counted part, scaled.
+    """
+    length = len(data) if length is None else length
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
-        return max(1, min(_wav(data), LONGEST_MS) or _duration_ms(data, UNKNOWN_BITS_PER_S))
+        return max(1, min(_wav(data, length), LONGEST_MS) or _duration_ms(length, UNKNOWN_BITS_PER_S))
     reader, highest = _reader(data, format)
     stated_ms = reader(data) if reader is not None else 0
+    if reader is _mp3:
+        stated_ms = -(-stated_ms * length // max(len(data), 1))
     if not stated_ms:
-        return _duration_ms(data, UNKNOWN_BITS_PER_S)
-    return max(min(stated_ms, LONGEST_MS), _duration_ms(data, highest))
+        return _duration_ms(length, UNKNOWN_BITS_PER_S)
+    return max(min(stated_ms, LONGEST_MS), _duration_ms(length, highest))
+
+
+def video_ms(data: bytes, length: int) -> int:
+    """Milliseconds of a film, whose first and last bytes are ``data``: as its container states, else at a low bit rate."""
+    stated_ms = _mp4(data) if data[4:8] == b"ftyp" else 0
+    if not stated_ms:
+        return _duration_ms(length, UNKNOWN_VIDEO_BITS_PER_S)
+    return max(min(stated_ms, LONGEST_MS), _duration_ms(length, HIGHEST_VIDEO_BITS_PER_S))
 
 
 def _reader(data: bytes, format: str) -> tuple[Callable[[bytes], int] | None, int]:
@@ -60,12 +77,12 @@ def _reader(data: bytes, format: str) -> tuple[Callable[[bytes], int] | None, in
     return None, HIGHEST_BITS_PER_S
 
 
-def _duration_ms(data: bytes, bits_per_s: int) -> int:
-    """How long these bytes last at a bit rate."""
-    return max(1, -(-len(data) * 8_000 // bits_per_s))
+def _duration_ms(length: int, bits_per_s: int) -> int:
+    """How long so many bytes last at a bit rate."""
+    return max(1, -(-length * 8_000 // bits_per_s))
 
 
-def _wav(data: bytes) -> int:
+def _wav(data: bytes, length: int) -> int:
     """Bytes of the ``data`` chunk over bytes a second. For PCM the rate is computed, as a decoder does, and not read."""
     at, rate = 12, 0
     for _ in range(WAV_CHUNKS_MAX):
@@ -78,7 +95,7 @@ def _wav(data: bytes) -> int:
             if tag in _PCM:
                 rate = hertz * channels * bits // 8
         elif data[at : at + 4] == b"data":
-            present = min(size, len(data) - at - 8) if size else len(data) - at - 8
+            present = min(size, length - at - 8) if size else length - at - 8
             return -(-present * 1_000 // rate) if rate else 0
         at += 8 + size + size % 2
         if at + 8 > len(data):
@@ -135,7 +152,7 @@ def _mp3(data: bytes) -> int:
         microseconds += frame[1]
         at += frame[0]
     rest = data[at:]
-    return -(-microseconds // 1_000) + (_duration_ms(rest, UNKNOWN_BITS_PER_S) if len(rest) > MP3_TAIL_MAX else 0)
+    return -(-microseconds // 1_000) + (_duration_ms(len(rest), UNKNOWN_BITS_PER_S) if len(rest) > MP3_TAIL_MAX else 0)
 
 
 def _mp3_frames() -> dict[bytes, tuple[int, int]]:
