@@ -26,6 +26,7 @@ class Dialect(ABC):
     """``chat``, ``embeddings``, ``rerank``, ``images``, ``speech``, ``transcription``, ``count_tokens``."""
     api_format: ClassVar[str | None] = None
     """The API surface that has this same wire format: its requests and answers pass unchanged (see ``passthrough``)."""
+    decides: ClassVar[frozenset[str]] = frozenset()  # parameters that it leaves out itself, listed or not
     inlines_media: ClassVar[bool] = False
     """The vendor takes no URLs of pictures and files: they must be turned into data URLs before ``request``."""
     stream_type: ClassVar[str] = "text/event-stream"
@@ -40,8 +41,7 @@ class Dialect(ABC):
         """The vendor's request for ``body`` (chat: an ``InnerRequest``), which is not changed. Pure. Raises ``ProviderError``."""
 
     def passthrough(self, target: Target, native: NativeRequest, body: Any, *, stream: bool) -> HttpRequest:
-        """The vendor's request for ``native``, which is in this dialect's own format: only the model, the stream flag and the
-        end user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
+        """The vendor's request for ``native``, in this dialect's own format, with what planning changed in ``body``. Pure."""
         raise NotImplementedError(f"{self.name} is not the format of any API surface")
 
     authorizes: ClassVar[bool] = False  # whether ``authorize`` is overridden

@@ -43,6 +43,9 @@ OURS = frozenset(
 )  # fmt: skip
 """Fields that the gateway's contract adds to the Messages API; the vendor refuses fields that it does not know. Names that
 begin with ``_`` are private to some client: they are left out too."""
+_DROPPABLE = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "reasoning": "thinking"}
+"""Parameters of the inner language that some models of this vendor refuse, and their own names; for the rest a model that cannot
+use them has no objection."""
 _TOOL_BETAS = {
     "computer_20241022": "computer-use-2024-10-22",
     "computer_20250124": "computer-use-2025-01-24",
@@ -60,6 +63,7 @@ class Anthropic(Dialect):
 
     name: ClassVar[str] = "anthropic"
     api_format: ClassVar[str | None] = "messages"
+    decides: ClassVar[frozenset[str]] = frozenset({"parallel_tool_calls", "verbosity", "web_search_options"})
     path: ClassVar[str] = "/messages"
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
@@ -68,9 +72,13 @@ class Anthropic(Dialect):
     def passthrough(self, target: Target, native: NativeRequest, body: Json, *, stream: bool) -> HttpRequest:
         sent = {name: value for name, value in native.body.items() if name not in OURS and not name.startswith("_")}
         sent["model"] = target.upstream_id
-        sent.setdefault(
-            "max_tokens", max_tokens(target.options, body)
-        )  # the vendor requires one, our callers need not send one
+        sent["max_tokens"] = max_tokens(target.options, body)  # the vendor requires one, our callers need not send one
+        for inner, own in _DROPPABLE.items():
+            if inner not in body:
+                sent.pop(own, None)
+        thinking, lowered = sent.get("thinking"), (native.body.get("max_tokens") or 0) > sent["max_tokens"]
+        if lowered and isinstance(thinking, dict) and thinking.get("type") == "enabled":
+            sent["thinking"] = {**thinking, "budget_tokens": body["reasoning"]["max_tokens"]}
         sent.pop("stream", None)
         given = sent.pop("metadata", None)
         metadata = {**(given if isinstance(given, dict) else {}), "user_id": body.get("user")}

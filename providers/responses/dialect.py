@@ -19,9 +19,10 @@ conversation, in ``reasoning_details``.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from providers.base import Dialect
+from providers.chat.messages import output_limit
 from providers.errors import ProviderError
 from providers.openai.errors import refusal
 from providers.openai.request import apply_options, json_post
@@ -29,6 +30,9 @@ from providers.responses.request import native_body, responses_body
 from providers.responses.response import read_completion
 from providers.responses.stream import Decoder
 from providers.types import Completion, HttpRequest, HttpResponse, InnerRequest, Json, NativeRequest, Target
+
+_DROPPABLE: Final = ("temperature", "top_p")
+"""Parameters that some models of these vendors refuse; for the rest a model that cannot use them has no objection."""
 
 
 class Responses(Dialect):
@@ -46,6 +50,11 @@ class Responses(Dialect):
     def passthrough(self, target: Target, native: NativeRequest, body: InnerRequest, *, stream: bool) -> HttpRequest:
         sent = native_body(native.body, target.options)
         sent.pop("user", None)
+        for name in _DROPPABLE:
+            if name not in body:
+                sent.pop(name, None)
+        if "max_output_tokens" in sent:
+            sent["max_output_tokens"] = output_limit(body)
         return _post(target, sent, body.get("user"), stream=stream)
 
     def completion(self, raw: bytes) -> Completion:

@@ -237,7 +237,7 @@ def envelope(error: GatewayError, id: str | None = None) -> Json:
     """
     view: Json = {
         "type": ERROR_TYPES.get(error.error_type, "api_error"),
-        "message": error.message,
+        "message": _overflow_words(error) if error.error_type == "context_length_exceeded" else error.message,
         "error_type": error.error_type,
     }
     if "error_code" in error.metadata:  # the SDKs choose their exception by this
@@ -248,3 +248,20 @@ def envelope(error: GatewayError, id: str | None = None) -> Json:
     if error.metadata:
         whole["metadata"] = error.metadata
     return whole
+
+
+def _overflow_words(error: GatewayError) -> str:
+    """Anthropic's sentences for a prompt that is too long, by which its clients shorten the conversation or the answer.
+
+    Claude Code 2.1.332 looks for ``prompt is too long: N tokens > N maximum`` and ``input length and `max_tokens` exceed context
+    limit: N + N > N``.
+    """
+    overflow = error.overflow
+    if overflow is None:
+        return f"prompt is too long: {error.message}"
+    if overflow.prompt > overflow.limit or not overflow.output:
+        return f"prompt is too long: {overflow.prompt} tokens > {overflow.limit} maximum"
+    return (
+        f"input length and `max_tokens` exceed context limit: {overflow.prompt} + {overflow.output} > {overflow.limit}, "
+        "decrease input length or `max_tokens` and try again"
+    )
