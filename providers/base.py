@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+from providers.chat.tool_rules import ToolRules
 from providers.document import decoder_for, legible, read_whole
 from providers.errors import ProviderError
 from providers.transport.client import Upstream, refusal
@@ -22,11 +23,10 @@ class Dialect(ABC):
     """One operation in one wire format. Stateless: one instance serves every endpoint."""
 
     name: ClassVar[str]
-    operation: ClassVar[str] = "chat"
-    """``chat``, ``embeddings``, ``rerank``, ``images``, ``speech``, ``transcription``, ``count_tokens``."""
-    api_format: ClassVar[str | None] = None
-    """The API surface that has this same wire format: its requests and answers pass unchanged (see ``passthrough``)."""
+    operation: ClassVar[str] = "chat"  # embeddings, rerank, images, speech, transcription, count_tokens
+    api_format: ClassVar[str | None] = None  # the API surface with the same wire format: see ``passthrough``
     decides: ClassVar[frozenset[str]] = frozenset()  # parameters that it leaves out itself, listed or not
+    tools: ClassVar[ToolRules] = ToolRules()  # the names and ids that the vendor takes: ``request`` applies them
     inlines_media: ClassVar[bool] = False
     """The vendor takes no URLs of pictures and files: they must be turned into data URLs before ``request``."""
     stream_type: ClassVar[str] = "text/event-stream"
@@ -73,7 +73,7 @@ class Dialect(ABC):
         response = await upstream.send(self._http_request(target, call, stream=False), clocks)
         if response.status not in SUCCESS:
             raise self.failure(legible(response))
-        return read_whole(self.read, response)
+        return self.tools.completion(read_whole(self.read, response), call)
 
     async def stream(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Stream:
         """One streamed answer, opened by a 2xx. Clocks: all four. Raises ``ProviderError``."""
@@ -82,7 +82,8 @@ class Dialect(ABC):
         http = await upstream.open(self._http_request(target, call, stream=True), clocks)
         if http.status not in SUCCESS:
             raise self.failure(legible(await refusal(http)))
-        return Stream(http, decoder_for(http, self.stream_type, self.decoder(), self.read), clocks)
+        decoder = decoder_for(http, self.stream_type, self.decoder(), self.read)
+        return Stream(http, self.tools.decoder(decoder, call), clocks)
 
     def _http_request(self, target: Target, call: Call, *, stream: bool) -> HttpRequest:
         if call.native is not None:

@@ -28,10 +28,13 @@ from typing import Any, ClassVar
 import msgspec
 
 from providers.anthropic.errors import error_from_response
+from providers.anthropic.messages import CALL_ID, call_id
 from providers.anthropic.request import max_tokens, messages_body
 from providers.anthropic.response import completion
 from providers.anthropic.stream import Decoder
+from providers.anthropic.tools import TOOL_NAME
 from providers.base import Dialect
+from providers.chat.tool_rules import ToolRules
 from providers.errors import ProviderError, failed
 from providers.types import Completion, HttpRequest, HttpResponse, Json, NativeRequest, Target
 
@@ -65,6 +68,7 @@ class Anthropic(Dialect):
     api_format: ClassVar[str | None] = "messages"
     decides: ClassVar[frozenset[str]] = frozenset({"parallel_tool_calls", "verbosity", "web_search_options"})
     path: ClassVar[str] = "/messages"
+    tools: ClassVar[ToolRules] = ToolRules(TOOL_NAME, CALL_ID, call_id, unique=True)
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         return self.http_request(target, self.vendor_body(target, body), (), stream=stream)
@@ -91,7 +95,7 @@ class Anthropic(Dialect):
         """The vendor's body for ``body``, without ``stream``. Raises ``ProviderError`` (unsupported)."""
         options = target.options
         try:
-            sent = messages_body(options, target.upstream_id, body)
+            sent = messages_body(options, target.upstream_id, self.tools.fitted(body))
         except RecursionError:
             raise failed("unsupported", "the request is nested too deeply") from None
         if options.get("prefill") is False and sent["messages"] and sent["messages"][-1]["role"] == "assistant":

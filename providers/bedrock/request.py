@@ -24,6 +24,7 @@ from providers.bedrock.messages import Caching, Messages
 from providers.bedrock.tools import specs, structured_output, tool_config
 from providers.chat import effort
 from providers.chat.messages import unsupported
+from providers.chat.turns import instructions_first
 from providers.types import Json, Target
 
 BUDGET_MIN, BUDGET_MAX = 1024, 128_000
@@ -74,7 +75,7 @@ class _Builder:
         native = self.options.get("structured_outputs") == "native"
         output = structured_output(self.body.get("response_format"), native=native)
         tools = self._tools(strict=native)
-        for index, message in enumerate(self.body.get("messages") or ()):
+        for index, message in enumerate(instructions_first(self.body.get("messages") or [])):
             self.messages.add(message, f"messages[{index}]")
         sent: Json = {"messages": self.messages.done()}
         if self.body.get("cache_control"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from providers.base import Dialect
+from providers.chat.tool_rules import NAME_64, ToolRules
 from providers.errors import ProviderError
 from providers.openai.errors import refusal
 from providers.openai.request import chat_body, json_post
@@ -24,8 +25,11 @@ class OpenAI(Dialect):
 
     name: ClassVar[str] = "openai"
 
+    tools: ClassVar[ToolRules] = ToolRules(NAME_64)
+
     def request(self, target: Target, body: InnerRequest, *, stream: bool) -> HttpRequest:
-        return json_post(target, "/chat/completions", chat_body(target, body, stream=stream), stream=stream)
+        sent = chat_body(target, self.tools.fitted(body), stream=stream)
+        return json_post(target, "/chat/completions", sent, stream=stream)
 
     def completion(self, raw: bytes) -> Completion:
         return read_completion(raw)

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Final
 
 from providers.base import Dialect
 from providers.chat.messages import output_limit
+from providers.chat.tool_rules import NAME_64, ToolRules
 from providers.errors import ProviderError
 from providers.openai.errors import refusal
 from providers.openai.request import apply_options, json_post
@@ -40,12 +41,15 @@ class Responses(Dialect):
 
     name: ClassVar[str] = "responses"
     api_format: ClassVar[str | None] = "responses"
+    tools: ClassVar[ToolRules] = ToolRules(NAME_64, unique=True)
     format: ClassVar[str] = "openai-responses-v1"
     """Of the reasoning details that answers carry: encrypted reasoning can be read by its maker alone."""
 
     def request(self, target: Target, body: InnerRequest, *, stream: bool) -> HttpRequest:
         formats = frozenset({self.format, target.options.get("reasoning_format", self.format)})
-        return _post(target, responses_body(body, target.options, formats), body.get("user"), stream=stream)
+        return _post(
+            target, responses_body(self.tools.fitted(body), target.options, formats), body.get("user"), stream=stream
+        )
 
     def passthrough(self, target: Target, native: NativeRequest, body: InnerRequest, *, stream: bool) -> HttpRequest:
         sent = native_body(native.body, target.options)

@@ -502,8 +502,14 @@ def passed(wire: dict[str, Any], body: dict[str, Any], *, stream: bool = True, *
 def test_a_request_in_this_shape_passes() -> None:
     """Only model, stream, store and the end user's id are rewritten; what the gateway alone knows is dropped."""
     ours = dict.fromkeys(GATEWAY_FIELDS, 1)
-    assert passed(WIRE | ours, {"user": "hashed"}) == WIRE | {"model": "gpt-5", "store": False, "user": "hashed"}
-    plain = passed(WIRE, {}, stream=False)
+    inner = {name: WIRE[name] for name in ("temperature", "top_p") if name in WIRE}
+    inner |= {"max_tokens": WIRE["max_output_tokens"]} if "max_output_tokens" in WIRE else {}
+    assert passed(WIRE | ours, {**inner, "user": "hashed"}) == WIRE | {
+        "model": "gpt-5",
+        "store": False,
+        "user": "hashed",
+    }
+    plain = passed(WIRE, inner, stream=False)
     gone = {"user", "stream", "stream_options"}
     assert plain == {k: v for k, v in WIRE.items() if k not in gone} | {"model": "gpt-5", "store": False}
     assert "future_field" not in passed(WIRE, {}, drop_parameters=["future_field"])
@@ -519,7 +525,7 @@ def test_what_only_openrouter_knows_is_translated_in_passing() -> None:
         "top_k": 3,
         "presence_penalty": 0.5,
     }
-    assert passed(wire, {}, stream=False) == {
+    assert passed(wire, {"max_tokens": 10_000}, stream=False) == {
         "model": "gpt-5",
         "store": False,
         "max_output_tokens": 10_000,

@@ -244,7 +244,7 @@ async def test_thinking_of_another_vendor_is_left_out(gateway: GatewayFactory) -
 
 
 def packed_block(detail: dict[str, Any]) -> dict[str, Any]:
-    (block,) = messages_thinking.blocks({"reasoning_details": [detail]})
+    ((_, block),) = messages_thinking.blocks({"reasoning_details": [detail]})
     assert block["type"] == "redacted_thinking"
     return block
 
@@ -338,7 +338,7 @@ async def test_a_parameter_that_is_not_listed_costs_nothing_else(
             caller, model="t/claude", stream=stream, headers={"anthropic-beta": "context-1m-2025-08-07"}, **native
         )
         assert response.status_code == 200, response.text
-        (got,) = claude.asked
+        (got,) = claude.requests
         expected = {**native, "model": "claude-x", **({"stream": True} if stream else {}), **changed}
         assert got == {name: value for name, value in expected.items() if value is not None}
         assert "anthropic-beta: context-1m-2025-08-07" in claude.heads[0]
@@ -379,6 +379,6 @@ async def test_chat_reaches_claude_with_what_the_dialect_expresses(
         tools = [{"type": "function", "function": {"name": "find"}}]
         response = await caller.chat("t/claude", tools=tools, **sent)
         assert response.status_code == 200, response.text
-        (got,) = claude.asked
+        (got,) = claude.requests
         assert {name: got.get(name) for name in expected} == expected
         await calm(stage)
