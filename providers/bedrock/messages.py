@@ -4,7 +4,8 @@ Facts, each read 2026-11. From botocore 1.44.5's service model of bedrock-runtim
 the Converse guide (docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html) and its error texts: text that
 is empty or white space is refused, also in tool results, which must not be empty either (github.com/NousResearch/
 hermes-agent/pull/64858, github.com/pydantic/pydantic-ai/pull/6116); a message with a document needs a text. A cache point is
-a block of its own after what it caches, never inside a tool result (github.com/langchain-ai/langchain-aws/pull/503).
+a block of its own after what it caches, never inside a tool result (github.com/langchain-ai/langchain-aws/pull/503), at Claude
+not right behind a document that is no PDF (github.com/strands-agents/harness-sdk/issues/1966), at Nova not behind a result.
 """
 
 from __future__ import annotations
@@ -30,10 +31,15 @@ TOOL_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 class Caching:
     """Makes cache points, as far as this endpoint takes them, and counts them."""
 
-    def __init__(self, *, on: bool, ttl: bool = True) -> None:
+    def __init__(self, *, on: bool, nova: bool = False) -> None:
         self.on = on
-        self._ttl = ttl
+        self._nova = nova
         self._set = 0
+
+    @property
+    def used(self) -> bool:
+        """Whether there is any."""
+        return self._set > 0
 
     def point(self, control: Any) -> list[Json]:
         """The cache point for a ``cache_control``, or nothing. The vendor refuses a fifth one, so it is left out."""
@@ -41,9 +47,25 @@ class Caching:
             return []
         self._set += 1
         point: Json = {"type": "default"}
-        if self._ttl and control.get("ttl") in ("5m", "1h"):
+        if not self._nova and control.get("ttl") in ("5m", "1h"):
             point["ttl"] = control["ttl"]
         return [{"cachePoint": point}]
+
+    def placed(self, content: list[Json]) -> list[Json]:
+        """The blocks of a message with each cache point behind a block that may be cached: it moves forward, or is left out."""
+        made: list[Json] = []
+        for block in content:
+            place = len(made)
+            if "cachePoint" in block:
+                while place and self._cannot_end(made[place - 1]):
+                    place -= 1
+                if not place or "cachePoint" in made[place - 1]:
+                    continue
+            made.insert(place, block)
+        return made
+
+    def _cannot_end(self, block: Json) -> bool:
+        return "toolResult" in block if self._nova else block.get("document", {}).get("format", "pdf") != "pdf"
 
 
 def tool_id(id: str) -> str:
@@ -85,6 +107,9 @@ class Messages:
         if last["role"] == "assistant" and "text" in last["content"][-1]:
             # Claude refuses a trailing assistant message (prefill) that ends in white space.
             last["content"][-1] = {"text": last["content"][-1]["text"].rstrip()}
+        if self.caching.used:
+            for message in self._messages:
+                message["content"] = self.caching.placed(message["content"])
         return self._messages
 
     def cache_end(self, control: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from providers.types import Json
@@ -41,6 +42,19 @@ def instructions_first(messages: list[Json]) -> list[Json]:
             made.append(message)
             joins = False
     _add_held(made, held)
+    return made
+
+
+def results_first(messages: list[Json]) -> list[Json]:
+    """The messages with no instructions between calls and their results, for vendors that take instructions anywhere else."""
+    if not any(later.get("role") == "tool" and earlier.get("role") in SYSTEM for earlier, later in pairwise(messages)):
+        return messages
+    made: list[Json] = []
+    for message in messages:
+        place = len(made)
+        while message.get("role") == "tool" and place and made[place - 1].get("role") in SYSTEM:
+            place -= 1
+        made.insert(place, message)
     return made
 
 

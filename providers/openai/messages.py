@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from providers.chat.messages import arguments_object
-from providers.chat.turns import instructions_first
+from providers.chat.turns import instructions_first, results_first
 from providers.errors import failed
 from providers.types import Json
 
@@ -37,15 +37,15 @@ def remove_extensions(sent: Json, options: Mapping[str, Any]) -> None:
 
     Raises ``ProviderError`` (unsupported): a tool that only another wire format knows.
     """
+    messages = sent.get("messages")
+    if isinstance(messages, list):
+        anywhere = options.get("extended") or options.get("mid_system")
+        messages = sent["messages"] = results_first(messages) if anywhere else instructions_first(messages)
     if options.get("extended"):
         return
     sent.pop("cache_control", None)
-    messages = sent.get("messages")
-    if isinstance(messages, list):
-        if not options.get("mid_system"):
-            messages = sent["messages"] = instructions_first(messages)
-        if any(map(_is_extended, messages)) or not _are_objects(messages):
-            sent["messages"] = _reduced(messages, options.get("reasoning_replay"))
+    if isinstance(messages, list) and (any(map(_is_extended, messages)) or not _are_objects(messages)):
+        sent["messages"] = _reduced(messages, options.get("reasoning_replay"))
     tools = sent.get("tools")
     if tools:
         sent["tools"] = [_tool(tool, index) for index, tool in enumerate(tools)]
