@@ -28,7 +28,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from providers.anthropic.errors import error_from_response
-from providers.anthropic.messages import CALL_ID, call_id
+from providers.anthropic.messages import CALL_ID, call_id, without_system_turns
 from providers.anthropic.request import max_tokens, messages_body
 from providers.anthropic.response import completion
 from providers.anthropic.stream import Decoder
@@ -75,6 +75,11 @@ class Anthropic(Dialect):
 
     def passthrough(self, target: Target, native: NativeRequest, body: Json, *, stream: bool) -> HttpRequest:
         sent = {name: value for name, value in native.body.items() if name not in OURS and not name.startswith("_")}
+        if not target.options.get("mid_system"):
+            turns = without_system_turns(sent.get("messages") or [])
+            if turns is None:
+                return self.http_request(target, self.vendor_body(target, body), native.betas, stream=stream)
+            sent["messages"] = turns
         sent["model"] = target.upstream_id
         sent["max_tokens"] = max_tokens(target.options, body)  # the vendor requires one, our callers need not send one
         for inner, own in _DROPPABLE.items():

@@ -64,6 +64,34 @@ def conversation(messages: list[Json], *, mid_system: bool) -> tuple[list[Json],
     return system, turns
 
 
+def without_system_turns(turns: Any) -> list[Json] | None:
+    """The turns of a caller's own Messages request for a model without system turns: they become words of the user's.
+
+    The same list where there are none. None for turns that change the tools, which only a translation of the request can apply.
+    """
+    if not any(turn["role"] == "system" for turn in turns):
+        return list(turns)
+    made: list[Json] = []
+    held: list[Json] = []
+    last_user = max((index for index, turn in enumerate(turns) if turn["role"] == "user"), default=-1)
+    for index, turn in enumerate(turns):
+        if turn["role"] != "system":
+            made.append(turn)
+            made += held
+            held = []
+            continue
+        content = turn.get("content") or ""
+        if not isinstance(content, str) and any(block["type"] != "text" for block in content):
+            return None
+        words = reminder(content)
+        if not words or (turn.get("clear_at") == "next_user_message" and index < last_user):
+            continue
+        calls = bool(made) and isinstance(made[-1]["content"], list) and made[-1]["content"]
+        waits = calls and any(block["type"] == "tool_use" for block in calls)
+        (held if waits else made).append({"role": "user", "content": words})
+    return made + held
+
+
 def _add(turns: list[Json], role: str, blocks: list[Json]) -> None:
     """Appends blocks to the last turn of the role, or as a new turn."""
     if not blocks:

@@ -100,7 +100,8 @@ class Claude:
 async def served(gateway: GatewayFactory, claude: Claude, *more: Sale) -> AsyncIterator[tuple[Stage, Caller]]:
     async with RawServer(claude) as server:
         stage = await gateway(
-            Sale("anthropic/claude-x", "claude", "claude-x-20261101"),
+            Sale("anthropic/claude-x", "claude", "claude-x-20261101", more={"options": {"mid_system": True}}),
+            Sale("anthropic/claude-old", "claude", "claude-old"),
             *more,
             urls={"claude": f"{server.url}/v1"},
             provider={"claude": {"dialect": "anthropic"}},
