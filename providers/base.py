@@ -26,11 +26,10 @@ class Dialect(ABC):
     operation: ClassVar[str] = "chat"  # embeddings, rerank, images, speech, transcription, count_tokens
     api_format: ClassVar[str | None] = None  # the API surface with the same wire format: see ``passthrough``
     decides: ClassVar[frozenset[str]] = frozenset()  # parameters that it leaves out itself, listed or not
-    tools: ClassVar[ToolRules] = ToolRules()  # the names and ids that the vendor takes: ``request`` applies them
+    tools: ClassVar[ToolRules] = ToolRules()  # names and ids that the vendor takes: ``request`` applies them
     inlines_media: ClassVar[bool] = False
     """The vendor takes no URLs of pictures and files: they must be turned into data URLs before ``request``."""
-    stream_type: ClassVar[str] = "text/event-stream"
-    """How the ``content-type`` of a stream begins. An answer of another type may be one document; ``""``: it never is."""
+    stream_type: ClassVar[str] = "text/event-stream"  # how its content-type begins; "": an answer is never one document
 
     def opens(self, url: str) -> bool:
         """With ``inlines_media``: whether the vendor takes this URL nevertheless, such as one of its own file store."""
