@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 from providers.types import Json
@@ -19,8 +18,8 @@ def instructions_first(messages: list[Json]) -> list[Json]:
     ollama/issues/17774, 2026). They are not moved to the front: that would change the beginning of the prompt with each of them,
     and no prompt cache would be read again. Coding agents mark such words in the same way. None come between calls and results.
     """
-    start = next((index for index, message in enumerate(messages) if message.get("role") not in SYSTEM), len(messages))
-    if not any(message.get("role") in SYSTEM for message in messages[start:]):
+    start = _first_turn(messages)
+    if start is None:
         return messages
     made, held = messages[:start], list[Json]()
     joins = False  # the last message holds such words: the user's next one is joined to it
@@ -45,9 +44,17 @@ def instructions_first(messages: list[Json]) -> list[Json]:
     return made
 
 
+def _first_turn(messages: list[Json]) -> int | None:
+    """Where the conversation begins behind its first instructions, if more instructions follow later; else None."""
+    roles = [message.get("role") for message in messages]
+    start = next((index for index, role in enumerate(roles) if role not in SYSTEM), len(roles))
+    later = roles[start:]
+    return start if "system" in later or "developer" in later else None
+
+
 def results_first(messages: list[Json]) -> list[Json]:
     """The messages with no instructions between calls and their results, for vendors that take instructions anywhere else."""
-    if not any(later.get("role") == "tool" and earlier.get("role") in SYSTEM for earlier, later in pairwise(messages)):
+    if _first_turn(messages) is None:
         return messages
     made: list[Json] = []
     for message in messages:

@@ -44,7 +44,7 @@ def remove_extensions(sent: Json, options: Mapping[str, Any]) -> None:
     if options.get("extended"):
         return
     sent.pop("cache_control", None)
-    if isinstance(messages, list) and (any(map(_is_extended, messages)) or not _are_objects(messages)):
+    if isinstance(messages, list) and _needs_rewriting(messages):
         sent["messages"] = _reduced(messages, options.get("reasoning_replay"))
     tools = sent.get("tools")
     if tools:
@@ -58,27 +58,33 @@ def remove_extensions(sent: Json, options: Mapping[str, Any]) -> None:
         sent["verbosity"] = VERBOSITY[verbosity]
 
 
-def _is_extended(message: Json) -> bool:
-    """Whether a message has to be rewritten, whatever its calls hold."""
-    return (
-        isinstance(message.get("content"), list)
-        or not EXTENDED_FIELDS.isdisjoint(message)
-        or message["role"] == "developer"
-        or not message.get("tool_calls", True)
-    )
+def _needs_rewriting(messages: list[Json]) -> bool:
+    """Whether any message has what a plain vendor does not take."""
+    texts: list[str] = []
+    for message in messages:
+        if (
+            isinstance(message.get("content"), list)
+            or not EXTENDED_FIELDS.isdisjoint(message)
+            or message["role"] == "developer"
+        ):
+            return True
+        if "tool_calls" in message:
+            calls = message["tool_calls"]
+            if not calls:
+                return True
+            for call in calls:
+                if "function" in call:
+                    texts.append(call["function"]["arguments"])
+    return not _are_objects(texts)
 
 
-def _are_objects(messages: list[Json]) -> bool:
-    """Whether the arguments of every call are an object, which several servers' chat templates demand. All are read at once."""
+def _are_objects(arguments: list[str]) -> bool:
+    """Whether the arguments of every call are a JSON object, which several servers' chat templates demand. All are read at once."""
+    if not arguments:
+        return True
     try:
-        texts = [
-            call["function"]["arguments"]
-            for message in messages
-            if message.get("tool_calls")
-            for call in message["tool_calls"]
-        ]
-        return not texts or len(_decode_objects(f"[{','.join(texts)}]")) == len(texts)
-    except (ValueError, RecursionError, KeyError, TypeError):
+        return len(_decode_objects(f"[{','.join(arguments)}]")) == len(arguments)
+    except (ValueError, RecursionError, TypeError):
         return False
 
 
@@ -116,7 +122,7 @@ def _message(message: Json, replay: str | None) -> Json:
         kept["content"] = [_part(part) for part in content]
     calls = kept.get("tool_calls")
     if calls:
-        kept["tool_calls"] = calls if _are_objects([message]) else [_with_object(call) for call in calls]
+        kept["tool_calls"] = [_with_object(call) for call in calls]
     elif calls is not None:
         del kept["tool_calls"]
     if replay is not None and message.get("role") == "assistant":
@@ -130,7 +136,7 @@ def _message(message: Json, replay: str | None) -> Json:
 
 def _with_object(call: Json) -> Json:
     function = call.get("function")
-    if not isinstance(function, dict):
+    if not isinstance(function, dict) or _are_objects([function.get("arguments")]):
         return call  # a custom tool's input is any text
     arguments = msgspec.json.encode(arguments_object(function.get("arguments"))).decode()
     return {**call, "function": {**function, "arguments": arguments}}
