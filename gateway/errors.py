@@ -22,6 +22,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from providers.context_length import ContextOverflow, overflow_of
+
+UNKNOWN_OVERFLOW = "The messages exceed this model's maximum context length"
+
 
 class GatewayError(Exception):
     """Shape on the wire: ``{"error": {"code": <int status>, "message": str, "metadata": {"error_type": str, ...}}}``."""
@@ -42,6 +46,8 @@ class GatewayError(Exception):
         self.metadata = metadata or {}
         self.retry_after_s = retry_after_s
         self.availability = availability
+        self.overflow: ContextOverflow | None = None
+        """The sizes of a ``context_length_exceeded``, where they are known: each surface says them as its clients expect."""
         self.recorded = False
         """Whether a generation has ended with this error, so that its canonical log line is already written."""
 
@@ -136,9 +142,16 @@ class NoHealthyEndpoint(Unavailable):
 
 
 class UpstreamFailed(GatewayError):
-    """The last attempt's failure, with the status of its row in ``providers/failures.yaml``."""
+    """The last attempt's failure, with the status of its row in ``providers/failures.yaml``.
+
+    A context that is too small is told in the words that clients know, whichever vendor refused; the vendor's own stand in the
+    metadata.
+    """
 
     def __init__(self, message: str, *, status: int, error_type: str, **more: Any) -> None:
         super().__init__(message, **more)
         self.status = status
         self.error_type = error_type
+        if error_type == "context_length_exceeded":
+            self.overflow = overflow_of(message)
+            self.message = self.overflow.words if self.overflow else f"{UNKNOWN_OVERFLOW}: {message}"

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from providers.chat.hosted_tools import functions_only
+from providers.chat.tool_rules import ToolRules
 from providers.document import decoder_for, legible, read_whole
 from providers.errors import ProviderError
 from providers.transport.client import Upstream, refusal
@@ -27,6 +28,8 @@ class Dialect(ABC):
     """``chat``, ``embeddings``, ``rerank``, ``images``, ``speech``, ``transcription``, ``count_tokens``."""
     api_format: ClassVar[str | None] = None
     """The API surface that has this same wire format: its requests and answers pass unchanged (see ``passthrough``)."""
+    decides: ClassVar[frozenset[str]] = frozenset()  # parameters that it leaves out itself, listed or not
+    tools: ClassVar[ToolRules] = ToolRules()  # names and ids that the vendor takes: ``request`` applies them
     hosts = functions_only  # (tool, options): whether the vendor takes a tool of a type other than ``function``
     inlines_media: ClassVar[bool] = False  # the vendor takes no URLs: media become data URLs before ``request``
     authorizes: ClassVar[bool] = False  # whether ``authorize`` is overridden
@@ -42,8 +45,7 @@ class Dialect(ABC):
         """The vendor's request for ``body`` (chat: an ``InnerRequest``), which is not changed. Pure. Raises ``ProviderError``."""
 
     def passthrough(self, target: Target, native: NativeRequest, body: Any, *, stream: bool) -> HttpRequest:
-        """The vendor's request for ``native``, which is in this dialect's own format: only the model, the stream flag and the
-        end user's id (as in ``body``, the same request in the inner language) are rewritten. Pure."""
+        """The vendor's request for ``native``, in this dialect's own format, with what planning changed in ``body``. Pure."""
         raise NotImplementedError(f"{self.name} is not the format of any API surface")
 
     async def authorize(self, upstream: Upstream, target: Target, clocks: Clocks) -> Target:
@@ -73,7 +75,7 @@ class Dialect(ABC):
         response = await upstream.send(self._http_request(target, call, stream=False), clocks)
         if response.status not in SUCCESS:
             raise self.failure(legible(response))
-        return read_whole(self.read, response)
+        return self.tools.completion(read_whole(self.read, response), call)
 
     async def stream(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Stream:
         """One streamed answer, opened by a 2xx. Clocks: all four. Raises ``ProviderError``."""
@@ -82,7 +84,8 @@ class Dialect(ABC):
         http = await upstream.open(self._http_request(target, call, stream=True), clocks)
         if http.status not in SUCCESS:
             raise self.failure(legible(await refusal(http)))
-        return Stream(http, decoder_for(http, self.stream_type, self.decoder(), self.read), clocks)
+        decoder = decoder_for(http, self.stream_type, self.decoder(), self.read)
+        return Stream(http, self.tools.decoder(decoder, call), clocks)
 
     def _http_request(self, target: Target, call: Call, *, stream: bool) -> HttpRequest:
         if call.native is not None:

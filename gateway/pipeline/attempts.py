@@ -194,10 +194,9 @@ class Attempts(msgspec.Struct, eq=False):
 
     async def _call(self, candidate: Candidate) -> tuple[Dialect, Call]:
         """The candidate's dialect and the call to make. Raises ProviderError when media cannot be fetched for it."""
-        endpoint, native = candidate.endpoint, self.native
+        endpoint = candidate.endpoint
         dialect = registry.dialect(endpoint.dialect, self.work.operation)
-        native = native if native is not None and native.api_format == dialect.api_format else None
-        call = adapted(self.body, endpoint, self.options, native)
+        call = adapted(self.body, endpoint, dialect, self.options, self.native)
         if call.native is None:
             if self.native is not None and self.native.only is not None:
                 raise failed("unsupported", f"{self.native.only}, and this endpoint has another API")

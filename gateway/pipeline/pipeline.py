@@ -143,8 +143,8 @@ class Pipeline:
         held_tokens = request.max_tokens or (settings.default_max_tokens if request.operation == "chat" else 0)
         if request.prompt.units is not None:
             held_tokens += request.prompt.units.get("image_output", 0) * pricing.IMAGE_OUTPUT_TOKENS
-        if request.max_tokens is None:
-            caps = [c.endpoint.max_completion_tokens for c in chosen.candidates if c.endpoint.max_completion_tokens]
+        caps = [c.endpoint.max_completion_tokens for c in chosen.candidates if c.endpoint.max_completion_tokens]
+        if request.max_tokens is None or len(caps) == len(chosen.candidates):
             held_tokens = min(held_tokens, max(caps, default=held_tokens))
         prices = [candidate.price for candidate in chosen.candidates]
         amount_nano = pricing.hold_nano(

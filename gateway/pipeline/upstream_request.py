@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+from msgspec import structs
 
 from gateway.catalog.model import Endpoint
 from gateway.catalog.parameters import DROPPABLE
 from providers.base import Dialect
+from providers.chat import effort
 from providers.types import Call, Json, NativeRequest, Target
 
 OWNED = frozenset(
@@ -26,9 +29,12 @@ OWNED = frozenset(
         "user",
         "usage",
         "service_tier",
+        "speed",
+        "inference_geo",
     }
 )
 """Fields that ``provider.options`` cannot set, because they decide what is held and billed, and what is sent to whom."""
+LIMITS: Final = ("max_tokens", "max_completion_tokens")
 
 
 def target(endpoint: Endpoint) -> Target:
@@ -75,16 +81,40 @@ def without_tools(body: Json, tools: list[Json]) -> Json | None:
 
 
 def adapted(
-    body: Json, endpoint: Endpoint, options: Mapping[str, Mapping[str, Any]], native: NativeRequest | None = None
+    body: Json,
+    endpoint: Endpoint,
+    dialect: Dialect,
+    options: Mapping[str, Mapping[str, Any]],
+    native: NativeRequest | None = None,
 ) -> Call:
-    """The call for this endpoint: parameters that it does not support are dropped, as OpenRouter does, and the caller's options
-    for its provider are added where the request does not set them. ``native``, the same request in the endpoint's own format,
-    is sent instead unless something had to be changed."""
+    """The call for this endpoint: parameters that it does not support are dropped, as OpenRouter does, output limits are lowered
+    to what it can write, and the caller's options for its provider are added where the request does not set them.
+
+    ``native``, the same request in the caller's format, is sent instead where the dialect has that format, with the same options;
+    the dialect leaves out of it what has been dropped from the body (``Dialect.passthrough``).
+    """
     supported = endpoint.supported_parameters
-    lacking = (body.keys() & DROPPABLE) - supported if supported else None
+    lacking = (body.keys() & DROPPABLE) - supported - dialect.decides if supported else None
     if lacking:
         body = {name: value for name, value in body.items() if name not in lacking}
+    most = endpoint.max_completion_tokens
+    if most is not None and (body.get("max_tokens") or body.get("max_completion_tokens") or 0) > most:
+        body = _limited(body, most)
+    if native is not None and native.api_format != dialect.api_format:
+        native = None
     extra = options.get(endpoint.provider.slug)
     if extra:
-        body = {**{name: value for name, value in extra.items() if name not in OWNED}, **body}
-    return Call(body, None if lacking or extra else native)
+        extra = {name: value for name, value in extra.items() if name not in OWNED}
+        body = {**extra, **body}
+        if native is not None:
+            native = structs.replace(native, body={**extra, **native.body})
+    return Call(body, native)
+
+
+def _limited(body: Json, most: int) -> Json:
+    """The body with an output limit of ``most`` tokens, and a budget for reasoning that leaves room for an answer."""
+    limited = {**body, **{name: most for name in LIMITS if body.get(name) is not None}}
+    reasoning = body.get("reasoning")
+    if isinstance(reasoning, dict) and (reasoning.get("max_tokens") or 0) >= most:
+        limited["reasoning"] = {**reasoning, "max_tokens": effort.budget_of("high", most)}
+    return limited

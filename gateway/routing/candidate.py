@@ -62,6 +62,8 @@ class Drop(msgspec.Struct, frozen=True):
     detail: str
     wait_s: float | None = None
     """Set when waiting helps."""
+    context_length: int = 0
+    """The endpoint's, in tokens."""
 
 
 def expected_femto(price: Price, need: Need, cached_tokens: int = 0) -> int:

@@ -106,19 +106,11 @@ def modalities(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> 
 def context_length(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
     if context.need.operation != "chat":  # a batch of texts, each of which may fill the whole context
         return None
-    needed = context.need.prompt_tokens + (context.need.max_tokens or 0)
+    output, most = context.need.max_tokens or 0, endpoint.max_completion_tokens
+    needed = context.need.prompt_tokens + (output if most is None else min(output, most))
     if needed <= endpoint.context_length:
         return None
     return f"holds {endpoint.context_length} tokens, the request needs about {needed}"
-
-
-def max_completion_tokens(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
-    max_tokens, most = context.need.max_tokens, endpoint.max_completion_tokens
-    return (
-        None
-        if max_tokens is None or most is None or max_tokens <= most
-        else f"writes at most {most} tokens, max_tokens is {max_tokens}"
-    )
 
 
 def require_parameters(endpoint: Endpoint, _: Price | None, context: RoutingContext) -> str | None:
@@ -166,10 +158,25 @@ def applicable(context: RoutingContext) -> list[tuple[str, Filter]]:
         (preferences.max_price_femto, "max_price", max_price),
         (True, "input_modalities", modalities),
         (True, "context_length", context_length),
-        (need.max_tokens is not None, "max_completion_tokens", max_completion_tokens),
         (preferences.require_parameters and need.parameters, "require_parameters", require_parameters),
     )
     return [(name, filter_) for needed, name, filter_ in all_filters if needed]
+
+
+def short_answers(endpoints: Sequence[Endpoint], need: Need) -> Iterator[tuple[str, str]]:
+    """(id, reason) of endpoints that write less than ``max_tokens``, where others of the same model write as much.
+
+    When none does, all stay, and the limit is lowered for each (``upstream_request.adapted``): agents send a constant.
+    """
+    limit = need.max_tokens
+    if limit is None or len(endpoints) < 2:
+        return
+    short = [
+        each for each in endpoints if each.max_completion_tokens is not None and each.max_completion_tokens < limit
+    ]
+    if len(short) < len(endpoints):
+        for each in short:
+            yield each.id, f"writes at most {each.max_completion_tokens} tokens, max_tokens is {limit}"
 
 
 def soft_misses(endpoints: Sequence[Endpoint], need: Need) -> Iterator[tuple[str, str]]:

@@ -22,6 +22,7 @@ Groups = Sequence[tuple[str | None, list[Candidate]]]
 DAY_S = 86_400
 MEMO_MAX = 64
 SOFT_FILTER = "supported_parameters"
+SHORT_FILTER = "max_completion_tokens"
 
 __all__ = ["Candidate", "Drop", "Plan", "plan"]
 
@@ -36,6 +37,7 @@ class Plan(msgspec.Struct, frozen=True):
     models: tuple[str, ...]
     """Slugs, in the caller's order."""
     now: float = 0.0
+    need: Need = Need()
     panic: bool = False
     """No endpoint was healthy, so the one candidate is a guess: worth one attempt, not three."""
     conversation: Conversation | None = None
@@ -49,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True):
     def refuse(self) -> GatewayError:
         """The answer when there is no candidate: 404 with the filters, 400 when the request is too long, 429 or 503 when all are
         limited or down."""
-        return refusal.refuse(self.models, self.drops)
+        return refusal.refuse(self.models, self.drops, self.need)
 
 
 def plan(
@@ -94,6 +96,7 @@ def plan(
         affinity=kept,
         pooled=preferences.partition == "none" and len(models) > 1,
         named=_named(chosen, preferences.order),
+        need=need,
     )
 
 
@@ -152,10 +155,11 @@ def _filtered(model: Model, context: RoutingContext) -> tuple[list[tuple[Endpoin
             if price is None:  # the filter "unpriced" has dropped it; this is for the type checker
                 continue
             passed.append((endpoint, price))
-    misses = dict(filters.soft_misses([endpoint for endpoint, _ in passed], context.need))
-    if misses:
-        drops += [_drop(endpoint, SOFT_FILTER, misses[endpoint.id]) for endpoint, _ in passed if endpoint.id in misses]
-        passed = [(endpoint, price) for endpoint, price in passed if endpoint.id not in misses]
+    for name, soft in ((SHORT_FILTER, filters.short_answers), (SOFT_FILTER, filters.soft_misses)):
+        misses = dict(soft([endpoint for endpoint, _ in passed], context.need))
+        if misses:
+            drops += [_drop(endpoint, name, misses[endpoint.id]) for endpoint, _ in passed if endpoint.id in misses]
+            passed = [(endpoint, price) for endpoint, price in passed if endpoint.id not in misses]
     return passed, drops
 
 
@@ -216,4 +220,4 @@ def _not_chosen(candidate: Candidate) -> Drop:
 
 
 def _drop(endpoint: Endpoint, name: str, detail: str, wait_s: float | None = None) -> Drop:
-    return Drop(endpoint.id, endpoint.provider.name, endpoint.model, name, detail, wait_s)
+    return Drop(endpoint.id, endpoint.provider.name, endpoint.model, name, detail, wait_s, endpoint.context_length)

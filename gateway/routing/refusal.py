@@ -9,11 +9,12 @@ from typing import Any
 
 from gateway.catalog.catalog import DOCS_URL
 from gateway.errors import BadRequest, GatewayError, NoEndpoints, NoHealthyEndpoint, TooManyRequests
-from gateway.routing.candidate import Drop
+from gateway.routing.candidate import Drop, Need
+from providers.context_length import ContextOverflow
 
 HEALTH = frozenset({"breaker", "cooling", "credential", "rate_limit"})
 CAPACITY = frozenset({"cooling", "rate_limit"})
-SIZE = frozenset({"context_length", "max_completion_tokens"})
+SIZE = frozenset({"context_length"})
 OPERATOR = frozenset({"provider_key", "unpriced"})
 """Filters that only the operator can change: the endpoints are listed but cannot be used on this gateway."""
 MAX_LISTED = 50
@@ -26,7 +27,6 @@ ADVICE = {
     "max_price": "raise provider.max_price",
     "input_modalities": "choose a model that takes this input",
     "context_length": "shorten the messages or lower max_tokens",
-    "max_completion_tokens": "lower max_tokens",
     "require_parameters": "send fewer parameters or set provider.require_parameters to false",
     "distillable": "drop provider.enforce_distillable_text",
     "provider_key": "have the operator set the provider's API key",
@@ -34,13 +34,13 @@ ADVICE = {
 }
 
 
-def refuse(models: Sequence[str], drops: Sequence[Drop]) -> GatewayError:
+def refuse(models: Sequence[str], drops: Sequence[Drop], need: Need) -> GatewayError:
     """429 or 503 when waiting helps, 400 when the request is only too long for the endpoints that could serve it, else 404."""
     if any(drop.filter in HEALTH for drop in drops):
         return _unhealthy(models, drops)
     relevant = [drop for drop in drops if drop.filter not in OPERATOR]
     if relevant and all(drop.filter in SIZE for drop in relevant):
-        return _too_long(models, drops, relevant)
+        return _too_long(models, drops, relevant, need)
     counts = Counter(drop.filter for drop in drops)
     names = _names(models)
     if not counts:
@@ -66,20 +66,20 @@ def _code(counts: Counter[str]) -> str:
     return "constraint_filtered"
 
 
-def _too_long(models: Sequence[str], drops: Sequence[Drop], relevant: Sequence[Drop]) -> BadRequest:
-    first = relevant[0]
+def _too_long(models: Sequence[str], drops: Sequence[Drop], relevant: Sequence[Drop], need: Need) -> BadRequest:
+    """In the words that clients of OpenAI's API know: coding agents shorten the conversation or the answer because of them."""
+    limit = max(drop.context_length for drop in relevant)
+    alone = need.prompt_tokens > limit
+    overflow = ContextOverflow(need.prompt_tokens, limit, 0 if alone else need.max_tokens or 0)
     error = BadRequest(
-        f"The request is too long for {_names(models)}: {first.provider} {first.detail}. "
-        "Shorten the messages or lower max_tokens.",
+        overflow.words,
         metadata={"dropped": _listed(drops)},
         availability={
             **_availability("constraint_filtered", models),
             "excluded_by": list(dict.fromkeys(drop.filter for drop in relevant)),
         },
     )
-    error.error_type = (
-        "context_length_exceeded" if any(d.filter == "context_length" for d in relevant) else "max_tokens_exceeded"
-    )
+    error.error_type, error.overflow = "context_length_exceeded", overflow
     return error
 
 

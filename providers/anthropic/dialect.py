@@ -28,11 +28,13 @@ from typing import Any, ClassVar
 import msgspec
 
 from providers.anthropic.errors import error_from_response
+from providers.anthropic.messages import CALL_ID, call_id, without_system_turns
 from providers.anthropic.request import max_tokens, messages_body
 from providers.anthropic.response import completion
 from providers.anthropic.stream import Decoder
-from providers.anthropic.tools import is_own_tool
+from providers.anthropic.tools import TOOL_NAME, is_own_tool
 from providers.base import Dialect
+from providers.chat.tool_rules import ToolRules
 from providers.errors import ProviderError, failed
 from providers.types import Completion, HttpRequest, HttpResponse, Json, NativeRequest, Target
 
@@ -44,6 +46,9 @@ OURS = frozenset(
 )  # fmt: skip
 """Fields that the gateway's contract adds to the Messages API; the vendor refuses fields that it does not know. Names that
 begin with ``_`` are private to some client: they are left out too."""
+_DROPPABLE = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "reasoning": "thinking"}
+"""Parameters of the inner language that some models of this vendor refuse, and their own names; for the rest a model that cannot
+use them has no objection."""
 _TOOL_BETAS = {
     "computer_20241022": "computer-use-2024-10-22",
     "computer_20250124": "computer-use-2025-01-24",
@@ -61,7 +66,9 @@ class Anthropic(Dialect):
 
     name: ClassVar[str] = "anthropic"
     api_format: ClassVar[str | None] = "messages"
+    decides: ClassVar[frozenset[str]] = frozenset({"parallel_tool_calls", "verbosity", "web_search_options"})
     path: ClassVar[str] = "/messages"
+    tools: ClassVar[ToolRules] = ToolRules(TOOL_NAME, CALL_ID, call_id, unique=True)
 
     def hosts(self, tool: Any, options: Mapping[str, Any]) -> bool:
         return is_own_tool(tool)
@@ -71,10 +78,19 @@ class Anthropic(Dialect):
 
     def passthrough(self, target: Target, native: NativeRequest, body: Json, *, stream: bool) -> HttpRequest:
         sent = {name: value for name, value in native.body.items() if name not in OURS and not name.startswith("_")}
+        if not target.options.get("mid_system"):
+            turns = without_system_turns(sent.get("messages") or [])
+            if turns is None:
+                return self.http_request(target, self.vendor_body(target, body), native.betas, stream=stream)
+            sent["messages"] = turns
         sent["model"] = target.upstream_id
-        sent.setdefault(
-            "max_tokens", max_tokens(target.options, body)
-        )  # the vendor requires one, our callers need not send one
+        sent["max_tokens"] = max_tokens(target.options, body)  # the vendor requires one, our callers need not send one
+        for inner, own in _DROPPABLE.items():
+            if inner not in body:
+                sent.pop(own, None)
+        thinking, lowered = sent.get("thinking"), (native.body.get("max_tokens") or 0) > sent["max_tokens"]
+        if lowered and isinstance(thinking, dict) and thinking.get("type") == "enabled":
+            sent["thinking"] = {**thinking, "budget_tokens": body["reasoning"]["max_tokens"]}
         sent.pop("stream", None)
         given = sent.pop("metadata", None)
         metadata = {**(given if isinstance(given, dict) else {}), "user_id": body.get("user")}
@@ -87,7 +103,7 @@ class Anthropic(Dialect):
         """The vendor's body for ``body``, without ``stream``. Raises ``ProviderError`` (unsupported)."""
         options = target.options
         try:
-            sent = messages_body(options, target.upstream_id, body)
+            sent = messages_body(options, target.upstream_id, self.tools.fitted(body))
         except RecursionError:
             raise failed("unsupported", "the request is nested too deeply") from None
         if options.get("prefill") is False and sent["messages"] and sent["messages"][-1]["role"] == "assistant":

@@ -10,7 +10,7 @@ Facts about the vendor, from its API reference (platform.claude.com/docs/en/api/
 - Thinking blocks are sent back unchanged, before the text and the tool calls of their turn; a block without the vendor's
   signature, or of another vendor, is left out.
 - Only newer models (Claude Opus 4.8, 2026) take system messages after the first user turn, directly after a user turn; for
-  the others they are added to the system prompt.
+  the others they become words of the user's.
 
 Arguments of a tool call that are not a JSON object are sent as an object that holds the text (``chat.messages``): the vendor
 takes only objects, and the model should see what it had written.
@@ -18,18 +18,19 @@ takes only objects, and the model should see what it had written.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Any
 
 from providers.chat.messages import arguments_object, data_of, is_text, text_in
+from providers.chat.tool_rules import digest
+from providers.chat.turns import interleaved, reminder
 from providers.errors import failed
 from providers.types import Json
 
 FORMAT = "anthropic-claude-v1"
 """The ``format`` of this vendor's reasoning details."""
 _IMAGES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
-_ID = re.compile(r"[a-zA-Z0-9_-]+")
+CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 def conversation(messages: list[Json], *, mid_system: bool) -> tuple[list[Json], list[Json]]:
@@ -43,11 +44,12 @@ def conversation(messages: list[Json], *, mid_system: bool) -> tuple[list[Json],
         role = message.get("role")
         if role in ("system", "developer"):
             blocks = _marked(message, _blocks(message.get("content"), only_text="a system message"))
-            after_user = bool(turns) and turns[-1]["role"] in ("user", "system")
-            if mid_system and after_user:
+            if not turns:
+                system += blocks
+            elif mid_system and turns[-1]["role"] in ("user", "system"):
                 _add(turns, "system", blocks)
             else:
-                system += blocks
+                _add(turns, "user", reminder(blocks))
         elif role == "assistant":
             _add(turns, "assistant", _assistant(message))
         elif role == "tool":
@@ -60,6 +62,34 @@ def conversation(messages: list[Json], *, mid_system: bool) -> tuple[list[Json],
         last = turns[-1]["content"][-1]
         last["text"] = last["text"].rstrip()
     return system, turns
+
+
+def without_system_turns(turns: Any) -> list[Json] | None:
+    """The turns of a caller's own Messages request for a model without system turns: they become words of the user's.
+
+    The same list where there are none. None for turns that change the tools, which only a translation of the request can apply.
+    """
+    if not any(turn["role"] == "system" for turn in turns):
+        return list(turns)
+    made: list[Json] = []
+    held: list[Json] = []
+    last_user = max((index for index, turn in enumerate(turns) if turn["role"] == "user"), default=-1)
+    for index, turn in enumerate(turns):
+        if turn["role"] != "system":
+            made.append(turn)
+            made += held
+            held = []
+            continue
+        content = turn.get("content") or ""
+        if not isinstance(content, str) and any(block["type"] != "text" for block in content):
+            return None
+        words = reminder(content)
+        if not words or (turn.get("clear_at") == "next_user_message" and index < last_user):
+            continue
+        calls = bool(made) and isinstance(made[-1]["content"], list) and made[-1]["content"]
+        waits = calls and any(block["type"] == "tool_use" for block in calls)
+        (held if waits else made).append({"role": "user", "content": words})
+    return made + held
 
 
 def _add(turns: list[Json], role: str, blocks: list[Json]) -> None:
@@ -169,9 +199,10 @@ def _media(url: str, field: str, name: Any) -> Json:
 
 
 def _assistant(message: Json) -> list[Json]:
-    """One assistant message: thinking, then text, then tool calls. That is the order in which the vendor wrote them."""
+    """One assistant message: text, then tool calls, with the thinking where the vendor wrote it."""
     details = message.get("reasoning_details")
     thinking = _thinking(details) if isinstance(details, list) else []
+    uses = []
     blocks = _blocks(message.get("content"), only_text="an assistant message")
     refusal = message.get("refusal")
     if not blocks and isinstance(refusal, str):
@@ -181,14 +212,17 @@ def _assistant(message: Json) -> list[Json]:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict):
             raise failed("unsupported", "messages: a tool call that is not a function call")
-        use = {"type": "tool_use", "id": call_id(call.get("id")), "name": function.get("name")}
-        blocks.append({**use, "input": arguments_object(function.get("arguments"))})
-    return thinking + _marked(message, blocks) if blocks else []  # the vendor refuses a turn of thinking alone
+        use = {"type": "tool_use", "id": call.get("id"), "name": function.get("name")}
+        uses.append({**use, "input": arguments_object(function.get("arguments"))})
+    if not blocks and not uses:
+        return []  # the vendor refuses a turn of thinking alone
+    _marked(message, uses or blocks)
+    return interleaved(thinking, details, [blocks, *([use] for use in uses)])
 
 
-def _thinking(details: list[Any]) -> list[Json]:
-    """Thinking blocks made from reasoning details, whole ones or the fragments of a stream."""
-    blocks: list[Json] = []
+def _thinking(details: list[Any]) -> list[tuple[Any, Json]]:
+    """Thinking blocks with their indexes, made from reasoning details, whole ones or the fragments of a stream."""
+    blocks: list[tuple[Any, Json]] = []
     pieces: list[str] = []
     index: Any = None
     for detail in details:
@@ -196,7 +230,7 @@ def _thinking(details: list[Any]) -> list[Json]:
             continue
         kind, text, signature = detail.get("type"), detail.get("text"), detail.get("signature")
         if kind == "reasoning.encrypted" and isinstance(detail.get("data"), str):
-            blocks.append({"type": "redacted_thinking", "data": detail["data"]})
+            blocks.append((detail.get("index"), {"type": "redacted_thinking", "data": detail["data"]}))
         if kind != "reasoning.text":
             continue
         whole = isinstance(text, str) and bool(signature) and detail.get("index") is None
@@ -206,24 +240,21 @@ def _thinking(details: list[Any]) -> list[Json]:
         if isinstance(text, str):
             pieces.append(text)
         if isinstance(signature, str) and signature:
-            blocks.append({"type": "thinking", "thinking": "".join(pieces), "signature": signature})
+            block = {"type": "thinking", "thinking": "".join(pieces), "signature": signature}
+            blocks.append((index, block))
             pieces.clear()
     return blocks
 
 
-def call_id(id: Any) -> str:
+def call_id(id: str) -> str:
     """The id of a tool call in the characters that the vendor allows; different ids stay different."""
-    text = id if isinstance(id, str) else str(id)
-    if _ID.fullmatch(text):
-        return text
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{re.sub('[^a-zA-Z0-9_-]', '_', text)[:48]}_{digest}"
+    return f"{re.sub('[^a-zA-Z0-9_-]', '_', id)[:48]}_{digest(id, 12)}"
 
 
 def _result(message: Json) -> Json:
     content = message.get("content")
     blocks = _marked(message, _blocks(content))
-    result: Json = {"type": "tool_result", "tool_use_id": call_id(message.get("tool_call_id"))}
+    result: Json = {"type": "tool_result", "tool_use_id": message.get("tool_call_id")}
     cache = next((block["cache_control"] for block in reversed(blocks) if "cache_control" in block), cache_of(message))
     for block in blocks:
         block.pop("cache_control", None)

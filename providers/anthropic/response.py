@@ -100,12 +100,16 @@ class _Message:
             detail = {"type": "reasoning.text", "text": _text(block, "thinking", body)}
             if isinstance(block.get("signature"), str):
                 detail["signature"] = block["signature"]
-            self.details.append({**detail, "format": FORMAT, "index": len(self.details)})
+            self.details.append({**detail, "format": FORMAT, "index": self._place()})
         elif kind == "redacted_thinking":
             detail = {"type": "reasoning.encrypted", "data": _text(block, "data", body)}
-            self.details.append({**detail, "format": FORMAT, "index": len(self.details)})
+            self.details.append({**detail, "format": FORMAT, "index": self._place()})
         elif not isinstance(kind, str):
             raise malformed("a content block without type", body)
+
+    def _place(self) -> int:
+        """The index of the next detail: the blocks before it, with all text as one (``chat.turns.interleaved``)."""
+        return len(self.details) + len(self.calls) + bool(self.text)
 
     def build(self, refusal: str | None) -> Json:
         """The message; ``content`` is null when it holds only tool calls."""

@@ -146,18 +146,19 @@ class Decoder(SseDecoder):
         if kind not in ("thinking", "redacted_thinking"):
             self._blocks[index] = _Block("other")
             return self._event_of(None, native)
-        self._blocks[index] = _Block("thinking", self._details)
+        place = self._details + self._calls + bool(self._text)  # the blocks before it, with all text as one
+        self._blocks[index] = _Block("thinking", place)
         self._details += 1
         if kind == "redacted_thinking":
             if not isinstance(block.get("data"), str):
                 raise malformed("a redacted_thinking block without data", body)
             detail = {"type": "reasoning.encrypted", "data": block["data"]}
-            return self._event_of(self._detail(self._details - 1, detail), native, content=True)
+            return self._event_of(self._detail(place, detail), native, content=True)
         thought, signature = text_of(block.get("thinking")), text_of(block.get("signature"))
         if not thought and not signature:
             return self._event_of(None, native)
         detail = {"type": "reasoning.text", "text": thought, **({"signature": signature} if signature else {})}
-        delta = self._detail(self._details - 1, detail)
+        delta = self._detail(place, detail)
         return self._event_of({**delta, "reasoning": thought} if thought else delta, native, content=bool(thought))
 
     def _tool_start(self, body: Json, block: Json, index: int, native: tuple[str, Json]) -> Event:

@@ -26,6 +26,7 @@ from providers.types import Json
 
 _VENDOR_TOOL = re.compile(r"[a-z][a-z0-9_]*_20\d{6}|mcp_toolset|tool_search_tool_(?:bm25|regex)")
 _TOOL_SEARCH = "tool_search_tool_"
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 _WEB_SEARCH = "web_search_20250305"
 

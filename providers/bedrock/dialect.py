@@ -37,9 +37,11 @@ from providers.auth.cloud import CHAIN
 from providers.auth.sigv4 import access_keys, signed
 from providers.base import Dialect
 from providers.bedrock.errors import error_from_response
+from providers.bedrock.messages import TOOL_ID, tool_id
 from providers.bedrock.request import converse_body
 from providers.bedrock.response import completion
 from providers.bedrock.stream import Decoder
+from providers.chat.tool_rules import NAME_64, ToolRules
 from providers.errors import ProviderError, failed
 from providers.transport.client import Upstream
 from providers.types import Clocks, Completion, HttpRequest, HttpResponse, Json, Target
@@ -88,6 +90,8 @@ class Bedrock(Dialect):
     """Converse and ConverseStream."""
 
     name: ClassVar[str] = "bedrock"
+    decides: ClassVar[frozenset[str]] = frozenset({"parallel_tool_calls", "verbosity"})
+    tools: ClassVar[ToolRules] = ToolRules(NAME_64, TOOL_ID, tool_id, unique=True)
     inlines_media: ClassVar[bool] = True
     stream_type: ClassVar[str] = "application/vnd.amazon.eventstream"
 
@@ -104,7 +108,7 @@ class Bedrock(Dialect):
         path, accept = (
             ("converse-stream", "application/vnd.amazon.eventstream") if stream else ("converse", "application/json")
         )
-        return self._signer.post(target, path, converse_body(target, body), accept)
+        return self._signer.post(target, path, converse_body(target, self.tools.fitted(body)), accept)
 
     def completion(self, raw: bytes) -> Completion:
         return completion(raw)

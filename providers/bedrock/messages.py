@@ -4,18 +4,19 @@ Facts, each read 2026-11. From botocore 1.44.5's service model of bedrock-runtim
 the Converse guide (docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html) and its error texts: text that
 is empty or white space is refused, also in tool results, which must not be empty either (github.com/NousResearch/
 hermes-agent/pull/64858, github.com/pydantic/pydantic-ai/pull/6116); a message with a document needs a text. A cache point is
-a block of its own after what it caches, never inside a tool result (github.com/langchain-ai/langchain-aws/pull/503).
+a block of its own after what it caches, never inside a tool result (github.com/langchain-ai/langchain-aws/pull/503), at Claude
+not right behind a document that is no PDF (github.com/strands-agents/harness-sdk/issues/1966), at Nova not behind a result.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Any
 
 from providers.bedrock.media import Media
-from providers.bedrock.tools import NAME
 from providers.chat.messages import arguments_object, unsupported
+from providers.chat.tool_rules import digest
+from providers.chat.turns import interleaved
 from providers.types import Json
 
 REASONING_FORMAT = "anthropic-claude-v1"
@@ -24,16 +25,21 @@ EMPTY = "(empty)"
 """Text of a user's message or a tool result without content: Converse refuses empty ones."""
 CACHE_POINTS_MAX = 4
 
-_TOOL_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
+TOOL_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 
 
 class Caching:
     """Makes cache points, as far as this endpoint takes them, and counts them."""
 
-    def __init__(self, *, on: bool, ttl: bool = True) -> None:
+    def __init__(self, *, on: bool, nova: bool = False) -> None:
         self.on = on
-        self._ttl = ttl
+        self._nova = nova
         self._set = 0
+
+    @property
+    def used(self) -> bool:
+        """Whether there is any."""
+        return self._set > 0
 
     def point(self, control: Any) -> list[Json]:
         """The cache point for a ``cache_control``, or nothing. The vendor refuses a fifth one, so it is left out."""
@@ -41,17 +47,30 @@ class Caching:
             return []
         self._set += 1
         point: Json = {"type": "default"}
-        if self._ttl and control.get("ttl") in ("5m", "1h"):
+        if not self._nova and control.get("ttl") in ("5m", "1h"):
             point["ttl"] = control["ttl"]
         return [{"cachePoint": point}]
 
+    def placed(self, content: list[Json]) -> list[Json]:
+        """The blocks of a message with each cache point behind a block that may be cached: it moves forward, or is left out."""
+        made: list[Json] = []
+        for block in content:
+            place = len(made)
+            if "cachePoint" in block:
+                while place and self._cannot_end(made[place - 1]):
+                    place -= 1
+                if not place or "cachePoint" in made[place - 1]:
+                    continue
+            made.insert(place, block)
+        return made
 
-def tool_id(value: Any) -> str:
-    """An id that Converse takes: the given one, or a hash of an id that it would refuse."""
-    text = value if isinstance(value, str) else str(value)
-    return (
-        text if _TOOL_ID.fullmatch(text) else f"call_{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:32]}"
-    )
+    def _cannot_end(self, block: Json) -> bool:
+        return "toolResult" in block if self._nova else block.get("document", {}).get("format", "pdf") != "pdf"
+
+
+def tool_id(id: str) -> str:
+    """An id that Converse takes in place of one that it would refuse."""
+    return f"call_{digest(id, 32)}"
 
 
 class Messages:
@@ -88,6 +107,9 @@ class Messages:
         if last["role"] == "assistant" and "text" in last["content"][-1]:
             # Claude refuses a trailing assistant message (prefill) that ends in white space.
             last["content"][-1] = {"text": last["content"][-1]["text"].rstrip()}
+        if self.caching.used:
+            for message in self._messages:
+                message["content"] = self.caching.placed(message["content"])
         return self._messages
 
     def cache_end(self, control: Any) -> None:
@@ -128,25 +150,25 @@ class Messages:
         return blocks
 
     def _assistant(self, message: Json, place: str) -> list[Json]:
-        blocks = _reasoning(message.get("reasoning_details")) if self._signed else []
-        blocks += self._parts(message, place)
+        thinking = _reasoning(message.get("reasoning_details")) if self._signed else []
+        blocks = self._parts(message, place)
         if not any("text" in block for block in blocks) and isinstance(message.get("refusal"), str):
             blocks += _text(message["refusal"])
-        for index, call in enumerate(message.get("tool_calls") or ()):
-            blocks.append(self._call(call, f"{place}.tool_calls[{index}]"))
-        return blocks if any("reasoningContent" not in block for block in blocks) else []  # thinking alone is refused
+        calls = enumerate(message.get("tool_calls") or ())
+        uses = [[self._call(call, f"{place}.tool_calls[{index}]")] for index, call in calls]
+        return (
+            interleaved(thinking, message.get("reasoning_details"), [blocks, *uses]) if blocks or uses else []
+        )  # thinking alone is refused
 
     def _call(self, call: Any, place: str) -> Json:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise unsupported(place, "this vendor takes function calls only")
         name = function["name"]
-        if not NAME.fullmatch(name):
-            raise unsupported(f"{place}.function.name", "must have at most 64 letters, digits, _ and -")
         self.tools_used[name] = None
         return {
             "toolUse": {
-                "toolUseId": tool_id(call.get("id")),
+                "toolUseId": call.get("id"),
                 "name": name,
                 "input": arguments_object(function.get("arguments")),
             }
@@ -156,7 +178,7 @@ class Messages:
         blocks = self._parts(message, place)
         points = [block for block in blocks if "cachePoint" in block]
         content = [block for block in blocks if "cachePoint" not in block] or [{"text": EMPTY}]
-        return [{"toolResult": {"toolUseId": tool_id(message.get("tool_call_id")), "content": content}}, *points]
+        return [{"toolResult": {"toolUseId": message.get("tool_call_id"), "content": content}}, *points]
 
     def _parts(self, message: Json, place: str, *, only_text: bool = False) -> list[Json]:
         content = message.get("content")
@@ -184,12 +206,12 @@ def _text(value: Any) -> list[Json]:
     return [{"text": value}] if isinstance(value, str) and value.strip() else []
 
 
-def _reasoning(details: Any) -> list[Json]:
-    """Claude's own reasoning as blocks: signed text and encrypted data. The reasoning of other models is left out.
+def _reasoning(details: Any) -> list[tuple[Any, Json]]:
+    """Claude's own reasoning as blocks with their indexes: signed text and encrypted data. That of other models is left out.
 
     A caller may send the fragments of a stream: those up to a signature are one text.
     """
-    blocks: list[Json] = []
+    blocks: list[tuple[Any, Json]] = []
     text = ""
     for detail in details if isinstance(details, list) else ():
         if not isinstance(detail, dict) or detail.get("format") != REASONING_FORMAT:
@@ -198,8 +220,9 @@ def _reasoning(details: Any) -> list[Json]:
         if detail.get("type") == "reasoning.text":
             text += detail["text"] if isinstance(detail.get("text"), str) else ""
             if isinstance(signature, str) and signature:
-                blocks.append({"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}})
+                block = {"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}}
+                blocks.append((detail.get("index"), block))
                 text = ""
         elif detail.get("type") == "reasoning.encrypted" and isinstance(data, str) and data:
-            blocks.append({"reasoningContent": {"redactedContent": data}})
+            blocks.append((detail.get("index"), {"reasoningContent": {"redactedContent": data}}))
     return blocks

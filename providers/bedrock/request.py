@@ -24,6 +24,7 @@ from providers.bedrock.messages import Caching, Messages
 from providers.bedrock.tools import specs, structured_output, tool_config
 from providers.chat import effort
 from providers.chat.messages import unsupported
+from providers.chat.turns import instructions_first
 from providers.types import Json, Target
 
 BUDGET_MIN, BUDGET_MAX = 1024, 128_000
@@ -63,7 +64,7 @@ class _Builder:
         self.family = family_of(target)
         self.style = _style(target, self.family)
         caches = bool(self.options.get("prompt_caching", self.family in ("anthropic", "nova")))
-        self.messages = Messages(Caching(on=caches, ttl=self.family != "nova"), signed=self.style in _CLAUDE)
+        self.messages = Messages(Caching(on=caches, nova=self.family == "nova"), signed=self.style in _CLAUDE)
         self.config: Json = {}
         self.extra: Json = {}
         self.output: Json = {}
@@ -74,11 +75,11 @@ class _Builder:
         native = self.options.get("structured_outputs") == "native"
         output = structured_output(self.body.get("response_format"), native=native)
         tools = self._tools(strict=native)
-        for index, message in enumerate(self.body.get("messages") or ()):
+        for index, message in enumerate(instructions_first(self.body.get("messages") or [])):
             self.messages.add(message, f"messages[{index}]")
-        sent: Json = {"messages": self.messages.done()}
         if self.body.get("cache_control"):
             self.messages.cache_end(self.body["cache_control"])
+        sent: Json = {"messages": self.messages.done()}
         tooling = tool_config(tools, self.messages.tools_used, self.body.get("tool_choice"), output.tool)
         choice = (tooling or {}).get("toolChoice", {})
         self._limits()
@@ -151,6 +152,8 @@ class _Builder:
             if self.style in _CLAUDE and prefill:
                 raise unsupported("reasoning", "this model cannot reason after a trailing assistant message (prefill)")
             self._think(requested, budget)
+        elif requested == "none" and self.style == "adaptive":  # some of these models think by default
+            self.extra["thinking"] = {"type": "disabled"}
         verbosity = self.body.get("verbosity")
         if isinstance(verbosity, str) and self.style in _CLAUDE:
             self.output.setdefault("effort", verbosity)

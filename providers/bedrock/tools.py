@@ -8,7 +8,6 @@ description is refused (github.com/anomalyco/opencode/pull/48582).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -18,8 +17,6 @@ from providers.chat.messages import JSON_ONLY, STRUCTURED_TOOL, unsupported
 from providers.chat.schema import is_recursive
 from providers.chat.tool_choice import parse_tool_choice
 from providers.types import Json
-
-NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 class StructuredOutput(NamedTuple):
@@ -70,8 +67,8 @@ def specs(tools: Any, *, strict: bool) -> list[tuple[Json, Any]]:
         if not isinstance(function, dict) or tool.get("type", "function") != "function":
             raise unsupported(f"{place}.type", "this vendor takes functions only")
         name = function.get("name")
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise unsupported(f"{place}.function.name", "must have at most 64 letters, digits, _ and -")
+        if not isinstance(name, str):
+            raise unsupported(f"{place}.function.name", "is missing")
         if name == STRUCTURED_TOOL:
             raise unsupported(f"{place}.function.name", "is reserved")
         one = spec(name, function.get("parameters"), function.get("description"))

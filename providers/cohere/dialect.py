@@ -15,6 +15,7 @@ from typing import ClassVar
 import msgspec
 
 from providers.base import Dialect
+from providers.chat.tool_rules import NAME_64, ToolRules
 from providers.cohere.errors import error_from_response
 from providers.cohere.request import chat_body
 from providers.cohere.response import completion
@@ -27,10 +28,11 @@ class Cohere(Dialect):
     """``POST {base_url}/chat``. Images may be URLs or data URLs."""
 
     name: ClassVar[str] = "cohere"
+    tools: ClassVar[ToolRules] = ToolRules(NAME_64, unique=True)
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         options = target.options
-        sent = chat_body(options, target.upstream_id, body)
+        sent = chat_body(options, target.upstream_id, self.tools.fitted(body))
         if stream:
             sent["stream"] = True
         for name in options.get("drop_parameters", ()):

@@ -3,7 +3,8 @@
 Facts about the vendor, from its reference (docs.cohere.com/reference/chat, 2026-11), the types of its SDK (``cohere`` 7.3) and
 the refusals it answers with:
 
-- "system turn must be the first in the list": system and developer messages are joined at the front.
+- "system turn must be the first in the list": the first messages of these roles are joined, later ones become
+  words of the user's.
 - A turn with tool calls may not hold text: "either pass thinking content (with thinking enabled) or use 'tool_plan'"
   (github.com/vercel/ai/issues/5794, 2025-04). Text beside calls, as other vendors write it, is sent as the plan.
 - The conversation must end with a user's message or with tool results: the vendor does not continue an assistant message.
@@ -27,6 +28,7 @@ from providers.chat.messages import (
     unsupported,
     url_of,
 )
+from providers.chat.turns import instructions_first
 from providers.types import Json
 
 THOUGHT = "cohere-"
@@ -40,7 +42,7 @@ def conversation(messages: list[Json], *, thoughts: bool) -> list[Json]:
     """The vendor's messages. ``thoughts``: past thinking is sent back; the vendor refuses it when thinking is switched off."""
     system: list[Json] = []
     turns: list[Json] = []
-    for message in messages:
+    for message in instructions_first(messages):
         role = message.get("role")
         if role in ("system", "developer"):
             system += [_text(text) for text in text_only(message.get("content"), "a system message")]

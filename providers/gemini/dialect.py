@@ -31,13 +31,14 @@ from urllib.parse import quote
 import msgspec
 
 from providers.base import Dialect
+from providers.chat.tool_rules import ToolRules
 from providers.errors import ProviderError
 from providers.gemini.errors import error_from_response
 from providers.gemini.messages import Profile, native_uri
 from providers.gemini.request import request_body
 from providers.gemini.response import completion
 from providers.gemini.stream import Decoder
-from providers.gemini.tools import OWN_TOOLS
+from providers.gemini.tools import NAME, OWN_TOOLS
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 
 
@@ -64,6 +65,7 @@ class Gemini(Dialect):
     """Chat with Gemini on AI Studio."""
 
     name: ClassVar[str] = "gemini"
+    tools: ClassVar[ToolRules] = ToolRules(NAME, unique=True)
     inlines_media: ClassVar[bool] = True
 
     def opens(self, url: str) -> bool:
@@ -76,7 +78,7 @@ class Gemini(Dialect):
         profile = Profile(
             origin=self.name, takes_urls=not self.inlines_media, gemini_3=target.options.get("thinking") == "level"
         )
-        sent = request_body(body, target.options, profile)
+        sent = request_body(self.tools.fitted(body), target.options, profile)
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
         return post(target, verb, sent, self.name, stream=stream)
 

@@ -12,7 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from providers.chat.messages import data_of
+from providers.chat.messages import arguments_object, data_of
+from providers.chat.turns import instructions_first
 from providers.errors import failed
 from providers.gemini.signatures import Signed, mark_unsigned
 from providers.types import Json
@@ -59,7 +60,7 @@ def _split(url: str) -> SplitResult:
 def contents(messages: list[Json], profile: Profile) -> tuple[list[Json], list[Json]]:
     """Parts of the system instruction, and the turns. Raises ``ProviderError`` (unsupported) naming the field."""
     writer = _Writer(profile)
-    for index, message in enumerate(messages):
+    for index, message in enumerate(instructions_first(messages)):
         writer.add(message, f"messages[{index}]")
     writer.flush()
     if not writer.turns:  # Gemini refuses a request without turns
@@ -222,14 +223,7 @@ class _Writer:
         name = function.get("name") if isinstance(function, dict) else None
         if not isinstance(function, dict) or not isinstance(name, str) or not name:
             raise failed("unsupported", f"{where} is not a function call")
-        raw = function.get("arguments")
-        try:
-            args = msgspec.json.decode(raw) if isinstance(raw, str) and raw.strip() else raw or {}
-        except (ValueError, RecursionError):
-            args = None
-        if not isinstance(args, dict):
-            raise failed("unsupported", f"{where}.function.arguments is not a JSON object")
-        made: Json = {"name": name, "args": args}
+        made: Json = {"name": name, "args": arguments_object(function.get("arguments"))}
         id = call.get("id")
         if isinstance(id, str) and id:
             self._calls[id] = name

@@ -6,6 +6,7 @@ exclude Gemini's own tools.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from providers.errors import failed
 from providers.gemini.schema import json_schema, openapi
 from providers.types import Json
 
+NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}")
 OWN_TOOLS: Final = {
     "google_search": "googleSearch",
     "code_execution": "codeExecution",
@@ -49,8 +51,6 @@ def _function(function: Any, options: Mapping[str, Any], where: str) -> Json:
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(function, dict) or not isinstance(name, str) or not name:
         raise failed("unsupported", f"{where} has no name")
-    if not (name[0].isalpha() or name[0] == "_"):
-        raise failed("unsupported", f"{where}.name must begin with a letter or an underscore for Gemini")
     made: Json = {"name": name}
     if isinstance(function.get("description"), str):
         made["description"] = function["description"]

@@ -14,8 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from providers.chat.tool_rules import NAME_64, ToolRules
 from providers.errors import ProviderError
 from providers.mistral.errors import refusal
+from providers.mistral.messages import OWN_ID, call_id
 from providers.mistral.request import chat_body
 from providers.mistral.response import read_completion
 from providers.mistral.stream import Decoder
@@ -29,12 +31,14 @@ class Mistral(OpenAI):
     """``POST {base_url}/chat/completions``."""
 
     name: ClassVar[str] = "mistral"
+    tools: ClassVar[ToolRules] = ToolRules(NAME_64, OWN_ID, call_id, unique=True)
 
     def hosts(self, tool: Any, options: Mapping[str, Any]) -> bool:
         return tool.get("type") in OWN_TYPES
 
     def request(self, target: Target, body: InnerRequest, *, stream: bool) -> HttpRequest:
-        return json_post(target, "/chat/completions", chat_body(target, body, stream=stream), stream=stream)
+        sent = chat_body(target, self.tools.fitted(body), stream=stream)
+        return json_post(target, "/chat/completions", sent, stream=stream)
 
     def completion(self, raw: bytes) -> Completion:
         return read_completion(raw)

@@ -8,6 +8,8 @@ SDK (``mistralai`` 3.7) and the refusals it answers with:
 - "must have either content or tool_calls": an assistant message with neither is left out. The models of 2026 take one with
   content, as a list or not, and calls.
 - Reasoning that came from this vendor goes back as ``thinking`` chunks in front of the text.
+- "Unexpected role 'user' after role 'tool'" (3230; github.com/BerriAI/litellm/issues/17761, 2025): a short turn of the assistant
+  comes in between, where a user interrupted it.
 - A trailing assistant message must have ``prefix: true``.
 - Audio is bare base64 text, documents are ``document_url`` (which may be a data URL), pictures ``image_url``.
 """
@@ -30,20 +32,19 @@ from providers.chat.messages import (
     unsupported,
     url_of,
 )
+from providers.chat.turns import instructions_first
 from providers.types import Json
 
+AFTER_TOOLS: Final = "Done."
 REASONING_ID_PREFIX: Final = "mistral-"
 """The ids of the reasoning details that came from this vendor begin with it."""
-_OWN_ID: Final = re.compile(r"[a-zA-Z0-9]{9}")
+OWN_ID: Final = re.compile(r"[a-zA-Z0-9]{9}")
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-def call_id(id: Any) -> str:
-    """The id of a tool call as nine letters and digits; an id that already has that form stays."""
-    text = id if isinstance(id, str) else str(id)
-    if _OWN_ID.fullmatch(text):
-        return text
-    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8])
+def call_id(id: str) -> str:
+    """The id of a tool call as nine letters and digits."""
+    number = int.from_bytes(hashlib.sha256(id.encode("utf-8", "surrogatepass")).digest()[:8])
     short = ""
     for _ in range(9):
         number, digit = divmod(number, 62)
@@ -55,8 +56,10 @@ def conversation(messages: list[Json]) -> list[Json]:
     """The vendor's messages. Raises ``ProviderError`` (unsupported)."""
     turns: list[Json] = []
     names: dict[str, str] = {}
-    for message in messages:
+    for message in instructions_first(messages):
         role = message.get("role")
+        if role == "user" and turns and turns[-1]["role"] == "tool":
+            turns.append({"role": "assistant", "content": AFTER_TOOLS})
         if role in ("system", "developer"):
             texts = text_only(message.get("content"), "a system message")
             turns.append({"role": "system", "content": _content([_text(text) for text in texts])})
@@ -68,7 +71,7 @@ def conversation(messages: list[Json]) -> list[Json]:
             id = str(message.get("tool_call_id"))
             turn = {
                 "role": "tool",
-                "tool_call_id": call_id(id),
+                "tool_call_id": id,
                 "content": _content(_content_chunks(message.get("content"))),
             }
             name = names.get(id, message.get("name"))
@@ -93,7 +96,7 @@ def _assistant(message: Json, names: dict[str, str]) -> Json:
     for id, name, arguments in calls_of(message):
         names[id] = name
         function = {"name": name, "arguments": arguments_text(arguments)}
-        calls.append({"id": call_id(id), "type": "function", "function": function})
+        calls.append({"id": id, "type": "function", "function": function})
     if chunks or (reasoning and calls):
         turn["content"] = _content([*reasoning, *chunks])
     if calls:

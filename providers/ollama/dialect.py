@@ -34,7 +34,7 @@ class Ollama(Dialect):
     stream_type: ClassVar[str] = ""  # a whole answer is a stream of one line
 
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
-        sent = {**chat_body(target.options, target.upstream_id, body), "stream": stream}
+        sent = {**chat_body(target.options, target.upstream_id, self.tools.fitted(body)), "stream": stream}
         return post(target, "/api/chat", sent, stream=stream)
 
     def completion(self, raw: bytes) -> Completion:

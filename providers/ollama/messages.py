@@ -24,6 +24,7 @@ from providers.chat.messages import (
     unsupported,
     url_of,
 )
+from providers.chat.turns import instructions_first
 from providers.types import Json
 
 THOUGHT: Final = "ollama-"
@@ -34,7 +35,7 @@ def conversation(messages: list[Json]) -> list[Json]:
     """The server's messages."""
     turns: list[Json] = []
     names: dict[str, str] = {}
-    for message in messages:
+    for message in instructions_first(messages):
         role = message.get("role")
         if role in ("system", "developer"):
             turns.append(

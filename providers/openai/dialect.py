@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from providers.base import Dialect
+from providers.chat.tool_rules import NAME_64, ToolRules
 from providers.errors import ProviderError
 from providers.openai.errors import refusal
 from providers.openai.messages import TOOL_TYPES
@@ -26,11 +27,14 @@ class OpenAI(Dialect):
 
     name: ClassVar[str] = "openai"
 
+    tools: ClassVar[ToolRules] = ToolRules(NAME_64)
+
     def hosts(self, tool: Any, options: Mapping[str, Any]) -> bool:
         return bool(options.get("extended")) or tool.get("type") in TOOL_TYPES
 
     def request(self, target: Target, body: InnerRequest, *, stream: bool) -> HttpRequest:
-        return json_post(target, "/chat/completions", chat_body(target, body, stream=stream), stream=stream)
+        sent = chat_body(target, self.tools.fitted(body), stream=stream)
+        return json_post(target, "/chat/completions", sent, stream=stream)
 
     def completion(self, raw: bytes) -> Completion:
         return read_completion(raw)

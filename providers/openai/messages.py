@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from providers.chat.messages import arguments_object
+from providers.chat.turns import instructions_first, results_first
 from providers.errors import failed
 from providers.types import Json
 
@@ -20,6 +24,8 @@ TOOL_TYPES = frozenset({"function", "custom"})
 TOOL_FIELDS = frozenset({"type", "function", "custom"})
 FUNCTION_EXTENSIONS = frozenset({"defer_loading", "eager_input_streaming", "cache_control"})
 """Fields of functions that only Anthropic, OpenAI's Responses API and the gateway's contract have."""
+_decode_objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+"""Checks that a text is a list of JSON objects without building their values."""
 VERBOSITY = {"xhigh": "high", "max": "high"}
 """Values of ``verbosity`` that only the gateway's contract has → the nearest that vendors know."""
 
@@ -28,45 +34,114 @@ def remove_extensions(sent: Json, options: Mapping[str, Any]) -> None:
     """Reduce the body about to be sent to what a plain vendor takes. ``sent`` is changed; messages and tools are copied first.
 
     Options: ``extended: true`` leaves everything as it is, ``reasoning_replay`` names the field in which a vendor wants an
-    assistant's earlier reasoning back (``reasoning_content``: DeepSeek, Moonshot, Z.AI).
+    assistant's earlier reasoning back (``reasoning_content``: DeepSeek, Moonshot, Z.AI), ``mid_system: true`` is for a vendor
+    that takes instructions in the middle of a conversation.
 
     Raises ``ProviderError`` (unsupported): a tool that only another wire format knows.
     """
+    messages = sent.get("messages")
+    if isinstance(messages, list):
+        anywhere = options.get("extended") or options.get("mid_system")
+        messages = sent["messages"] = results_first(messages) if anywhere else instructions_first(messages)
     if options.get("extended"):
         return
     sent.pop("cache_control", None)
-    messages = sent.get("messages")
-    if isinstance(messages, list):
-        for message in messages:
-            if isinstance(message.get("content"), list) or not EXTENDED_FIELDS.isdisjoint(message):
-                replay = options.get("reasoning_replay")
-                sent["messages"] = [reduced for one in messages for reduced in _message(one, replay)]
-                break
+    if isinstance(messages, list) and _needs_rewriting(messages):
+        sent["messages"] = _reduced(messages, options.get("reasoning_replay"))
     tools = sent.get("tools")
     if tools:
         sent["tools"] = [_tool(tool, index) for index, tool in enumerate(tools)]
+    elif tools is not None:
+        del sent["tools"]  # an empty list is refused, and so is a choice without tools
+        for name in ("tool_choice", "parallel_tool_calls"):
+            sent.pop(name, None)
     verbosity = sent.get("verbosity")
     if verbosity in VERBOSITY:
         sent["verbosity"] = VERBOSITY[verbosity]
 
 
-def _message(message: Json, replay: str | None) -> list[Json]:
-    """The message, and behind a tool's result a user message with the pictures that the tool returned."""
-    kept = {name: value for name, value in message.items() if name not in EXTENDED_FIELDS}
-    content = kept.get("content")
+def _needs_rewriting(messages: list[Json]) -> bool:
+    """Whether any message has what a plain vendor does not take."""
+    texts: list[str] = []
+    for message in messages:
+        if (
+            isinstance(message.get("content"), list)
+            or not EXTENDED_FIELDS.isdisjoint(message)
+            or message["role"] == "developer"
+        ):
+            return True
+        if "tool_calls" in message:
+            calls = message["tool_calls"]
+            if not calls:
+                return True
+            for call in calls:
+                if "function" in call:
+                    texts.append(call["function"]["arguments"])
+    return not _are_objects(texts)
+
+
+def _are_objects(arguments: list[Any]) -> bool:
+    """Whether the arguments of every call are a JSON object, which several servers' chat templates demand. All are read at once."""
+    if not arguments:
+        return True
+    try:
+        return len(_decode_objects(f"[{','.join(arguments)}]")) == len(arguments)
+    except (ValueError, RecursionError, TypeError):
+        return False
+
+
+def _reduced(messages: list[Json], replay: str | None) -> list[Json]:
+    """The messages without extensions. Pictures that tools returned stand in a user's message behind all results of the turn."""
+    made: list[Json] = []
     pictures: list[Json] = []
+    for message in messages:
+        role = message.get("role")
+        if pictures and role != "tool":
+            made.append({"role": "user", "content": pictures})
+            pictures = []
+            if role == "user":
+                content = _message(message, replay)["content"]
+                made[-1]["content"] += [{"type": "text", "text": content}] if isinstance(content, str) else content
+                continue
+        kept = _message(message, replay)
+        content = kept.get("content")
+        if role == "tool" and isinstance(content, list):
+            pictures += [part for part in content if part.get("type") != "text"]
+            kept["content"] = [part for part in content if part.get("type") == "text"] or "(see the next message)"
+        made.append(kept)
+    if pictures:
+        made.append({"role": "user", "content": pictures})
+    return made
+
+
+def _message(message: Json, replay: str | None) -> Json:
+    """A copy of a message without the contract's own fields."""
+    kept = {name: value for name, value in message.items() if name not in EXTENDED_FIELDS}
+    if kept.get("role") == "developer":
+        kept["role"] = "system"  # OpenAI itself takes either; most other vendors know no developer
+    content = kept.get("content")
     if isinstance(content, list):
-        kept["content"] = parts = [_part(part) for part in content]
-        if message.get("role") == "tool":
-            pictures = [part for part in parts if part.get("type") != "text"]
-            kept["content"] = [part for part in parts if part.get("type") == "text"] or "(see the next message)"
+        kept["content"] = [_part(part) for part in content]
+    calls = kept.get("tool_calls")
+    if calls:
+        kept["tool_calls"] = [_with_object(call) for call in calls]
+    elif calls is not None:
+        del kept["tool_calls"]
     if replay is not None and message.get("role") == "assistant":
         reasoning = (
             message.get("reasoning") or message.get("reasoning_content") or _readable(message.get("reasoning_details"))
         )
         if isinstance(reasoning, str) and reasoning:
             kept[replay] = reasoning
-    return [kept, {"role": "user", "content": pictures}] if pictures else [kept]
+    return kept
+
+
+def _with_object(call: Json) -> Json:
+    function = call.get("function")
+    if not isinstance(function, dict) or _are_objects([function.get("arguments")]):
+        return call  # a custom tool's input is any text
+    arguments = msgspec.json.encode(arguments_object(function.get("arguments"))).decode()
+    return {**call, "function": {**function, "arguments": arguments}}
 
 
 def _readable(details: Any) -> str:

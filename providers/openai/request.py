@@ -6,7 +6,12 @@
 - ``reasoning``: ``effort`` (default: ``reasoning.effort`` goes out as ``reasoning_effort``), ``object`` (the vendor takes
   the ``reasoning`` object itself) or ``drop``.
 - ``efforts``: the values of ``reasoning_effort`` that the vendor knows; another one becomes the nearest of them.
-- ``reasoning_replay``, ``extended``: see ``messages.remove_extensions``.
+- ``thinking_switch``: how the vendor's reasoning is switched off, where it is not ``reasoning_effort: none``: ``type``
+  (``thinking: {type: disabled}``: DeepSeek, Moonshot, Z.AI), ``enable_thinking`` (false: Alibaba, SiliconFlow), ``template`` (the
+  same as an argument of the chat template: servers of open models). Sources, 2026-11: api-docs.deepseek.com/guides/thinking_mode,
+  platform.kimi.ai/docs/api/models-overview, docs.z.ai (thinking mode), alibabacloud.com (deep thinking), docs.vllm.ai (reasoning
+  outputs).
+- ``reasoning_replay``, ``extended``, ``mid_system``: see ``messages.remove_extensions``.
 - ``drop_parameters``: list of top-level fields that this vendor refuses.
 - ``drop_message_fields``: list of fields of messages that this vendor refuses.
 - ``rename_parameters``: mapping of top-level field names, ours to theirs.
@@ -34,6 +39,12 @@ GATEWAY_FIELDS: Final = frozenset(
     }
 )  # fmt: skip
 """Request fields of the gateway's own contract that no plain OpenAI vendor knows; several refuse unknown fields."""
+SWITCHED_OFF: Final[Mapping[str, Json]] = {
+    "type": {"thinking": {"type": "disabled"}},
+    "enable_thinking": {"enable_thinking": False},
+    "template": {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}},
+}
+"""The option ``thinking_switch`` → the fields that switch reasoning off."""
 
 
 def chat_body(target: Target, body: InnerRequest, *, stream: bool) -> Json:
@@ -116,9 +127,12 @@ def _translate_reasoning(options: Mapping[str, Any], sent: Json) -> None:
     level, budget = (own, None) if own in effort.EFFORTS else effort.requested_effort(sent)
     sent.pop("reasoning", None)
     sent.pop("reasoning_effort", None)
-    if style != "effort":
+    if style != "effort" and not (level == "none" and "thinking_switch" in options):
         return
     if budget is not None:
         level = effort.from_budget(budget, sent.get("max_completion_tokens") or sent.get("max_tokens"))
-    if level is not None:
+    switch = options.get("thinking_switch")
+    if level == "none" and switch is not None:
+        sent.update(SWITCHED_OFF[switch])
+    elif level is not None:
         sent["reasoning_effort"] = effort.nearest(level, options.get("efforts"))

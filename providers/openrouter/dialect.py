@@ -38,7 +38,7 @@ class OpenRouter(OpenAI):
         return True
 
     def request(self, target: Target, body: InnerRequest, *, stream: bool) -> HttpRequest:
-        sent = chat_body(target, body, stream=stream)
+        sent = chat_body(target, self.tools.fitted(body), stream=stream)
         return json_post(target, "/chat/completions", sent, stream=stream, extra_headers=app_headers(target))
 
     def completion(self, raw: bytes) -> Completion:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from providers.chat.turns import results_first
 from providers.openai.request import apply_options
 from providers.types import InnerRequest, Json, Target
 
@@ -24,6 +25,7 @@ def chat_body(target: Target, body: InnerRequest, *, stream: bool) -> Json:
     """The vendor's body."""
     sent: Json = {name: value for name, value in body.items() if name not in GATEWAY_FIELDS and name != "stream"}
     sent["model"], sent["usage"] = target.upstream_id, {"include": True}
+    sent["messages"] = results_first(sent.get("messages") or [])
     if stream:
         sent["stream"] = True
     reasoning = sent.get("reasoning")

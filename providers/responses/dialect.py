@@ -20,9 +20,11 @@ conversation, in ``reasoning_details``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from providers.base import Dialect
+from providers.chat.messages import output_limit
+from providers.chat.tool_rules import NAME_64, ToolRules
 from providers.errors import ProviderError
 from providers.openai.errors import refusal
 from providers.openai.request import apply_options, json_post
@@ -32,12 +34,16 @@ from providers.responses.stream import Decoder
 from providers.responses.tools import response_tool
 from providers.types import Completion, HttpRequest, HttpResponse, InnerRequest, Json, NativeRequest, Target
 
+_DROPPABLE: Final = ("temperature", "top_p")
+"""Parameters that some models of these vendors refuse; for the rest a model that cannot use them has no objection."""
+
 
 class Responses(Dialect):
     """One class serves all vendors; a subclass with another ``format`` is for a vendor whose reasoning OpenAI cannot take back."""
 
     name: ClassVar[str] = "responses"
     api_format: ClassVar[str | None] = "responses"
+    tools: ClassVar[ToolRules] = ToolRules(NAME_64, unique=True)
     format: ClassVar[str] = "openai-responses-v1"
     """Of the reasoning details that answers carry: encrypted reasoning can be read by its maker alone."""
 
@@ -50,11 +56,18 @@ class Responses(Dialect):
 
     def request(self, target: Target, body: InnerRequest, *, stream: bool) -> HttpRequest:
         formats = frozenset({self.format, target.options.get("reasoning_format", self.format)})
-        return _post(target, responses_body(body, target.options, formats), body.get("user"), stream=stream)
+        return _post(
+            target, responses_body(self.tools.fitted(body), target.options, formats), body.get("user"), stream=stream
+        )
 
     def passthrough(self, target: Target, native: NativeRequest, body: InnerRequest, *, stream: bool) -> HttpRequest:
         sent = native_body(native.body, target.options)
         sent.pop("user", None)
+        for name in _DROPPABLE:
+            if name not in body:
+                sent.pop(name, None)
+        if "max_output_tokens" in sent:
+            sent["max_output_tokens"] = output_limit(body)
         return _post(target, sent, body.get("user"), stream=stream)
 
     def completion(self, raw: bytes) -> Completion:

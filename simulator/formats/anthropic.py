@@ -84,7 +84,8 @@ class Anthropic(WireFormat):
         count = route.verb == "count"
         body: MessagesRequest | CountRequest
         body = self.decode(COUNT, request.body) if count else self.decode(MESSAGES, request.body)
-        check(body, reasons(body.model))
+        betas = frozenset(name.strip() for name in request.headers.get("anthropic-beta", "").split(","))
+        check(body, betas, reasons(body.model))
         messages: list[Json] = []
         if body.system:
             text = body.system if isinstance(body.system, str) else "".join(block.text for block in body.system)

@@ -14,6 +14,7 @@ from simulator.formats.anthropic_shape import (
     Redacted,
     Text,
     Thinking,
+    ToolChange,
     ToolResult,
     ToolUse,
 )
@@ -26,8 +27,14 @@ MAX_BREAKPOINTS = 4
 MIN_BUDGET = 1_024
 
 
-def check(body: MessagesRequest | CountRequest, reasons: bool) -> None:
-    """Checks what types cannot express. ``reasons``: the model can think. Raises ``Refusal``."""
+CONTEXT_BETA = "context-management-2025-06-27"
+TOOLS_BETA = "mid-conversation-tool-changes-2026-07-01"
+
+
+def check(body: MessagesRequest | CountRequest, betas: frozenset[str], reasons: bool) -> None:
+    """Checks what types cannot express. ``betas``: names of the header; ``reasons``: the model can think. Raises ``Refusal``."""
+    if body.context_management is not None and CONTEXT_BETA not in betas:
+        raise Refusal(400, "context_management: Extra inputs are not permitted")
     if not body.messages:
         raise Refusal(400, "messages: at least one message is required")
     if body.messages[0].role == "assistant":
@@ -39,6 +46,8 @@ def check(body: MessagesRequest | CountRequest, reasons: bool) -> None:
         raise Refusal(400, f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided. Found {found}.")
     for at, message in enumerate(body.messages):
         _check_message(message, f"messages.{at}", last=at == len(body.messages) - 1)
+        if message.role == "system":
+            _check_system_turn(message, f"messages.{at}", body.messages[at - 1].role, betas)
     _check_pairs(body.messages)
     if body.thinks and reasons:
         _check_tool_turn(body.messages)
@@ -119,6 +128,13 @@ def _check_message(message: Message, place: str, *, last: bool) -> None:
     final = message.blocks[-1] if message.blocks else None
     if last and message.role == "assistant" and isinstance(final, Text) and final.text != final.text.rstrip():
         raise Refusal(400, "messages: final assistant content cannot end with trailing whitespace")
+
+
+def _check_system_turn(message: Message, place: str, before: str, betas: frozenset[str]) -> None:
+    if before == "assistant":
+        raise Refusal(400, f"{place}: a `system` message must follow a `user` message")
+    if TOOLS_BETA not in betas and any(isinstance(block, ToolChange) for block in message.blocks):
+        raise Refusal(400, f"{place}.content.0: Input tag found does not match any of the expected tags: 'text'")
 
 
 def _check_pairs(messages: list[Message]) -> None:

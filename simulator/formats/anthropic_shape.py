@@ -76,7 +76,17 @@ class ToolResult(_Block, tag="tool_result"):
     cache_control: Cache | None = None
 
 
-Block = Text | Image | Document | Thinking | Redacted | ToolUse | ToolResult
+class ToolAddition(_Block, tag="tool_addition"):
+    tool: Json
+
+
+class ToolRemoval(_Block, tag="tool_removal"):
+    tool: Json
+
+
+ToolChange = ToolAddition | ToolRemoval
+"""In a system turn, with a beta."""
+Block = Text | Image | Document | Thinking | Redacted | ToolUse | ToolResult | ToolAddition | ToolRemoval
 
 
 class Message(_Strict):
@@ -96,7 +106,7 @@ class Metadata(_Strict):
 class ThinkingConfig(_Strict):
     type: Literal["enabled", "adaptive", "between_tools", "disabled"]
     budget_tokens: int | None = None
-    display: Literal["summarized", "omitted"] | None = None
+    display: Literal["summarized", "omitted", "updates"] | None = None
 
 
 class ToolChoice(_Strict):
@@ -125,6 +135,8 @@ class _Asked(_Strict, kw_only=True):
     output_config: OutputConfig | None = None
     cache_control: Cache | None = None
     speed: Literal["standard", "fast"] | None = None
+    context_management: Json | None = None
+    """With a beta."""
 
     @property
     def thinks(self) -> bool:

@@ -53,7 +53,7 @@ class VertexAnthropic(Anthropic):
         body = self.decode(_BODY, request.body)
         if body.pop("anthropic_version", None) not in VERSIONS:
             raise Refusal(400, "anthropic_version: Input should be 'vertex-2023-10-16'")
-        body.pop("anthropic_beta", None)
+        betas = body.pop("anthropic_beta", None) or []
         if route.model is not None:
             if "model" in body:
                 raise self.invalid_request(ValidationProblem("", "", "model", None))
@@ -62,9 +62,8 @@ class VertexAnthropic(Anthropic):
             body["model"] = route.model
         if any(source.get("type") == "url" for source in _sources(body)):
             raise Refusal(400, "URL sources are not supported")
-        return super().read_request(
-            replace(request, body=encode(body), headers={**request.headers, "anthropic-version": "-"}), route
-        )
+        headers = {**request.headers, "anthropic-version": "-", "anthropic-beta": ",".join(betas)}
+        return super().read_request(replace(request, body=encode(body), headers=headers), route)
 
     def envelope(self, status: int, message: str | None = None, **more: str | None) -> bytes:
         """Google's envelope for the statuses of the platform, else Anthropic's."""

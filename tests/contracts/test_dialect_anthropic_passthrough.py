@@ -47,6 +47,8 @@ CLAUDE_CODE = {
     "temperature": 1,
     "metadata": {"user_id": "user_abc_account__session_1"},
 }
+INNER = {"max_tokens": 32000, "temperature": 1, "reasoning": {"max_tokens": 31999}}
+"""What dialects are told of the same request in the inner language."""
 GATEWAYS = {
     "models": ["a"],
     "fallbacks": [{"model": "b"}],
@@ -119,7 +121,9 @@ def test_quirks_of_a_vendor_are_data() -> None:
 
 def passed(wire: dict[str, Any], body: dict[str, Any] | None = None, *, stream: bool = False) -> dict[str, Any]:
     before = json.dumps(wire)
-    request = DIALECT.passthrough(TARGET, NativeRequest("messages", wire), body or {}, stream=stream)
+    request = DIALECT.passthrough(
+        TARGET, NativeRequest("messages", wire), INNER if body is None else body, stream=stream
+    )
     assert json.dumps(wire) == before
     vendor_body: dict[str, Any] = json.loads(request.content)
     return vendor_body
@@ -127,11 +131,35 @@ def passed(wire: dict[str, Any], body: dict[str, Any] | None = None, *, stream: 
 
 def test_a_request_in_the_vendors_shape_passes() -> None:
     """Claude Code's request goes out as it came but for model, stream and the end user; the gateway's own fields are gone."""
-    vendor_body = passed({**CLAUDE_CODE, **GATEWAYS}, {"user": "hashed"}, stream=True)
+    vendor_body = passed({**CLAUDE_CODE, **GATEWAYS}, {**INNER, "user": "hashed"}, stream=True)
     expected = {**CLAUDE_CODE, "model": "claude-sonnet-4-5", "metadata": {"user_id": "hashed"}}
     assert vendor_body == expected
     valid(vendor_body)
     assert "stream" not in passed(CLAUDE_CODE)
+
+
+@pytest.mark.parametrize(
+    ("dropped", "changed"),
+    [
+        (("temperature",), {"temperature": None}),
+        (("reasoning",), {"thinking": None}),
+        (("parallel_tool_calls", "tools", "verbosity"), {}),
+    ],
+)
+def test_what_the_model_does_not_take_is_left_out(dropped: tuple[str, ...], changed: dict[str, Any]) -> None:
+    """Planning drops a parameter from the inner request: it is left out here, and the rest stays as the caller wrote it."""
+    inner = {name: value for name, value in INNER.items() if name not in dropped}
+    expected = {**CLAUDE_CODE, "model": "claude-sonnet-4-5", **changed}
+    expected = {
+        name: value for name, value in expected.items() if value is not None and name not in ("stream", "metadata")
+    }
+    assert passed(CLAUDE_CODE, inner) == expected
+
+
+def test_a_limit_that_was_lowered_lowers_the_budget() -> None:
+    """The vendor refuses a budget that is not smaller than max_tokens."""
+    lowered = passed(CLAUDE_CODE, {**INNER, "max_tokens": 8000, "reasoning": {"max_tokens": 6400}})
+    assert (lowered["max_tokens"], lowered["thinking"]) == (8000, {"type": "enabled", "budget_tokens": 6400})
 
 
 @pytest.mark.parametrize(
@@ -182,7 +210,7 @@ def test_counting_sends_what_makes_the_prompt() -> None:
     assert vendor_body.keys() == {"model", "system", "messages", "tools"}
     valid(vendor_body, count=True)
     native = NativeRequest("messages", {**CLAUDE_CODE, **GATEWAYS})
-    vendor_body = json.loads(COUNT.passthrough(TARGET, native, {"user": "h"}, stream=False).content)
+    vendor_body = json.loads(COUNT.passthrough(TARGET, native, {**INNER, "user": "h"}, stream=False).content)
     assert vendor_body == {name: CLAUDE_CODE[name] for name in ("system", "messages", "tools", "thinking")} | {
         "model": "claude-sonnet-4-5"
     }

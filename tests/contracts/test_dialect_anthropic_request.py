@@ -38,7 +38,7 @@ def call(id: str, name: str, arguments: str) -> dict[str, Any]:
 
 
 def test_system_and_developer_messages_become_the_system_prompt() -> None:
-    """Wherever they stand, as text or parts, in order; in the middle only where the model takes them there."""
+    """The first ones, as text or parts, in order; later ones stay where they are: as system turns where the model takes them."""
     messages = [
         {"role": "system", "content": "one"},
         {"role": "developer", "content": [text("two"), text("three")]},
@@ -49,8 +49,10 @@ def test_system_and_developer_messages_become_the_system_prompt() -> None:
         {"role": "user", "content": "go"},
     ]
     vendor_body = sent({"messages": messages})
-    assert [block["text"] for block in vendor_body["system"]] == ["one", "two", "three", "four"]
+    assert [block["text"] for block in vendor_body["system"]] == ["one", "two", "three"]
     assert [turn["role"] for turn in vendor_body["messages"]] == ["user", "assistant", "user"]
+    words = ["and?", "<system-reminder>\nfour\n</system-reminder>", "go"]
+    assert [block["text"] for block in vendor_body["messages"][2]["content"]] == words
     vendor_body = sent({"messages": messages}, mid_system=True)
     assert [block["text"] for block in vendor_body["system"]] == ["one", "two", "three"]
     assert [turn["role"] for turn in vendor_body["messages"]] == ["user", "assistant", "user", "system"]

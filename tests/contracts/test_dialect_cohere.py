@@ -223,7 +223,7 @@ PDF = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:applicat
 
 
 def test_messages_in_the_vendors_format() -> None:
-    """System messages come first, pictures pass, texts in files are read, names are written in front."""
+    """The first system messages are the prompt, later ones the user's words; pictures pass, texts in files are read, names are written in front."""
     found = sent(
         {
             "messages": [
@@ -243,7 +243,7 @@ def test_messages_in_the_vendors_format() -> None:
         }
     )["messages"]
     assert found == [
-        {"role": "system", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]},
+        {"role": "system", "content": [{"type": "text", "text": "one"}]},
         {
             "role": "user",
             "content": [
@@ -252,6 +252,7 @@ def test_messages_in_the_vendors_format() -> None:
                 {"type": "text", "text": "n.txt:\nhi"},
             ],
         },
+        {"role": "user", "content": [{"type": "text", "text": "<system-reminder>\ntwo\n</system-reminder>"}]},
     ]
 
 

@@ -101,7 +101,7 @@ def test_a_whole_request() -> None:
 
 
 def test_turns() -> None:
-    """System messages become the instruction, neighbours of one role one turn; names go into the text; empty turns are dropped."""
+    """The first system messages become the instruction, later ones the user's words, neighbours of one role one turn; names go into the text; empty turns are dropped."""
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "name": "Ann", "content": "one"},
@@ -113,10 +113,12 @@ def test_turns() -> None:
         {"role": "assistant", "content": [{"type": "text", "text": "Well"}, {"type": "text", "text": ", "}]},
     ]
     body = sent({"messages": messages})
-    assert body["systemInstruction"] == {"parts": [{"text": "Be brief."}, {"text": "Be kind."}]}
+    assert body["systemInstruction"] == {"parts": [{"text": "Be brief."}]}
     assert body["contents"] == [
         {"role": "user", "parts": [{"text": "Ann: one"}, {"text": "two"}, {"text": " "}]},
-        {"role": "model", "parts": [{"text": "No."}, {"text": "Well, "}]},
+        {"role": "model", "parts": [{"text": "No."}]},
+        {"role": "user", "parts": [{"text": "<system-reminder>\nBe kind.\n</system-reminder>"}]},
+        {"role": "model", "parts": [{"text": "Well, "}]},
     ]
     assert sent({"messages": messages[:1]}) == {"contents": [{"role": "user", "parts": [{"text": "Be brief."}]}]}
 
@@ -333,11 +335,8 @@ def user(part: Any) -> dict[str, Any]:
         ({"messages": [{"role": "user", "content": 5}]}, r"messages\[0\].content"),
         ({"messages": [{"role": "function", "content": "x"}]}, "role"),
         ({"messages": [{"role": "tool", "tool_call_id": "x", "content": "y"}]}, "tool_call_id"),
-        ({"messages": [{"role": "assistant", "tool_calls": [call("a", "f", "[1]")]}]}, "arguments"),
-        ({"messages": [{"role": "assistant", "tool_calls": [call("a", "f", "{")]}]}, "arguments"),
         ({"messages": [{"role": "assistant", "tool_calls": [{"id": "a"}]}]}, "tool_calls"),
         (chat_body(tools=[{"type": "computer_20250124"}]), r"tools\[0\].type"),
-        (chat_body(tools=[{"type": "function", "function": {"name": "1st"}}]), "name"),
         (chat_body(tools=[{"type": "function", "function": {"name": "f", "parameters": "x"}}]), "parameters"),
         (chat_body(tools=[FUNCTION], web_search_options={}), "web_search_options"),
         (chat_body(tools=[FUNCTION], response_format={"type": "json_object"}), "response_format"),

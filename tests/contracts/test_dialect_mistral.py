@@ -303,11 +303,10 @@ NINE = re.compile(r"[a-zA-Z0-9]{9}")
 @examples(200)
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_ids_are_nine_letters(one: str, other: str) -> None:
-    """Any id becomes nine letters and digits, always the same; different ids differ; the vendor's own stay."""
+    """Any id becomes nine letters and digits, always the same; different ids differ."""
     assert NINE.fullmatch(call_id(one))
-    assert call_id(call_id(one)) == call_id(one) == call_id(str(one))
-    assert (call_id(one) == call_id(other)) is (one == other) or NINE.fullmatch(one) or NINE.fullmatch(other)
-    assert call_id("D681PevKs") == "D681PevKs"
+    assert call_id(one) == call_id(str(one))
+    assert (call_id(one) == call_id(other)) is (one == other)
 
 
 # -- beside chat -------------------------------------------------------------------------------------------------------

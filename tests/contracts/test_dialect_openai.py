@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from providers.errors import ProviderError
 from providers.registry import dialect, names
@@ -344,3 +346,37 @@ def test_the_registry_names_what_it_knows() -> None:
     assert "openai" in names()
     with pytest.raises(KeyError, match="openai"):
         dialect("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {"reasoning_effort": "none"}),
+        ({"thinking_switch": "type"}, {"thinking": {"type": "disabled"}}),
+        ({"thinking_switch": "enable_thinking"}, {"enable_thinking": False}),
+        ({"thinking_switch": "template"}, {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}}),
+        ({"thinking_switch": "type", "reasoning": "drop"}, {"thinking": {"type": "disabled"}}),
+        ({"reasoning": "drop"}, {}),
+    ],
+)
+@pytest.mark.parametrize(
+    "off", [{"reasoning": {"enabled": False}}, {"reasoning": {"effort": "none"}}, {"reasoning_effort": "none"}]
+)
+def test_thinking_is_switched_off_in_the_vendors_own_way(
+    options: dict[str, Any], expected: dict[str, Any], off: dict[str, Any]
+) -> None:
+    """However the caller says it; what asks for thinking stays an effort."""
+    plain = sent(with_options(**options)).keys()
+    body = sent(with_options(**options), **off)
+    assert {name: value for name, value in body.items() if name not in plain} == expected
+    asked = sent(with_options(**options), reasoning={"effort": "high"})
+    wanted = {} if options.get("reasoning") == "drop" else {"reasoning_effort": "high"}
+    assert {name: value for name, value in asked.items() if name not in plain} == wanted
+
+
+def test_shipped_vendors_have_their_switch() -> None:
+    """DeepSeek, Kimi, GLM and Qwen at their makers."""
+    folder = Path(__file__).parents[2] / "config/providers"
+    switches = {"deepseek": "type", "moonshotai": "type", "z-ai": "type", "alibaba": "enable_thinking"}
+    for slug, switch in switches.items():
+        assert yaml.safe_load((folder / f"{slug}.yaml").read_text())["options"]["thinking_switch"] == switch

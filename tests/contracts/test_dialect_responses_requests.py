@@ -509,10 +509,12 @@ def test_a_request_in_this_shape_passes() -> None:
     next turn could not be sent; what the gateway alone knows is dropped.
     """
     ours = dict.fromkeys(GATEWAY_FIELDS, 1)
+    inner = {name: WIRE[name] for name in ("temperature", "top_p") if name in WIRE}
+    inner |= {"max_tokens": WIRE["max_output_tokens"]} if "max_output_tokens" in WIRE else {}
     included = {"include": [*WIRE["include"], ENCRYPTED]}
     expected = WIRE | included | {"model": "gpt-5", "store": False}
-    assert passed(WIRE | ours, {"user": "hashed"}) == expected | {"user": "hashed"}
-    plain = passed(WIRE, {}, stream=False)
+    assert passed(WIRE | ours, {**inner, "user": "hashed"}) == expected | {"user": "hashed"}
+    plain = passed(WIRE, inner, stream=False)
     gone = {"user", "stream", "stream_options"}
     assert plain == {k: v for k, v in expected.items() if k not in gone}
     assert "future_field" not in passed(WIRE, {}, drop_parameters=["future_field"])
@@ -528,7 +530,7 @@ def test_what_only_openrouter_knows_is_translated_in_passing() -> None:
         "top_k": 3,
         "presence_penalty": 0.5,
     }
-    assert passed(wire, {}, stream=False) == {
+    assert passed(wire, {"max_tokens": 10_000}, stream=False) == {
         "model": "gpt-5",
         "store": False,
         "max_output_tokens": 10_000,

@@ -108,7 +108,7 @@ def test_a_request_in_the_vendors_shape_passes() -> None:
     }
     before = json.dumps(wire)
     native = NativeRequest("messages", wire, ("interleaved-thinking-2025-05-14",))
-    request = CHAT.passthrough(Target("gcp", BASE, "claude;x/y"), native, {"user": "u-1"}, stream=True)
+    request = CHAT.passthrough(Target("gcp", BASE, "claude;x/y"), native, {"user": "u-1", "max_tokens": 5}, stream=True)
     assert json.dumps(wire) == before
     assert request.url.endswith("/publishers/anthropic/models/claude%3Bx%2Fy:streamRawPredict")
     assert json.loads(request.content) == {

@@ -30,12 +30,12 @@ PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(64)).decode()
 LINK_LOCAL = "http://169.254.169.254/latest/meta-data/"
 
 
-def assistant(*ids: str, **more: Any) -> Json:
+def assistant(*ids: str | None, **more: Any) -> Json:
     calls = [{"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}} for id in ids]
     return {"role": "assistant", "content": None, "tool_calls": calls, **more}
 
 
-def result(id: str) -> Json:
+def result(id: str | None) -> Json:
     return {"role": "tool", "tool_call_id": id, "content": "done"}
 
 
@@ -83,8 +83,10 @@ TURNS: list[tuple[list[Json], str]] = [
     ([USER, assistant("a"), result("b")], "messages[2].tool_call_id"),
     ([USER, assistant("a"), result("a"), result("a")], "messages[3].tool_call_id"),
     ([USER, assistant("a"), result("a"), result("b")], "messages[3].tool_call_id"),
-    ([USER, assistant("a", "a"), result("a")], "messages[1].tool_calls[1].id"),
-    ([USER, assistant("a"), assistant("a"), result("a")], "messages[2].tool_calls[0].id"),
+    ([USER, assistant("a", "a"), result("a")], "messages[1].tool_calls[1]"),
+    ([USER, assistant("a"), assistant("a"), result("a")], "messages[2].tool_calls[0]"),
+    ([USER, assistant("a", "a"), result("a"), result("a"), result("a")], "messages[4].tool_call_id"),
+    ([USER, assistant("a"), {"role": "tool", "content": "done"}], "messages[2].tool_call_id"),
     ([USER, assistant("a"), USER], "messages[1].tool_calls[0]"),
     ([USER, assistant("a", "b"), result("a"), USER], "messages[1].tool_calls[1]"),
     ([USER, assistant("a", "b"), result("b"), assistant("c"), result("c")], "messages[1].tool_calls[0]"),
@@ -104,6 +106,9 @@ SOUND: list[list[Json]] = [
     [{"role": "assistant", "content": "welcome"}, USER, assistant(), USER],
     [USER, {"role": "assistant", "content": "x", "tool_calls": None}, USER],
     [assistant(""), result("")],
+    [USER, assistant("a", "a"), result("a"), result("a")],
+    [USER, assistant("a"), assistant("a"), result("a"), result("a")],
+    [USER, assistant(None, None), {"role": "tool", "content": "done"}, result(None)],
 ]
 
 
@@ -145,8 +150,8 @@ BLOCKS: list[tuple[list[Json], str]] = [
     ([USER, use("a"), used("b")], "messages[2].content[0].tool_use_id"),
     ([USER, use("a"), used("a", "a")], "messages[2].content[1].tool_use_id"),
     ([USER, use("a"), used("a"), used("a")], "messages[3].content[0].tool_use_id"),
-    ([USER, use("a", "a"), used("a")], "messages[1].content[2].id"),
-    ([USER, use("a"), use("a"), used("a")], "messages[2].content[1].id"),
+    ([USER, use("a", "a"), used("a")], "messages[1].content[2]"),
+    ([USER, use("a"), use("a"), used("a")], "messages[2].content[1]"),
     ([USER, use("a"), USER], "messages[1].content[1]"),
     ([USER, use("a")], "messages[1].content[1]"),
     ([USER, use("a", "b"), used("b")], "messages[1].content[1]"),

@@ -222,6 +222,47 @@ async def test_a_request_to_claude_itself(gateway: GatewayFactory, version: str)
         assert response.json() == {"input_tokens": 4711}
 
 
+LATER: list[Any] = [{"role": "system", "content": "A file has changed.", "clear_at": "never"}]
+USE = {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {"command": "ls"}}
+RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "src"}]}
+WORDS = {"role": "user", "content": "<system-reminder>\nA file has changed.\n</system-reminder>"}
+SAID = [{"role": "assistant", "content": [USE]}]
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        ([*first(), *LATER], [*first(), WORDS]),
+        ([*first(), *LATER, *SAID, RESULT, *LATER], [*first(), WORDS, *SAID, RESULT, WORDS]),
+        ([*first(), *SAID, *LATER, RESULT], [*first(), *SAID, RESULT, WORDS]),
+        ([*first(), {**LATER[0], "clear_at": "next_user_message"}, *SAID, RESULT], [*first(), *SAID, RESULT]),
+    ],
+)
+async def test_system_turns_of_a_model_that_takes_none(
+    gateway: GatewayFactory, turns: list[Any], expected: list[Any]
+) -> None:
+    """Older Claudes get them as words of the user's, never between a call and its result; the rest passes as it was."""
+    claude = Claude()
+    async with served(gateway, claude) as (_, caller):
+        body = {**turn("anthropic/claude-old", "2.0.76", turns), "context_management": {"edits": []}}
+        messageshape.stream(await send(caller, "2.0.76", body))
+        (got,) = claude.requests
+        assert got["messages"] == expected
+        assert (got["system"], got["tools"], got["context_management"]) == (body["system"], TOOLS, {"edits": []})
+
+
+async def test_tools_that_change_in_a_system_turn(gateway: GatewayFactory) -> None:
+    """A model without system turns gets the tools that are in force at the end; the answer is in Anthropic's words all the same."""
+    claude = Claude()
+    async with served(gateway, claude) as (_, caller):
+        body = turn("anthropic/claude-old", "2.1.293", [*first(), *LATER])
+        messageshape.stream(await send(caller, "2.1.293", body))
+        (got,) = claude.requests
+        assert [one["name"] for one in got["tools"]] == ["Bash", *NAMES, "mcp__issues__search"]
+        assert [one["role"] for one in got["messages"]] == ["user"]
+        assert f"anthropic-beta: {BETAS['2.1.293']}" in claude.heads[0]
+
+
 async def test_its_small_requests(gateway: GatewayFactory) -> None:
     """The probe of one token, a title as JSON, and an answer begun for the model: none of them is refused."""
     stage = await gateway(Sale("t/a", "alpha", "ok+tokens=3"))

@@ -100,7 +100,8 @@ class Claude:
 async def served(gateway: GatewayFactory, claude: Claude, *more: Sale) -> AsyncIterator[tuple[Stage, Caller]]:
     async with RawServer(claude) as server:
         stage = await gateway(
-            Sale("anthropic/claude-x", "claude", "claude-x-20261101"),
+            Sale("anthropic/claude-x", "claude", "claude-x-20261101", more={"options": {"mid_system": True}}),
+            Sale("anthropic/claude-old", "claude", "claude-old"),
             *more,
             urls={"claude": f"{server.url}/v1"},
             provider={"claude": {"dialect": "anthropic"}},
@@ -244,7 +245,7 @@ async def test_thinking_of_another_vendor_is_left_out(gateway: GatewayFactory) -
 
 
 def packed_block(detail: dict[str, Any]) -> dict[str, Any]:
-    (block,) = messages_thinking.blocks({"reasoning_details": [detail]})
+    ((_, block),) = messages_thinking.blocks({"reasoning_details": [detail]})
     assert block["type"] == "redacted_thinking"
     return block
 
@@ -290,3 +291,95 @@ async def test_the_vendor_counts(gateway: GatewayFactory) -> None:
         assert got == {"model": "claude-x-20261101", "messages": HELLO, "system": "Be brief.", "tools": tools}
         assert await caller.lines() == []
         assert (await caller.balances()).used_nano == 0
+
+
+LISTED = ["max_tokens", "stop", "tools", "tool_choice", "reasoning"]
+"""What a shipped row of Claude lists: neither temperature nor effort nor parallel calls."""
+FIND = {"name": "find", "input_schema": {"type": "object", "properties": {}}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "changed"),
+    [
+        ({"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}, {}),
+        ({"output_config": {"effort": "high"}, "thinking": {"type": "adaptive"}}, {}),
+        ({"output_config": {"effort": "high"}}, {}),
+        ({"temperature": 1}, {"temperature": None}),
+        ({"temperature": 0.2, "top_p": 0.9, "top_k": 3}, {"temperature": None, "top_p": None, "top_k": None}),
+        ({"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}}, {}),
+        ({"max_tokens": 32000}, {"max_tokens": 8000}),
+        (
+            {"max_tokens": 32000, "thinking": {"type": "enabled", "budget_tokens": 31999}},
+            {"max_tokens": 8000, "thinking": {"type": "enabled", "budget_tokens": 6400}},
+        ),
+        (
+            {"provider": {"options": {"claude": {"container": "c_1", "speed": "fast"}}}},
+            {"provider": None, "container": "c_1"},
+        ),
+    ],
+    ids=["parallel", "adaptive", "effort", "temperature", "sampling", "format", "limit", "budget", "options"],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_parameter_that_is_not_listed_costs_nothing_else(
+    gateway: GatewayFactory, sent: dict[str, Any], changed: dict[str, Any], stream: bool
+) -> None:
+    """The request stays in the caller's words, with its beta headers and its context management."""
+    claude = Claude()
+    async with RawServer(claude) as server:
+        more = {"supported_parameters": LISTED, "max_completion_tokens": 8000}
+        stage = await gateway(
+            Sale("t/claude", "claude", "claude-x", more=more),
+            urls={"claude": f"{server.url}/v1"},
+            provider={"claude": {"dialect": "anthropic"}},
+        )
+        managed = {"edits": [{"type": "clear_tool_uses_20250919"}]}
+        native = {"messages": HELLO, "tools": [FIND], "context_management": managed, "max_tokens": 1000, **sent}
+        caller = await stage.caller()
+        response = await ask(
+            caller, model="t/claude", stream=stream, headers={"anthropic-beta": "context-1m-2025-08-07"}, **native
+        )
+        assert response.status_code == 200, response.text
+        (got,) = claude.requests
+        expected = {**native, "model": "claude-x", **({"stream": True} if stream else {}), **changed}
+        assert got == {name: value for name, value in expected.items() if value is not None}
+        assert "anthropic-beta: context-1m-2025-08-07" in claude.heads[0]
+        await calm(stage)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ({"parallel_tool_calls": False}, {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}),
+        ({"verbosity": "low"}, {"output_config": {"effort": "low"}}),
+        (
+            {"web_search_options": {}},
+            {
+                "tools": [
+                    {**FIND, "input_schema": {"type": "object"}},
+                    {"type": "web_search_20250305", "name": "web_search"},
+                ]
+            },
+        ),
+        ({"max_tokens": 32000}, {"max_tokens": 8000}),
+        ({"max_completion_tokens": 32000}, {"max_tokens": 8000}),
+    ],
+)
+async def test_chat_reaches_claude_with_what_the_dialect_expresses(
+    gateway: GatewayFactory, sent: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """Parameters that the catalogue's row does not list, although the format has them."""
+    claude = Claude()
+    async with RawServer(claude) as server:
+        more = {"supported_parameters": LISTED, "max_completion_tokens": 8000, "options": {"thinking": "adaptive"}}
+        stage = await gateway(
+            Sale("t/claude", "claude", "claude-x", more=more),
+            urls={"claude": f"{server.url}/v1"},
+            provider={"claude": {"dialect": "anthropic"}},
+        )
+        caller = await stage.caller()
+        tools = [{"type": "function", "function": {"name": "find"}}]
+        response = await caller.chat("t/claude", tools=tools, **sent)
+        assert response.status_code == 200, response.text
+        (got,) = claude.requests
+        assert {name: got.get(name) for name in expected} == expected
+        await calm(stage)

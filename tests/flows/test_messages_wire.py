@@ -261,7 +261,7 @@ async def test_interleaved_parallel_calls(gateway: GatewayFactory) -> None:
 
 
 async def test_arguments_that_are_no_object(gateway: GatewayFactory) -> None:
-    """What a vendor wrote instead of JSON is carried, and goes back to it as it wrote it."""
+    """What a vendor wrote instead of JSON is carried, and goes back as the object that servers' chat templates demand."""
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": tru'}}
     script = Vendor({"tool_calls": [call]}, deltas({"content": "x"}), finish="tool_calls")
     async with RawServer(script) as server:
@@ -273,7 +273,8 @@ async def test_arguments_that_are_no_object(gateway: GatewayFactory) -> None:
         talk = [*HELLO, {"role": "assistant", "content": whole["content"]}, {"role": "user", "content": [result]}]
         await ask(caller, "t/a", messages=talk)
         _, turn, answered = script.requests[-1]["messages"]
-        assert turn["tool_calls"] == [call]
+        assert [one["id"] for one in turn["tool_calls"]] == ["c"]
+        assert json.loads(turn["tool_calls"][0]["function"]["arguments"]) == {"_unparsed_arguments": '{"a": tru'}
         assert answered["content"] == "Error: not JSON"
 
 

@@ -19,7 +19,7 @@ from gateway.catalog.rows import ModelRow, PriceRow, ProviderRow
 from gateway.cli import app as cli
 from gateway.routing import filters, policies, refusal
 from gateway.routing.candidate import Need, RoutingContext
-from gateway.routing.plan import SOFT_FILTER
+from gateway.routing.plan import SHORT_FILTER, SOFT_FILTER
 from gateway.routing.preferences import Preferences
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry
@@ -95,7 +95,7 @@ def test_filters_are_documented() -> None:
     ask = RoutingContext(Need(1, 1, frozenset({"seed"})), Preferences(**everything), 0.0, random.Random(0))
     known = {name for name, _ in filters.applicable(ask)} | refusal.HEALTH | set(refusal.ADVICE)
     documented = first_cells(section(page("docs/routing.md"), "## Filters"))
-    assert sorted(documented) == sorted(known | {SOFT_FILTER, "allow_fallbacks"})
+    assert sorted(documented) == sorted(known | {SOFT_FILTER, SHORT_FILTER, "allow_fallbacks"})
 
 
 def test_policies_are_documented() -> None:
@@ -125,7 +125,7 @@ def test_error_types_are_documented() -> None:
     known |= {(row.error_type, row.status) for row in FAILURES.values()}
     for error_type, status in known:
         assert str(status) in rows.get(error_type, []), f"{error_type} {status}"
-    assert set(rows) == {error_type for error_type, _ in known} | {"max_tokens_exceeded"}
+    assert set(rows) == {error_type for error_type, _ in known}
 
 
 def test_routes_are_documented() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.inference.chat.legacy_completions import Completions, CompletionsEncoder
-from gateway.api.inference.messages import response
+from gateway.api.inference.messages import response, thinking
 from gateway.api.inference.messages.stream import MessagesEncoder, PassthroughEncoder
 from gateway.api.inference.messages.surface import Messages
 from gateway.api.inference.messages.thinking import NATIVE
@@ -81,7 +81,7 @@ def answers(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             "type": "reasoning.encrypted",
             "data": draw(TEXTS),
             "format": draw(st.sampled_from([NATIVE, "x"])),
-            "index": 7,
+            "index": len(details),
         }
         details.append(one)
         deltas.append(detail(**one))
@@ -117,7 +117,7 @@ def test_any_cut_gives_the_blocks_of_the_whole(
     message, deltas = answer
     events = [*(chunk(delta) for delta in deltas), chunk({}, "stop")]
     found = streamed(served(pipeline), [events[at : at + batch] for at in range(0, len(events), batch)])
-    assert messageshape.blocks(found) == response.content(message)
+    assert messageshape.blocks(found) == response.content(message, "gen-1")
     assert found[-2][1]["delta"]["stop_reason"] == ("tool_use" if message["tool_calls"] else "end_turn")
 
 
@@ -172,6 +172,53 @@ def test_a_signature_behind_the_text(pipeline: Pipeline) -> None:
     assert [block["type"] for block in blocks] == ["text", "redacted_thinking", "tool_use"]
 
 
+@pytest.mark.parametrize(
+    ("more", "types"),
+    [
+        ([], ["thinking", "text"]),
+        ([{"content": ""}], ["thinking", "text"]),
+        ([{"content": "c"}], ["thinking", "text", "redacted_thinking", "text"]),
+        ([tool(0, "{}", "f", "i")], ["thinking", "text", "redacted_thinking", "tool_use"]),
+    ],
+)
+def test_no_answer_ends_with_a_signature_behind_its_text(
+    pipeline: Pipeline, more: list[dict[str, Any]], types: list[str]
+) -> None:
+    """Gemini 3 signs its last text: Claude Code would print nothing of an answer that ends with redacted thinking."""
+    sealed = detail(type="reasoning.encrypted", data="gemini:xyz", format="google-gemini-v1", id="text-0-1", index=1)
+    blocks = made(pipeline, {"reasoning": "a"}, {"content": "b"}, sealed, *more)
+    assert [block["type"] for block in blocks] == types
+
+
+def test_thinking_between_calls_stays_there(pipeline: Pipeline) -> None:
+    """Claude wants it back between the very calls where it stood: whole, streamed, and read again in the next request."""
+    thoughts = [
+        {"type": "reasoning.text", "text": text, "signature": text, "format": NATIVE, "index": index}
+        for text, index in (("A", 0), ("B", 3))
+    ]
+    calls = [{"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}} for id in ("c0", "c1")]
+    message = {"content": "Hm.", "reasoning_details": thoughts, "tool_calls": calls}
+    whole = response.content(message, "gen-1")
+    assert [block["type"] for block in whole] == ["thinking", "text", "tool_use", "thinking", "tool_use"]
+    first, second = ({"reasoning_details": [one]} for one in thoughts)
+    found = made(pipeline, first, {"content": "Hm."}, tool(0, "{}", "f", "c0"), second, tool(1, "{}", "f", "c1"))
+    assert found == whole
+    again, _ = thinking.details(whole)
+    assert [(one["text"], one["index"]) for one in again] == [("A", 0), ("B", 3)]
+
+
+def test_every_call_has_an_id_of_its_own(pipeline: Pipeline) -> None:
+    """Vendors repeat ids or send none: clients find a call by its id."""
+    deltas = [tool(0, "{}", "f", "same"), tool(1, "{}", "g", "same"), tool(2, "{}", "h")]
+    calls = [
+        {"id": id, "function": {"name": name, "arguments": "{}"}}
+        for id, name in (("same", "f"), ("same", "g"), (None, "h"))
+    ]
+    expected = ["same", "toolu_gen-1-x_1", "toolu_gen-1-x_2"]
+    assert [block["id"] for block in made(pipeline, *deltas)] == expected
+    assert [block["id"] for block in response.content({"tool_calls": calls}, "gen-1-x")] == expected
+
+
 def test_odd_calls(pipeline: Pipeline) -> None:
     """No id, no name at first, no arguments, a piece behind the end: nothing breaks the sequence."""
     blocks = made(
@@ -183,8 +230,8 @@ def test_odd_calls(pipeline: Pipeline) -> None:
         tool(2, "", "h", "c"),
     )
     assert [(b["id"], b["name"], b["input"]) for b in blocks] == [
-        ("toolu_0", "f", {}),
-        ("toolu_1", "g", {}),
+        ("toolu_gen-1-x_0", "f", {}),
+        ("toolu_gen-1-x_1", "g", {}),
         ("c", "h", {}),
     ]
 

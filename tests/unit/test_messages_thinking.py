@@ -9,8 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.inference.messages import surface, thinking
-from gateway.api.inference.messages.thinking import NATIVE, PACKED, blocks, details, without_foreign_thinking
+from gateway.api.inference.messages.thinking import NATIVE, PACKED, details, without_foreign_thinking
 from tests.support.examples import examples
+
+
+def blocks(message: dict[str, Any], *, hidden: bool = False) -> list[dict[str, Any]]:
+    return [block for _, block in thinking.blocks(message, hidden=hidden)]
+
 
 FORMATS = ["openai-responses-v1", "google-gemini-v1", "xai-responses-v1", "unknown"]
 TEXTS = st.text(min_size=1, max_size=20)
@@ -74,13 +79,18 @@ def test_plain_reasoning() -> None:
     assert blocks(twin) == [{"type": "thinking", "thinking": "Hm.", "signature": ""}]
 
 
-def test_hidden_thinking_keeps_its_signature() -> None:
-    """Without the text the next turn still needs what was signed; what has no signature is gone."""
-    signed = {"type": "reasoning.text", "text": "Hm.", "signature": "S", "format": NATIVE}
-    assert blocks({"reasoning_details": [signed]}, hidden=True) == [
-        {"type": "thinking", "thinking": "", "signature": "S"}
-    ]
+@pytest.mark.parametrize("format", [NATIVE, *FORMATS])
+def test_hidden_thinking_comes_back_whole(format: str) -> None:
+    """The caller sees no text, but the vendor needs what it signed: it is packed; what has no signature is gone."""
+    signed = {"type": "reasoning.text", "text": "Hm.", "signature": "S", "format": format, "index": 0}
+    (block,) = blocks({"reasoning_details": [signed]}, hidden=True)
+    assert (block["type"], block["thinking"]) == ("thinking", "")
+    again, text = details([block])
+    assert (again, text) == ([signed], "Hm.")
     assert blocks({"reasoning": "Hm."}, hidden=True) == []
+    turns, _ = without_foreign_thinking([{"role": "assistant", "content": [block, {"type": "text", "text": "Yes."}]}])
+    own = [{"type": "thinking", "thinking": "Hm.", "signature": "S"}] if format == NATIVE else []
+    assert turns == [{"role": "assistant", "content": [*own, {"type": "text", "text": "Yes."}]}]
 
 
 @pytest.mark.parametrize(

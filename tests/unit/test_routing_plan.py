@@ -14,6 +14,7 @@ from gateway.errors import BadRequest, NoEndpoints, NoHealthyEndpoint
 from gateway.health.registry import UNKNOWN, EndpointHealth
 from gateway.routing.candidate import Need
 from gateway.routing.preferences import Preferences
+from providers.context_length import ContextOverflow
 from tests.support.market import decide, down, endpoint, model, prefs, provider, reasons, sellers, spread
 
 THREE = model(endpoint("a", 1), endpoint("b", 2), endpoint("c", 3))
@@ -223,17 +224,36 @@ def test_availability_codes(sold: Model, wishes: dict[str, Any], code: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("need", "error_type"),
-    [(Need(9000), "context_length_exceeded"), (Need(10, max_tokens=3000), "max_tokens_exceeded")],
+    ("need", "overflow"),
+    [
+        (Need(9000), ContextOverflow(9000, 8000)),
+        (Need(9000, max_tokens=100), ContextOverflow(9000, 8000)),
+        (Need(7000, max_tokens=1500), ContextOverflow(7000, 8000, 1500)),
+    ],
 )
-def test_too_long_is_the_requests_fault(need: Need, error_type: str) -> None:
-    """When only the size stands in the way it is a 400, as every OpenAI-compatible server answers it."""
+def test_too_long_is_the_requests_fault(need: Need, overflow: ContextOverflow) -> None:
+    """When only the size stands in the way it is a 400, as every OpenAI-compatible server answers it, with the sizes."""
     sold = model(endpoint("a", max_completion_tokens=2000), endpoint(provider("b", api_key_env="B_KEY")))
     error = decide(sold, need=need).refuse()
     assert isinstance(error, BadRequest)
     refusal = error.envelope()["error"]
-    assert (refusal["code"], refusal["metadata"]["error_type"]) == (400, error_type)
-    assert str(need.max_tokens or need.prompt_tokens) in refusal["message"]
+    assert (refusal["code"], refusal["metadata"]["error_type"]) == (400, "context_length_exceeded")
+    assert error.overflow == overflow
+    assert refusal["message"] == overflow.words
+
+
+@pytest.mark.parametrize(
+    ("limit", "sold_by"),
+    [(1000, ["a", "b", "c"]), (1001, ["b", "c"]), (50_001, ["c"]), (10**9, ["c"])],
+)
+def test_short_answers_only_where_nobody_writes_longer_ones(limit: int, sold_by: list[str]) -> None:
+    """An endpoint that writes less than ``max_tokens`` gives way to one that writes as much, and stays where none does."""
+    capped = [endpoint(name, max_completion_tokens=most) for name, most in (("a", 1000), ("b", 50_000))]
+    open_ended = endpoint("c", context_length=10**10)
+    need = Need(10, max_tokens=limit)
+    big = [replace(one, context_length=10**10) for one in capped]
+    assert sorted(sellers(decide(model(*big, open_ended), need=need))) == sold_by
+    assert sorted(sellers(decide(model(*big), need=need))) == (["b"] if 1000 < limit <= 50_000 else ["a", "b"])
 
 
 HEALTH = st.builds(

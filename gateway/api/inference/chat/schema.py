@@ -75,8 +75,10 @@ class FunctionCall(msgspec.Struct):
 
 
 class ToolCall(msgspec.Struct):
-    id: str
+    """``id`` is missing in calls that some vendors made: their results are matched in order."""
+
     function: FunctionCall
+    id: str | None = None
     type: Literal["function"] = "function"
 
 
@@ -120,7 +122,7 @@ class AssistantMessage(msgspec.Struct, tag="assistant", tag_field="role"):
 
 class ToolMessage(msgspec.Struct, tag="tool", tag_field="role"):
     content: str | list[Part]
-    tool_call_id: str
+    tool_call_id: str | None = None
 
 
 ChatMessage = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage

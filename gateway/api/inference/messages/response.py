@@ -15,6 +15,7 @@ from gateway.api.inference.response_fields import hides_reasoning, identity, usa
 from gateway.errors import GatewayError
 from gateway.pipeline.generation import Generation
 from providers.chat.messages import UNPARSED_ARGUMENTS
+from providers.chat.turns import interleaved
 
 Json = dict[str, Any]
 STOP_REASONS = frozenset(
@@ -50,7 +51,7 @@ def message(generation: Generation) -> Json:
     choices = completion.body.get("choices") or [{}]
     inner = choices[0].get("message") or {}
     answer = opening(generation)
-    answer["content"] = content(inner, hidden=hides_reasoning(generation.request))
+    answer["content"] = content(inner, generation.request.id, hidden=hides_reasoning(generation.request))
     stops = generation.request.body.get("stop")
     answer.update(stop_fields(choices[0], inner.get("refusal"), stops, has_calls=bool(inner.get("tool_calls"))))
     answer["usage"] = usage(generation)
@@ -77,20 +78,24 @@ def opening(generation: Generation) -> Json:
 # -- content -----------------------------------------------------------------------------------------------------------
 
 
-def content(message: Json, *, hidden: bool = False) -> list[Json]:
-    """The blocks of an inner message in Anthropic's order: thinking, text, pictures, tool calls. ``hidden``: no thinking text."""
-    blocks = thinking.blocks(message, hidden=hidden)
+def content(message: Json, id: str, *, hidden: bool = False) -> list[Json]:
+    """The blocks of an inner message in Anthropic's order: thinking, text, pictures, tool calls; thinking that came between calls
+    stands between them. ``id``: of the generation. ``hidden``: no thinking text."""
+    blocks: list[Json] = []
     text = "".join(part for part in (message.get("content"), message.get("refusal")) if isinstance(part, str))
     cited = citations(message.get("annotations"), text)
     if text or cited:
         blocks.append({"type": "text", "text": text, "citations": cited})
     blocks += [block for image in listed(message.get("images")) if (block := picture(image)) is not None]
-    for position, call in enumerate(listed(message.get("tool_calls"))):
+    uses: list[Json] = []
+    ids = CallIds(id)
+    for call in listed(message.get("tool_calls")):
         function = call.get("function") or {}
-        block = tool_use(call.get("id"), function.get("name"), position)
+        block = tool_use(ids.of(call.get("id")), function.get("name"))
         block["input"] = arguments(function.get("arguments"))
-        blocks.append(block)
-    return blocks
+        uses.append(block)
+    thoughts = thinking.blocks(message, hidden=hidden)
+    return interleaved(thoughts, message.get("reasoning_details"), [blocks, *([use] for use in uses)])
 
 
 def listed(value: Any) -> list[Any]:
@@ -98,10 +103,27 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def tool_use(id: Any, name: Any, position: int) -> Json:
-    """A ``tool_use`` block before its input is known. ``position``: of the call, for one without an id."""
-    known_id = id if isinstance(id, str) and id else f"toolu_{position}"
-    return {"type": "tool_use", "id": known_id, "name": name or "", "input": {}, "caller": {"type": "direct"}}
+class CallIds:
+    """The ids of the calls of one answer: each once, because clients find a call by its id, and none is missing."""
+
+    def __init__(self, generation_id: str) -> None:
+        self._generation_id = generation_id
+        self._used: set[str] = set()
+
+    def of(self, id: Any) -> str:
+        """The vendor's id where it has one that is new in this answer."""
+        known = (
+            id
+            if isinstance(id, str) and id and id not in self._used
+            else f"toolu_{self._generation_id}_{len(self._used)}"
+        )
+        self._used.add(known)
+        return known
+
+
+def tool_use(id: str, name: Any) -> Json:
+    """A ``tool_use`` block before its input is known."""
+    return {"type": "tool_use", "id": id, "name": name or "", "input": {}, "caller": {"type": "direct"}}
 
 
 def arguments(text: Any) -> Json:
@@ -237,7 +259,7 @@ def envelope(error: GatewayError, id: str | None = None) -> Json:
     """
     view: Json = {
         "type": ERROR_TYPES.get(error.error_type, "api_error"),
-        "message": error.message,
+        "message": _overflow_words(error) if error.error_type == "context_length_exceeded" else error.message,
         "error_type": error.error_type,
     }
     if "error_code" in error.metadata:  # the SDKs choose their exception by this
@@ -248,3 +270,20 @@ def envelope(error: GatewayError, id: str | None = None) -> Json:
     if error.metadata:
         whole["metadata"] = error.metadata
     return whole
+
+
+def _overflow_words(error: GatewayError) -> str:
+    """Anthropic's sentences for a prompt that is too long, by which its clients shorten the conversation or the answer.
+
+    Claude Code 2.1.332 looks for ``prompt is too long: N tokens > N maximum`` and ``input length and `max_tokens` exceed context
+    limit: N + N > N``.
+    """
+    overflow = error.overflow
+    if overflow is None:
+        return f"prompt is too long: {error.message}"
+    if overflow.prompt > overflow.limit or not overflow.output:
+        return f"prompt is too long: {overflow.prompt} tokens > {overflow.limit} maximum"
+    return (
+        f"input length and `max_tokens` exceed context limit: {overflow.prompt} + {overflow.output} > {overflow.limit}, "
+        "decrease input length or `max_tokens` and try again"
+    )

@@ -49,6 +49,8 @@ class _Block:
     """The block in its ``content_block_start``."""
     detail: Json = field(default_factory=dict)
     """Of thinking: everything that must be packed into its signature."""
+    hidden: str = ""
+    """Of thinking that the caller does not want to see: its text."""
     json: str = ""
     """Arguments of a call so far."""
     unsent: list[Json] = field(default_factory=list)
@@ -81,9 +83,11 @@ class MessagesEncoder:
         """Of the block that is being sent."""
         self._calls: set[int] = set()
         """Indexes of the tool calls that have begun."""
+        self._ids = response.CallIds(generation.request.id)
         self._choice: Json = {}
         """The choice with the finish reason."""
         self._refusal = ""
+        self._has_text = False
 
     # -- Encoder ---------------------------------------------------------------------------------------
 
@@ -159,11 +163,14 @@ class MessagesEncoder:
 
     def _add_thinking(self, key: tuple[str, Any], text: str) -> _Block:
         block = self._last_block(key, {"type": "thinking", "thinking": "", "signature": ""})
-        if text and not self._hidden:
+        if text and self._hidden:
+            block.hidden += text
+        elif text:
             block.unsent.append({"type": "thinking_delta", "thinking": text})
         return block
 
     def _add_text(self, delta: Json) -> None:
+        self._has_text = True
         self._last_block(("text", None), {"type": "text", "text": "", "citations": []}).unsent.append(delta)
 
     def _add_whole(self, block: Json) -> None:
@@ -183,7 +190,7 @@ class MessagesEncoder:
             if index in self._calls:  # its block has ended
                 return
             self._calls.add(index)
-            start = response.tool_use(call.get("id"), function.get("name"), len(self._calls) - 1)
+            start = response.tool_use(self._ids.of(call.get("id")), function.get("name"))
             block = _Block(key, start)
             self._queue.append(block)
         elif not block.start["name"] and function.get("name"):
@@ -199,6 +206,8 @@ class MessagesEncoder:
         """Send what can be sent: the deltas of the first block, and the next blocks as soon as the one before is complete."""
         while self._queue:
             head = self._queue[0]
+            if len(self._queue) == 1 and self._has_text and head.start["type"] == "redacted_thinking":
+                return  # perhaps the last block: see ``_flush``
             if head.key[0] != "tool" or head.start["name"]:
                 self._send(head)
             if len(self._queue) == 1 or not head.complete:
@@ -206,6 +215,10 @@ class MessagesEncoder:
             self._close()
 
     def _flush(self) -> None:
+        """Send the rest. A signature behind the last text is left out: Google, whose streams end with it, need not see that one
+        again, and Claude Code 2.1.332 shows no text of an answer that ends with redacted thinking."""
+        while self._queue and self._has_text and self._queue[-1].start["type"] == "redacted_thinking":
+            self._queue.pop()
         while self._queue:
             self._close()
 
@@ -220,7 +233,7 @@ class MessagesEncoder:
 
     def _close(self) -> None:
         block = self._queue.pop(0)
-        if block.key[0] == "thinking" and (signature := thinking.opaque(block.detail)):
+        if block.key[0] == "thinking" and (signature := thinking.opaque(block.detail, block.hidden)):
             block.unsent.append({"type": "signature_delta", "signature": signature})
         self._send(block)
         if self._block_started:

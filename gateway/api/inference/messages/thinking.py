@@ -31,9 +31,17 @@ def text_of(detail: Json) -> str:
     return text if isinstance(text, str) else ""
 
 
-def opaque(detail: Json) -> str:
-    """The opaque text from which a detail, without its readable text, can be restored; "" when there is nothing to keep."""
+def opaque(detail: Json, hidden_text: str = "") -> str:
+    """The opaque text from which a detail can be restored; "" when there is nothing to keep.
+
+    The readable text stands in the block, or is ``hidden_text``: vendors want their reasoning back whole, and who hid it was the
+    gateway.
+    """
     kind, format = detail.get("type"), detail.get("format")
+    if hidden_text:
+        text_field = _TEXT_OF.get(str(kind), "text")
+        if detail.get("signature") or format not in (None, NATIVE):
+            return _pack({"type": "reasoning.text", **detail, text_field: hidden_text})
     if kind == "reasoning.text":
         signature = detail.get("signature")
         if format in (None, NATIVE):
@@ -43,30 +51,36 @@ def opaque(detail: Json) -> str:
     kept = {
         name: value for name, value in detail.items() if name != _TEXT_OF.get(str(kind)) and value not in (None, "")
     }
-    if not kept:
-        return ""
+    return _pack(kept) if kept else ""
+
+
+def _pack(detail: Json) -> str:
+    kept = {name: value for name, value in detail.items() if value not in (None, "")}
     return PACKED + urlsafe_b64encode(msgspec.json.encode(kept)).decode().rstrip("=")
 
 
-def blocks(message: Json, *, hidden: bool = False) -> list[Json]:
-    """The thinking blocks of a whole inner answer. ``hidden``: without the texts; the next turn needs the signatures."""
-    found: list[Json] = []
+def blocks(message: Json, *, hidden: bool = False) -> list[tuple[Any, Json]]:
+    """The thinking blocks of a whole inner answer, each with its place among the other blocks, where it is Anthropic's.
+
+    ``hidden``: without the texts; the next turn needs the signatures.
+    """
+    found: list[tuple[Any, Json]] = []
     has_text = False
     all_details = message.get("reasoning_details")
     for detail in all_details if isinstance(all_details, list) else ():
         kind = detail.get("type") if isinstance(detail, dict) else None
+        index = detail.get("index") if kind is not None and detail.get("format") == NATIVE else None
         if kind in READABLE:
             text = text_of(detail)
             has_text = has_text or bool(text)
-            found.append({"type": "thinking", "thinking": text, "signature": opaque(detail)})
+            sealed = opaque(detail, text if hidden else "")
+            found.append((index, {"type": "thinking", "thinking": "" if hidden else text, "signature": sealed}))
         elif kind == "reasoning.encrypted" and isinstance(detail.get("data"), str):
-            found.append({"type": "redacted_thinking", "data": opaque(detail)})
+            found.append((index, {"type": "redacted_thinking", "data": opaque(detail)}))
     plain = message.get("reasoning")
     if isinstance(plain, str) and plain and not has_text:
-        found.insert(0, {"type": "thinking", "thinking": plain, "signature": ""})
-    if hidden:
-        found = [{**block, "thinking": ""} if block["type"] == "thinking" else block for block in found]
-    return [block for block in found if block.get("thinking") or block.get("signature") or block.get("data")]
+        found.insert(0, (None, {"type": "thinking", "thinking": "" if hidden else plain, "signature": ""}))
+    return [(at, block) for at, block in found if block.get("thinking") or block.get("signature") or block.get("data")]
 
 
 # -- requests: blocks to details ---------------------------------------------------------------------------------------
@@ -77,21 +91,25 @@ def details(content: list[Json]) -> tuple[list[Json], str]:
     found: list[Json] = []
     texts: list[str] = []
     calls: dict[str, Json] = {}
+    others = 0  # calls before this block, and one for all text: see ``providers.chat.turns.interleaved``
+    has_text = False
     for block in content:
         kind = block["type"]
         if kind == "thinking":
             detail = _thinking_detail(block["thinking"], block.get("signature") or "")
-            texts.append(block["thinking"])
+            texts.append(text_of(detail))
         elif kind == "redacted_thinking":
             unpacked = _unpack(block["data"])
             detail = unpacked or {"type": "reasoning.encrypted", "data": block["data"], "format": NATIVE}
         elif kind in ("server_tool_use", "mcp_tool_use"):
             detail = calls[block["id"]] = _server_call(block)
         else:
+            others += kind == "tool_use" or (kind == "text" and not has_text)
+            has_text = has_text or kind == "text"
             if "tool_use_id" in block and block["tool_use_id"] in calls:
                 calls[block["tool_use_id"]]["result"] = msgspec.json.encode(block.get("content")).decode()
             continue
-        detail.setdefault("index", len(found))
+        detail.setdefault("index", len(found) + others)
         found.append(detail)
     return found, "".join(texts)
 
@@ -99,7 +117,8 @@ def details(content: list[Json]) -> tuple[list[Json], str]:
 def _thinking_detail(text: str, signature: str) -> Json:
     unpacked = _unpack(signature)
     if unpacked is not None:
-        return {**unpacked, _TEXT_OF.get(str(unpacked.get("type")), "text"): text}
+        field = _TEXT_OF.get(str(unpacked.get("type")), "text")
+        return {**unpacked, field: text or unpacked.get(field, "")}
     if not signature or signature.startswith(PACKED):
         return {"type": "reasoning.text", "text": text}
     return {"type": "reasoning.text", "text": text, "signature": signature, "format": NATIVE}
@@ -143,12 +162,14 @@ def without_foreign_thinking(messages: Any) -> tuple[Any, bool]:
     thinking_off = False
     for turn in messages:
         content = turn.get("content") if isinstance(turn, dict) and turn.get("role") == "assistant" else None
-        if not isinstance(content, list) or not any(_foreign(block) for block in content):
+        if not isinstance(content, list) or not any(
+            _foreign(block) or _restored(block) is not block for block in content
+        ):
             kept.append(turn)
             has_results = isinstance(turn, dict) and turn.get("role") == "user" and _has_results(turn)
             thinking_off = (thinking_off and has_results) or _calls_without_thinking(content)
             continue
-        own = [block for block in content if not _foreign(block)]
+        own = [_restored(block) for block in content if not _foreign(block)]
         thinking_off = bool(own)
         if own:
             kept.append({**turn, "content": own})
@@ -160,7 +181,16 @@ def _foreign(block: Any) -> bool:
     if not isinstance(block, dict) or block.get("type") not in ("thinking", "redacted_thinking"):
         return False
     text = block.get("signature") if block["type"] == "thinking" else block.get("data")
-    return not text or (isinstance(text, str) and text.startswith(PACKED))
+    return not text or (isinstance(text, str) and text.startswith(PACKED) and _restored(block) is block)
+
+
+def _restored(block: Any) -> Any:
+    """The block with the thinking of Anthropic's that was packed because the caller did not want to see it; else the block."""
+    signature = block.get("signature") if isinstance(block, dict) and block.get("type") == "thinking" else None
+    unpacked = _unpack(signature) if isinstance(signature, str) else None
+    if unpacked is None or unpacked.get("format") != NATIVE or not isinstance(unpacked.get("signature"), str):
+        return block
+    return {**block, "thinking": text_of(unpacked), "signature": unpacked["signature"]}
 
 
 def _calls_without_thinking(content: Any) -> bool:
