@@ -61,7 +61,6 @@ DAMAGED: dict[str, bytes] = {
     "plain text": b"data: hello\n\n",
     "a list": b"data: []\n\n",
     "null": b"data: null\n\n",
-    "invalid UTF-8": b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"\xff"}}\n\n',
     "20,000 deep": b'data: {"type":' + b"[" * 20000 + b"]" * 20000 + b"}\n\n",
     "delta is missing": b'data: {"type":"content_block_delta","index":0}\n\n',
     "delta is text": b'data: {"type":"content_block_delta","index":0,"delta":"x"}\n\n',

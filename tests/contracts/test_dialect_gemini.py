@@ -38,8 +38,6 @@ MUTATIONS: dict[str, bytes] = {
     "a number": b"1",
     "null": b"null",
     "NaN": b'{"candidates":[],"usageMetadata":{"promptTokenCount":NaN}}',
-    "invalid UTF-8": b'{"candidates":[{"content":{"parts":[{"text":"\xff\xfe"}]}}]}',
-    "lone surrogate": b'{"candidates":[{"content":{"parts":[{"text":"\\ud800"}]}}]}',
     "2,000 deep": b"[" * 2000 + b"]" * 2000,
     "20,000 deep": b'{"a":' + b"[" * 20000 + b"]" * 20000 + b"}",
     "candidates is an object": b'{"candidates":{}}',
@@ -140,6 +138,8 @@ async def test_a_refused_stream(name: str, status: int) -> None:
         upstream = Http1Client()
         target = Target("google", server.url, "m", api_key="k")
         with pytest.raises(ProviderError) as caught:
-            await GEMINI.stream(upstream, target, Call({"messages": [{"role": "user", "content": "x"}]}), Clocks())
+            call = Call({"messages": [{"role": "user", "content": "x"}]})
+            stream = await GEMINI.stream(upstream, target, call, Clocks())
+            await stream.read()
         assert caught.value.failure.kind == case["kind"]
         await upstream.aclose()
