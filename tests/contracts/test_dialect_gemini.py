@@ -122,6 +122,12 @@ def test_every_finish_reason_is_known(finish: str) -> None:
     assert choice["finish_reason"] in ("stop", "length", "content_filter")
 
 
+async def opened(upstream: Http1Client, target: Target) -> None:
+    """A stream up to its first events."""
+    stream = await GEMINI.stream(upstream, target, Call({"messages": [{"role": "user", "content": "x"}]}), Clocks())
+    await stream.read()
+
+
 @pytest.mark.parametrize(
     ("name", "status"), [("quota-minute", 429), ("quota-list", 429), ("invalid-key", 400), ("overloaded", 200)]
 )
@@ -138,8 +144,6 @@ async def test_a_refused_stream(name: str, status: int) -> None:
         upstream = Http1Client()
         target = Target("google", server.url, "m", api_key="k")
         with pytest.raises(ProviderError) as caught:
-            call = Call({"messages": [{"role": "user", "content": "x"}]})
-            stream = await GEMINI.stream(upstream, target, call, Clocks())
-            await stream.read()
+            await opened(upstream, target)
         assert caught.value.failure.kind == case["kind"]
         await upstream.aclose()
