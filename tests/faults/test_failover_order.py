@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -64,7 +65,7 @@ ROWS = (
             ("a", "delta", "status=404"),
             ("a", "omega", "ok"),
         ),
-        "alpha:credential beta:credential gamma:rate_limited delta:not_found omega:ok",
+        "alpha:credential beta:forbidden gamma:rate_limited delta:not_found omega:ok",
     ),
     Row("once-500", (("a", "once", "500"), ("b", "beta", "ok")), "once:server_error once:ok"),
     Row("once-reset", (("a", "once", "reset"), ("b", "beta", "ok")), "once:cut once:ok"),
@@ -117,6 +118,8 @@ def once() -> Any:
             elif how == "429":
                 await peer.answer(b'{"error": {"message": "slow down"}}', status=429, headers="retry-after: 1\r\n")
             elif how == "reset":
+                await peer.send(b"HTTP/1.1 200 OK\r\n")  # without a byte it would be a kept connection that has died
+                await asyncio.sleep(0.05)
                 peer.reset()
                 return
             elif called[1]:
