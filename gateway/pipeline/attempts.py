@@ -195,6 +195,7 @@ class Attempts(msgspec.Struct, eq=False):
     async def _call(self, candidate: Candidate) -> tuple[Dialect, Call]:
         """The candidate's dialect and the call to make. Raises ProviderError when media cannot be fetched for it."""
         endpoint = candidate.endpoint
+        self.left_out = ()
         dialect = registry.dialect(endpoint.dialect, self.work.operation)
         call = adapted(self.body, endpoint, dialect, self.options, self.native)
         if call.native is None:
@@ -207,14 +208,17 @@ class Attempts(msgspec.Struct, eq=False):
         return dialect, call
 
     def _possible(self, candidate: Candidate, dialect: Dialect, call: Call) -> Call:
-        """The call without the tools that neither this vendor runs nor one that may still be tried; functions always stay."""
-        self.left_out = ()
+        """The call without the tools that neither this vendor runs nor one of the same model that may still be tried. Functions
+        always stay.
+        """
         tools = call.body.get("tools") if self.work.operation == "chat" else None
         missing = unhosted(tools, dialect, candidate.endpoint.options)
         if not missing:
             return call
         candidates = self.plan.candidates
         for other in candidates[candidates.index(candidate) + 1 :]:
+            if other.endpoint.model != candidate.endpoint.model:
+                continue
             able = registry.dialect(other.endpoint.dialect, self.work.operation)
             same_format = self.native is not None and self.native.api_format == able.api_format
             if same_format or not unhosted(tools, able, other.endpoint.options):

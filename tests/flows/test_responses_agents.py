@@ -39,10 +39,11 @@ async def stage_of(gateway: GatewayFactory, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv(VARIABLE, KEY)
     async with AsyncExitStack() as stack:
 
-        async def start(*slugs: str, **options: Any) -> tuple[Stage, Caller]:
+        async def start(*slugs: str, sold_by: str = "", **options: Any) -> tuple[Stage, Caller]:
             sims = {slug: await stack.enter_async_context(vendor(slug, key=KEY)) for slug in slugs}
             stage: Stage = await gateway(
                 *(Sale(model, slug, SOLD[slug].label + script) for model, script in SCRIPTS.items() for slug in slugs),
+                *([Sale("t/alone", sold_by, SOLD[sold_by].label + TEXT)] if sold_by else []),
                 urls={slug: SOLD[slug].base_url(sim) for slug, sim in sims.items()},
                 provider={slug: {**SOLD[slug].row(), **options} for slug in slugs},
                 health_share_interval_s=3600,
@@ -120,6 +121,14 @@ async def test_a_tool_that_somebody_runs_stays(stage_of: Callable[..., Any]) -> 
     stage.vendors["responses"].kill()
     found = await answered(caller, "t/text", tools=TOOLS, provider={"order": ["responses", "openai"]})
     assert found["provider"] == "Openai"
+
+
+async def test_another_model_is_no_reason(stage_of: Callable[..., Any]) -> None:
+    """The caller's first model answers without the tool although a vendor of the next one would run it."""
+    _, caller = await stage_of("openai", "responses", sold_by="openai")
+    found = await answered(caller, "t/alone", models=["t/alone", "t/text"], tools=TOOLS, headers=EXPLAINED)
+    assert found["model"] == "t/alone"
+    assert found["openrouter_metadata"]["pipeline"][0]["data"] == {"tools": ["web_search"]}
 
 
 async def test_other_surfaces_leave_the_same_tools_out(stage_of: Callable[..., Any]) -> None:
