@@ -20,7 +20,7 @@ from providers.usage import later, normalise
 class _Choice:
     """One choice, while its chunks arrive."""
 
-    __slots__ = ("calls", "number", "open", "streamed", "text")
+    __slots__ = ("calls", "number", "open", "said", "text")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -28,8 +28,8 @@ class _Choice:
         self.calls = ToolCalls()
         self.open = False
         """It has begun and has no finish reason yet."""
-        self.streamed = False
-        """A chunk had a delta."""
+        self.said = False
+        """It has had content."""
         self.text = ""
         """What chunks without a delta have said so far."""
 
@@ -43,7 +43,7 @@ class _Choice:
             return {} if text is None else {"content": text}
         if not isinstance(delta, dict):
             raise failed("malformed", "message is not an object")
-        if self.streamed:
+        if self.said and not self.text:
             return {}
         said = delta.get("content")
         if isinstance(said, str) and said:
@@ -88,9 +88,21 @@ class Decoder(SseDecoder):
             _lift_usage(chunk)
         has_content, finish = False, None
         for position, choice in enumerate(choices or ()):
-            choice_has_content, choice_finish = self._read_choice(choice, position, data)
+            index, state = choice.get("index") if type(choice) is dict else None, None
+            if type(index) is int and type(choice.get("delta")) is dict:
+                state = self._choices.get(index)
+            if state is None:  # the first chunk of a choice, or an unusual one
+                state = self._begin(choice, position)
+            choice["index"], delta = state.number, choice["delta"]
+            if "tool_calls" in delta or "function_call" in delta:
+                state.calls.read(delta, data)
+            choice_has_content, choice_finish = read_choice(choice, "delta", state.calls)
             has_content = has_content or choice_has_content
-            finish = finish or choice_finish
+            if choice_finish is not None:
+                finish = finish or choice_finish
+                self._finished, state.open = True, False
+            elif choice_has_content:
+                state.open = state.said = True
         usage = self._count(chunk) if has_usage else None
         if choices is None:
             if usage is None:
@@ -100,7 +112,8 @@ class Decoder(SseDecoder):
         chunk["object"] = "chat.completion.chunk"  # Azure's first chunk leaves it empty
         return Event(chunk, has_content, finish, usage)
 
-    def _read_choice(self, choice: Any, position: int, data: bytes) -> tuple[bool, str | None]:
+    def _begin(self, choice: Any, position: int) -> _Choice:
+        """The state of a choice, which gets a delta if it has none. Raises ``ProviderError`` (malformed)."""
         if not isinstance(choice, dict):
             raise failed("malformed", "a choice is not an object")
         index = choice.get("index")
@@ -111,22 +124,12 @@ class Decoder(SseDecoder):
         state = self._choices.get(index)
         if state is None:
             state = self._choices[index] = _Choice(len(self._choices))
-        choice["index"] = state.number
         delta = choice.get("delta")
         if delta is None:
-            delta = choice["delta"] = state.instead_of_delta(choice)
+            choice["delta"] = state.instead_of_delta(choice)
         elif not isinstance(delta, dict):
             raise failed("malformed", "delta is not an object")
-        else:
-            state.streamed = True
-        if "tool_calls" in delta or "function_call" in delta:
-            state.calls.read(delta, data)
-        has_content, finish = read_choice(choice, "delta", state.calls)
-        if finish is not None:
-            self._finished, state.open = True, False
-        elif has_content:
-            state.open = True
-        return has_content, finish
+        return state
 
     def _count(self, chunk: Json) -> Usage | None:
         """The usage that holds from this chunk on; None when the chunk reports none. It is final once every choice has ended."""

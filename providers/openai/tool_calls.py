@@ -15,6 +15,7 @@ from 0 in the order in which they began. Vendors (issue trackers of ollama, vLLM
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
 
@@ -70,6 +71,9 @@ class ToolCalls:
 
         Raises ``ProviderError`` (malformed).
         """
+        given = delta.get("tool_calls")
+        if type(given) is list and len(given) == 1 and "function_call" not in delta and self._goes_on(given[0]):
+            return
         fragments = _listed(delta)
         several = len(fragments) > 1
         made: list[Json] = []
@@ -105,6 +109,22 @@ class ToolCalls:
             elif missing:
                 made.append({"index": call.number, "function": {"arguments": missing}})
         return made
+
+    def _goes_on(self, fragment: Any) -> bool:
+        """Whether a fragment is the usual one, arguments of a call that has begun: most are (saves 2.2 us of 32 an event)."""
+        function = fragment.get("function") if type(fragment) is dict else None
+        if (
+            type(function) is not dict
+            or len(function) != 1
+            or "id" in fragment
+            or type(fragment.get("index")) is not int
+        ):
+            return False
+        call, arguments = self._last.get(fragment["index"]), function.get("arguments")
+        if call is None or call.empty or not call.begun or call.vendor_id is None or type(arguments) is not str:
+            return False
+        fragment["index"] = call.number
+        return arguments != "" and "type" not in fragment
 
     def _place(self, index: int | None, position: int, *, several: bool) -> int:
         """The vendor's index, or what stands for it: of several calls in one delta the position, else that of the last call."""

@@ -270,6 +270,8 @@ TEXTS: dict[str, list[Json]] = {
     "message beside delta (Perplexity)": [choice(delta={"content": piece}, message={"content": "abc"[: end + 1]}) for end, piece in enumerate("abc")]
     + [choice(delta={}, message={"content": "abc"}, finish_reason="stop")],
     "message behind the deltas": [choice(delta={"content": "abc"}), choice(message={"content": "abc"}, finish_reason="stop")],
+    "message behind deltas, and an empty chunk first": [choice(index=0), choice(delta={"content": "abc"}), choice(message={"content": "abc"}, finish_reason="stop")],
+    "message behind a role": [choice(delta={"role": "assistant"}), choice(message={"content": "abc"}, finish_reason="stop")],
     "text, as completions have it": [choice(text="ab"), choice(text="c", finish_reason="stop")],
 }  # fmt: skip
 
