@@ -24,17 +24,14 @@ class Dialect(ABC):
     """One operation in one wire format. Stateless: one instance serves every endpoint."""
 
     name: ClassVar[str]
-    operation: ClassVar[str] = "chat"
-    """``chat``, ``embeddings``, ``rerank``, ``images``, ``speech``, ``transcription``, ``count_tokens``."""
-    api_format: ClassVar[str | None] = None
-    """The API surface that has this same wire format: its requests and answers pass unchanged (see ``passthrough``)."""
+    operation: ClassVar[str] = "chat"  # embeddings, rerank, images, speech, transcription, count_tokens
+    api_format: ClassVar[str | None] = None  # the API surface with the same wire format: see ``passthrough``
     decides: ClassVar[frozenset[str]] = frozenset()  # parameters that it leaves out itself, listed or not
     tools: ClassVar[ToolRules] = ToolRules()  # names and ids that the vendor takes: ``request`` applies them
     hosts = functions_only  # (tool, options): whether the vendor takes a tool of a type other than ``function``
     inlines_media: ClassVar[bool] = False  # the vendor takes no URLs: media become data URLs before ``request``
     authorizes: ClassVar[bool] = False  # whether ``authorize`` is overridden
-    stream_type: ClassVar[str] = "text/event-stream"
-    """How the ``content-type`` of a stream begins. An answer of another type may be one document; ``""``: it never is."""
+    stream_type: ClassVar[str] = "text/event-stream"  # how its content-type begins; "": an answer is never one document
 
     def opens(self, url: str) -> bool:
         """With ``inlines_media``: whether the vendor takes this URL nevertheless, such as one of its own file store."""
