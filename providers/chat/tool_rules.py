@@ -191,7 +191,7 @@ class _Conversation:
             return message
         details = message.get("reasoning_details")
         if renamed and isinstance(details, list):  # a signature may name the call that it belongs to
-            details = [{**one, "id": renamed[one["id"]]} if one.get("id") in renamed else one for one in details]
+            details = [_renamed_detail(one, renamed) for one in details]
             return {**message, "tool_calls": made, "reasoning_details": details}
         return {**message, "tool_calls": made}
 
@@ -272,6 +272,11 @@ def _renamed_call(call: Json, rule: re.Pattern[str] | None) -> Json:
     if rule is None or not isinstance(name, str) or (fitted := fitted_name(name, rule)) == name:
         return call
     return {**call, kind: {**call[kind], "name": fitted}}
+
+
+def _renamed_detail(detail: Any, renamed: Mapping[str, str]) -> Any:
+    id = detail.get("id") if isinstance(detail, dict) else None
+    return {**detail, "id": renamed[id]} if isinstance(id, str) and id in renamed else detail
 
 
 def _restore(calls: Any, names: Mapping[str, str]) -> None:

@@ -110,7 +110,7 @@ def interleaved(thinking: list[tuple[Any, Json]], details: Any, others: list[lis
     groups = [group for group in others if group]
     if len(thinking) < 2:
         return [block for _, block in thinking] + [block for group in groups for block in group]
-    taken = {one.get("index") for one in details if isinstance(one, dict)}
+    taken = [one.get("index") for one in details if isinstance(one, dict)]
     made: list[Json] = []
     placed = 0
     for index, block in thinking:

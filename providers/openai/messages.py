@@ -62,7 +62,7 @@ def remove_extensions(sent: Json, options: Mapping[str, Any]) -> None:
 
 def _needs_rewriting(messages: list[Json]) -> bool:
     """Whether any message has what a plain vendor does not take."""
-    texts: list[str] = []
+    texts: list[Any] = []
     for message in messages:
         if (
             isinstance(message.get("content"), list)
