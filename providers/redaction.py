@@ -20,7 +20,8 @@ WORDS_MAX: Final = 300
 _TAGS: Final = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _SHAPES: Final = re.compile(
     r"(?i:\bbearer\s+)[\w.~+/=-]{8,}"
-    r"|\bsk-[\w-]{16,}"
+    r"|\b(?:sk|gsk|xai|tvly|pplx)[-_][\w-]{16,}"
+    r"|\barn:aws[\w-]*:[\w-]*:[\w-]*:\d*:[\w./+=@-]+"
     r"|\bAIza[\w-]{30,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
     r"|\bya29\.[\w-]+"

@@ -16,7 +16,7 @@ What the vendors' numbers mean:
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from msgspec.structs import replace
@@ -141,6 +141,6 @@ def _cost(raw: Json) -> Decimal | None:
         return None
     try:
         cost = Decimal(str(value)) * unit
-    except InvalidOperation:
+    except ArithmeticError:
         return None
     return cost if cost.is_finite() and 0 <= cost <= COST_MAX_USD else None

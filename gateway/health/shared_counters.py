@@ -216,13 +216,16 @@ class SharedFacts:
         news, stale = [], []
         every: dict[Any, Any] = await store.redis.hgetall(health_keys.facts())
         for field, value in every.items():
-            kind, subject, writer = field.decode().split(" ")
-            until, at = (float(part) for part in value.decode().split(" "))
+            try:
+                kind, subject, writer = field.decode().split(" ")
+                until, at = (float(part) for part in value.decode().split(" "))
+            except ValueError:  # of a version to come
+                continue
             if max(until, at) < now - STALE_FACT_S:
                 stale.append(field)
             elif writer != self._writer and self._seen.get(field) != value:
                 news.append(Fact(kind, subject, until, at))
-        self._seen = every
         if stale:
             await store.redis.hdel(health_keys.facts(), *stale)
+        self._seen = every  # last: what has not been returned is still news
         return news

@@ -25,7 +25,7 @@ from gateway.routing.plan import Candidate, Plan
 from gateway.services import Services
 from providers import registry
 from providers.base import Dialect, Stream
-from providers.errors import ProviderError, failed
+from providers.errors import AttributedTo, Failure, ProviderError, failed
 from providers.redaction import redact, words
 from providers.retry_after import TOO_MANY
 from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest, Target, Usage
@@ -272,12 +272,22 @@ class Attempts(msgspec.Struct, eq=False):
         observation = Observation(
             ok=False,
             kind=failure.kind,
-            attributed_to=failure.attributed_to,
+            attributed_to=self._attributed_to(attempt, failure),
             ttft_ms=(time.perf_counter() - attempt.started) * 1000 if given_up else None,
             retry_after_s=error.retry_after_s,
             alone=sum(each.endpoint.model == endpoint.model for each in self.plan.candidates) == 1,
         )
         self.services.health.observe(endpoint.id, observation)
+
+    def _attributed_to(self, attempt: Attempt, failure: Failure) -> AttributedTo:
+        """What a failure counts against: counting tokens, which is free, says nothing of chat, and one request that an endpoint
+        refuses several times is one refusal.
+        """
+        if self.work.operation == "count_tokens":
+            return "nobody"
+        endpoint_id = attempt.candidate.endpoint.id
+        again = any(each is not attempt and each.candidate.endpoint.id == endpoint_id for each in self.made)
+        return "nobody" if again and failure.attributed_to == "unclear" else failure.attributed_to
 
     def _left_s(self) -> float:
         return self.deadline - time.perf_counter()

@@ -31,6 +31,11 @@ OWNED = frozenset(
         "service_tier",
         "speed",
         "inference_geo",
+        "background",
+        "previous_response_id",
+        "conversation",
+        "prompt",
+        "store",
     }
 )
 """Fields that ``provider.options`` cannot set, because they decide what is held and billed, and what is sent to whom."""

@@ -94,6 +94,8 @@ def _wav(data: bytes, length: int) -> int:
             rate = int.from_bytes(field[8:12], "little")
             if tag in _PCM:
                 rate = hertz * channels * bits // 8
+            # A stated rate above what such recordings have would make them seem shorter than they are.
+            rate = min(rate, (HIGHEST_LOSSLESS_BITS_PER_S if tag in _PCM else HIGHEST_BITS_PER_S) // 8)
         elif data[at : at + 4] == b"data":
             present = min(size, length - at - 8) if size else length - at - 8
             return -(-present * 1_000 // rate) if rate else 0

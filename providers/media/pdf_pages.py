@@ -1,21 +1,25 @@
 """How many pages a PDF has, and how much text, from its bytes: an estimate of what vendors count. Pure; bounded work.
 
 Pages are objects of ``/Type /Page``, and the tree that lists them says ``/Count`` (ISO 32000-1, 7.7.3). From PDF 1.5 on they may
-be in compressed object streams (7.5.7), of which the first are opened. Text is what is left of the first compressed streams that
-are neither pictures nor fonts: 12 kB of PDF can hold 120,000 tokens of it. Nothing is rendered, and nothing is followed that would
-need the file's cross-references, so the beginning and the end of a large file do.
+be in compressed object streams (7.5.7), of which the largest are opened. Text is what is left of the largest streams, compressed or
+not, that are neither pictures nor fonts: 12 kB of PDF can hold 120,000 tokens of it. Nothing is rendered, and nothing is followed
+that would need the file's cross-references, so the beginning and the end of a large file do.
+
+Whoever writes the file also writes what it says of itself, and the operator pays for what is missed. So a stream is left out for
+what a reader of PDF would do with it, not for a word beside it: a picture's own compression, or the first bytes of a font.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 PAGES_MAX = 1_000
 """More no vendor takes (ai.google.dev/gemini-api/docs/document-processing, 2026-11; Anthropic: 600)."""
 STREAMS_MAX = 256
+MARKS_MAX = 20_000
 INFLATED_MAX = 1 << 19
 """Streams that are looked at, and bytes that are inflated of them in all: a few milliseconds."""
 _TREE = re.compile(rb"/Type\s*/Pages\b")
@@ -26,7 +30,11 @@ BYTES_PER_PAGE = 50_000
 """Of pages that are out of sight: about those of a scan."""
 _NEAR = 256
 """Bytes of a dictionary that are searched around a mark."""
-_NOT_TEXT = (b"/Image", b"/FontFile", b"/Length1", b"/XRef", b"/ICCBased", b"/XML", b"/ObjStm")
+_PICTURE = re.compile(rb"/(?:DCTDecode|JPXDecode|CCITTFaxDecode|JBIG2Decode|Subtype\s*/Image)\b")
+_XREF = re.compile(rb"/Type\s*/XRef\b")
+_FONT = (b"\0\1\0\0", b"OTTO", b"true", b"ttcf", b"%!PS", b"\1\0\4")
+_SHOWS_TEXT = re.compile(rb"[)\]>]\s*T[jJ]\s")
+"""An operator that writes text (9.4.3): a stream that calls itself a picture and has one is none."""
 _OPERATORS = b"0123456789 .-+[]()<>{}/\\\r\n\t"
 """What positions, sizes and brackets are made of; the rest is the text and the names of the operators."""
 
@@ -47,21 +55,16 @@ def read(data: bytes, length: int) -> Pages:
     listed = _listed(data)
     seen = _seen(data)
     letters, inflated = 0, 0
-    for number, mark in enumerate(_STREAM.finditer(data)):
-        if number >= STREAMS_MAX or inflated >= INFLATED_MAX:
+    for begin, end in _streams(data):
+        if inflated >= INFLATED_MAX:
             break
-        head = data[max(mark.start() - _NEAR, 0) : mark.start()]
-        if head.endswith(b"end"):
-            continue
+        head = data[max(begin - _NEAR, 0) : begin]
         head = head[head.rfind(b" obj") + 1 :]
-        objects = b"/ObjStm" in head
-        if not objects and any(name in head for name in _NOT_TEXT):
-            continue
-        content = _inflated(data, mark.end(), INFLATED_MAX - inflated)
+        content, was_packed = _content(data, begin, end, INFLATED_MAX - inflated)
         inflated += len(content)
-        if objects:
+        if b"/ObjStm" in head and was_packed:
             listed, seen = max(listed, _listed(content)), seen + _seen(content)
-        else:
+        elif _is_text(head, content):
             letters += len(content.translate(None, _OPERATORS))
     scale = max(length / max(len(data), 1), 1.0)
     likely = listed or max(seen, min(round(seen * scale), length // BYTES_PER_PAGE))
@@ -82,9 +85,24 @@ def _listed(data: bytes) -> int:
     return most
 
 
-def _inflated(data: bytes, begin: int, most: int) -> bytes:
-    """What a stream holds, at most so much of it; nothing of one that is not compressed by zlib."""
+def _streams(data: bytes) -> list[tuple[int, int]]:
+    """(begin, end) of the largest streams, the largest first: small ones in front of the text hide nothing."""
+    marks = islice(_STREAM.finditer(data), MARKS_MAX)
+    begins = [mark.end() for mark in marks if data[mark.start() - 3 : mark.start()] != b"end"]
+    spans = pairwise([*begins, len(data)])
+    return sorted(spans, key=lambda span: span[0] - span[1])[:STREAMS_MAX]
+
+
+def _content(data: bytes, begin: int, end: int, most: int) -> tuple[bytes, bool]:
+    """What a stream holds, at most so much of it, and whether it was compressed by zlib; if not, it is taken as it stands."""
+    packed = data[begin : min(end, begin + most)]
     try:
-        return zlib.decompressobj().decompress(data[begin : begin + most], most)
+        return zlib.decompressobj().decompress(packed, most), True
     except zlib.error:
-        return b""
+        return packed.partition(b"endstream")[0], False
+
+
+def _is_text(head: bytes, content: bytes) -> bool:
+    if content.startswith(_FONT) or _XREF.search(head):
+        return False
+    return _PICTURE.search(head) is None or _SHOWS_TEXT.search(content) is not None

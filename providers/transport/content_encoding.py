@@ -13,6 +13,8 @@ from providers.errors import ProviderError, failed
 
 PIECE_MAX: Final = 16 * 1024 * 1024
 """Bytes that one piece from the network, of at most 256 kB, may grow to: real text shrinks by a factor of 20."""
+MEMBERS_MAX: Final = 64
+"""gzip members in one piece: each begins with what is left of the piece, so thousands of tiny ones would cost seconds."""
 _PLAIN: Final = frozenset({"", "identity", "none", "utf-8", "utf8"})
 """What servers write that means no encoding at all."""
 _KNOWN: Final = frozenset({"gzip", "x-gzip", "deflate"})
@@ -60,14 +62,18 @@ class Inflater:
             if len(data) < 2:
                 return b""
             self._zlib = zlib.decompressobj(_window_bits(data))
-        plain = self._zlib.decompress(data, PIECE_MAX)
-        while not self._deflate and self._zlib.unused_data and len(plain) < PIECE_MAX:
+        parts = [self._zlib.decompress(data, PIECE_MAX)]
+        size = len(parts[0])
+        while not self._deflate and self._zlib.unused_data and size < PIECE_MAX:
+            if len(parts) > MEMBERS_MAX:
+                raise failed("malformed", f"a piece of the compressed answer has more than {MEMBERS_MAX} members")
             data = self._zlib.unused_data  # gzip may consist of several members (RFC 1952, 2.2)
             self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
-            plain += self._zlib.decompress(data, PIECE_MAX)
-        if len(plain) >= PIECE_MAX:
+            parts.append(self._zlib.decompress(data, PIECE_MAX - size))
+            size += len(parts[-1])
+        if size >= PIECE_MAX:
             raise failed("malformed", "a piece of the compressed answer grows to more than 16 MB")
-        return plain
+        return b"".join(parts)
 
 
 def inflater(header: str, *, strict: bool) -> Inflater | None:

@@ -19,7 +19,7 @@ from tests.support.gateway import Caller, Sale
 from tests.support.invariants import calm
 from tests.support.vendor import vendor
 
-pytestmark = pytest.mark.xdist_group("npm")
+pytestmark = pytest.mark.soak  # npm installs the client, which takes a minute
 
 GatewayFactory = Callable[..., Any]
 DIALECTS = ("anthropic", "openai", "gemini", "bedrock", "mistral")

@@ -134,7 +134,7 @@ async def test_routing_fields(sdk: OpenRouter) -> None:
     assert answer.model == "acme/fast-1"
     metadata = answer.openrouter_metadata
     assert metadata is not None
-    assert (metadata.requested, metadata.strategy, metadata.attempt) == ("broken/502", "fallback", 3)
+    assert (metadata.requested, metadata.strategy, metadata.attempt) == ("broken/502", "fallback", 4)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])

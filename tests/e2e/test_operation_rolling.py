@@ -34,7 +34,7 @@ from tests.support.invariants import nano, price
 from tests.support.process import ROOT, Process, command, ended
 from tests.support.vendor import vendors
 
-pytestmark = pytest.mark.xdist_group("rolling")  # one copy of the released source, its byte code made once
+pytestmark = pytest.mark.soak  # each starts both versions, the released one from its own source
 
 RELEASED = "64b808ba7abde90a659e86855a2c6de35cae8b06"
 """The commit of 0.1.0."""

@@ -72,7 +72,7 @@ async def _huge_line(peer: Peer) -> None:
 
 
 async def _comments_for_ever(peer: Peer) -> None:
-    """Three tokens, then nothing but comments: no events, so the gap clock falls."""
+    """Three tokens, then nothing but comments: signs of life, which keep the gap clock running up to its bound."""
     await peer.request()
     await peer.begin()
     for text in ("000 ", "001 ", "002 "):
@@ -101,7 +101,12 @@ async def shared(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedd
         sales = [Sale(f"m/{row.name}", "bad", row.script, "2", "3") for row in ROWS]
         sales += [Sale(f"m/{name}", name, "ok", "2", "3") for name in RAW]
         sales += [Sale(sale.model, "good", "ok") for sale in sales]
-        clocks = {"gap_timeout_s": 0.5, "total_timeout_s": 1.5, "first_content_timeout_s": 1.4}
+        clocks = {
+            "gap_timeout_s": 0.5,
+            "total_timeout_s": 1.5,
+            "first_content_timeout_s": 1.4,
+            "thinking_timeout_s": 0.9,
+        }
         yield await stack.enter_async_context(
             staged(
                 *(tmp_path_factory.mktemp("midstream"), valkey_server.url, *sales),

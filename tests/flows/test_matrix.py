@@ -137,7 +137,9 @@ async def thoughts(cell: Cell) -> None:
     assert (answer.text, answer.reasoning) == ("recalled 0", THOUGHT)
     if cell.surface != "completions":
         after = await cell.ask("m/muses", thinks=True, past=cell.client.after(ClientRequest(), answer))
-        assert after.text == "recalled 1"
+        # What Google's streams end with stands behind the text, where Claude Code takes no thinking: the surface leaves it out.
+        lost = cell.surface == "messages" and cell.stream and cell.sold.dialect in ("gemini", "vertex")
+        assert after.text == ("recalled 0" if lost else "recalled 1")
 
 
 async def refused(cell: Cell) -> None:

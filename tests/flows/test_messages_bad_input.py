@@ -109,7 +109,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (assistant(use()), "[1].content[0]"),
         ([*assistant(use("a"), use("b")), *user(result("a"))], "[1].content[1]"),
         ([*assistant(use()), *user(result(), result())], "[2].content[1].tool_use_id"),
-        (assistant(use(), use()), "[1].content[1].id"),
+        (assistant(use(), use()), "[1].content[0]"),
         (
             [*assistant(use()), *user(result()), *assistant({"type": "text", "text": "y"}), *user(result())],
             "[5].content[0].tool_use_id",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.support import messageshape
 from tests.support.gateway import Caller, Sale
@@ -62,3 +63,18 @@ async def test_it_refuses_what_messages_refuses(gateway: GatewayFactory) -> None
     anonymous = await stage.gateway.client.post("/v1/messages/count_tokens", json={"model": "t/a", "messages": HELLO})
     assert anonymous.status_code == 401
     messageshape.error(anonymous.json(), "authentication_error")
+
+
+@pytest.mark.parametrize("script", ["status=429+retry_after=60", "status=500", "status=404", "status=403"])
+async def test_a_refused_count_says_nothing_of_chat(gateway: GatewayFactory, script: str) -> None:
+    """Counting is free, so that whoever has a key could otherwise take an endpoint away from everybody."""
+    anthropic = {"provider": {"alpha": {"dialect": "anthropic"}}}
+    stage = await gateway(Sale("t/a", "alpha", script), **anthropic)
+    caller = await stage.caller()
+    for _ in range(6):
+        assert (await count(caller)).status_code < 500
+    asked = len(stage.vendors["alpha"].log.requests)
+    assert asked >= 6
+    (endpoint,) = stage.gateway.services.catalog.current.endpoints
+    health = stage.gateway.services.health.view(endpoint)
+    assert (health.available, health.band, health.state) == (True, 0, "closed")

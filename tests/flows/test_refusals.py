@@ -16,7 +16,7 @@ from structlog.testing import LogCapture
 
 from gateway.store.client import connect
 from gateway.store.embedded import Embedded
-from tests.support.gateway import Caller, Sale, Stage, staged
+from tests.support.gateway import ADMIN_KEY, Caller, Sale, Stage, staged
 from tests.support.invariants import calm, forget_health
 from tests.support.rawserver import Peer, RawServer
 
@@ -276,8 +276,14 @@ async def test_the_vendors_words(stage: Stage, status: int, kept: bool, stream: 
         response = await caller.chat("t/b", f"echo {status}", stream=stream)
     assert response.status_code >= 400
     record = await stage.gateway.client.get(
+        "/api/v1/generation",
+        params={"id": response.headers["x-generation-id"]},
+        headers={"authorization": f"Bearer {ADMIN_KEY}"},
+    )
+    own = await stage.gateway.client.get(
         "/api/v1/generation", params={"id": response.headers["x-generation-id"]}, headers=caller.headers
     )
+    assert not any("message" in each for each in own.json()["data"]["provider_responses"])
     warnings = [entry for entry in captured.entries if entry["event"] == "vendor failed"]
     for text in (response.text, record.text, repr(captured.entries)):
         assert KEY not in text

@@ -159,6 +159,7 @@ CASES: list[tuple[str, dict[str, Any], Usage]] = [
         Usage(prompt=5, completion=1),
     ),
     ("bad cost", {"prompt_tokens": 1, "cost": "abc"}, Usage(prompt=1)),
+    ("endless cost", {"prompt_tokens": 1, "cost": "1e9999999"}, Usage(prompt=1)),
     ("negative cost", {"prompt_tokens": 1, "cost": -1}, Usage(prompt=1)),
     ("infinite cost", {"prompt_tokens": 1, "cost": float("inf")}, Usage(prompt=1)),
 ]

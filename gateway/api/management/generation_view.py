@@ -11,14 +11,19 @@ from gateway.money import round_half_up
 from gateway.records import Attempt, Record, iso, usd
 
 
-def generation_view(record: Record, paid_nano: int) -> dict[str, Any]:
+def generation_view(record: Record, paid_nano: int, *, for_operator: bool = False) -> dict[str, Any]:
     """The ``data`` of ``GET /generation``: every key the official SDK demands, null where nothing is known.
 
     Encode it with msgspec: money is ``msgspec.Raw``. ``tokens_*`` equal ``native_tokens_*``: this gateway bills and
     shows the vendor's own count and does not keep a second, normalised one. ``cost_details``, ``outcome`` and
     ``usage_source`` are ours.
     """
-    return {**_identity(record), **_outcome(record), **_counts(record), **_money(record, paid_nano)}
+    return {
+        **_identity(record),
+        **_outcome(record, for_operator=for_operator),
+        **_counts(record),
+        **_money(record, paid_nano),
+    }
 
 
 def _identity(record: Record) -> dict[str, Any]:
@@ -43,7 +48,7 @@ def _identity(record: Record) -> dict[str, Any]:
     }
 
 
-def _outcome(record: Record) -> dict[str, Any]:
+def _outcome(record: Record, *, for_operator: bool) -> dict[str, Any]:
     return {
         "streamed": record.streamed,
         "cancelled": record.cancelled,
@@ -53,12 +58,15 @@ def _outcome(record: Record) -> dict[str, Any]:
         "latency": record.latency_ms,
         "moderation_latency": None,
         "generation_time": record.generation_time_ms,
-        "provider_responses": [_provider_response(attempt, record.model) for attempt in record.attempts],
+        "provider_responses": [
+            _provider_response(attempt, record.model, for_operator=for_operator) for attempt in record.attempts
+        ],
         "outcome": record.outcome,
     }
 
 
-def _provider_response(attempt: Attempt, model: str) -> dict[str, Any]:
+def _provider_response(attempt: Attempt, model: str, *, for_operator: bool) -> dict[str, Any]:
+    """A vendor's own words may name addresses and accounts of the operator's, so only the management key gets them."""
     response: dict[str, Any] = {
         "status": attempt.status,
         "provider_name": attempt.provider,
@@ -70,7 +78,7 @@ def _provider_response(attempt: Attempt, model: str) -> dict[str, Any]:
         response["model_permaslug"] = model
     if attempt.latency_ms is not None:
         response["latency"] = attempt.latency_ms
-    if attempt.message:
+    if attempt.message and for_operator:
         response["message"] = attempt.message
     return response
 

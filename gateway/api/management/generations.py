@@ -30,4 +30,4 @@ async def get_generation(
     record = records.decode(found.blob)
     if record.id != id or (policy is not None and record.organization != policy.org):
         raise NotFound("There is no such generation.")
-    return ExactJSONResponse({"data": generation_view(record, found.paid_nano)})
+    return ExactJSONResponse({"data": generation_view(record, found.paid_nano, for_operator=policy is None)})

@@ -38,11 +38,19 @@ def check(body: Json, original: Json) -> None:
         if problem:
             field = error_location.of_value(original, url, locations.field_name(path))
             raise BadMedia(field, problem, error_type)
+    recordings = 0
     for index, message in enumerate(body.get("messages") or ()):
         content = message.get("content")
         for position, part in enumerate(content if type(content) is list else ()):
-            if part.get("type") == "input_audio" and not kinds.is_base64(part["input_audio"]["data"]):
-                inner = f"messages[{index}].content[{position}].input_audio.data"
+            if part.get("type") != "input_audio":
+                continue
+            recordings += 1
+            inner = f"messages[{index}].content[{position}].input_audio.data"
+            if len(found) + recordings > MEDIA_MAX:
+                raise error_location.refused(
+                    inner, f"at most {MEDIA_MAX} pictures, recordings and files in one request"
+                )
+            if not kinds.is_base64(part["input_audio"]["data"]):
                 field = error_location.of_value(original, part["input_audio"]["data"], inner)
                 raise error_location.refused(field, "is not base64 (plain, without a data: prefix)")
 
