@@ -87,7 +87,7 @@ async def test_the_vendor_is_closed_at_once(gateway: GatewayFactory, asgi: bool,
 async def test_a_caller_that_stops_reading(gateway: GatewayFactory, asgi: bool) -> None:
     """A caller that stops reading slows the vendor down: memory stays small, and only delivered output is charged."""
     sale = Sale("t/a", "alpha", "endless+batch=250", prompt="0", completion="0.1")
-    stage = await gateway(sale, gap_timeout_s=0.5, asgi=asgi)
+    stage = await gateway(sale, gap_timeout_s=0.5, keepalive_s=60, asgi=asgi)
     tasks = our_tasks()
     caller = await stage.caller()
     sim = stage.vendors["alpha"]
