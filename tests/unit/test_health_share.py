@@ -311,3 +311,33 @@ async def test_latencies_of_json_answers_travel(store: Store) -> None:
     keys = [key async for key in store.redis.scan_iter(f"{health_keys.PREFIX}:counts:10:*")]
     fields = {field.decode().partition(" ")[0] for key in keys for field in await store.redis.hkeys(key)}
     assert fields == {M, N, M + "#json"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("news", "1 2"), ("breaker a/m w more", "1 2"), ("breaker a/m w", "soon"), ("breaker a/m w", "1 2 3")],
+)
+async def test_facts_of_a_version_to_come(store: Store, field: str, value: str) -> None:
+    """A field that this version cannot read stops no exchange."""
+    clock = Clock()
+    here, there = registries(2, clock)
+    await store.redis.hset(health_keys.facts(), field, value)
+    here.observe(M, Observation(ok=False, kind="rate_limited", attributed_to="capacity", retry_after_s=30))
+    await beat(clock, store, here, there, seconds=2)
+    assert not there.view(M).available
+
+
+async def test_news_survives_a_deletion_that_fails(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read while outdated facts could not be deleted is applied the next time."""
+    clock = Clock()
+    here, there = registries(2, clock)
+    await store.redis.hset(health_keys.facts(), f"cooling {N} gone", "1 1")
+    here.observe(M, Observation(ok=False, kind="rate_limited", attributed_to="capacity", retry_after_s=60))
+    clock.pass_(1)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(store.redis), "hdel", lambda *_: (_ for _ in ()).throw(ConnectionError("lost")))
+        for registry in (here, there):
+            with pytest.raises((StoreError, ConnectionError)):
+                await registry.share(store)
+    await beat(clock, store, here, there)
+    assert not there.view(M).available
