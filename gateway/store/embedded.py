@@ -178,7 +178,7 @@ class Embedded:
             str(binary),
             *("--port", "0", "--unixsocket", str(self.socket_path), "--unixsocketperm", "700"),
             *("--dir", str(self._dir), "--logfile", str(self._dir / "valkey.log"), "--daemonize", "no", "--save", ""),
-            *("--appendonly", "yes", "--appendfsync", "everysec", "--no-appendfsync-on-rewrite", "no"),
+            *("--appendonly", "yes", "--appendfsync", "always", "--no-appendfsync-on-rewrite", "no"),
             *("--maxmemory-policy", "noeviction"),
         ]
         if ON_LINUX:

@@ -68,7 +68,7 @@ async def test_it_is_configured_as_a_ledger_needs(server):
     """Append-only, every second, nothing evicted, no TCP port, socket for its owner only."""
     for setting, value in [
         ("appendonly", b"yes"),
-        ("appendfsync", b"everysec"),
+        ("appendfsync", b"always"),
         ("maxmemory-policy", b"noeviction"),
         ("port", b"0"),
         ("save", b""),
@@ -147,7 +147,7 @@ async def test_the_ledger_survives_kills_of_its_server(tmp_path, monkeypatch):
     monkeypatch.setattr(embedded_module, "BACKOFF_LAST_S", 0.2)
     server = Embedded(tmp_path)
     server.start()
-    store = await connect(server.url, timeout_s=0.5)
+    store = await connect(server.url, timeout_s=2)
     accounts, ledger = Accounts(store), Ledger(store)
     await accounts.prepare()
     secret, _ = await accounts.create_key(name="k")
