@@ -1,48 +1,23 @@
-"""Tokens × price. Estimates before an answer, costs after it. Pure; integers only.
+"""Tokens × price: holds before an answer, costs after it. Pure; integers only.
 
 It must not know: who pays, whether there is credit, which endpoint is chosen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from gateway import money
 from gateway.catalog.model import Price
-from providers.media import token_count
+from gateway.prompt_size import BYTES_PER_TOKEN, TEXT_ONLY, Prompt, utf8_bytes
 from providers.types import Usage
 
-BYTES_PER_TOKEN = 4
-"""Estimate for text without a tokenizer: 1 token ≈ 4 bytes of English, OpenAI's rule of thumb."""
-BOUND_BYTES_PER_TOKEN = 2
-"""Upper bound used for holds: no vocabulary in use averages below two bytes a token on real prompts."""
-MESSAGE_OVERHEAD = 4
-PRIMER_OVERHEAD = 3
-BOUND_MESSAGE_OVERHEAD = 16
-IMAGE_TOKENS = 1_600
-"""One large image (Anthropic: ~1,600 at most; OpenAI high detail: 765–1,445), 2026-11."""
 IMAGE_OUTPUT_TOKENS = 6_240
 """A large picture of OpenAI's gpt-image models at high quality (platform.openai.com/docs/guides/image-generation, 2026-11)."""
 HOLD_MARGIN_PERCENT = 5
-
-
-class Prompt(msgspec.Struct, frozen=True):
-    """How large a prompt is, measured without a tokenizer."""
-
-    tokens: int
-    """Best estimate; what is billed when a vendor reports no usage."""
-    tokens_least: int
-    """The least that any vendor would count: sound, films and documents at the lowest rate in use."""
-    tokens_bound: int
-    """Upper bound, for the hold: the vendor's count is almost never larger."""
-    images: int
-    modalities: frozenset[str]
-    units: Mapping[str, int] | None = None
-    """Units other than tokens that are known before the call, by price kind: ``character``, ``audio_ms``, ``image_output``,
-    ``search_unit``. They are held, and billed when the vendor reports nothing."""
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -59,67 +34,6 @@ class Bill(msgspec.Struct, frozen=True):
 
 
 NOTHING = Bill(0, 0, 0)
-NO_FILES = token_count.Tokens(0, 0, 0)
-TEXT_ONLY = frozenset({"text"})
-_PART_MODALITY = {
-    "image_url": "image",
-    "input_audio": "audio",
-    "file": "file",
-    "video_url": "video",
-    "input_video": "video",
-}
-
-
-def measure(body: Mapping[str, Any]) -> Prompt:
-    """Measure the prompt of a request in the OpenAI chat format."""
-    text_bytes = images = 0
-    files: list[Any] = []
-    modalities = TEXT_ONLY
-    messages: Sequence[Mapping[str, Any]] = body.get("messages") or ()
-    for message in messages:
-        content = message.get("content")
-        if type(content) is str:
-            text_bytes += len(content) if content.isascii() else len(content.encode())
-        elif content:
-            for part in content:
-                kind = part.get("type")
-                if kind == "text":
-                    text_bytes += _size(part.get("text") or "")
-                    continue
-                modalities = modalities | {_PART_MODALITY.get(kind, "file")}
-                if kind == "image_url" and not _is_pdf(part):
-                    images += 1
-                else:
-                    files.append(part)
-        calls = message.get("tool_calls")
-        if calls:
-            text_bytes += len(msgspec.json.encode(calls))
-    for extra in ("tools", "response_format", "prompt"):
-        value = body.get(extra)
-        if value:
-            text_bytes += len(msgspec.json.encode(value))
-    media = token_count.of(files) if files else NO_FILES
-    text = -(-text_bytes // BYTES_PER_TOKEN) + MESSAGE_OVERHEAD * len(messages) + PRIMER_OVERHEAD
-    bound = -(-text_bytes // BOUND_BYTES_PER_TOKEN) + BOUND_MESSAGE_OVERHEAD * (len(messages) + 1)
-    pictures = images * IMAGE_TOKENS
-    return Prompt(
-        tokens=text + pictures + media.likely,
-        tokens_least=text + pictures + media.least,
-        tokens_bound=bound + 2 * pictures + media.most,
-        images=images,
-        modalities=modalities,
-    )
-
-
-def _is_pdf(part: Mapping[str, Any]) -> bool:
-    """Whether a picture is a document: some clients send PDFs as ``image_url``, which Gemini accepts."""
-    image = part.get("image_url")
-    url = image.get("url") if isinstance(image, dict) else image
-    return isinstance(url, str) and url[:20].lower() == "data:application/pdf"
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
 
 
 def text_tokens(size_bytes: int, pieces: int) -> int:
@@ -138,7 +52,7 @@ def output_bytes(message: Mapping[str, Any]) -> int:
     for name in ("content", "reasoning", "refusal"):
         text = message.get(name)
         if isinstance(text, str):
-            size += len(text) if text.isascii() else len(text.encode())
+            size += utf8_bytes(text)
     for call in message.get("tool_calls") or ():
         function = call.get("function") or {}
         size += len(function.get("name") or "") + len(function.get("arguments") or "")

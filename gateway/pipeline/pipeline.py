@@ -26,6 +26,7 @@ from gateway.pipeline.clocks import Work, work
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.request import InferenceRequest
 from gateway.pipeline.upstream_request import anonymous
+from gateway.prompt_size import TEXT_ONLY, Prompt
 from gateway.routing.affinity import CACHED_FROM_TOKENS
 from gateway.routing.filters import Need
 from gateway.routing.plan import Plan, plan
@@ -203,10 +204,10 @@ class Pipeline:
                 services.telemetry.ledger_hold.observe(generation.hold_s)
 
 
-def _within_context(request: InferenceRequest, chosen: Plan) -> pricing.Prompt:
+def _within_context(request: InferenceRequest, chosen: Plan) -> Prompt:
     """The prompt, bounded by the largest context where it has files: no vendor bills more, however large they look."""
     prompt = request.prompt
-    if prompt.modalities is pricing.TEXT_ONLY or request.operation != "chat":
+    if prompt.modalities is TEXT_ONLY or request.operation != "chat":
         return prompt
     most = max([candidate.endpoint.context_length for candidate in chosen.candidates], default=0)
     return prompt if prompt.tokens_bound <= most else structs.replace(prompt, tokens_bound=most)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.accounts import KeyPolicy
-from gateway.pricing import Prompt
+from gateway.prompt_size import Prompt
 from providers.types import Json, NativeRequest
 
 

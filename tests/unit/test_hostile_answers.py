@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from gateway import pricing, records
+from gateway import prompt_size, records
 from gateway.api.inference.chat.completions import ChatCompletions, ChatEncoder
 from gateway.background import BackgroundSettlements
 from gateway.catalog.catalog import Catalog
@@ -129,7 +129,7 @@ def served(pipeline: Pipeline) -> Generation:
         started=time.perf_counter(),
         caller=policy,
         body=body,
-        prompt=pricing.measure(body),
+        prompt=prompt_size.measure(body),
         max_tokens=None,
         stream=False,
         surface="chat_completions",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gateway import pricing
+from gateway import prompt_size
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
 from providers import registry
@@ -22,7 +22,7 @@ __all__ = ["pipeline"]
 
 PIECES = 250
 """Pieces of four bytes, each our token."""
-OURS = pricing.measure({"messages": [{"role": "user", "content": "hello"}]}).tokens
+OURS = prompt_size.measure({"messages": [{"role": "user", "content": "hello"}]}).tokens
 """Our count of the prompt of ``served``."""
 
 

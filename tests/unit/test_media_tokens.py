@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import pricing
+from gateway import prompt_size
 from providers.media import pdf_pages, token_count
 from tests.support.examples import examples
 from tests.support.operations import wav
@@ -120,8 +120,8 @@ ROWS: dict[str, tuple[list[Any], int, int, int, int]] = {
 def test_files_are_sized_by_what_they_hold(name: str) -> None:
     """The least stays small, so that no endpoint is ruled out by bytes; the bound covers the dearest vendor, and not much more."""
     parts, least, least_max, needed, most = ROWS[name]
-    prompt = pricing.measure({"messages": [{"role": "user", "content": parts}]})
-    empty = pricing.measure({"messages": [{"role": "user", "content": ""}]})
+    prompt = prompt_size.measure({"messages": [{"role": "user", "content": parts}]})
+    empty = prompt_size.measure({"messages": [{"role": "user", "content": ""}]})
     assert least <= prompt.tokens_least - empty.tokens_least <= least_max
     assert needed <= prompt.tokens_bound - empty.tokens_bound <= most
     assert prompt.tokens_least <= prompt.tokens <= prompt.tokens_bound

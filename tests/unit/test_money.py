@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import money, pricing
+from gateway import money, pricing, prompt_size
 from gateway.catalog.model import Price
 from providers.types import Usage
 
@@ -130,7 +130,7 @@ def test_a_hundred_thousand_bills_sum_to_their_lines() -> None:
 def test_a_hold_covers_its_request(p: int, c: int, size: int, max_tokens: int, basis_points: int) -> None:
     """Whatever the model answers within max_tokens, and however two bytes a token the prompt is, the hold is enough."""
     body = {"messages": [{"role": "user", "content": "ab" * size}]}
-    prompt = pricing.measure(body)
+    prompt = prompt_size.measure(body)
     held = pricing.hold_nano([price(p, c)], prompt, max_tokens, basis_points)
     worst = pricing.bill(
         price(p, c), Usage(prompt=prompt.tokens_bound, completion=max_tokens), images=0, fee_basis_points=basis_points
@@ -149,10 +149,10 @@ def test_a_vendors_own_cost_counts_only_where_it_may() -> None:
 
 def test_measuring_a_prompt() -> None:
     """Bytes over four for the estimate, over two for the bound, plus the messages' overhead; images and modalities are seen."""
-    plain = pricing.measure({"messages": [{"role": "user", "content": "x" * 400}]})
+    plain = prompt_size.measure({"messages": [{"role": "user", "content": "x" * 400}]})
     assert (plain.tokens, plain.tokens_bound) == (107, 232)
-    assert pricing.measure({"messages": [{"role": "user", "content": "é" * 4}]}).tokens == 9
-    mixed = pricing.measure(
+    assert prompt_size.measure({"messages": [{"role": "user", "content": "é" * 4}]}).tokens == 9
+    mixed = prompt_size.measure(
         {
             "messages": [
                 {

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import pricing
+from gateway import prompt_size
 from gateway.api.inference.token_estimate import measure
 from gateway.errors import BadRequest
 from providers.media.audio_duration import audio_ms
@@ -127,7 +127,7 @@ def test_embeddings_are_measured_in_tokens(given_input: Any, tokens: int) -> Non
     prompt = measure("embeddings", {"input": given_input})
     assert prompt.tokens == tokens
     assert prompt.tokens_bound >= tokens
-    assert prompt.modalities is pricing.TEXT_ONLY
+    assert prompt.modalities is prompt_size.TEXT_ONLY
     assert prompt.units is None
 
 

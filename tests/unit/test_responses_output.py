@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import pricing
+from gateway import prompt_size
 from gateway.accounts import KeyPolicy
 from gateway.api.inference.responses import envelope
 from gateway.api.inference.responses.request import inner
@@ -32,7 +32,7 @@ def ask(**sent: Any) -> InferenceRequest:
         started=0.0,
         caller=policy,
         body=request,
-        prompt=pricing.measure(request),
+        prompt=prompt_size.measure(request),
         max_tokens=None,
         stream=True,
         surface="responses",

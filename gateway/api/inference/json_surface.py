@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway import pricing
 from gateway.api.inference import token_estimate
 from gateway.api.inference.surface import Encoder, Surface
 from gateway.errors import BadRequest, GatewayError
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.request import InferenceRequest
+from gateway.prompt_size import Prompt, Survey
 from gateway.server import sse
 from providers.types import Completion
 
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 class JsonSurface(Surface):
     """``accept`` leaves ``stream`` out of the inner request, so that no answer is ever opened as a stream."""
 
-    def measure(self, body: Json) -> pricing.Prompt:
+    def measure(self, body: Json, found: Survey) -> Prompt:
         return token_estimate.measure(self.operation, body)
 
     def encoder(self, generation: Generation) -> Encoder:

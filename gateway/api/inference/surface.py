@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 import msgspec
 
-from gateway import pricing
+from gateway import prompt_size
 from gateway.accounts import KeyPolicy
 from gateway.api.inference import billing_header, validation
 from gateway.errors import BadRequest, Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
@@ -22,6 +22,7 @@ from gateway.ledger.entries import generation_id
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.request import Client, InferenceRequest
+from gateway.prompt_size import Prompt, Survey
 from gateway.server import common_headers, request_reader, sse
 from gateway.server.asgi_responder import AsgiResponder, Receive, Scope, Send
 from gateway.server.in_flight import InFlight
@@ -89,9 +90,9 @@ class Surface(ABC):
         """What of a request may go on to a vendor of the same ``api_format``; ``original`` is not changed."""
         return original
 
-    def measure(self, body: Json) -> pricing.Prompt:
-        """How large an inner request is."""
-        return pricing.measure(body)
+    def measure(self, body: Json, found: Survey) -> Prompt:
+        """How large an inner request is, after the survey of its messages."""
+        return prompt_size.measure(body, found)
 
     @abstractmethod
     def answer(self, generation: Generation) -> Any:
@@ -170,7 +171,8 @@ class Surface(ABC):
             raw = await request_reader.read_body(responder, limit, settings.body_timeout_s)
         original = self.parse(raw, headers)
         body = self.accept(original)
-        validation.check(body, original)
+        found = prompt_size.survey(body.get("messages") or ())
+        validation.check(body, original, found)
         if self.operation == "chat":
             body = billing_header.removed(body)
         body.pop("service_tier", None)  # another tier has another price, and the catalogue has one
@@ -181,7 +183,7 @@ class Surface(ABC):
             started=started,
             caller=caller,
             body=body,
-            prompt=self.measure(body),
+            prompt=self.measure(body, found),
             max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
             stream=bool(body.get("stream")),
             surface=self.name,

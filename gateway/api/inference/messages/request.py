@@ -7,7 +7,6 @@ the request itself, not this translation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -62,21 +61,24 @@ def _texts(content: Any, separator: str) -> Any:
     return separator.join(block["text"] for block in content)
 
 
-def _turns(turns: list[Json]) -> Iterable[Json]:
-    last_user = max((index for index, turn in enumerate(turns) if turn["role"] == "user"), default=-1)
+def _turns(turns: list[Json]) -> list[Json]:
+    """The messages of the turns. An agent's conversation has hundreds: what is plain in them is copied on the way."""
+    made: list[Json] = []
+    last_user = next((index for index in reversed(range(len(turns))) if turns[index]["role"] == "user"), -1)
     for index, turn in enumerate(turns):
         role, content = turn["role"], turn.get("content")
         if role == "system":
             cleared = turn.get("clear_at") == "next_user_message" and index < last_user
             instructions = None if cleared else _instructions(content)
             if instructions:
-                yield {"role": "system", "content": instructions}
+                made.append({"role": "system", "content": instructions})
         elif isinstance(content, str):
-            yield {"role": role, "content": content}
+            made.append({"role": role, "content": content})
         elif role == "assistant":
-            yield _assistant(content or [])
+            made.append(_assistant(content or []))
         else:
-            yield from _user(content or [], f"messages[{index}].content")
+            _add_user(made, content or [], index)
+    return made
 
 
 def _instructions(content: Any) -> Any:
@@ -86,16 +88,24 @@ def _instructions(content: Any) -> Any:
     return _texts(content, "\n\n") if content else None
 
 
-def _user(blocks: list[Json], field: str) -> Iterable[Json]:
-    """The messages of a user's turn: each tool result is a message of its own, ahead of the user's other blocks."""
+def _add_user(made: list[Json], blocks: list[Json], turn: int) -> None:
+    """Adds the messages of a user's turn: each tool result is a message of its own, ahead of the user's other blocks."""
     parts: list[Json] = []
-    for index, block in enumerate(blocks):
+    for position, block in enumerate(blocks):
         if block["type"] == "tool_result":
-            yield _result(block, f"{field}[{index}]")
+            made.append(_plain_result(block) or _result(block, f"messages[{turn}].content[{position}]"))
         else:
-            parts += _parts(block, f"{field}[{index}]")
+            parts += _parts(block, f"messages[{turn}].content[{position}]")
     if parts or not blocks:
-        yield {"role": "user", "content": _simplified(parts)}
+        made.append({"role": "user", "content": _simplified(parts)})
+
+
+def _plain_result(block: Json) -> Json | None:
+    """A tool's result that is a text and nothing else, as nearly all are; None for another one."""
+    content = block.get("content")
+    if type(content) is not str or block.get("is_error") or block.get("cache_control"):
+        return None
+    return {"role": "tool", "tool_call_id": block["tool_use_id"], "content": content}
 
 
 def _result(block: Json, field: str) -> Json:
@@ -209,27 +219,32 @@ def _text_document(block: Json, field: str) -> list[Json]:
 
 def _assistant(blocks: list[Json]) -> Json:
     """One turn: its text, its tool calls and its thinking. Calls that the vendor's servers ran inside it count as thinking."""
-    message: Json = {"role": "assistant", "content": None}
-    texts = [block for block in blocks if block["type"] in ("text", "compaction")]
-    if texts:
-        message["content"] = _texts(
-            [{**block, "text": block.get("text") or block.get("content") or ""} for block in texts], ""
-        )
-    calls = [_call(block) for block in blocks if block["type"] == "tool_use"]
+    texts: list[Json] = []
+    calls: list[Json] = []
+    images: list[Json] = []
+    others = False
+    for block in blocks:
+        kind = block["type"]
+        if kind == "text":
+            texts.append(block)
+        elif kind == "tool_use":
+            calls.append(_call(block))
+        elif kind == "compaction":
+            texts.append({**block, "text": block.get("content") or ""})
+        elif kind == "image":
+            if block["source"]["type"] != "file":
+                images.append(_image(block["source"], "messages"))
+        else:
+            others = True
+    message: Json = {"role": "assistant", "content": _texts(texts, "") if texts else None if calls else ""}
     if calls:
         message["tool_calls"] = calls
-    elif not texts:
-        message["content"] = ""
-    details, thinking = messages_thinking.details(blocks)
-    if details:
-        message["reasoning_details"] = details
-    if thinking:
-        message["reasoning"] = thinking
-    images = [
-        _image(block["source"], "messages")
-        for block in blocks
-        if block["type"] == "image" and block["source"]["type"] != "file"
-    ]
+    if others:
+        details, thinking = messages_thinking.details(blocks)
+        if details:
+            message["reasoning_details"] = details
+        if thinking:
+            message["reasoning"] = thinking
     if images:
         message["images"] = images
     return message

@@ -82,7 +82,7 @@ def passthrough_body(original: Json) -> Json:
     left out by the dialect, which knows what its vendor accepts.
     """
     native = {name: value for name, value in original.items() if name not in NOT_PASSED_THROUGH}
-    native["messages"], thinking_off = messages_thinking.without_foreign_thinking(original.get("messages"))
+    native["messages"], thinking_off = messages_thinking.without_foreign_thinking(original["messages"])
     thinking = original.get("thinking")
     if thinking_off and isinstance(thinking, dict) and thinking.get("type") == "enabled":
         native["thinking"] = {"type": "disabled"}

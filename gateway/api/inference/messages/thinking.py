@@ -17,6 +17,8 @@ Json = dict[str, Any]
 NATIVE = "anthropic-claude-v1"
 PACKED = "tokenway-1-"
 """Begins an opaque text that the gateway packed; no vendor's base64 has a hyphen so early."""
+THINKING = frozenset({"thinking", "redacted_thinking"})
+"""Types of blocks."""
 READABLE = ("reasoning.text", "reasoning.summary")
 """Types of details that have a text to read."""
 _TEXT_OF = {"reasoning.text": "text", "reasoning.summary": "summary"}
@@ -150,56 +152,47 @@ def _server_call(block: Json) -> Json:
 # -- passing on a request ----------------------------------------------------------------------------------------------
 
 
-def without_foreign_thinking(messages: Any) -> tuple[Any, bool]:
-    """The turns without blocks that Anthropic would refuse, and whether its thinking must be off for this request.
+def without_foreign_thinking(messages: list[Json]) -> tuple[list[Json], bool]:
+    """The turns, which have been checked, without blocks that Anthropic would refuse, and whether its thinking must be off for this
+    request.
 
     When thinking is on, Anthropic requires that the turn whose call a tool result answers begins with its own thinking; a turn
     that another vendor wrote does not.
     """
-    if not isinstance(messages, list):
-        return messages, False
-    kept: list[Any] = []
+    kept: list[Json] = []
     thinking_off = False
     for turn in messages:
-        content = turn.get("content") if isinstance(turn, dict) and turn.get("role") == "assistant" else None
-        if not isinstance(content, list) or not any(
-            _foreign(block) or _restored(block) is not block for block in content
-        ):
+        content = turn.get("content")
+        if turn["role"] != "assistant" or not isinstance(content, list):
             kept.append(turn)
-            has_results = isinstance(turn, dict) and turn.get("role") == "user" and _has_results(turn)
-            thinking_off = (thinking_off and has_results) or _calls_without_thinking(content)
+            thinking_off = thinking_off and turn["role"] == "user" and _has_results(content)
             continue
-        own = [_restored(block) for block in content if not _foreign(block)]
-        thinking_off = bool(own)
+        types = [block["type"] for block in content]
+        own = content
+        if not THINKING.isdisjoint(types):
+            own = [_restored(block) for block in content if not _foreign(block)]
+        calls_without_thinking = "tool_use" in types and types[0] not in THINKING
+        thinking_off = bool(own) if len(own) < len(content) else calls_without_thinking
         if own:
-            kept.append({**turn, "content": own})
+            kept.append({**turn, "content": own} if own is not content else turn)
     return kept, thinking_off
 
 
-def _foreign(block: Any) -> bool:
+def _foreign(block: Json) -> bool:
     """Whether a block is thinking that Anthropic did not sign."""
-    if not isinstance(block, dict) or block.get("type") not in ("thinking", "redacted_thinking"):
+    if block["type"] not in THINKING:
         return False
-    text = block.get("signature") if block["type"] == "thinking" else block.get("data")
-    return not text or (isinstance(text, str) and text.startswith(PACKED) and _restored(block) is block)
+    text = block.get("signature") if block["type"] == "thinking" else block["data"]
+    return not text or (text.startswith(PACKED) and _restored(block) is block)
 
 
-def _restored(block: Any) -> Any:
+def _restored(block: Json) -> Json:
     """The block with the thinking of Anthropic's that was packed because the caller did not want to see it; else the block."""
-    signature = block.get("signature") if isinstance(block, dict) and block.get("type") == "thinking" else None
-    unpacked = _unpack(signature) if isinstance(signature, str) else None
+    unpacked = _unpack(block.get("signature") or "") if block["type"] == "thinking" else None
     if unpacked is None or unpacked.get("format") != NATIVE or not isinstance(unpacked.get("signature"), str):
         return block
     return {**block, "thinking": text_of(unpacked), "signature": unpacked["signature"]}
 
 
-def _calls_without_thinking(content: Any) -> bool:
-    """Whether a turn calls tools and does not begin with thinking."""
-    if not isinstance(content, list) or not any(isinstance(b, dict) and b.get("type") == "tool_use" for b in content):
-        return False
-    return not (isinstance(content[0], dict) and content[0].get("type") in ("thinking", "redacted_thinking"))
-
-
-def _has_results(turn: Json) -> bool:
-    content = turn.get("content")
-    return isinstance(content, list) and any(isinstance(b, dict) and b.get("type") == "tool_result" for b in content)
+def _has_results(content: Any) -> bool:
+    return isinstance(content, list) and any(block["type"] == "tool_result" for block in content)

@@ -7,6 +7,7 @@ tools for the whole conversation: the one that is in force at its end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from gateway.errors import BadRequest
@@ -40,35 +41,36 @@ def check(body: Json) -> None:
 def _definitions(body: Json) -> list[tuple[Any, str]]:
     """Every definition of a tool in the request, and its location."""
     found = [(tool, f"tools[{index}]") for index, tool in enumerate(body.get("tools") or ())]
-    for index, turn in enumerate(body["messages"]):
-        for position, block in enumerate(_changes(turn)):
-            if block["type"] == "tool_addition" and block["tool"]["type"] == "tool_definition":
-                field = f"messages[{index}].content[{position}].tool.definition"
-                found.append((block["tool"].get("definition") or {}, field))
+    for block, index, position in _changes(body):
+        if block["type"] == "tool_addition" and block["tool"]["type"] == "tool_definition":
+            field = f"messages[{index}].content[{position}].tool.definition"
+            found.append((block["tool"].get("definition") or {}, field))
     return found
 
 
-def _changes(turn: Json) -> list[Json]:
-    content = turn.get("content")
-    return content if turn["role"] == "system" and isinstance(content, list) else []
+def _changes(body: Json) -> Iterator[tuple[Json, int, int]]:
+    """The blocks of the system turns, with the index of the turn and of the block."""
+    for index, turn in enumerate(body["messages"]):
+        if turn["role"] == "system" and isinstance(turn.get("content"), list):
+            for position, block in enumerate(turn["content"]):
+                yield block, index, position
 
 
 def final_tools(body: Json) -> list[Json]:
     """The tools at the end of the conversation, as the caller wrote them, in the order of their definition."""
     known = {str(tool.get("name") or index): tool for index, tool in enumerate(body.get("tools") or ())}
     removed: set[str] = set()
-    for turn in body["messages"]:
-        for block in _changes(turn):
-            if block["type"] not in ("tool_addition", "tool_removal") or block["tool"]["type"].startswith("mcp_"):
-                continue
-            tool = block["tool"].get("definition") or block["tool"]
-            name = str(tool.get("name"))
-            if block["type"] == "tool_removal":
-                removed.add(name)
-                continue
-            removed.discard(name)
-            if "definition" in block["tool"]:
-                known[name] = tool
+    for block, _, _ in _changes(body):
+        if block["type"] not in ("tool_addition", "tool_removal") or block["tool"]["type"].startswith("mcp_"):
+            continue
+        tool = block["tool"].get("definition") or block["tool"]
+        name = str(tool.get("name"))
+        if block["type"] == "tool_removal":
+            removed.add(name)
+            continue
+        removed.discard(name)
+        if "definition" in block["tool"]:
+            known[name] = tool
     return [tool for name, tool in known.items() if name not in removed]
 
 

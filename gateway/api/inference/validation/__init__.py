@@ -1,6 +1,6 @@
 """Checks for requests that no vendor accepts, made after the translation into the inner language: the same for every API surface.
 
-    check -> turns      each tool call has its result, each result its call
+    check -> turns      each tool call has its result, each result its call, unless the survey of the messages has seen it
           -> media      pictures, videos, files and sounds whose content fits the declared type, and URLs into the public network
           -> tools      names, the choice among the tools, the format of the answer
                -> json_schema
@@ -14,19 +14,23 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.api.inference.validation import media, tools, turns
+from gateway.prompt_size import Survey
 
 Json = dict[str, Any]
 
 
-def check(body: Json, original: Json) -> None:
-    """``body`` in the inner language, ``original`` as the caller wrote it. Raises BadRequest, which names the field in the
-    caller's own format as well as it can be found there. Under a microsecond for a plain chat.
+def check(body: Json, original: Json, found: Survey) -> None:
+    """``body`` in the inner language, ``original`` as the caller wrote it, ``found`` in the body's messages.
+
+    Raises BadRequest, which names the field in the caller's own format as well as it can be found there. Under a microsecond for
+    a plain chat.
     """
-    messages = body.get("messages")
-    if messages is None:  # an operation other than chat, whose fields may have the same names as chat's
+    if "messages" not in body:  # an operation other than chat, whose fields may have the same names as chat's
         media.check(body, original)
         return
-    if turns.check(messages, original):
+    if not found.paired:
+        turns.check(body["messages"], original)
+    if found.has_media:
         media.check(body, original)
     if "tools" in body or "tool_choice" in body or "response_format" in body:
         tools.check(body, original)

@@ -18,17 +18,14 @@ Position = tuple[int, int]
 """Index of an assistant message, and of the call among its ``tool_calls``."""
 
 
-def check(messages: list[Json], original: Json) -> bool:
-    """Whether any message holds parts, that is, may hold media. Raises BadRequest for a call or a result without the other."""
+def check(messages: list[Json], original: Json) -> None:
+    """Raises BadRequest for a call or a result without the other."""
     pending: dict[str, list[Position]] | None = None
     """Calls of the assistant's turn that have no result yet, by their id. None: no such turn is open."""
     answered: set[str] = set()
     """Ids of that turn that have their results."""
-    has_parts = False
     for index, message in enumerate(messages):
         role = message["role"]
-        if type(message.get("content")) is list or "images" in message:
-            has_parts = True
         if role == "tool":
             id = message.get("tool_call_id") or ""
             calls = pending.get(id) if pending is not None else None
@@ -51,7 +48,6 @@ def check(messages: list[Json], original: Json) -> bool:
                 answered = set()
     if pending and any(pending.values()):
         raise _refused_call(pending, messages, original)
-    return has_parts
 
 
 def _refused_result(
