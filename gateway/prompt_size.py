@@ -1,7 +1,7 @@
 """How large the prompt of a chat request is, before it is sent, and what its checks have to look at. Pure.
 
-A conversation is walked once, by ``survey``; ``measure`` and the checks of requests go on with what it found. It must not know:
-prices, endpoints, the formats of API surfaces.
+A request is walked once, by ``survey``; ``measure`` and the checks go on with what it found. It must not know: prices, endpoints,
+the formats of API surfaces.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """What one walk over the messages of a conversation finds."""
+    """What one walk over a request finds."""
 
     messages: int
     text_bytes: int
@@ -63,20 +63,23 @@ class Survey(msgspec.Struct, frozen=True):
     paired: bool
     """Each call is known to have its result right behind it, and each result its call. False: whether that is so has to be
     looked at more closely."""
+    tools: bytes
+    """The tools as JSON; empty without tools."""
 
 
-NOTHING = Survey(0, 0, (), has_media=False, paired=True)
+def survey(body: Mapping[str, Any]) -> Survey:
+    """Walk a request in the OpenAI chat format.
 
-
-def survey(messages: Sequence[Mapping[str, Any]]) -> Survey:
-    """The walk. An agent's turn has hundreds of messages, nearly all of them plain texts, calls and results in order: those cost
-    half a microsecond each, and everything else is left to those who need it.
+    An agent's turn has hundreds of messages, nearly all of them plain texts, calls and results in order: those cost half a
+    microsecond each, and everything else is left to those who need it.
     """
     text_bytes = turns_with_calls = 0
     parts: list[Any] = []
     calls: list[Any] = []
     has_images, paired = False, True
     waiting: set[Any] = set()
+    messages = body.get("messages") or ()
+    tools = body.get("tools")
     for message in messages:
         content = message.get("content")
         if type(content) is str:
@@ -111,14 +114,15 @@ def survey(messages: Sequence[Mapping[str, Any]]) -> Survey:
         parts=parts,
         has_media=bool(parts) or has_images,
         paired=paired and not waiting,
+        tools=_encode(tools) if tools else b"",
     )
 
 
 def measure(body: Mapping[str, Any], found: Survey | None = None) -> Prompt:
-    """Measure the prompt of a request in the OpenAI chat format. ``found``: the survey of its messages, if there is one."""
+    """Measure the prompt of a request in the OpenAI chat format. ``found``: its survey, if there is one."""
     if found is None:
-        found = survey(body.get("messages") or ())
-    text_bytes, images, files, modalities = found.text_bytes, 0, list[Any](), TEXT_ONLY
+        found = survey(body)
+    text_bytes, images, files, modalities = found.text_bytes + len(found.tools), 0, list[Any](), TEXT_ONLY
     for part in _each(found.parts):
         kind = part.get("type")
         if kind == "text":
@@ -129,7 +133,7 @@ def measure(body: Mapping[str, Any], found: Survey | None = None) -> Prompt:
             images += 1
         else:
             files.append(part)
-    for extra in ("tools", "response_format", "prompt"):
+    for extra in ("response_format", "prompt"):
         value = body.get(extra)
         if value:
             text_bytes += len(_encode(value))

@@ -91,7 +91,7 @@ class Surface(ABC):
         return original
 
     def measure(self, body: Json, found: Survey) -> Prompt:
-        """How large an inner request is, after the survey of its messages."""
+        """How large an inner request is, after its survey."""
         return prompt_size.measure(body, found)
 
     @abstractmethod
@@ -171,7 +171,7 @@ class Surface(ABC):
             raw = await request_reader.read_body(responder, limit, settings.body_timeout_s)
         original = self.parse(raw, headers)
         body = self.accept(original)
-        found = prompt_size.survey(body.get("messages") or ())
+        found = prompt_size.survey(body)
         validation.check(body, original, found)
         if self.operation == "chat":
             body = billing_header.removed(body)

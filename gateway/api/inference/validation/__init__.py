@@ -1,6 +1,6 @@
 """Checks for requests that no vendor accepts, made after the translation into the inner language: the same for every API surface.
 
-    check -> turns      each tool call has its result, each result its call, unless the survey of the messages has seen it
+    check -> turns      each tool call has its result, each result its call, unless the survey has seen it
           -> media      pictures, videos, files and sounds whose content fits the declared type, and URLs into the public network
           -> tools      names, the choice among the tools, the format of the answer
                -> json_schema
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 def check(body: Json, original: Json, found: Survey) -> None:
-    """``body`` in the inner language, ``original`` as the caller wrote it, ``found`` in the body's messages.
+    """``body`` in the inner language, ``original`` as the caller wrote it, ``found`` in the body.
 
     Raises BadRequest, which names the field in the caller's own format as well as it can be found there. Under a microsecond for
     a plain chat.
@@ -33,4 +33,4 @@ def check(body: Json, original: Json, found: Survey) -> None:
     if found.has_media:
         media.check(body, original)
     if "tools" in body or "tool_choice" in body or "response_format" in body:
-        tools.check(body, original)
+        tools.check(body, original, found.tools)

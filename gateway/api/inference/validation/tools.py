@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from gateway.api.inference.validation import json_schema
 from gateway.api.inference.validation.error_location import of_value, refused
 from gateway.api.inference.validation.media import private_address
+from gateway.errors import BadRequest
 from providers.chat.tool_choice import ChosenTool, parse_tool_choice
 from providers.errors import ProviderError
 
 Json = dict[str, Any]
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_.:-]{1,128}")
 """The widest rule of a vendor, Google's; OpenAI takes 64 characters without dots and colons, Anthropic 128 (SDKs of 2026-11)."""
+KNOWN_LISTS, KNOWN_BYTES = 64, 2**16
+"""Lists of tools that are known to be right, in each process, and the size of the largest of them as JSON."""
 _FORMAT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-def check(body: Json, original: Json) -> None:
-    """``body`` in the inner language, ``original`` as the caller wrote it. Raises BadRequest naming the field."""
+def check(body: Json, original: Json, encoded: bytes) -> None:
+    """``body`` in the inner language, ``original`` as the caller wrote it, ``encoded`` the tools as JSON.
+
+    Raises BadRequest naming the field.
+    """
     tools = body.get("tools") or ()
-    names: dict[str, str] = {}
-    """Name of a function → where it stands."""
-    for index, tool in enumerate(tools):
-        field = f"tools[{index}]"
-        if tool["type"] == "function":
-            _check_function(tool.get("function"), field, names, original)
-        elif isinstance(
-            tool.get("server_url"), str
-        ):  # opened by the vendor, which may run inside the operator's network
-            problem = private_address(tool["server_url"])
-            if problem:
-                raise refused(f"{field}.server_url", problem)
+    names: Mapping[str, str] | None = None
+    if 0 < len(encoded) <= KNOWN_BYTES:
+        with contextlib.suppress(BadRequest):
+            names = _known_names(encoded)
+    if names is None:
+        names = _check_tools(tools, original)
     _check_choice(body.get("tool_choice"), tools, names)
     answer = body.get("response_format")
     if answer is not None and answer["type"] == "json_schema":
         _check_format(answer.get("json_schema"), original)
+
+
+@lru_cache(KNOWN_LISTS)
+def _known_names(encoded: bytes) -> Mapping[str, str]:
+    """``_check_tools`` of tools as JSON. An agent sends the same ones with each turn: then they are looked up."""
+    return _check_tools(msgspec.json.decode(encoded), {})
+
+
+def _check_tools(tools: Sequence[Json], original: Json) -> Mapping[str, str]:
+    """Name of a function → where it stands. Raises BadRequest."""
+    names: dict[str, str] = {}
+    for index, tool in enumerate(tools):
+        field = f"tools[{index}]"
+        if tool["type"] == "function":
+            _check_function(tool.get("function"), field, names, original)
+        elif isinstance(tool.get("server_url"), str):
+            # opened by the vendor, which may run inside the operator's network
+            problem = private_address(tool["server_url"])
+            if problem:
+                raise refused(f"{field}.server_url", problem)
+    return names
 
 
 def _check_function(function: Any, tool: str, names: dict[str, str], original: Json) -> None:
@@ -57,7 +83,7 @@ def _check_function(function: Any, tool: str, names: dict[str, str], original: J
             raise refused(f"{field}.type", f"a tool's arguments are an object, not {root!r}")
 
 
-def _check_choice(choice: Any, tools: Any, names: dict[str, str]) -> None:
+def _check_choice(choice: Any, tools: Any, names: Mapping[str, str]) -> None:
     """``auto`` and ``none`` are accepted without tools: they ask for nothing."""
     if choice in (None, "auto", "none"):
         return
