@@ -93,7 +93,7 @@ def decode_json(raw: bytes, max_depth: int) -> dict[str, Any]:
         raise BadRequest(f"The request body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadRequest("The request body must be a JSON object.")
-    if raw.count(b"{") + raw.count(b"[") > max_depth and _depth(value) > max_depth:
+    if _depth(value) > max_depth:
         raise BadRequest(f"The request body is nested deeper than {max_depth} levels.")
     return value
 

@@ -62,22 +62,14 @@ def remove_extensions(sent: Json, options: Mapping[str, Any]) -> None:
 
 def _needs_rewriting(messages: list[Json]) -> bool:
     """Whether any message has what a plain vendor does not take."""
-    texts: list[Any] = []
-    for message in messages:
-        if (
-            isinstance(message.get("content"), list)
-            or not EXTENDED_FIELDS.isdisjoint(message)
-            or message["role"] == "developer"
-        ):
-            return True
-        if "tool_calls" in message:
-            calls = message["tool_calls"]
-            if not calls:
-                return True
-            for call in calls:
-                if "function" in call:
-                    texts.append(call["function"]["arguments"])
-    return not _are_objects(texts)
+    if not EXTENDED_FIELDS.isdisjoint(set().union(*messages)):
+        return True
+    if any(type(message.get("content")) is list or message["role"] == "developer" for message in messages):
+        return True
+    turns = [message["tool_calls"] for message in messages if "tool_calls" in message]
+    if not all(turns):
+        return True
+    return not _are_objects([call["function"]["arguments"] for calls in turns for call in calls if "function" in call])
 
 
 def _are_objects(arguments: list[Any]) -> bool:

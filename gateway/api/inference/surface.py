@@ -34,6 +34,8 @@ from providers.types import Event, NativeRequest
 Json = dict[str, Any]
 Headers = list[tuple[bytes, bytes]]
 MAX_SESSION_ID = 256
+LARGE_BODY = 2**20
+"""Bytes of a body from which others get their turn between its steps: each takes milliseconds, and their events wait."""
 _BEARER = b"bearer "
 _JSON = (b"content-type", b"application/json")
 _IMPATIENT = re.compile(r"speakeasy-sdk/python .* openrouter")
@@ -170,9 +172,13 @@ class Surface(ABC):
         if raw is None:
             raw = await request_reader.read_body(responder, limit, settings.body_timeout_s)
         original = self.parse(raw, headers)
+        if len(raw) > LARGE_BODY:
+            await asyncio.sleep(0)
         body = self.accept(original)
         found = prompt_size.survey(body)
         validation.check(body, original, found)
+        if len(raw) > LARGE_BODY:
+            await asyncio.sleep(0)
         if self.operation == "chat":
             body = billing_header.removed(body)
         body.pop("service_tier", None)  # another tier has another price, and the catalogue has one
