@@ -1,4 +1,4 @@
-"""The turn of a coding agent, about 450 KB: what most tokens of a gateway are sent for.
+"""The turn of a coding agent, about 450 KB: what most tokens of a gateway are sent for; and a question with pictures, 8 MB.
 
 211 messages: instructions, ten questions, a hundred calls of twenty tools and their results. The sizes are those of recorded turns
 of coding agents; the words mean nothing.
@@ -6,6 +6,7 @@ of coding agents; the words mean nothing.
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 from functools import cache
@@ -34,6 +35,19 @@ def turn(form: str, model: str) -> bytes:
     """The whole body, as a request of chat completions (``chat``) or of the Messages API (``messages``)."""
     body = {"chat": _chat, "messages": _messages}[form]()
     return json.dumps({"model": model, **body}, separators=(",", ":")).encode()
+
+
+@cache
+def pictures(model: str) -> bytes:
+    """The whole body of a question with four pictures of 2 MB in base64."""
+    noise = random.Random(7).randbytes(1_500_000)
+    url = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + noise).decode()
+    parts = [
+        {"type": "text", "text": "What is the difference?"},
+        *[{"type": "image_url", "image_url": {"url": url}}] * 4,
+    ]
+    messages = [{"role": "user", "content": parts}]
+    return json.dumps({"model": model, "messages": messages, "max_tokens": 100}, separators=(",", ":")).encode()
 
 
 @cache

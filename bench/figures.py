@@ -49,6 +49,13 @@ ROWS = (
     Row("events that arrived in a batch", "plain.batched_share", "%", ratio=False),
     Row("**An agent's turn of 450 KB**: CPU of a request, chat", "chat.turn_cpu_us", "ms", limit=1, times=8),
     Row("the same, from Anthropic's Messages", "messages.turn_cpu_us", "ms", limit=2, times=16),
+    Row(
+        "**Questions with 8 MB of pictures**: added transit of other streams' events p50",
+        "pictures.transit_us_p50",
+        "ms",
+        added=True,
+    ),
+    Row("the same, p99", "pictures.transit_us_p99", "ms", limit=5, added=True),
     Row("**Translated**: CPU of an event, Anthropic's to OpenAI's", "anthropic.event_cpu_us", "µs", ratio=False),
     Row("the same, Gemini's", "gemini.event_cpu_us", "µs", ratio=False),
     Row("**TLS upstream**: CPU of a request, saturated", "tls.request_cpu_us", "µs"),

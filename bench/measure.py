@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from threading import Thread
 from typing import Any
 
 from bench import agents, wrk
@@ -24,6 +25,7 @@ from bench.talk import control
 SHORT_EVENTS, LONG_EVENTS = 10, 110
 GAP_US = 10_000
 TURNS_AT_ONCE = 8
+PICTURES_S = 2
 _AFTER_S = 0.2  # what a target does after its last answer belongs to the requests
 _CONNECTIONS = 256
 
@@ -150,6 +152,28 @@ class Bench:
             if found.requests:
                 figures = {f"{form}.turn_cpu_us": meter.cost.cpu_s / found.requests * 1e6}
                 self.samples.add(target, **figures)
+
+    def pictures(self, target: Target) -> None:
+        """Streams, while questions with 8 MB of pictures come one after the other: how late the streams' events are."""
+        route, cores = target.routes["plain"], self._site.cores
+        load = Thread(
+            target=wrk.saturate,
+            args=(route,),
+            kwargs={
+                "core": cores.load,
+                "seconds": PICTURES_S,
+                "scratch": self._site.scratch,
+                "body": agents.pictures(route.model),
+                "connections": 1,
+            },
+        )
+        load.start()
+        _, found = self._streams(target, "plain", events=LONG_EVENTS, streams_each=1)
+        load.join()
+        if found.get("transit_us"):
+            self.samples.add(
+                target, **{f"pictures.transit_us_{point}": found["transit_us"][point] for point in ("p50", "p99")}
+            )
 
     def rate(self, target: Target, kind: str, rate_per_s: float, label: str) -> None:
         """Open-loop arrivals; ``label`` names the figures, so that the bare upstream can stand beside each rate."""

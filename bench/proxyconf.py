@@ -28,8 +28,8 @@ def write(home: Path, blocks: Sequence[str]) -> Path:
 events {{ worker_connections 4096; }}
 http {{
   access_log off; tcp_nodelay on; {temporary}
-  keepalive_requests 100000000; keepalive_timeout 600s; client_body_buffer_size 64k;
-  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; proxy_read_timeout 600s;
+  keepalive_requests 100000000; keepalive_timeout 600s; client_body_buffer_size 64k; client_max_body_size 0;
+  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; proxy_request_buffering off; proxy_read_timeout 600s;
 {body}
 }}
 """

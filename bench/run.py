@@ -93,6 +93,7 @@ def _round(bench: Bench, targets: Sequence[Target]) -> None:
         with bench.forgiving(target):
             bench.turns(target)
             bench.streams(target, "plain")
+            bench.pictures(target)
             for kind in gateway.DIALECTS:
                 if kind in target.routes:
                     bench.streams(target, kind)
