@@ -25,7 +25,7 @@ from bench.talk import control
 SHORT_EVENTS, LONG_EVENTS = 10, 110
 GAP_US = 10_000
 TURNS_AT_ONCE = 8
-PICTURES_S = 2
+PICTURES_S, PICTURES_PAUSE_MS = 3, 250
 _AFTER_S = 0.2  # what a target does after its last answer belongs to the requests
 _CONNECTIONS = 256
 
@@ -154,7 +154,7 @@ class Bench:
                 self.samples.add(target, **figures)
 
     def pictures(self, target: Target) -> None:
-        """Streams, while questions with 8 MB of pictures come one after the other: how late the streams' events are."""
+        """Streams, while questions with 8 MB of pictures come four times a second: how late the streams' events are."""
         route, cores = target.routes["plain"], self._site.cores
         load = Thread(
             target=wrk.saturate,
@@ -165,6 +165,7 @@ class Bench:
                 "scratch": self._site.scratch,
                 "body": agents.pictures(route.model),
                 "connections": 1,
+                "pause_ms": PICTURES_PAUSE_MS,
             },
         )
         load.start()

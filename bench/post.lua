@@ -1,11 +1,14 @@
 -- One POST, its headers and body from a file, and a JSON line at the end: wrk's own text rounds too much.
--- usage: wrk -s post.lua URL -- request-file      (first line "name: value|name: value", the rest is the body)
+-- usage: wrk -s post.lua URL -- request-file [milliseconds between requests]      (first line "name: value|name: value", the rest is the body)
 function init(args)
   local file = assert(io.open(args[1], "rb"))
   local head = file:read("*l")
   wrk.body = file:read("*a")
   file:close()
   wrk.method = "POST"
+  if args[2] then
+    function delay() return tonumber(args[2]) end
+  end
   for name, value in head:gmatch("([^:|]+): ([^|]*)|?") do
     wrk.headers[name] = value
   end

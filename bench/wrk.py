@@ -42,14 +42,25 @@ def parse(text: str) -> Saturation:
 
 
 def saturate(
-    route: Route, *, core: int, seconds: int, scratch: Path, body: bytes = b"", connections: int = CONNECTIONS
+    route: Route,
+    *,
+    core: int,
+    seconds: int,
+    scratch: Path,
+    body: bytes = b"",
+    connections: int = CONNECTIONS,
+    pause_ms: int = 0,
 ) -> Saturation:
-    """``body`` instead of the small chat. Raises subprocess.CalledProcessError, ValueError."""
+    """``body`` instead of the small chat; ``pause_ms`` before each request of a connection.
+
+    Raises subprocess.CalledProcessError, ValueError.
+    """
     headers = {"content-type": "application/json", **dict(route.headers)}
     body = body or shapes.request_body(route.model, stream=False)
     file = scratch / "wrk-request"
     file.write_bytes("|".join(f"{name}: {value}" for name, value in headers.items()).encode() + b"\n" + body)
+    pause = [str(pause_ms)] if pause_ms else []
     load = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(_SCRIPT)]
-    command = pinned([*load, f"http://{route.host}:{route.port}{route.path}", "--", str(file)], core)
+    command = pinned([*load, f"http://{route.host}:{route.port}{route.path}", "--", str(file), *pause], core)
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True)
     return parse(done.stdout)

@@ -11,6 +11,7 @@ from gateway.errors import BadRequest, MethodNotAllowed, PayloadTooLarge, Reques
 from gateway.server.responder import Headers, Responder
 from gateway.settings import Settings
 
+Body = bytes | bytearray
 _decoder = msgspec.json.Decoder()
 
 
@@ -57,27 +58,25 @@ def buffered_body(responder: Responder, headers: dict[bytes, bytes], limit: int)
     return body
 
 
-async def read_body(responder: Responder, limit: int, timeout_s: float) -> bytes:
+async def read_body(responder: Responder, limit: int, timeout_s: float) -> Body:
     """The whole body, piece by piece. Raises PayloadTooLarge, RequestTimeout and ClientDisconnected."""
-    pieces: list[bytes] = []
-    size = 0
+    body = bytearray()  # pieces that are joined at the end would be copied all at once
     try:
         async with asyncio.timeout(timeout_s):
             while (piece := await responder.read()) is not None:
-                pieces.append(piece)
-                size += len(piece)
-                if size > limit:
+                body += piece
+                if len(body) > limit:
                     raise _too_large(limit)
     except TimeoutError:
         raise RequestTimeout(f"The request body did not arrive within {timeout_s:g} seconds.") from None
-    return b"".join(pieces)
+    return body
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"The request body is larger than {limit} bytes.")
 
 
-def decode_json(raw: bytes, max_depth: int) -> dict[str, Any]:
+def decode_json(raw: Body, max_depth: int) -> dict[str, Any]:
     """The object in a JSON body. Raises BadRequest for anything else, and for NaN, lone surrogates, a byte order mark and nesting
     deeper than ``max_depth``.
 

@@ -85,7 +85,10 @@ class Connection(asyncio.Protocol):
     def start(self, head: bytes, content: bytes, *, whole: bool) -> ClientResponse:
         self.response = ClientResponse(self, self.loop, whole=whole, reused=self.idle_since > 0)
         self._large = len(content) > LARGE_BODY
-        self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(content), content))
+        if self._large:  # not copied
+            self._transport.writelines((b"%b%d\r\n\r\n" % (head, len(content)), content))
+        else:
+            self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(content), content))
         return self.response
 
     def usable(self) -> bool:

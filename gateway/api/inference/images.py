@@ -85,13 +85,13 @@ class ImageEdits(Images):
     path: ClassVar[str] = "/images/edits"
     summary: ClassVar[str] = "Generate images from images (multipart, OpenAI's path)"
 
-    def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> Json:
+    def parse(self, raw: request_reader.Body, headers: dict[bytes, bytes]) -> Json:
         content_type = headers.get(b"content-type", b"")
         if not content_type.lower().startswith(b"multipart/form-data"):
             return super().parse(raw, headers)
         body: Json = {}
         references: list[Json] = []
-        for part in multipart.parse(raw, content_type):
+        for part in multipart.parse(bytes(raw), content_type):
             if part.name in ("image", "image[]"):
                 references.append(_reference(part))
             elif part.name == "mask":

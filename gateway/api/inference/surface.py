@@ -80,7 +80,7 @@ class Surface(ABC):
 
     # -- the API's format ---------------------------------------------------------------------------------------------
 
-    def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> Json:
+    def parse(self, raw: request_reader.Body, headers: dict[bytes, bytes]) -> Json:
         """The request as the caller wrote it. Raises BadRequest for a body that is not JSON."""
         return request_reader.decode_json(raw, self.services.settings.max_json_depth)
 
@@ -168,7 +168,7 @@ class Surface(ABC):
             raise Unavailable("This process is shutting down; try again.", retry_after_s=1)
         key, limit = _key(headers), max(settings.max_body_bytes, self.body_bytes)
         caller = self.services.accounts.known(key) or await self._authenticate(key)
-        raw = request_reader.buffered_body(responder, headers, limit)
+        raw: request_reader.Body | None = request_reader.buffered_body(responder, headers, limit)
         if raw is None:
             raw = await request_reader.read_body(responder, limit, settings.body_timeout_s)
         original = self.parse(raw, headers)

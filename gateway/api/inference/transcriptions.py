@@ -29,11 +29,11 @@ class Transcriptions(JsonSurface):
     body_bytes = 36 * 2**20  # 25 MB of audio in base64, and the rest
     request_type: ClassVar[Any] = schema.TranscriptionRequest
 
-    def parse(self, raw: bytes, headers: dict[bytes, bytes]) -> Json:
+    def parse(self, raw: request_reader.Body, headers: dict[bytes, bytes]) -> Json:
         content_type = headers.get(b"content-type", b"")
         if not content_type.lower().startswith(b"multipart/form-data"):
             return super().parse(raw, headers)
-        return _form(multipart.parse(raw, content_type), self.services.settings.max_json_depth)
+        return _form(multipart.parse(bytes(raw), content_type), self.services.settings.max_json_depth)
 
     def accept(self, original: Json) -> Json:
         request = schema.check_transcription(original)

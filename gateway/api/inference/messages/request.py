@@ -103,6 +103,13 @@ def _add_user(made: list[Json], blocks: list[Json], turn: int) -> None:
 def _plain_result(block: Json) -> Json | None:
     """A tool's result that is a text and nothing else, as nearly all are; None for another one."""
     content = block.get("content")
+    if (
+        type(content) is list
+        and len(content) == 1
+        and content[0]["type"] == "text"
+        and not content[0].get("cache_control")
+    ):
+        content = content[0]["text"]
     if type(content) is not str or block.get("is_error") or block.get("cache_control"):
         return None
     return {"role": "tool", "tool_call_id": block["tool_use_id"], "content": content}
