@@ -28,7 +28,11 @@ class ChatCompletions(Surface):
 
     def accept(self, original: Json) -> Json:
         schema.check(original)
-        return {name: value for name, value in original.items() if value is not None}
+        body = {name: value for name, value in original.items() if value is not None}
+        messages = body["messages"]
+        if any("reasoning_content" in message or _has_text_for_details(message) for message in messages):
+            body["messages"] = [_with_reasoning(message) for message in messages]
+        return body
 
     def answer(self, generation: Generation) -> Json:
         completion = generation.attempts.completion
@@ -59,6 +63,21 @@ class ChatCompletions(Surface):
             "model": request.body.get("model") or request.body["models"][0],
         }
         return sse.frame(_failed(identity, error, "error")) + sse.DONE
+
+
+def _has_text_for_details(message: Json) -> bool:
+    return "reasoning_details" in message and isinstance(message["reasoning_details"], str)
+
+
+def _with_reasoning(message: Json) -> Json:
+    """A turn whose reasoning came back as text under another name than ``reasoning``: DeepSeek's ``reasoning_content``, which many
+    clients send to everybody, or ``reasoning_details``. Where the turn has ``reasoning`` too, that counts."""
+    kept = {name: value for name, value in message.items() if name != "reasoning_content"}
+    texts = [message.get("reasoning"), message.get("reasoning_content")]
+    if _has_text_for_details(message):
+        texts.append(kept.pop("reasoning_details"))
+    found = next((text for text in texts if isinstance(text, str) and text), None)
+    return {**kept, "reasoning": found} if found else kept
 
 
 class ChatEncoder:
