@@ -26,6 +26,7 @@ OPTIONS = (
     "--no-show-release-notes",
     "--no-gitignore",
     "--no-pretty",
+    "--map-tokens=0",
     "--analytics-disable",
 )
 WANTED = "Change it.\n\nsample.txt\n```\ntwo\n```\n"
