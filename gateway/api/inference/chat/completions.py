@@ -30,7 +30,7 @@ class ChatCompletions(Surface):
         schema.check(original)
         body = {name: value for name, value in original.items() if value is not None}
         messages = body["messages"]
-        if any("reasoning_content" in message or _has_text_for_details(message) for message in messages):
+        if not _RETURNED_REASONING.isdisjoint(set().union(*messages)):
             body["messages"] = [_with_reasoning(message) for message in messages]
         return body
 
@@ -65,16 +65,18 @@ class ChatCompletions(Surface):
         return sse.frame(_failed(identity, error, "error")) + sse.DONE
 
 
-def _has_text_for_details(message: Json) -> bool:
-    return "reasoning_details" in message and isinstance(message["reasoning_details"], str)
+_RETURNED_REASONING = frozenset({"reasoning_content", "reasoning_details"})
 
 
 def _with_reasoning(message: Json) -> Json:
     """A turn whose reasoning came back as text under another name than ``reasoning``: DeepSeek's ``reasoning_content``, which many
     clients send to everybody, or ``reasoning_details``. Where the turn has ``reasoning`` too, that counts."""
+    details = message.get("reasoning_details")
+    if "reasoning_content" not in message and not isinstance(details, str):
+        return message
     kept = {name: value for name, value in message.items() if name != "reasoning_content"}
     texts = [message.get("reasoning"), message.get("reasoning_content")]
-    if _has_text_for_details(message):
+    if isinstance(details, str):
         texts.append(kept.pop("reasoning_details"))
     found = next((text for text in texts if isinstance(text, str) and text), None)
     return {**kept, "reasoning": found} if found else kept
