@@ -17,7 +17,10 @@ from providers.errors import failed
 from providers.types import Json
 
 EXTENDED_FIELDS = frozenset(
-    {"is_error", "reasoning", "reasoning_content", "reasoning_details", "images", "annotations", "phase", "model"}
+    {
+        *("is_error", "reasoning", "reasoning_content", "reasoning_details"),
+        *("images", "annotations", "phase", "model", "cache_control", "prompt_cache_breakpoint"),
+    }
 )
 """Fields of messages that OpenAI's chat completions do not know."""
 TOOL_TYPES = frozenset({"function", "custom"})
@@ -26,6 +29,9 @@ FUNCTION_EXTENSIONS = frozenset({"defer_loading", "eager_input_streaming", "cach
 """Fields of functions that only Anthropic, OpenAI's Responses API and the gateway's contract have."""
 _decode_objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 """Checks that a text is a list of JSON objects without building their values."""
+NO_REASONING = " "
+"""The reasoning of a turn that has none. From the first call of a tool on, DeepSeek's and Moonshot's thinking models demand some of
+every turn, whoever wrote it, and DeepSeek V4 does not take an empty text (hermes-agent#17341, nanobot#946, continue#10193)."""
 VERBOSITY = {"xhigh": "high", "max": "high"}
 """Values of ``verbosity`` that only the gateway's contract has → the nearest that vendors know."""
 
@@ -46,8 +52,9 @@ def remove_extensions(sent: Json, options: Mapping[str, Any]) -> None:
     if options.get("extended"):
         return
     sent.pop("cache_control", None)
-    if isinstance(messages, list) and _needs_rewriting(messages):
-        sent["messages"] = _reduced(messages, options.get("reasoning_replay"))
+    replay = options.get("reasoning_replay")
+    if isinstance(messages, list) and _needs_rewriting(messages, replay):
+        sent["messages"] = _reduced(messages, replay)
     tools = sent.get("tools")
     if tools:
         sent["tools"] = [_tool(tool, index) for index, tool in enumerate(tools)]
@@ -60,14 +67,14 @@ def remove_extensions(sent: Json, options: Mapping[str, Any]) -> None:
         sent["verbosity"] = VERBOSITY[verbosity]
 
 
-def _needs_rewriting(messages: list[Json]) -> bool:
-    """Whether any message has what a plain vendor does not take."""
+def _needs_rewriting(messages: list[Json], replay: str | None) -> bool:
+    """Whether any message has what a plain vendor does not take, or lacks what a vendor with ``replay`` demands."""
     if not EXTENDED_FIELDS.isdisjoint(set().union(*messages)):
         return True
     if any(type(message.get("content")) is list or message["role"] == "developer" for message in messages):
         return True
     turns = [message["tool_calls"] for message in messages if "tool_calls" in message]
-    if not all(turns):
+    if not all(turns) or (turns and replay):
         return True
     return not _are_objects([call["function"]["arguments"] for calls in turns for call in calls if "function" in call])
 
@@ -86,8 +93,10 @@ def _reduced(messages: list[Json], replay: str | None) -> list[Json]:
     """The messages without extensions. Pictures that tools returned stand in a user's message behind all results of the turn."""
     made: list[Json] = []
     pictures: list[Json] = []
+    called = False
     for message in messages:
         role = message.get("role")
+        called = called or bool(message.get("tool_calls"))
         if pictures and role != "tool":
             made.append({"role": "user", "content": pictures})
             pictures = []
@@ -96,6 +105,8 @@ def _reduced(messages: list[Json], replay: str | None) -> list[Json]:
                 made[-1]["content"] += [{"type": "text", "text": content}] if isinstance(content, str) else content
                 continue
         kept = _message(message, replay)
+        if replay is not None and called and role == "assistant":
+            kept.setdefault(replay, NO_REASONING)
         content = kept.get("content")
         if role == "tool" and isinstance(content, list):
             pictures += [part for part in content if part.get("type") != "text"]

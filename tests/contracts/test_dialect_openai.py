@@ -326,6 +326,24 @@ def test_a_plain_vendor_gets_a_plain_conversation() -> None:
     assert replayed["reasoning_content"] == "Hm"
 
 
+def test_a_turn_without_reasoning_where_some_is_demanded() -> None:
+    """From the first call on each turn has some, also those of other vendors' models; before it, and elsewhere, nothing changes."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "seen"},
+        {"role": "assistant", "content": "Done.", "reasoning": "Hm"},
+        {"role": "assistant", "content": "More."},
+    ]
+    replaying = with_options(reasoning_replay="reasoning_content")
+    got = [turn.get("reasoning_content") for turn in sent(replaying, messages=turns)["messages"]]
+    assert got == [None, None, " ", None, "Hm", " "]
+    assert sent(replaying, messages=turns[:2])["messages"] == turns[:2]
+    assert not any("reasoning_content" in turn for turn in sent(messages=turns)["messages"])
+
+
 def test_tools_of_a_plain_vendor() -> None:
     """Fields of other vendors are removed from tools; a tool that OpenAI does not have is left to another endpoint."""
     function = {"type": "function", "function": {"name": "f"}}

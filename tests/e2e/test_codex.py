@@ -6,6 +6,7 @@ namespace of its own, and for the models it knows best as an item of the input.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -41,7 +42,7 @@ sandbox_mode = "danger-full-access"
 [model_providers.gateway]
 name = "gateway"
 base_url = "{url}/api/v1"
-env_key = "GATEWAY_KEY"
+{key}
 wire_api = "responses"
 request_max_retries = 0
 stream_max_retries = 0
@@ -49,14 +50,17 @@ stream_max_retries = 0
 command = "{python}"
 args = ["{server}"]
 """
+IN_THE_ENVIRONMENT = 'env_key = "GATEWAY_KEY"'
+BY_COMMAND = 'auth = {command = "printenv", args = ["GATEWAY_KEY"]}'
+"""Where Codex finds the key. Only with a command does it ask a provider of the user's own for its models."""
 
 
-async def codex(home: Path, url: str, key: str, model: str) -> tuple[str, str]:
+async def codex(home: Path, url: str, key: str, model: str, found: str = IN_THE_ENVIRONMENT) -> tuple[str, str]:
     """One run of ``codex exec`` in an empty folder: what it printed, and its log of the conversation."""
     command = npm_clients.installed("@openai/codex") / ".bin/codex"
     server = npm_clients.CLIENTS / "mcp_weather.py"
     home.mkdir()
-    (home / "config.toml").write_text(CONFIG.format(url=url, python=sys.executable, server=server))
+    (home / "config.toml").write_text(CONFIG.format(url=url, key=found, python=sys.executable, server=server))
     words = [str(command), "exec", "--skip-git-repo-check", "-m", model, "Do what the test wants."]
     printed = await npm_clients.run(words, cwd=home, env={"CODEX_HOME": str(home), "GATEWAY_KEY": key})
     return printed, "".join(path.read_text() for path in home.glob("sessions/**/*.jsonl"))
@@ -84,3 +88,16 @@ async def test_a_tool_loop(gateway: GatewayFactory, slug: str, tmp_path: Path, m
             assert "000 001 002" in printed, printed
             assert len(sim.log.requests) == 2 * run, printed
         await calm(stage)
+
+
+async def test_the_list_of_models(gateway: GatewayFactory, tmp_path: Path) -> None:
+    """Codex understands the answer, and goes on with the models and the instructions that it brings along."""
+    npm_clients.installed("@openai/codex")
+    stage = await gateway(Sale("t/text", "alpha", "ok+tokens=3"))
+    caller, home = await stage.caller(), tmp_path / "home"
+    printed, log = await codex(home, stage.gateway.url, caller.secret, "t/text", BY_COMMAND)
+    assert "failed to refresh available models" not in printed
+    assert json.loads((home / "models_cache.json").read_text())["models"] == []
+    assert "You are a coding agent" in log
+    assert "000 001 002" in printed
+    await calm(stage)

@@ -47,6 +47,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedde
             sims = {slug: await stack.enter_async_context(vendor(slug, key=KEY)) for slug in SLUGS}
             reads = {"input_modalities": ["text", "image"]}
             sales = [Sale(f"t/{slug}", slug, f"{SOLD[slug].label}toolcall", more=reads) for slug in SLUGS]
+            sales += [Sale(f"t/{slug}-recalls", slug, f"{SOLD[slug].label}reasoning=3+recall") for slug in SLUGS]
             urls = {slug: SOLD[slug].base_url(sim) for slug, sim in sims.items()}
             rows = {slug: SOLD[slug].row() for slug in SLUGS}
             directory = tmp_path_factory.mktemp("conversations")
@@ -120,4 +121,23 @@ async def test_pictures_of_parallel_tools(stage: Stage, caller: Caller, slug: st
     ]
     for last in ([], [{"role": "user", "content": "so"}], [{"role": "assistant", "content": "I see."}, USER]):
         wireshape.answer(await sent(caller, slug, [*messages, *last]))
+    await calm(stage)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("slug", ["openai", "openrouter", "ollama"])
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "reasoning_details"])
+async def test_reasoning_that_comes_back_as_text(
+    stage: Stage, caller: Caller, field: str, slug: str, stream: bool
+) -> None:
+    """Under whichever name a client returns it, the vendor that takes plain reasoning back gets it; an empty text is none. One
+    that demands a signature is not given the text for a detail."""
+    for text, recalled in (("000 001 002 ", int(slug != "openrouter")), ("", 0)):
+        turn = {"role": "assistant", "content": "Hello.", field: text}
+        response = await sent(caller, f"{slug}-recalls", [USER, turn, USER], stream=stream)
+        assert response.status_code == 200, response.text
+        chunks = [event for event in events(response.text) if event != "[DONE]"] if stream else [response.json()]
+        choices = [choice for chunk in chunks for choice in chunk["choices"]]
+        texts = [choice["delta" if stream else "message"].get("content") or "" for choice in choices]
+        assert "".join(texts) == f"recalled {recalled}"
     await calm(stage)

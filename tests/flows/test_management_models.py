@@ -226,6 +226,16 @@ async def test_openai_and_anthropic_read_the_list(managed: Managed) -> None:
         )
 
 
+async def test_codex_reads_the_list(managed: Managed) -> None:
+    """Codex (0.171) demands ``models`` and asks three times without; others get no field that they do not know."""
+    for path in ("/api/v1/models", "/v1/models"):
+        plain = (await managed.anyone.get(path)).json()
+        asked = (await managed.anyone.get(f"{path}?client_version=0.171.0")).json()
+        assert "models" not in plain
+        assert asked == plain | {"models": []}
+        assert [row["id"] for row in asked["data"]] == ["acme/fast-1", "zeta/free-3"]
+
+
 async def test_models_of_a_caller_need_a_key(managed: Managed) -> None:
     """``/models/user`` lists what can really be called, for inference keys."""
     key = await managed.gateway.key("0")

@@ -12,6 +12,7 @@ PICTURE: Json = {
         "url": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
     },
 }
+CACHED: Json = {"type": "ephemeral"}
 DOTTED, LONG, DIGIT = "files.read:now", "mcp__" + "x" * 90, "1st"
 
 
@@ -55,6 +56,22 @@ CONVERSATIONS: dict[str, list[Json]] = {
         {"role": "assistant", "content": "yes"},
         {"role": "system", "content": [{"type": "text", "text": "be brief"}]},
         {"role": "user", "content": "so"},
+    ],
+    "opencode, through the provider for any OpenAI-compatible API": [
+        *({"role": "system", "content": "You are opencode."}, USER),
+        {"role": "assistant", "content": "", "reasoning_details": "Hm.", "tool_calls": [call("a")]},
+        *(result("a"), {"role": "assistant", "content": "", "reasoning_content": "", "tool_calls": [call("b")]}, result("b")),
+    ],
+    "opencode, through the provider for OpenRouter": [
+        {"role": "system", "content": [{"type": "text", "text": "You are opencode.", "cache_control": CACHED}]},
+        {"role": "user", "content": [{"type": "text", "text": "go", "cache_control": CACHED}]},
+        {"role": "assistant", "content": "", "tool_calls": [call("a")], "cache_control": CACHED},
+        {**result("a"), "name": "f", "cache_control": CACHED},
+    ],
+    "aider": [
+        *({"role": "system", "content": "Act as an expert."}, {"role": "user", "content": "For example"}),
+        *({"role": "assistant", "content": "Ok."}, {"role": "user", "content": "I switched."}),
+        *({"role": "assistant", "content": "Ok."}, {"role": "user", "content": "This is `sample.txt`:\n```\none\n```\n"}),
     ],
     "an empty list of calls": [USER, {"role": "assistant", "content": "yes", "tool_calls": []}, {"role": "user", "content": "so"}],
 }  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -46,12 +47,14 @@ async def list_models(
     request: Request, services: ServicesDep, listing: Annotated[Listing, Query()]
 ) -> ExactJSONResponse:
     """Every model that can be called here now, filtered and sorted; `all=true`: every model that has a price today. Without
-    `offset` and `limit` all at once. With the header `anthropic-version` in the shape of Anthropic's API.
+    `offset` and `limit` all at once. With the header `anthropic-version` in the shape of Anthropic's API. Codex, which asks with
+    `client_version`, also gets its own list, `models`, and that is empty: a model in it would lose Codex's instructions.
     """
     models = _offered(services, listing)
     if "anthropic-version" in request.headers:
         return ExactJSONResponse(anthropic_page(models, request.query_params, time.time()))
-    return _listed(request, services, listing, models)
+    codex: dict[str, object] = {"models": []} if "client_version" in request.query_params else {}
+    return _listed(request, services, listing, models, codex)
 
 
 @router.get("/models/count", response_model=schema.CountAnswer, dependencies=PUBLIC_LIST, summary="Count models")
@@ -137,7 +140,14 @@ async def list_providers(services: ServicesDep) -> ExactJSONResponse:
     return ExactJSONResponse({"data": [provider_view(provider) for provider in providers]})
 
 
-def _listed(request: Request, services: Services, listing: Listing, models: Iterable[Model]) -> ExactJSONResponse:
+def _listed(
+    request: Request,
+    services: Services,
+    listing: Listing,
+    models: Iterable[Model],
+    more: Mapping[str, object] = MappingProxyType({}),
+) -> ExactJSONResponse:
+    """One page of the list; ``more`` are further fields of the answer."""
     found = ordered(rows(models, listing, time.time()), listing.sort, services.health.view)
     shown, link = page(found, listing, request.url.path, request.query_params.multi_items())
     return ExactJSONResponse(
@@ -146,6 +156,7 @@ def _listed(request: Request, services: Services, listing: Listing, models: Iter
             "data": [_view(row) for row in shown],
             "links": {"next": link},
             "total_count": len(found),
+            **more,
         }
     )
 

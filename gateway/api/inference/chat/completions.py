@@ -28,7 +28,11 @@ class ChatCompletions(Surface):
 
     def accept(self, original: Json) -> Json:
         schema.check(original)
-        return {name: value for name, value in original.items() if value is not None}
+        body = {name: value for name, value in original.items() if value is not None}
+        messages = body["messages"]
+        if not _RETURNED_REASONING.isdisjoint(set().union(*messages)):
+            body["messages"] = [_with_reasoning(message) for message in messages]
+        return body
 
     def answer(self, generation: Generation) -> Json:
         completion = generation.attempts.completion
@@ -59,6 +63,23 @@ class ChatCompletions(Surface):
             "model": request.body.get("model") or request.body["models"][0],
         }
         return sse.frame(_failed(identity, error, "error")) + sse.DONE
+
+
+_RETURNED_REASONING = frozenset({"reasoning_content", "reasoning_details"})
+
+
+def _with_reasoning(message: Json) -> Json:
+    """A turn whose reasoning came back as text under another name than ``reasoning``: DeepSeek's ``reasoning_content``, which many
+    clients send to everybody, or ``reasoning_details``. Where the turn has ``reasoning`` too, that counts."""
+    details = message.get("reasoning_details")
+    if "reasoning_content" not in message and not isinstance(details, str):
+        return message
+    kept = {name: value for name, value in message.items() if name != "reasoning_content"}
+    texts = [message.get("reasoning"), message.get("reasoning_content")]
+    if isinstance(details, str):
+        texts.append(kept.pop("reasoning_details"))
+    found = next((text for text in texts if isinstance(text, str) and text), None)
+    return {**kept, "reasoning": found} if found else kept
 
 
 class ChatEncoder:

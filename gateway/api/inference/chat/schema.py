@@ -115,7 +115,8 @@ class AssistantMessage(msgspec.Struct, tag="assistant", tag_field="role"):
     tool_calls: list[ToolCall] | None = None
     refusal: str | None = None
     reasoning: str | None = None
-    reasoning_details: list[ReasoningDetail] | None = None
+    reasoning_details: list[ReasoningDetail] | str | None = None
+    """A text: what opencode sends where its settings name this field for the reasoning (1.18, 2026-11)."""
     images: list[ImagePart] | None = None
     name: str | None = None
 
