@@ -124,7 +124,7 @@ class Attempts(msgspec.Struct, eq=False):
         health, budget, endpoint = self.services.health, self.services.retry_budget, step.candidate.endpoint
         if step.enters:
             budget.request(endpoint.model)
-        if step.retry and not budget.allow(endpoint.model):
+        if step.retry is not None and not budget.allow(endpoint.model, step.retry):
             failover.give_up(endpoint.model)
             return False
         if not step.again:
