@@ -12,7 +12,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 import msgspec
@@ -30,7 +30,9 @@ VOLATILE = "x-anthropic-billing-header:"
 MAX_KEPT = 32_768
 """Conversations in one process, about 10 MB. When there are more, the organisation that has the most of them loses its oldest."""
 MAX_SHARED = 256
-"""Turns that a process writes in one exchange: the latest ones."""
+"""Turns that a process writes in one exchange: the latest of each organisation, by turns."""
+MAX_WAITING = 8 * MAX_SHARED
+"""Turns that wait for the next exchange, before those that would not be written are forgotten."""
 MAX_ENTRIES = 600
 """Exchanges that the store keeps: at most about 8 MB."""
 MAX_READ = 64
@@ -128,8 +130,10 @@ class Conversations:
         self._turns: dict[bytes, dict[bytes, Turn]] = {}
         """First bytes of the keys → key → turn, of each organisation in the order of the last turns."""
         self._size = 0
-        self._unshared: dict[bytes, None] = {}
-        """Keys of turns that the other processes do not know, in the same order."""
+        self._unshared: dict[bytes, dict[bytes, None]] = {}
+        """First bytes → keys of turns that the other processes do not know, in the same order."""
+        self._waiting = 0
+        """Turns that came since those to be written were last chosen."""
         self._writer = secrets.token_hex(4).encode()
         self._read_until: str | bytes | None = None
 
@@ -142,10 +146,22 @@ class Conversations:
         """An endpoint has answered a turn just now."""
         key = conversation.key
         self._keep(key, Turn(endpoint_id, conversation.prompt_tokens, self._clock(), ttl_s, misses))
-        self._unshared.pop(key, None)
-        self._unshared[key] = None
-        if len(self._unshared) > MAX_SHARED:
-            del self._unshared[next(iter(self._unshared))]
+        same_organization = self._unshared.setdefault(key[:ORG_BYTES], {})
+        same_organization.pop(key, None)
+        same_organization[key] = None
+        self._waiting += 1
+        if self._waiting >= MAX_WAITING:
+            self._choose()
+
+    def _choose(self) -> list[bytes]:
+        """Forget all but ``MAX_SHARED`` turns that the others do not know: the latest of each organisation, by turns."""
+        organizations = reversed(self._unshared.values())
+        rounds = zip_longest(*(reversed(keys) for keys in organizations))
+        chosen = list(islice((key for keys in rounds for key in keys if key is not None), MAX_SHARED))
+        self._unshared, self._waiting = {}, 0
+        for key in reversed(chosen):
+            self._unshared.setdefault(key[:ORG_BYTES], {})[key] = None
+        return chosen
 
     def _known(self, key: bytes) -> Turn | None:
         return self._turns.get(key[:ORG_BYTES], {}).get(key)
@@ -177,7 +193,8 @@ class Conversations:
             await self._read(store)
 
     async def _write(self, store: Store) -> None:
-        fresh, self._unshared, now = self._unshared, {}, self._clock()
+        fresh, now = self._choose(), self._clock()
+        self._unshared = {}
         shared: _Shared = {}
         for key in fresh:
             turn = self._known(key)

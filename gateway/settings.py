@@ -97,13 +97,24 @@ class Settings(BaseSettings):
     headers_timeout_s: float = Field(
         60, gt=0, description="Clock 2 of a JSON call that another endpoint could serve: to the headers of its answer."
     )
+    image_headers_timeout_s: float = Field(
+        180, gt=0, description="The same for pictures: for each one that the request asks for."
+    )
+    speech_headers_timeout_s: float = Field(
+        60, gt=0, description="The same for speech: for each 4,096 characters that are to be spoken."
+    )
+    transcription_headers_timeout_s: float = Field(
+        120, gt=0, description="The same for transcriptions: for each ten minutes of sound."
+    )
     thinking_timeout_s: float = Field(
         300, gt=0, description="How long a provider that shows signs of life may take to the next content of a stream."
     )
     answer_timeout_s: float = Field(
         300, gt=0, description="Clock of a JSON call: from the request to its whole answer."
     )
-    gap_timeout_s: float = Field(60, gt=0, description="Clock 3: silence of a provider within a stream.")
+    gap_timeout_s: float = Field(
+        60, gt=0, description="Clock 3: silence of a provider within a stream, or within a body of JSON that has begun."
+    )
     total_timeout_s: float = Field(600, gt=0, description="Clock 4: one request, all attempts together.")
     keepalive_s: float = Field(
         3.5,

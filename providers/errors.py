@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 import yaml
+
+from providers.types import Usage
 
 AttributedTo = Literal[
     "endpoint", "capacity", "model", "vendor", "credential", "unclear", "request", "caller", "nobody"
@@ -74,6 +76,13 @@ class ProviderError(Exception):
         self.retry_after_s = retry_after_s
         self.provider_code = provider_code
         self.clock = clock
+        self.usage: Usage | None = None
+        """What the vendor has counted, where it says so with its error: it may bill that."""
+
+    def reporting(self, usage: Usage | None) -> Self:
+        """The error, with the usage that came with it."""
+        self.usage = usage
+        return self
 
 
 @dataclass(frozen=True, slots=True)

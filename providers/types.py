@@ -309,7 +309,7 @@ class Clocks(msgspec.Struct, frozen=True):
     first_content_s: float = 60.0
     """Silence before the first content of a stream. JSON: from sending the request to the headers of the answer."""
     gap_s: float = 60.0
-    """Silence after the first content of a stream."""
+    """Silence after the first content of a stream. JSON: after the first byte of the answer's body that is no blank."""
     total_s: float = 600.0
     """From sending the request to the end of the answer."""
     thinking_s: float = 300.0

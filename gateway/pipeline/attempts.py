@@ -45,6 +45,8 @@ class Attempt(msgspec.Struct, eq=False):
     latency_ms: int = 0
     may_bill: bool = False
     retry_after_s: float | None = None
+    usage: Usage | None = None
+    """What the vendor of a failed attempt has counted, where it says so."""
     words: str = ""
     """What the vendor or its network said, without secrets; empty where a failure is the caller's own."""
 
@@ -124,7 +126,7 @@ class Attempts(msgspec.Struct, eq=False):
         health, budget, endpoint = self.services.health, self.services.retry_budget, step.candidate.endpoint
         if step.enters:
             budget.request(endpoint.model)
-        if step.retry and not budget.allow(endpoint.model):
+        if step.retry is not None and not budget.allow(endpoint.model, step.retry):
             failover.give_up(endpoint.model)
             return False
         if not step.again:
@@ -176,8 +178,10 @@ class Attempts(msgspec.Struct, eq=False):
                 first += events
                 if any(event.content or event.finish for event in events):
                     break
-        except BaseException:
+        except BaseException as error:
             await stream.aclose()
+            if isinstance(error, ProviderError) and error.usage is None and error.failure.may_bill:
+                error.usage = next((event.usage for event in reversed(first) if event.usage is not None), None)
             raise
         self.stream, self.first, self.first_content = stream, first, time.perf_counter()
         # A vendor that answers with one document instead of a stream sends none of its own events.
@@ -262,7 +266,7 @@ class Attempts(msgspec.Struct, eq=False):
         if self.authorized is not None:
             redact(error, self.authorized)
         attempt.kind, attempt.status, attempt.may_bill = failure.kind, error.status, failure.may_bill
-        attempt.retry_after_s = error.retry_after_s
+        attempt.retry_after_s, attempt.usage = error.retry_after_s, error.usage
         if failure.attributed_to != "caller" and not unsent(error):
             attempt.words = words(error)
             self.services.telemetry.vendor_failed(

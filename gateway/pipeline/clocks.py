@@ -7,10 +7,11 @@ reasoning effort lengthens it (ADR 50). It must not know: what other attempts di
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from gateway.prompt_size import Prompt
 from gateway.settings import Settings
 from providers.chat import effort
 from providers.types import Clocks
@@ -33,8 +34,25 @@ endpoint could be told from a thinking one at 120 s (github.com/experientiallabs
 WRITTEN_TOKENS = 2_048
 """Tokens that a JSON answer is expected to write within the setting for its headers, at a slow 34 a second; and the length of an
 answer whose request sets no limit."""
-BY_LENGTH = frozenset({"chat", "embeddings", "rerank"})
-"""Operations whose time is known from the request's size: not those that make pictures and sound."""
+
+
+class Pace(NamedTuple):
+    """How long an operation with pictures or sound may take to the headers: ``setting`` for each ``step`` of ``unit``."""
+
+    setting: str
+    """The field of ``Settings`` with the seconds for one step, which is also the least."""
+    unit: str
+    """A kind of ``Prompt.units``."""
+    step: int
+
+
+PACES: Mapping[str, Pace] = {
+    "images": Pace("image_headers_timeout_s", "image_output", 1),
+    "speech": Pace("speech_headers_timeout_s", "character", 4_096),
+    "transcription": Pace("transcription_headers_timeout_s", "audio_ms", 600_000),
+}
+"""Most vendors send the headers with the whole answer. OpenAI: "complex prompts may take up to 2 minutes" for one picture, and a
+text to be spoken has at most 4,096 characters (platform.openai.com/docs, read 2026-11)."""
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -47,14 +65,19 @@ class Work(msgspec.Struct, frozen=True):
     """Limit of the output; None: the request sets none."""
     effort: str | None = None
     """As in ``providers.chat.effort.EFFORTS``; None: the request does not mention reasoning."""
+    amount: int = 0
+    """Pictures to make, characters to speak or milliseconds to transcribe."""
 
 
-def work(body: Mapping[str, Any], operation: str, streamed: bool, prompt_tokens: int, max_tokens: int | None) -> Work:
+def work(body: Mapping[str, Any], operation: str, streamed: bool, prompt: Prompt, max_tokens: int | None) -> Work:
     """The work of a request in the inner language."""
     wanted, budget = effort.requested_effort(body)
     if budget is not None:
         wanted = effort.from_budget(budget, max_tokens, effort.RATIOS)
-    return Work(operation, streamed, prompt_tokens, max_tokens, wanted)
+    amount = 0
+    if prompt.units is not None and operation in PACES:
+        amount = prompt.units.get(PACES[operation].unit, 0)
+    return Work(operation, streamed, prompt.tokens, max_tokens, wanted, amount)
 
 
 def attempt_clocks(settings: Settings, work: Work, *, left_s: float, thinks: bool, alternative: bool) -> Clocks:
@@ -70,9 +93,7 @@ def attempt_clocks(settings: Settings, work: Work, *, left_s: float, thinks: boo
         first_s = min(first_s * (1 + more), max(first_s, settings.thinking_timeout_s))
     else:
         total_s = min(settings.answer_timeout_s, left_s)
-        more += (work.max_tokens or WRITTEN_TOKENS) / WRITTEN_TOKENS
-        bounded = alternative and work.operation in BY_LENGTH
-        first_s = settings.headers_timeout_s * (1 + more) if bounded else total_s
+        first_s = _headers_s(settings, work, more) if alternative else total_s
     return Clocks(
         connect_s=min(settings.connect_timeout_s, left_s),
         first_content_s=min(first_s, total_s),
@@ -80,3 +101,14 @@ def attempt_clocks(settings: Settings, work: Work, *, left_s: float, thinks: boo
         total_s=total_s,
         thinking_s=min(settings.thinking_timeout_s, left_s),
     )
+
+
+def _headers_s(settings: Settings, work: Work, more: float) -> float:
+    """Seconds to the headers of an answer that is not streamed, by what its operation takes."""
+    if work.operation == "chat":
+        more += (work.max_tokens or WRITTEN_TOKENS) / WRITTEN_TOKENS
+    pace = PACES.get(work.operation)
+    if pace is None:
+        return settings.headers_timeout_s * (1 + more)
+    one_s: float = getattr(settings, pace.setting)
+    return one_s * (max(1, work.amount / pace.step) + more)

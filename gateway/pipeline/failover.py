@@ -14,7 +14,7 @@ The limits: attempts count towards ``max_attempts`` unless they cost nothing, se
 model of the caller's list that has not had an attempt that counts is still owed one; and so is a provider that ``provider.order``
 names, while fewer than ``max_attempts`` providers have had one. ``SENT_MAX`` bounds everything.
 
-It must not know: clocks, the retry budget, the breaker. Whoever asks tells it when a step was not possible.
+It must not know: clocks, what is left of the retry budget, the breaker. Whoever asks tells it when a step was not possible.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.health.retry_budget import RetryAfter
 from gateway.routing.candidate import Candidate
 from gateway.routing.plan import Plan
 from providers.errors import ProviderError
@@ -56,8 +57,9 @@ class Step(NamedTuple):
     candidate: Candidate
     enters: bool = False
     """The first attempt at its model: to this model it is a request, not a retry."""
-    retry: bool = False
-    """Something has been sent for this model already, so the attempt needs the retry budget."""
+    retry: RetryAfter | None = None
+    """What the attempt retries, so that it needs the retry budget. None: this endpoint has not been called, and those of this model
+    that were have refused at no cost."""
     again: bool = False
     """The endpoint has failed already and is tried once more, after a pause."""
     pause_s: float | None = None
@@ -83,8 +85,8 @@ class Failover(msgspec.Struct, eq=False):
     """Calls to vendors."""
     spent: int = 0
     """Attempts that count."""
-    sent_to: dict[str, bool] = {}
-    """Model → whether a vendor has been called for it; in it from its first step on."""
+    entered: set[str] = set()
+    """Models that have had their first step."""
     served: dict[str, frozenset[str]] = {}
     """Model → providers that have had an attempt that counts."""
 
@@ -103,16 +105,16 @@ class Failover(msgspec.Struct, eq=False):
             self.passing, self.in_trouble, self.retried = {}, set(), 0
         self.model = model
         self.left.remove(found)
-        enters = model not in self.sent_to
-        return Step(found, enters, retry=self.sent_to.setdefault(model, False))
+        enters = model not in self.entered
+        self.entered.add(model)
+        return Step(found, enters, retry="failure" if model in self.served else None)
 
     def failed(self, candidate: Candidate, error: ProviderError, elapsed_s: float) -> None:
         """The attempt at ``candidate`` has failed with ``error``, ``elapsed_s`` seconds after it began."""
         endpoint, failure = candidate.endpoint, error.failure
         if not unsent(error):
             self.sent += 1
-            self.sent_to[endpoint.model] = True
-        if not costs_nothing(error, elapsed_s):
+        if not (free := costs_nothing(error, elapsed_s)):
             self.spent += 1
             self.in_trouble.add(endpoint.id)
             self.served[endpoint.model] = self.served.get(endpoint.model, frozenset()) | {endpoint.provider.slug}
@@ -122,7 +124,9 @@ class Failover(msgspec.Struct, eq=False):
         pause_s = error.retry_after_s
         if failure.failover and failure.retry_same and (pause_s is None or pause_s <= SAME_ENDPOINT_WAIT_S):
             self.in_trouble.add(endpoint.id)
-            self.passing[endpoint.id] = Step(candidate, retry=True, again=True, pause_s=pause_s)
+            self.passing[endpoint.id] = Step(
+                candidate, retry="refusal" if free else "failure", again=True, pause_s=pause_s
+            )
 
     def give_up(self, model: str, *, above: int | None = None) -> None:
         """No further attempt at this model, but at endpoints with a context ``above`` so many tokens."""

@@ -106,6 +106,7 @@ class Generation(msgspec.Struct, eq=False):
             return await stream.pump(sink)
         except ProviderError as error:
             attempts.note_failure(attempts.made[-1], error)
+            self.delivered.usage = error.usage or self.delivered.usage
             raise
         finally:
             attempts.waited_s += time.perf_counter() - since - (stream.sink_s - sink_s)

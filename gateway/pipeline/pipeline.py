@@ -158,7 +158,7 @@ class Pipeline:
                 self.services,
                 chosen,
                 anonymous(request.body, request.caller.org),
-                work(request.body, request.operation, request.stream, request.prompt.tokens, request.max_tokens),
+                work(request.body, request.operation, request.stream, request.prompt, request.max_tokens),
                 deadline=request.started + settings.total_timeout_s,
                 native=request.native,
                 request_id=request.id,

@@ -7,6 +7,7 @@
     broke off after k tokens                    reported, or    5 %   cost + fee    0
     client disconnected after k tokens          prompt + k      5 %   cost + fee    0
     client disconnected before first content    prompt          0     0             cost
+    failed attempt that reports usage           reported usage  0     0             cost     a line of its own
     failed attempt that may be billed           its prompt      0     0             cost     a line of its own
 
 It must not know: HTTP, Redis, what a ledger does with a posting.
@@ -160,11 +161,24 @@ def _losses(request: InferenceRequest, attempts: Attempts) -> tuple[Posting, ...
     lines = []
     served = attempts.made[-1] if attempts.candidate is not None and attempts.made else None
     for attempt in attempts.made:
-        if attempt.may_bill and attempt is not served:
-            cost_nano = pricing.prompt_nano(attempt.candidate.price, request.prompt.tokens)
-            if cost_nano:
-                lines.append(Posting(attempt.candidate.endpoint.provider.slug, cost_nano, 0, 0))
+        if attempt is not served and (cost_nano := _lost_nano(request, attempt)):
+            lines.append(Posting(attempt.candidate.endpoint.provider.slug, cost_nano, 0, 0))
     return tuple(lines)
+
+
+def _lost_nano(request: InferenceRequest, attempt: Attempt) -> int:
+    """What a failed attempt costs: what its vendor reports, else the prompt where the failure's row says that it may bill."""
+    price, endpoint, usage = attempt.candidate.price, attempt.candidate.endpoint, attempt.usage
+    if usage is not None and pricing.plausible(usage, request.prompt, endpoint.context_length, delivered_tokens=0):
+        bill = pricing.bill(
+            price,
+            _completed(usage, request, 0) if usage.interim else usage,
+            images=request.prompt.images,
+            fee_basis_points=0,
+            reports_cost=bool(endpoint.options.get("reports_cost")),
+        )
+        return bill.cost_nano
+    return pricing.prompt_nano(price, request.prompt.tokens) if attempt.may_bill else 0
 
 
 def record(

@@ -41,7 +41,8 @@ def completion(raw: bytes) -> Completion:
         raise failed("empty", "a 200 without a body", status=200)
     body = decode(raw)
     if body.get("type") == "error" or body.get("error"):
-        raise error_from_body(body)
+        usage = body.get("usage")
+        raise error_from_body(body).reporting(usage_of(usage) if isinstance(usage, dict) else None)
     blocks = body.get("content")
     if not isinstance(blocks, list):
         raise malformed("the answer has no content", body)

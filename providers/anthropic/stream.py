@@ -80,7 +80,8 @@ class Decoder(SseDecoder):
             if kind == "content_block_delta":
                 raise malformed("a content_block_delta that cannot be read", body) from None
         if kind == "error" or name == "error" or (kind is None and body.get("error")):
-            raise error_from_body(body)
+            usage = body.get("usage")
+            raise error_from_body(body).reporting(usage_of(self._raw | usage) if isinstance(usage, dict) else None)
         self._seen = True
         native = (name or text_of(kind), body)
         if kind == "content_block_start":

@@ -164,7 +164,9 @@ def logprobs(items: Any) -> list[Json]:
 def finish_reason(native: Any, body: Json, *, calls: bool) -> str:
     """Our finish reason. Raises ``ProviderError`` when the vendor ended with an error, which ``body`` describes."""
     if native in ("ERROR", "TIMEOUT"):
-        raise error_from_body(body, 504 if native == "TIMEOUT" else 500)
+        usage = body.get("usage")
+        error = error_from_body(body, 504 if native == "TIMEOUT" else 500)
+        raise error.reporting(usage_of(usage) if isinstance(usage, dict) else None)
     ours = FINISH.get(native, "stop") if isinstance(native, str) else "stop"
     return "tool_calls" if calls and ours == "stop" else ours
 

@@ -149,6 +149,8 @@ class Decoder(SseDecoder):
     def _last(self, delta: Json, body: Json) -> Event:
         native = delta.get("finish_reason")
         error = {"error": delta.get("error") or f"the vendor ended with {native}"}
+        if delta.get("usage"):
+            error["usage"] = delta["usage"]
         finish = finish_reason(native, error, calls=bool(self._calls))
         choice: Any = {"index": 0, "delta": {}, "finish_reason": finish, "native_finish_reason": native}
         usage = delta.get("usage")

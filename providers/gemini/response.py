@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from providers.errors import excerpt, failed
+from providers.errors import ProviderError, excerpt, failed
 from providers.gemini.errors import error_from_body, error_object
 from providers.gemini.signatures import FORMAT, sealed
 from providers.gemini.usage import searches, usage_of
@@ -63,7 +63,8 @@ def document(raw: bytes) -> Json:
     if not isinstance(body, dict) or "error" in body:
         error = error_object(body)
         if error is not None:
-            raise error_from_body(error)
+            usage = body.get("usageMetadata") if isinstance(body, dict) else None
+            raise error_from_body(error).reporting(usage_of(usage))
         if not isinstance(body, dict):
             raise failed("malformed", "not a JSON object", raw=excerpt(raw))
     return body
@@ -129,6 +130,13 @@ class Answer:
             message = feedback.get("blockReasonMessage")
             choice.refusal = message if isinstance(message, str) else None
 
+    def finish(self, choice: Choice) -> str:
+        """Our finish reason. Raises ``ProviderError``, with the usage, for an ending that is an error."""
+        try:
+            return choice.finish()
+        except ProviderError as error:
+            raise error.reporting(self.counted()) from None
+
     def counted(self) -> Usage | None:
         """The usage, with the searches that Google bills."""
         made = sum(searches(choice.queries, self.model) for choice in self.choices.values())
@@ -148,7 +156,7 @@ def completion(raw: bytes, origin: str) -> Completion:
     choices = []
     by_index = {choice.index: delta for choice, delta in deltas}
     for index, choice in sorted(answer.choices.items()):
-        finish = choice.finish()  # raises for an ending that is an error
+        finish = answer.finish(choice)
         message: Json = {"role": "assistant", "content": None, "refusal": choice.refusal}
         message.update(by_index.get(index, {}))
         for call in message.get("tool_calls", ()):

@@ -77,7 +77,7 @@ class Decoder(SseDecoder):
         choices = []
         first = None
         for index, choice in sorted(answer.choices.items()):
-            finish = choice.finish()
+            finish = answer.finish(choice)
             first = first or finish
             delta: Json = {} if choice.refusal is None else {"refusal": choice.refusal}
             annotations = choice.annotations()

@@ -2,7 +2,7 @@
 
 Exact where the container states it (WAV, FLAC, Ogg, MP4) or where frames can be counted (MP3); otherwise an upper bound from the
 size. Headers can lie, so a duration is never believed below what the bytes would last at the highest bit rate in use. Pure; no
-decoding. Sources: RFC 9639 (FLAC), RFC 3533 and 7845 (Ogg, Opus), ISO 14496-12 (``mvhd``), ISO 11172-3 (MP3 frames), RIFF WAVE.
+decoding. Sources: RFC 9639 (FLAC), RFC 3533 and 7845 (Ogg, Opus), ISO 11172-3 (MP3 frames), RIFF WAVE.
 
 Why not a library: tinytag 2.3 (MIT) estimates an MP3 from the bit rate of its first frames (45.8 s for 26.1 s when the second
 half has another one), and needs 0.9 to 5 s for 5 MB that are made to be slow, during which the event loop serves nobody else; this
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+
+from providers.media import mp4_duration
 
 UNKNOWN_BITS_PER_S = 16_000
 """For formats that state no duration (WebM, raw AAC). Speech codecs seldom go below 16 kbit/s, so this gives an upper bound."""
@@ -58,7 +60,7 @@ def audio_ms(data: bytes, format: str, length: int | None = None) -> int:
 
 def video_ms(data: bytes, length: int) -> int:
     """Milliseconds of a film, whose first and last bytes are ``data``: as its container states, else at a low bit rate."""
-    stated_ms = _mp4(data) if data[4:8] == b"ftyp" else 0
+    stated_ms = mp4_duration.duration_ms(data) if data[4:8] == b"ftyp" else 0
     if not stated_ms:
         return _duration_ms(length, UNKNOWN_VIDEO_BITS_PER_S)
     return max(min(stated_ms, LONGEST_MS), _duration_ms(length, HIGHEST_VIDEO_BITS_PER_S))
@@ -71,7 +73,7 @@ def _reader(data: bytes, format: str) -> tuple[Callable[[bytes], int] | None, in
     if data[:4] == b"OggS":
         return _ogg, HIGHEST_BITS_PER_S
     if data[4:8] == b"ftyp":
-        return _mp4, HIGHEST_BITS_PER_S
+        return mp4_duration.duration_ms, HIGHEST_BITS_PER_S
     if data[:3] == b"ID3" or format in ("mp3", "mpeg", "mpga"):
         return _mp3, HIGHEST_BITS_PER_S
     return None, HIGHEST_BITS_PER_S
@@ -122,18 +124,6 @@ def _ogg(data: bytes) -> int:
     if vorbis >= 0:
         hertz = int.from_bytes(data[vorbis + 12 : vorbis + 16], "little")
     return -(-granule * 1_000 // hertz) if hertz and granule > 0 else 0
-
-
-def _mp4(data: bytes) -> int:
-    """``mvhd``: duration over time scale. A fragmented file states 0."""
-    at = data.find(b"mvhd")
-    if at < 0:
-        return 0
-    wide = data[at + 4] == 1 if at + 4 < len(data) else False
-    begin, size = (at + 24, 8) if wide else (at + 16, 4)
-    scale = int.from_bytes(data[begin : begin + 4], "big")
-    length = int.from_bytes(data[begin + 4 : begin + 4 + size], "big")
-    return -(-length * 1_000 // scale) if scale and length < 2 ** (8 * size) - 1 else 0
 
 
 def _mp3(data: bytes) -> int:

@@ -23,7 +23,8 @@ from providers.errors import (
 )
 from providers.google_status import quota_code
 from providers.retry_after import TOO_MANY, retry_after_s, retry_info_s
-from providers.types import HttpResponse, Json
+from providers.types import HttpResponse, Json, Usage
+from providers.usage import normalise
 
 
 def refusal(response: HttpResponse) -> ProviderError:
@@ -57,7 +58,14 @@ def vendor_error(body: Json, *, event: str = "") -> ProviderError | None:
     message, status = message or "the vendor sent an error", status_of(code, type_)
     retry_s = retry_info_s(error_object(body))
     raw = excerpt(body)
-    return failure_for(status, message, raw=raw, words=(code, type_), also=_quota(body, status), retry_s=retry_s)
+    error = failure_for(status, message, raw=raw, words=(code, type_), also=_quota(body, status), retry_s=retry_s)
+    return error.reporting(reported_usage(body))
+
+
+def reported_usage(body: Json) -> Usage | None:
+    """The usage of an answer or a chunk that is in error."""
+    usage = body.get("usage")
+    return normalise(usage) if isinstance(usage, dict) else None
 
 
 def choice_error(choice: Json, native_finish: str) -> ProviderError:

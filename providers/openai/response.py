@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from providers.errors import failed
+from providers.errors import ProviderError, failed
 from providers.openai import tool_calls
-from providers.openai.errors import choice_error, malformed, vendor_error
+from providers.openai.errors import choice_error, malformed, reported_usage, vendor_error
 from providers.openai.tool_calls import ToolCalls
 from providers.transport.sse import decode
 from providers.types import Completion, Json
-from providers.usage import normalise
 
 FINISH_REASONS: Final = {
     "stop": "stop",
@@ -52,14 +51,16 @@ def read_completion(raw: bytes) -> Completion:
     if not isinstance(choices, list):
         raise malformed("the answer has no choices", raw)
     if not choices:
-        raise failed("empty", "the answer has no choices", status=200)
+        raise failed("empty", "the answer has no choices", status=200).reporting(reported_usage(body))
     for number, choice in enumerate(choices):
         if not isinstance(choice, dict):
             raise failed("malformed", "a choice is not an object")
-        _read_whole_choice(choice, number, raw)
+        try:
+            _read_whole_choice(choice, number, raw)
+        except ProviderError as error:
+            raise error.reporting(reported_usage(body)) from None
     body["object"] = "chat.completion"
-    usage = body.get("usage")
-    return Completion(body, normalise(usage) if isinstance(usage, dict) else None)
+    return Completion(body, reported_usage(body))
 
 
 def json_object(raw: bytes) -> Json:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from providers.errors import ProviderError, failed
-from providers.openai.errors import vendor_error
+from providers.openai.errors import reported_usage, vendor_error
 from providers.openai.response import read_choice
 from providers.openai.tool_calls import ToolCalls
 from providers.transport.sse import SseDecoder, decode
@@ -96,7 +96,10 @@ class Decoder(SseDecoder):
             choice["index"], delta = state.number, choice["delta"]
             if "tool_calls" in delta or "function_call" in delta:
                 state.calls.read(delta, data)
-            choice_has_content, choice_finish = read_choice(choice, "delta", state.calls)
+            try:
+                choice_has_content, choice_finish = read_choice(choice, "delta", state.calls)
+            except ProviderError as error:
+                raise error.reporting(reported_usage(chunk)) from None
             has_content = has_content or choice_has_content
             if choice_finish is not None:
                 finish = finish or choice_finish

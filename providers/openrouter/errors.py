@@ -14,6 +14,7 @@ import msgspec
 
 from providers.errors import RAW_MAX, ProviderError, classify, status_of
 from providers.openai.errors import refusal as openai_refusal
+from providers.openai.errors import reported_usage
 from providers.retry_after import lower_case, retry_after_s
 from providers.transport.sse import decode
 from providers.types import HttpResponse, Json
@@ -31,7 +32,7 @@ def raise_error(raw: bytes) -> None:
         error = first.get("error")
     if isinstance(error, dict):
         error_class, _, _ = _metadata_words(error)
-        raise _provider_error(error, status_of(error.get("code"), error_class), {})
+        raise _provider_error(error, status_of(error.get("code"), error_class), {}).reporting(reported_usage(body))
 
 
 def refusal(response: HttpResponse) -> ProviderError:

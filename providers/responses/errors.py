@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from providers.errors import ProviderError, excerpt, failure_for, status_of
 from providers.openai.errors import error_fields
+from providers.types import Json, Usage
+from providers.usage import normalise
 
 _STATUS: Final = {
     "invalid_prompt": 400, "bio_policy": 400, "misalignment_policy_violation": 400, "data_residency_mismatch": 400,
@@ -23,8 +25,11 @@ _STATUS: Final = {
 """``response.error.code`` → the HTTP status it stands for; for other codes see ``providers.errors.status_of``."""
 
 
-def answer_error(error: Any) -> ProviderError:
-    """The error of a failed answer or of an error event. Its ``raw`` holds the error object alone: the rest repeats the prompt."""
+def answer_error(error: Any, answer: Json) -> ProviderError:
+    """The error of a failed ``answer``, which may report usage, or of an error event.
+
+    Its ``raw`` holds the error object alone: the rest repeats the prompt.
+    """
     if not isinstance(error, dict):
         error = {"message": error} if error else {}
     code, type_, message = error_fields({"error": error})
@@ -34,4 +39,16 @@ def answer_error(error: Any) -> ProviderError:
         message or "the vendor failed and gave no reason",
         raw=excerpt(error),
         words=(code, type_),
+    ).reporting(reported_usage(answer))
+
+
+def reported_usage(answer: Json) -> Usage | None:
+    """The tokens that an answer reports."""
+    raw = answer.get("usage")
+    if not isinstance(raw, dict):
+        return None
+    return normalise(
+        raw
+        | {"prompt_tokens_details": raw.get("input_tokens_details")}
+        | {"completion_tokens_details": raw.get("output_tokens_details")}
     )

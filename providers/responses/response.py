@@ -17,10 +17,10 @@ from providers.errors import excerpt, failed
 from providers.openai.errors import vendor_error
 from providers.openai.response import FINISH_REASONS
 from providers.openai.tool_calls import made_id
-from providers.responses.errors import answer_error
+from providers.responses.errors import answer_error, reported_usage
 from providers.transport.sse import decode
 from providers.types import Completion, Json, Usage
-from providers.usage import Counts, normalise
+from providers.usage import Counts
 
 PHASES: Final = ("commentary", "final_answer")
 _LISTS: Final = ("reasoning_details", "tool_calls", "images", "annotations", "logprobs")
@@ -37,7 +37,7 @@ def read_completion(raw: bytes, format: str) -> Completion:
     document = decode(raw)
     status = document.get("status")
     if document.get("error") or status in ("failed", "cancelled"):
-        raise answer_error(document.get("error"))
+        raise answer_error(document.get("error"), document)
     output = document.get("output")
     if not isinstance(output, list):
         error = vendor_error(dict(document))
@@ -83,21 +83,16 @@ def finish_reason(response: Json, reader: Reader) -> tuple[str, str]:
         reason = text(details.get("reason")) if isinstance(details, dict) else ""
         finish = FINISH_REASONS.get(reason, "stop") if reason else "length"
         if finish == "error":
-            raise answer_error({"message": f"the vendor ended the answer with {reason}"})
+            raise answer_error({"message": f"the vendor ended the answer with {reason}"}, response)
         return finish, reason or "incomplete"
     return "tool_calls" if reader.calls else "stop", "completed"
 
 
 def count_usage(response: Json, reader: Reader) -> Usage | None:
     """Tokens, web searches and pictures; of the searches those that the vendor reports as billed, else those that it made."""
-    raw = response.get("usage")
-    if not isinstance(raw, dict):
+    usage = reported_usage(response)
+    if usage is None:
         return None
-    usage = normalise(
-        raw
-        | {"prompt_tokens_details": raw.get("input_tokens_details")}
-        | {"completion_tokens_details": raw.get("output_tokens_details")}
-    )
     counts, searches = Counts(), reader.searches
     tools = response.get("tool_usage")
     billed = tools.get("web_search") if isinstance(tools, dict) else None

@@ -74,7 +74,7 @@ class Decoder(stream.Decoder):
         elif kind in _ENDS:
             return self._end(kind, document)
         elif document.get("error"):
-            raise answer_error(document["error"])
+            raise answer_error(document["error"], document)
         return Event({**self._head, "choices": []}, native=(kind, document))
 
     def _chunk(self, delta: Json, native: tuple[str, Json]) -> Event:
@@ -91,7 +91,7 @@ class Decoder(stream.Decoder):
     def _end(self, kind: str, document: Json) -> Event:
         response = _response(document)
         if response.get("error") or response.get("status") in ("failed", "cancelled"):
-            raise answer_error(response.get("error"))
+            raise answer_error(response.get("error"), response)
         self._set_identity(response)
         rest: Json = {}
         if not (
@@ -121,7 +121,8 @@ class Decoder(stream.Decoder):
 
     def _failed(self, document: Json) -> Json | None:
         flat = {name: document[name] for name in ("code", "message", "param") if name in document}
-        raise answer_error(document.get("error") or _response(document).get("error") or flat)
+        response = _response(document)
+        raise answer_error(document.get("error") or response.get("error") or flat, response or document)
 
     def _item_added(self, document: Json) -> Json | None:
         item, key = document.get("item"), _key(document)

@@ -25,7 +25,7 @@ from typing import Final, Protocol
 
 import certifi
 
-from providers.errors import Clock, ProviderError, failed
+from providers.errors import Clock, ProviderError, failed, timed_out
 from providers.types import Clocks, HttpRequest, HttpResponse
 
 JSON_MAX: Final = 64 * 1024 * 1024
@@ -39,6 +39,8 @@ STALE_S: Final = 3.0
 Later the vendor may have been working on the request: then it has broken off."""
 LINGER_S: Final = 1.0
 """Seconds that an answer which nobody reads any more may take to end by itself, so that its connection can be kept."""
+TIMER_SLACK_S: Final = 0.001
+"""A timer may fire this much early without having to be armed again."""
 REFUSED_FROM: Final = 400
 """Statuses from here on say all by themselves: a body that does not end, or breaks off, changes nothing."""
 REFUSAL_MAX: Final = 64 * 1024
@@ -86,8 +88,8 @@ class Upstream(Protocol):
     """An HTTP client for vendors; one per process, reused, within one event loop."""
 
     async def send(self, request: HttpRequest, clocks: Clocks) -> HttpResponse:
-        """The whole answer, at most 64 MB; a refusal as ``refusal`` reads it. Clocks connect, first_content (to the headers) and
-        total. Cancelling it closes the connection at once."""
+        """The whole answer, at most 64 MB; a refusal as ``refusal`` reads it. Clocks connect, first_content (to the headers), gap
+        and total as ``BodyClock`` has them. Cancelling it closes the connection at once."""
 
     async def open(self, request: HttpRequest, clocks: Clocks) -> HttpStream:
         """The answer's headers. Clocks connect, first_content, total. Cancelling it closes the connection at once."""
@@ -101,6 +103,46 @@ def opening_clock(clocks: Clocks) -> tuple[float, Clock]:
     if clocks.first_content_s < clocks.total_s:
         return clocks.first_content_s, "first_content"
     return clocks.total_s, "total"
+
+
+class BodyClock:
+    """The clocks of a whole answer behind its headers: total, and from the first byte that is no blank on, gap.
+
+    A vendor that writes the document has the whole answer: then silence is a fault. Blanks before it (DeepSeek, OpenRouter) are
+    signs of life while a model thinks, and have the time of the whole answer. One timer, re-armed when it fires.
+    """
+
+    __slots__ = ("_clocks", "_http", "_last_at", "_loop", "_timer")
+
+    def __init__(self, http: HttpStream, clocks: Clocks) -> None:
+        self._http = http
+        self._clocks = clocks
+        self._loop = asyncio.get_running_loop()
+        self._last_at = 0.0
+        """Loop time of the last bytes; 0 until the document begins."""
+        self._timer = self._loop.call_at(min(self._loop.time() + clocks.gap_s, self._total_at), self._check)
+
+    def arrived(self, data: bytes) -> None:
+        """Bytes of the body, decompressed."""
+        if self._last_at or not data.isspace():
+            self._last_at = self._loop.time()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    @property
+    def _total_at(self) -> float:
+        return self._http.sent_at + self._clocks.total_s
+
+    def _check(self) -> None:
+        now, gap_s = self._loop.time() + TIMER_SLACK_S, self._clocks.gap_s
+        silent_at = (self._last_at or now) + gap_s
+        if now >= self._total_at:
+            self._http.fail(timed_out("total", self._clocks.total_s))
+        elif now >= silent_at:
+            self._http.fail(timed_out("gap", gap_s))
+        else:
+            self._timer = self._loop.call_at(min(silent_at, self._total_at), self._check)
 
 
 async def refusal(http: HttpStream) -> HttpResponse:

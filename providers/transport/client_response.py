@@ -13,8 +13,9 @@ from typing import Protocol
 import httptools
 
 from providers.errors import Clock, ProviderError, failed, timed_out
-from providers.transport.client import HEADERS_MAX, JSON_MAX, LINGER_S, STALE_S, WINDOW
+from providers.transport.client import HEADERS_MAX, JSON_MAX, LINGER_S, STALE_S, WINDOW, BodyClock
 from providers.transport.content_encoding import Inflater, inflater
+from providers.types import Clocks
 
 
 class ConnectionControl(Protocol):
@@ -31,6 +32,7 @@ class ClientResponse:
 
     __slots__ = (
         "_begun",
+        "_body_clock",
         "_connection",
         "_error",
         "_header_bytes",
@@ -92,6 +94,7 @@ class ClientResponse:
         self._sink: Callable[[bytes], bool] | None = None
         """Where the body goes as it arrives, while ``pump`` runs."""
         self._error: ProviderError | None = None
+        self._body_clock: BodyClock | None = None
 
     # -- for the reader ------------------------------------------------------------------------------------------------
 
@@ -162,6 +165,13 @@ class ClientResponse:
     def fail_in(self, limit_s: float, clock: Clock) -> asyncio.TimerHandle:
         """Start a clock: unless the handle is cancelled before, the response fails ``limit_s`` seconds after sending."""
         return self._loop.call_at(self.sent_at + limit_s, self._expire, clock, limit_s)
+
+    def watch_body(self, clocks: Clocks) -> BodyClock:
+        """Start the clocks of a whole answer whose headers have arrived."""
+        self._body_clock = BodyClock(self, clocks)
+        for piece in self._pieces:
+            self._body_clock.arrived(piece)
+        return self._body_clock
 
     def _expire(self, clock: Clock, limit_s: float) -> None:
         self.fail(timed_out(clock, limit_s))
@@ -321,6 +331,8 @@ class ClientResponse:
         if self.whole:
             if self._size > JSON_MAX:
                 raise failed("malformed", "the answer is larger than 64 MB", status=self.status)
+            if self._body_clock is not None:
+                self._body_clock.arrived(data)
         elif self._size > WINDOW and self._connection is not None:
             self._connection.pause()
 

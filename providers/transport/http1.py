@@ -21,7 +21,7 @@ from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 from providers.errors import ProviderError, failed, timed_out
-from providers.transport.client import REFUSED_FROM, opening_clock, refusal, tls_context
+from providers.transport.client import REFUSED_FROM, BodyClock, opening_clock, refusal, tls_context
 from providers.transport.client_response import ClientResponse
 from providers.types import Clocks, HttpRequest, HttpResponse
 
@@ -162,14 +162,14 @@ class Http1Client:
         response = self._send_on_idle(request, whole=True) or await self._send_on_new(request, clocks, whole=True)
         limit_s, clock = opening_clock(clocks)
         while True:
-            timer = response.fail_in(limit_s, clock)
+            timer: asyncio.TimerHandle | BodyClock = response.fail_in(limit_s, clock)
             try:
                 await response.wait_ready()
-                if response.status >= REFUSED_FROM and not response.complete:
-                    return await refusal(response)
-                if clock != "total":
+                if not response.complete:
+                    if response.status >= REFUSED_FROM:
+                        return await refusal(response)
                     timer.cancel()
-                    timer = response.fail_in(clocks.total_s, "total")
+                    timer = response.watch_body(clocks)
                 content = await response.wait_complete()
                 return HttpResponse(response.status, response.headers, content)
             except ProviderError:

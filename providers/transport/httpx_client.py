@@ -23,6 +23,7 @@ from providers.transport.client import (
     LINGER_S,
     REFUSED_FROM,
     STALE_S,
+    BodyClock,
     opening_clock,
     refusal,
     tls_context,
@@ -64,18 +65,19 @@ class HttpxClient:
         stream = await self.open(request, clocks)
         if stream.status >= REFUSED_FROM:
             return await refusal(stream)
-        timer = stream.fail_in(clocks.total_s, "total")
+        clock = BodyClock(stream, clocks)
         pieces: list[bytes] = []
         size = 0
         try:
             while data := await stream.read():
+                clock.arrived(data)
                 pieces.append(data)
                 size += len(data)
                 if size > JSON_MAX:
                     raise failed("malformed", "the answer is larger than 64 MB")
             return HttpResponse(stream.status, stream.headers, b"".join(pieces))
         finally:
-            timer.cancel()
+            clock.cancel()
             await stream.aclose()
 
     async def open(self, request: HttpRequest, clocks: Clocks) -> _HttpxStream:

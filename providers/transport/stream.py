@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Protocol
 
 from providers.errors import Clock, ProviderError, timed_out
-from providers.transport.client import HttpStream
+from providers.transport.client import TIMER_SLACK_S, HttpStream
 from providers.types import Clocks, Event
 
 EventSink = Callable[[list[Event]], bool]
@@ -27,8 +27,6 @@ USAGE_S = 10.0
 """Seconds given to the usage after the finish reason."""
 END_S = 3.0
 """Seconds given to the end of a stream after finish reason and usage: some vendors neither send an end mark nor close."""
-TIMER_SLACK_S = 0.001
-"""A timer may fire this much early without having to be armed again."""
 
 
 class Decoder(Protocol):

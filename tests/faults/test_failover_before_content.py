@@ -35,6 +35,8 @@ class Row:
     status: int | None = None
     script: str | None = None
     sse_kind: str | None = None
+    counted: int | None = None
+    """Completion tokens of the usage that comes with the error of a JSON answer."""
 
     def expected(self, stream: bool) -> str:
         return self.sse_kind if stream and self.sse_kind else self.kind
@@ -55,7 +57,7 @@ ROWS = (
     Row("error200", "overloaded", 503, "error200"),
     Row("error-first", "overloaded", 503, "errorfirst"),
     Row("error-first-rate", "rate_limited", 429, "errorfirst+code=rate_limit_exceeded"),
-    Row("error-no-content", "overloaded", 503, "erroratn@0"),
+    Row("error-no-content", "overloaded", 503, "erroratn@0", counted=0),
     Row("reset", "cut", script="rst"),
     Row("hangup", "cut", script="hangup"),
     Row("cut", "cut", script="cut@0"),
@@ -92,7 +94,7 @@ JSON_ROWS = (
     Row("json-cut", "cut", script="cut@3"),
     Row("json-stall", "timeout_total", script="stall@3"),
     Row("json-cut-end", "cut", script="cutusage"),
-    Row("json-error", "overloaded", 503, "erroratn@3"),
+    Row("json-error", "overloaded", 503, "erroratn@3", counted=3),
     Row("json-endless", "timeout_total", script="endless+tps=1000"),
 )
 """A JSON answer has no first content: whatever breaks in it is invisible."""
@@ -218,9 +220,10 @@ async def test_the_next_endpoint_answers(stage: Stage, row: Row, stream: bool) -
         bill.total,
     )
     assert settled.cost_nano == truth_cost(stage, good)
-    wasted = price(stage.sale(f"f/{row.name}", bad), PROMPT_TOKENS, 0).cost
+    counted = None if stream else row.counted
+    wasted = price(stage.sale(f"f/{row.name}", bad), PROMPT_TOKENS, counted or 0).cost
     assert [(line.provider, line.cost_nano, line.loss_nano, line.fee_nano, line.user_nano) for line in losses] == (
-        [(bad, wasted, wasted, 0, 0)] if FAILURES[kind].may_bill else []
+        [(bad, wasted, wasted, 0, 0)] if FAILURES[kind].may_bill or counted is not None else []
     )
     await calm(stage, tasks)
 

@@ -165,6 +165,23 @@ async def test_a_storm_of_failures_does_not_become_a_storm_of_retries(gateway: G
 
 
 @BOTH
+async def test_free_refusals_need_no_retry_budget(gateway: GatewayFactory, stream: bool) -> None:
+    """Without any budget the next endpoint answers after refusals at once, but not after a failure."""
+    refusing = (("alpha", "status=401"), ("beta", "status=429"), ("gamma", "status=403"))
+    sales = [Sale("t/a", *each) for each in (*refusing, ("delta", "ok"))]
+    sales += [Sale("t/b", "alpha", "hangup"), Sale("t/b", "delta")]
+    nothing = {"retry_budget_percent": 0, "retry_budget_floor_per_s": 0, "health_share_interval_s": 3600}
+    stage = await gateway(*sales, **nothing)
+    caller = await stage.caller()
+    order = {"order": ["alpha", "beta", "gamma", "delta"]}
+    assert (await caller.chat("t/b", stream=stream, provider=order)).status_code == 502
+    for _ in range(3):
+        stage.gateway.services.health._endpoints.clear()
+        assert (await caller.chat("t/a", stream=stream, provider=order)).status_code == 200
+    await calm(stage)
+
+
+@BOTH
 async def test_all_down_and_back(gateway: GatewayFactory, stream: bool) -> None:
     """Every vendor refuses: each caller gets the error at once, with Retry-After; one attempt each until then; the first caller after
     the vendors are back is served."""

@@ -94,12 +94,16 @@ async def test_an_empty_answer_with_a_reason_is_charged(gateway: GatewayFactory)
 
 
 async def test_an_error_with_nothing_shown_is_not_charged(gateway: GatewayFactory) -> None:
-    """A JSON answer that ends with finish_reason error is a failure: refused with a status, nothing charged."""
-    stage = await gateway(Sale("t/a", "alpha", "erroratn@0"), max_attempts=1)
+    """A JSON answer that ends with finish_reason error is a failure: refused with a status, nothing charged. What the vendor has
+    counted is the operator's loss.
+    """
+    sale = Sale("t/a", "alpha", "erroratn@0")
+    stage = await gateway(sale, max_attempts=1)
     caller = await stage.caller()
     response = await caller.chat("t/a")
     wireshape.refused(response, 503, "provider_overloaded")
-    assert await caller.lines() == []
+    (loss,) = await caller.lines()
+    assert (loss.type, loss.loss_nano, loss.user_nano) == ("loss", price(sale, PROMPT_TOKENS, 0).cost, 0)
     assert (await caller.balances()).held_nano == 0
     await calm(stage)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from typing import Any
+
 import pytest
 
-from tests.support.operations import opened, post, sale, settled
+from gateway.settings import Settings
+from tests.support.operations import opened, post, sale, settled, wav
 
 
 @pytest.mark.parametrize("first", ["chat", "embeddings"])
@@ -39,3 +43,36 @@ async def test_units_are_billed_although_the_vendor_counts_none(gateway, monkeyp
     response = await post(caller, "/rerank", model="t/s", query="a", documents=["b"])
     assert response.status_code == 200, response.text
     assert await settled(caller) == (2_000_000, 2_100_000)
+
+
+SMALL: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "images": ("image", "/images", {"prompt": "a hat"}),
+    "speech": ("speech", "/audio/speech", {"input": "hello", "voice": "alloy"}),
+    "transcription": (
+        "transcription",
+        "/audio/transcriptions",
+        {"input_audio": {"data": b64encode(wav(0.1)).decode(), "format": "wav"}},
+    ),
+    "embeddings": ("embeddings", "/embeddings", {"input": "hello"}),
+    "rerank": ("rerank", "/rerank", {"query": "a", "documents": ["b"]}),
+}
+"""Operation → what its model makes, its path, a small request."""
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [("stall@0", "timeout_first_content"), ("stall@2", "timeout_gap")],
+    ids=["silent", "stalls in the body"],
+)
+@pytest.mark.parametrize("operation", list(SMALL))
+async def test_a_silent_vendor_delays_no_operation_for_its_whole_time(gateway, monkeypatch, operation, script, kind):
+    """Another endpoint answers as soon as the operation's own clock, or the gap clock, has fallen."""
+    makes, path, body = SMALL[operation]
+    sold = [sale("t/m", "alpha", makes, script), sale("t/m", "beta", makes)]
+    early = {name: 0.5 for name in Settings.model_fields if name.endswith("headers_timeout_s")}
+    stage = await opened(gateway, monkeypatch, *sold, **early, gap_timeout_s=0.5)
+    caller = await stage.caller()
+    response = await post(caller, path, model="t/m", provider={"order": ["alpha", "beta"]}, **body)
+    assert response.status_code == 200, response.text
+    record = await caller.record(response.headers["x-generation-id"])
+    assert [(each.provider, each.kind) for each in record.attempts] == [("Alpha", kind), ("Beta", "ok")]

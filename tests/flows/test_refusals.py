@@ -203,6 +203,19 @@ async def test_without_any_success_neither(stage: Stage, refusal: Refusal) -> No
         assert await served_by(others, model) == "Acme"
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
+@pytest.mark.parametrize("name", ["405", "409", "425"])
+async def test_one_request_is_one_refusal(stage: Stage, name: str, stream: bool) -> None:
+    """An endpoint that refuses one request three times has refused one request; after three requests it is asked last."""
+    caller, health = await stage.caller(), stage.gateway.services.health
+    bands = []
+    for _ in range(3):
+        response = await caller.chat("t/b", f"refuse {name}", stream=stream)
+        assert [each["code"] for each in response.json()["error"]["metadata"]["attempts"]] == ["unexpected"] * 3
+        bands.append(health.view("acme/n@t/b").band)
+    assert bands == [0, 0, 2]
+
+
 @pytest.mark.parametrize("status", [200, 201, 202, 203, 206])
 async def test_a_whole_answer_is_an_answer_whatever_success_it_is(stage: Stage, status: int) -> None:
     """Some vendors say 201, 202 or 206 with a whole completion."""

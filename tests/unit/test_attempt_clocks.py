@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
 
-from gateway.pipeline.clocks import Work, attempt_clocks, work
+from gateway.api.inference.token_estimate import measure
+from gateway.pipeline.clocks import PACES, Work, attempt_clocks, work
+from gateway.prompt_size import TEXT_ONLY, Prompt
 from gateway.settings import Settings
 from providers.types import Clocks
 
@@ -55,11 +58,18 @@ def test_a_streams_first_content(asked: Work, thinks: bool, first_content_s: flo
         (Work(prompt_tokens=100_000, max_tokens=1024), 114),
         (Work(effort="medium"), 180),
         (Work(effort="max"), 300),
-        (Work("embeddings", max_tokens=2), 60),
-        (Work("images"), 300),
-        (Work("speech"), 300),
-        (Work("transcription"), 300),
-        (Work("count_tokens"), 300),
+        (Work("embeddings"), 60),
+        (Work("embeddings", prompt_tokens=250_000), 120),
+        (Work("rerank", prompt_tokens=25_000), 66),
+        (Work("images"), 180),
+        (Work("images", amount=1), 180),
+        (Work("images", amount=2), 300),
+        (Work("speech", amount=4_096), 60),
+        (Work("speech", amount=8_192), 120),
+        (Work("transcription", amount=20_000), 120),
+        (Work("transcription", amount=1_200_000), 240),
+        (Work("transcription", amount=7_200_000), 300),
+        (Work("count_tokens"), 60),
     ],
 )
 def test_the_headers_of_json(asked: Work, first_content_s: float) -> None:
@@ -73,11 +83,14 @@ def test_the_headers_of_json(asked: Work, first_content_s: float) -> None:
 def test_settings_are_the_least(streamed: bool) -> None:
     """A longer setting is never cut to another's bound; what is left of the request cuts all."""
     patient = {"first_content_timeout_s": 350.0, "headers_timeout_s": 350.0, "answer_timeout_s": 380.0}
+    patient |= {pace.setting: 350.0 for pace in PACES.values()}
     asked = Work("chat", streamed, 0, 1, "max")
     assert made(asked, **patient).first_content_s >= 350
     left = made(asked, left_s=7.0, **patient)
     assert (left.connect_s, left.first_content_s, left.gap_s, left.total_s, left.thinking_s) == (5, 7, 7, 7, 7)
     assert made(asked).total_s == (LONG if streamed else 300)
+    for operation in PACES:
+        assert made(Work(operation), **patient).first_content_s >= 350
 
 
 @pytest.mark.parametrize(
@@ -96,4 +109,21 @@ def test_settings_are_the_least(streamed: bool) -> None:
 )
 def test_effort_of_a_request(body: dict[str, Any], effort: str | None) -> None:
     """A budget counts as the effort that it is of the answer's limit."""
-    assert work(body, "chat", True, 5, 10_000) == Work("chat", True, 5, 10_000, effort)
+    prompt = Prompt(5, 5, 5, 0, TEXT_ONLY)
+    assert work(body, "chat", True, prompt, 10_000) == Work("chat", True, 5, 10_000, effort)
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "amount"),
+    [
+        ("images", {"prompt": "a hat", "n": 3}, 3),
+        ("images", {"prompt": "a hat"}, 1),
+        ("speech", {"input": "hello"}, 5),
+        ("transcription", {"input_audio": {"data": b64encode(bytes(20_000)).decode(), "format": "webm"}}, 10_000),
+        ("embeddings", {"input": "hello"}, 0),
+        ("rerank", {"query": "q", "documents": ["d"]}, 0),
+    ],
+)
+def test_amount_of_a_request(operation: str, body: dict[str, Any], amount: int) -> None:
+    """What the surfaces measure for the hold is what the clock of an operation goes by."""
+    assert work(body, operation, False, measure(operation, body), None).amount == amount

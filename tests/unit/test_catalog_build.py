@@ -597,9 +597,15 @@ def test_hand_kept_files() -> None:
     for row in providers:
         for pattern in (*(row.get("drop") or ()), *(row.get("only") or ()), row.get("sourced") or ""):
             re.compile(pattern)
+        for pattern, usd in (row.get("searches") or {}).items():
+            sold = yaml.safe_load((Path("config") / "prices" / f"{row['slug']}.yaml").read_text())
+            found = [one for one in sold if re.search(pattern, one["upstream_id"])]
+            assert found
+            assert all("usd_per_web_search" in one for one in found)
+            assert any(one["usd_per_web_search"] == usd for one in found)
         assert not set(row) - {
             *rows.PROVIDER_KEYS, "models_dev", "litellm", "genai", "modes", "drop", "only", "sourced", "curated", "models", "free",
-            "note", "price_page",
+            "note", "price_page", "searches",
         }  # fmt: skip
     slugs = {row["slug"] for row in providers}
     named = inputs._yaml("names.yaml")

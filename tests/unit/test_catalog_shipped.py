@@ -15,6 +15,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import load
 from gateway.catalog.schema import texts
 from gateway.settings import Settings
+from providers import registry
 from tools.catalog.choose import same
 from tools.catalog.oracle import Oracle
 from tools.catalog.price_rows import Rates
@@ -156,6 +157,31 @@ def test_what_is_made_can_be_billed(catalog: Catalog) -> None:
                 assert not (femto.get("character") and femto["prompt"]), endpoint.id
             assert not (femto.get("image_output") and femto.get("image_output_token")), endpoint.id
     assert seen == counted.keys()
+
+
+SEARCHES: tuple[dict[str, str], ...] = (
+    {"type": "web_search"},
+    {"type": "web_search_preview"},
+    {"type": "web_search_20250305", "name": "web_search"},
+    {"type": "google_search"},
+)
+"""A web search as a tool, in the words of each vendor."""
+
+
+def test_what_searches_has_a_price_for_it(catalog: Catalog) -> None:
+    """A search is billed by the piece: whoever would run one, as a tool or by ``web_search_options``, says what it costs."""
+    unpriced = []
+    for endpoint in catalog.endpoints.values():
+        if endpoint.options.get("reports_cost") or "chat" not in registry.operations(endpoint.dialect):
+            continue
+        dialect = registry.dialect(endpoint.dialect, "chat")
+        accepted = endpoint.supported_parameters | dialect.decides
+        as_tool = "tools" in accepted and any(dialect.hosts(tool, endpoint.options) for tool in SEARCHES)
+        if (as_tool or "web_search_options" in accepted) and not all(
+            price.of("web_search") for price in endpoint.prices
+        ):
+            unpriced.append(endpoint.id)
+    assert unpriced == []
 
 
 def test_only_vendors_that_were_set_up_are_usable(catalog: Catalog) -> None:

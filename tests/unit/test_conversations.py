@@ -199,6 +199,37 @@ async def test_an_exchange_is_bounded(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
+    ("turns", "learned"),
+    [
+        ({"many": 2000, "few": 1}, {"many": 255, "few": 1}),
+        ({"few": 1, "many": 2000}, {"many": 255, "few": 1}),
+        ({"few": 3, "many": 9000}, {"many": 253, "few": 3}),
+        ({"many": 9000, "more": 9000}, {"many": 128, "more": 128}),
+        ({"one": 100, "two": 100, "three": 100}, {"one": 85, "two": 85, "three": 86}),
+        ({f"org {number}": 2 for number in range(256)}, {f"org {number}": 1 for number in range(256)}),
+    ],
+    ids=["first", "last", "forgotten between", "two", "three", "as many as there is room for"],
+)
+async def test_no_organisation_hides_anothers_turns(
+    store: Store, turns: dict[str, int], learned: dict[str, int]
+) -> None:
+    """However many turns of one there are, the latest of each are shared."""
+    many = Processes(2)
+    here, there = many.all
+    for org, count in turns.items():
+        for number in range(count):
+            here.answered(of(str(number), org=org), M, 300, 0)
+    await many.exchange(store)
+    found = {
+        org: [number for number in range(count) if there.last(of(str(number), org=org).key)]
+        for org, count in turns.items()
+    }
+    assert {org: len(numbers) for org, numbers in found.items()} == learned
+    for org, numbers in found.items():
+        assert numbers == list(range(turns[org]))[-len(numbers) :]
+
+
+@pytest.mark.parametrize(
     "fields", [{b"w": b"else", b"t": b"\xff\x00"}, {b"w": b"else", b"t": b"\x93\x01\x02\x03"}, {b"other": b"1"}]
 )
 async def test_what_it_cannot_read_is_left_out(store: Store, fields: dict[Any, Any]) -> None:

@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from gateway import prompt_size
+from gateway.pipeline.attempts import Attempt
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
 from providers import registry
+from providers.errors import ProviderError, failed
+from providers.types import Call, Clocks, HttpRequest, HttpResponse, Target, Usage
 from tests.support import dialectcases as cases
 from tests.support.dialectsheets import SHEETS
 from tests.unit.test_hostile_answers import pipeline, served
@@ -255,6 +258,137 @@ def test_an_interim_price_is_not_the_price(pipeline: Pipeline) -> None:
     row = ROWS["openrouter"]
     assert delivered(pipeline, row)._conclude("caller_left").usage.cost_usd is None
     assert delivered(pipeline, row, pieces=1)._conclude("caller_left").usage.cost_usd == Decimal("1E-9")
+
+
+ERROR = {"code": 502, "type": "server_error", "message": "no"}
+RESPONSES_USAGE = {"input_tokens": 7, "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 2}}
+GEMINI_USAGE = {"promptTokenCount": 7, "candidatesTokenCount": 5, "totalTokenCount": 12}
+COHERE_USAGE = {"billed_units": {"input_tokens": 7, "output_tokens": 5}}
+
+
+def failed_response(status: str, **more: Any) -> dict[str, Any]:
+    return {"id": "r", "status": status, "output": [], "usage": RESPONSES_USAGE, **more}
+
+
+BAD_CALL = {"content": {"parts": []}, "finishReason": "MALFORMED_FUNCTION_CALL"}
+FAILURES: dict[str, tuple[str, Any, Any]] = {
+    "openai": ("openai", {"error": ERROR, "usage": reported(7, 5)}, {"error": ERROR, "usage": reported(7, 5)}),
+    "openai: a finish reason": (
+        "openai",
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}], "usage": reported(7, 5)},
+        {"choices": [{"index": 0, "message": {}, "finish_reason": "error"}], "usage": reported(7, 5)},
+    ),
+    "openai: no choices": ("openai", None, {"choices": [], "usage": reported(7, 5)}),
+    "openrouter": (
+        "openrouter",
+        {"error": ERROR, "choices": [], "usage": reported(7, 5)},
+        {"error": ERROR, "choices": [], "usage": reported(7, 5)},
+    ),
+    "responses: failed": (
+        "responses",
+        {"type": "response.failed", "response": failed_response("failed", error=ERROR)},
+        failed_response("failed", error=ERROR),
+    ),
+    "responses: cancelled": (
+        "responses",
+        {"type": "response.cancelled", "response": failed_response("cancelled")},
+        failed_response("cancelled"),
+    ),
+    "responses: completed, but failed": (
+        "responses",
+        {"type": "response.completed", "response": failed_response("failed", error=ERROR)},
+        failed_response("completed", error=ERROR),
+    ),
+    "responses: an error event": ("responses", {"type": "error", "error": ERROR, "usage": RESPONSES_USAGE}, None),
+    "anthropic": (
+        "anthropic",
+        {"type": "error", "error": ERROR, "usage": {"input_tokens": 7, "output_tokens": 5}},
+        {"type": "error", "error": ERROR, "usage": {"input_tokens": 7, "output_tokens": 5}},
+    ),
+    "gemini": (
+        "gemini",
+        {"error": {"code": 500, "message": "no"}, "usageMetadata": GEMINI_USAGE},
+        {"error": {"code": 500, "message": "no"}, "usageMetadata": GEMINI_USAGE},
+    ),
+    "gemini: a finish reason": (
+        "gemini",
+        {"candidates": [BAD_CALL], "usageMetadata": GEMINI_USAGE},
+        {"candidates": [BAD_CALL], "usageMetadata": GEMINI_USAGE},
+    ),
+    "cohere": (
+        "cohere",
+        {"type": "message-end", "delta": {"finish_reason": "ERROR", "usage": COHERE_USAGE}},
+        {"message": {"content": []}, "finish_reason": "TIMEOUT", "usage": COHERE_USAGE},
+    ),
+}
+"""(dialect, last document of a stream, whole answer), each with an error and 7 and 5 tokens."""
+
+
+class Answering(NamedTuple):
+    """An ``Upstream`` that answers every call with the same body."""
+
+    content: bytes
+
+    async def send(self, request: HttpRequest, clocks: Clocks) -> HttpResponse:
+        return HttpResponse(200, {"content-type": "application/json"}, self.content)
+
+
+async def error_of(name: str, how: str) -> ProviderError | None:
+    """The error of one row, as a stream or as a whole answer."""
+    dialect, event, answer = FAILURES[name]
+    document = answer if how == "json" else event
+    if document is None:
+        pytest.skip("not in this form")
+    if how == "stream":
+        return cases.decode(registry.dialect(dialect), written(Row(dialect, [], None, 0), [document]))[1]
+    call = Call({"model": "m", "messages": [{"role": "user", "content": "hello"}]})
+    upstream: Any = Answering(json.dumps(document).encode())
+    with pytest.raises(ProviderError) as caught:
+        await registry.dialect(dialect).complete(upstream, Target("acme", "http://x.test", "m"), call, Clocks())
+    return caught.value
+
+
+@pytest.mark.parametrize("how", ["stream", "json"])
+@pytest.mark.parametrize("name", list(FAILURES))
+async def test_the_usage_of_a_failure_is_the_loss(pipeline: Pipeline, name: str, how: str) -> None:
+    """A vendor that fails and says what it has counted may bill that: not our own estimate, and not nothing."""
+    error = await error_of(name, how)
+    assert error is not None
+    assert error.usage is not None
+    assert (error.usage.prompt_total, error.usage.completion_total) == (7, 5)
+    pipeline.services.health._endpoints.clear()
+    generation = served(pipeline)
+    attempts = generation.attempts
+    failing = Attempt(attempts.plan.candidates[0], 0.0)
+    attempts.made.insert(0, failing)
+    attempts.note_failure(failing, error)
+    (loss,) = generation._conclude("complete").losses
+    assert (loss.cost_nano, loss.want_nano) == (7 * 1000 + 5 * 2000, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "usage", "loss_nano"),
+    [
+        ("cut", None, OURS * 1000),
+        ("rate_limited", None, 0),
+        ("cut", Usage(prompt=7, completion=5), 17_000),
+        ("rate_limited", Usage(prompt=7, completion=5), 17_000),
+        ("cut", Usage(), 0),
+        ("cut", Usage(prompt=7, interim=True), 7_000),
+        ("cut", Usage(interim=True), OURS * 1000),
+        ("cut", Usage(prompt=7, suspect=True), OURS * 1000),
+    ],
+)
+def test_what_a_failed_attempt_costs(pipeline: Pipeline, kind: str, usage: Usage | None, loss_nano: int) -> None:
+    """The vendor's count where it can be true; else our count of the prompt, if the vendor may bill such a failure."""
+    pipeline.services.health._endpoints.clear()
+    generation = served(pipeline)
+    attempts = generation.attempts
+    failing = Attempt(attempts.plan.candidates[0], 0.0)
+    attempts.made.insert(0, failing)
+    attempts.note_failure(failing, failed(kind, "no").reporting(usage))
+    losses = generation._conclude("complete").losses
+    assert [(each.cost_nano, each.want_nano) for each in losses] == ([(loss_nano, 0)] if loss_nano else [])
 
 
 FINISHES_TWICE = ("repeated-stop",)

@@ -190,6 +190,17 @@ def test_no_answer_ends_with_a_signature_behind_its_text(
     assert [block["type"] for block in blocks] == types
 
 
+def test_a_whole_answer_keeps_the_signature_of_its_last_text() -> None:
+    """Before the text, where Claude Code does not mind it; the next turn has it again, with what it signs."""
+    sealed: Any = detail(
+        type="reasoning.encrypted", data="gemini:xyz", format="google-gemini-v1", id="text-0-1", index=1
+    )
+    whole = response.content({"content": "b", **sealed}, "gen-1")
+    assert [block["type"] for block in whole] == ["redacted_thinking", "text"]
+    (again,), _ = thinking.details(whole)
+    assert again == sealed["reasoning_details"][0]
+
+
 def test_thinking_between_calls_stays_there(pipeline: Pipeline) -> None:
     """Claude wants it back between the very calls where it stood: whole, streamed, and read again in the next request."""
     thoughts = [

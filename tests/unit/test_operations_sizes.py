@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway import prompt_size
 from gateway.api.inference.token_estimate import measure
 from gateway.errors import BadRequest
-from providers.media.audio_duration import audio_ms
+from providers.media.audio_duration import audio_ms, video_ms
 from tests.support.examples import examples
 from tests.support.operations import wav
 
@@ -35,6 +35,66 @@ def ogg(seconds: int, *, vorbis_hz: int | None = None, size: int = 2_000) -> byt
     head = b"\x01vorbis" + bytes(5) + struct.pack("<I", vorbis_hz) if vorbis_hz else b"OpusHead"
     last = b"OggS\x00\x04" + struct.pack("<q", seconds * (vorbis_hz or 48_000))
     return b"OggS\x00\x02" + bytes(20) + head + bytes(size) + last + bytes(14)
+
+
+def box(name: str, *fields: int | bytes, version: int = 0, flags: int = 0) -> bytes:
+    """A box of MP4 with a version: numbers have four bytes."""
+    body = bytes([version]) + flags.to_bytes(3) + b"".join(f if isinstance(f, bytes) else f.to_bytes(4) for f in fields)
+    return (8 + len(body)).to_bytes(4) + name.encode() + body
+
+
+def boxed(*boxes: bytes, between: bytes = b"") -> bytes:
+    """A file of MP4 with these boxes."""
+    return b"\x00\x00\x00\x18ftypisom" + bytes(12) + between.join(boxes)
+
+
+def movie(seconds: int, scale: int = 1_000) -> bytes:
+    return box("mvhd", 0, 0, scale, seconds * scale)
+
+
+def track(id: int = 1, *, scale: int = 15_360, seconds: int = 0) -> bytes:
+    return box("tkhd", 0, 0, id, 0) + box("mdhd", 0, 0, scale, seconds * scale, 0)
+
+
+FRAGMENT = box("tfhd", 1, flags=0x20000)
+WIDE_STTS = b"\x00\x00\x00\x01stts" + (32).to_bytes(8) + (0).to_bytes(4) + struct.pack(">III", 1, 90, 15_360)
+MP4_90_S = {
+    "mvhd": boxed(movie(90)),
+    "two mvhd": boxed(movie(1), movie(90)),
+    "two mvhd, the longer first": boxed(movie(90), movie(1)),
+    "mdhd": boxed(movie(1), track(seconds=90)),
+    "two scales": boxed(movie(1), track(scale=15_360), track(scale=90_000, seconds=0), box("stts", 1, 90, 15_360)),
+    "stts": boxed(movie(1), track(seconds=1), box("stts", 2, 60, 15_360, 300, 1_536)),
+    "stts with a wide size": boxed(movie(1), track(seconds=1), WIDE_STTS),
+    "stts of the second track": boxed(
+        movie(1), track(seconds=1), track(2, scale=48_000), box("stts", 1, 90 * 48, 1_000)
+    ),
+    "mehd": boxed(movie(0), box("mehd", 90_000)),
+    "mehd, wide": boxed(movie(0), box("mehd", 0, 90_000, version=1)),
+    "the time of a fragment": boxed(movie(0), track(), FRAGMENT, box("tfdt", 0, 90 * 15_360, version=1)),
+    "samples of a fragment": boxed(
+        movie(1), track(), FRAGMENT, box("tfdt", 60 * 15_360), box("trun", 2, 10 * 15_360, 20 * 15_360, flags=0x100)
+    ),
+    "samples and their sizes": boxed(
+        movie(1), track(), FRAGMENT, box("trun", 2, 7, 45 * 15_360, 9, 45 * 15_360, 9, flags=0x301)
+    ),
+    "samples of the track's length": boxed(
+        movie(0), track(), box("trex", 1, 1, 15_360, 0, 0), FRAGMENT, box("trun", 40), FRAGMENT, box("trun", 50)
+    ),
+    "samples of the fragment's length": boxed(
+        movie(0), track(), box("tfhd", 1, 1, 15_360, flags=0x2000A), box("trun", 90)
+    ),
+    "an index of fragments": boxed(movie(0), track(), box("tfra", 1, 0, 2, 0, 9, b"abc", 90 * 15_360, 9, b"abc")),
+    "boxes at the end": boxed(movie(1), bytes(9_000), track(), box("stts", 1, 90, 15_360)),
+}
+SIZED_MP4 = {
+    "no duration": boxed(movie(0), track(), between=bytes(1_000)),
+    "a fragment of an unknown track": boxed(movie(1), box("tfhd", 7), box("tfdt", 90 * 15_360), between=bytes(1_000)),
+    "a table that is cut": boxed(movie(1), track(), box("stts", 3, 1, 15_360, 1, 15_360), between=bytes(1_000)),
+    "too many boxes": boxed(*[movie(1)] * 5_000),
+    "tables within tables": boxed(movie(1), track(), FRAGMENT, *[box("trun", 2**30, flags=0x100)] * 3, bytes(200_000)),
+}
+"""What cannot be read has the length that so many bytes have at a low bit rate."""
 
 
 def mp4(seconds: int, *, scale: int = 1_000, version: int = 0, size: int = 2_000) -> bytes:
@@ -103,11 +163,27 @@ def test_a_header_cannot_make_a_recording_shorter_than_its_bytes(recording: byte
     assert audio_ms(recording, "mp3") >= least_ms
 
 
+@pytest.mark.parametrize("name", list(MP4_90_S))
+def test_the_longest_duration_of_a_film_counts(name: str) -> None:
+    """A file that states its duration several times is as long as the longest; sound and films alike."""
+    data = MP4_90_S[name]
+    assert video_ms(data, len(data)) == audio_ms(data, "m4a") == 90_000
+
+
+@pytest.mark.parametrize("name", list(SIZED_MP4))
+def test_a_film_that_cannot_be_read_is_sized_by_its_bytes(name: str) -> None:
+    """Neither a second that it states nor an hour of work."""
+    data = SIZED_MP4[name]
+    assert video_ms(data, len(data)) == -(-len(data) * 8_000 // 250_000)
+    assert audio_ms(data, "mp4") == -(-len(data) * 8_000 // 16_000)
+
+
 @examples(300)
 @given(
     data=st.tuples(
         st.sampled_from(
             [b"", b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0", b"fLaC", b"OggS", b"\0\0\0\0ftyp", b"ID3", b"\xff\xfb", b"mvhd"]
+            + [boxed(movie(1), box(name)) for name in ("stts", "mehd", "tfhd", "trun", "tfra", "tfdt")]
         ),
         st.binary(max_size=300),
     ).map(b"".join),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from tools.catalog import attributes, facts, parameters
@@ -184,12 +186,21 @@ def _price(one: Sold, provider: Mapping[str, Any]) -> dict[str, Any]:
     rates = one.rates
     row: dict[str, Any] = {"upstream_id": one.upstream_id, "from": _day(rates.day)}
     row["usd_per_mtok"] = _tokens(rates.mtok) if rates.mtok else {"prompt": "0", "completion": "0"}
-    row |= {name: plain(rates.units[name]) for name in UNIT_KINDS if name in rates.units}
+    units = {**_searches(one, provider), **rates.units}
+    row |= {name: plain(units[name]) for name in UNIT_KINDS if name in units}
     tiers = [{"min_prompt_tokens": above, "usd_per_mtok": _tokens(prices)} for above, prices in rates.tiers if prices]
     if tiers:
         row["overrides"] = tiers
     row["source"] = provider.get("free") or _page(rates, provider)
     return row
+
+
+def _searches(one: Sold, provider: Mapping[str, Any]) -> dict[str, Decimal]:
+    """What a provider asks for a web search, kept by hand for models whose source leaves it out."""
+    for pattern, usd in (provider.get("searches") or {}).items():
+        if re.search(pattern, one.upstream_id):
+            return {"usd_per_web_search": Decimal(usd)}
+    return {}
 
 
 def _tokens(prices: Mapping[str, Any]) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
+from typing import NamedTuple
 
 import pytest
 
@@ -150,6 +152,67 @@ async def test_a_refusal_is_known_by_its_status(
         error = await asyncio.wait_for(refused(call), 10)
         assert (error.failure.kind, error.status) == (kind, status)
         await asyncio.wait_for(server.peers[0].gone.wait(), 5)
+
+
+class Body(NamedTuple):
+    """A JSON answer that comes in pieces, and the clock that falls behind the last of them; None: its rest comes."""
+
+    pieces: list[bytes]
+    pause_s: float = 0.0
+    """Behind each piece."""
+    clock: str | None = None
+    clocks: Clocks = Clocks(gap_s=1, total_s=20)
+    packed: bool = False
+
+
+SHORT = Clocks(gap_s=9, total_s=0.5)
+BODIES = {
+    "blanks before it": Body([b"\n", b" \n"], 1.2),
+    "blanks before it, gzip": Body([b"\n"], 1.2, packed=True),
+    "a document that begins": Body([b'{"a": '], clock="gap"),
+    "a document that begins, gzip": Body([b'{"a": '], clock="gap", packed=True),
+    "blanks, then a document that begins": Body([b"\n", b'{"a": '], 1.2, "gap"),
+    "a document, slowly": Body([bytes([byte]) for byte in b'{"a": '], 0.25),
+    "blanks within it": Body([b'{"a": ', *[b"\n"] * 4], 0.25),
+    "blanks without an end": Body([b"\n"], clock="total", clocks=SHORT),
+    "a document without an end": Body([b'{"a": '], clock="total", clocks=SHORT),
+}
+
+
+async def answered(upstream: Upstream, body: Body) -> str | None:
+    """The clock that fell; None when the whole answer came."""
+    packer = zlib.compressobj(wbits=31)
+
+    def sent(piece: bytes, flush: int = zlib.Z_SYNC_FLUSH) -> bytes:
+        return packer.compress(piece) + packer.flush(flush) if body.packed else piece
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.begin(kind="application/json", headers="content-encoding: gzip\r\n" if body.packed else "")
+        for piece in body.pieces:
+            await peer.chunk(sent(piece))
+            await asyncio.sleep(body.pause_s)
+        if body.clock is None:
+            began = any(piece.strip() for piece in body.pieces)
+            await peer.chunk(sent(b"1}" if began else b'{"a": 1}', zlib.Z_FINISH))
+            await peer.end()
+        await peer.wait_gone()
+
+    async with RawServer(script) as server:
+        if body.clock is None:
+            response = await upstream.send(ask(server.url), body.clocks)
+            assert json.loads(response.content) == {"a": 1}
+            return None
+        error = await asyncio.wait_for(refused(upstream.send(ask(server.url), body.clocks)), 8)
+        assert error.failure.kind == f"timeout_{error.clock}"
+        await asyncio.wait_for(server.peers[0].gone.wait(), 5)
+        return error.clock
+
+
+async def test_the_clocks_of_a_json_answers_body(upstream: Upstream) -> None:
+    """Once its document has begun, silence is a failure; before, and through blanks, the vendor has the whole time."""
+    fell = await asyncio.gather(*(answered(upstream, body) for body in BODIES.values()))
+    assert dict(zip(BODIES, fell, strict=True)) == {name: body.clock for name, body in BODIES.items()}
 
 
 async def test_the_clock_of_a_json_answers_headers(upstream: Upstream) -> None:
