@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 4
 COVERAGE_TESTS ?= tests
-COVERAGE_MARKS ?= not soak
+COVERAGE_MARKS ?= not soak and not tail
 unexport PYTHONDONTWRITEBYTECODE # without byte code each of the suite's two hundred processes compiles every module again
 
 .DEFAULT_GOAL := help
@@ -38,7 +38,7 @@ run: $(VENV)/.run ## the gateway on :8080 with an embedded Valkey, a local model
 	@exec $(BIN)/tokenway demo
 
 test: $(VENV)/.dev ## the whole suite
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not soak" -rs -rf --tb=short
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not soak and not tail" -rs -rf --tb=short
 
 coverage: $(VENV)/.dev ## the suite, or COVERAGE_TESTS of it, with the branches it takes in all of its processes; does not fail the build
 	@rm -rf build/coverage
@@ -58,7 +58,7 @@ check: $(VENV)/.dev ## lint, types, layers, house rules
 	@$(BIN)/python -m pytest -q tests/house
 
 soak: $(VENV)/.dev ## long storms: kills, cancellations, ledger against a model, every example (SOAK=short for CI)
-	@SOAK=$(SOAK) $(BIN)/python -m pytest -q -m property tests -n $(WORKERS)
+	@SOAK=$(SOAK) $(BIN)/python -m pytest -q -m "property or tail" tests -n $(WORKERS)
 	@SOAK=$(SOAK) $(BIN)/python -m pytest -q -m soak tests -rs -x
 
 bench: $(VENV)/.dev ## CPU per request and event, added latency, memory; beside nginx and the peers

@@ -41,8 +41,11 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Properties can be chosen by name: the long run tries them with all their examples."""
+    """Properties can be chosen by name: the long run tries them with all their examples. Where both loops are tried, the one that
+    the gateway is not served on is left to the long run, too."""
     for item in items:
+        if item.name.partition("[")[2].startswith(("asyncio-", "asyncio]")):
+            item.add_marker("tail")
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("property")
 

@@ -147,7 +147,7 @@ async def shop(
         ([signal.SIGTERM], 1, False),
         ([signal.SIGINT], 2, False),
         pytest.param([signal.SIGTERM, signal.SIGTERM], 1, True, marks=pytest.mark.soak),
-        ([signal.SIGTERM, signal.SIGTERM], 2, True),
+        pytest.param([signal.SIGTERM, signal.SIGTERM], 2, True, marks=pytest.mark.tail),
     ],
     ids=["term-1-embedded", "ctrl-c-2-embedded", "twice-1-given", "twice-2-given"],
 )

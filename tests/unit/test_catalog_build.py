@@ -688,6 +688,7 @@ def test_command(two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert runner.invoke(command.app, ["diff", str(tmp_path / "nowhere")]).exit_code == 2
 
 
+@pytest.mark.tail
 def test_main(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """``build`` then ``diff`` with the same list: the first writes a catalogue that loads, the second finds nothing to do."""
     row = {
