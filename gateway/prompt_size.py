@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from providers.media import token_count
+from providers.transport.json_body import json_body
 
 BYTES_PER_TOKEN = 4
 """Estimate for text without a tokenizer: 1 token ≈ 4 bytes of English, OpenAI's rule of thumb."""
@@ -32,7 +33,6 @@ _PART_MODALITY = {
     "video_url": "video",
     "input_video": "video",
 }
-_encode = msgspec.json.Encoder().encode
 
 
 class Prompt(msgspec.Struct, frozen=True):
@@ -81,7 +81,7 @@ def survey(body: Mapping[str, Any]) -> Survey:
     text_bytes = sum(map(len, texts)) if all(map(str.isascii, texts)) else sum(map(utf8_bytes, texts))
     turns = [calls for message in messages if (calls := message.get("tool_calls"))]
     if turns:  # the calls of each message are a list of their own
-        text_bytes += len(_encode([*chain.from_iterable(turns)])) + len(turns) - 1
+        text_bytes += len(json_body([*chain.from_iterable(turns)])) + len(turns) - 1
     tools = body.get("tools")
     return Survey(
         messages=len(messages),
@@ -89,7 +89,7 @@ def survey(body: Mapping[str, Any]) -> Survey:
         parts=parts,
         has_media=bool(parts) or "images" in set().union(*messages),
         paired=_paired(messages),
-        tools=_encode(tools) if tools else b"",
+        tools=json_body(tools) if tools else b"",
     )
 
 
@@ -129,7 +129,7 @@ def measure(body: Mapping[str, Any], found: Survey | None = None) -> Prompt:
     for extra in ("response_format", "prompt"):
         value = body.get(extra)
         if value:
-            text_bytes += len(_encode(value))
+            text_bytes += len(json_body(value))
     media = token_count.of(files) if files else _NO_FILES
     text = -(-text_bytes // BYTES_PER_TOKEN) + MESSAGE_OVERHEAD * found.messages + PRIMER_OVERHEAD
     bound = -(-text_bytes // BOUND_BYTES_PER_TOKEN) + BOUND_MESSAGE_OVERHEAD * (found.messages + 1)

@@ -25,8 +25,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-import msgspec
-
 from providers.anthropic.errors import error_from_response
 from providers.anthropic.messages import CALL_ID, call_id, without_system_turns
 from providers.anthropic.request import max_tokens, messages_body
@@ -36,6 +34,7 @@ from providers.anthropic.tools import TOOL_NAME, is_own_tool
 from providers.base import Dialect
 from providers.chat.tool_rules import ToolRules
 from providers.errors import ProviderError, failed
+from providers.transport.json_body import json_body
 from providers.types import Completion, HttpRequest, HttpResponse, Json, NativeRequest, Target
 
 OURS = frozenset(
@@ -134,7 +133,7 @@ class Anthropic(Dialect):
             bearer = options.get("auth") == "bearer"
             headers.append(("authorization", f"Bearer {target.api_key}") if bearer else ("x-api-key", target.api_key))
         url = target.base_url + options.get("path", self.path)
-        return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
+        return HttpRequest(url, (*headers, *target.headers), json_body(sent))
 
     def completion(self, raw: bytes) -> Completion:
         return completion(raw)

@@ -29,7 +29,6 @@ from collections.abc import Callable
 from typing import ClassVar
 from urllib.parse import quote, urlsplit
 
-import msgspec
 from msgspec.structs import replace
 
 from providers.auth.aws import AwsKeys
@@ -44,6 +43,7 @@ from providers.bedrock.stream import Decoder
 from providers.chat.tool_rules import NAME_64, ToolRules
 from providers.errors import ProviderError, failed
 from providers.transport.client import Upstream
+from providers.transport.json_body import json_body
 from providers.types import Clocks, Completion, HttpRequest, HttpResponse, Json, Target
 
 _HOST = re.compile(r"(?:^|\.)bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
@@ -59,7 +59,7 @@ class Signer:
         """``body`` to ``/model/{id}/{path}``. Raises ``ProviderError``: credential, when the target has no credentials."""
         url = f"{target.base_url}/model/{quote(target.upstream_id, safe='')}/{path}"
         headers = (("content-type", "application/json"), ("accept", accept), *target.headers)
-        request = HttpRequest(url, headers, msgspec.json.encode(body))
+        request = HttpRequest(url, headers, json_body(body))
         keys = access_keys(target.credentials)
         if keys is not None:
             return signed(request, keys, region=_region(target), service="bedrock", now=self._clock())

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import msgspec
-
 from providers.base import Dialect
 from providers.chat.tool_rules import NAME_64, ToolRules
 from providers.cohere.errors import error_from_response
@@ -21,6 +19,7 @@ from providers.cohere.request import chat_body
 from providers.cohere.response import completion
 from providers.cohere.stream import Decoder
 from providers.errors import ProviderError
+from providers.transport.json_body import json_body
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 
 
@@ -56,4 +55,4 @@ def post(target: Target, path: str, sent: Json, *, stream: bool = False) -> Http
     headers = [("content-type", "application/json"), ("accept", "text/event-stream" if stream else "application/json")]
     if target.api_key is not None:
         headers.append(("authorization", f"Bearer {target.api_key}"))
-    return HttpRequest(target.base_url + path, (*headers, *target.headers), msgspec.json.encode(sent))
+    return HttpRequest(target.base_url + path, (*headers, *target.headers), json_body(sent))

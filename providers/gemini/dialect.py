@@ -28,8 +28,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-import msgspec
-
 from providers.base import Dialect
 from providers.chat.tool_rules import ToolRules
 from providers.errors import ProviderError
@@ -39,6 +37,7 @@ from providers.gemini.request import request_body
 from providers.gemini.response import completion
 from providers.gemini.stream import Decoder
 from providers.gemini.tools import NAME, OWN_TOOLS
+from providers.transport.json_body import json_body
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 
 
@@ -52,7 +51,7 @@ def post(target: Target, verb: str, body: Json, origin: str, *, stream: bool = F
         headers.append(_credential(target.api_key, origin))
     model = quote(target.upstream_id.removeprefix("models/"), safe="/@-._~")
     url = f"{target.base_url}/models/{model}:{verb}"
-    return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(body))
+    return HttpRequest(url, (*headers, *target.headers), json_body(body))
 
 
 def _credential(key: str, origin: str) -> tuple[str, str]:

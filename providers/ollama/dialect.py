@@ -15,14 +15,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import msgspec
-
 from providers.base import Dialect
 from providers.errors import ProviderError
 from providers.ollama.errors import error_from_response
 from providers.ollama.request import chat_body
 from providers.ollama.response import completion
 from providers.ollama.stream import Decoder
+from providers.transport.json_body import json_body
 from providers.types import Completion, HttpRequest, HttpResponse, Json, Target
 
 
@@ -60,4 +59,4 @@ def post(target: Target, path: str, sent: Json, *, stream: bool = False) -> Http
     ]
     if target.api_key is not None:
         headers.append(("authorization", f"Bearer {target.api_key}"))
-    return HttpRequest(target.base_url + path, (*headers, *target.headers), msgspec.json.encode(sent))
+    return HttpRequest(target.base_url + path, (*headers, *target.headers), json_body(sent))

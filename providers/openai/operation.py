@@ -14,12 +14,11 @@ from __future__ import annotations
 
 from typing import ClassVar, NoReturn
 
-import msgspec
-
 from providers.base import Dialect
 from providers.errors import ProviderError, failed
 from providers.openai.errors import refusal
 from providers.openai.request import GATEWAY_FIELDS, key_header, rename_and_extend
+from providers.transport.json_body import json_body
 from providers.types import HttpRequest, HttpResponse, Json, Target
 
 
@@ -32,7 +31,7 @@ class Operation(Dialect):
     def request(self, target: Target, body: Json, *, stream: bool) -> HttpRequest:
         if stream:
             raise failed("unsupported", f"stream: this provider does not stream {self.operation}")
-        content = msgspec.json.encode(self._vendor_body(target, body))
+        content = json_body(self._vendor_body(target, body))
         return self._post(target, self.path, content, "application/json")
 
     def decoder(self) -> NoReturn:

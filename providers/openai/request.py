@@ -26,10 +26,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from providers.chat import effort
 from providers.openai.messages import remove_extensions
+from providers.transport.json_body import json_body
 from providers.types import HttpRequest, InnerRequest, Json, Target
 
 GATEWAY_FIELDS: Final = frozenset(
@@ -79,7 +78,7 @@ def json_post(
         *key_header(target),
     ]
     url = target.base_url + target.options.get("path", path)
-    return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
+    return HttpRequest(url, (*headers, *target.headers), json_body(sent))
 
 
 def key_header(target: Target) -> list[tuple[str, str]]:

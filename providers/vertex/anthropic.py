@@ -18,12 +18,11 @@ from collections.abc import Iterable
 from typing import ClassVar
 from urllib.parse import quote
 
-import msgspec
-
 from providers.anthropic.count_tokens import AnthropicCount
 from providers.anthropic.dialect import Anthropic, betas_of
 from providers.auth.google import GoogleTokens
 from providers.transport.client import Upstream
+from providers.transport.json_body import json_body
 from providers.types import Clocks, HttpRequest, Json, Target
 from providers.vertex.dialect import authorized
 
@@ -59,7 +58,7 @@ class _VertexOperation(Anthropic):
             headers.append(("authorization", f"Bearer {target.api_key}"))
         base = target.base_url.partition("/publishers/")[0]
         url = f"{base}/publishers/anthropic/models/{self._method(sent, stream=stream)}"
-        return HttpRequest(url, (*headers, *target.headers), msgspec.json.encode(sent))
+        return HttpRequest(url, (*headers, *target.headers), json_body(sent))
 
     def _method(self, sent: Json, *, stream: bool) -> str:
         """Model and method as in the URL; takes the model out of the body."""
