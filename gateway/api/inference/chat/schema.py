@@ -82,19 +82,26 @@ class ToolCall(msgspec.Struct):
     type: Literal["function"] = "function"
 
 
+NoCalls = Annotated[list[Any], Meta(max_length=0)] | None
+"""Calls belong to an assistant's turn; some clients write an empty list into every message."""
+
+
 class SystemMessage(msgspec.Struct, tag="system", tag_field="role"):
     content: str | list[TextPart]
     name: str | None = None
+    tool_calls: NoCalls = None
 
 
 class DeveloperMessage(msgspec.Struct, tag="developer", tag_field="role"):
     content: str | list[TextPart]
     name: str | None = None
+    tool_calls: NoCalls = None
 
 
 class UserMessage(msgspec.Struct, tag="user", tag_field="role"):
     content: str | list[Part]
     name: str | None = None
+    tool_calls: NoCalls = None
 
 
 class ReasoningDetail(msgspec.Struct):
@@ -124,6 +131,7 @@ class AssistantMessage(msgspec.Struct, tag="assistant", tag_field="role"):
 class ToolMessage(msgspec.Struct, tag="tool", tag_field="role"):
     content: str | list[Part]
     tool_call_id: str | None = None
+    tool_calls: NoCalls = None
 
 
 ChatMessage = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage
