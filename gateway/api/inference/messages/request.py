@@ -56,6 +56,8 @@ def _texts(content: Any, separator: str) -> Any:
     """Blocks of text as one text, which every vendor accepts, unless a cache breakpoint has to be kept."""
     if isinstance(content, str):
         return content
+    if len(content) == 1 and not content[0].get("cache_control"):
+        return content[0]["text"]
     if any(block.get("cache_control") for block in content):
         return [_with_breakpoint({"type": "text", "text": block["text"]}, block) for block in content]
     return separator.join(block["text"] for block in content)
