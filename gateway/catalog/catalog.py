@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.catalog import names
+from gateway.catalog.attributes import AttributeTable
 from gateway.catalog.merge import Override
 from gateway.catalog.model import Endpoint, Model, Provider
 from gateway.errors import BadRequest
@@ -38,6 +40,10 @@ class Catalog:
     trigrams: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     overrides: tuple[Override, ...] = ()
     """The values that a folder after the first one wrote."""
+    attributes: AttributeTable = field(default_factory=AttributeTable, repr=False, compare=False)
+    """What analytics counts models by."""
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """Results that depend on this catalogue only, kept by code that needs them often."""
 
     def resolve(self, slug: str) -> tuple[Model, str | None]:
         """A name as callers write it → (model, sort that its routing variants stand for, see ``names.SORT_OF``).

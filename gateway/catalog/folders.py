@@ -11,7 +11,9 @@ from pathlib import Path
 
 from gateway.catalog.read import CatalogError, Problem, nearest
 
-KINDS = ("providers", "models", "prices")
+REQUIRED = ("providers", "models", "prices")
+"""The directories that the lowest folder must have."""
+KINDS = (*REQUIRED, "attributes")
 """The directories of a catalogue folder."""
 SETTINGS = "gateway.yaml"
 _SCHEMAS = "schema"
@@ -51,7 +53,7 @@ def check_folders(folders: Sequence[Path]) -> None:
         for folder in folders
         for path, fix in _unread(folder)
     ]
-    for kind in KINDS:
+    for kind in REQUIRED:
         if not (lowest / kind).is_dir():
             fix = "create it, or set GATEWAY_SHIPPED_CATALOG=true if the folder belongs on top of the shipped catalogue"
             problems.append(Problem(f"{kind}/", "", f"no such directory in {lowest}; {fix}"))
@@ -60,7 +62,7 @@ def check_folders(folders: Sequence[Path]) -> None:
         if not folder.is_dir():
             problems.append(Problem(f"{folder}/", "", "no such folder; create it or take it out of GATEWAY_CONFIG_DIR"))
         elif not any((folder / name).exists() for name in (*KINDS, SETTINGS)):
-            message = "has neither providers, models, prices nor gateway.yaml; write one or take the folder out of"
+            message = "has neither providers, models, prices, attributes nor gateway.yaml; write one or take the folder out of"
             problems.append(Problem(f"{folder}/", "", f"{message} GATEWAY_CONFIG_DIR"))
     if problems:
         raise CatalogError(problems)
@@ -75,7 +77,7 @@ def _unread(folder: Path) -> Iterator[tuple[Path, str]]:
     """(path, what would fix it) of everything in a folder that looks as if it should be read, and is not.
 
     At the top these are folders, and files of data: an operator may keep a certificate or an env file there. In ``providers``,
-    ``models`` and ``prices`` it is everything that is not called ``*.yaml``.
+    ``models``, ``prices`` and ``attributes`` it is everything that is not called ``*.yaml``.
     """
     for path in _listed(folder):
         if path.name in (*KINDS, SETTINGS, _SCHEMAS) or _is_for_others(path):
@@ -85,7 +87,10 @@ def _unread(folder: Path) -> Iterator[tuple[Path, str]]:
             yield path, f"did you mean {close!r}?" if close else f"only {', '.join(KINDS)} are; move it elsewhere"
         elif path.suffix.lower() in _DATA:
             is_settings = path.stem.lower() == "gateway"
-            yield path, f"rename it to {SETTINGS}" if is_settings else "move it into providers, models or prices"
+            yield (
+                path,
+                f"rename it to {SETTINGS}" if is_settings else "move it into providers, models, prices or attributes",
+            )
     for kind in KINDS:
         for path in _listed(folder / kind):
             if path.name.endswith(".yaml") or _is_for_others(path):

@@ -13,6 +13,8 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from gateway.catalog import names
+from gateway.catalog.attribute_files import AttributeFiles
+from gateway.catalog.attributes import AttributeTable
 from gateway.catalog.catalog import Catalog, provider_names, trigrams
 from gateway.catalog.folders import KINDS, check_folders, fingerprint
 from gateway.catalog.merge import MergedRows, Override, SourceRow
@@ -86,6 +88,7 @@ class _Loader:
         self.problems: list[Problem] = []
         self.chain_warnings: list[str] = []
         self.merged = MergedRows()
+        self.attributes = AttributeFiles()
         self.providers: dict[str, Provider] = {}
         self.unparsed: set[tuple[str, str]] = set()
         """(kind, stem) of files that are no YAML: later rows that change theirs are not reported too."""
@@ -118,6 +121,8 @@ class _Loader:
             place = Place(file).at(number)
             if kind == "models":
                 self.merged.add_model(level, place, stem, item)
+            elif kind == "attributes":
+                self.attributes.add(level, place, stem, item)
             else:
                 self._add_price(level, place, stem, item)
 
@@ -141,6 +146,7 @@ class _Loader:
         endpoints = {endpoint.id: endpoint for model in models.values() for endpoint in model.endpoints}
         self._check_overriding_prices(endpoints.values())
         self.problems += self.merged.problems
+        attributes = self._attributes(models, aliases)
         if not models and not self.problems:
             self._report(Place("models/"), "the catalogue has no models; write at least one")
         if self.problems:
@@ -156,8 +162,15 @@ class _Loader:
             provider_names=provider_names(self.providers.values(), endpoints.values()),
             warnings=self._warnings(endpoints.values()),
             trigrams={slug: trigrams(slug) for slug in (*models, *aliases)},
-            overrides=self.merged.overrides,
+            overrides=(*self.merged.overrides, *self.attributes.overrides),
+            attributes=attributes,
         )
+
+    def _attributes(self, models: Mapping[str, Model], aliases: Mapping[str, str]) -> AttributeTable:
+        """The facts for analytics. Where models are broken, that no row has their slugs is not reported too."""
+        table = self.attributes.table(models, aliases, are_whole=not self.problems)
+        self.problems += self.attributes.problems
+        return table
 
     def _provider(self, slug: str, source: SourceRow) -> None:
         row = self._validated(ProviderRow, source, slug, self.merged.providers)

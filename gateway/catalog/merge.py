@@ -22,7 +22,7 @@ class Override(NamedTuple):
     """One value of the catalogue that a folder after the first one wrote."""
 
     what: str
-    """``provider``, ``model``, ``endpoint`` or ``price``."""
+    """``provider``, ``model``, ``endpoint`` or ``price``; of the attribute files ``author``, ``attributes`` or ``release``."""
     name: str
     """A slug, an endpoint's id, or ``provider/upstream id`` of a price."""
     key: str

@@ -193,6 +193,6 @@ def endpoint(of: ModelRow, row: EndpointRow, seller: Provider, prices: tuple[Pri
 def model(row: ModelRow, endpoints: tuple[Endpoint, ...]) -> Model:
     """One model with its endpoints."""
     listed = ("input_modalities", "output_modalities", "supported_parameters", "aliases")
-    facts = row.model_dump(exclude={"endpoints", *listed})
+    facts = row.model_dump(exclude={"endpoints", "attributes", *listed})
     facts |= {name: tuple(getattr(row, name)) for name in listed}
-    return Model(**facts, endpoints=endpoints)
+    return Model(**facts, attributes=row.attributes.model_dump(exclude_unset=True), endpoints=endpoints)

@@ -98,6 +98,11 @@ PerMinute = Annotated[int, BeforeValidator(_per_minute), WithJsonSchema(DECIMAL_
 """Dollars a minute of audio → femto-dollars a millisecond, rounded up: at most 10^-15 dollars too much a millisecond."""
 Env = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 Secret = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\??$")]
+Billions = Annotated[float, Field(gt=0, le=100_000)]
+Color = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
+OwnerType = Literal["lab", "app", "stealth", "community"]
+Tier = Literal["flagship", "mid", "mini", "nano", "lite", "flash", "fast", "embed", "rerank"]
+SizeClass = Literal["small", "medium", "large"]
 
 
 class _Row(BaseModel):
@@ -175,6 +180,82 @@ class EndpointRow(_Row):
     tag: Annotated[str, Field(pattern=r"^[a-z0-9-]+(/[a-z0-9._-]+)?$", max_length=100)] | None = None
 
 
+class FactsRow(_Row):
+    """What analytics counts a model by. A fact that is not written is derived where a rule can tell it, else unknown."""
+
+    family: Word | None = None
+    tier: Tier | None = None
+    author: ProviderSlug | None = None
+    owner_type: OwnerType | None = None
+    lab_country: Country | None = None
+    open_weights: bool | None = None
+    licence: Word | None = None
+    params_total_b: Billions | None = None
+    params_active_b: Billions | None = None
+    size_class: SizeClass | None = None
+    """For models whose number of parameters is not published, and for groups of models."""
+    base_model: ModelSlug | None = None
+    finetune_of: ModelSlug | None = None
+    supports_reasoning: bool | None = None
+    reasoning_default: bool | None = None
+    """It thinks unless told not to."""
+    reasoning_model: bool | None = None
+    """Counted among the reasoning models; default: it can reason, and does not only do so when asked."""
+    supports_tools: bool | None = None
+    domain: Word | None = None
+    tokenizer: Text | None = None
+    released: Day | None = None
+    retired: Day | None = None
+    free_variant: bool | None = None
+
+
+class ModelFactsRow(FactsRow):
+    """``attributes`` of a model's row; other keys are allowed there."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class ChangeRow(FactsRow):
+    """Facts that hold from a day on, such as weights that were published later. Earlier days keep those before."""
+
+    since: Day = Field(alias="from")
+
+
+class AttributesRow(FactsRow):
+    """One row of ``config/attributes/models.yaml``: facts over those of the model's own row, and models of the past."""
+
+    slug: ModelSlug
+    name: Text | None = None
+    """Required for a model that the catalogue does not have."""
+    aliases: list[ModelSlug] = []
+    context_length: Tokens | None = None
+    color: Color | None = None
+    changes: list[ChangeRow] = []
+
+
+class AuthorRow(_Row):
+    """One row of ``config/attributes/authors.yaml``: who makes models, and under which namespaces."""
+
+    slug: ProviderSlug
+    name: Text
+    aliases: list[ProviderSlug] = []
+    """Other namespaces of the same author: counted as this one."""
+    owner_type: OwnerType | None = None
+    country: Country | None = None
+    hue: Annotated[int, Field(ge=0, le=359)] | None = None
+    """Degrees in OKLCH of the colours of its models; default: by a hash of the slug."""
+
+
+class ReleaseRow(_Row):
+    """One row of ``config/attributes/releases.yaml``: a marker on time charts."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
+    label: Text
+    day: Day
+    model: ModelSlug | None = None
+    source: Text
+
+
 class ModelRow(_Row):
     """One row of ``config/models/<author>.yaml``."""
 
@@ -187,7 +268,7 @@ class ModelRow(_Row):
     output_modalities: Annotated[list[Word], Field(min_length=1)] = ["text"]
     supported_parameters: list[Word] = []
     aliases: list[ModelSlug] = []
-    attributes: dict[str, Any] = {}
+    attributes: ModelFactsRow = ModelFactsRow()
     tokenizer: Text | None = None
     instruct_type: Text | None = None
     hugging_face_id: Text | None = None

@@ -13,12 +13,15 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from gateway.catalog.rows import ModelRow, PriceRow, ProviderRow
+from gateway.catalog.rows import AttributesRow, AuthorRow, ModelRow, PriceRow, ProviderRow, ReleaseRow
 
 ROW_TYPES: dict[str, TypeAdapter[object]] = {
     "provider": TypeAdapter(ProviderRow),
     "models": TypeAdapter(list[ModelRow]),
     "prices": TypeAdapter(list[PriceRow]),
+    "attributes.authors": TypeAdapter(list[AuthorRow]),
+    "attributes.models": TypeAdapter(list[AttributesRow]),
+    "attributes.releases": TypeAdapter(list[ReleaseRow]),
 }
 """File name without ``.schema.json`` → what such a file holds."""
 
@@ -29,7 +32,7 @@ def texts() -> dict[str, str]:
     for name, row_type in ROW_TYPES.items():
         schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **row_type.json_schema(by_alias=True)}
         found[f"{name}.schema.json"] = _text(schema)
-        if name != "prices":  # prices are appended or replaced as whole rows
+        if name in ("provider", "models"):  # prices are appended or replaced as whole rows
             row = schema["$defs"]["ModelRow"] if name == "models" else schema
             row["required"] = ["slug"]
             found[f"{name}.overlay.schema.json"] = _text(schema)

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from gateway.catalog.attributes import sizes
 from gateway.catalog.load import load
 from gateway.cli import catalog as command
 from gateway.cli.catalog import compare, describe
@@ -355,7 +356,7 @@ def test_rounding_is_no_dispute(price: Decimal) -> None:
 )
 def test_sizes(word: str, told_sizes: dict[str, float]) -> None:
     """Parameters are read from a name only where it tells them; experts of equal size do not simply add up."""
-    assert attributes.sizes(word) == told_sizes
+    assert sizes(word) == told_sizes
 
 
 def test_attributes_unknown_stays_absent() -> None:

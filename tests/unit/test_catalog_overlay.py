@@ -304,7 +304,10 @@ def test_a_file_that_is_no_yaml_is_the_only_one_named(base: Path, own: Path, kin
     ("prepare", "expected"),
     [
         (lambda own: own.rmdir(), "/: no such folder; create it or take it out of GATEWAY_CONFIG_DIR"),
-        (lambda _: None, "/: has neither providers, models, prices nor gateway.yaml; write one or take the folder out"),
+        (
+            lambda _: None,
+            "/: has neither providers, models, prices, attributes nor gateway.yaml; write one or take the folder out",
+        ),
         (lambda own: (own.rmdir(), own.write_text("")), "/: no such folder"),
         (lambda own: (own / "prices").write_text(""), "/prices/: cannot be read: Not a directory"),
     ],
@@ -336,9 +339,9 @@ def test_a_broken_base_is_named(base: Path, own: Path) -> None:
         ("providers/acme.yml", "acme.yaml is; move its rows there and delete it"),
         ("models/team/acme.yaml", "move its files into models/ itself"),
         ("pricess/acme.yaml", "did you mean 'prices'?"),
-        ("vendors/acme.yaml", "only providers, models, prices are; move it elsewhere"),
+        ("vendors/acme.yaml", "only providers, models, prices, attributes are; move it elsewhere"),
         ("gateway.yml", "rename it to gateway.yaml"),
-        ("acme.yaml", "move it into providers, models or prices"),
+        ("acme.yaml", "move it into providers, models, prices or attributes"),
         ("README.md", None),
         ("prices/notes.txt", None),
         ("prices/.acme.yaml.swp", None),

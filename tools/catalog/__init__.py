@@ -2,5 +2,5 @@
 
 ``python -m tools.catalog build`` writes the files, ``python -m tools.catalog diff`` tells what a build would change. What
 the sources do not know, or get wrong, is kept by hand in the YAML files beside this one. It must not know the gateway,
-but for the loader and the comparison, by which it proves what it wrote. See ``docs/catalog.md``.
+but for the loader and the comparison, by which it proves what it wrote, and the sizes that names tell. See ``docs/catalog.md``.
 """

@@ -6,10 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-SIZES = re.compile(
-    r"(?<![a-z\d.])(?:(?P<experts>\d+)x)?(?P<total>\d+(?:\.\d+)?)(?P<unit>[bmt])(?:-a(?P<active>\d+(?:\.\d+)?)b)?(?![a-z\d])"
-)
-THOUSANDS = {"b": 1.0, "m": 0.001, "t": 1000.0}
+from gateway.catalog.attributes import sizes
+
 TIERS = (
     (r"-(nano)(-|$)", "nano"), (r"flash-lite|-lite(-|$)|-micro(-|$)", "lite"), (r"flash", "flash"),
     (r"-(mini|haiku|small|air|tiny)(-|$)|haiku|luna", "mini"), (r"-fast(-|$)", "fast"),
@@ -50,22 +48,6 @@ NAMES = (
     "family", "tier", "author", "owner_type", "lab_country", "open_weights", "licence", "params_total_b", "params_active_b",
     "base_model", "finetune_of", "supports_reasoning", "reasoning_default", "domain", "tokenizer",
 )  # fmt: skip
-
-
-def sizes(word: str) -> dict[str, float | int]:
-    """Billions of parameters that a name gives: ``qwen3-235b-a22b`` → 235 in all, 22 at work."""
-    found = SIZES.search(word)
-    if found is None or found["experts"]:
-        return {}
-    total = float(found["total"]) * THOUSANDS[found["unit"]]
-    billions: dict[str, float | int] = {"params_total_b": _number(total)}
-    if found["active"]:
-        billions["params_active_b"] = _number(float(found["active"]))
-    return billions
-
-
-def _number(value: float) -> float | int:
-    return int(value) if value == int(value) else round(value, 3)
 
 
 def _tier(word: str, known: Mapping[str, Any]) -> str | None:
