@@ -66,6 +66,10 @@ async def test_a_model_to_the_field(managed: Managed) -> None:
     for key in ("per_request_limits", "default_parameters", "supported_voices"):
         assert model[key] is None
     assert "expiration_date" not in model
+    described = "Acme/Fast-1 is a language model by acme, released in March 2026; it takes text and images, "
+    assert model["description"].startswith(described)
+    details = (await managed.anyone.get(model["links"]["details"])).json()["data"]
+    assert details["description"] == model["description"]
 
 
 FILTERS = [

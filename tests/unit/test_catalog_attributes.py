@@ -1,16 +1,19 @@
-"""Facts of models for analytics, and the colours made of them: the shipped files, the rules, an operator's folder, bad rows."""
+"""Facts of models for analytics, with the colours and descriptions made of them: shipped files, rules, own folders, bad rows."""
 
 from __future__ import annotations
 
 import re
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
+from gateway.api.management.listing import Filter, Row, rows
 from gateway.catalog.attributes import AttributeTable, size_class
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.colors import LEAST_DISTANCE, OTHERS, distance, gaps, oklch, palette
+from gateway.catalog.descriptions import describe, descriptions
 from gateway.catalog.load import CatalogError, load
 from tests.support.management import write_files
 
@@ -304,3 +307,82 @@ def test_distance() -> None:
     assert distance(*("#3B82F6", "#2DD4BF")) > LEAST_DISTANCE
     assert distance(oklch(0.628, 0.2577, 29.23), "#FF0000") < 5
     assert oklch(1, 0.3, 200) == "#FFFFFF"
+
+
+# -- descriptions -----------------------------------------------------------------------------------------------------
+
+MARKETING = re.compile(
+    r"\b(best|powerful|state-of-the-art|cutting|leading|advanced|most|frontier|seamless|unmatched)\b", re.I
+)
+
+
+def test_every_description(catalog: Catalog) -> None:
+    """Every shipped model has one factual sentence; one that its row has is left as it is."""
+    found = descriptions(catalog, date(2026, 11, 30))
+    assert found.keys() == catalog.models.keys()
+    for slug, text in found.items():
+        model = catalog.models[slug]
+        if model.description:
+            assert text == model.description
+            continue
+        assert text.startswith(model.name), slug
+        assert re.fullmatch(r"\S.*[^ .]\.", text), text
+        assert len(text) <= 300, text
+        assert "None" not in text, text
+        assert not re.search(r"  | [,;.]|,,|;,|\.\.|\ba [aeiou]|\ban [^aeiou]|[{}\[\]]", text), text
+        assert not MARKETING.search(text.removeprefix(model.name)), text
+        assert not ("closed-weight" in text and "licence" in text), text
+    assert descriptions(catalog, date(2026, 11, 30)) is found
+
+
+DESCRIBED = [
+    (
+        "qwen/qwen3-30b-a3b",
+        "Qwen3 30B A3B is an open-weight reasoning model by Qwen, of the mini tier of the qwen3 family, with 30.5B parameters, 3.3B of "
+        "them active, released in April 2025 under the Apache 2.0 licence; it takes text, makes text and reads up to 129,024 tokens",
+    ),
+    (
+        "google/gemma-3-4b-it",
+        "Gemma 3 4B is an open-weight language model by Google, of the mini tier of the gemma family, with 4B parameters, released in "
+        "March 2025 under the Gemma licence; it takes text and images, makes text and reads up to 128,000 tokens",
+    ),
+    (
+        "openai/gpt-image-2",
+        "GPT Image 2 is a closed-weight image model by OpenAI, of the gpt-image family, released in April 2026; it takes text, images "
+        "and files and makes images",
+    ),
+    (
+        "voyage/voyage-3-large",
+        "Voyage 3 Large is a closed-weight embedding model by Voyage AI, of the voyage family, released in January 2025; it takes text, "
+        "makes embeddings and reads up to 32,000 tokens, at a price above the median of embedding models",
+    ),
+]
+
+
+@pytest.mark.parametrize(("slug", "beginning"), DESCRIBED)
+def test_described(catalog: Catalog, slug: str, beginning: str) -> None:
+    """What is known is said, what is not known is left out."""
+    assert descriptions(catalog, date(2026, 11, 30))[slug].startswith(beginning)
+
+
+def test_long_names_are_cut(catalog: Catalog) -> None:
+    """A sentence stays one, and short, whatever the row's name is."""
+    model = catalog.models["qwen/qwen3-30b-a3b"]
+    for name in ("x" * 200, "two  blanks ", "Ends with a stop.", "Q" * 90):
+        text = describe(replace(model, name=name), catalog.attributes.of(model.slug), ", free of charge")
+        assert len(text) <= 300
+        assert re.fullmatch(r"\S+( \S+)*[^.]\.", text), text
+
+
+def test_lists_filter_by_author_and_region(catalog: Catalog) -> None:
+    """``meta`` and ``meta-llama`` are one author; ``eu`` is all its countries."""
+    now = datetime(2026, 11, 30, tzinfo=UTC).timestamp()
+
+    def found(**filters: str) -> list[Row]:
+        return rows(catalog.models.values(), Filter(**filters), now, catalog.attributes)
+
+    by_author = {name: [row.model.slug for row in found(model_authors=name)] for name in ("meta", "meta-llama", "qwen")}
+    assert by_author["meta"] == by_author["meta-llama"]
+    assert {slug.partition("/")[0] for slug in by_author["meta"]} == {"meta", "meta-llama"}
+    assert len(found(region="fr")) < len(found(region="eu")) < len(found())
+    assert {row.model.slug for row in found(region="DE")} <= {row.model.slug for row in found(region="EU")}

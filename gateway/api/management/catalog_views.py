@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.descriptions import descriptions
 from gateway.catalog.model import Endpoint, Model, Price, Provider
 from gateway.catalog.names import family
 from gateway.health.registry import EndpointHealth
@@ -37,7 +39,14 @@ def callable_now(model: Model, now: float) -> bool:
     return any(endpoint.provider.usable and endpoint.price_at(now) is not None for endpoint in model.endpoints)
 
 
-def model_view(model: Model, endpoint: Endpoint, price: Price) -> dict[str, Any]:
+def description_of(catalog: Catalog, model: Model, now: float) -> str:
+    """What is said of a model, also of a row ``~author/family-latest``: it has the description of the model it stands for."""
+    target = model.attributes.get(ALIAS_TARGET)
+    slug = target["slug"] if target else model.slug
+    return descriptions(catalog, datetime.fromtimestamp(now, UTC).date()).get(slug, model.description)
+
+
+def model_view(model: Model, endpoint: Endpoint, price: Price, description: str) -> dict[str, Any]:
     """One row of ``GET /models``; ``endpoint`` and ``price`` come from ``listed_price``."""
     view: dict[str, Any] = {
         "id": model.slug,
@@ -46,7 +55,7 @@ def model_view(model: Model, endpoint: Endpoint, price: Price) -> dict[str, Any]
         "canonical_slug": model.slug,
         "name": model.name,
         "created": midnight(model.created),
-        "description": model.description,
+        "description": description,
         "context_length": model.context_length,
         "architecture": architecture_view(model),
         "pricing": pricing_view(price),
@@ -129,13 +138,15 @@ def pricing_view(price: Price) -> dict[str, Any]:
     return view
 
 
-def endpoints_view(model: Model, health_of: HealthOf, now: float, *, has_valid_key: bool) -> dict[str, Any]:
+def endpoints_view(
+    model: Model, health_of: HealthOf, now: float, *, description: str, has_valid_key: bool
+) -> dict[str, Any]:
     """The ``data`` of ``GET /models/{author}/{slug}/endpoints``: everything that has a price today."""
     return {
         "id": model.slug,
         "name": model.name,
         "created": midnight(model.created),
-        "description": model.description,
+        "description": description,
         "architecture": architecture_view(model),
         "endpoints": [
             endpoint_view(model, endpoint, price, health_of(endpoint.id), has_valid_key=has_valid_key)

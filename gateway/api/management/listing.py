@@ -11,6 +11,7 @@ from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.api.management.catalog_views import HealthOf, anthropic_model_view, listed_price, midnight, tokenizer
+from gateway.catalog.attributes import AttributeTable
 from gateway.catalog.model import Endpoint, Model, Price
 from gateway.errors import BadRequest
 from gateway.money import parse_price
@@ -22,6 +23,12 @@ UNSUPPORTED_FILTERS = frozenset(
 )
 """Filters of the hosted service that need data this gateway does not have. To ignore one would give a wrong answer."""
 
+EUROPEAN_UNION = frozenset(
+    {
+        "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV", "MT",
+        "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+    }
+)  # fmt: skip
 DEFAULT_PAGE_SIZE = 500
 ANTHROPIC_PAGE_SIZE = 20
 
@@ -52,7 +59,9 @@ class Filter(BaseModel):
     max_price: PerMillion = None
     min_output_price: PerMillion = None
     max_output_price: PerMillion = None
-    model_authors: Comma = None
+    model_authors: Annotated[
+        str | None, Field(max_length=1_000, description="Authors, separated by commas; each with its other namespaces.")
+    ] = None
     providers: Comma = None
     zdr: bool | None = Field(None, description="`true`: only models with an endpoint that keeps no prompts.")
     min_age_days: int | None = Field(None, ge=0, le=100_000)
@@ -61,7 +70,7 @@ class Filter(BaseModel):
         None, max_length=100, description="The model's tokenizer, as `architecture.tokenizer` has it."
     )
     distillable: bool | None = Field(None, description="`true`: only models whose licence allows to train on answers.")
-    region: str | None = Field(None, max_length=40, description="Country code of a provider's datacenter.")
+    region: str | None = Field(None, max_length=40, description="Country code of a provider's datacenter, or `eu`.")
     usable: bool | None = Field(None, description="Ours. `true`: only models whose vendor has a credential here.")
     all: bool = Field(False, description="Ours. `true`: also models that no configured vendor serves.")
 
@@ -90,10 +99,10 @@ async def refuse_unsupported_filters(request: Request) -> None:
             raise BadRequest(f"This gateway has no data for the filter {name!r}; leave it out.", field=name)
 
 
-def rows(models: Iterable[Model], filters: Filter, now: float) -> list[Row]:
+def rows(models: Iterable[Model], filters: Filter, now: float, attributes: AttributeTable) -> list[Row]:
     """The models that have a price today and pass every filter, in the catalogue's order."""
     found = [Row(model, *offered) for model in models if (offered := listed_price(model, now)) is not None]
-    for test in _filter_tests(filters, now):
+    for test in _filter_tests(filters, now, attributes):
         found = [row for row in found if test(row)]
     return found
 
@@ -147,8 +156,8 @@ def anthropic_page(models: Iterable[Model], query: Mapping[str, str], now: float
     return {"data": data, "has_more": more, "first_id": ids[0], "last_id": ids[-1]}
 
 
-def _filter_tests(filters: Filter, now: float) -> list[Callable[[Row], bool]]:
-    tests = [*_text_tests(filters), *_price_tests(filters), *_age_tests(filters, now)]
+def _filter_tests(filters: Filter, now: float, attributes: AttributeTable) -> list[Callable[[Row], bool]]:
+    tests = [*_text_tests(filters, attributes), *_price_tests(filters), *_age_tests(filters, now)]
     if filters.context is not None:
         least = filters.context
         tests.append(lambda row: row.model.context_length >= least)
@@ -163,7 +172,10 @@ def _filter_tests(filters: Filter, now: float) -> list[Callable[[Row], bool]]:
         tests.append(lambda row: (row.model.attributes.get("distillable") is True) == filters.distillable)
     if filters.region:
         region = filters.region.upper()
-        tests.append(lambda row: any(region in endpoint.provider.datacenters for endpoint in row.model.endpoints))
+        countries = EUROPEAN_UNION if region == "EU" else {region}
+        tests.append(
+            lambda row: any(not countries.isdisjoint(endpoint.provider.datacenters) for endpoint in row.model.endpoints)
+        )
     return tests
 
 
@@ -173,7 +185,7 @@ def keeps_nothing(endpoint: Endpoint) -> bool:
     return not policy.retains_prompts and not policy.training
 
 
-def _text_tests(filters: Filter) -> list[Callable[[Row], bool]]:
+def _text_tests(filters: Filter, attributes: AttributeTable) -> list[Callable[[Row], bool]]:
     tests: list[Callable[[Row], bool]] = []
     if filters.q:
         text = filters.q.casefold()
@@ -186,7 +198,8 @@ def _text_tests(filters: Filter) -> list[Callable[[Row], bool]]:
     if outputs and "all" not in outputs:
         tests.append(lambda row: bool(outputs & set(row.model.output_modalities)))
     if authors := _set(filters.model_authors):
-        tests.append(lambda row: row.model.slug.partition("/")[0] in authors)
+        known = {attributes.author(author).slug for author in authors}
+        tests.append(lambda row: attributes.author(row.model.slug.partition("/")[0]).slug in known)
     if filters.providers:
         providers = frozenset(name.casefold() for name in _set(filters.providers))
         tests.append(

@@ -13,6 +13,7 @@ from gateway.api.management.auth import ByInferenceKey, HasValidKey, ServicesDep
 from gateway.api.management.catalog_views import (
     anthropic_model_view,
     callable_now,
+    description_of,
     endpoint_view,
     endpoints_view,
     latest_rows,
@@ -60,7 +61,7 @@ async def list_models(
 @router.get("/models/count", response_model=schema.CountAnswer, dependencies=PUBLIC_LIST, summary="Count models")
 async def count_models(services: ServicesDep, filters: Annotated[Filter, Query()]) -> ExactJSONResponse:
     """How many models `GET /models` would list under the same filters."""
-    found = rows(_offered(services, filters), filters, time.time())
+    found = rows(_offered(services, filters), filters, time.time(), services.catalog.current.attributes)
     return ExactJSONResponse({"data": {"count": len(found)}})
 
 
@@ -102,7 +103,7 @@ async def retrieve_model_by_own_id(request: Request, services: ServicesDep, name
 @router.get("/model/{author}/{slug}", response_model=schema.ModelAnswer, summary="Get a model")
 async def get_model(services: ServicesDep, author: str, slug: str) -> ExactJSONResponse:
     """One model by slug or alias; variant suffixes such as `:floor` are accepted."""
-    return ExactJSONResponse({"data": _view(_row_or_404(services, f"{author}/{slug}"))})
+    return ExactJSONResponse({"data": _view(services, _row_or_404(services, f"{author}/{slug}"))})
 
 
 @router.get(
@@ -112,10 +113,10 @@ async def list_endpoints(
     services: ServicesDep, has_valid_key: HasValidKey, author: str, slug: str
 ) -> ExactJSONResponse:
     """Who sells the model, at what price, how well it runs. Percentiles are shown to callers with a key."""
-    model = model_or_404(services, f"{author}/{slug}")
-    return ExactJSONResponse(
-        {"data": endpoints_view(model, services.health.view, time.time(), has_valid_key=has_valid_key)}
-    )
+    model, now = model_or_404(services, f"{author}/{slug}"), time.time()
+    description = description_of(services.catalog.current, model, now)
+    view = endpoints_view(model, services.health.view, now, description=description, has_valid_key=has_valid_key)
+    return ExactJSONResponse({"data": view})
 
 
 @router.get("/endpoints/zdr", response_model=schema.EndpointList, summary="List endpoints that keep no prompts")
@@ -148,12 +149,14 @@ def _listed(
     more: Mapping[str, object] = MappingProxyType({}),
 ) -> ExactJSONResponse:
     """One page of the list; ``more`` are further fields of the answer."""
-    found = ordered(rows(models, listing, time.time()), listing.sort, services.health.view)
+    found = ordered(
+        rows(models, listing, time.time(), services.catalog.current.attributes), listing.sort, services.health.view
+    )
     shown, link = page(found, listing, request.url.path, request.query_params.multi_items())
     return ExactJSONResponse(
         {
             "object": "list",
-            "data": [_view(row) for row in shown],
+            "data": [_view(services, row) for row in shown],
             "links": {"next": link},
             "total_count": len(found),
             **more,
@@ -161,8 +164,9 @@ def _listed(
     )
 
 
-def _view(row: Row) -> dict[str, object]:
-    return model_view(row.model, row.endpoint, row.price)
+def _view(services: Services, row: Row) -> dict[str, object]:
+    description = description_of(services.catalog.current, row.model, time.time())
+    return model_view(row.model, row.endpoint, row.price, description)
 
 
 def _offered(services: Services, filters: Filter) -> Iterable[Model]:
@@ -176,13 +180,13 @@ def _offered(services: Services, filters: Filter) -> Iterable[Model]:
 
 def _retrieved(request: Request, services: Services, name: str) -> ExactJSONResponse:
     row = _row_or_404(services, name)
-    view = anthropic_model_view(row.model) if "anthropic-version" in request.headers else _view(row)
+    view = anthropic_model_view(row.model) if "anthropic-version" in request.headers else _view(services, row)
     return ExactJSONResponse(view)
 
 
 def _row_or_404(services: Services, name: str) -> Row:
     model = model_or_404(services, name)
-    found = rows([model], Filter(output_modalities="all"), time.time())
+    found = rows([model], Filter(output_modalities="all"), time.time(), services.catalog.current.attributes)
     if not found:
         raise NotFound(f"{model.slug} has no price today, so it is not for sale.")
     return found[0]
