@@ -362,16 +362,16 @@ def test_sizes(word: str, told_sizes: dict[str, float]) -> None:
 def test_attributes_unknown_stays_absent() -> None:
     """Rules win over the sources, the hand-kept model over both; an unknown attribute has no key."""
     kept = {
-        "authors": {"acme": {"lab_country": "FR", "open_weights": False}},
+        "authors": {"acme": {"tokenizer": "Acme", "open_weights": False}},
         "rules": [{"match": "fast", "set": {"family": "fast"}}],
     }
     found = attributes.of(
         "acme/fast-7b", kept, model={"tier": "lite"}, from_sellers={"open_weights": True, "family": "f"}
     )
     assert found == {
-        "family": "fast", "tier": "lite", "author": "acme", "lab_country": "FR", "open_weights": True, "params_total_b": 7,
+        "family": "fast", "tier": "lite", "open_weights": True, "params_total_b": 7, "tokenizer": "Acme",
     }  # fmt: skip
-    assert attributes.of("nobody/x", kept, model={}, from_sellers={}) == {"author": "nobody"}
+    assert attributes.of("nobody/x", kept, model={}, from_sellers={}) == {}
 
 
 def test_release_days() -> None:

@@ -524,6 +524,7 @@ def test_the_private_server_of_the_documentation(own: Path, monkeypatch: pytest.
         "prices/our-vllm.yaml",
         "prices/openai.yaml",
         "providers/deepseek.yaml",
+        "attributes/models.yaml",
     ]
     for name, content in files:
         write(own, name, content)
@@ -542,6 +543,8 @@ def test_the_private_server_of_the_documentation(own: Path, monkeypatch: pytest.
     assert prompt_price(catalog, agreed, NEW_YEAR) != prompt_price(shipped, agreed, NEW_YEAR)
     assert not any(endpoint.provider.slug == "deepseek" for endpoint in catalog.endpoints.values())
     assert catalog.warnings == ()
+    assert catalog.attributes.of("meta-llama/llama-3.3-70b-instruct").color == "#7C3AED"
+    assert catalog.attributes.of("ours/first-try", date(2026, 5, 31)).open_weights is False
 
 
 def test_schemas_of_later_folders() -> None:

@@ -109,10 +109,12 @@ def test_studied_model(catalog: Catalog, slug: str) -> None:
     """The models of usage studies are known by their slug, with the attributes that analytics counts by."""
     model = catalog.models[catalog.aliases.get(slug, slug)]
     assert bool(model.endpoints) is (slug not in ENDED)
-    assert {"family", "tier", "author", "owner_type", "open_weights"} <= model.attributes.keys()
-    assert re.fullmatch("[A-Z]{2}", model.attributes["lab_country"]) or model.attributes["owner_type"] == "community"
-    if model.attributes["open_weights"]:
-        assert model.attributes["params_total_b"] > 0
+    facts = catalog.attributes.of(slug)
+    assert facts.slug == model.slug
+    assert None not in (facts.family, facts.tier, facts.owner_type, facts.open_weights)
+    assert facts.lab_country is not None or facts.owner_type == "community"
+    if facts.open_weights:
+        assert facts.params_total_b is not None
 
 
 def test_one_model_many_sellers(catalog: Catalog) -> None:

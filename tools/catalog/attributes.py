@@ -1,4 +1,7 @@
-"""Attributes that analytics counts by: family, tier, size, where and by whom a model is made. Unknown stays absent."""
+"""Attributes that analytics counts by: family, tier, size, licence. Unknown stays absent.
+
+Who makes a model, and where, is in ``config/attributes/authors.yaml``.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +43,12 @@ def of(
         found["tier"] = tier
     found.update(ruled)
     found.update(model)
-    found["author"] = author
     return {name: found[name] for name in NAMES if found.get(name) is not None}
 
 
 NAMES = (
-    "family", "tier", "author", "owner_type", "lab_country", "open_weights", "licence", "params_total_b", "params_active_b",
-    "base_model", "finetune_of", "supports_reasoning", "reasoning_default", "domain", "tokenizer",
+    "family", "tier", "open_weights", "licence", "params_total_b", "params_active_b", "base_model", "finetune_of",
+    "supports_reasoning", "reasoning_default", "domain", "tokenizer",
 )  # fmt: skip
 
 
