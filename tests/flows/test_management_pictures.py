@@ -15,7 +15,7 @@ from openrouter.components import (
 )
 
 from gateway.api.management import image_models
-from gateway.api.management.catalog_views import endpoints_view, listed_price, model_view
+from gateway.api.management.catalog_views import description_of, endpoints_view, listed_price, model_view
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import load
 from gateway.health.registry import HealthRegistry
@@ -55,13 +55,15 @@ def test_the_whole_shipped_catalogue_fits_the_sdk(shipped: Catalog) -> None:
     """Every model, with tiers, units and endpoints, is what the official SDK validates."""
     now, health = time.time(), HealthRegistry(time.time)
     offered = [(model, listed_price(model, now)) for model in shipped.models.values()]
-    views = [model_view(model, *found) for model, found in offered if found is not None]
+    told = {model.slug: description_of(shipped, model, now) for model, _ in offered}
+    assert all(told.values())
+    views = [model_view(model, *found, told[model.slug]) for model, found in offered if found is not None]
     assert len(views) >= 500
     listing = {"data": views, "links": {"next": None}, "total_count": len(views)}
     ModelsListResponse.model_validate_json(msgspec.json.encode(listing))
     for model, found in offered:
         if found is not None:
-            view = endpoints_view(model, health.view, now, has_valid_key=True)
+            view = endpoints_view(model, health.view, now, description=told[model.slug], has_valid_key=True)
             ListEndpointsResponse.model_validate_json(msgspec.json.encode(view))
 
 
