@@ -14,6 +14,7 @@ from gateway.catalog.attributes import AttributeTable, size_class
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.colors import LEAST_DISTANCE, OTHERS, distance, gaps, oklch, palette
 from gateway.catalog.descriptions import describe, descriptions
+from gateway.catalog.folders import fingerprint
 from gateway.catalog.load import CatalogError, load
 from tests.support.management import write_files
 
@@ -174,6 +175,9 @@ def test_own_folder(tmp_path: Path) -> None:
     assert (free.author, free.open_weights, free.supports_tools) == ("acme", None, False)
     assert (gone.name, gone.params_total_b) == ("Gone", None)
     assert palette(catalog).model("acme/fast-1") == "#123456"
+    assert catalog.version != load(tmp_path / "base", {}).version  # so that a reload puts it in force
+    watched = [path for path, _, _ in fingerprint([tmp_path / "own"])]
+    assert str(tmp_path / "own" / "attributes" / "authors.yaml") in watched
     assert {(one.what, one.name) for one in catalog.overrides} == {
         ("author", "acme"), ("attributes", "acme/fast-1"), ("attributes", "acme/gone-0-8x7b"),
     }  # fmt: skip
