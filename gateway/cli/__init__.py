@@ -12,6 +12,7 @@ import typer
 from gateway import __version__
 from gateway.cli import catalog, credit, key, new_dialect, offline, operate, organization, serving
 from gateway.cli.demo import command
+from gateway.cli.demo.year.command import demo_year
 
 app = typer.Typer(
     name="tokenway",
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(serving.serve)
 app.command()(command.demo)
+app.command("demo-year")(demo_year)
 app.command()(operate.worker)
 app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     command.simulate

@@ -17,9 +17,18 @@ from gateway.cli.demo.year.targets import Model
 FLASH, V3 = "google/gemini-flash", "deepseek/deepseek-v3"
 GROK, SONNET, MINI = "x-ai/grok-code-fast-1", "anthropic/claude-sonnet-4", "openai/gpt-4.1-mini"
 LEGACY = {"anthropic/claude-3.5-sonnet", "openai/gpt-4o", "openai/gpt-4o-mini", "google/gemini-flash-1.5"}
-Q1, Q2, Q3, Q4 = ("2024-12-30", "2025-03-31"), ("2025-04-01", "2025-06-30"), ("2025-07-01", "2025-09-29"), ("2025-10-01", "2025-12-31")
+Q1, Q2, Q3, Q4 = (
+    ("2024-12-30", "2025-03-31"),
+    ("2025-04-01", "2025-06-30"),
+    ("2025-07-01", "2025-09-29"),
+    ("2025-10-01", "2025-12-31"),
+)
 H1, H2, YEAR = ("2024-12-30", "2025-06-30"), ("2025-07-01", "2025-12-31"), ("2024-12-30", "2025-12-31")
-MAY_ON, FROM_JULY, NOVEMBER_ON = ("2025-05-01", "2025-12-31"), ("2025-07-01", "2025-12-31"), ("2025-11-01", "2025-12-31")
+MAY_ON, FROM_JULY, NOVEMBER_ON = (
+    ("2025-05-01", "2025-12-31"),
+    ("2025-07-01", "2025-12-31"),
+    ("2025-11-01", "2025-12-31"),
+)
 STUDY = ("2024-11-04", "2025-11-30")
 
 
@@ -41,7 +50,9 @@ class View:
             found[by(model)] = found.get(by(model), 0) + tokens
         return found
 
-    def share(self, span: Iterable[int], chosen: Callable[[Model], bool], among: Callable[[Model], bool] = lambda _: True) -> float:
+    def share(
+        self, span: Iterable[int], chosen: Callable[[Model], bool], among: Callable[[Model], bool] = lambda _: True
+    ) -> float:
         """Percent of the tokens of the weeks."""
         part = whole = 0
         for week in span:
@@ -59,7 +70,8 @@ class View:
 
     def hhi(self, span: tuple[str, str], by: Callable[[Model], str]) -> float:
         return statistics.fmean(
-            sum((100 * tokens / self.cube.total(week)) ** 2 for tokens in self.tokens(week, by).values()) for week in self.weeks(span)
+            sum((100 * tokens / self.cube.total(week)) ** 2 for tokens in self.tokens(week, by).values())
+            for week in self.weeks(span)
         )
 
     def trillions(self, span: tuple[str, str]) -> list[float]:
@@ -90,7 +102,8 @@ def largest(values: dict[str, int]) -> str:
 def peaks(values: list[float]) -> int:
     """Local maxima that are 15 % above both neighbours' lower side: the lowest value between two such peaks."""
     return sum(
-        value >= max(values[max(0, n - 1)], values[min(len(values) - 1, n + 1)]) and value >= 1.15 * min(values[max(0, n - 2) : n + 3])
+        value >= max(values[max(0, n - 1)], values[min(len(values) - 1, n + 1)])
+        and value >= 1.15 * min(values[max(0, n - 2) : n + 3])
         for n, value in enumerate(values)
     )
 
@@ -105,7 +118,9 @@ def mini_weeks(view: View) -> float:
 
 
 def v3_growth(view: View) -> float:
-    return view.share(view.weeks(H2), lambda model: model.family == V3) / view.share(view.weeks(H1), lambda model: model.family == V3)
+    return view.share(view.weeks(H2), lambda model: model.family == V3) / view.share(
+        view.weeks(H1), lambda model: model.family == V3
+    )
 
 
 def top_share(view: View, span: tuple[str, str]) -> float:
@@ -123,7 +138,12 @@ def tail_weeks(view: View) -> int:
 
 def largest_open(view: View) -> float:
     """The largest share of one open model in the tokens of all open ones, in a week of the fourth quarter."""
-    return max(view.share([week], slug(model.slug), is_open) for week in view.weeks(Q4) for model in view.cube.models[:40] if is_open(model))
+    return max(
+        view.share([week], slug(model.slug), is_open)
+        for week in view.weeks(Q4)
+        for model in view.cube.models[:40]
+        if is_open(model)
+    )
 
 
 def size(view: View, name: str, span: tuple[str, str]) -> float:
@@ -173,7 +193,9 @@ FACTS: list[tuple[str, str, Callable[[View], float], float, float]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("number", "what", "value", "low", "high"), FACTS, ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("number", "what", "value", "low", "high"), FACTS, ids=lambda v: v if isinstance(v, str) else ""
+)
 def test_the_cube_has_what_is_reported(
     view: View, number: str, what: str, value: Callable[[View], float], low: float, high: float
 ) -> None:
@@ -188,12 +210,21 @@ def test_open_authors_have_the_reported_order(view: View) -> None:
         for model, tokens in zip(view.cube.models, view.cube.tokens[week], strict=True):
             if is_open(model):
                 found[model.author] = found.get(model.author, 0) + tokens
-    assert sorted(found, key=found.__getitem__, reverse=True)[:6] == ["deepseek", "qwen", "meta-llama", "mistralai", "openai", "minimax"]
+    assert sorted(found, key=found.__getitem__, reverse=True)[:6] == [
+        "deepseek",
+        "qwen",
+        "meta-llama",
+        "mistralai",
+        "openai",
+        "minimax",
+    ]
 
 
 def test_spikes_of_grok_code_are_where_they_were(view: View) -> None:
     """T08: it is the first model in the weeks of its promotions."""
-    assert [view.top(view.week(day), 1)[0] for day in ("2025-10-06", "2025-11-03", "2025-11-24", "2025-12-22")] == [GROK] * 4
+    assert [view.top(view.week(day), 1)[0] for day in ("2025-10-06", "2025-11-03", "2025-11-24", "2025-12-22")] == [
+        GROK
+    ] * 4
 
 
 def test_weeks_add_up_and_begin_on_mondays() -> None:

@@ -51,10 +51,7 @@ class Endpoint(NamedTuple):
     outages: tuple[tuple[int, int], ...]
 
     def is_down(self, offset_ms: int) -> bool:
-        for start, end in self.outages:  # a loop: it runs for every event
-            if start <= offset_ms < end:
-                return True
-        return False
+        return any(start <= offset_ms < end for start, end in self.outages)
 
 
 def endpoints(model: Model, seed: int) -> tuple[Sequence[Endpoint], Choice]:

@@ -7,9 +7,11 @@ from a generator of its own for each week.
 from __future__ import annotations
 
 import random
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import accumulate
 from math import exp
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -20,10 +22,17 @@ from gateway.cli.demo.year import laws
 from gateway.cli.demo.year.categories import category_shares, group
 from gateway.cli.demo.year.cube import Cube
 from gateway.cli.demo.year.endpoints import FAILED_ATTEMPT, LATENCY_SIGMA, Endpoint, endpoints
-from gateway.cli.demo.year.geography import COUNTRIES, LANGUAGES, Choice, country_choices, language_choices, users_by_country
+from gateway.cli.demo.year.geography import (
+    COUNTRIES,
+    LANGUAGES,
+    Choice,
+    country_choices,
+    language_choices,
+    users_by_country,
+)
 from gateway.cli.demo.year.lengths import Lengths, RequestSize
 from gateway.cli.demo.year.prices import prices
-from gateway.cli.demo.year.targets import FIRST_WEEK, Model, anchors
+from gateway.cli.demo.year.targets import FIRST_WEEK, Model
 from gateway.cli.demo.year.tools import tool_chances
 from gateway.cli.demo.year.users import USERS, ModelUsers, User
 
@@ -125,6 +134,7 @@ class _ModelEvents:
         self._seed = seed
         self._endpoints, self._choose = endpoints(model, seed)
         self._open_tokens = [0.0] * len(laws.CATEGORIES)
+        self._tool_tokens = self._may_tokens = 0.0
 
     def week(self, week: date, tokens: int, laws_of_week: _WeekLaws) -> list[YearEvent]:
         """Events with exactly these tokens, in the order of time."""
@@ -143,11 +153,11 @@ class _ModelEvents:
     def _event(self, name: str, ts_ms: int, size: RequestSize, week: _WeekLaws, rng: random.Random) -> YearEvent:
         category, prompt, completion = size
         day = (ts_ms - FIRST_MS) // DAY_MS
-        may_account = day in _MAY_DAYS and rng.random() < laws.MAY_ACCOUNT_SHARE
+        may_account, calls_tools = self._tools(prompt + completion, day, week.tool_chance, rng)
         user = MAY_ACCOUNT if may_account else self._users.pick(_month(day), week.countries, rng)
         app, app_number, cache_rate = _app(category, rng)
-        finish = "tool_calls" if may_account or rng.random() < week.tool_chance else _finish(rng)
-        with_tools = finish == "tool_calls" or rng.random() < week.tool_chance * (laws.TOOLS_OFFERED_FACTOR - 1)
+        finish = "tool_calls" if calls_tools else _FINISHES[bisect(_FINISH_SUMS, rng.random())]
+        with_tools = calls_tools or rng.random() < week.tool_chance * (laws.TOOLS_OFFERED_FACTOR - 1)
         endpoint, failed = self._serve(ts_ms - FIRST_MS, rng)
         ttft_ms, gen_ms = _latency(endpoint, completion, rng)
         cost = round((prompt + completion) * self._nano)
@@ -172,7 +182,7 @@ class _ModelEvents:
             cache_read=int(prompt * laws.CACHED_PART) if rng.random() < cache_rate / laws.CACHED_PART else 0,
             usage_source="estimated" if rng.random() < laws.USAGE_MISSING else "reported",
             tools_offered=1 + int(rng.random() * TOOLS_MAX) if with_tools else 0,
-            tool_calls=1 + int(rng.random() ** 3 * CALLS_MAX) if finish == "tool_calls" else 0,
+            tool_calls=1 + int(rng.random() ** 3 * CALLS_MAX) if calls_tools else 0,
             finish=finish,
             status=200,
             streamed=rng.random() < laws.STREAMED,
@@ -182,6 +192,22 @@ class _ModelEvents:
             cost_nano=cost,
             fee_nano=0 if byok else round(cost * laws.FEE_PERCENT / 100),
         )
+
+    def _tools(self, tokens: int, day: int, chance: float, rng: random.Random) -> tuple[bool, bool]:
+        """Whether the account of May sent this request, and whether it calls tools.
+
+        Both shares are shares of tokens: what is due adds up, and a request may take it when it is about as much as its tokens.
+        """
+        if day in _MAY_DAYS:
+            self._may_tokens += laws.MAY_ACCOUNT_SHARE * tokens
+            if self._may_tokens > tokens * rng.random():
+                self._may_tokens -= tokens
+                return True, True
+        self._tool_tokens += chance * tokens
+        if self._tool_tokens > tokens * rng.random():
+            self._tool_tokens -= tokens
+            return False, True
+        return False, False
 
     def _reasoning(self, completion: int, rng: random.Random) -> int:
         if not self._model.reasoning or rng.random() >= laws.REASONED:
@@ -237,29 +263,14 @@ _MAY_DAYS: Final = frozenset(
 )
 
 
-def _finish(rng: random.Random) -> str:
-    """How a request ends that does not end with a tool call."""
-    point = rng.random()
-    for finish, share in _FINISHES:
-        point -= share
-        if point < 0:
-            return finish
-    return "stop"
-
-
-_FINISHES: Final = (
-    ("cancelled", laws.CANCELLED),
-    ("length", laws.LENGTH_FINISH),
-    ("error", laws.ERROR_FINISH),
-    ("content_filter", laws.FILTER_FINISH),
-)
+_FINISHES: Final = ("cancelled", "length", "error", "content_filter", "stop")
+_FINISH_SUMS: Final = tuple(accumulate((laws.CANCELLED, laws.LENGTH_FINISH, laws.ERROR_FINISH, laws.FILTER_FINISH)))
 
 
 def _latency(endpoint: Endpoint, completion: int, rng: random.Random) -> tuple[int, int]:
     """Milliseconds to the first content, and to the end."""
     first = int(endpoint.first_content_ms * exp(LATENCY_SIGMA * rng.gauss(0.0, 1.0)))
-    tokens_per_s = endpoint.tokens_per_s * exp(LATENCY_SIGMA / 2 * rng.gauss(0.0, 1.0))
-    return first, first + int(1000 * completion / tokens_per_s)
+    return first, first + int(1000 * completion / endpoint.tokens_per_s * (0.7 + 0.6 * rng.random()))
 
 
 @cache

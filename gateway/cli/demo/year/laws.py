@@ -82,7 +82,7 @@ ASIA_TOKENS_PERCENT: Final = "11-04*:23 11-24:30.5"
 """Asia's percent of a week's tokens: an assumption that gives 28.6 over the year."""
 ASIA_SPEND_PERCENT: Final = "11-04*:13 11-24:31"
 PREMIUM_USD: Final = 1.0
-"""Dollars a million tokens from which on a model counts as dear: Asia's shares of dear and cheap tokens follow from the two above."""
+"""From these dollars a million tokens on a model is dear. Asia's shares of dear and of cheap tokens follow from the two above."""
 
 LANGUAGES: Final = {
     "English": 82.87, "Chinese (Simplified)": 4.95, "Russian": 2.47, "Spanish": 1.43, "Thai": 1.03, "German": 1.6,

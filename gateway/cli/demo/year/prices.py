@@ -92,7 +92,7 @@ def _zero(value: Callable[[float], float], bound: float) -> float:
 
 
 def _slope(x: Sequence[float], y: Sequence[float]) -> float:
-    return statistics.linear_regression(x, y).slope
+    return float(statistics.linear_regression(x, y).slope)
 
 
 def _category_weights(cube: Cube, shares: Sequence[Mapping[str, tuple[float, ...]]]) -> list[list[float]]:
@@ -109,4 +109,4 @@ def _category_weights(cube: Cube, shares: Sequence[Mapping[str, tuple[float, ...
 
 def _median_price(logs: Sequence[float], weights: Sequence[Sequence[float]]) -> float:
     usd = [10**log for log in logs]
-    return statistics.median(sum(map(operator.mul, row, usd)) for row in weights)
+    return statistics.median([math.fsum(map(operator.mul, row, usd)) for row in weights])

@@ -1,7 +1,8 @@
 """Targets of the synthetic year, as tables: tokens a week, shares by origin, shares of named models, the tail.
 
 An anchor is ``mm-dd:value``, the value in the week that begins on this Monday; ``*`` marks dates of 2024, all others are of
-2025. Between anchors values are linear, before the first they are that of the first (a model: zero), after the last that of the last.
+2025. Between anchors values are linear; before the first they are that of the first (for a model: zero), after the last that of
+the last.
 The figures follow public reports about the year 2025; names and shares of the tail are made up.
 """
 
@@ -51,7 +52,8 @@ anthropic/claude-3.7-sonnet|C|-|-|02-24:2 03-17:12 05-19:10 06-30:5 08-25:2.5 12
 anthropic/claude-sonnet-4|C|-|-|05-19:.5 05-26:3.2 06-30:6.4 07-28:7.2 09-22:6.8 10-20:6.2 12-29:6.2
 anthropic/claude-sonnet-4.5|C|R|-|09-29:2 10-20:5 11-24:5.2 12-29:5
 anthropic/claude-opus-4.5|C|R|-|11-24:1 12-08:2.2 12-29:2.2
-x-ai/grok-code-fast-1|C|R|-|08-25:5 09-15:9 09-29:9.5 10-06:17 10-20:10.5 10-27:12.5 11-03:16.5 11-17:10.5 11-24:17 12-08:9 12-15:10 12-22:14 12-29:10
+x-ai/grok-code-fast-1|C|R|-|08-25:5 09-15:9 09-29:9.5 10-06:17 10-20:10.5 10-27:12.5 11-03:16.5 11-17:10.5
+    11-24:17 12-08:9 12-15:10 12-22:14 12-29:10
 x-ai/grok-4-fast|C|R|-|09-15:1 09-22:5 10-06:2 11-17:2 11-24:3 12-08:2.5 12-29:2
 deepseek/deepseek-chat|K|-|L|11-04*:.3 12-30*:1.6 02-10:6.2 03-24:3 05-26:.8 12-29:.1
 deepseek/deepseek-r1|K|R|L|01-20:3 02-10:9.3 04-07:5 06-30:2 12-29:.6
@@ -76,7 +78,8 @@ openai/gpt-oss-120b|O|R|L|08-04:.3 08-11:1.0 11-24:1.5 12-29:2.0
 openai/gpt-oss-20b|O|R|M|08-04:.2 10-06:.8 12-29:.9
 google/gemma|O|-|S|11-04*:.9 03-17:.9 12-29:.45
 """
-"""``slug | C closed, K Chinese open, O other open | R reasoning | size S, M, L | date:percent of all tokens``."""
+"""``slug | C closed, K Chinese open, O other open | R reasoning | size S, M, L | date:percent of all tokens``; an indented
+line continues the row above."""
 
 TIERS: Final[dict[str, Tier]] = {
     "google/gemini-2.0-flash-001": "flash",
@@ -181,7 +184,7 @@ def monday(day: str) -> date:
 def named_models() -> list[tuple[Model, Anchors]]:
     """The rows of ``NAMED``, in its order."""
     found = []
-    for row in NAMED.split("\n"):
+    for row in NAMED.replace("\n    ", " ").split("\n"):
         if row:
             slug, origin, reasoning, size, anchors = row.split("|")
             shares = Anchors(anchors)
@@ -205,10 +208,8 @@ def tail_models(origin: Origin) -> list[Model]:
     models = []
     for rank in range(1, TAIL[origin] - len(known) + 1):
         slug = f"{prefix}-{1 + rank % TAIL_AUTHORS[origin]:02d}/{kinds[rank % len(kinds)]}-{rank:03d}"
-        size: Size | None = ("small", "large", "medium")[rank // 2 % 3] if origin.endswith("oss") else None  # type: ignore[assignment]
-        models.append(
-            Model(slug=slug, origin=origin, reasoning=rank % 2 == 0, size=size, family=slug, rank=rank)
-        )
+        size: Size | None = ("small", "large", "medium")[rank // 2 % 3] if origin.endswith("oss") else None
+        models.append(Model(slug=slug, origin=origin, reasoning=rank % 2 == 0, size=size, family=slug, rank=rank))
     start = len(models)
     return models + [msgspec.structs.replace(model, rank=start + n) for n, model in enumerate(known, 1)]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import Final, NamedTuple
@@ -15,7 +16,10 @@ from typing import Final, NamedTuple
 from gateway.cli.demo.year.geography import Choice
 
 USERS: Final = 20_000
-FOUNDATIONAL: Final = {("google/gemini-2.5-pro", "2025-06"): (0.40, 0.8), ("anthropic/claude-sonnet-4", "2025-05"): (0.40, 0.8)}
+FOUNDATIONAL: Final = {
+    ("google/gemini-2.5-pro", "2025-06"): (0.40, 0.8),
+    ("anthropic/claude-sonnet-4", "2025-05"): (0.40, 0.8),
+}
 """Cohorts that stay: model and month → a, tau."""
 FLAT: Final = {"google/gemini-2.0-flash-001": (0.05, 0.5), "meta-llama/llama-4-maverick": (0.05, 0.5)}
 """Models of which no cohort stays."""
@@ -27,8 +31,8 @@ BOOMERANG: Final = 0.04
 NEW_IN_LAUNCH_MONTH: Final = 0.9
 NEW_LATER: Final = 0.3
 """Chance that a request comes from somebody new to the model (assumptions)."""
-NEW_AWAY: Final = 0.5
-"""The same where nobody of the country uses the model in this month."""
+NEW_AWAY: Final = 0.55
+"""The same where nobody of the country uses the model in this month: with less, small countries lose their share of the tokens."""
 COHORT_MAX: Final = 600
 _RETURNING_FIRST: Final = 0.75
 _LOYALTY_SPREAD: Final = 0.3
@@ -71,21 +75,29 @@ class ModelUsers:
         self._returning: list[User] = []
         self._active: list[User] = []
         self._active_by_country: dict[int, list[User]] = {}
+        self._owed: list[int] = []
+        self._ahead: Counter[int] = Counter()
 
     def pick(self, month: str, countries: Choice, rng: random.Random) -> User:
         """The user of the next request in this month (``yyyy-mm``)."""
         if month != self._month:
             self._begin(month, rng)
-        if self._returning and rng.random() < _RETURNING_FIRST:
-            return self._activate(self._returning.pop())
         country = countries(rng)
+        if self._returning and rng.random() < _RETURNING_FIRST:
+            user = self._returning.pop()
+            self._owed.append(country)
+            self._ahead[user.country] += 1
+            return self._activate(user)
+        if self._owed and self._ahead[country] > 0:  # a returning user had this country's turn, so another one has its
+            self._ahead[country] -= 1
+            country = self._owed.pop()
         here = self._active_by_country.get(country)
         chance = self._chance if here else NEW_AWAY if self._active else 1.0
         if len(self._new) < COHORT_MAX and rng.random() < chance:
-            user = self._somebody_new(country, rng)
-            if user is not None:
-                self._new.append(user)
-                return self._activate(user)
+            stranger = self._somebody_new(country, rng)
+            if stranger is not None:
+                self._new.append(stranger)
+                return self._activate(stranger)
         among = here or self._active or self._new or [self._anybody(country, rng)]
         return among[int(len(among) * rng.random() ** 2)]
 
