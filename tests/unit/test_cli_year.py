@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from gateway.cli.demo.year import YearEvent, command
+from gateway.cli.demo.year import command
+from gateway.cli.demo.year.events import YearEvent
 
-SCALE = 1e-10
+SCALE = 3e-12
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -24,15 +25,15 @@ def run(*words: str) -> tuple[int, str]:
 
 def test_a_file_has_the_events_and_a_seed_is_its_bytes(tmp_path: Path) -> None:
     """Plain and compressed have the same lines; each is an event; another seed is another year."""
-    plain, again, packed, other = (tmp_path / name for name in ("a.jsonl", "b.jsonl", "c.jsonl.gz", "d.jsonl"))
-    for path, seed in ((plain, "3"), (again, "3"), (packed, "3"), (other, "4")):
+    plain, packed, other = (tmp_path / name for name in ("a.jsonl", "b.jsonl.gz", "c.jsonl"))
+    for path, seed in ((plain, "3"), (packed, "3"), (other, "4")):
         code, output = run("--out", str(path), "--scale", str(SCALE), "--seed", seed)
         assert code == 0, output
-    assert plain.read_bytes() == again.read_bytes() == gzip.decompress(packed.read_bytes())
+    assert plain.read_bytes() == gzip.decompress(packed.read_bytes())
     assert plain.read_bytes() != other.read_bytes()
     found = msgspec.json.Decoder(YearEvent).decode_lines(plain.read_bytes())
-    assert len(found) > 1000
-    assert {path.name for path in tmp_path.iterdir()} == {"a.jsonl", "b.jsonl", "c.jsonl.gz", "d.jsonl"}
+    assert len(found) > 10
+    assert {path.name for path in tmp_path.iterdir()} == {"a.jsonl", "b.jsonl.gz", "c.jsonl"}
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,3 @@
 ``cube`` makes tokens by week and model, ``events`` one event a request from it; ``tokenway demo-year`` writes them to a
 file. All of it is pure, plain Python. It must not know how a gateway records or counts: it is what counting is tried with.
 """
-
-from gateway.cli.demo.year.cube import Cube, cube
-from gateway.cli.demo.year.events import YearEvent, events
-
-__all__ = ["Cube", "YearEvent", "cube", "events"]

@@ -74,7 +74,7 @@ def _tail_shares(week: date, tail: Sequence[Model], percent: float) -> dict[str,
     launched = math.ceil(len(tail) * reasoning / anchors(targets.TAIL_REASONING_PERCENT).at(targets.LAST_WEEK) * 100)
     weights: dict[str, float] = {}
     for is_reasoning, part in ((True, reasoning), (False, 1 - reasoning)):
-        for size in {model.size for model in tail}:
+        for size in dict.fromkeys(model.size for model in tail):
             cell = [
                 model
                 for model in tail

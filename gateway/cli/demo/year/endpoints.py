@@ -7,6 +7,7 @@ providers are those of the shipped catalogue; their speeds and outages here are 
 from __future__ import annotations
 
 import random
+from bisect import bisect
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -43,15 +44,15 @@ YEAR_MS: Final = len(WEEKS) * 7 * 24 * _HOUR_MS
 
 
 class Endpoint(NamedTuple):
-    """Latencies are medians. Outages: offsets in ms from the first week, start and end."""
+    """Latencies are medians. ``outages``: their starts and ends by turns, rising, in milliseconds from the first week."""
 
     provider: str
     first_content_ms: float
     tokens_per_s: float
-    outages: tuple[tuple[int, int], ...]
+    outages: tuple[int, ...]
 
     def is_down(self, offset_ms: int) -> bool:
-        return any(start <= offset_ms < end for start, end in self.outages)
+        return bisect(self.outages, offset_ms) % 2 == 1
 
 
 def endpoints(model: Model, seed: int) -> tuple[Sequence[Endpoint], Choice]:
@@ -68,8 +69,8 @@ def endpoints(model: Model, seed: int) -> tuple[Sequence[Endpoint], Choice]:
 
 def _endpoint(provider: str, model: Model, rng: random.Random) -> Endpoint:
     begins = (model.since - FIRST_WEEK).days * 24 * _HOUR_MS
-    outages = []
-    for _ in range(rng.randint(*OUTAGES)):
-        start = int(rng.uniform(begins, YEAR_MS))
-        outages.append((start, start + int(rng.uniform(*OUTAGE_HOURS) * _HOUR_MS)))
+    outages: list[int] = []
+    for start in sorted(int(rng.uniform(begins, YEAR_MS)) for _ in range(rng.randint(*OUTAGES))):
+        if not outages or start > outages[-1]:
+            outages += start, start + int(rng.uniform(*OUTAGE_HOURS) * _HOUR_MS)
     return Endpoint(provider, rng.uniform(*FIRST_CONTENT_MS), rng.uniform(*TOKENS_PER_S), tuple(outages))

@@ -155,6 +155,7 @@ class _ModelEvents:
         day = (ts_ms - FIRST_MS) // DAY_MS
         may_account, calls_tools = self._tools(prompt + completion, day, week.tool_chance, rng)
         user = MAY_ACCOUNT if may_account else self._users.pick(_month(day), week.countries, rng)
+        user_name, keys = _names(user.number)
         app, app_number, cache_rate = _app(category, rng)
         finish = "tool_calls" if calls_tools else _FINISHES[bisect(_FINISH_SUMS, rng.random())]
         with_tools = calls_tools or rng.random() < week.tool_chance * (laws.TOOLS_OFFERED_FACTOR - 1)
@@ -170,8 +171,8 @@ class _ModelEvents:
             provider=endpoint.provider,
             attempts=(*failed, (endpoint.provider, 200, gen_ms)),
             app=app,
-            user=f"user-{user.number:05d}",
-            key=f"key-{user.number:05d}-{app_number % KEYS_OF_A_USER}",
+            user=user_name,
+            key=keys[app_number % KEYS_OF_A_USER],
             country=COUNTRIES[user.country],
             language=LANGUAGES[self._languages[user.country](rng)],
             category=laws.CATEGORIES[category],
@@ -271,6 +272,12 @@ def _latency(endpoint: Endpoint, completion: int, rng: random.Random) -> tuple[i
     """Milliseconds to the first content, and to the end."""
     first = int(endpoint.first_content_ms * exp(LATENCY_SIGMA * rng.gauss(0.0, 1.0)))
     return first, first + int(1000 * completion / endpoint.tokens_per_s * (0.7 + 0.6 * rng.random()))
+
+
+@cache
+def _names(user: int) -> tuple[str, tuple[str, ...]]:
+    """The user, and the keys of the user: one or more apps have each."""
+    return f"user-{user:05d}", tuple(f"key-{user:05d}-{n}" for n in range(KEYS_OF_A_USER))
 
 
 @cache
