@@ -7,6 +7,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
+from functools import cached_property
 from itertools import combinations
 
 import pytest
@@ -34,6 +35,10 @@ def one(_: YearEvent) -> int:
     return 1
 
 
+def month(event: YearEvent) -> str:
+    return datetime.fromtimestamp(event.ts_ms / 1000, UTC).strftime("%Y-%m")
+
+
 class Year:
     """The events, and questions to them."""
 
@@ -48,17 +53,22 @@ class Year:
     def span(self, first: str, last: str) -> list[YearEvent]:
         return [event for n, week in enumerate(WEEKS) if first <= week.isoformat() <= last for event in self.by_week[n]]
 
-    def cohorts(self, model: str) -> dict[str, dict[str, set[str]]]:
-        """Month of first use → month → users of the cohort that use the model in it."""
-        months: dict[str, set[str]] = defaultdict(set)
+    @cached_property
+    def cohorts(self) -> dict[str, dict[str, dict[str, set[str]]]]:
+        """Model → month of first use → month → users of the cohort that use the model in it."""
+        months: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for event in self.events:
-            if event.model == model and event.user != MAY_USER:
-                months[datetime.fromtimestamp(event.ts_ms / 1000, UTC).strftime("%Y-%m")].add(event.user)
-        found, known = {}, set()
-        for month in sorted(months):
-            cohort = months[month] - known
+            if event.user != MAY_USER:
+                months[event.model][month(event)].add(event.user)
+        return {model: self._cohorts(used) for model, used in months.items()}
+
+    @staticmethod
+    def _cohorts(months: dict[str, set[str]]) -> dict[str, dict[str, set[str]]]:
+        found, known = {}, set[str]()
+        for first in sorted(months):
+            cohort = months[first] - known
             known |= cohort
-            found[month] = {later: cohort & users for later, users in months.items() if later >= month}
+            found[first] = {later: cohort & months[later] for later in sorted(months) if later >= first}
         return found
 
 
@@ -143,20 +153,25 @@ def median_category_usd(year: Year) -> float:
     return statistics.median(paid[name] / used[name] / 1000 for name in used)
 
 
-def retention(year: Year, model: str, month: str, age: int) -> float:
-    cohort = year.cohorts(model)[month]
-    later = sorted(cohort)[age]
-    return 100 * len(cohort[later]) / len(cohort[month])
+def retention(year: Year, model: str, first: str, age: int) -> float:
+    """Percent of a cohort that uses the model this many months later."""
+    cohort = year.cohorts[model][first]
+    return 100 * len(list(cohort.values())[age]) / len(cohort[first])
 
 
-def best_retention(year: Year, model: str, age: int) -> float:
-    """The best cohort of at least 20 users."""
-    found = year.cohorts(model)
-    return max(
-        100 * len(cohort[sorted(cohort)[age]]) / len(cohort[month])
-        for month, cohort in found.items()
-        if len(cohort) > age and len(cohort[month]) >= 20
-    )
+def retentions(year: Year, model: str, age: int) -> list[float]:
+    """Of all cohorts with at least 20 users that are old enough."""
+    found = year.cohorts[model]
+    return [
+        retention(year, model, first, age)
+        for first, cohort in found.items()
+        if len(cohort) > age and len(cohort[first]) >= 20
+    ]
+
+
+def foundational(year: Year) -> int:
+    """Cohorts of all models of which at least 30 % are there in month 5."""
+    return sum(value >= 30 for model in year.cohorts for value in retentions(year, model, 5))
 
 
 JANUARY, NOVEMBER = ("2025-01-06", "2025-01-27"), ("2025-11-03", "2025-11-24")
@@ -186,9 +201,10 @@ FACTS: list[tuple[str, str, Callable[[Year], float], float, float]] = [
     ("T22", "models of a user a month rise", lambda y: models_per_user(y, "2025-11") - models_per_user(y, "2025-01"), 0.05, 20),
     ("T24", "Claude Sonnet 4, cohort of May, month 5", lambda y: retention(y, "anthropic/claude-sonnet-4", "2025-05", 5), 36, 44),
     ("T24", "Gemini 2.5 Pro, cohort of June, month 5", lambda y: retention(y, "google/gemini-2.5-pro", "2025-06", 5), 36, 44),
+    ("T24", "cohorts that stay", foundational, 2, 2),
     ("T24", "Claude Sonnet 4, cohort of June, month 5", lambda y: retention(y, "anthropic/claude-sonnet-4", "2025-06", 5), 4, 20),
-    ("T24", "Gemini 2.0 Flash, best cohort, month 5", lambda y: best_retention(y, "google/gemini-2.0-flash-001", 5), 0, 15),
-    ("T24", "GPT-4o mini, best cohort, month 5", lambda y: best_retention(y, "openai/gpt-4o-mini", 5), 0, 25),
+    ("T24", "Gemini 2.0 Flash, best cohort, month 5", lambda y: max(retentions(y, "google/gemini-2.0-flash-001", 5)), 0, 15),
+    ("T24", "GPT-4o mini, best cohort, month 5", lambda y: max(retentions(y, "openai/gpt-4o-mini", 5)), 0, 25),
     ("T24", "DeepSeek R1, cohort of April, month 3 above month 2", lambda y: retention(y, "deepseek/deepseek-r1", "2025-04", 3) - retention(y, "deepseek/deepseek-r1", "2025-04", 2), 1, 8),
     ("T24", "DeepSeek V3 0324, cohort of July, month 2 above month 1", lambda y: retention(y, "deepseek/deepseek-chat-v3-0324", "2025-07", 2) - retention(y, "deepseek/deepseek-chat-v3-0324", "2025-07", 1), 1, 8),
     ("T27", "slope of usage on price", slope, -0.08, -0.04),

@@ -34,7 +34,7 @@ class Cube(msgspec.Struct, frozen=True):
 
 
 def cube(seed: int) -> Cube:
-    """The same seed gives the same cube, on every machine and in every version of Python from 3.11 on."""
+    """The cube of a seed: the same in every process. Versions of Python may round a token differently."""
     named = targets.named_models()
     tails: dict[Origin, list[Model]] = {origin: targets.tail_models(origin) for origin in targets.TAIL}
     models = (*(model for model, _ in named), *(model for tail in tails.values() for model in tail))

@@ -33,8 +33,9 @@ NEW_LATER: Final = 0.3
 """Chance that a request comes from somebody new to the model (assumptions)."""
 NEW_AWAY: Final = 0.55
 """The same where nobody of the country uses the model in this month: with less, small countries lose their share of the tokens."""
-COHORT_MAX: Final = 600
-_RETURNING_FIRST: Final = 0.75
+COHORT_MAX: Final = 1200
+"""So large that a boomerang is no accident of its cohort, at scales from 1e-4 on."""
+_RETURNING_FIRST: Final = 0.9
 _LOYALTY_SPREAD: Final = 0.3
 _TRIES: Final = 8
 
@@ -92,7 +93,7 @@ class ModelUsers:
             self._ahead[country] -= 1
             country = self._owed.pop()
         here = self._active_by_country.get(country)
-        chance = self._chance if here else NEW_AWAY if self._active else 1.0
+        chance = self._chance if here else max(self._chance, NEW_AWAY) if self._active else 1.0
         if len(self._new) < COHORT_MAX and rng.random() < chance:
             stranger = self._somebody_new(country, rng)
             if stranger is not None:
