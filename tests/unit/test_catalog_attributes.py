@@ -16,6 +16,7 @@ from gateway.catalog.colors import LEAST_DISTANCE, OTHERS, distance, gaps, oklch
 from gateway.catalog.descriptions import describe, descriptions
 from gateway.catalog.folders import fingerprint
 from gateway.catalog.load import CatalogError, load
+from gateway.cli.demo.year.targets import LAST_WEEK, named_models
 from tests.support.management import write_files
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -389,3 +390,14 @@ def test_lists_filter_by_author_and_region(catalog: Catalog) -> None:
     assert {slug.partition("/")[0] for slug in by_author["meta"]} == {"meta", "meta-llama"}
     assert len(found(region="fr")) < len(found(region="eu")) < len(found())
     assert {row.model.slug for row in found(region="DE")} <= {row.model.slug for row in found(region="EU")}
+
+
+def test_models_of_the_synthetic_year_are_counted_as_it_counts_them(catalog: Catalog) -> None:
+    """Origin, size and reasoning of its named models. It has the Qwen3 235B of July among those that reason, as its source has."""
+    differing = set()
+    for model, _ in named_models():
+        known = catalog.attributes.of(model.slug, LAST_WEEK)
+        assert (known.origin, known.size_class) == (model.origin, model.size), model.slug
+        if known.reasoning_model != model.reasoning:
+            differing.add(model.slug)
+    assert differing == {"qwen/qwen3-235b-a22b-07-25"}

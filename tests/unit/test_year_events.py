@@ -284,6 +284,19 @@ def test_effective_prices_are_the_reported_ones(year: Year) -> None:
     assert {model: found[model] for model in USD} == pytest.approx(USD, rel=0.02)
 
 
+def test_models_with_tools_are_the_reported_ones(year: Year) -> None:
+    """T13: first GPT-4o mini and Claude 3.x; in the second half Gemini Flash, Grok Code Fast and GLM 4.5 join them."""
+    leaders = []
+    for first, last in (("2025-01-06", "2025-06-23"), ("2025-07-28", "2025-12-29")):
+        used = Counter[str]()
+        for event in year.span(first, last):
+            if event.tools_offered and event.user != MAY_USER:
+                used[event.model] += tokens(event)
+        leaders.append([model for model, _ in used.most_common(12)])
+    assert set(leaders[0][:3]) == {"openai/gpt-4o-mini", "anthropic/claude-3.5-sonnet", "anthropic/claude-3.7-sonnet"}
+    assert {"google/gemini-2.5-flash", "x-ai/grok-code-fast-1", "z-ai/glm-4.5"} <= set(leaders[1])
+
+
 def test_every_event_is_possible(year: Year) -> None:
     """In the order of time, with unique ids, parts within their wholes, tools that were offered, and the serving attempt last."""
     assert [event.ts_ms for event in year.events] == sorted(event.ts_ms for event in year.events)
