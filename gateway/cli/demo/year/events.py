@@ -44,7 +44,7 @@ NANO_PER_TOKEN: Final = 1000
 MAY_ACCOUNT: Final = User(0, COUNTRIES.index("US"))
 KEYS_OF_A_USER: Final = 3
 TOOLS_MAX, CALLS_MAX = 24, 4
-GATEWAY_TIMEOUT_MS: Final = 800
+FAILED_ATTEMPT_MAX_MS: Final = 800
 
 
 class YearEvent(msgspec.Struct, frozen=True, gc=False):
@@ -220,7 +220,7 @@ class _ModelEvents:
         endpoint = self._endpoints[self._choose(rng)]
         if rng.random() >= FAILED_ATTEMPT and not endpoint.is_down(offset_ms):
             return endpoint, ()
-        failed = (endpoint.provider, 503, 1 + int(rng.random() * GATEWAY_TIMEOUT_MS))
+        failed = (endpoint.provider, 503, 1 + int(rng.random() * FAILED_ATTEMPT_MAX_MS))
         others = [each for each in self._endpoints if each is not endpoint]
         return next((each for each in others if not each.is_down(offset_ms)), others[0]), (failed,)
 
