@@ -17,6 +17,8 @@ from gateway.cli.demo.year.cube import Cube, cube
 from gateway.cli.demo.year.events import FIRST_MS, WEEK_MS, YearEvent, events
 from gateway.cli.demo.year.targets import WEEKS
 
+pytestmark = pytest.mark.tail
+"""Each law is a row of a table that ``test_year_cube`` and the command's test use; to see it in events takes seconds."""
 SCALE, SEED = 2e-6, 2025
 MAY_USER = "user-00000"
 CONTINENT = {country: continent for continent, countries in laws.COUNTRIES.items() for country in countries}
