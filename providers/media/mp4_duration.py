@@ -56,8 +56,9 @@ class _Fields(NamedTuple):
         return int.from_bytes(self.data[begin : begin + size], "big")
 
     def numbers(self, at: int, count: int) -> tuple[int, ...]:
-        """So many numbers of four bytes, all of which are there."""
-        return struct.unpack_from(f">{count}I", self.data, self.at + at)
+        """So many numbers of four bytes, all of which are there; none may also begin behind the end."""
+        begin = self.at + at
+        return struct.unpack(f">{count}I", self.data[begin : begin + 4 * count])
 
     def wide(self, narrow_at: int, wide_at: int) -> int:
         """A number that version 1 has in 64 bits; 0 for all ones, which means that it is not known."""

@@ -92,6 +92,9 @@ SIZED_MP4 = {
     "a fragment of an unknown track": boxed(movie(1), box("tfhd", 7), box("tfdt", 90 * 15_360), between=bytes(1_000)),
     "a table that is cut": boxed(movie(1), track(), box("stts", 3, 1, 15_360, 1, 15_360), between=bytes(1_000)),
     "too many boxes": boxed(*[movie(1)] * 5_000),
+    "a table behind the end": boxed(movie(0), track(), box("trun", flags=0x100)),
+    "a table behind the end, with offsets": boxed(movie(0), track(), box("trun", 3, flags=0x305)),
+    "nothing behind the name": boxed(movie(0), track(), box("trun"))[:-4],
     "tables within tables": boxed(movie(1), track(), FRAGMENT, *[box("trun", 2**30, flags=0x100)] * 3, bytes(200_000)),
 }
 """What cannot be read has the length that so many bytes have at a low bit rate."""
@@ -184,6 +187,7 @@ def test_a_film_that_cannot_be_read_is_sized_by_its_bytes(name: str) -> None:
         st.sampled_from(
             [b"", b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0", b"fLaC", b"OggS", b"\0\0\0\0ftyp", b"ID3", b"\xff\xfb", b"mvhd"]
             + [boxed(movie(1), box(name)) for name in ("stts", "mehd", "tfhd", "trun", "tfra", "tfdt")]
+            + [boxed(movie(1), box("trun", flags=0x105))]
         ),
         st.binary(max_size=300),
     ).map(b"".join),
