@@ -4,6 +4,7 @@ expressed is ``unsupported`` and nothing else, and an answer goes back to its ve
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from typing import Any
 
@@ -169,6 +170,31 @@ def test_what_once_broke_a_dialect(name: str, nasty: str) -> None:
         except ProviderError as error:
             refused = error
         assert refused is None or refused.failure.kind == "unsupported"
+
+
+@pytest.mark.parametrize("where", ["arguments", "result", "reasoning"])
+@pytest.mark.parametrize("name", list(SHEETS))
+def test_what_can_just_be_read_but_not_written_is_unsupported(name: str, where: str) -> None:
+    """JSON in a text, or in reasoning that was packed, may be deeper than a body: what is left of the stack decides."""
+    refused = set()
+    for depth in (300, *range(900, 1_000, 5)):
+        nested: Any = functools.reduce(lambda inner, _: [inner], range(depth), [])
+        text = '{"a":' + "[" * depth + "]" * depth + "}"
+        call = {"name": "f", "arguments": text if where == "arguments" else "{}"}
+        turn: Json = {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "c", "type": "function", "function": call}],
+        }
+        if where == "reasoning":
+            turn["reasoning_details"] = [{"type": "reasoning.encrypted", "data": "x", "format": "x", "extra": nested}]
+        result = {"role": "tool", "tool_call_id": "c", "content": text if where == "result" else "done"}
+        body = {"model": "a/b", "messages": [{"role": "user", "content": "x"}, turn, result]}
+        try:
+            SHEETS[name].dialect.request(TARGETS[name][0], body, stream=False)
+        except ProviderError as error:
+            refused.add(error.failure.kind)
+    assert refused <= {"unsupported"}
 
 
 @pytest.mark.parametrize("name", list(SHEETS))

@@ -198,12 +198,22 @@ def test_any_bytes_have_a_length(data: bytes, format: str) -> None:
     assert audio_ms(data, format) >= 1
 
 
+NOT_OF_EMBEDDINGS: list[dict[str, Any]] = [
+    {"tool_calls": 5}, {"tool_calls": ["x"]}, {"tool_calls": {"a": 1}}, {"tool_calls": [{"id": [1]}]},
+    {"role": "tool", "tool_call_id": {}}, {"role": [1], "images": 5},
+]  # fmt: skip
+"""Fields of chat's messages, which nobody has checked here."""
+
+
 @pytest.mark.parametrize(
     ("given_input", "tokens"),
-    [("abcd", 1), (["abcd", "abcde"], 3), ([7, 8, 9], 3), ([[1], [2, 3]], 3), ("é" * 4, 2)],
-)
+    [
+        ("abcd", 1), (["abcd", "abcde"], 3), ([7, 8, 9], 3), ([[1], [2, 3]], 3), ("é" * 4, 2),
+        *(([{"content": [{"type": "text", "text": "abcd"}], **more}], 8) for more in NOT_OF_EMBEDDINGS),
+    ],
+)  # fmt: skip
 def test_embeddings_are_measured_in_tokens(given_input: Any, tokens: int) -> None:
-    """Four bytes a token; token ids are counted, not estimated; the bound is never below the estimate."""
+    """Four bytes a token; token ids are counted, not estimated; the bound is never below the estimate; of parts only the content."""
     prompt = measure("embeddings", {"input": given_input})
     assert prompt.tokens == tokens
     assert prompt.tokens_bound >= tokens

@@ -51,7 +51,7 @@ def _embeddings(body: Json) -> Prompt:
             tokens += len(one)
             bound += len(one)
         else:
-            parts = prompt_size.measure({"messages": [one]})
+            parts = prompt_size.measure({"messages": [{"content": one["content"]}]})
             tokens, bound, images = tokens + parts.tokens, bound + parts.tokens_bound, images + parts.images
             modalities |= parts.modalities if _has_text(one) else parts.modalities - {"text"}
             continue
