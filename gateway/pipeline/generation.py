@@ -26,6 +26,7 @@ from gateway.telemetry import Times
 from providers.base import EventSink
 from providers.errors import ProviderError
 from providers.types import Event
+from providers.usage import later
 
 EXTEND_AT_PERCENT = 80
 """Share of the held output at which more credit is held for a running stream."""
@@ -106,7 +107,8 @@ class Generation(msgspec.Struct, eq=False):
             return await stream.pump(sink)
         except ProviderError as error:
             attempts.note_failure(attempts.made[-1], error)
-            self.delivered.usage = error.usage or self.delivered.usage
+            if error.usage is not None:
+                self.delivered.usage = later(self.delivered.usage, error.usage)
             raise
         finally:
             attempts.waited_s += time.perf_counter() - since - (stream.sink_s - sink_s)

@@ -16,7 +16,7 @@ from gateway.ledger.entries import Hold
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
 from providers.errors import ProviderError, failed
-from providers.types import Event
+from providers.types import Event, Usage
 from tests.unit.test_hostile_answers import pipeline, served
 
 __all__ = ["pipeline"]
@@ -216,6 +216,30 @@ async def test_a_vendor_that_breaks_off(pipeline: Pipeline) -> None:
         await generation.pump(sink)
     assert len(sink.texts) == generation.delivered.pieces == 3
     assert generation.attempts.made[-1].kind == "cut"
+
+
+INTERIM = Usage(prompt=10, completion=3, interim=True)
+
+
+@pytest.mark.parametrize(
+    ("with_error", "counted"),
+    [
+        (None, INTERIM),
+        (Usage(prompt=10, completion=5), Usage(prompt=10, completion=5)),
+        (Usage(), INTERIM),
+        (Usage(prompt=10), INTERIM),
+        (Usage(completion=5), Usage(prompt=10, completion=5)),
+    ],
+)
+async def test_an_error_takes_no_tokens_back(pipeline: Pipeline, with_error: Usage | None, counted: Usage) -> None:
+    """A vendor that counted on the way, and whose error says zero, is believed what it had counted."""
+    batches = words(3)
+    batches[1] = [msgspec.structs.replace(batches[1][0], usage=INTERIM)]
+    sink = Sink()
+    generation = opened(pipeline, Scripted(batches, failed("cut", "x").reporting(with_error)), LedgerStub(sink))
+    with pytest.raises(ProviderError):
+        await generation.pump(sink)
+    assert generation.delivered.usage == counted
 
 
 async def test_time_in_the_taker_is_not_time_waited_for_the_vendor(pipeline: Pipeline) -> None:
