@@ -139,3 +139,10 @@ def test_thinking_is_off_in_another_vendors_tool_loop() -> None:
         len(surface.passthrough_body({"messages": [loop[0], {"role": "assistant", "content": [foreign]}]})["messages"])
         == 1
     )
+
+
+def test_an_empty_turn_is_passed_on() -> None:
+    """What Anthropic says to it is the caller's to hear; only a turn of nothing but foreign thinking is left out."""
+    foreign = {"type": "thinking", "thinking": "Hm.", "signature": ""}
+    turns = [{"role": "assistant", "content": []}, {"role": "assistant", "content": [foreign]}]
+    assert without_foreign_thinking(turns) == (turns[:1], False)

@@ -173,7 +173,7 @@ def without_foreign_thinking(messages: list[Json]) -> tuple[list[Json], bool]:
             own = [_restored(block) for block in content if not _foreign(block)]
         calls_without_thinking = "tool_use" in types and types[0] not in THINKING
         thinking_off = bool(own) if len(own) < len(content) else calls_without_thinking
-        if own:
+        if own or not content:
             kept.append({**turn, "content": own} if own is not content else turn)
     return kept, thinking_off
 
