@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import __version__, worker
+from gateway import __version__, web, worker
 from gateway import settings as gateway_settings
 from gateway.accounts import Accounts
 from gateway.api import management
@@ -89,6 +89,8 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
     app = FastAPI(title="Tokenway", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None)
     router = asgi.InferenceRouter(app, settings.allowed_origins)
     management.mount(app)
+    if settings.web:
+        web.mount(app)
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:

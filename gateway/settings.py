@@ -86,6 +86,7 @@ class Settings(BaseSettings):
         description="Origins whose web pages may call the API, separated by commas; * for all, empty for none.",
     )
     list_all_models: bool = Field(False, description="GET /models lists models that no configured vendor serves, too.")
+    web: bool = Field(True, description="Serve the public pages: home, models, providers.")
     fee_percent: Decimal = Field(
         Decimal(5), ge=0, le=100, decimal_places=2, description="Platform fee on the provider's cost, in percent."
     )

@@ -110,6 +110,7 @@ async def test_filters(managed: Managed) -> None:
 
 
 ORDERS = [
+    ("providers-high-to-low", ["acme/fast-1", "zeta/free-3", "acme/slow-2"]),
     ("newest", ["acme/slow-2", "acme/fast-1", "zeta/free-3"]),
     ("pricing-low-to-high", ["zeta/free-3", "acme/fast-1", "acme/slow-2"]),
     ("pricing-high-to-low", ["acme/slow-2", "acme/fast-1", "zeta/free-3"]),

@@ -15,9 +15,10 @@ from openrouter.components import (
 )
 
 from gateway.api.management import image_models
-from gateway.api.management.catalog_views import description_of, endpoints_view, listed_price, model_view
+from gateway.api.management.catalog_views import description_of, endpoints_view, model_view
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import load
+from gateway.catalog.selection import listed_price
 from gateway.health.registry import HealthRegistry
 from tests.support.operations import opened, sale
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from typing import Any
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.descriptions import descriptions
 from gateway.catalog.model import Endpoint, Model, Price, Provider
 from gateway.catalog.names import family
+from gateway.catalog.selection import midnight, tokenizer
 from gateway.health.registry import EndpointHealth
 from gateway.money import format_price
 
@@ -21,22 +22,6 @@ HealthOf = Callable[[str], EndpointHealth]
 ALIAS_TARGET = "alias_target"
 OPTIONAL_FACTS = ("hugging_face_id", "knowledge_cutoff", "expiration_date", "reasoning")
 """Facts of a model that are shown when the catalogue knows them, as fields of its row or among its attributes."""
-
-
-def listed_price(model: Model, now: float) -> tuple[Endpoint, Price] | None:
-    """The endpoint whose price the model is listed with: the cheapest one that can be used, else the cheapest one.
-
-    None when no endpoint has a price today: such a model cannot be called and is not listed.
-    """
-    priced = [(endpoint, price) for endpoint in model.endpoints if (price := endpoint.price_at(now)) is not None]
-    if not priced:
-        return None
-    return min(priced, key=lambda pair: (not pair[0].provider.usable, pair[1].of("prompt") + pair[1].of("completion")))
-
-
-def callable_now(model: Model, now: float) -> bool:
-    """True when at least one endpoint has a price and a credential."""
-    return any(endpoint.provider.usable and endpoint.price_at(now) is not None for endpoint in model.endpoints)
 
 
 def description_of(catalog: Catalog, model: Model, now: float) -> str:
@@ -92,12 +77,6 @@ def latest_rows(models: Iterable[Model], latest: Mapping[str, str]) -> list[Mode
         for alias, slug in latest.items()
         if slug in by_slug and members[family(slug)] > 1
     ]
-
-
-def tokenizer(model: Model) -> str:
-    """The catalogue's name of the tokenizer, else ``Other``."""
-    found = model.tokenizer or model.attributes.get("tokenizer")
-    return found if isinstance(found, str) else "Other"
 
 
 def anthropic_model_view(model: Model) -> dict[str, Any]:
@@ -215,8 +194,3 @@ def provider_view(provider: Provider) -> dict[str, Any]:
         "headquarters": provider.headquarters,
         "datacenters": list(provider.datacenters) or None,
     }
-
-
-def midnight(day: date) -> int:
-    """Unix seconds of 00:00 UTC."""
-    return int(datetime.combine(day, time(), UTC).timestamp())

@@ -9,11 +9,11 @@ import msgspec
 from fastapi import APIRouter
 
 from gateway.api.management.auth import ServicesDep
-from gateway.api.management.catalog_views import midnight
 from gateway.api.management.json_route import ExactJSONResponse
 from gateway.api.management.models import model_or_404
 from gateway.api.management.schema import catalog as schema
 from gateway.catalog.model import Endpoint, Model, Price
+from gateway.catalog.selection import midnight
 from gateway.errors import NotFound
 from gateway.money import format_price
 

@@ -12,7 +12,6 @@ from fastapi import APIRouter, Depends, Query, Request
 from gateway.api.management.auth import ByInferenceKey, HasValidKey, ServicesDep, has_valid_key
 from gateway.api.management.catalog_views import (
     anthropic_model_view,
-    callable_now,
     description_of,
     endpoint_view,
     endpoints_view,
@@ -21,19 +20,10 @@ from gateway.api.management.catalog_views import (
     provider_view,
 )
 from gateway.api.management.json_route import ExactJSONResponse
-from gateway.api.management.listing import (
-    Filter,
-    Listing,
-    Row,
-    anthropic_page,
-    keeps_nothing,
-    ordered,
-    page,
-    refuse_unsupported_filters,
-    rows,
-)
+from gateway.api.management.listing import anthropic_page, page, refuse_unsupported_filters
 from gateway.api.management.schema import catalog as schema
 from gateway.catalog.model import Model
+from gateway.catalog.selection import Filter, Listing, Row, callable_now, keeps_nothing, ordered, rows
 from gateway.errors import BadRequest, NotFound
 from gateway.services import Services
 

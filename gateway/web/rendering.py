@@ -1,0 +1,118 @@
+"""Templates into pages: Jinja with escaping everywhere, static files with their addresses, and a cache of finished pages."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2s
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from gateway import __version__
+from gateway.web import charts, numbers, views
+from gateway.web.markup import clean, external
+
+HERE = Path(__file__).resolve().parent
+TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+KEPT_S = 5.0
+"""How long a page is sent again before it is made anew: what it is made of is read as often."""
+KEPT_PAGES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A finished answer."""
+
+    body: bytes
+    status: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """A file of ``static/``; its address changes with its content, so that browsers may keep it for ever."""
+
+    body: bytes
+    media_type: str
+    version: str
+
+
+@cache
+def static_files() -> Mapping[str, StaticFile]:
+    """Name → file."""
+    return {
+        path.name: StaticFile(path.read_bytes(), TYPES[path.suffix], _digest(path.read_bytes()))
+        for path in sorted((HERE / "static").iterdir())
+        if path.suffix in TYPES
+    }
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """The templates: every value is cleaned and escaped, an unknown name is an error."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        finalize=clean,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "short": numbers.short,
+        "exact": numbers.exact,
+        "per_mtok": numbers.dollars_per_mtok,
+        "external": external,
+        "hue": charts.hue,
+        "slug_path": views.slug_path,
+        "model_path": views.path_of,
+    }
+    made.globals |= {
+        "version": __version__,
+        "static": _address,
+        "milliseconds": numbers.milliseconds,
+        "percent": numbers.percent,
+        "short": numbers.short,
+    }
+    return made
+
+
+def render(template: str, values: Mapping[str, Any], status: int = 200) -> Page:
+    """One page. Raises jinja2.UndefinedError for a value that the template lacks."""
+    body = environment().get_template(template).render(values).encode(errors="replace")
+    return Page(body, status, f'"{_digest(body)}"')
+
+
+class PageCache:
+    """The pages of the last few seconds, the least recently used of too many dropped."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._pages: OrderedDict[Hashable, tuple[float, Page]] = OrderedDict()
+
+    def get(self, key: Hashable) -> Page | None:
+        """The page, if it is young enough."""
+        found = self._pages.get(key)
+        if found is None or self._clock() - found[0] > KEPT_S:
+            return None
+        self._pages.move_to_end(key)
+        return found[1]
+
+    def put(self, key: Hashable, page: Page) -> None:
+        """Keep a page that has just been made."""
+        self._pages[key] = (self._clock(), page)
+        self._pages.move_to_end(key)
+        while len(self._pages) > KEPT_PAGES:
+            self._pages.popitem(last=False)
+
+
+def _address(name: str) -> str:
+    return f"/static/{name}?v={static_files()[name].version}"
+
+
+def _digest(body: bytes) -> str:
+    return blake2s(body, digest_size=8).hexdigest()
