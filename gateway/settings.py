@@ -173,6 +173,13 @@ class Settings(BaseSettings):
         description="Events that wait in Redis to be counted, about; when there are more, the oldest are lost.",
     )
 
+    public_rankings: bool = Field(
+        False, description="Rankings and charts need no key, and show only what no single account can be recognised in."
+    )
+    rankings_min_users: int = Field(
+        5, ge=1, description="Different users that a figure needs to be shown without the management key."
+    )
+
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="Least severe level that is logged."
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store, store_errors
@@ -41,6 +41,24 @@ async def _bucket(store: Store, table: str, number: int, fields: Sequence[str]) 
     }
 
 
+async def row_names(store: Store, table: str, buckets: Sequence[int]) -> list[set[str]]:
+    """The rows of each bucket. Raises StoreError."""
+    async with store.redis.pipeline(transaction=False) as pipe:
+        for number in buckets:
+            pipe.smembers(keys.rows(table, number))
+        with store_errors():
+            return [{name.decode() for name in found} for found in await pipe.execute()]
+
+
+async def revisions(store: Store, weeks: Sequence[int]) -> int:
+    """How often these weeks were changed after they had closed. Raises StoreError."""
+    if not weeks:
+        return 0
+    with store_errors():
+        found: list[Any] = await store.redis.hmget(keys.REVISIONS, [str(week) for week in weeks])
+    return sum(int(number) for number in found if number is not None)
+
+
 async def rows(store: Store, table: str, cells: Sequence[tuple[int, str]]) -> list[dict[str, int]]:
     """All fields of single rows, (bucket, row) each; empty where there is none. Raises StoreError."""
     found: list[dict[str, int]] = []
@@ -54,13 +72,23 @@ async def rows(store: Store, table: str, cells: Sequence[tuple[int, str]]) -> li
     return found
 
 
-async def users(store: Store, grain: str, cells: Sequence[tuple[Sequence[int], str]]) -> list[int]:
-    """How many different users single rows had, about (0.8 %): (buckets that are united, row) each. Raises StoreError."""
+class Union(Protocol):
+    """Rows of buckets whose users are united."""
+
+    @property
+    def numbers(self) -> Sequence[int]: ...
+
+    @property
+    def rows(self) -> Sequence[str]: ...
+
+
+async def users(store: Store, grain: str, cells: Sequence[Union]) -> list[int]:
+    """How many different users each union of rows had, about (0.8 %). Raises StoreError."""
     found: list[int] = []
     for start in range(0, len(cells), CELLS_AT_ONCE):
         async with store.redis.pipeline(transaction=False) as pipe:
-            for numbers, row in cells[start : start + CELLS_AT_ONCE]:
-                pipe.pfcount(*[keys.row(grain + "n", number, row) for number in numbers])
+            for cell in cells[start : start + CELLS_AT_ONCE]:
+                pipe.pfcount(*[keys.row(grain + "n", number, row) for row in cell.rows for number in cell.numbers])
             with store_errors():
                 found += await pipe.execute()
     return found

@@ -17,6 +17,7 @@ from gateway.analytics.buckets import bucket, start_ms
 from gateway.analytics.consumer import Consumer
 from gateway.analytics.counters import Cell, count
 from gateway.analytics.event import CANCELLED, FAILED, SERVED, STREAMED, Event, Measured, Tried
+from gateway.analytics.privacy import Cell as PrivateCell
 from gateway.errors import LedgerUnavailable
 from gateway.records import Record, Tokens
 from gateway.store import analytics_keys as keys
@@ -283,7 +284,9 @@ async def test_a_new_salt_separates_users(store: Store) -> None:
     while await counting.consume():
         pass
     day = bucket("d", MONDAY_MS)
-    assert await tables.users(store, "d", [([day], "all"), ([day], "m acme/fast"), ([day], "m other")]) == [2, 2, 0]
+    assert await tables.users(
+        store, "d", [PrivateCell("d", (day,), (row,)) for row in ("all", "m acme/fast", "m other")]
+    ) == [2, 2, 0]
 
 
 def test_events_survive_the_stream_in_any_case() -> None:
