@@ -30,7 +30,7 @@ from gateway.store.client import Store, store_errors
 from gateway.store.redis_functions import Library
 
 ENTRIES = 1
-"""Entries of a batch, at most 128 events: neither the event loop nor the store is held for long."""
+"""Entries of a batch, at most 64 events: neither the event loop nor the store is held for long."""
 WEEKS_AT_ONCE = 8
 """Weeks of which a process remembers the apps."""
 LEASE_MS = 10_000

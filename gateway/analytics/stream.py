@@ -25,8 +25,9 @@ from gateway.analytics.event import Event, Measured, Tried, event
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store
 
-BATCH = 128
-"""Most events of an entry: they are made in one go, which takes about a millisecond."""
+BATCH = 64
+"""Most events of an entry: they are made in one go, and counted in one go, which holds the event loop and the store for
+milliseconds each."""
 QUEUE_MAX = 8192
 """Events that wait in a process; about 20 MB. More are lost."""
 SALT_TTL_S = 10.0

@@ -23,7 +23,7 @@ from gateway.records import Record, Tokens
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store
 from gateway.store.errors import StoreTimeout
-from tests.support.examples import examples
+from tests.support.examples import LONG
 
 NOW = time.time()
 """The store expires keys by its own clock, so the week is the present one."""
@@ -85,7 +85,7 @@ def without_names(found: dict[str, Any]) -> dict[str, Any]:
     return {key: {f: v for f, v in row.items() if f != "n"} for key, row in found.items() if isinstance(row, dict)}
 
 
-@settings(examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100 if LONG else 8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(EVENTS, min_size=1, max_size=30), data=st.data())
 async def test_any_portions_give_the_same_counters(store: Store, events: list[Event], data: st.DataObject) -> None:
     """Entries of any size, counted by two processes by turns in any order: the counters of a recount, the sets name every row."""
