@@ -45,12 +45,13 @@ UNITS = {"requests": "requests", "tool_requests": "requests", "spend": "nano_usd
 """Metric → unit; of the others: native tokens."""
 CHECKED_BEYOND = 20
 """So many more than are wanted are looked at, in case that some may not be shown."""
-MODEL_OF: dict[str, Callable[[str], str]] = {
+KEY_OF: dict[str, Callable[[str], str]] = {
     "model": lambda endpoint: endpoint.rpartition("@")[2],
     "author": lambda endpoint: endpoint.rpartition("@")[2].partition("/")[0],
     "provider": lambda endpoint: endpoint.partition("/")[0] if endpoint[:1] != "@" else "",
     "app": lambda app: app,
 }
+"""Dimension → from a row of the counters, an endpoint or an app, to its key; empty where no endpoint served."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +148,7 @@ async def _filled(store: Store, query: Query) -> list[_Filled]:
         each = _Filled(bucket, {}, {})
         for _ in bucket.numbers:
             for row, values in next(read).items():
-                key = MODEL_OF[query.by](row)
+                key = KEY_OF[query.by](row)
                 if key and (value := sum(values)):
                     each.values[key] = each.values.get(key, 0) + value
                     each.rows.setdefault(key, set()).add(_private_row(query.by, row))
@@ -159,7 +160,7 @@ def _private_row(by: By, row: str) -> str:
     """The row of users and organisations that belongs to an endpoint or an app."""
     if by == "app":
         return "a " + row
-    return "p " + MODEL_OF["provider"](row) if by == "provider" else "m " + MODEL_OF["model"](row)
+    return "p " + KEY_OF["provider"](row) if by == "provider" else "m " + KEY_OF["model"](row)
 
 
 async def _users(store: Store, query: Query, wanted: Sequence[Bucket]) -> list[_Filled]:
@@ -273,7 +274,7 @@ def _window_sums(days: Sequence[tables.Table], by: By) -> dict[str, Sum]:
     sums: dict[str, Sum] = {}
     for day in days:
         for row, values in day.items():
-            key = MODEL_OF[by](row)
+            key = KEY_OF[by](row)
             if key:
                 tokens, requests, spend = sums.get(key, (0, 0, 0))
                 sums[key] = (tokens + sum(values[:-2]), requests + values[-2], spend + values[-1])

@@ -55,7 +55,7 @@ async def get_activity(
 
 
 def _row(services: Services, usage: Usage) -> dict[str, Any]:
-    model, slug = queries.MODEL_OF["model"](usage.endpoint), queries.MODEL_OF["provider"](usage.endpoint)
+    model, slug = queries.KEY_OF["model"](usage.endpoint), queries.KEY_OF["provider"](usage.endpoint)
     provider = services.catalog.current.providers.get(slug)
     return {
         "date": buckets.iso_day(usage.day),
