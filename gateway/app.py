@@ -20,6 +20,7 @@ from starlette.responses import Response
 from gateway import __version__, web, worker
 from gateway import settings as gateway_settings
 from gateway.accounts import Accounts
+from gateway.analytics.stream import EventWriter
 from gateway.api import management
 from gateway.api.inference import asgi
 from gateway.background import BackgroundSettlements
@@ -34,6 +35,7 @@ from gateway.server.in_flight import InFlight
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.store import client as store_client
+from gateway.store.client import Store
 from gateway.store.embedded import Embedded
 from gateway.telemetry import Telemetry, set_up_logs
 from providers.media.fetch import Media
@@ -72,6 +74,7 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
             loops = [
                 *worker.gateway_loops(services, in_flight, catalogs),
                 *worker.ledger_loops(services.ledger, settings, services.telemetry, audit=False),
+                *worker.analytics_loops(services.store, settings, services.telemetry, "gateway"),
             ]
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(_run(loop)) for loop in loops]
@@ -81,6 +84,7 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
                 in_flight.draining = True
                 services.background.close()
                 unsettled = await services.background.drain(SETTLEMENTS_WAIT_S)
+                await worker.write_last_events(services.analytics)
                 services.telemetry.flush()
                 services.telemetry.log.info("stopped", unsettled=unsettled)
                 for task in tasks:
@@ -146,6 +150,7 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
                 clients=clients,
                 media=Media(clients.direct),
                 telemetry=telemetry,
+                analytics=_event_writer(settings, store, telemetry),
                 background=BackgroundSettlements(),
                 admin_key=admin_key,
             )
@@ -153,6 +158,13 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
         finally:
             await clients.aclose()
             await store.aclose()
+
+
+def _event_writer(settings: Settings, store: Store, telemetry: Telemetry) -> EventWriter | None:
+    if not settings.analytics:
+        return None
+    lost = telemetry.analytics_lost.inc
+    return EventWriter(store, most_events=settings.analytics_stream_events, on_lost=lost)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.accounts import Accounts
+from gateway.analytics.stream import EventWriter
 from gateway.background import BackgroundSettlements
 from gateway.catalog.catalog import Catalog
 from gateway.conversations import Conversations
@@ -46,5 +47,7 @@ class Services:
     clients: Clients
     media: Media
     telemetry: Telemetry
+    analytics: EventWriter | None
+    """None: analytics is switched off."""
     background: BackgroundSettlements
     admin_key: str

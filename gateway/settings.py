@@ -167,6 +167,20 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(30, gt=0, description="Time a caller has to send the body.")
     max_in_flight: int = Field(2_000, ge=1, description="Requests at once in one process; more are shed with 503.")
 
+    analytics: bool = Field(True, description="Count who used which model how much: charts, rankings, activity.")
+    analytics_stream_events: int = Field(
+        200_000,
+        ge=1000,
+        description="Events that wait in Redis to be counted, about; when there are more, the oldest are lost.",
+    )
+
+    public_rankings: bool = Field(
+        False, description="Rankings and charts need no key, and show only what no single account can be recognised in."
+    )
+    rankings_min_users: int = Field(
+        5, ge=1, description="Different users that a figure needs to be shown without the management key."
+    )
+
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="Least severe level that is logged."
     )

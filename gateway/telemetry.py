@@ -162,9 +162,7 @@ class Telemetry:
         self.loss = counter("loss_usd", "Cost that no caller pays: insurance, failed attempts, overruns.", "provider")
         self.ttft = histogram("ttft_seconds", "Request to first content of a stream.", SECONDS, "provider")
         self.duration = histogram("request_seconds", "Request to the last byte.", SECONDS, "streamed")
-        self.overhead = histogram(
-            "overhead_seconds", "The gateway's own share of a request.", OVERHEAD_SECONDS, "streamed"
-        )
+        self.overhead = histogram("overhead_seconds", "The gateway's own share.", OVERHEAD_SECONDS, "streamed")
         self.ledger_latency = histogram("ledger_seconds", "One ledger call.", OVERHEAD_SECONDS, "call")
         self.ledger_errors = counter("ledger_errors", "Ledger calls that were not acknowledged.", "call")
         self.settle_retries = counter("settle_retries", "Settlements tried again after no acknowledgement.")
@@ -174,6 +172,7 @@ class Telemetry:
         self.open_holds = gauge("open_holds", "Holds on the ledger.", mode="mostrecent")
         self.breaker = gauge("breaker_state", "0 closed, 1 half open, 2 open.", "endpoint", mode="mostrecent")
         self.catalog_reloads = counter("catalog_reloads", "Catalogue reloads by result.", "result")
+        self.analytics_lost = counter("analytics_lost", "Events of analytics that were lost while Redis was away.")
         self.ledger_hold = self.ledger_latency.labels("hold")
         self.overruns = counter("overruns", "Answers that cost more than could be charged.")
 

@@ -1,23 +1,32 @@
 """Background loops. Some belong to every gateway process; others may run in any process, and in several at once.
 
 ``gateway_loops`` share health, send the heartbeats of running holds and reload the catalogue. ``ledger_loops`` expire overdue holds
-and audit the journal. The ``tokenway worker`` process runs them; a gateway expires holds too, so that it is safe without a worker.
+and audit the journal, ``analytics_loops`` count usage. The ``tokenway worker`` process runs both; a gateway expires holds and
+counts too, so that nothing is missing without a worker.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
+from gateway.analytics.consumer import Consumer, Role
+from gateway.analytics.stream import EventWriter
 from gateway.catalog.read import CatalogError
 from gateway.catalog.store import CatalogStore
 from gateway.ledger.ledger import Ledger
 from gateway.server.in_flight import InFlight
 from gateway.services import Services
 from gateway.settings import Settings
+from gateway.store.client import Store
+from gateway.store.errors import StoreError
 from gateway.telemetry import Telemetry
 
+ANALYTICS_INTERVAL_S = 1.0
+LAST_EVENTS_S = 1.0
+"""How long a process that stops tries to write its last events."""
 BREAKER_LEVEL = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -70,11 +79,14 @@ def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStor
             telemetry.catalog_reloads.labels("refused").inc()
             telemetry.log.error("catalogue refused, the old one stays in force", error=str(error))
 
-    return [
+    loops = [
         every(settings.health_share_interval_s, share_health, telemetry),
         every(settings.beat_interval_s, beat_holds, telemetry),
         every(settings.catalog_reload_interval_s, reload_catalog, telemetry),
     ]
+    if services.analytics is not None:
+        loops.append(every(ANALYTICS_INTERVAL_S, services.analytics.flush, telemetry))
+    return loops
 
 
 def ledger_loops(
@@ -97,6 +109,23 @@ def ledger_loops(
     if audit:
         loops.append(every(settings.audit_interval_s, audit_books, telemetry))
     return loops
+
+
+def analytics_loops(
+    store: Store, settings: Settings, telemetry: Telemetry, role: Role
+) -> list[Coroutine[Any, Any, None]]:
+    """The loop that counts events. Any process may run it: a lease says whose turn it is, and a worker goes before a gateway."""
+    if not settings.analytics:
+        return []
+    return [every(ANALYTICS_INTERVAL_S, Consumer(store, role).step, telemetry)]
+
+
+async def write_last_events(analytics: EventWriter | None) -> None:
+    """What a process that stops has not written yet. Without the store it is lost."""
+    if analytics is not None:
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(LAST_EVENTS_S):
+                await analytics.flush()
 
 
 def learn_names(telemetry: Telemetry, catalogs: CatalogStore) -> None:

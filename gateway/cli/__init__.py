@@ -30,6 +30,7 @@ app.command(add_help_option=False, context_settings={"allow_extra_args": True, "
 )
 app.command("check-config")(operate.check_config)
 app.command()(operate.reconcile)
+app.command("forget-users")(operate.forget_users)
 app.command("new-dialect")(new_dialect.new_dialect)
 app.add_typer(key.app, name="keys", short_help="API keys.", help=f"API keys. {offline.STORE_HELP}")
 app.add_typer(

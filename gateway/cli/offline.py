@@ -21,7 +21,7 @@ from gateway.cli.output import refuse
 from gateway.errors import GatewayError, LedgerUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings
-from gateway.store.client import connect
+from gateway.store.client import Store, connect
 from gateway.store.embedded import Embedded, EmbeddedError, ping
 from gateway.store.errors import StoreError
 
@@ -37,8 +37,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class StoreServices:
-    """The services that hold money and keys."""
+    """The store, and the services that hold money and keys."""
 
+    store: Store
     ledger: Ledger
     accounts: Accounts
 
@@ -95,7 +96,7 @@ async def _connected(url: str, settings: Settings) -> AsyncIterator[StoreService
         ledger, accounts = Ledger(store, record_ttl_s=settings.record_ttl_s), Accounts(store)
         await ledger.prepare()
         await accounts.prepare()
-        yield StoreServices(ledger, accounts)
+        yield StoreServices(store, ledger, accounts)
     finally:
         await store.aclose()
 

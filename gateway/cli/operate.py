@@ -1,4 +1,4 @@
-"""``check-config``, ``reconcile`` and ``worker``: commands for operators."""
+"""``check-config``, ``reconcile``, ``forget-users`` and ``worker``: commands for operators."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from gateway.analytics.stream import rotate_salt
 from gateway.api.management.admin import audit_view
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.model import Provider
@@ -23,7 +24,7 @@ from gateway.settings import Settings
 from gateway.store.client import connect
 from gateway.store.errors import StoreError
 from gateway.telemetry import Telemetry, set_up_logs
-from gateway.worker import ledger_loops
+from gateway.worker import analytics_loops, ledger_loops
 
 
 def check_config(json: AsJson = False) -> None:
@@ -149,10 +150,27 @@ def reconcile(json: AsJson = False) -> None:
 reconcile.__doc__ = f"{reconcile.__doc__}\n\n{STORE_HELP}"
 
 
-def worker() -> None:
-    """Expire overdue holds and audit the ledger.
+def forget_users() -> None:
+    """Make a new salt for analytics: from now on nobody can tell which of the counted users a user was.
 
-    Every gateway expires holds too. A separate worker does so also while no gateway runs, and logs when the books do not balance.
+    Users seen before and after it count as different ones. Gateways take it over within ten seconds.
+    """
+
+    async def work(services: StoreServices) -> None:
+        await rotate_salt(services.store)
+
+    with_store(work)
+    typer.echo("users are told apart by a new salt")
+
+
+forget_users.__doc__ = f"{forget_users.__doc__}\n\n{STORE_HELP}"
+
+
+def worker() -> None:
+    """Expire overdue holds, audit the ledger, count usage.
+
+    Every gateway expires holds and counts too. A separate worker does so also while no gateway runs, takes the counting from the
+    gateways, and logs when the books do not balance.
     """
     settings = configured.settings()
     url = running_store(settings)
@@ -178,7 +196,11 @@ async def _run_worker(settings: Settings, url: str) -> None:
         ledger = Ledger(store, record_ttl_s=settings.record_ttl_s)
         await ledger.prepare()
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(step) for step in ledger_loops(ledger, settings, telemetry, audit=True)]
+            loops = [
+                *ledger_loops(ledger, settings, telemetry, audit=True),
+                *analytics_loops(store, settings, telemetry, "worker"),
+            ]
+            tasks = [group.create_task(loop) for loop in loops]
             telemetry.log.info("worker started", audit_interval_s=settings.audit_interval_s)
             await stopped.wait()
             for task in tasks:

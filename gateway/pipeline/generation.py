@@ -16,6 +16,7 @@ from itertools import chain, repeat
 import msgspec
 
 from gateway import pricing, records
+from gateway.analytics.event import Measured
 from gateway.errors import LedgerUnavailable, PaymentRequired
 from gateway.ledger.entries import Hold, Posting, StalePosting
 from gateway.pipeline.attempts import Attempts
@@ -256,6 +257,10 @@ class Generation(msgspec.Struct, eq=False):
             self.services.telemetry.log.warning(
                 "implausible usage was not billed", id=self.request.id, endpoint=written.endpoint
             )
+        if self.services.analytics is not None:
+            tools, size_bytes = len(self.request.body.get("tools") or ()), self.delivered.size_bytes
+            measured = Measured(written, self.charged_nano, tools, self.request.prompt.tokens, size_bytes // 4)
+            self.services.analytics.emit(measured)
         self.services.telemetry.generation(
             (records.log_line, written, self.charged_nano, self.request.surface, time.time()),
             lost_nano=lost_nano + sum(line.cost_nano for line in self.settlement.losses),

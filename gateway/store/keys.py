@@ -1,4 +1,4 @@
-"""The name of every key in Redis, except those of health.
+"""The name of every key in Redis, except those of health and of analytics.
 
 The ledger is cut into 4,096 buckets; a bucket's keys share one hash tag, hence one cluster slot, hence one atomic
 script. Bucket of an organisation = CRC-16 of its id modulo 4,096. The first three characters of an API key's organisation

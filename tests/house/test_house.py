@@ -115,6 +115,19 @@ def test_keys_of_the_ledger_are_in_the_table() -> None:
     assert {re.sub(r"^(\{l7\}:\w+).*", r"\1", name) for name in listed} == made
 
 
+def test_keys_of_analytics_are_in_the_table() -> None:
+    """ARCHITECTURE.md lists every kind of key that ``gateway/store/analytics_keys.py`` makes, and no other."""
+    source = (ROOT / "gateway/store/analytics_keys.py").read_text()
+    made = set(re.findall(r'^\w+ = "(tw:a1:\w+)"', source, flags=re.M))
+    made |= {
+        re.sub(r"\{PREFIX\}", "tw:a1", re.sub(r"\{(\w+)\}", r"<\1>", form))
+        for form in re.findall(r'f"\{PREFIX\}(:[^"]*)"', source)
+    }
+    made = {("tw:a1" + name if name.startswith(":") else name).replace("<name>", "<row>") for name in made}
+    rows = re.findall(r"^\| (`tw:a1:[^|]*) \|", (ROOT / "ARCHITECTURE.md").read_text(), flags=re.M)
+    assert {name for row in rows for name in re.findall(r"`([^`]+)`", row)} == made
+
+
 def test_settings_and_docs_are_in_step() -> None:
     """Every setting is documented by its variable, and nothing is documented that does not exist."""
     text = (ROOT / "docs/configuration.md").read_text()

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
 from gateway.api.management import (
+    activity,
     admin,
     credits,
     errors,
@@ -22,6 +23,7 @@ from gateway.api.management import (
     keys,
     models,
     organizations,
+    rankings,
 )
 from gateway.api.management.auth import require_management_key
 from gateway.api.management.schema.base import REFUSALS
@@ -54,6 +56,7 @@ def router() -> APIRouter:
     managed = APIRouter(dependencies=[Depends(require_management_key)])
     for each in (keys.router, organizations.router, admin.router):
         managed.include_router(each)
-    for each in (models.router, image_models.router, keys.current, credits.router, generations.router, managed):
+    account = (keys.current, credits.router, generations.router, activity.router)
+    for each in (models.router, image_models.router, *account, rankings.router, managed):
         routes.include_router(each)
     return routes

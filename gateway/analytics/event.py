@@ -1,0 +1,179 @@
+"""``Event``: what analytics knows of one generation. Metadata only, and made after the caller has got the answer.
+
+No prompt, no answer, no arguments of tools, no address of a caller. Users appear as a keyed hash; the texts that name an app are
+chosen by callers, so they are data of bounded length and never part of a command. It must not know: the store, HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.records import Record
+from providers.errors import FAILURES
+
+SERVED, FAILED, LIMITED, UNCOUNTED = range(4)
+"""How an attempt counts for its endpoint's uptime: a success, an error, a refusal for load, or not at all."""
+COUNTS_AS = {"endpoint": FAILED, "credential": FAILED, "capacity": LIMITED, "model": LIMITED, "vendor": LIMITED}
+"""To whom a failure is attributed → how it counts. Of the others nobody knows whether the endpoint was at fault."""
+
+STREAMED, CANCELLED, ESTIMATED, FREE = 1, 2, 4, 8
+"""Bits of ``Event.flags``: as a stream; the caller left; the tokens are our count; its model costs nothing."""
+
+KEY_CHARS = 16
+"""64 bits: enough to tell keys apart, and a fourth of the hash."""
+UNKNOWN_APP = "unknown"
+APP_ID_MAX, APP_NAME_MAX = 96, 64
+"""Characters."""
+SHARED_HOSTS = frozenset({"github.com", "gitlab.com", "huggingface.co", "codeberg.org"})
+"""Hosts of many apps: there the first two parts of the path belong to an app's identity."""
+
+
+class Tried(NamedTuple):
+    """One attempt at one endpoint."""
+
+    endpoint: str
+    result: int
+    """SERVED, FAILED, LIMITED or UNCOUNTED."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One generation. Tokens are those of the vendor's tokenizer, money is nano-USD, times are ms."""
+
+    at_ms: int
+    """Unix ms at which the request came in: it decides on the hour, the day and the week."""
+    endpoint: str
+    """``<provider>/<upstream id>@<model>``, which names model and provider; ``@<model>`` when no endpoint served."""
+    org: str
+    key: str
+    """The first ``KEY_CHARS`` of the API key's hash. Private, as are ``org`` and ``user``."""
+    user: bytes = b""
+    """Eight bytes that stand for the end user, else for the key."""
+    app: str = UNKNOWN_APP
+    app_name: str = ""
+    finish: str = ""
+    flags: int = 0
+    ok: bool = True
+    """An answer was delivered, and it did not end with an error."""
+    prompt: int = 0
+    completion: int = 0
+    """With reasoning in it."""
+    reasoning: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    norm_prompt: int = 0
+    norm_completion: int = 0
+    """Our own count of the same texts, bytes / 4: comparable between models, whatever their tokenizers are."""
+    tools: int = 0
+    """Tools that the request offered."""
+    ttft_ms: int | None = None
+    total_ms: int | None = None
+    cost_nano: int = 0
+    fee_nano: int = 0
+    charged_nano: int = 0
+    tried: tuple[Tried, ...] = ()
+
+    @property
+    def model(self) -> str:
+        return self.endpoint.rpartition("@")[2]
+
+    @property
+    def provider(self) -> str:
+        return self.endpoint.partition("/")[0] if self.endpoint[:1] != "@" else ""
+
+
+class Measured(NamedTuple):
+    """What the record of a generation does not say."""
+
+    record: Record
+    charged_nano: int
+    tools: int
+    norm_prompt: int
+    norm_completion: int
+
+
+def event(measured: Measured, salt: bytes) -> Event:
+    """The event of a generation that has ended."""
+    record = measured.record
+    tokens, app = record.tokens, app_of(record.http_referer, record.app_title)
+    free = bool(record.endpoint) and not record.prices_femto.get("prompt") and not record.prices_femto.get("completion")
+    flags = STREAMED * record.streamed | CANCELLED * record.cancelled | FREE * free
+    return Event(
+        at_ms=int(record.created_at * 1000),
+        endpoint=record.endpoint or "@" + record.model_requested,
+        org=record.organization,
+        key=record.key_hash[:KEY_CHARS],
+        user=user_hash(salt, record.organization, record.user or record.key_hash),
+        app=app[0],
+        app_name=app[1],
+        finish=record.finish_reason or "",
+        flags=flags | ESTIMATED * (record.usage_source == "estimated"),
+        ok=bool(record.endpoint) and record.outcome != "upstream_failed" and record.finish_reason != "error",
+        prompt=tokens.prompt_total,
+        completion=tokens.completion_total,
+        reasoning=tokens.reasoning,
+        cache_read=tokens.cache_read + tokens.audio_cache_read,
+        cache_write=tokens.cache_write + tokens.cache_write_1h,
+        norm_prompt=measured.norm_prompt,
+        norm_completion=measured.norm_completion,
+        tools=measured.tools,
+        ttft_ms=record.latency_ms,
+        total_ms=record.generation_time_ms,
+        cost_nano=record.cost_nano,
+        fee_nano=record.fee_nano,
+        charged_nano=measured.charged_nano,
+        tried=tuple([Tried(each.endpoint, result(each.kind)) for each in record.attempts]),
+    )
+
+
+def result(kind: str) -> int:
+    """``ok`` or the kind of a failure → how the attempt counts."""
+    if kind == "ok":
+        return SERVED
+    failure = FAILURES.get(kind)
+    return COUNTS_AS.get(failure.attributed_to, UNCOUNTED) if failure is not None else UNCOUNTED
+
+
+def user_hash(salt: bytes, org: str, user: str) -> bytes:
+    """Eight bytes, the same for a user of an organisation until the salt changes, and telling nothing to who lacks the salt."""
+    text = f"{org}\0{user}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=8, key=salt).digest()
+
+
+@lru_cache(maxsize=4096)
+def app_of(referer: str | None, title: str | None) -> tuple[str, str]:
+    """(id, name) of the app that a caller says it is: the host of its address, on hosts of many apps with the first two parts of
+    the path; ``~<title>`` of one without a public address; ``unknown`` of one that says nothing.
+    """
+    name = _printable(title or "", APP_NAME_MAX)
+    address = _address(referer) if referer else ""
+    if address:
+        return address, name or address
+    return ("~" + name.casefold()[: APP_ID_MAX - 1], name) if name else (UNKNOWN_APP, "")
+
+
+def _address(referer: str) -> str:
+    try:
+        parts = urlsplit(referer if "//" in referer else f"//{referer}")
+        host = (parts.hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+    labels = host.split(".")
+    if len(labels) < 2 or labels[-1].isdigit() or ":" in host or _printable(host, APP_ID_MAX) != host:
+        return ""  # localhost, an address of digits, or no host at all
+    host = host.removeprefix("www.")
+    if host in SHARED_HOSTS:
+        owner = [_printable(part, 40) for part in parts.path.split("/") if part][:2]
+        return "/".join([host, *owner]).casefold()[:APP_ID_MAX]
+    return host
+
+
+def _printable(text: str, longest: int) -> str:
+    """The text without control, format and unassigned characters, its blanks joined, cut to ``longest`` characters."""
+    kept = "".join(char if unicodedata.category(char)[0] not in "CZ" else " " for char in text[: 4 * longest])
+    return " ".join(kept.split())[:longest].rstrip()

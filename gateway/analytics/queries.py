@@ -1,0 +1,335 @@
+"""Counters → charts and rankings. Sums are exact integers of any size; ties are broken alphabetically.
+
+It must not know: HTTP, names and colours that a page shows, who is asking: ``least_users`` says what may be shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from gateway.analytics import buckets, privacy, tables
+from gateway.analytics.buckets import Period
+from gateway.analytics.counters import OTHER_APPS
+from gateway.analytics.event import UNKNOWN_APP
+from gateway.analytics.series import OTHERS, Chart, Series
+from gateway.store.client import Store
+
+By = Literal["model", "author", "provider", "app"]
+Metric = Literal[
+    "tokens",
+    "prompt_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+    "cached_tokens",
+    "requests",
+    "spend",
+    "tool_requests",
+    "users",
+]
+FIELDS: dict[str, tuple[str, ...]] = {
+    "tokens": ("pt", "ct"),
+    "prompt_tokens": ("pt",),
+    "completion_tokens": ("ct",),
+    "reasoning_tokens": ("rt",),
+    "cached_tokens": ("cr",),
+    "requests": ("rq",),
+    "spend": ("us",),
+    "tool_requests": ("tc",),
+}
+"""Metric → the counters of an endpoint that are added up."""
+APP_FIELDS = {"tokens": "t", "requests": "r", "spend": "u"}
+UNITS = {"requests": "requests", "tool_requests": "requests", "spend": "nano_usd", "users": "users"}
+"""Metric → unit; of the others: native tokens."""
+CHECKED_BEYOND = 20
+"""So many more than are wanted are looked at, in case that some may not be shown."""
+KEY_OF: dict[str, Callable[[str], str]] = {
+    "model": lambda endpoint: endpoint.rpartition("@")[2],
+    "author": lambda endpoint: endpoint.rpartition("@")[2].partition("/")[0],
+    "provider": lambda endpoint: endpoint.partition("/")[0] if endpoint[:1] != "@" else "",
+    "app": lambda app: app,
+}
+"""Dimension → from a row of the counters, an endpoint or an app, to its key; empty where no endpoint served."""
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """What a chart shows. ``start`` and ``end``: days, both included; whole periods that contain them are shown."""
+
+    metric: Metric = "tokens"
+    by: By = "model"
+    period: Period = "week"
+    start: int
+    end: int
+    top: int = 9
+    others: bool = True
+    least_users: int | None = None
+    """None: everything may be shown."""
+
+
+class Bucket(NamedTuple):
+    """One bucket of a chart: its first day, and the days or weeks whose counters make it up."""
+
+    first: int
+    grain: str
+    numbers: tuple[int, ...]
+
+
+class _Filled(NamedTuple):
+    bucket: Bucket
+    values: dict[str, int]
+    rows: dict[str, set[str]]
+    """Key → the rows of users and organisations that it was added up from."""
+
+
+def chart_buckets(period: Period, start: int, end: int) -> list[Bucket]:
+    """The buckets that contain the days from ``start`` to ``end``."""
+    found, first = [], buckets.first_day(period, start)
+    while first <= end:
+        after = buckets.following(period, first)
+        if period == "week":
+            found.append(Bucket(first, "w", (buckets.week_of(first),)))
+        else:
+            found.append(Bucket(first, "d", tuple(range(first, after))))
+        first = after
+    return found
+
+
+async def chart(store: Store, query: Query, now: float) -> Chart:
+    """In each bucket the ``top`` largest, and the rest as ``others``; a key that is not among them in a bucket is None there.
+
+    Raises StoreError.
+    """
+    filled = await _filled(store, query)
+    shown, suppressed = await _membership(store, query, filled)
+    totals: dict[str, int] = {}
+    for kept in shown:
+        for key, value in kept.items():
+            totals[key] = totals.get(key, 0) + value
+    order = sorted(totals, key=lambda key: (-totals[key], key))
+    series = [Series(key, key, None, tuple([kept.get(key) for kept in shown])) for key in order]
+    if query.others and query.metric != "users":  # a user of two models would count twice
+        rest = [sum(each.values.values()) - sum(kept.values()) for each, kept in zip(filled, shown, strict=True)]
+        series.append(Series(OTHERS, _others(filled, shown), None, tuple(rest)))
+    weeks = sorted({buckets.week_of(each.bucket.first) for each in filled})
+    last = filled[-1].bucket if filled else None
+    return Chart(
+        buckets=tuple([buckets.iso_day(each.bucket.first) for each in filled]),
+        series=tuple(series),
+        unit=UNITS.get(query.metric, "tokens_native"),
+        partial_last=last is not None and buckets.following(query.period, last.first) * 86_400 > now,
+        meta={
+            "complete_through": buckets.iso_day(buckets.today(now) - 1),
+            "revision": await tables.revisions(store, weeks),
+            "membership": "per_bucket",
+            "suppressed": suppressed,
+        },
+    )
+
+
+def _others(filled: Sequence[_Filled], shown: Sequence[Mapping[str, int]]) -> str:
+    """``Others (286)``: how many there are in the last bucket."""
+    count = len(filled[-1].values) - len(shown[-1]) if filled else 0
+    return f"Others ({count})" if count else "Others"
+
+
+async def _filled(store: Store, query: Query) -> list[_Filled]:
+    """Every bucket with all its values that are not zero."""
+    wanted = chart_buckets(query.period, query.start, query.end)
+    if query.metric == "users":
+        return await _users(store, query, wanted)
+    grain = wanted[0].grain if wanted else "d"
+    numbers = [number for bucket in wanted for number in bucket.numbers]
+    fields = (APP_FIELDS[query.metric],) if query.by == "app" else FIELDS[query.metric]
+    read = iter(await tables.read(store, grain + ("a" if query.by == "app" else "e"), numbers, fields))
+    filled = []
+    for bucket in wanted:
+        each = _Filled(bucket, {}, {})
+        for _ in bucket.numbers:
+            for row, values in next(read).items():
+                key = KEY_OF[query.by](row)
+                if key and (value := sum(values)):
+                    each.values[key] = each.values.get(key, 0) + value
+                    each.rows.setdefault(key, set()).add(_private_row(query.by, row))
+        filled.append(each)
+    return filled
+
+
+def _private_row(by: By, row: str) -> str:
+    """The row of users and organisations that belongs to an endpoint or an app."""
+    if by == "app":
+        return "a " + row
+    return "p " + KEY_OF["provider"](row) if by == "provider" else "m " + KEY_OF["model"](row)
+
+
+async def _users(store: Store, query: Query, wanted: Sequence[Bucket]) -> list[_Filled]:
+    """Buckets filled with how many users each model, author, provider or app had."""
+    filled, cells = [], []
+    for bucket in wanted:
+        each = _Filled(bucket, {}, {})
+        for names in await tables.row_names(store, bucket.grain + "n", bucket.numbers):
+            for row in names:
+                kind, _, name = row.partition(" ")
+                if kind == ("m" if query.by == "author" else query.by[0]) and name:
+                    key = name.partition("/")[0] if query.by == "author" else name
+                    each.rows.setdefault(key, set()).add(row)
+        cells += [privacy.Cell(bucket.grain, bucket.numbers, tuple(sorted(rows))) for rows in each.rows.values()]
+        filled.append(each)
+    counts: list[int] = await tables.users(store, wanted[0].grain, cells) if wanted else []
+    found = iter(counts)
+    for each in filled:
+        each.values.update({key: count for key in each.rows if (count := next(found))})
+    return filled
+
+
+async def _membership(store: Store, query: Query, filled: Sequence[_Filled]) -> tuple[list[dict[str, int]], int]:
+    """(for each bucket the keys that get a value of their own, how many were too private for that)."""
+    ranked = [sorted(each.values, key=lambda key, of=each.values: (-of[key], key)) for each in filled]  # type: ignore[misc]
+    if query.least_users is None:
+        return [
+            {key: each.values[key] for key in order[: query.top]} for each, order in zip(filled, ranked, strict=True)
+        ], 0
+    candidates = [(place, key) for place, order in enumerate(ranked) for key in order[: query.top + CHECKED_BEYOND]]
+    cells = [
+        privacy.Cell(filled[place].bucket.grain, filled[place].bucket.numbers, tuple(sorted(filled[place].rows[key])))
+        for place, key in candidates
+    ]
+    shown: list[dict[str, int]] = [{} for _ in filled]
+    suppressed = 0
+    for (place, key), allowed in zip(candidates, await privacy.shown(store, cells, query.least_users), strict=True):
+        if not allowed:
+            suppressed += 1
+        elif len(shown[place]) < query.top:
+            value = filled[place].values[key]
+            shown[place][key] = privacy.rounded(value) if query.metric == "users" else value
+    return shown, suppressed
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """One row of a leaderboard. ``change`` compares the last complete window with the one before, None without one."""
+
+    rank: int
+    key: str
+    tokens: int
+    requests: int
+    spend_nano: int
+    previous_rank: int | None
+    change: float | None
+    is_new: bool
+    excess: int = 0
+    """For ``trending``: above the mean of the three windows before."""
+
+
+class Window(NamedTuple):
+    """Days from ``first`` on, before ``after``."""
+
+    first: int
+    after: int
+
+    def before(self, times: int = 1) -> Window:
+        """The window of the same length that ended where this one begins, or one further back."""
+        length = (self.after - self.first) * times
+        return Window(self.first - length, self.after - length)
+
+
+TREND_FLOOR = 1000
+"""An excess of less than one in so many of the window's total is no trend."""
+Sum = tuple[int, int, int]
+"""Tokens, requests, nano-USD."""
+
+
+async def leaderboard(
+    store: Store, by: By, window: Window, *, trending: bool, least_users: int | None, now: float
+) -> list[Standing]:
+    """Ranked by tokens in ``window``, or by how much that exceeds the mean of the three windows before.
+
+    Change and trend compare complete days only: while the last day runs, the window that ended yesterday. Raises StoreError.
+    """
+    running = window.after > buckets.today(now)
+    complete = Window(window.first - 1, window.after - 1) if running else window
+    window = complete if trending else window
+    spans = [window, complete, *[complete.before(times) for times in (1, 2, 3)[: 3 if trending else 1]]]
+    first = min(span.first for span in spans)
+    fields = ("t", "r", "u") if by == "app" else ("pt", "ct", "rq", "us")
+    days = await tables.read(store, "da" if by == "app" else "de", range(first, window.after), fields)
+    sums = [_window_sums(days[span.first - first : span.after - first], by) for span in spans]
+    rows = await _presentable(store, by, window, sums[0], least_users)
+    previous = _ranks(sums[2])
+    standings = []
+    for key in rows:
+        tokens, requests, spend = sums[0][key]
+        whole, before = sums[1].get(key, (0, 0, 0))[0], sums[2].get(key, (0, 0, 0))[0]
+        change = round(whole / before - 1, 4) if before else None
+        excess = tokens - sum(each.get(key, (0, 0, 0))[0] for each in sums[2:]) // 3 if trending else 0
+        standings.append(Standing(0, key, tokens, requests, spend, previous.get(key), change, not before, excess))
+    if trending:
+        floor = sum(each[0] for each in sums[0].values()) // TREND_FLOOR
+        standings = [each for each in standings if each.excess > floor]
+    standings.sort(key=lambda each: (-(each.excess if trending else each.tokens), each.key))
+    return [msgspec.structs.replace(each, rank=rank) for rank, each in enumerate(standings, 1)]
+
+
+def _window_sums(days: Sequence[tables.Table], by: By) -> dict[str, Sum]:
+    sums: dict[str, Sum] = {}
+    for day in days:
+        for row, values in day.items():
+            key = KEY_OF[by](row)
+            if key:
+                tokens, requests, spend = sums.get(key, (0, 0, 0))
+                sums[key] = (tokens + sum(values[:-2]), requests + values[-2], spend + values[-1])
+    return sums
+
+
+def _ranks(sums: Mapping[str, Sum]) -> dict[str, int]:
+    order = sorted((key for key, each in sums.items() if each[0]), key=lambda key: (-sums[key][0], key))
+    return {key: rank for rank, key in enumerate(order, 1)}
+
+
+async def _presentable(
+    store: Store, by: By, window: Window, sums: Mapping[str, Sum], least_users: int | None
+) -> list[str]:
+    """The keys with tokens that may be shown; apps without a name are none."""
+    used = [key for key, each in sums.items() if each[0] and not (by == "app" and key in (UNKNOWN_APP, OTHER_APPS))]
+    if least_users is None:
+        return used
+    days = tuple(range(window.first, window.after))
+    if by == "author":
+        models: dict[str, set[str]] = {}
+        for names in await tables.row_names(store, "dn", days):
+            for row in names:
+                if row.startswith("m "):
+                    models.setdefault(row[2:].partition("/")[0], set()).add(row)
+        cells = [privacy.Cell("d", days, tuple(sorted(models.get(key, {"m " + key})))) for key in used]
+    else:
+        cells = [privacy.Cell("d", days, (f"{by[0]} {key}",)) for key in used]
+    allowed = await privacy.shown(store, cells, least_users)
+    return [key for key, ok in zip(used, allowed, strict=True) if ok]
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What one endpoint did on one day, for everybody or for one key."""
+
+    day: int
+    endpoint: str
+    requests: int
+    prompt: int
+    completion: int
+    reasoning: int
+    cached: int
+    spend_nano: int
+
+
+async def activity(store: Store, days: Sequence[int], key: str | None) -> list[Usage]:
+    """The use of every endpoint on these days, the latest first. ``key``: as in ``Event.key``. Raises StoreError."""
+    found = []
+    if key is None:
+        read = await tables.read(store, "de", days, ("rq", "pt", "ct", "rt", "cr", "us"))
+        found = [
+            Usage(day, row, *values) for day, table in zip(days, read, strict=True) for row, values in table.items()
+        ]
+    else:
+        for day, fields in zip(days, await tables.rows(store, "dk", [(day, key) for day in days]), strict=True):
+            endpoints = sorted({field.rpartition(" ")[0] for field in fields})
+            found += [Usage(day, each, *[fields.get(f"{each} {f}", 0) for f in "rpcghu"]) for each in endpoints]
+    return sorted((each for each in found if each.requests), key=lambda each: (-each.day, each.endpoint))

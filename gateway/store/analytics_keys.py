@@ -1,0 +1,38 @@
+"""Names of the keys of usage analytics. ARCHITECTURE.md lists them, and a test compares both.
+
+Counters lie in *tables*: one hash for each row of a bucket of time, and one set for each bucket that names its rows. Small hashes
+are packed by the store and take a fourth of the memory of large ones; the set makes ``SORT ... BY nosort GET`` return a whole
+bucket in one call. A bucket is an hour, a day or a week (from Monday), numbered from 1970 in UTC.
+"""
+
+from __future__ import annotations
+
+PREFIX = "tw:a1"
+
+EVENTS = "tw:a1:events"
+"""Stream ``w a f e``: events that the gateways wrote, until they are counted; bounded. See ``analytics/stream.py``."""
+CURSOR = "tw:a1:cursor"
+"""String: id of the last entry of the stream that is counted. Written together with its counters."""
+LEASE = "tw:a1:lease"
+"""String: which process counts now. It expires by itself; it saves work, the cursor is what keeps the counters right."""
+LOST = "tw:a1:lost"
+"""Hash: UTC day in which it was noticed → events that were lost before they were counted."""
+REVISIONS = "tw:a1:revisions"
+"""Hash: week → how often it was changed after it had closed."""
+SALT = "tw:a1:salt"
+"""String: 32 random bytes; users are told apart by a keyed hash with it."""
+
+
+def seen(writer: str) -> str:
+    """String: how many events of one gateway process are counted or given up. Expires a week after the last one."""
+    return f"{PREFIX}:seen:{writer}"
+
+
+def rows(table: str, bucket: int) -> str:
+    """Set: the rows of one bucket of a table. ``table``: its grain (h, d, w) and its letter."""
+    return f"{PREFIX}:{table}:{bucket}"
+
+
+def row(table: str, bucket: int, name: str) -> str:
+    """Hash of counters, or HyperLogLog of users: one row of a bucket."""
+    return f"{PREFIX}:{table}:{bucket}:{name}"

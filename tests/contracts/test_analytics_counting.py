@@ -1,0 +1,298 @@
+"""From events to counters on a real store: the same sums whatever the portions, the crashes and the other consumers; losses counted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.analytics import consumer as consumers
+from gateway.analytics import stream, tables
+from gateway.analytics.buckets import bucket, start_ms
+from gateway.analytics.consumer import Consumer
+from gateway.analytics.counters import Cell, count
+from gateway.analytics.event import CANCELLED, FAILED, SERVED, STREAMED, Event, Measured, Tried
+from gateway.analytics.privacy import Cell as PrivateCell
+from gateway.errors import LedgerUnavailable
+from gateway.records import Record, Tokens
+from gateway.store import analytics_keys as keys
+from gateway.store.client import Store
+from gateway.store.errors import StoreTimeout
+from tests.support.examples import LONG
+
+NOW = time.time()
+"""The store expires keys by its own clock, so the week is the present one."""
+MONDAY_MS = start_ms("w", bucket("w", int(NOW * 1000)))
+ENDPOINTS = ("acme/f@acme/fast", "bolt/f@acme/fast", "bolt/s@zeta/slow:free", "@acme/fast")
+
+EVENTS = st.builds(
+    Event,
+    at_ms=st.integers(MONDAY_MS - 30 * 3_600_000, MONDAY_MS + 3_600_000),
+    endpoint=st.sampled_from(ENDPOINTS),
+    org=st.sampled_from(("o1", "o2")),
+    key=st.sampled_from(("k1", "k2")),
+    user=st.sampled_from((b"", b"u1", b"u2", b"u3")),
+    app=st.sampled_from(("unknown", "a.example", "~ünï 'app'\"->*")),
+    app_name=st.sampled_from(("", "An App")),
+    finish=st.sampled_from(("stop", "tool_calls", "error")),
+    flags=st.integers(0, 15),
+    ok=st.booleans(),
+    prompt=st.integers(0, 200_000),
+    completion=st.integers(0, 5_000),
+    tools=st.integers(0, 2),
+    ttft_ms=st.none() | st.integers(0, 5_000),
+    total_ms=st.none() | st.integers(0, 60_000),
+    charged_nano=st.integers(0, 10**12),
+    tried=st.lists(st.builds(Tried, st.sampled_from(ENDPOINTS[:3]), st.integers(0, 3)), max_size=2).map(tuple),
+)
+
+
+async def write(store: Store, events: list[Event], *, first: int = 0, writer: str = "w") -> None:
+    fields: dict[Any, Any] = {"w": writer, "a": 0, "f": first, "e": stream.pack(events)}
+    await store.redis.xadd(keys.EVENTS, fields)
+
+
+def consumer(store: Store) -> Consumer:
+    return Consumer(store, "worker", clock=lambda: NOW)
+
+
+async def stored(store: Store) -> dict[str, Any]:
+    """All counters, and the estimates of users."""
+    found: dict[str, Any] = {}
+    async for raw in store.redis.scan_iter(match=f"{keys.PREFIX}:??:*"):
+        key = raw.decode()
+        kind = (await store.redis.type(raw)).decode()
+        if kind == "hash":
+            found[key] = {f.decode(): v.decode() for f, v in (await store.redis.hgetall(raw)).items()}
+        else:
+            found[key] = await (store.redis.smembers(raw) if kind == "set" else store.redis.pfcount(raw))
+        assert await store.redis.ttl(raw) > 0, key
+    return found
+
+
+def expected(events: list[Event]) -> dict[str, dict[str, str]]:
+    """A recount in one go; names of apps are in ``stored`` only."""
+    counts = count(events, NOW).counts
+    return {keys.row(*cell): {f: str(v) for f, v in row.items()} for cell, row in counts.items()}
+
+
+def without_names(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: {f: v for f, v in row.items() if f != "n"} for key, row in found.items() if isinstance(row, dict)}
+
+
+@settings(max_examples=100 if LONG else 8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=st.lists(EVENTS, min_size=1, max_size=30), data=st.data())
+async def test_any_portions_give_the_same_counters(store: Store, events: list[Event], data: st.DataObject) -> None:
+    """Entries of any size, counted by two processes by turns in any order: the counters of a recount, the sets name every row."""
+    await store.redis.flushall()
+    both = (consumer(store), consumer(store))
+    at = 0
+    while at < len(events):
+        size = data.draw(st.integers(1, len(events) - at))
+        await write(store, events[at : at + size], first=at)
+        at += size
+        for _ in range(data.draw(st.integers(0, 2))):
+            await both[data.draw(st.integers(0, 1))].consume()
+    while await both[0].consume():
+        pass
+    found = await stored(store)
+    assert without_names(found) == expected(events)
+    people: dict[Cell, set[bytes]] = count(events, NOW).users
+    assert {key: n for key, n in found.items() if isinstance(n, int)} == {
+        keys.row(*cell): len(users) for cell, users in people.items()
+    }
+    rows = {(key.split(":", 4)[2], key.split(":", 4)[3], key.split(":", 4)[4]) for key in found if key.count(":") > 3}
+    listed = {
+        (*key.split(":")[2:4], row.decode())
+        for key, row_names in found.items()
+        if isinstance(row_names, set)
+        for row in row_names
+    }
+    assert listed == rows
+
+
+Calls = Callable[..., Awaitable[Any]]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_consumer_that_dies_around_its_transaction(
+    store: Store, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """The process dies before the call, or its reply is lost: a successor's counters are those of a recount."""
+    events = [event(MONDAY_MS + n, prompt=n + 1) for n in range(10)]
+    await write(store, events[:4])
+    await write(store, events[4:], first=4)
+    call: Calls = store.mux.call
+
+    async def dies(*args: Any) -> Any:
+        if args[0] == "FCALL":
+            if when == "after":
+                await consumer_library(store, call, args)
+            raise StoreTimeout("the connection is gone")
+        return await call(*args)
+
+    monkeypatch.setattr(store.mux, "call", dies)
+    dying = consumer(store)
+    with pytest.raises(LedgerUnavailable):
+        await dying.consume()
+    monkeypatch.undo()
+    for each in (consumer(store), dying):  # whoever goes on
+        while await each.consume():
+            pass
+    assert without_names(await stored(store)) == expected(events)
+
+
+async def consumer_library(store: Store, call: Calls, args: tuple[Any, ...]) -> None:
+    """The call that runs although its reply does not come; the library may have to be loaded before."""
+    await consumer(store)._library.load(store.mux)
+    assert await call(*args) == 1
+
+
+def event(at_ms: int, **more: Any) -> Event:
+    plain: dict[str, Any] = {"endpoint": ENDPOINTS[0], "org": "o1", "key": "k1", "user": b"u", "prompt": 1}
+    return Event(at_ms=at_ms, **plain | more)
+
+
+async def test_entries_that_come_twice_and_gaps(store: Store) -> None:
+    """A repeated entry counts once, an overlapping one its new part; missing numbers are losses; an entry of another form is skipped."""
+    numbered = [event(MONDAY_MS, prompt=2**n) for n in range(8)]
+    await write(store, numbered[:3])
+    await write(store, numbered[:3])
+    await write(store, numbered[1:4], first=1)
+    await store.redis.xadd(keys.EVENTS, {"w": "w", "a": "0", "f": "4", "e": b"\xc1 of a version to come"})
+    await write(store, numbered[6:], first=6)
+    counting = consumer(store)
+    while await counting.consume():
+        pass
+    table = (await tables.read(store, "de", [bucket("d", MONDAY_MS)], ("pt", "rq")))[0]
+    assert table == {ENDPOINTS[0]: (0b11001111, 6)}
+    assert await store.redis.hgetall(keys.LOST) == {str(bucket("d", MONDAY_MS)).encode(): b"2"}
+
+
+async def test_weeks_end_on_sunday_and_late_events_reopen_them(store: Store) -> None:
+    """23:59:59.999 of a Sunday and the next millisecond lie in different days and weeks; an event of a closed week raises its revision."""
+    week = bucket("w", MONDAY_MS)
+    await write(store, [event(MONDAY_MS - 1, prompt=5), event(MONDAY_MS, prompt=7)])
+    early = Consumer(store, "worker", clock=lambda: MONDAY_MS / 1000 + 899)
+    assert await early.consume() == 1
+    found = await tables.read(store, "we", [week - 1, week], ("pt",))
+    assert found == [{ENDPOINTS[0]: (5,)}, {ENDPOINTS[0]: (7,)}]
+    day = bucket("d", MONDAY_MS)
+    assert await tables.read(store, "de", [day - 1, day], ("pt",)) == found
+    assert await store.redis.hgetall(keys.REVISIONS) == {}
+    await write(store, [event(MONDAY_MS - 1, prompt=1)], first=2)
+    late = Consumer(store, "worker", clock=lambda: MONDAY_MS / 1000 + 900)
+    assert await late.consume() == 1
+    assert await tables.read(store, "we", [week - 1], ("pt",)) == [{ENDPOINTS[0]: (6,)}]
+    assert await store.redis.hgetall(keys.REVISIONS) == {str(week - 1).encode(): b"1"}
+
+
+async def test_amounts_beyond_the_integers_of_floats(store: Store) -> None:
+    """2^53 + 1 tokens, twice, by two processes."""
+    huge = 2**53 + 1
+    for n in range(2):
+        await write(store, [event(MONDAY_MS, prompt=huge)], first=n)
+        await consumer(store).consume()
+    assert await tables.read(store, "we", [bucket("w", MONDAY_MS)], ("pt",)) == [{ENDPOINTS[0]: (2 * huge,)}]
+
+
+async def test_apps_have_room_for_so_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers choose the names of apps: those that a week has no room for are counted as ``other``."""
+    monkeypatch.setattr(consumers, "MAX_APPS", 2)
+    await write(store, [event(MONDAY_MS, app=f"app{n % 4}.example", app_name="An app") for n in range(12)])
+    await write(store, [event(MONDAY_MS, app=name) for name in ("app0.example", "unknown", "new.example")], first=12)
+    for _ in range(2):
+        await consumer(store).consume()
+    table = (await tables.read(store, "wa", [bucket("w", MONDAY_MS)], ("r",)))[0]
+    assert table == {"app0.example": (4,), "app1.example": (3,), "other": (7,), "unknown": (1,)}
+
+
+async def test_one_consumer_counts_and_a_worker_goes_first(store: Store) -> None:
+    """The second gateway leaves the work to the first; a worker takes it over at once, and keeps it."""
+    gateways = [Consumer(store, "gateway", clock=lambda: NOW) for _ in range(2)]
+    worker = consumer(store)
+    for n, (counting, counted) in enumerate(
+        ((gateways[0], 1), (gateways[1], 1), (worker, 3), (gateways[0], 3), (worker, 5))
+    ):
+        await write(store, [event(MONDAY_MS)], first=n)
+        await counting.step()
+        table = (await tables.read(store, "de", [bucket("d", MONDAY_MS)], ("rq",)))[0]
+        assert table == {ENDPOINTS[0]: (counted,)}
+
+
+def measured(n: int = 0, **more: Any) -> Measured:
+    fields: dict[str, Any] = {
+        **{"id": f"gen-{n}", "created_at": MONDAY_MS / 1000 + n, "organization": "o1", "key_hash": "ab" * 32},
+        **{"model_requested": "acme/fast", "outcome": "complete", "endpoint": ENDPOINTS[0], "finish_reason": "stop"},
+        **{"tokens": Tokens(prompt=7, cache_read=3, completion=2, reasoning=4), "prices_femto": {"prompt": 1}},
+    }
+    return Measured(Record(**fields | more), 11, 1, 9, 5)
+
+
+async def test_losses_of_the_writer_are_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the store is away the queue fills and the rest is lost, by number; a call whose reply was lost is repeated and counts once."""
+    lost: Counter[str] = Counter()
+    writer = stream.EventWriter(store, most_events=1000, on_lost=lambda n: lost.update(lost=n), queue_max=5)
+    call: Calls = store.mux.call
+    replies = iter(("lost reply", "away"))
+
+    async def unreliable(*args: Any) -> Any:
+        if args[0] == "XADD" and (trouble := next(replies, None)):
+            if trouble == "lost reply":
+                await call(*args)
+            raise StoreTimeout(trouble)
+        return await call(*args)
+
+    monkeypatch.setattr(store.mux, "call", unreliable)
+    for n in range(3):
+        writer.emit(measured(n))
+    for _ in range(2):
+        with pytest.raises(StoreTimeout):
+            await writer.flush()
+    for n in range(7):
+        writer.emit(measured(n))
+    await writer.flush()
+    writer.emit(measured(9))
+    await writer.flush()
+    assert (writer.waiting, lost["lost"]) == (0, 2)
+    counting = consumer(store)
+    while await counting.consume():
+        pass
+    table = (
+        await tables.read(store, "de", [bucket("d", MONDAY_MS)], ("rq", "pt", "ct", "rt", "cr", "us", "to", "ni"))
+    )[0]
+    assert table == {ENDPOINTS[0]: (9, 90, 54, 36, 27, 99, 9, 81)}
+    assert await store.redis.hvals(keys.LOST) == [b"2"]
+
+
+async def test_a_new_salt_separates_users(store: Store) -> None:
+    """The same user before and after a rotation: two different ones for the counters, one for each while the salt stays."""
+    now = 0.0
+    writer = stream.EventWriter(store, most_events=1000, clock=lambda: now)
+    for _ in range(2):
+        for _ in range(2):
+            writer.emit(measured(user="somebody"))
+        await writer.flush()
+        await stream.rotate_salt(store)
+        now += stream.SALT_TTL_S
+    counting = consumer(store)
+    while await counting.consume():
+        pass
+    day = bucket("d", MONDAY_MS)
+    assert await tables.users(
+        store, "d", [PrivateCell("d", (day,), (row,)) for row in ("all", "m acme/fast", "m other")]
+    ) == [2, 2, 0]
+
+
+def test_events_survive_the_stream_in_any_case() -> None:
+    """What is packed comes back the same; a row with more fields than this version knows, too."""
+    events = [
+        event(MONDAY_MS + 5, flags=STREAMED | CANCELLED, tried=(Tried("a", SERVED), Tried("b", FAILED))),
+        event(MONDAY_MS),
+    ]
+    assert stream.unpack(stream.pack(events)) == events
