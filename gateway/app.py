@@ -96,13 +96,7 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
     if settings.web:
         web.mount(app)
 
-    @app.get("/metrics", include_in_schema=False)
-    async def metrics(request: Request) -> Response:
-        telemetry: Telemetry = request.app.state.services.telemetry
-        telemetry.flush()  # on the event loop, which also appends to what is flushed; the text is made in a thread
-        body, content_type = await asyncio.to_thread(telemetry.scrape)
-        return Response(body, media_type=content_type)
-
+    app.add_api_route("/metrics", _metrics, include_in_schema=False)
     plain_openapi = app.openapi
     document: dict[str, Any] = {}
 
@@ -113,6 +107,13 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
 
     app.openapi = openapi  # type: ignore[method-assign]
     return router
+
+
+async def _metrics(request: Request) -> Response:
+    telemetry: Telemetry = request.app.state.services.telemetry
+    telemetry.flush()  # on the event loop, which also appends to what is flushed; the text is made in a thread
+    body, content_type = await asyncio.to_thread(telemetry.scrape)
+    return Response(body, media_type=content_type)
 
 
 @asynccontextmanager

@@ -25,6 +25,11 @@ NOW = time.time()
 TODAY = today(NOW)
 
 
+@pytest.fixture(autouse=True)
+def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_ANALYTICS", "true")
+
+
 async def counted(stage: Stage) -> None:
     """Write and count all that has ended."""
     await stage.gateway.settled()

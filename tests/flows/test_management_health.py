@@ -61,7 +61,15 @@ async def test_not_ready_while_every_request_would_fail(tmp_path: Path, configur
 
 async def test_unknown_paths_and_methods(managed: Managed) -> None:
     """404 and 405 have the one error shape, whatever the path looks like."""
-    for path in ("/", "/api/v1", "/api/v1/nothing", "/api/v2/models", "/%00", "/" + "x" * 10_000, "/api/v1/keys/"):
+    for path in (
+        "/nothing",
+        "/api/v1",
+        "/api/v1/nothing",
+        "/api/v2/models",
+        "/%00",
+        "/" + "x" * 10_000,
+        "/api/v1/keys/",
+    ):
         ErrorAnswer.model_validate_json((await managed.anyone.get(path, follow_redirects=True)).text)
     refused(await managed.anyone.get("/api/v1/nothing"), 404)
     wrong = await managed.anyone.put("/api/v1/models")
