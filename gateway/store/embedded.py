@@ -6,6 +6,7 @@ cannot be followed by a second server on the same append-only file while the fir
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.util
 import os
@@ -26,6 +27,7 @@ SOCKET_PATH_BYTES_MAX = 107 if ON_LINUX else 103
 """Longest path that fits into ``sockaddr_un``, without its closing NUL."""
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.1, 5.0
 STOP_WAIT_S = 15.0
+SYNC_INTERVAL_S = 1.0
 DEATHS_AT_START_MAX = 3
 LOCK_WAIT_S = 3.0
 OLDEST_MAJOR = 7
@@ -122,6 +124,7 @@ class Embedded:
             self._spawn_error, self._deaths = None, 0
             self._thread = threading.Thread(target=self._supervise, args=(binary,), name="embedded-valkey", daemon=True)
             self._thread.start()
+            threading.Thread(target=self._sync, name="embedded-valkey-sync", daemon=True).start()
             self._wait_ready(timeout_s)
         except BaseException:
             self.stop()
@@ -178,12 +181,28 @@ class Embedded:
             str(binary),
             *("--port", "0", "--unixsocket", str(self.socket_path), "--unixsocketperm", "700"),
             *("--dir", str(self._dir), "--logfile", str(self._dir / "valkey.log"), "--daemonize", "no", "--save", ""),
-            *("--appendonly", "yes", "--appendfsync", "always", "--no-appendfsync-on-rewrite", "no"),
+            *("--appendonly", "yes", "--appendfsync", "no"),
             *("--maxmemory-policy", "noeviction"),
         ]
         if ON_LINUX:
             return [sys.executable, "-I", "-S", "-c", _AS_A_CHILD, str(os.getpid()), *server]
         return server
+
+    def _sync(self) -> None:
+        """Once a second, what the server has written goes to the disk.
+
+        With ``appendfsync everysec`` the server itself does that; but as long as it takes, it answers before it has written, and
+        loses what it has acknowledged when it is killed. So it is told to leave that alone, and writes before every answer.
+        """
+        while not self._stopping.wait(SYNC_INTERVAL_S):
+            for file in self._dir.glob("appendonlydir/*.aof"):
+                # An error: the file was replaced meanwhile, or the disk is broken, which the server's next write says.
+                with contextlib.suppress(OSError):
+                    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+                    try:
+                        os.fsync(descriptor)
+                    finally:
+                        os.close(descriptor)
 
     def _supervise(self, binary: Path) -> None:
         backoff_s = BACKOFF_FIRST_S

@@ -68,7 +68,7 @@ async def test_it_is_configured_as_a_ledger_needs(server):
     """Append-only, every second, nothing evicted, no TCP port, socket for its owner only."""
     for setting, value in [
         ("appendonly", b"yes"),
-        ("appendfsync", b"always"),
+        ("appendfsync", b"no"),
         ("maxmemory-policy", b"noeviction"),
         ("port", b"0"),
         ("save", b""),

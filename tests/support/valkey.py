@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import redis
 
 from gateway.accounts import Accounts
 from gateway.ledger.ledger import Ledger
@@ -51,8 +50,6 @@ def valkey_server() -> Iterator[Embedded]:
     with tempfile.TemporaryDirectory(prefix="tw-valkey-") as directory:
         server = Embedded(Path(directory))
         server.start()
-        with redis.Redis.from_url(server.url) as client:
-            client.config_set("appendfsync", "no")  # what a test writes is not needed after it
         yield server
         server.stop()
 
