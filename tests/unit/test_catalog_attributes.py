@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.api.management.listing import Filter, Row, rows
 from gateway.catalog.attributes import AttributeTable, size_class
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.colors import LEAST_DISTANCE, OTHERS, distance, gaps, oklch, palette
 from gateway.catalog.descriptions import describe, descriptions
 from gateway.catalog.folders import fingerprint
 from gateway.catalog.load import CatalogError, load
+from gateway.catalog.selection import Filter, Row, rows
 from gateway.cli.demo.year.targets import LAST_WEEK, named_models
 from tests.support.management import write_files
 
