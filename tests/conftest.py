@@ -45,7 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     the gateway is not served on is left to the long run, too."""
     for item in items:
         if item.name.partition("[")[2].startswith(("asyncio-", "asyncio]")):
-            item.add_marker("tail")
+            # Disconnects are storms: one after the other.
+            item.add_marker("soak" if item.path.name.startswith("test_disconnect") else "tail")
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("property")
 

@@ -122,6 +122,8 @@ async def test_a_caller_that_never_reads(gateway: GatewayFactory, asgi: bool, sc
     tasks = our_tasks()
     caller = await stage.caller()
     async with connected(stage.gateway) as line:
+        # A small window: megabytes of buffers take a busy machine longer to fill than anybody waits.
+        line.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         line.writer.transport.pause_reading()
         await line.send(caller.request("t/a", stream=True))
         await until(lambda: stage.vendors["alpha"].log.requests)

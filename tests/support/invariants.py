@@ -55,7 +55,10 @@ async def calm(stage: Stage, tasks: set[asyncio.Task[Any]] | None = None) -> Aud
     assert report.held_nano == 0
     assert report.residue_nano == 0
     if tasks is not None:
-        await until(lambda: not our_tasks() - tasks)
+        try:
+            await until(lambda: not our_tasks() - tasks)
+        except AssertionError:
+            raise AssertionError(f"still running: {our_tasks() - tasks}") from None
     return report
 
 
