@@ -20,7 +20,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.descriptions import descriptions
 from gateway.catalog.model import Model
 from gateway.catalog.selection import Listing, Row, listed_price, ordered, rows
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, Unavailable
 from gateway.health.view import UNKNOWN, EndpointHealth
 from gateway.services import Services
 from gateway.web import charts, views
@@ -41,6 +41,11 @@ FOREVER = "public, max-age=31536000, immutable"
 PAGE_SIZE = 50
 LOOKED_AT_ONCE = 50
 """Endpoints whose health is read before other requests get their turn."""
+REST_TIMES = 3
+"""After a page was made no other one is made for so many times as long: visitors, who need no key, cannot take more than a quarter
+of a thread from the requests beside them."""
+WAITING_MAX = 64
+"""Requests that wait for a page to be made; more are asked to come back."""
 QUERY_MAX = 500
 """Characters of a query that are worth keeping its page for."""
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
@@ -119,10 +124,12 @@ class _Site:
     def __init__(self) -> None:
         self._kept = PageCache(time.monotonic)
         self._one_at_a_time = asyncio.Lock()
+        self._waiting = 0
+        self._rested_at = 0.0
         self._seen: Seen | None = None
 
     async def answer(self, request: Request, contents: Callable[[Seen], Contents]) -> Response:
-        """The page of this request. Raises HTTPException 404 for a client that takes no HTML."""
+        """The page of this request. Raises HTTPException 404 for a client that takes no HTML, Unavailable when too many wait."""
         if not _HTML.search(request.headers.get("accept", "*/*")):
             raise HTTPException(404)
         services: Services = request.app.state.services
@@ -130,16 +137,24 @@ class _Site:
         key = (services.catalog.current.version, path, query, base)
         page = self._kept.get(key)
         if page is None:
-            async with self._one_at_a_time:
-                page = self._kept.get(key)  # made while this request waited
-                if page is None:
-                    page = await self._make(services, contents, {"base_url": base, "path": path})
-                    if page.status == 200 and len(query) <= QUERY_MAX:
-                        self._kept.put(key, page)
+            if self._waiting >= WAITING_MAX:
+                raise Unavailable("Too many pages are asked for at once; try again.", retry_after_s=1)
+            self._waiting += 1
+            try:
+                async with self._one_at_a_time:
+                    page = self._kept.get(key)  # made while this request waited
+                    if page is None:
+                        page = await self._make(services, contents, {"base_url": base, "path": path})
+                        if page.status == 200 and len(query) <= QUERY_MAX:
+                            self._kept.put(key, page)
+            finally:
+                self._waiting -= 1
         headers = {**PAGE_HEADERS, "content-type": "text/html; charset=utf-8"}
         return _conditional(request, page.body, page.etag, headers, page.status)
 
     async def _make(self, services: Services, contents: Callable[[Seen], Contents], common: Mapping[str, str]) -> Page:
+        await asyncio.sleep(self._rested_at - time.monotonic())
+        begun = time.monotonic()
         seen = self._seen
         if seen is None or seen.catalog is not services.catalog.current or time.time() - seen.now > KEPT_S:
             seen = self._seen = await _look(services)
@@ -148,7 +163,11 @@ class _Site:
             template, values, status = contents(seen)
             return render(template, {**common, **values}, status)
 
-        return await asyncio.to_thread(made)
+        try:
+            return await asyncio.to_thread(made)
+        finally:
+            now = time.monotonic()
+            self._rested_at = now + REST_TIMES * (now - begun)
 
 
 async def _look(services: Services) -> Seen:

@@ -13,7 +13,7 @@ import pytest
 from gateway.health.registry import Observation
 from gateway.store.client import Store
 from gateway.store.embedded import Embedded
-from gateway.web.pages import CONTENT_SECURITY_POLICY
+from gateway.web.pages import CONTENT_SECURITY_POLICY, WAITING_MAX
 from tests.support.gateway import running
 from tests.support.management import Managed, refused, write_files
 from tests.support.pages import HOSTILE, Parsed
@@ -174,6 +174,20 @@ async def test_browsers_keep_what_has_not_changed(managed: Managed) -> None:
     plain = await managed.anyone.get(style.partition("?")[0])
     assert plain.headers["cache-control"] == "no-cache"
     assert plain.headers["content-type"] == "text/css; charset=utf-8"
+
+
+async def test_visitors_cannot_crowd_out_requests(managed: Managed) -> None:
+    """Of many different pages at once those beyond the queue are refused at once, in the one error shape; the others are served one
+    after the other, and pages that are kept are sent meanwhile."""
+    await managed.anyone.get("/", headers=HTML)
+    flood = [asyncio.create_task(managed.anyone.get(f"/models?q={n}", headers=HTML)) for n in range(WAITING_MAX + 20)]
+    assert (await managed.anyone.get("/", headers=HTML)).status_code == 200
+    answers = await asyncio.gather(*flood)
+    refusals = [answer for answer in answers if answer.status_code != 200]
+    assert 0 < len(refusals) <= 20
+    for refusal in refusals:
+        refused(refusal, 503)
+        assert refusal.headers["retry-after"] == "1"
 
 
 async def test_a_host_is_shown_only_if_it_is_one(managed: Managed) -> None:
