@@ -22,8 +22,9 @@ SERVED, FAILED, LIMITED, UNCOUNTED = range(4)
 COUNTS_AS = {"endpoint": FAILED, "credential": FAILED, "capacity": LIMITED, "model": LIMITED, "vendor": LIMITED}
 """To whom a failure is attributed → how it counts. Of the others nobody knows whether the endpoint was at fault."""
 
-STREAMED, CANCELLED, ESTIMATED, FREE = 1, 2, 4, 8
-"""Bits of ``Event.flags``: as a stream; the caller left; the tokens are our count; its model costs nothing."""
+STREAMED, CANCELLED, ESTIMATED, FREE, OWN_KEY = 1, 2, 4, 8, 16
+"""Bits of ``Event.flags``: as a stream; the caller left; the tokens are our count; its model costs nothing; the caller pays the
+vendor with a key of its own."""
 
 KEY_CHARS = 16
 """64 bits: enough to tell keys apart, and a fourth of the hash."""
@@ -77,6 +78,22 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     fee_nano: int = 0
     charged_nano: int = 0
     tried: tuple[Tried, ...] = ()
+    session: bytes = b""
+    """Eight bytes that stand for a conversation that the caller named; empty without one."""
+    api: str = ""
+    """The API surface: completions, messages, responses, embeddings ..."""
+    calls: int = 0
+    """Calls of tools in the answer."""
+    country: str = ""
+    """ISO 3166, of the organisation, where somebody has stated it."""
+    category: str = ""
+    task: str = ""
+    language: str = ""
+    programming: str = ""
+    """Programming language."""
+    sampled_ppm: int = 0
+    """The chance, in millionths, with which this event was chosen to be classified; 0: it was not, and the four above say nothing
+    or were declared."""
 
     @property
     def model(self) -> str:
@@ -128,6 +145,8 @@ def event(measured: Measured, salt: bytes) -> Event:
         fee_nano=record.fee_nano,
         charged_nano=measured.charged_nano,
         tried=tuple([Tried(each.endpoint, result(each.kind)) for each in record.attempts]),
+        session=user_hash(salt, record.organization, "session " + record.session_id) if record.session_id else b"",
+        api=record.api_type,
     )
 
 

@@ -36,7 +36,12 @@ SALT_BYTES = 32
 VERSION = 1
 
 _FIELDS = Event.__struct_fields__
-_TEXTS = frozenset({"endpoint", "org", "key", "app", "app_name", "finish"})
+_TEXTS = frozenset(
+    {
+        *("endpoint", "org", "key", "app", "app_name", "finish", "api"),
+        *("country", "category", "task", "language", "programming"),
+    }
+)
 _IS_TEXT = tuple(name in _TEXTS for name in _FIELDS)
 _AT = _FIELDS.index("at_ms")
 _TRIED = _FIELDS.index("tried")
