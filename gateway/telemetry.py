@@ -15,6 +15,7 @@ from bisect import bisect_left
 from collections import Counter as Counted
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +57,21 @@ def set_up_logs(level: str) -> None:
         logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )
+
+
+class ServerLog(logging.Handler):
+    """A server's own warnings, such as granian's of a worker that does not stop, as JSON lines among ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line on standard output."""
+        line = {
+            "logger": record.name,
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+        }
+        sys.stdout.buffer.write(_encode(line) + b"\n")
+        sys.stdout.buffer.flush()
 
 
 def _render(_logger: Any, _method: str, event: Any) -> bytes:

@@ -19,7 +19,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 import uvicorn
@@ -190,6 +190,9 @@ def run(settings: Settings, listener: socket.socket) -> None:
         refuse("the application did not start; the reason is in the log above", code=1)
 
 
+GRANIAN_LOGS: Final = {"handlers": {name: {"class": "gateway.telemetry.ServerLog"} for name in ("console", "access")}}
+
+
 class Supervisor(Multiprocess):
     """uvicorn's supervisor, changed to stop listening together with its workers and to notice at once when a worker dies."""
 
@@ -232,7 +235,8 @@ def _run_granian(settings: Settings, listener: socket.socket) -> None:
         loop="uvloop",
         websockets=False,
         log_access=False,
-        log_level="warning",  # it writes to standard output, where every line is JSON
+        log_level="warning",
+        log_dictconfig=GRANIAN_LOGS,
         backlog=BACKLOG,
         respawn_failed_workers=True,
         workers_kill_timeout=int(settings.shutdown_grace_s) + GRACE_MARGIN_S,

@@ -29,7 +29,7 @@ class AsgiResponder(Responder):
     def body(self) -> None:
         """ASGI has no way to take a body without waiting."""
 
-    async def read(self) -> bytes | None:
+    async def read(self, enough: int) -> bytes | None:
         if self._all_read:
             return None
         message = await self._receive()

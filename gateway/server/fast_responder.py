@@ -36,6 +36,7 @@ class FastResponder(Responder):
     __slots__ = (
         "_complete",
         "_connection",
+        "_enough",
         "_expects_continue",
         "_on_disconnect",
         "_pieces",
@@ -59,6 +60,8 @@ class FastResponder(Responder):
         """Of the body: arrived, and not yet read."""
         self._size = 0
         """Bytes of these pieces."""
+        self._enough = HIGH_WATER_LIMIT
+        """Of them, before reading pauses; little until somebody reads, since until then nobody has looked at the key."""
         self._complete = False
         """The whole body has arrived."""
         self._waiter: asyncio.Future[None] | None = None
@@ -73,9 +76,9 @@ class FastResponder(Responder):
             return
         self._pieces.append(piece)
         self._size += len(piece)
-        if self._size > HIGH_WATER_LIMIT:
+        if self._size > self._enough:
             self._connection.flow.pause_reading()
-        self.set()
+            self.set()
 
     def feed_eof(self) -> None:
         """The whole body has arrived."""
@@ -105,13 +108,12 @@ class FastResponder(Responder):
     def body(self) -> bytes | None:
         return b"".join(self._pieces) if self._complete else None
 
-    async def read(self) -> bytes | None:
+    async def read(self, enough: int) -> bytes | None:
         if self._expects_continue and not self._complete and not self._pieces:
             self._expects_continue = False
             self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        while not self._pieces:
-            if self._complete:
-                return None
+        self._enough = enough
+        while not self._complete and self._size <= enough:
             if self.disconnected:
                 raise ClientDisconnected
             self._connection.flow.resume_reading()
@@ -120,6 +122,8 @@ class FastResponder(Responder):
                 await self._waiter
             finally:
                 self._waiter = None
+        if not self._pieces:
+            return None
         pieces, self._pieces, self._size = self._pieces, [], 0
         return b"".join(pieces)
 

@@ -51,8 +51,9 @@ class Responder(ABC):
         """The whole body if it has arrived already; None: await ``read``."""
 
     @abstractmethod
-    async def read(self) -> bytes | None:
-        """The next piece of the body; None after the last. Raises ClientDisconnected."""
+    async def read(self, enough: int) -> bytes | None:
+        """The next piece of the body, which is its end, more than ``enough`` bytes, or whatever the server has got; None after the
+        last. Raises ClientDisconnected."""
 
     @abstractmethod
     def watch(self, on_disconnect: Callable[[], None]) -> None:

@@ -11,20 +11,21 @@ from gateway.server import fast_responder
 from gateway.server.responder import ClientDisconnected
 from tests.support.pipe import KIND, direct, lose, turn
 
+ENOUGH = 2**20
+
 
 async def test_the_body() -> None:
-    """None until it is whole; ``read`` gives the pieces that are there; what follows an answer is thrown away."""
+    """None until it is whole; ``read`` collects its pieces; what follows an answer is thrown away."""
     connection, _, request = await direct(10, b"ab")
     assert request.body is None
     connection.data_received(b"cd")
-    assert await request.read() == b"abcd"
-    waiting = asyncio.create_task(request.read())
+    waiting = asyncio.create_task(request.read(ENOUGH))
     await turn()
     assert not waiting.done()
     connection.data_received(b"efgh")
     connection.data_received(b"ij")
-    assert await waiting == b"efghij"
-    assert await request.read() is None
+    assert await waiting == b"abcdefghij"
+    assert await request.read(ENOUGH) is None
     assert request.body == b""
     await request.respond(200, KIND, b"ok")
     request.feed(b"late")
@@ -33,11 +34,16 @@ async def test_the_body() -> None:
 
 
 async def test_a_large_body_pauses_and_goes_on() -> None:
-    """Reading stops above the limit, and continues when the body is read or when a disconnect is watched for."""
-    connection, pipe, request = await direct(1_000_000, b"x" * (HIGH_WATER_LIMIT + 1))
+    """Reading stops above the limit, which is low until somebody reads; it continues then, and when a disconnect is watched for."""
+    connection, pipe, request = await direct(3 * ENOUGH, b"x" * (HIGH_WATER_LIMIT + 1))
     assert pipe.paused
-    assert len(await request.read() or b"") == HIGH_WATER_LIMIT + 1
-    waiting = asyncio.create_task(request.read())
+    waiting = asyncio.create_task(request.read(ENOUGH))
+    await turn()
+    assert not pipe.paused
+    connection.data_received(b"x" * ENOUGH)
+    assert pipe.paused
+    assert len(await waiting or b"") == ENOUGH + HIGH_WATER_LIMIT + 1
+    waiting = asyncio.create_task(request.read(ENOUGH))
     await turn()
     assert not pipe.paused
     lose(connection)

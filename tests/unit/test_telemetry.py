@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from structlog.testing import LogCapture
 
+from gateway.cli.serving import GRANIAN_LOGS
 from gateway.telemetry import OVERHEAD_SECONDS, WARNINGS_A_SECOND, Telemetry, Times, observe_all
 
 
@@ -84,3 +87,17 @@ def test_an_outage_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> Non
             telemetry.vendor_failed("gen-1", "a/m@t/m", "server_error", status=500, said="no")
     assert len(captured.entries) == 2 * WARNINGS_A_SECOND
     assert [entry["left_out"] for entry in captured.entries if "left_out" in entry] == [7]
+
+
+def test_granians_own_lines_are_json(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """A worker that had to be killed is reported by granian itself; every line of standard output is JSON."""
+    granian = pytest.importorskip("granian.log", reason="granian is not installed")
+    granian.configure_logging(granian.LogLevels.warning, GRANIAN_LOGS)
+    for name in ("_granian", "granian.access"):
+        logger = logging.getLogger(name)
+        try:
+            logger.warning("Killing %s", "worker-2")
+        finally:
+            logger.handlers.clear()
+        line = msgspec.json.decode(capsysbinary.readouterr().out)
+        assert (line["logger"], line["event"], line["level"]) == (name, "Killing worker-2", "warning")
