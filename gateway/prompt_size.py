@@ -75,47 +75,55 @@ def survey(body: Mapping[str, Any]) -> Survey:
     microsecond each, and everything else is left to those who need it.
     """
     messages: Sequence[Mapping[str, Any]] = body.get("messages") or ()
-    contents = [message.get("content") for message in messages]
-    texts = [content for content in contents if type(content) is str]
-    parts = [content for content in contents if content and type(content) is not str]
-    text_bytes = sum(map(len, texts)) if all(map(str.isascii, texts)) else sum(map(utf8_bytes, texts))
-    turns = [calls for message in messages if (calls := message.get("tool_calls"))]
+    text_bytes, pictures, paired = 0, False, True
+    parts: list[Any] = []
+    turns: list[Any] = []
+    waiting: set[Any] = set()
+    """Ids of the calls of the last turn that have no result yet."""
+    for message in messages:
+        content = message.get("content")
+        if type(content) is str:
+            text_bytes += len(content) if content.isascii() else len(content.encode())
+        elif content:
+            parts.append(content)
+        if message.get("role") == "tool":
+            id = message.get("tool_call_id")
+            if id in waiting:
+                waiting.remove(id)
+            else:
+                paired = False
+            continue
+        if waiting:
+            paired = False
+        if len(message) > 2:
+            calls = message.get("tool_calls")
+            if calls:
+                turns += calls
+                text_bytes += 1
+                waiting = {call.get("id") for call in calls}
+                if len(waiting) < len(calls) or None in waiting or "" in waiting:
+                    paired = False
+            if "images" in message:
+                pictures = True
     if turns:  # the calls of each message are a list of their own
-        text_bytes += len(json_body([*chain.from_iterable(turns)])) + len(turns) - 1
+        text_bytes += len(json_body(turns)) - 1
     tools = body.get("tools")
     return Survey(
         messages=len(messages),
         text_bytes=text_bytes,
         parts=parts,
-        has_media=bool(parts) or "images" in set().union(*messages),
-        paired=_paired(messages),
+        has_media=pictures or bool(parts),
+        paired=paired and not waiting,
         tools=json_body(tools) if tools else b"",
     )
-
-
-def _paired(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether each call has an id of its own and its result right behind its turn, and each result such a call."""
-    waiting: set[Any] = set()
-    for message in messages:
-        if message.get("role") == "tool":
-            id = message.get("tool_call_id")
-            if id not in waiting:
-                return False
-            waiting.remove(id)
-        elif waiting:
-            return False
-        elif calls := message.get("tool_calls"):
-            waiting = {call.get("id") for call in calls}
-            if len(waiting) < len(calls) or None in waiting or "" in waiting:
-                return False
-    return not waiting
 
 
 def measure(body: Mapping[str, Any], found: Survey | None = None) -> Prompt:
     """Measure the prompt of a request in the OpenAI chat format. ``found``: its survey, if there is one."""
     if found is None:
         found = survey(body)
-    text_bytes, images, files, modalities = found.text_bytes + len(found.tools), 0, list[Any](), TEXT_ONLY
+    text_bytes, images, modalities = found.text_bytes + len(found.tools), 0, TEXT_ONLY
+    files: list[Any] = []
     for part in chain.from_iterable(found.parts):
         kind = part.get("type")
         if kind == "text":

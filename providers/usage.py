@@ -29,6 +29,11 @@ COUNT_MAX = 100_000_000
 COST_MAX_USD = 10_000
 """No answer costs more; a larger figure is the vendor's error."""
 
+COMMON = frozenset(
+    {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
+)
+"""What most reports consist of, the details often being null."""
+
 PROMPT_KINDS = (
     "prompt",
     "cache_read",
@@ -73,6 +78,9 @@ def normalise(raw: Json, *, interim: bool = False) -> Usage:
     counts = Counts()
     take = counts.take
     prompt, completion = take(raw, "prompt_tokens", "input_tokens"), take(raw, "completion_tokens", "output_tokens")
+    total = take(raw, "total_tokens")
+    if raw.keys() <= COMMON and not raw.get("prompt_tokens_details") and not raw.get("completion_tokens_details"):
+        return Usage(prompt=prompt, completion=completion, suspect=counts.suspect, interim=interim)
     cache_read = cache_write = audio_prompt = image_prompt = audio_completion = image_completion = reasoning = 0
     if details := raw.get("prompt_tokens_details"):
         cache_read, audio_prompt = take(details, "cached_tokens"), take(details, "audio_tokens")
@@ -83,7 +91,7 @@ def normalise(raw: Json, *, interim: bool = False) -> Usage:
         image_completion = take(details, "image_tokens")
     cache_read = cache_read or take(raw, "prompt_cache_hit_tokens", "cached_tokens")
     reasoning = reasoning or take(raw, "reasoning_tokens")
-    total, searches = take(raw, "total_tokens"), take(raw, "num_search_queries")
+    searches = take(raw, "num_search_queries")
     reasoning_is_extra = reasoning > completion or (reasoning > 0 and total == prompt + completion + reasoning)
     if cache_read + cache_write > prompt:
         counts.suspect = True

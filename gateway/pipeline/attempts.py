@@ -216,7 +216,7 @@ class Attempts(msgspec.Struct, eq=False):
         always stay.
         """
         tools = call.body.get("tools") if self.work.operation == "chat" else None
-        missing = unhosted(tools, dialect, candidate.endpoint.options)
+        missing = unhosted(tools, dialect, candidate.endpoint.options) if tools else None
         if not missing:
             return call
         candidates = self.plan.candidates
@@ -297,7 +297,7 @@ class Attempts(msgspec.Struct, eq=False):
         return self.deadline - time.perf_counter()
 
     def _clocks(self, candidate: Candidate) -> Clocks:
-        model = self.services.catalog.current.find(candidate.endpoint.model)
+        model = self.services.catalog.current.models.get(candidate.endpoint.model)
         thinks = model is not None and model.reasoning is not None and model.reasoning.get("default_enabled") is True
         return attempt_clocks(
             self.services.settings,

@@ -95,7 +95,10 @@ class Failover(msgspec.Struct, eq=False):
 
     def next(self) -> Step | None:
         """The next attempt; None when nobody is left or the limits are reached."""
-        found = next((each for each in self.left if self._may(each)), None)
+        if self.spent < self.max_attempts and self.sent < SENT_MAX:
+            found = self.left[0] if self.left else None
+        else:
+            found = next((each for each in self.left if self._may(each)), None)
         if found is None:
             return self._once_more(last=True)
         model = found.endpoint.model

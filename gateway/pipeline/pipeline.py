@@ -104,8 +104,8 @@ class Pipeline:
         catalog = self.services.catalog.current
         preferences = parse(request.body, catalog.provider_names)
         found = [catalog.resolve(name) for name in preferences.models]
-        sorts = {model.slug: sort for model, sort in found if sort is not None}
-        if sorts:
+        if ":" in preferences.models[0] or len(found) > 1:
+            sorts = {model.slug: sort for model, sort in found if sort is not None}
             preferences = structs.replace(preferences, sorts=sorts)
         prompt = request.prompt
         need = Need(

@@ -71,9 +71,7 @@ def anonymous(body: Json, org: str) -> Json:
 
 def unhosted(tools: Any, dialect: Dialect, options: Mapping[str, Any]) -> list[Json]:
     """The tools that are not functions and that this vendor does not take. ``options`` are those of the endpoint."""
-    return [
-        tool for tool in tools or () if tool.get("type", "function") != "function" and not dialect.hosts(tool, options)
-    ]
+    return [tool for tool in tools if tool.get("type", "function") != "function" and not dialect.hosts(tool, options)]
 
 
 def without_tools(body: Json, tools: list[Json]) -> Json | None:

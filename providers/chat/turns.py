@@ -7,8 +7,24 @@ from typing import Any
 from providers.types import Json
 
 SYSTEM = ("system", "developer")
+PLAIN_FIELDS = frozenset({"role", "content", "name"})
 INDEX_MAX = 1000
 """A larger index of a reasoning detail is no place in an answer."""
+
+
+def is_plain(messages: list[Json]) -> bool:
+    """Whether a conversation is instructions followed by texts of the user and the assistant, and nothing else: such a one every
+    vendor takes as it is. Most are, and one look at each message saves the four that the checks for everything else take."""
+    talking = False
+    for message in messages:
+        role = message.get("role")
+        if role == "user" or role == "assistant":
+            talking = True
+        elif role != "system" or talking:
+            return False
+        if type(message.get("content")) is not str or (len(message) > 2 and not message.keys() <= PLAIN_FIELDS):
+            return False
+    return True
 
 
 def instructions_first(messages: list[Json]) -> list[Json]:
@@ -21,7 +37,8 @@ def instructions_first(messages: list[Json]) -> list[Json]:
     start = _first_turn(messages)
     if start is None:
         return messages
-    made, held = messages[:start], list[Json]()
+    made = messages[:start]
+    held: list[Json] = []
     joins = False  # the last message holds such words: the user's next one is joined to it
     for message in messages[start:]:
         role = message.get("role")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from providers.chat.messages import arguments_object
-from providers.chat.turns import instructions_first, results_first
+from providers.chat.turns import instructions_first, is_plain, results_first
 from providers.errors import failed
 from providers.types import Json
 
@@ -45,15 +45,16 @@ def remove_extensions(sent: Json, options: Mapping[str, Any]) -> None:
 
     Raises ``ProviderError`` (unsupported): a tool that only another wire format knows.
     """
-    messages = sent.get("messages")
-    if isinstance(messages, list):
+    messages: Any = sent.get("messages")
+    rewrites = isinstance(messages, list) and not is_plain(messages)
+    if rewrites:
         anywhere = options.get("extended") or options.get("mid_system")
         messages = sent["messages"] = results_first(messages) if anywhere else instructions_first(messages)
     if options.get("extended"):
         return
     sent.pop("cache_control", None)
     replay = options.get("reasoning_replay")
-    if isinstance(messages, list) and _needs_rewriting(messages, replay):
+    if rewrites and _needs_rewriting(messages, replay):
         sent["messages"] = _reduced(messages, replay)
     tools = sent.get("tools")
     if tools:

@@ -108,7 +108,8 @@ def _read_whole_choice(choice: Json, number: int, raw: bytes) -> None:
         message = choice["message"] = choice.pop("delta", None) if text is None else {"content": text}
     if not isinstance(message, dict):
         raise failed("malformed", "a choice without message")
-    if not isinstance(choice.get("index"), int | None):
+    index = choice.get("index")
+    if index is not None and not isinstance(index, int):
         raise failed("malformed", "a choice's index is not a number")
     choice["index"] = number
     read_choice(choice, "message", tool_calls.read_whole(message, raw))
@@ -125,7 +126,8 @@ def _read_message(message: Json, field: str) -> bool:
     else:
         message["role"] = "assistant"
         message.setdefault("content", None)
-    if not isinstance(message.get("content"), str | None):
+    content = message.get("content")
+    if content is not None and not isinstance(content, str):  # twice as fast as isinstance(content, str | None)
         raise failed("malformed", "content is not a string")
     reasoning = message.get("reasoning_content")
     if reasoning is not None and message.get("reasoning") is None:

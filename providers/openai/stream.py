@@ -81,7 +81,7 @@ class Decoder(SseDecoder):
             if error is not None:
                 raise error
         choices = chunk.get("choices")
-        if not isinstance(choices, list | None):
+        if choices is not None and not isinstance(choices, list):
             raise failed("malformed", "choices is not a list")
         has_usage = b"usage" in data or b"\\u" in data  # a key may be written in escapes
         if has_usage:

@@ -197,7 +197,7 @@ class Surface(ABC):
             original=original,
             native=self._native(original, headers),
             client=_client(headers),
-            session_id=body.get("session_id") or _session_id(headers),
+            session_id=body.get("session_id") or (_session_id(headers) if b"x-session-id" in headers else None),
             explain=headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
         )
 
@@ -220,7 +220,7 @@ class Surface(ABC):
         if request.stream:
             headers += sse.HEADERS
             lifecycle.keep_alive(settings.keepalive_s, headers, settings.gap_timeout_s, sse.KEEP_ALIVE)
-        elif self.answers_json(request) and _needs_blanks(request.client, settings.json_keepalive):
+        elif _needs_blanks(request.client, settings.json_keepalive) and self.answers_json(request):
             head = [_JSON, *headers]
             lifecycle.keep_alive(settings.keepalive_s, head, settings.gap_timeout_s, b" ")
         generation = await self.pipeline.begin(request)
@@ -329,7 +329,7 @@ def midstream_error(error: ProviderError, generation: Generation) -> UpstreamFai
 def _client(headers: dict[bytes, bytes]) -> Client:
     get = headers.get
     referer, title = get(b"http-referer") or get(b"referer"), get(b"x-openrouter-title") or get(b"x-title")
-    return Client(*(_text(value) for value in (referer, title, get(b"user-agent"))))
+    return Client(_text(referer), _text(title), _text(get(b"user-agent")))
 
 
 def _needs_blanks(client: Client, setting: str) -> bool:

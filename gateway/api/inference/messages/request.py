@@ -275,7 +275,8 @@ def _effort(body: Json) -> Json:
     With adaptive thinking the effort is how much to think, otherwise how much to write.
     """
     output, thinking = body.get("output_config") or {}, body.get("thinking")
-    effort, fields = output.get("effort"), dict[str, Any]()
+    effort = output.get("effort")
+    fields: dict[str, Any] = {}
     if thinking is not None:
         kind = thinking["type"]
         if kind == "enabled":
