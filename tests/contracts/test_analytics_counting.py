@@ -82,7 +82,11 @@ def expected(events: list[Event]) -> dict[str, dict[str, str]]:
 
 
 def without_names(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: {f: v for f, v in row.items() if f != "n"} for key, row in found.items() if isinstance(row, dict)}
+    return {
+        key: {f: v for f, v in row.items() if f not in (keys.NAME, keys.BATCH)}
+        for key, row in found.items()
+        if isinstance(row, dict)
+    }
 
 
 @settings(max_examples=100 if LONG else 8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
