@@ -138,7 +138,7 @@ class Consumer:
         return False
 
     async def consume(self) -> bool:
-        """Count one batch; False when nothing is left or another process was faster. Raises StoreError, LedgerUnavailable."""
+        """Count one batch, unless another process is faster; False when nothing is left. Raises StoreError, LedgerUnavailable."""
         stored, written = await self._store.mux.call("MGET", keys.CURSOR, keys.PLAN)
         cursor: bytes = stored or START
         if cursor != self._cursor:
@@ -156,17 +156,17 @@ class Consumer:
             plan = await self._planned(last.number + 1 if last is not None else 1, cursor, batch)
             raw = msgspec.json.encode(plan)
             if not await self._run("plan", (keys.CURSOR, keys.PLAN), cursor, written or b"", raw):
-                return False
+                return True
         increments = batch.tally.increments(plan.now, without=await self._without(batch.tally, plan))
-        known = await self._load(increments, plan.number)
-        if not (
-            await self._count(raw, plan.number, known, increments) and await self._finish(raw, plan, batch, increments)
-        ):
-            return False
-        people = sum(map(len, self._people.values()))
-        if len(self._kept) < ROWS_KEPT[self._role] and people < USERS_KEPT[self._role]:
+        done = await self._load(increments, plan.number)
+        written_all = await self._count(raw, plan.number, done, increments)
+        if written_all and await self._finish(raw, plan, batch, increments) and self._has_room():
             self._cursor = plan.end.encode()
         return True
+
+    def _has_room(self) -> bool:
+        people = sum(map(len, self._people.values()))
+        return len(self._kept) < ROWS_KEPT[self._role] and people < USERS_KEPT[self._role]
 
     async def _run(self, verb: str, names: tuple[str, ...], *arguments: Argument) -> bool:
         return bool(await self._library.call(self._store.mux, self._library.function(verb), names, arguments))
