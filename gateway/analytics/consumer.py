@@ -1,9 +1,25 @@
-"""From the stream to the counters: read a batch, add up in memory, write everything with the cursor in one atomic function.
+"""From the stream to the counters: read a batch, add up in memory, write the rows in many small calls, each batch exactly once.
 
-The function does nothing unless the cursor is where the batch began. So a batch is counted once, whatever happens: when the
-process dies before the call, nothing was written; when the reply is lost, the cursor has moved; when two processes count at once,
-one of them finds the cursor moved. And nobody else writes the rows between two calls, so a process keeps those it has written: it
-adds up in memory and writes values, one ``HSET`` a row (one ``HINCRBY`` a field was measured at three times the work).
+    plan    the batch's number, its end and its time are written, before anything else
+    count   rows are written, some at a time: HSET of the new sums and, in the field ``_``, of the batch's number
+    finish  the cursor moves to the batch's end, with what is known of writers, losses and revisions, in one step
+
+A batch is as large as what has come, so that rows that many events change are written once; a call is small, as the ledger waits
+for the same store. Why a batch is counted once, whatever happens:
+
+- All that a row becomes follows from the row before, the plan, and the entries of the stream between its begin and its end. A
+  process that finds a plan whose begin is the cursor repeats it, and gets the same values, so it does not matter who writes a
+  row. A row with the batch's number, or a later one, is written already: it is neither added to nor overwritten. A HyperLogLog
+  may be added to twice.
+- A process that dies before ``plan`` has changed nothing. If it dies later, but before ``finish``, the next one repeats the
+  batch. After ``finish`` the plan's begin is not the cursor any more: the plan is over, and the next one takes its place.
+- A process that gets no reply to a call does not know what is in the store: it forgets its rows and begins like a new one.
+- Of two processes at work on one batch, the second finds the first one's number in the rows; one of them finishes, the other is
+  refused. A process that was held up for longer finds another plan, and later numbers. Rows kept in memory are those of the
+  store as long as the cursor is where this process left it, for nobody else can have written between.
+- Entries of a planned batch that the stream had to drop are lost, which the numbers of events show. The batch ends all the
+  same; rows that were written before have them.
+- Which apps are let in is part of the plan: a repetition finds rows of some of them, and must not decide anew.
 
 ``tokenway worker`` counts, and a gateway where no worker runs: a lease keeps the others from doing the same work for nothing. It
 must not know: HTTP, how events come into the stream.
@@ -14,50 +30,73 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import structlog
 
 from gateway.analytics import stream
-from gateway.analytics.buckets import bucket, today
-from gateway.analytics.counters import MAX_APPS, OTHER_APPS, Cell, Increments, count, expires_at
-from gateway.analytics.event import UNKNOWN_APP, Event
+from gateway.analytics.buckets import today
+from gateway.analytics.counters import MAX_APPS, OTHER_APPS, Cell, Increments, Tally, expires_at
+from gateway.analytics.event import UNKNOWN_APP
 from gateway.store import analytics_keys as keys
-from gateway.store.client import Store, store_errors
-from gateway.store.redis_functions import Library
+from gateway.store.client import Store
+from gateway.store.redis_functions import Argument, Library
 
-ENTRIES = 1
-"""Entries of a batch, at most 64 events: neither the event loop nor the store is held for long."""
-WEEKS_AT_ONCE = 8
+EVENTS_AT_ONCE = {"gateway": 1024, "worker": 4096}
+"""A batch has about so many events, if so many have come. More of them cost less each, and hold the loop for longer."""
+ENTRIES_READ = 8
+VALUES_WRITTEN = 400
+"""Fields, values and users of one call; a row is not divided."""
+WEEKS_KEPT = 8
 """Weeks of which a process remembers the apps."""
 LEASE_MS = 10_000
 SEEN_TTL_S = 8 * 86_400
 ROWS_KEPT = {"gateway": 4_000, "worker": 40_000}
 """Rows that a process keeps, about 2 kB each; with more it begins anew."""
 USERS_KEPT = {"gateway": 50_000, "worker": 500_000}
-READ_AT_ONCE = 200
-NAME = b"n"
-"""Field of an app's name."""
+ROWS_READ = 64
+START = b"0-0"
 STEM = "tokenway_analytics_v1"
 Role = Literal["gateway", "worker"]
 
 log = structlog.get_logger(__name__)
 
 
-_Row = tuple[str, str, str, int, list[str], list[str]]
-"""Key, key of the set of rows, name in it, unix seconds at which both expire or 0 when they know it, fields and values, users."""
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One batch, as it was decided before its first row was written. In the store as JSON."""
+
+    number: int
+    """One more than that of the batch before."""
+    begin: str
+    """Id of the last entry of the stream before it; of its last one: ``end``."""
+    end: str
+    now: float
+    """Unix seconds: what has expired, and which weeks are closed."""
+    apps: dict[int, list[str]] = {}
+    """Week → apps that it lets in."""
 
 
 class _Changes(msgspec.Struct, array_like=True):
-    """What the function ``count`` does. Values are texts: numbers of Lua are exact up to 2^53 only."""
+    """What ``finish`` does besides moving the cursor."""
 
-    rows: list[_Row]
     hashes: list[tuple[str, str, int]]
     seen: list[tuple[str, int]]
     seen_ttl_s: int = SEEN_TTL_S
+
+
+class _Batch:
+    """What was read of the stream."""
+
+    def __init__(self) -> None:
+        self.end = START
+        self.tally = Tally()
+        self.events = 0
+        self.lost = 0
+        self.seen: dict[str, int] = {}
+        """Writer → how many of its events are dealt with."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -70,7 +109,6 @@ class Consumer:
         self._store, self._role, self._clock = store, role, clock
         self._name = f"{role}:{secrets.token_hex(6)}"
         self._library = Library(Path(__file__).with_name("functions.lua"), STEM)
-        self._function = self._library.function("count")
         self._cursor: bytes | None = None
         """Where this process has left off; where the stored one differs, another has counted since."""
         self._kept: dict[Cell, dict[str, int]] = {}
@@ -85,121 +123,172 @@ class Consumer:
 
         Raises StoreError, LedgerUnavailable; it goes on there the next time.
         """
-        with store_errors():
-            while await self._leads() and await self.consume():
-                await asyncio.sleep(0)
+        while await self._leads() and await self.consume():
+            pass
 
     async def _leads(self) -> bool:
         """Take or renew the lease. A worker takes it from a gateway."""
-        redis = self._store.redis
-        holder: Any = await redis.get(keys.LEASE)
-        name = self._name.encode()
+        call, name = self._store.mux.call, self._name.encode()
+        holder: bytes | None = await call("GET", keys.LEASE)
         if holder is None:
-            return bool(await redis.set(keys.LEASE, name, nx=True, px=LEASE_MS))
+            return await call("SET", keys.LEASE, name, "PX", LEASE_MS, "NX") is not None
         if holder == name or (self._role == "worker" and holder.startswith(b"gateway:")):
-            await redis.set(keys.LEASE, name, px=LEASE_MS)
+            await call("SET", keys.LEASE, name, "PX", LEASE_MS)
             return True
         return False
 
-    async def consume(self) -> int:
-        """Count one batch; the number of its entries, 0 when nothing is left or another process was faster."""
-        redis = self._store.redis
-        stored: Any = await redis.get(keys.CURSOR)
-        cursor: bytes = stored or b"0-0"
+    async def consume(self) -> bool:
+        """Count one batch, unless another process is faster; False when nothing is left. Raises StoreError, LedgerUnavailable."""
+        stored, written = await self._store.mux.call("MGET", keys.CURSOR, keys.PLAN)
+        cursor: bytes = stored or START
         if cursor != self._cursor:
-            self._cursor, self._kept, self._people, self._apps = cursor, {}, {}, {}
-        streams: dict[Any, Any] = {keys.EVENTS: cursor}
-        found: Any = await redis.xread(streams, count=ENTRIES)
-        if not found:
-            return 0
-        entries = found[0][1]
-        seen, lost, events = await self._fresh([fields for _, fields in entries])
-        increments = count(await self._with_few_apps(events), self._clock())
-        await self._load(increments)
-        changes = _Changes(
-            rows=self._rows(increments),
-            hashes=[(keys.REVISIONS, str(week), 1) for week in increments.late_weeks],
-            seen=[(keys.seen(writer), number) for writer, number in seen.items()],
-        )
-        if lost:
-            changes.hashes.append((keys.LOST, str(today(self._clock())), lost))
-        return len(entries) if await self._write(cursor, entries[-1][0], changes) else 0
-
-    async def _load(self, increments: Increments) -> None:
-        """Read the rows that are not known yet."""
-        missing = [cell for cell in increments.counts if cell not in self._kept]
-        for start in range(0, len(missing), READ_AT_ONCE):
-            part = missing[start : start + READ_AT_ONCE]
-            async with self._store.redis.pipeline(transaction=False) as pipe:
-                for cell in part:
-                    pipe.hgetall(keys.row(*cell))
-                for cell, found in zip(part, await pipe.execute(), strict=True):
-                    self._kept[cell] = {f.decode(): int(v) for f, v in found.items() if f != NAME} if found else {}
-
-    def _rows(self, increments: Increments) -> list[_Row]:
-        """What the changed rows are from now on."""
-        rows = []
-        for cell in {**increments.counts, **increments.users}:
-            fields: list[str] = []
-            kept = self._kept.get(cell)
-            expiry = 0 if kept or self._people.get(cell) else expires_at(cell)
-            if kept is None:
-                kept = self._kept[cell] = {}
-            for field, amount in increments.counts.get(cell, {}).items():
-                kept[field] = value = kept.get(field, 0) + amount
-                fields += (field, str(value))
-            if cell in increments.names:
-                fields += (NAME.decode(), increments.names[cell])
-            people = self._people.setdefault(cell, set())
-            users = [user.hex() for user in increments.users.get(cell, ()) if user not in people]
-            people |= increments.users.get(cell, set())
-            if fields or users:
-                name = (keys.row(*cell), keys.rows(cell.table, cell.bucket), cell.row)
-                rows.append((*name, expiry, fields, users))
-        return rows
-
-    async def _write(self, before: bytes, after: bytes, changes: _Changes) -> bool:
-        """Move the cursor and write everything, in one step; False when the cursor is not ``before`` any more."""
+            self._kept, self._people, self._apps = {}, {}, {}
         self._cursor = None  # until it is known that the rows that are kept here are those of the store
-        arguments = (before, after, _encode(changes))
-        moved = await self._library.call(self._store.mux, self._function, (keys.CURSOR,), arguments)
-        people = sum(map(len, self._people.values()))
-        if moved and len(self._kept) < ROWS_KEPT[self._role] and people < USERS_KEPT[self._role]:
-            self._cursor = after
-        return bool(moved)
+        last = msgspec.json.decode(written, type=Plan) if written else None
+        if last is not None and last.begin == cursor.decode():
+            plan, raw = last, written
+            batch = await self._read(cursor, last.end)
+        else:
+            batch = await self._read(cursor, "+")
+            if batch.end == START:
+                self._cursor = cursor
+                return False
+            plan = await self._planned(last.number + 1 if last is not None else 1, cursor, batch)
+            raw = msgspec.json.encode(plan)
+            if not await self._run("plan", (keys.CURSOR, keys.PLAN), cursor, written or b"", raw):
+                return True
+        increments = batch.tally.increments(plan.now, without=await self._without(batch.tally, plan))
+        done = await self._load(increments, plan.number)
+        written_all = await self._count(raw, plan.number, done, increments)
+        if written_all and await self._finish(raw, plan, batch, increments) and self._has_room():
+            self._cursor = plan.end.encode()
+        return True
 
-    async def _fresh(self, found: list[dict[bytes, bytes]]) -> tuple[dict[str, int], int, list[Event]]:
-        """(writer → how many of its events are dealt with, events that are missing, events to count)."""
-        entries = []
+    def _has_room(self) -> bool:
+        people = sum(map(len, self._people.values()))
+        return len(self._kept) < ROWS_KEPT[self._role] and people < USERS_KEPT[self._role]
+
+    async def _run(self, verb: str, names: tuple[str, ...], *arguments: Argument) -> bool:
+        return bool(await self._library.call(self._store.mux, self._library.function(verb), names, arguments))
+
+    async def _read(self, after: bytes, end: str) -> _Batch:
+        """Entries after one up to another, added up; at most about ``EVENTS_AT_ONCE`` events when no end is given."""
+        batch = _Batch()
+        while end != "+" or batch.events < EVENTS_AT_ONCE[self._role]:
+            range_ = ("XRANGE", keys.EVENTS, b"(" + after, end, "COUNT", ENTRIES_READ)
+            found: list[tuple[bytes, list[bytes]]] = await self._store.mux.call(*range_)
+            await self._add(batch, [dict(zip(fields[::2], fields[1::2], strict=True)) for _, fields in found])
+            if found:
+                batch.end = after = found[-1][0]
+            if len(found) < ENTRIES_READ:
+                break
+        return batch
+
+    async def _add(self, batch: _Batch, found: list[dict[bytes, bytes]]) -> None:
+        """Add entries up, without what is counted already."""
+        new = list({fields.get(b"w", b"").decode() for fields in found} - batch.seen.keys())
+        numbers = await self._store.mux.call("MGET", *[keys.seen(writer) for writer in new]) if new else ()
+        batch.seen.update({writer: int(n) for writer, n in zip(new, numbers, strict=True) if n is not None})
         for fields in found:
+            await asyncio.sleep(0)  # an entry holds the loop for a millisecond or two
             try:
-                entries.append(stream.entry(fields))
+                each = stream.entry(fields)
             except ValueError as error:
                 log.warning("an entry of analytics was skipped", error=str(error))
-        writers = list({each.writer for each in entries})
-        stored = await self._store.redis.mget([keys.seen(writer) for writer in writers]) if writers else []
-        seen = {writer: int(number) for writer, number in zip(writers, stored, strict=True) if number is not None}
-        lost = 0
-        events: list[Event] = []
-        for each in entries:
-            done = seen.get(each.writer, each.settled)
-            lost += max(each.first - done, 0)
-            events += each.events[max(done - each.first, 0) :]
-            seen[each.writer] = max(done, each.first + len(each.events))
-        return seen, lost, events
+                continue
+            done = batch.seen.get(each.writer, each.settled)
+            batch.lost += max(each.first - done, 0)
+            events = each.events[max(done - each.first, 0) :]
+            batch.events += len(events)
+            batch.tally.add(events)
+            batch.seen[each.writer] = max(done, each.first + len(each.events))
 
-    async def _with_few_apps(self, events: list[Event]) -> list[Event]:
-        """The events; those of apps for which a week has no room count for ``other``."""
-        bounded = []
-        for event in events:
-            week = bucket("w", event.at_ms)
-            known = self._apps.get(week)
-            if known is None:
-                members: Any = await self._store.redis.smembers(keys.rows("wa", week))
-                known = self._apps[week] = {name.decode() for name in members}
-            if event.app not in known:
-                if len(known) >= MAX_APPS and event.app != UNKNOWN_APP:
-                    event = msgspec.structs.replace(event, app=OTHER_APPS, app_name="")
-                known.add(event.app)
-            bounded.append(event)
-        return bounded
+    async def _planned(self, number: int, cursor: bytes, batch: _Batch) -> Plan:
+        """The plan of a new batch: apps are let in as they come, while their week has room."""
+        apps: dict[int, list[str]] = {}
+        for week, app in batch.tally.apps():
+            known = await self._apps_of(week)
+            new = apps.setdefault(week, [])
+            if app not in known and (len(known) + len(new) < MAX_APPS or app == UNKNOWN_APP):
+                new.append(app)
+        let_in = {week: new for week, new in apps.items() if new}
+        return Plan(number=number, begin=cursor.decode(), end=batch.end.decode(), now=self._clock(), apps=let_in)
+
+    async def _apps_of(self, week: int) -> set[str]:
+        if week not in self._apps:
+            members: list[bytes] = await self._store.mux.call("SMEMBERS", keys.rows("wa", week))
+            if len(self._apps) >= WEEKS_KEPT:
+                self._apps.clear()
+            self._apps[week] = {name.decode() for name in members}
+        return self._apps[week]
+
+    async def _without(self, tally: Tally, plan: Plan) -> set[tuple[int, str]]:
+        """Weeks and apps for which there is no room."""
+        without = set()
+        for week, app in tally.apps():
+            known = await self._apps_of(week)
+            known.update(plan.apps.get(week, ()))
+            if app not in known and app != OTHER_APPS:
+                without.add((week, app))
+        return without
+
+    async def _load(self, increments: Increments, number: int) -> set[Cell]:
+        """Read the rows that are not known yet; those of them that have this batch already."""
+        missing = [cell for cell in increments.counts if cell not in self._kept]
+        done = set()
+        for start in range(0, len(missing), ROWS_READ):
+            part = missing[start : start + ROWS_READ]
+            calls = [self._store.mux.call("HGETALL", keys.row(*cell)) for cell in part]
+            for cell, found in zip(part, await asyncio.gather(*calls), strict=True):
+                row = dict(zip(found[::2], found[1::2], strict=True))
+                row.pop(keys.NAME.encode(), None)
+                self._kept[cell] = {field.decode(): int(value) for field, value in row.items()}
+                if self._kept[cell].pop(keys.BATCH, 0) >= number:
+                    done.add(cell)
+        return done
+
+    async def _count(self, raw: bytes, number: int, done: set[Cell], increments: Increments) -> bool:
+        """Write what the changed rows are from now on, in small calls; False when the plan is not in force any more."""
+        arguments: list[Argument] = []
+        values = 0
+        for row, size in self._rows(number, done, increments):
+            if arguments and values + size > VALUES_WRITTEN:
+                if not await self._run("count", (keys.PLAN,), raw, number, *arguments):
+                    return False
+                arguments, values = [], 0
+            arguments += row
+            values += size
+        return not arguments or await self._run("count", (keys.PLAN,), raw, number, *arguments)
+
+    def _rows(self, number: int, done: set[Cell], increments: Increments) -> Iterator[tuple[list[Argument], int]]:
+        """The arguments of each row, and how many values it has."""
+        for cell, amounts in increments.counts.items():
+            if cell not in done:
+                kept = self._kept[cell]
+                fields: list[Argument] = [keys.BATCH, number]
+                for field, amount in amounts.items():
+                    kept[field] = value = kept.get(field, 0) + amount
+                    fields += (field, value)
+                if cell in increments.names:
+                    fields += (keys.NAME, increments.names[cell])
+                yield [*_head(cell, "HSET", len(fields)), *fields], len(fields)
+        for cell, users in increments.users.items():
+            people = self._people.setdefault(cell, set())
+            new = users - people
+            people |= new
+            if new:
+                yield [*_head(cell, "PFADD", len(new)), *[user.hex() for user in new]], len(new)
+
+    async def _finish(self, raw: bytes, plan: Plan, batch: _Batch, increments: Increments) -> bool:
+        """Move the cursor; False when another process has moved it."""
+        changes = _Changes(
+            hashes=[(keys.REVISIONS, str(week), 1) for week in increments.late_weeks],
+            seen=[(keys.seen(writer), number) for writer, number in batch.seen.items()],
+        )
+        if batch.lost:
+            changes.hashes.append((keys.LOST, str(today(plan.now)), batch.lost))
+        return await self._run("finish", (keys.CURSOR, keys.PLAN), plan.begin, raw, plan.end, _encode(changes))
+
+
+def _head(cell: Cell, command: str, values: int) -> tuple[Argument, ...]:
+    return keys.rows(cell.table, cell.bucket), cell.row, expires_at(cell), command, values

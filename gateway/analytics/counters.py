@@ -1,7 +1,7 @@
 """A batch of events → what to add to which counter. Pure: the same events in any order and in any portions give the same sums.
 
     table   row                  fields
-    e       endpoint             requests, tokens, money ... see ``_endpoint``           h 14 d · d 400 d · w 104 w
+    e       endpoint             requests, tokens, money ... see ``ENDPOINT``           h 14 d · d 400 d · w 104 w
     a       app                  r t u, and ``<model> r``, ``<model> t``                d 400 d · w 104 w
     k       API key              ``<endpoint> r|p|c|g|h|u``                             d 35 d
     x       model                by size of prompt + completion: ``1K r``, ``1K t``     w 104 w
@@ -10,19 +10,22 @@
     l, t    endpoint             histogram of ms to the first content; of tokens / s     h 72 h · d 35 d · w 104 w
     n       m, p, a <name>, all  HyperLogLog of users                                    d 400 d · w 104 w
 
-It must not know: the store, HTTP.
+Counting takes two steps. An event is only put into its groups: with those of the same hour and endpoint, of the same day and app,
+and so on (``Tally.add``). Then each group is added up once, and becomes rows (``Tally.increments``): of the finest bucket of a
+table, then of the longer ones that contain it. It must not know: the store, HTTP.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from gateway.analytics.buckets import HOUR_MS, Grain, bucket, end_ms, week_of
+from gateway.analytics.buckets import HOUR_MS, Grain, end_ms, week_of
 from gateway.analytics.event import CANCELLED, ESTIMATED, FAILED, FREE, LIMITED, SERVED, STREAMED, Event
 
 DAY_S, WEEK_S, HOUR_S = 86_400, 7 * 86_400, 3600
@@ -48,6 +51,22 @@ KEPT_S: dict[str, int] = {
 }
 """Table with its grain → seconds that a bucket is kept after its end."""
 
+ENDPOINT = (
+    *("rq", "ok", "cx", "pt", "ct", "rt", "cr", "cw", "ni", "no", "up", "fe", "us"),
+    *("tc", "tt", "to", "tw", "st", "es", "fr", "ft", "wt", "wn"),
+)
+"""Counters of an endpoint.
+
+rq requests · ok · cx caller left · pt prompt, ct completion, rt reasoning, cr cache read, cw cache written, ni, no normalised
+tokens · up cost, fe fee, us charged, in nano-USD · tc, tt requests and tokens that ended with a call of tools · to, tw of those
+that offered tools · st streams · es estimated · fr, ft requests and tokens of free models · wt, wn ms to the first content and
+their number. Beside them: ae, al attempts that failed or were refused for load
+"""
+APP = ("r", "t", "u")
+"""Requests, tokens, nano-USD charged."""
+KEY = ("r", "p", "c", "g", "h", "u")
+"""Requests, prompt, completion, reasoning, cache read, nano-USD charged."""
+
 CONTEXT_SIZES = (("1K", 1_000), ("10K", 10_000), ("100K", 100_000), ("1M", 1_000_000))
 """Label and most tokens of prompt + completion; what is larger is ``10M``."""
 RATIO = 1.15
@@ -71,7 +90,10 @@ class Cell(NamedTuple):
 
 
 Sums = dict[Cell, dict[str, int]]
+People = dict[Cell, set[bytes]]
 Row = TypeVar("Row", dict[str, int], set[bytes])
+Amounts = list[tuple[int, ...]]
+"""What the events of one group add, a tuple each."""
 
 
 class Increments(msgspec.Struct, eq=False):
@@ -104,30 +126,199 @@ def context_size(tokens: int) -> str:
 
 
 def count(events: Iterable[Event], now: float, closes_after_s: int = 900) -> Increments:
-    """The increments of a batch. ``now``: unix seconds; a bucket that would have expired by then gets nothing, and a week is
-    closed ``closes_after_s`` after its end.
+    """The increments of these events, see ``Tally.increments``."""
+    tally = Tally()
+    tally.add(events)
+    return tally.increments(now, closes_after_s=closes_after_s)
 
-    Each event is added to the finest bucket of a table; whole buckets are then added to the longer ones that contain them.
-    """
-    sums: Sums = defaultdict(lambda: defaultdict(int))
-    users: dict[Cell, set[bytes]] = defaultdict(set)
-    names: dict[Cell, str] = {}
-    for event in events:
-        hour, day = bucket("h", event.at_ms), bucket("d", event.at_ms)
-        _by_endpoint(sums, event, hour)
-        _by_day(sums, event, day)
-        _people(users, event, day)
-        if event.app_name:
-            names[Cell("da", day, event.app)] = names[Cell("wa", week_of(day), event.app)] = event.app_name
-    counts = _with_longer(sums, _add_counts)
-    people = _with_longer(users, _add_users)
-    weeks = {cell.bucket for cell in counts if cell.table == "we"}
-    return Increments(
-        {cell: row for cell, row in counts.items() if _kept(cell, now)},
-        {cell: found for cell, found in people.items() if _kept(cell, now)},
-        {cell: name for cell, name in names.items() if _kept(cell, now)},
-        {week for week in weeks if end_ms("w", week) // 1000 + closes_after_s <= now},
+
+class Tally:
+    """The events of a batch in groups, one for each combination of what a table is counted by."""
+
+    def __init__(self) -> None:
+        self._endpoints: dict[tuple[int, str], Amounts] = defaultdict(list)
+        """Hour and endpoint → the counters ``ENDPOINT``."""
+        self._attempts: dict[tuple[int, int, str, int], int] = defaultdict(int)
+        """Hour, slot, endpoint and result → attempts."""
+        self._times: dict[tuple[str, int, str, int], int] = defaultdict(int)
+        """Table, hour, endpoint and bucket of a histogram → events."""
+        self._keys: dict[tuple[int, str, str], dict[str, Amounts]] = defaultdict(lambda: defaultdict(list))
+        """Day, key and its organisation → endpoint → the counters ``KEY``."""
+        self._apps: dict[tuple[int, str, str], Amounts] = defaultdict(list)
+        """Day, app and model → the counters ``APP``."""
+        self._sizes: dict[tuple[int, str, str], Amounts] = defaultdict(list)
+        """Day, model and size of prompt + completion → requests and tokens."""
+        self._users: dict[tuple[int, str], set[bytes]] = defaultdict(set)
+        """Day and endpoint → users."""
+        self._app_users: dict[tuple[int, str], set[bytes]] = defaultdict(set)
+        """Day and app → users."""
+        self._names: dict[tuple[int, str], str] = {}
+        """Day and app → its name."""
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Put events into their groups."""
+        for event in events:
+            hour, slot_ms = divmod(event.at_ms, HOUR_MS)
+            day, endpoint, app, user = hour // 24, event.endpoint, event.app, event.user
+            prompt, completion, nano = event.prompt, event.completion, event.charged_nano
+            model, tokens = model_of(endpoint), prompt + completion
+            self._endpoints[hour, endpoint].append(_of_endpoint(event, tokens))
+            self._keys[day, event.key, event.org][endpoint].append(
+                (1, prompt, completion, event.reasoning, event.cache_read, nano)
+            )
+            self._apps[day, app, model].append((1, tokens, nano))
+            self._sizes[day, model, context_size(tokens)].append((1, tokens))
+            for tried, result in event.tried:
+                self._attempts[hour, slot_ms // SLOT_MS, tried, result] += 1
+            if event.ok and endpoint[:1] != "@":
+                self._add_times(event, hour)
+            if user:
+                self._users[day, endpoint].add(user)
+                self._app_users[day, app].add(user)
+            if event.app_name:
+                self._names[day, app] = event.app_name
+
+    def _add_times(self, event: Event, hour: int) -> None:
+        if event.ttft_ms is not None and event.flags & STREAMED:
+            self._times["hl", hour, event.endpoint, histogram_bucket(event.ttft_ms)] += 1
+        if event.total_ms and event.completion:
+            tps = event.completion * 1000 / event.total_ms
+            self._times["ht", hour, event.endpoint, histogram_bucket(tps)] += 1
+
+    def apps(self) -> list[tuple[int, str]]:
+        """Week and app, those that came first at the beginning."""
+        return list({(week_of(day), app): None for day, app, _ in self._apps})
+
+    def increments(
+        self, now: float, *, closes_after_s: int = 900, without: Collection[tuple[int, str]] = ()
+    ) -> Increments:
+        """What the events add. ``now``: unix seconds; a bucket that would have expired by then gets nothing, and a week is closed
+        ``closes_after_s`` after its end. ``without``: weeks and apps for which there is no room: they count for ``OTHER_APPS``.
+        """
+        sums: Sums = defaultdict(lambda: defaultdict(int))
+        self._endpoint_rows(sums)
+        self._key_rows(sums)
+        for (day, model, label), amounts in self._sizes.items():
+            _fill(sums[Cell("dx", day, model)], (label + " r", label + " t"), _added(amounts))
+        names: dict[tuple[int, str], str] = {}
+        for day, app in {(day, app): None for day, app, _ in self._apps}:
+            names[day, app] = OTHER_APPS if (week_of(day), app) in without else app
+        self._app_rows(sums, names)
+        counts, users = _with_longer(sums, _add_counts), _with_longer(self._people(names), _add_users)
+        weeks = {cell.bucket for cell in counts if cell.table == "we"}
+        return Increments(
+            {cell: row for cell, row in counts.items() if _kept(cell, now)},
+            {cell: found for cell, found in users.items() if _kept(cell, now)},
+            {cell: name for cell, name in self._app_names(without) if _kept(cell, now)},
+            {week for week in weeks if end_ms("w", week) // 1000 + closes_after_s <= now},
+        )
+
+    def _endpoint_rows(self, sums: Sums) -> None:
+        for (hour, endpoint), amounts in self._endpoints.items():
+            _fill(sums[Cell("he", hour, endpoint)], ENDPOINT, _added(amounts))
+        for (hour, slot, endpoint, result), number in self._attempts.items():
+            if result in (SERVED, FAILED):
+                sums[Cell("hv", hour, endpoint)][f"{slot}{'o' if result == SERVED else 'e'}"] += number
+            if result in (FAILED, LIMITED):
+                sums[Cell("he", hour, endpoint)]["ae" if result == FAILED else "al"] += number
+        for (table, hour, endpoint, place), number in self._times.items():
+            sums[Cell(table, hour, endpoint)][str(place)] += number
+
+    def _key_rows(self, sums: Sums) -> None:
+        orgs: dict[tuple[int, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for (day, key, org), endpoints in self._keys.items():
+            row = sums[Cell("dk", day, key)]
+            for endpoint, amounts in endpoints.items():
+                added = _added(amounts)
+                _fill(row, key_fields(endpoint), added)
+                tokens = added[1] + added[2]
+                if tokens:
+                    for name in of_endpoint(endpoint):
+                        orgs[day, name][org] += tokens
+        sums.update({Cell("do", day, name): row for (day, name), row in orgs.items()})
+
+    def _app_rows(self, sums: Sums, names: Mapping[tuple[int, str], str]) -> None:
+        for (day, app, model), amounts in self._apps.items():
+            added = _added(amounts)
+            row = sums[Cell("da", day, names[day, app])]
+            _fill(row, APP, added)
+            _fill(row, (model + " r", model + " t"), added[:2])
+
+    def _people(self, names: Mapping[tuple[int, str], str]) -> People:
+        people: People = defaultdict(set)
+        for (day, endpoint), users in self._users.items():
+            for row in (ALL, *of_endpoint(endpoint)):
+                people[Cell("dn", day, row)] |= users
+        for (day, app), users in self._app_users.items():
+            people[Cell("dn", day, "a " + names[day, app])] |= users
+        return people
+
+    def _app_names(self, without: Collection[tuple[int, str]]) -> Iterator[tuple[Cell, str]]:
+        for (day, app), name in self._names.items():
+            week = week_of(day)
+            if (week, app) not in without:
+                yield Cell("da", day, app), name
+                yield Cell("wa", week, app), name
+
+
+def _of_endpoint(event: Event, tokens: int) -> tuple[int, ...]:
+    """What an event adds to the counters ``ENDPOINT``, in their order."""
+    flags, ttft = event.flags, event.ttft_ms
+    called, offered, free = event.finish == "tool_calls", event.tools > 0, flags & FREE != 0
+    return (
+        1,
+        event.ok,
+        flags & CANCELLED != 0,
+        event.prompt,
+        event.completion,
+        event.reasoning,
+        event.cache_read,
+        event.cache_write,
+        event.norm_prompt,
+        event.norm_completion,
+        event.cost_nano,
+        event.fee_nano,
+        event.charged_nano,
+        called,
+        tokens if called else 0,
+        offered,
+        tokens if offered else 0,
+        flags & STREAMED != 0,
+        flags & ESTIMATED != 0,
+        free,
+        tokens if free else 0,
+        ttft or 0,
+        ttft is not None,
     )
+
+
+@lru_cache(maxsize=4096)
+def model_of(endpoint: str) -> str:
+    """The model of an endpoint's id."""
+    return endpoint.rpartition("@")[2]
+
+
+@lru_cache(maxsize=4096)
+def of_endpoint(endpoint: str) -> tuple[str, ...]:
+    """The rows of an endpoint's model and provider; of the model alone where no endpoint served."""
+    model = "m " + model_of(endpoint)
+    return (model,) if endpoint[:1] == "@" else (model, "p " + endpoint.partition("/")[0])
+
+
+@lru_cache(maxsize=4096)
+def key_fields(endpoint: str) -> tuple[str, ...]:
+    """The fields of an endpoint in the row of a key, in the order of ``KEY``."""
+    return tuple([f"{endpoint} {field}" for field in KEY])
+
+
+def _added(amounts: Amounts) -> Sequence[int]:
+    return [sum(column) for column in zip(*amounts, strict=True)] if len(amounts) > 1 else amounts[0]
+
+
+def _fill(row: dict[str, int], fields: Iterable[str], amounts: Iterable[int]) -> None:
+    for field, amount in zip(fields, amounts, strict=True):
+        if amount:
+            row[field] += amount
 
 
 def _add_counts(into: dict[str, int], more: Mapping[str, int]) -> None:
@@ -147,9 +338,11 @@ def _with_longer(fine: Mapping[Cell, Row], add: Callable[[Row, Row], None]) -> d
             if table[0] == grain and table[1] != "v":
                 within = number // 24 if grain == "h" else week_of(number)
                 cell = Cell(longer + table[1], within, name)
-                if cell not in every:
-                    every[cell] = type(row)()
-                add(every[cell], row)
+                found = every.get(cell)
+                if found is None:
+                    every[cell] = row.copy()
+                else:
+                    add(found, row)
     return every
 
 
@@ -159,93 +352,10 @@ def _kept(cell: Cell, now: float) -> bool:
 
 def expires_at(cell: Cell) -> int:
     """Unix seconds at which a row expires."""
-    grain: Grain = cell.table[0]  # type: ignore[assignment]
-    return end_ms(grain, cell.bucket) // 1000 + KEPT_S[cell.table]
+    return _bucket_expires_at(cell.table, cell.bucket)
 
 
-def _by_endpoint(sums: Sums, event: Event, hour: int) -> None:
-    _endpoint(sums[Cell("he", hour, event.endpoint)], event)
-    slot = event.at_ms % HOUR_MS // SLOT_MS
-    for endpoint, result in event.tried:
-        if result in (SERVED, FAILED):
-            sums[Cell("hv", hour, endpoint)][f"{slot}{'o' if result == SERVED else 'e'}"] += 1
-        if result in (FAILED, LIMITED):
-            sums[Cell("he", hour, endpoint)]["ae" if result == FAILED else "al"] += 1
-    if event.ok and event.endpoint[:1] != "@":
-        if event.ttft_ms is not None and event.flags & STREAMED:
-            sums[Cell("hl", hour, event.endpoint)][str(histogram_bucket(event.ttft_ms))] += 1
-        if event.total_ms and event.completion:
-            tps = event.completion * 1000 / event.total_ms
-            sums[Cell("ht", hour, event.endpoint)][str(histogram_bucket(tps))] += 1
-
-
-def _by_day(sums: Sums, event: Event, day: int) -> None:
-    model, provider, tokens, nano = event.model, event.provider, event.prompt + event.completion, event.charged_nano
-    app, size = sums[Cell("da", day, event.app)], sums[Cell("dx", day, model)]
-    app["r"] += 1
-    app[f"{model} r"] += 1
-    label = context_size(tokens)
-    size[label + " r"] += 1
-    if tokens:
-        app["t"] += tokens
-        app[f"{model} t"] += tokens
-        size[label + " t"] += tokens
-        sums[Cell("do", day, "m " + model)][event.org] += tokens
-        if provider:
-            sums[Cell("do", day, "p " + provider)][event.org] += tokens
-    if nano:
-        app["u"] += nano
-    key = sums[Cell("dk", day, event.key)]
-    amounts = (1, event.prompt, event.completion, event.reasoning, event.cache_read, nano)
-    for field, amount in zip("rpcghu", amounts, strict=True):
-        if amount:
-            key[f"{event.endpoint} {field}"] += amount
-
-
-def _endpoint(row: dict[str, int], event: Event) -> None:
-    """Add an event to the counters of its endpoint.
-
-    rq requests · ok · cx caller left · pt prompt, ct completion, rt reasoning, cr cache read, cw cache written, ni, no normalised
-    tokens · up cost, fe fee, us charged, in nano-USD · tc, tt requests and tokens that ended with a call of tools · to, tw of those
-    that offered tools · st streams · es estimated · fr, ft requests and tokens of free models · wt, wn ms to the first content and
-    their number · ae, al attempts that failed or were refused for load
-    """
-    flags, tokens = event.flags, event.prompt + event.completion
-    called, offered, free = event.finish == "tool_calls", event.tools > 0, bool(flags & FREE)
-    ttft = event.ttft_ms
-    for field, amount in (
-        ("rq", 1),
-        ("ok", event.ok),
-        ("cx", bool(flags & CANCELLED)),
-        ("pt", event.prompt),
-        ("ct", event.completion),
-        ("rt", event.reasoning),
-        ("cr", event.cache_read),
-        ("cw", event.cache_write),
-        ("ni", event.norm_prompt),
-        ("no", event.norm_completion),
-        ("up", event.cost_nano),
-        ("fe", event.fee_nano),
-        ("us", event.charged_nano),
-        ("tc", called),
-        ("tt", called * tokens),
-        ("to", offered),
-        ("tw", offered * tokens),
-        ("st", flags & STREAMED),
-        ("es", bool(flags & ESTIMATED)),
-        ("fr", free),
-        ("ft", free * tokens),
-        ("wt", ttft or 0),
-        ("wn", ttft is not None),
-    ):
-        if amount:
-            row[field] += amount
-
-
-def _people(users: dict[Cell, set[bytes]], event: Event, day: int) -> None:
-    if event.user:
-        rows = ["m " + event.model, "a " + event.app, ALL]
-        if event.provider:
-            rows.append("p " + event.provider)
-        for row in rows:
-            users[Cell("dn", day, row)].add(event.user)
+@lru_cache(maxsize=1024)
+def _bucket_expires_at(table: str, number: int) -> int:
+    grain: Grain = table[0]  # type: ignore[assignment]
+    return end_ms(grain, number) // 1000 + KEPT_S[table]

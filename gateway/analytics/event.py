@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,6 +21,7 @@ SERVED, FAILED, LIMITED, UNCOUNTED = range(4)
 """How an attempt counts for its endpoint's uptime: a success, an error, a refusal for load, or not at all."""
 COUNTS_AS = {"endpoint": FAILED, "credential": FAILED, "capacity": LIMITED, "model": LIMITED, "vendor": LIMITED}
 """To whom a failure is attributed → how it counts. Of the others nobody knows whether the endpoint was at fault."""
+_RESULTS = {"ok": SERVED} | {kind: COUNTS_AS.get(each.attributed_to, UNCOUNTED) for kind, each in FAILURES.items()}
 
 STREAMED, CANCELLED, ESTIMATED, FREE, OWN_KEY = 1, 2, 4, 8, 16
 """Bits of ``Event.flags``: as a stream; the caller left; the tokens are our count; its model costs nothing; the caller pays the
@@ -43,7 +44,7 @@ class Tried(NamedTuple):
     """SERVED, FAILED, LIMITED or UNCOUNTED."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True):
     """One generation. Tokens are those of the vendor's tokenizer, money is nano-USD, times are ms."""
 
     at_ms: int
@@ -104,6 +105,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return self.endpoint.partition("/")[0] if self.endpoint[:1] != "@" else ""
 
 
+FIELDS: tuple[str, ...] = Event.__struct_fields__
+_UNCLASSIFIED = (0, "", "", "", "", "", 0)
+"""``calls`` and what follows it: nobody has looked at the answer, or stated anything."""
+
+
 class Measured(NamedTuple):
     """What the record of a generation does not say."""
 
@@ -114,50 +120,50 @@ class Measured(NamedTuple):
     norm_completion: int
 
 
-def event(measured: Measured, salt: bytes) -> Event:
-    """The event of a generation that has ended."""
+def event_values(measured: Measured, salt: bytes) -> tuple[Any, ...]:
+    """The event of a generation that has ended, as the values of ``FIELDS``: the stream packs these."""
     record = measured.record
-    tokens, app = record.tokens, app_of(record.http_referer, record.app_title)
-    free = bool(record.endpoint) and not record.prices_femto.get("prompt") and not record.prices_femto.get("completion")
-    flags = STREAMED * record.streamed | CANCELLED * record.cancelled | FREE * free
-    return Event(
-        at_ms=int(record.created_at * 1000),
-        endpoint=record.endpoint or "@" + record.model_requested,
-        org=record.organization,
-        key=record.key_hash[:KEY_CHARS],
-        user=user_hash(salt, record.organization, record.user or record.key_hash),
-        app=app[0],
-        app_name=app[1],
-        finish=record.finish_reason or "",
-        flags=flags | ESTIMATED * (record.usage_source == "estimated"),
-        ok=bool(record.endpoint) and record.outcome != "upstream_failed" and record.finish_reason != "error",
-        prompt=tokens.prompt_total,
-        completion=tokens.completion_total,
-        reasoning=tokens.reasoning,
-        cache_read=tokens.cache_read + tokens.audio_cache_read,
-        cache_write=tokens.cache_write + tokens.cache_write_1h,
-        norm_prompt=measured.norm_prompt,
-        norm_completion=measured.norm_completion,
-        tools=measured.tools,
-        ttft_ms=record.latency_ms,
-        total_ms=record.generation_time_ms,
-        cost_nano=record.cost_nano,
-        fee_nano=record.fee_nano,
-        charged_nano=measured.charged_nano,
-        tried=tuple([Tried(each.endpoint, result(each.kind)) for each in record.attempts]),
-        session=user_hash(salt, record.organization, "session " + record.session_id) if record.session_id else b"",
-        api=record.api_type,
+    tokens, org, prices, finish = record.tokens, record.organization, record.prices_femto, record.finish_reason
+    app, app_name = app_of(record.http_referer, record.app_title)
+    free = record.endpoint != "" and not prices.get("prompt") and not prices.get("completion")
+    estimated = record.usage_source == "estimated"
+    return (
+        int(record.created_at * 1000),
+        record.endpoint or "@" + record.model_requested,
+        org,
+        record.key_hash[:KEY_CHARS],
+        user_hash(salt, org, record.user or record.key_hash),
+        app,
+        app_name,
+        finish or "",
+        STREAMED * record.streamed | CANCELLED * record.cancelled | FREE * free | ESTIMATED * estimated,
+        record.endpoint != "" and record.outcome != "upstream_failed" and finish != "error",
+        tokens.prompt_total,
+        tokens.completion_total,
+        tokens.reasoning,
+        tokens.cache_read + tokens.audio_cache_read,
+        tokens.cache_write + tokens.cache_write_1h,
+        measured.norm_prompt,
+        measured.norm_completion,
+        measured.tools,
+        record.latency_ms,
+        record.generation_time_ms,
+        record.cost_nano,
+        record.fee_nano,
+        measured.charged_nano,
+        tuple([(each.endpoint, _RESULTS.get(each.kind, UNCOUNTED)) for each in record.attempts]),
+        user_hash(salt, org, "session " + record.session_id) if record.session_id else b"",
+        record.api_type,
+        *_UNCLASSIFIED,
     )
 
 
 def result(kind: str) -> int:
     """``ok`` or the kind of a failure → how the attempt counts."""
-    if kind == "ok":
-        return SERVED
-    failure = FAILURES.get(kind)
-    return COUNTS_AS.get(failure.attributed_to, UNCOUNTED) if failure is not None else UNCOUNTED
+    return _RESULTS.get(kind, UNCOUNTED)
 
 
+@lru_cache(maxsize=8192)
 def user_hash(salt: bytes, org: str, user: str) -> bytes:
     """Eight bytes, the same for a user of an organisation until the salt changes, and telling nothing to who lacks the salt."""
     text = f"{org}\0{user}".encode("utf-8", "surrogatepass")

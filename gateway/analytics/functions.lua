@@ -1,25 +1,52 @@
 #!lua name=tokenway_analytics_v1
--- Counters of analytics, see analytics/consumer.py. The cursor is moved first: a batch is never counted twice, even if this breaks off.
+-- Counters of analytics: a batch is planned, its rows are written in small calls, then it is finished. See analytics/consumer.py.
 local function call(...) return redis.call(...) end -- redis.call itself does not exist at load time either
+local AT_ONCE = 4000 -- values of one command: Lua's stack holds some 8,000
 
--- KEYS cursor | ARGV before after changes; changes: msgpack of {rows, hashes, seen, seen_ttl_s}
+-- KEYS cursor plan | ARGV cursor before, plan before or '', plan: 1, or 0 when another process has planned or finished since.
+local function plan(K, A)
+  if (call('GET', K[1]) or '0-0') ~= A[1] or (call('GET', K[2]) or '') ~= A[2] then return 0 end
+  call('SET', K[2], A[3])
+  return 1
+end
+
+-- KEYS plan | ARGV plan, its number, then of each row: set of the rows, name in it, expiry, HSET or PFADD, number of values, values
+-- 0 when the plan is not in force any more. A hash that this or a later batch has written is left as it is.
 local function count(K, A)
-  if (call('GET', K[1]) or '0-0') ~= A[1] then return 0 end
-  local rows, hashes, seen, ttl = unpack(cmsgpack.unpack(A[3]))
-  call('SET', K[1], A[2])
-  for _, row in ipairs(rows) do
-    local key, set, name, expires, fields, users = unpack(row)
-    if #fields > 0 then call('HSET', key, unpack(fields)) end
-    if #users > 0 then call('PFADD', key, unpack(users)) end
-    if expires > 0 then
-      call('SADD', set, name)
-      call('EXPIREAT', set, expires)
-      call('EXPIREAT', key, expires)
+  if call('GET', K[1]) ~= A[1] then return 0 end
+  local number, at = tonumber(A[2]), 3
+  while at <= #A do
+    local set, name, expires, command = A[at], A[at + 1], A[at + 2], A[at + 3]
+    local first, last = at + 5, at + 4 + A[at + 4]
+    local key = set .. ':' .. name
+    local found -- number of the batch that wrote the row last
+    if command == 'HSET' then found = tonumber(call('HGET', key, '_') or nil) end
+    if not found or found < number then
+      local new = not found and call('EXISTS', key) == 0
+      if new then
+        call('SADD', set, name)
+        call('EXPIREAT', set, expires)
+      end
+      for from = first, last, AT_ONCE do
+        call(command, key, unpack(A, from, math.min(from + AT_ONCE - 1, last)))
+      end
+      if new then call('EXPIREAT', key, expires) end
     end
+    at = last + 1
   end
+  return 1
+end
+
+-- KEYS cursor plan | ARGV cursor before, plan, cursor after, changes: msgpack of {hashes, seen, seen_ttl_s}
+local function finish(K, A)
+  if (call('GET', K[1]) or '0-0') ~= A[1] or call('GET', K[2]) ~= A[2] then return 0 end
+  local hashes, seen, ttl = unpack(cmsgpack.unpack(A[4]))
+  call('SET', K[1], A[3])
   for _, each in ipairs(hashes) do call('HINCRBY', each[1], each[2], each[3]) end
   for _, each in ipairs(seen) do call('SET', each[1], each[2], 'EX', ttl) end
   return 1
 end
 
+redis.register_function('tokenway_analytics_v1_plan', plan)
 redis.register_function('tokenway_analytics_v1_count', count)
+redis.register_function('tokenway_analytics_v1_finish', finish)

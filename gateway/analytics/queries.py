@@ -5,7 +5,7 @@ It must not know: HTTP, names and colours that a page shows, who is asking: ``le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -45,6 +45,8 @@ UNITS = {"requests": "requests", "tool_requests": "requests", "spend": "nano_usd
 """Metric → unit; of the others: native tokens."""
 CHECKED_BEYOND = 20
 """So many more than are wanted are looked at, in case that some may not be shown."""
+ROWS_UNITED = 50
+"""Rows whose users are counted together in one call, which takes the store some ms."""
 KEY_OF: dict[str, Callable[[str], str]] = {
     "model": lambda endpoint: endpoint.rpartition("@")[2],
     "author": lambda endpoint: endpoint.rpartition("@")[2].partition("/")[0],
@@ -81,6 +83,10 @@ class _Filled(NamedTuple):
     values: dict[str, int]
     rows: dict[str, set[str]]
     """Key → the rows of users and organisations that it was added up from."""
+
+    def some_rows(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Rows of these keys, not more than it takes to know that they have enough users."""
+        return tuple(sorted({row for key in keys for row in self.rows[key]})[:ROWS_UNITED])
 
 
 def chart_buckets(period: Period, start: int, end: int) -> list[Bucket]:
@@ -196,14 +202,43 @@ async def _membership(store: Store, query: Query, filled: Sequence[_Filled]) -> 
         for place, key in candidates
     ]
     shown: list[dict[str, int]] = [{} for _ in filled]
-    suppressed = 0
+    suppressed, public = 0, set()
     for (place, key), allowed in zip(candidates, await privacy.shown(store, cells, query.least_users), strict=True):
         if not allowed:
             suppressed += 1
         elif len(shown[place]) < query.top:
             value = filled[place].values[key]
             shown[place][key] = privacy.rounded(value) if query.metric == "users" else value
+        else:
+            public.add(place)
+    if query.metric != "users":
+        await _enlarge_others(store, query.least_users, filled, shown, public)
     return shown, suppressed
+
+
+async def _enlarge_others(
+    store: Store, least_users: int, filled: Sequence[_Filled], shown: list[dict[str, int]], public: Collection[int]
+) -> None:
+    """Where what is not shown is a single key, or has too few users, add the smallest that is shown to it: the total of a bucket
+    minus what is shown must not be a figure of an account. ``public``: buckets where a key that may be shown is not."""
+    unsure = [
+        place for place, each in enumerate(filled) if place not in public and len(each.values) > len(shown[place])
+    ]
+    while unsure:
+        hidden = [filled[place].values.keys() - shown[place].keys() for place in unsure]
+        unions = [
+            privacy.Cell(filled[place].bucket.grain, filled[place].bucket.numbers, filled[place].some_rows(keys))
+            for place, keys in zip(unsure, hidden, strict=True)
+        ]
+        grain = unions[0].grain
+        people = await tables.users(store, grain, unions)
+        unsure = [
+            place
+            for place, keys, users in zip(unsure, hidden, people, strict=True)
+            if (len(keys) < 2 or users < least_users) and shown[place]
+        ]
+        for place in unsure:
+            del shown[place][min(shown[place], key=lambda key, of=shown[place]: (of[key], key))]  # type: ignore[misc]
 
 
 class Standing(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from gateway.store.client import Store, store_errors
 BUCKETS_AT_ONCE = 16
 """Calls in flight: the store serves others between two of them."""
 CELLS_AT_ONCE = 200
+NO_COUNTERS = frozenset({keys.BATCH.encode(), keys.NAME.encode()})
 
 Table = dict[str, tuple[int, ...]]
 """Row → the values of the fields that were asked for."""
@@ -68,7 +69,7 @@ async def rows(store: Store, table: str, cells: Sequence[tuple[int, str]]) -> li
                 pipe.hgetall(keys.row(table, number, row))
             with store_errors():
                 answers: list[Mapping[bytes, bytes]] = await pipe.execute()
-        found += [{f.decode(): int(v) for f, v in each.items() if f != b"n"} for each in answers]
+        found += [{f.decode(): int(v) for f, v in each.items() if f not in NO_COUNTERS} for each in answers]
     return found
 
 
@@ -100,7 +101,7 @@ async def names(store: Store, grain: str, number: int, apps: Sequence[str]) -> d
         return {}
     async with store.redis.pipeline(transaction=False) as pipe:
         for app in apps:
-            pipe.hget(keys.row(grain + "a", number, app), "n")
+            pipe.hget(keys.row(grain + "a", number, app), keys.NAME)
         with store_errors():
             answers = await pipe.execute()
     return {app: name.decode() for app, name in zip(apps, answers, strict=True) if name}

@@ -12,7 +12,9 @@ PREFIX = "tw:a1"
 EVENTS = "tw:a1:events"
 """Stream ``w a f e``: events that the gateways wrote, until they are counted; bounded. See ``analytics/stream.py``."""
 CURSOR = "tw:a1:cursor"
-"""String: id of the last entry of the stream that is counted. Written together with its counters."""
+"""String: id of the last entry of the stream that is counted. It moves when all rows of a batch are written."""
+PLAN = "tw:a1:plan"
+"""String, JSON: the batch that is being counted, or that was the last; see ``analytics/consumer.py``."""
 LEASE = "tw:a1:lease"
 """String: which process counts now. It expires by itself; it saves work, the cursor is what keeps the counters right."""
 LOST = "tw:a1:lost"
@@ -21,6 +23,9 @@ REVISIONS = "tw:a1:revisions"
 """Hash: week → how often it was changed after it had closed."""
 SALT = "tw:a1:salt"
 """String: 32 random bytes; users are told apart by a keyed hash with it."""
+
+BATCH, NAME = "_", "n"
+"""Fields of a row that are no counters: number of the batch that wrote it last; name of an app."""
 
 
 def seen(writer: str) -> str:

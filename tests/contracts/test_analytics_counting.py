@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import random
+import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.analytics import consumer as consumers
 from gateway.analytics import stream, tables
-from gateway.analytics.buckets import bucket, start_ms
+from gateway.analytics.buckets import DAY_MS, bucket, start_ms
 from gateway.analytics.consumer import Consumer
 from gateway.analytics.counters import Cell, count
 from gateway.analytics.event import CANCELLED, FAILED, SERVED, STREAMED, Event, Measured, Tried
 from gateway.analytics.privacy import Cell as PrivateCell
-from gateway.errors import LedgerUnavailable
 from gateway.records import Record, Tokens
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store
+from gateway.store.embedded import Embedded
 from gateway.store.errors import StoreTimeout
+from gateway.store.mux import Mux
 from tests.support.examples import LONG
 
 NOW = time.time()
@@ -52,9 +59,9 @@ EVENTS = st.builds(
 )
 
 
-async def write(store: Store, events: list[Event], *, first: int = 0, writer: str = "w") -> None:
+async def write(store: Store, events: list[Event], *, first: int = 0, writer: str = "w", id: str = "*") -> None:
     fields: dict[Any, Any] = {"w": writer, "a": 0, "f": first, "e": stream.pack(events)}
-    await store.redis.xadd(keys.EVENTS, fields)
+    await store.redis.xadd(keys.EVENTS, fields, id=id)
 
 
 def consumer(store: Store) -> Consumer:
@@ -82,7 +89,11 @@ def expected(events: list[Event]) -> dict[str, dict[str, str]]:
 
 
 def without_names(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: {f: v for f, v in row.items() if f != "n"} for key, row in found.items() if isinstance(row, dict)}
+    return {
+        key: {f: v for f, v in row.items() if f not in (keys.NAME, keys.BATCH)}
+        for key, row in found.items()
+        if isinstance(row, dict)
+    }
 
 
 @settings(max_examples=100 if LONG else 8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -119,38 +130,130 @@ async def test_any_portions_give_the_same_counters(store: Store, events: list[Ev
 Calls = Callable[..., Awaitable[Any]]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_consumer_that_dies_around_its_transaction(
-    store: Store, monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
-    """The process dies before the call, or its reply is lost: a successor's counters are those of a recount."""
-    events = [event(MONDAY_MS + n, prompt=n + 1) for n in range(10)]
-    await write(store, events[:4])
-    await write(store, events[4:], first=4)
-    call: Calls = store.mux.call
+class Interrupted:
+    """The calls of one consumer. At one of them, before it is made or after it has run, the consumer is held up until ``go``."""
 
-    async def dies(*args: Any) -> Any:
-        if args[0] == "FCALL":
-            if when == "after":
-                await consumer_library(store, call, args)
-            raise StoreTimeout("the connection is gone")
-        return await call(*args)
+    def __init__(self, mux: Mux, at: int, when: str) -> None:
+        self._mux, self._at, self._when, self._number = mux, at, when, 0
+        self.stopped, self.go = asyncio.Event(), asyncio.Event()
 
-    monkeypatch.setattr(store.mux, "call", dies)
-    dying = consumer(store)
-    with pytest.raises(LedgerUnavailable):
-        await dying.consume()
-    monkeypatch.undo()
-    for each in (consumer(store), dying):  # whoever goes on
+    def call(self, *args: Any) -> Awaitable[Any]:
+        return self._mux.call(*args) if args[0] == "HGETALL" else self._one(args)
+
+    async def _one(self, args: tuple[Any, ...]) -> Any:
+        here = self._number == self._at
+        self._number += 1
+        if here and self._when == "before":
+            await self._stop()
+        reply = await self._mux.call(*args)
+        if here and self._when == "after":
+            await self._stop()
+        return reply
+
+    async def _stop(self) -> None:
+        self.stopped.set()
+        await self.go.wait()
+
+
+async def everything(store: Store) -> dict[str, Any]:
+    """What counting has left, with cursor, losses and revisions; without the numbers of batches."""
+    names = sorted([key.decode() for key in await store.redis.keys(f"{keys.PREFIX}:*")])
+    names = [name for name in names if name not in (keys.EVENTS, keys.PLAN)]
+    async with store.redis.pipeline(transaction=False) as pipe:
+        for name in names:
+            kind, row = name.split(":")[2], name.count(":") > 3
+            if kind in ("cursor", "seen"):
+                pipe.get(name)
+            elif kind in ("lost", "revisions") or (row and kind[1] != "n"):
+                pipe.hgetall(name)
+            elif row:
+                pipe.pfcount(name)
+            else:
+                pipe.smembers(name)
+        found = dict(zip(names, await pipe.execute(), strict=True))
+    for value in found.values():
+        if isinstance(value, dict):
+            value.pop(keys.BATCH.encode(), None)
+    return found
+
+
+async def counted_by(*counting: Consumer) -> None:
+    for each in counting:
         while await each.consume():
             pass
-    assert without_names(await stored(store)) == expected(events)
 
 
-async def consumer_library(store: Store, call: Calls, args: tuple[Any, ...]) -> None:
-    """The call that runs although its reply does not come; the library may have to be loaded before."""
-    await consumer(store)._library.load(store.mux)
-    assert await call(*args) == 1
+@pytest.mark.parametrize(
+    ("how", "when"),
+    [
+        ("dies", "after"),
+        ("is overtaken", "before"),
+        ("is overtaken by one batch", "after"),
+        pytest.param("dies", "before", marks=pytest.mark.tail),
+        pytest.param("is overtaken", "after", marks=pytest.mark.tail),
+        pytest.param("is overtaken by one batch", "before", marks=pytest.mark.tail),
+    ],
+)
+async def test_interrupted_at_any_call(store: Store, monkeypatch: pytest.MonkeyPatch, how: str, when: str) -> None:
+    """A process dies at any of its calls, or wakes up after another has gone on: the same counters, apps, losses and revisions."""
+    monkeypatch.setattr(consumers, "VALUES_WRITTEN", 150)
+    monkeypatch.setattr(consumers, "EVENTS_AT_ONCE", {"worker": 4})
+    monkeypatch.setattr(consumers, "ENTRIES_READ", 2)
+    monkeypatch.setattr(consumers, "MAX_APPS", 2)
+    late = MONDAY_MS - 8 * DAY_MS
+    events = [event(late + n % 2 * 7 * DAY_MS, prompt=2**n, app=f"a{n}.example", user=b"u%d" % n) for n in range(8)]
+
+    async def written() -> None:
+        await store.redis.flushall()
+        for first in (0, 2, 4, 6):
+            missing = first // 4 * 3
+            await write(store, events[first : first + 2], first=first + missing, id=f"{first + 1}-0")
+
+    await written()
+    await counted_by(consumer(store))
+    right, at = await everything(store), 0
+    assert (right[keys.LOST], right[keys.REVISIONS]) != ({}, {})
+    while True:
+        await written()
+        calls = Interrupted(store.mux, at, when)
+        first = consumer(Store(store.redis, cast("Mux", calls)))
+        task, stopped = asyncio.create_task(counted_by(first)), asyncio.create_task(calls.stopped.wait())
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if task.done():
+            await task
+            break
+        second = consumer(store)
+        if how == "is overtaken by one batch":
+            await second.consume()
+        else:
+            await counted_by(second)
+        if how == "dies":
+            task.cancel()
+        calls.go.set()
+        await asyncio.wait({task})
+        await counted_by(second, first)
+        assert await everything(store) == right, at
+        at += 1
+    assert at > 12
+
+
+async def test_a_planned_batch_that_the_stream_has_dropped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process dies after the first rows, the stream drops its entries: the next one goes on behind it, the numbers show the loss."""
+    monkeypatch.setattr(consumers, "VALUES_WRITTEN", 1)
+    await write(store, [event(MONDAY_MS) for _ in range(5)])
+    calls = Interrupted(store.mux, 5, "after")
+    task = asyncio.create_task(counted_by(consumer(Store(store.redis, cast("Mux", calls)))))
+    await calls.stopped.wait()
+    task.cancel()
+    await store.redis.xtrim(keys.EVENTS, maxlen=0)
+    assert await store.redis.get(keys.CURSOR) is None
+    assert len(await store.redis.keys("tw:a1:??:*:*")) in range(1, 5)
+    await write(store, [event(MONDAY_MS)], first=5)
+    await counted_by(consumer(store))
+    assert await store.redis.hvals(keys.LOST) == [b"5"]
+    last = (await store.redis.xrevrange(keys.EVENTS, count=1))[0][0]
+    assert await store.redis.get(keys.CURSOR) == last
 
 
 def event(at_ms: int, **more: Any) -> Event:
@@ -206,8 +309,7 @@ async def test_apps_have_room_for_so_many(store: Store, monkeypatch: pytest.Monk
     monkeypatch.setattr(consumers, "MAX_APPS", 2)
     await write(store, [event(MONDAY_MS, app=f"app{n % 4}.example", app_name="An app") for n in range(12)])
     await write(store, [event(MONDAY_MS, app=name) for name in ("app0.example", "unknown", "new.example")], first=12)
-    for _ in range(2):
-        await consumer(store).consume()
+    await counted_by(consumer(store))
     table = (await tables.read(store, "wa", [bucket("w", MONDAY_MS)], ("r",)))[0]
     assert table == {"app0.example": (4,), "app1.example": (3,), "other": (7,), "unknown": (1,)}
 
@@ -296,3 +398,80 @@ def test_events_survive_the_stream_in_any_case() -> None:
         event(MONDAY_MS),
     ]
     assert stream.unpack(stream.pack(events)) == events
+
+
+COUNTING = """
+import asyncio, os, signal, sys
+from gateway.analytics.consumer import Consumer
+from gateway.store.client import connect
+
+async def main():
+    store = await connect(sys.argv[1], timeout_s=5)
+    counting = Consumer(store, "worker", clock=lambda: float(sys.argv[2]))
+    print(os.getpid(), flush=True)
+    while True:
+        if not await counting.consume():
+            await asyncio.sleep(0.003)
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for _ in sys.stdin:
+    if not os.fork():
+        asyncio.run(main())
+"""
+"""Forks a process that counts for each line it reads. They do not ask for the lease, so two are at work on the same batches."""
+
+
+@pytest.mark.soak
+async def test_killed_twenty_times_under_load(store: Store, valkey_server: Embedded) -> None:
+    """Two processes count at once, and one after the other is killed while events come: the counters of a recount, nothing lost."""
+    rng = random.Random(5)
+    events: list[Event] = []
+
+    words = (sys.executable, "-c", COUNTING, valkey_server.url, str(NOW))
+    pipe = asyncio.subprocess.PIPE
+    parent = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe, start_new_session=True)
+
+    async def start() -> int:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        parent.stdin.write(b"\n")
+        return int(await parent.stdout.readline())
+
+    async def load() -> None:
+        while True:
+            more = [
+                event(
+                    MONDAY_MS + rng.randrange(-3_600_000, 3_600_000),
+                    prompt=rng.randrange(10_000),
+                    endpoint=f"p{rng.randrange(2)}/u@a/m{rng.randrange(4)}",
+                    key=f"k{rng.randrange(5)}",
+                    app=f"a{rng.randrange(3)}.example",
+                    tried=(Tried(ENDPOINTS[0], SERVED),),
+                )
+                for _ in range(20)
+            ]
+            await write(store, more, first=len(events))
+            events.extend(more)
+            await asyncio.sleep(0.05)
+
+    loading = asyncio.create_task(load())
+
+    async def planned() -> int:
+        plan = await store.redis.get(keys.PLAN)
+        return int(msgspec.json.decode(plan)["number"]) if plan else 0
+
+    running = [await start()]
+    for _ in range(20):
+        running.append(await start())
+        before = await planned()
+        while await planned() <= before:
+            await asyncio.sleep(0.002)
+        await asyncio.sleep(rng.random() * 0.02)
+        os.kill(running.pop(0), signal.SIGKILL)
+    loading.cancel()
+    await asyncio.wait({loading})
+    os.killpg(parent.pid, signal.SIGKILL)
+    await parent.wait()
+    await counted_by(consumer(store))
+    assert without_names(await stored(store)) == expected(events)
+    assert await store.redis.hgetall(keys.LOST) == {}

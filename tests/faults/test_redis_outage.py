@@ -15,7 +15,11 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
+from gateway.analytics import tables
+from gateway.analytics.buckets import today
+from gateway.analytics.consumer import Consumer
 from gateway.store.embedded import Embedded
 from tests.support import wireshape
 from tests.support.gateway import ADMIN_KEY, Caller, Sale, Stage, connected, events
@@ -39,12 +43,18 @@ class Valkey:
 
     @asynccontextmanager
     async def away(self, way: str) -> AsyncIterator[None]:
-        """Not there (connection refused), or there and silent (SIGSTOP), until the block ends."""
+        """Not there (connection refused), there and silent (SIGSTOP), or without memory for writes, until the block ends."""
         if way == "stopped":
             await asyncio.to_thread(self.server.stop)
             yield
             await asyncio.to_thread(self.server.start)
             assert self.server.url == self.url
+            return
+        if way == "full":
+            with redis.Redis.from_url(self.url) as client:
+                client.config_set("maxmemory", "1mb")
+                yield
+                client.config_set("maxmemory", "0")
             return
         process = self.server._process
         assert process is not None
@@ -131,16 +141,20 @@ async def test_refused_quickly_and_never_as_unauthorised(gateway: GatewayFactory
     assert (await caller.balances()).held_nano == 0
 
 
-@WAYS
+@pytest.mark.parametrize("way", ["stopped", "hanging", "full"])
 async def test_running_streams_finish_and_are_settled_later(gateway: GatewayFactory, own: Valkey, way: str) -> None:
-    """Streams that run when the store goes away end properly, with their cost; the settlements arrive when it is back, once each."""
+    """Streams that run when the store goes away end properly, with their cost; the settlements arrive when it is back, once each, and
+    analytics counts each of them once, or as lost where its queue was too short."""
     sale = Sale("t/a", "alpha", "ok+tokens=40+tps=60")
     stage = await gateway(sale, redis_url=own.url, ledger_timeout_s=0.25)
     tasks = our_tasks()
-    caller = await stage.caller()
+    caller, services = await stage.caller(), stage.gateway.services
+    assert services.analytics is not None
+    services.analytics._queue_max = 15
     streams = await begun(stage, caller, "t/a", 20)
     async with own.away(way):
         texts = await asyncio.gather(*streams)
+        await until(lambda: services.analytics.waiting)
     bill = price(sale, PROMPT_TOKENS, 40)
     for text in texts:
         found = events(text)
@@ -153,6 +167,12 @@ async def test_running_streams_finish_and_are_settled_later(gateway: GatewayFact
     assert len({line.generation_id for line in lines}) == 20
     for line in lines:
         assert (await caller.record(line.generation_id)).outcome == "complete"
+    await services.analytics.flush()
+    await Consumer(services.store, "worker").step()
+    days = await tables.read(services.store, "de", [today(time.time() - 60), today(time.time())], ("rq",))
+    counted = max(sum(requests for (requests,) in day.values()) for day in days)
+    assert counted + services.telemetry.analytics_lost._value.get() == 20
+    assert counted >= 15
 
 
 @WAYS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,11 +24,6 @@ from tests.support.management import Managed, bearer, refused
 GatewayFactory = Callable[..., Any]
 NOW = time.time()
 TODAY = today(NOW)
-
-
-@pytest.fixture(autouse=True)
-def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATEWAY_ANALYTICS", "true")
 
 
 async def counted(stage: Stage) -> None:
@@ -179,6 +175,29 @@ async def test_figures_that_show_an_account_are_hidden(managed: Managed) -> None
     assert users.json()["data"][0]["ys"] == {"a/many": "10"}
     refused(await managed.anyone.get("/api/v1/rankings/chart?metric=spend", **caller), 403)
     refused(await managed.anyone.get("/api/v1/rankings/chart"), 401)
+
+
+@pytest.mark.parametrize(
+    ("users", "shown"),
+    [
+        ({"a/l": 9, "a/s": 2, "a/m": 6}, {"a/l": "90", "others": "80"}),  # a/s alone would be the rest
+        ({"a/l": 9, "a/s": 2, "a/m": 6, "a/n": 5}, {"a/l": "90", "a/m": "60", "others": "70"}),
+        ({"a/l": 9, "a/s": 2, "a/t": 1}, {"others": "120"}),  # two, but three people
+        ({"a/l": 9, "a/s": 3, "a/t": 3}, {"a/l": "90", "others": "60"}),
+        ({"a/l": 9, "a/m": 6}, {"a/l": "90", "a/m": "60", "others": "0"}),
+    ],
+)
+async def test_the_rest_shows_no_account(managed: Managed, users: dict[str, int], shown: dict[str, str]) -> None:
+    """A single hidden key, or too few people, could be had by subtraction: the smallest that are shown join them."""
+    day, number = TODAY - 1, itertools.count(1)
+    events = [
+        event(day, name, 10, org=f"o{n}", user=next(number)) for name, count in users.items() for n in range(count)
+    ]
+    await count_events(managed.gateway.services.store, events)
+    query = {"period": "day", "start_date": iso_day(day), "end_date": iso_day(day)}
+    caller = bearer(await managed.gateway.key())
+    answer = await managed.anyone.get("/api/v1/rankings/chart", params=query, headers=caller)
+    assert answer.json()["data"][0]["ys"] == shown
 
 
 async def test_trends_and_changes(managed: Managed) -> None:
