@@ -17,7 +17,6 @@ then on, and older files, which lack the column, are read with the field's defau
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
@@ -28,25 +27,28 @@ VERSION = 1
 PRIVATE = ("org", "key", "user", "session")
 METADATA_KEY = "tokenway"
 """Key of the file's metadata under which ``Facts`` are found, as JSON."""
+START = "0-0"
+"""The position before everything."""
 
+_TRIED = "STRUCT(endpoint VARCHAR, result UTINYINT)[]"
 _TYPES: dict[Any, tuple[str, str, str]] = {
     int: ("BIGINT", "BIGINT", "0"),
     int | None: ("BIGINT", "BIGINT", "NULL"),
     str: ("VARCHAR", "VARCHAR", "''"),
     bytes: ("BLOB", "VARCHAR", "''::BLOB"),
     bool: ("BOOLEAN", "BOOLEAN", "false"),
-    tuple[Tried, ...]: ("STRUCT(endpoint VARCHAR, result UTINYINT)[]", "VARCHAR[][]", "[]"),
+    tuple[Tried, ...]: (_TRIED, "VARCHAR[][]", "[]"),
 }
 """Type of a field → (type of its column, its type in JSON, SQL of what stands for a value that is missing)."""
 _DECODED = {
     "BLOB": "from_base64({})",
-    "STRUCT(endpoint VARCHAR, result UTINYINT)[]": "[{{'endpoint': x[1], 'result': x[2]::UTINYINT}} FOR x IN {}]",
+    _TRIED: "[{{'endpoint': x[1], 'result': x[2]::UTINYINT}} FOR x IN {}]",
 }
 """Type of a column → SQL that makes it of the value in JSON."""
 
 
 class Column(NamedTuple):
-    """One field of ``Event`` as a column. All are SQL of DuckDB."""
+    """One field of a row. All are SQL of DuckDB."""
 
     name: str
     type: str
@@ -69,12 +71,27 @@ class Column(NamedTuple):
         return self.quoted if self.missing == "NULL" else f"coalesce({self.quoted}, {self.missing}) AS {self.quoted}"
 
 
+class Dataset(NamedTuple):
+    """Rows of one kind. Each has ``at_ms`` and ``org``, which say in which file of the archive it lies."""
+
+    name: str
+    columns: tuple[Column, ...]
+    buckets: int
+    """Files of a day: each has the organisations of so many of the ledger's 4,096 buckets, see ``gateway/store/keys.py``."""
+
+    def with_all_columns(self, relation: str) -> str:
+        """SQL of the rows of ``relation`` (SQL after FROM) with every column, whichever it lacks."""
+        empty = ", ".join(f"NULL::{each.type} AS {each.quoted}" for each in self.columns)
+        filled = ", ".join(each.filled for each in self.columns)
+        return f"SELECT {filled} FROM (SELECT {empty} WHERE false UNION ALL BY NAME FROM {relation})"  # noqa: S608
+
+
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a file says of itself, in its metadata."""
 
     dataset: str
     version: int = VERSION
-    after: str = "0-0"
+    after: str = START
     upto: str
     """The file has the rows of all events at positions of the stream above ``after``, up to and including ``upto``, of its day if it
     lies in one."""
@@ -86,28 +103,29 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     stream is recognised by, and what a lost one. Only pieces have it."""
 
 
-@cache
-def columns() -> tuple[Column, ...]:
-    """The columns of an event in their order."""
-    hints = get_type_hints(Event)
+def columns_of(row: type[msgspec.Struct]) -> tuple[Column, ...]:
+    """The columns of rows of this type."""
+    hints = get_type_hints(row)
     found = []
-    for field in msgspec.structs.fields(Event):
+    for field in msgspec.structs.fields(row):
         kind, json_kind, missing = _TYPES[hints[field.name]]
-        if field.default is not msgspec.NODEFAULT and isinstance(field.default, bool):
-            missing = str(field.default).lower()
+        if field.default is True:
+            missing = "true"
         found.append(Column(field.name, kind, json_kind, missing))
     return tuple(found)
 
 
-def empty_table() -> str:
-    """SQL of a relation without rows that has every column."""
-    return "SELECT " + ", ".join(f"NULL::{each.type} AS {each.quoted}" for each in columns()) + " LIMIT 0"
+EVENTS = Dataset("events", columns_of(Event), buckets=1)
+"""One file a day: 30 MB for a million events, and a year of few events is not cut into thousands of small files."""
 
-
-def with_all_columns(relation: str) -> str:
-    """SQL of the rows of ``relation`` (SQL after FROM) with every column, whichever it lacks."""
-    filled = ", ".join(each.filled for each in columns())
-    return f"SELECT {filled} FROM ({empty_table()} UNION ALL BY NAME FROM {relation})"  # noqa: S608 - names of ours
+DERIVED: Mapping[str, str] = {
+    "ts": "make_timestamp_ms(at_ms)",
+    "model": "string_split(endpoint, '@')[-1]",
+    "provider": "CASE WHEN starts_with(endpoint, '@') THEN '' ELSE string_split(endpoint, '/')[1] END",
+    "dt": "make_timestamp_ms(at_ms)::DATE",
+    "week": "date_trunc('week', make_timestamp_ms(at_ms))::DATE",
+}
+"""What the view ``events`` has besides the fields: the time (UTC), who answered, the day, the Monday of its week."""
 
 
 def event(row: Sequence[Any]) -> Event:
@@ -117,11 +135,7 @@ def event(row: Sequence[Any]) -> Event:
     return Event(**values)
 
 
-DERIVED: Mapping[str, str] = {
-    "at": "make_timestamp_ms(at_ms)",
-    "model": "string_split(endpoint, '@')[-1]",
-    "provider": "CASE WHEN starts_with(endpoint, '@') THEN '' ELSE string_split(endpoint, '/')[1] END",
-    "dt": "make_timestamp_ms(at_ms)::DATE",
-    "week": "date_trunc('week', make_timestamp_ms(at_ms))::DATE",
-}
-"""What the view ``events`` has besides the fields: the time (UTC), who answered, the day, the Monday of its week."""
+def order(position: str) -> tuple[int, int]:
+    """What positions of a stream are compared by. Raises ValueError for another text."""
+    milliseconds, _, number = position.partition("-")
+    return int(milliseconds), int(number)
