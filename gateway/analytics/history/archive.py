@@ -4,10 +4,11 @@
     events/dt=2026-11-30/bucket-00.parquet       one day (UTC) of the organisations of a bucket
     events/position.json                         how far the stream had been written at the last fold
 
-A piece holds the events of one stretch of the stream, ``(after, upto]``, and is named after its beginning: it takes its name with a link,
-which fails when there is one, so a stretch is written once, whoever tries. ``fold`` puts the rows of the pieces into the files of
-their days, each by a rename, and removes the pieces at the end. Every file says in its metadata which stretch it holds, and a row of a
-piece counts unless the file of its day holds that stretch: so a process may die after each step, and no row is lost or counts twice.
+A piece holds the events of one stretch of the stream, ``(after, upto]``, and is named after its beginning: it takes its name with
+a link, which fails when there is one, so a stretch is written once, whoever tries. ``fold`` puts the rows of the pieces into the
+files of their days, each by a rename, and removes the pieces at the end. Every file says in its metadata which stretch it holds,
+and a row of a piece counts unless the file of its day holds that stretch: so a process may die after each step, and no row is
+lost or counts twice.
 
 A fold has the directory's lock alone, readers share it (``flock``); pieces are added without it. Another dataset lies beside
 ``events`` in the same way. It must not know: the store.
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 PIECES_MAX = 64
 """Pieces are folded when there are so many."""
-FOLD_AFTER_MS = 15 * 60_000
+FOLD_AFTER_S = 15 * 60
 """A day's pieces are folded so long after its end."""
 LEFTOVER_S = 3600
 """Files of a process that was killed while it wrote are removed when they are so old."""
@@ -76,14 +77,15 @@ class _Target(NamedTuple):
 
 
 class Archive:
-    """The files of one dataset. Every method blocks; several processes may use the same directory."""
+    """The files of one dataset. Every method blocks; several processes may use the same directory. ``threads``: of DuckDB."""
 
-    def __init__(self, directory: Path, dataset: Dataset = EVENTS) -> None:
+    def __init__(self, directory: Path, dataset: Dataset = EVENTS, *, threads: int = 1) -> None:
         self.directory, self.dataset = directory, dataset
         self._folder = directory / dataset.name
         self._pieces = self._folder / "pieces"
         self._temporary = self._folder / "tmp"
         self._position = self._folder / "position.json"
+        self._database = parquet.Database(self._temporary, threads=threads)
 
     def exists(self) -> bool:
         """Whether something was ever written here."""
@@ -91,14 +93,12 @@ class Archive:
 
     def progress(self) -> Progress:
         """Where the last piece ends, else the last fold. Raises DamagedFile."""
-        folded = self._folded()
-        if not self.exists():
+        folded, names = self._folded(), self._names()
+        if not names:
             return folded
-        with self._connection() as opened:
-            pieces = self._listed(opened)
-        if not pieces or order(pieces[-1].facts.upto) <= order(folded.position):
-            return folded
-        return Progress(pieces[-1].facts.upto, pieces[-1].facts.writers)
+        with self._database.connection() as opened:
+            last = parquet.facts(opened, names[-1], self.dataset)
+        return Progress(last.upto, last.writers) if order(last.upto) > order(folded.position) else folded
 
     def append(self, batch: Batch) -> Progress:
         """Write a piece. Where its stretch begins there may be one already, whose process died before it could say so: then that
@@ -109,14 +109,16 @@ class Archive:
         path = self._pieces / f"{batch.after}.parquet"
         lines = self._temporary / f"{batch.after}-{os.getpid()}.jsonl"
         written = lines.with_suffix(".parquet")
-        with self._connection() as opened:
+        with self._database.connection() as opened:
             try:
                 lines.write_bytes(batch.lines)
                 table = parquet.load_lines(opened, self.dataset, lines)
                 rows, checksum = parquet.sums(opened, table)
                 if rows != batch.rows:
                     raise HistoryError(f"of {batch.rows} events {rows} were read for {path}")
-                facts = self._facts(after=batch.after, upto=batch.upto, rows=rows, checksum=checksum, writers=batch.writers)
+                facts = self._facts(
+                    after=batch.after, upto=batch.upto, rows=rows, checksum=checksum, writers=batch.writers
+                )
                 parquet.write(opened, table, written, facts)
                 os.link(written, path)
             except FileExistsError:
@@ -127,11 +129,11 @@ class Archive:
         _sync(self._pieces)
         return Progress(facts.upto, facts.writers)
 
-    def is_due(self, now_ms: int) -> bool:
-        """Whether it is time to fold: there are many pieces, or some of a day that is over. ``now_ms``: unix."""
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to fold: there are many pieces, or some of yesterday. ``now``: unix seconds."""
         names = self._names()
-        ended = (now_ms - FOLD_AFTER_MS) // DAY_MS * DAY_MS
-        return len(names) >= PIECES_MAX or any(0 < order(path.stem)[0] < ended for path in names)
+        midnight = (now - FOLD_AFTER_S) // 86_400 * 86_400
+        return len(names) >= PIECES_MAX or any(path.stat().st_mtime < midnight for path in names)
 
     def fold(self, advance: Callable[[int], object] = lambda rows: None) -> int:
         """Put the rows of the pieces into the files of their days; how many files were written. 0 also while somebody reads.
@@ -143,7 +145,7 @@ class Archive:
         with ExitStack() as stack:
             if not stack.enter_context(self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB)):
                 return 0
-            opened = stack.enter_context(self._connection())
+            opened = stack.enter_context(self._database.connection())
             pieces = self._listed(opened)
             if not pieces:
                 return 0
@@ -158,7 +160,7 @@ class Archive:
             last = pieces[-1].facts
             _replace(self._position, msgspec.json.encode(Progress(last.upto, last.writers)))
             for piece in pieces:
-                piece.path.unlink()
+                os.unlink(piece.path)
             self._remove_leftovers()
             return written
 
@@ -180,7 +182,7 @@ class Archive:
         return sorted(found)
 
     @contextmanager
-    def reading(self, first: int | None = None, last: int | None = None, *, threads: int = 1) -> Iterator[Connection]:
+    def reading(self, first: int | None = None, last: int | None = None) -> Iterator[Connection]:
         """A DuckDB with the view ``events``, named as the dataset: every column of the dataset, and ``DERIVED``; of the days from
         ``first`` to ``last``, both included. No file is removed until it is closed. Rows of a day are in the order of the stream.
 
@@ -188,7 +190,7 @@ class Archive:
         """
         if not self.exists():
             raise HistoryError(f"there is no history in {self._folder}")
-        with self._locked(fcntl.LOCK_SH), self._connection(threads=threads) as opened:
+        with self._locked(fcntl.LOCK_SH), self._database.connection() as opened:
             derived = ", ".join(f"{sql} AS {name}" for name, sql in DERIVED.items())
             rows = self._rows(opened, first, last)
             opened.execute(f"CREATE TEMP VIEW {self.dataset.name} AS SELECT *, {derived} FROM ({rows})")  # noqa: S608
@@ -196,7 +198,7 @@ class Archive:
 
     def check(self, advance: Callable[[Path], object] = lambda path: None) -> Iterator[DamagedFile]:
         """Read every file whole; those that are damaged. ``advance`` is called with each."""
-        with self._locked(fcntl.LOCK_SH), self._connection() as opened:
+        with self._locked(fcntl.LOCK_SH), self._database.connection() as opened:
             for path in [*self._names(), *(self._day_files(self.days()))]:
                 try:
                     parquet.check(opened, path, parquet.facts(opened, path, self.dataset))
@@ -206,22 +208,31 @@ class Archive:
 
     def _rows(self, opened: Connection, first: int | None, last: int | None) -> str:
         """SQL of the rows that count, of the days from ``first`` to ``last``."""
-        low, high = (-(10**6) if first is None else first), (10**6 if last is None else last)
+        begin, end = (-(10**6) if first is None else first), (10**6 if last is None else last)
         pieces = self._listed(opened)  # before the days: what a fold has removed is in their files
-        paths = self._day_files([day for day in self.days() if low <= day <= high])
+        paths = self._day_files([day for day in self.days() if begin <= day <= end])
         parts = [self.dataset.with_all_columns(parquet.files(paths))] if paths else []
-        stale: dict[Path, list[str]] = {}
+        within = f"at_ms BETWEEN {begin * DAY_MS} AND {(end + 1) * DAY_MS - 1}"
+        for piece, places in self._folded_places(opened, pieces).items():
+            rest = (
+                f"({_DAY}, {self._bucket_of_row}) NOT IN ({', '.join(f'({day}, {bucket})' for day, bucket in places)})"
+            )
+            parts.append(f"{self.dataset.with_all_columns(parquet.files([piece]))} WHERE {within} AND {rest}")
+            pieces = [each for each in pieces if each.path != piece]
+        if pieces or not parts:
+            relation = parquet.files([piece.path for piece in pieces]) if pieces else "(SELECT 0 AS at_ms WHERE false)"
+            parts.append(f"{self.dataset.with_all_columns(relation)} WHERE {within}")
+        return " UNION ALL ".join(parts)
+
+    def _folded_places(self, opened: Connection, pieces: Sequence[Piece]) -> dict[Path, list[tuple[int, int]]]:
+        """Pieces that a fold which broke off has put into some files already → (day, bucket) of these."""
+        found: dict[Path, list[tuple[int, int]]] = {}
         for day, bucket in self._places(opened, pieces):
-            upto = self._upto(opened, day, bucket)
+            upto = order(self._upto(opened, day, bucket))
             for piece in pieces:
-                if order(piece.facts.upto) <= order(upto):
-                    stale.setdefault(piece.path, []).append(f"({day}, {bucket})")
-        for piece in pieces:
-            where = f"at_ms BETWEEN {low * DAY_MS} AND {(high + 1) * DAY_MS - 1}"
-            if piece.path in stale:
-                where += f" AND ({_DAY}, {self._bucket_of_row}) NOT IN ({', '.join(stale[piece.path])})"
-            parts.append(f"{self.dataset.with_all_columns(parquet.files([piece.path]))} WHERE {where}")
-        return " UNION ALL ".join(parts or [self.dataset.with_all_columns("(SELECT 0 AS at_ms WHERE false)")])
+                if order(piece.facts.upto) <= upto:
+                    found.setdefault(piece.path, []).append((day, bucket))
+        return found
 
     def _targets(self, opened: Connection, pieces: Sequence[Piece]) -> list[_Target]:
         """The files that lack rows of pieces, by day."""
@@ -251,7 +262,7 @@ class Archive:
         self._temporary.mkdir(exist_ok=True)
         parquet.write(opened, f"({relation})", written, facts)
         path.parent.mkdir(exist_ok=True)
-        written.replace(path)
+        os.replace(written, path)
         _sync(path.parent)
         _sync(self._folder)
         return rows
@@ -309,13 +320,6 @@ class Archive:
         return Facts(dataset=self.dataset.name, **values)  # type: ignore[arg-type]
 
     @contextmanager
-    def _connection(self, *, threads: int = 1) -> Iterator[Connection]:
-        with parquet.connection(self._temporary, threads=threads) as opened:
-            if self.dataset.buckets > 1:
-                parquet.learn_buckets(opened)
-            yield opened
-
-    @contextmanager
     def _locked(self, how: int) -> Iterator[bool]:
         """The directory's lock; False when another process has it and ``how`` says not to wait."""
         descriptor = os.open(self._folder, os.O_RDONLY)
@@ -354,5 +358,5 @@ def _replace(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
+    os.replace(temporary, path)
     _sync(path.parent)

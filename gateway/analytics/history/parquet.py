@@ -1,8 +1,8 @@
 """Single Parquet files, by DuckDB: written whole or not at all, read back before they count, recognised when they are damaged.
 
 A file is written under another name, brought to the disk, read back and compared; whoever calls gives it its name. What is read
-before rows are thrown away elsewhere is checked row by row (``check``); everywhere else a damaged file is noticed by its footer or by
-its pages, and named. It must not know: what lies where.
+before rows are thrown away elsewhere is checked row by row (``check``); everywhere else a damaged file is noticed by its footer
+or by its pages, and named. It must not know: what lies where.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,31 +53,44 @@ def is_available() -> bool:
     return importlib.util.find_spec("duckdb") is not None
 
 
-@contextmanager
-def connection(temporary: Path | None = None, *, threads: int = 1) -> Iterator[Connection]:
-    """A DuckDB in memory, in UTC, that loads nothing from the network. Raises Unavailable; HistoryError for what DuckDB cannot do."""
-    if not is_available():
-        raise Unavailable("the history of analytics needs DuckDB: pip install 'tokenway[analytics]'")
-    duckdb = importlib.import_module("duckdb")  # an optional dependency, loaded only when it is used
-    config: dict[str, Any] = {
-        "threads": threads,
-        "memory_limit": f"{MEMORY_MB * threads}MB",
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    if temporary is not None:
-        config["temp_directory"] = str(temporary)
-    try:
-        with duckdb.connect(config=config) as opened:
-            opened.execute("SET TimeZone = 'UTC'")
-            yield opened
-    except duckdb.Error as error:
-        raise HistoryError(f"{type(error).__name__}: {error}") from error
+class Database:
+    """A DuckDB in memory that loads nothing from the network; it is opened when it is first used, which takes 40 ms.
 
+    ``temporary``: where it writes what does not fit into ``MEMORY_MB`` for each thread. Several threads may use it at once.
+    """
 
-def learn_buckets(opened: Connection) -> None:
-    """Make the ledger's bucket of an organisation a function of SQL."""
-    opened.create_function(LEDGER_BUCKET, bucket, ["VARCHAR"], "BIGINT")  # type: ignore[list-item, arg-type]
+    def __init__(self, temporary: Path | None = None, *, threads: int = 1) -> None:
+        self._temporary, self._threads = temporary, threads
+        self._opened: Connection | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection with tables and views of its own. Raises Unavailable; HistoryError for what DuckDB cannot do."""
+        if not is_available():
+            raise Unavailable("the history of analytics needs DuckDB: pip install 'tokenway[analytics]'")
+        duckdb = importlib.import_module("duckdb")  # an optional dependency, loaded only when it is used
+        try:
+            with self._lock:
+                if self._opened is None:
+                    self._opened = self._open(duckdb)
+            with self._opened.cursor() as cursor:
+                yield cursor
+        except duckdb.Error as error:
+            raise HistoryError(f"{type(error).__name__}: {error}") from error
+
+    def _open(self, duckdb: Any) -> Connection:
+        config: dict[str, Any] = {
+            "threads": self._threads,
+            "memory_limit": f"{MEMORY_MB * self._threads}MB",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        if self._temporary is not None:
+            config["temp_directory"] = str(self._temporary)
+        opened: Connection = duckdb.connect(config=config)
+        opened.create_function(LEDGER_BUCKET, bucket, ["VARCHAR"], "BIGINT")  # of an organisation
+        return opened
 
 
 def literal(text: object) -> str:
@@ -107,8 +121,8 @@ def load_lines(opened: Connection, dataset: Dataset, lines: Path) -> str:
 
 
 def write(opened: Connection, relation: str, path: Path, facts: Facts) -> None:
-    """Write the rows of a relation (SQL after FROM) to a new file and bring it to the disk. Raises HistoryError, and leaves no file,
-    when what can be read back is not what ``facts`` say.
+    """Write the rows of a relation (SQL after FROM) to a new file and bring it to the disk. Raises HistoryError, and leaves no
+    file, when what can be read back is not what ``facts`` say.
     """
     metadata = literal(msgspec.json.encode(facts).decode())
     options = f"FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2, KV_METADATA {{{METADATA_KEY}: {metadata}}}"
@@ -129,7 +143,9 @@ def check(opened: Connection, path: Path, facts: Facts) -> None:
     """Read a whole file. Raises DamagedFile when its rows are not those that ``facts`` say."""
     found = _read(opened, path, lambda: sums(opened, files([path])))
     if found != (facts.rows, facts.checksum):
-        raise DamagedFile(path, f"it holds {found[0]} rows, checksum {found[1]}, instead of {facts.rows}, {facts.checksum}")
+        raise DamagedFile(
+            path, f"it holds {found[0]} rows, checksum {found[1]}, instead of {facts.rows}, {facts.checksum}"
+        )
 
 
 def facts(opened: Connection, path: Path, dataset: Dataset) -> Facts:
@@ -152,7 +168,9 @@ def facts(opened: Connection, path: Path, dataset: Dataset) -> Facts:
 
 
 def _read(opened: Connection, path: Path, work: Any) -> Any:
-    """The result of ``work``. Raises DamagedFile where DuckDB cannot make sense of the file, FileNotFoundError where there is none."""
+    """The result of ``work``. Raises DamagedFile where DuckDB cannot make sense of the file, FileNotFoundError where there is
+    none.
+    """
     duckdb = importlib.import_module("duckdb")
     try:
         return work()

@@ -1,8 +1,8 @@
 """An event as a row of a table, and what a file of such rows says of itself. One row is one ``Event``.
 
-The columns are the fields of ``Event`` by name, in their order: a field that is appended to it is a column of the files written from
-then on, and older files, which lack the column, are read with the field's default. What changes the meaning of a column needs another
-``VERSION``; a file of a later version is refused.
+The columns are the fields of ``Event`` by name, in their order: a field that is appended to it is a column of the files written
+from then on, and older files, which lack the column, are read with the field's default. What changes the meaning of a column
+needs another ``VERSION``; a file of a later version is refused.
 
     field of Event       column                       int64
     int, int | None      BIGINT                       tokens; times and ``at_ms`` (unix) in ms; money in nano-USD
@@ -93,8 +93,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     version: int = VERSION
     after: str = START
     upto: str
-    """The file has the rows of all events at positions of the stream above ``after``, up to and including ``upto``, of its day if it
-    lies in one."""
+    """The file has the rows of all events at positions of the stream above ``after``, up to and including ``upto``; of its day
+    only, if it lies in one.
+    """
     rows: int
     checksum: str
     """Sum of a hash of each row, so independent of their order; see ``parquet.CHECKSUM``."""
@@ -109,8 +110,8 @@ def columns_of(row: type[msgspec.Struct]) -> tuple[Column, ...]:
     found = []
     for field in msgspec.structs.fields(row):
         kind, json_kind, missing = _TYPES[hints[field.name]]
-        if field.default is True:
-            missing = "true"
+        if isinstance(field.default, bool | str):
+            missing = f"'{field.default}'::{kind}"
         found.append(Column(field.name, kind, json_kind, missing))
     return tuple(found)
 
