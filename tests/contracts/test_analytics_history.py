@@ -15,14 +15,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.analytics import stream
+from gateway.analytics import stream, tables
 from gateway.analytics.buckets import DAY_MS
+from gateway.analytics.buckets import bucket as bucket_of
+from gateway.analytics.consumer import Consumer
+from gateway.analytics.counters import Cell, count
 from gateway.analytics.event import Event, Tried
 from gateway.analytics.history import archive as archives
 from gateway.analytics.history import parquet, schema
 from gateway.analytics.history.archive import Archive, Batch
 from gateway.analytics.history.load import load
 from gateway.analytics.history.parquet import DamagedFile, HistoryError
+from gateway.analytics.history.rebuild import rebuild
 from gateway.analytics.history.schema import EVENTS, Facts, order
 from gateway.analytics.history.writer import DirectorySink, HistoryWriter
 from gateway.store import analytics_keys as keys
@@ -308,3 +312,79 @@ async def test_a_full_disk_is_reported(store: Store, tmp_path: Path) -> None:
     assert 'tokenway_history_errors_total{sink="directory"} 1.0' in telemetry.scrape()[0].decode()
     await step(store, tmp_path, telemetry=telemetry)
     assert [each.prompt for each in read(Archive(tmp_path))] == list(range(99))
+
+
+async def counters(store: Store) -> dict[str, Any]:
+    """All counters, as what they say; the estimates of users."""
+    found: dict[str, Any] = {}
+    async for raw in store.redis.scan_iter(match=f"{keys.PREFIX}:??:*"):
+        kind = (await store.redis.type(raw)).decode()
+        if kind == "hash":
+            found[raw.decode()] = {
+                f: v for f, v in (await store.redis.hgetall(raw)).items() if f != keys.BATCH.encode()
+            }
+        else:
+            found[raw.decode()] = await (store.redis.smembers(raw) if kind == "set" else store.redis.pfcount(raw))
+        assert await store.redis.ttl(raw) > 0
+    return found
+
+
+@pytest.mark.parametrize("lost", ["nothing", "counters", "everything"])
+async def test_rebuilt_counters_are_the_same(store: Store, tmp_path: Path, lost: str) -> None:
+    """From the files, what is in the stream only and what was not counted yet: the counters of before, whatever was lost; a process
+    that counted before and kept rows goes on rightly; again, the same."""
+    day = int(time.time()) // 86_400
+    parts = [[event(n + 10 * p, day - 9 * (n % 3), user=bytes([n % 7]) * 8) for n in range(10)] for p in range(3)]
+    consumer = Consumer(store, "gateway")
+    for number, part in enumerate(parts):
+        await write(store, part, first=10 * number)
+        await write(store, part[:4], first=10 * number)
+        if number == 0:
+            await step(store, tmp_path)
+        if number == 1:
+            await consumer.step()
+    expected_events = [*parts[0], *parts[1], *parts[2]]
+    archive = Archive(tmp_path)
+    if lost == "everything":
+        await step(store, tmp_path)
+        await store.redis.flushall()
+    elif lost == "counters":
+        async for raw in store.redis.scan_iter(match=f"{keys.PREFIX}:??:*"):
+            await store.redis.delete(raw)
+    weeks = await rebuild(store, archive)
+    assert [(week.replaced, week.events) for week in weeks] == [
+        (True, sum(bucket_of("w", e.at_ms) == w.week for e in expected_events)) for w in weeks
+    ]
+    found = await counters(store)
+    sums = count(expected_events, time.time())
+    for cell, row in sums.counts.items():
+        stored = {f.decode(): int(v) for f, v in found.pop(keys.row(*cell)).items() if f != keys.NAME.encode()}
+        assert stored == row, cell
+    assert {name: n for name, n in found.items() if isinstance(n, int)} == {
+        keys.row(*c): len(u) for c, u in sums.users.items()
+    }
+    before = await counters(store)
+    await rebuild(store, archive)
+    assert await counters(store) == before
+    more = [event(99, day)]
+    await write(store, more, first=30 if lost != "everything" else 0, writer="w" if lost != "everything" else "v")
+    await consumer.step()
+    assert (
+        int(await store.redis.hget(keys.row("de", day, more[0].endpoint), "rq"))
+        == count([*expected_events, *more], time.time()).counts[Cell("de", day, more[0].endpoint)]["rq"]
+    )
+
+
+async def test_weeks_that_the_files_lack_are_left_alone(store: Store, tmp_path: Path) -> None:
+    """More was counted than the files have, since they begin later: those counters stay, unless one insists."""
+    day = int(time.time()) // 86_400
+    await write(store, [event(n, day) for n in range(5)])
+    await Consumer(store, "worker").step()
+    await store.redis.xtrim(keys.EVENTS, maxlen=0, approximate=False)
+    await write(store, [event(n, day) for n in range(5, 8)], first=5)
+    await step(store, tmp_path)
+    [week] = await rebuild(store, Archive(tmp_path))
+    assert (week.events, week.before, week.replaced) == (3, 8, False)
+    [week] = await rebuild(store, Archive(tmp_path), replace=True)
+    assert week.replaced
+    assert sum([row[0] for row in (await tables.read(store, "de", [day], ["rq"]))[0].values()]) == 3

@@ -181,6 +181,13 @@ class Archive:
                 raise HistoryError(f"{path} is not a day") from None
         return sorted(found)
 
+    def event_days(self) -> list[int]:
+        """The days that have rows, in their order."""
+        if not self.exists():
+            return []
+        with self._locked(fcntl.LOCK_SH), self._database.connection() as opened:
+            return sorted({*self.days(), *(day for day, _ in self._places(opened, self._listed(opened)))})
+
     @contextmanager
     def reading(self, first: int | None = None, last: int | None = None) -> Iterator[Connection]:
         """A DuckDB with the view ``events``, named as the dataset: every column of the dataset, and ``DERIVED``; of the days from

@@ -198,9 +198,9 @@ class HistoryWriter:
             found: Any = await self._store.redis.xrange(keys.EVENTS, min=f"({upto}", max="+", count=ENTRIES_AT_ONCE)
             for position, fields in found:
                 upto = position.decode()
-                fresh, missing = _fresh(writers, upto, fields)
-                lines.append(_encode_lines(fresh))
-                rows, lost, count = rows + len(fresh), lost + missing, count + 1
+                events, missing = fresh(writers, upto, fields)
+                lines.append(_encode_lines(events))
+                rows, lost, count = rows + len(events), lost + missing, count + 1
                 await asyncio.sleep(0)
             if len(found) < ENTRIES_AT_ONCE:
                 break
@@ -212,8 +212,8 @@ class HistoryWriter:
         return _Stretch(batch, lost, count >= ENTRIES)
 
 
-def _fresh(writers: dict[str, tuple[int, int]], position: str, fields: dict[bytes, bytes]) -> tuple[list[Event], int]:
-    """(events of an entry that are not known yet, events missing before them). ``writers`` learns of it."""
+def fresh(writers: dict[str, tuple[int, int]], position: str, fields: dict[bytes, bytes]) -> tuple[list[Event], int]:
+    """(events of an entry that are not known yet, events missing before them). ``writers``, as in ``Facts``, learns of it."""
     try:
         entry = stream.entry(fields)
     except ValueError as error:
