@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gateway.analytics.buckets import iso_day, monday
+from gateway.analytics.buckets import day_of, iso_day, monday
+from gateway.analytics.history import export as exports
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.history.rebuild import Week
@@ -55,6 +58,56 @@ def rebuild(
         table(["WEEK", "EVENTS", "COUNTED BEFORE", "REBUILT"], rows)
     if not all(week.replaced for week in weeks):
         refuse("of some weeks more has been counted than the history has; they were left alone (--replace)", code=1)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory for the files; it must not exist yet.")],
+    dataset: Annotated[str, typer.Option(help="events, daily or weekly.")] = "events",
+    format: Annotated[str, typer.Option(help="csv, jsonl or parquet.")] = "csv",
+    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day (UTC).")] = None,
+    last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day (UTC).")] = None,
+    private: Annotated[bool, typer.Option("--private", help="With organisation, key, user and session.")] = False,
+    history: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory of the history; that of the settings when left out.")
+    ] = None,
+) -> None:
+    """Write the history, or sums of it by day or week, with a description of each column.
+
+    Events as Parquet are one file a day; with --private counters can be made of them elsewhere (analytics rebuild --from).
+    """
+    if dataset not in get_args(exports.Name) or format not in exports.MEDIA_TYPES:
+        refuse(
+            f"--dataset is {dataset}, --format is {format}; they must be events, daily or weekly; csv, jsonl or parquet"
+        )
+    if first is not None and last is not None and last < first:
+        refuse("--to is before --from")
+    days = [day_of(each.date()) if each is not None else None for each in (first, last)]
+    wanted = exports.Export(cast("exports.Name", dataset), *days, private=private)
+    with failures():
+        archive = opened(history)
+        with archive.reading(*days) as connection:
+            [(events,)] = connection.execute("SELECT count(*) FROM events").fetchall()
+        out.mkdir(parents=True)
+        _export(archive, wanted, out, cast("exports.Format", format), events)
+    typer.echo(f"{events:,} events: {out}")
+
+
+def _export(archive: Archive, wanted: exports.Export, out: Path, format: exports.Format, events: int) -> None:
+    by_day = format == "parquet" and wanted.dataset == "events"
+    name = wanted.dataset if by_day else f"{wanted.dataset}.{format}"
+    with progress_bar("Exporting", events) as advance:
+        if by_day:
+            exports.write_days(archive, wanted, out, advance)
+        elif format == "parquet":
+            exports.write_parquet(archive, wanted, out / name)
+        else:
+            with (out / name).open("wb") as file:
+                for part in exports.lines(archive, wanted, format):
+                    file.write(part)
+                    advance(part.count(b"\n") if wanted.dataset == "events" else 0)
+    (out / "schema.json").write_bytes(msgspec.json.format(msgspec.json.encode(exports.dictionary(wanted))))
+    (out / "README.md").write_text(exports.readme(wanted, name), encoding="utf-8")
 
 
 def opened(source: Path | None) -> Archive:

@@ -8,7 +8,7 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,13 @@ import msgspec
 import pytest
 
 from gateway.analytics import stream, tables
-from gateway.analytics.buckets import DAY_MS
 from gateway.analytics.buckets import bucket as bucket_of
 from gateway.analytics.consumer import Consumer
 from gateway.analytics.counters import Cell, count
-from gateway.analytics.event import Event, Tried
+from gateway.analytics.event import Event
 from gateway.analytics.history import archive as archives
-from gateway.analytics.history import parquet, schema
-from gateway.analytics.history.archive import Archive, Batch
+from gateway.analytics.history import parquet
+from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.load import load
 from gateway.analytics.history.parquet import DamagedFile, HistoryError
 from gateway.analytics.history.rebuild import rebuild
@@ -34,40 +33,12 @@ from gateway.store.client import Store
 from gateway.store.keys import bucket
 from gateway.telemetry import Telemetry
 from tests.support.examples import LONG
+from tests.support.history import DAY, batch, event, read
 
 pytest.importorskip("duckdb", reason="the history of analytics needs the extra analytics")
 
-DAY = 20_422
 NOW = time.time() + 2 * 86_400
 """What is in the stream is of days that are over."""
-
-
-def event(number: int, day: int = DAY, **more: Any) -> Event:
-    """An event that no other number gives, with texts that a caller might send."""
-    plain: dict[str, Any] = {
-        "endpoint": f'acme/f-{number % 3}@acme/it\'s "fast"',
-        "org": f"o{number % 5}",
-        "key": "k\0\n",
-        "user": number.to_bytes(8),
-        "app_name": "~ünï 💥",
-        "prompt": number,
-        "charged_nano": 2**62 - number,
-        "ok": bool(number % 2),
-        "ttft_ms": None if number % 2 else number,
-        "tried": tuple(Tried(f"e{n}", n) for n in range(number % 3)),
-    }
-    return Event(at_ms=day * DAY_MS + number * 1000, **plain | more)
-
-
-def read(archive: Archive, first: int | None = None, last: int | None = None) -> list[Event]:
-    names = ", ".join(column.quoted for column in EVENTS.columns)
-    with archive.reading(first, last) as opened:
-        return [schema.event(row) for row in opened.execute(f"SELECT {names} FROM events").fetchall()]
-
-
-def batch(after: int, events: Sequence[Event]) -> Batch:
-    lines = msgspec.json.Encoder().encode_lines(events)
-    return Batch(after=f"{after}-0", upto=f"{after + len(events)}-0", rows=len(events), lines=lines)
 
 
 async def write(store: Store, events: list[Event], *, first: int = 0, writer: str = "w", settled: int = 0) -> None:

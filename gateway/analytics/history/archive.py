@@ -89,7 +89,7 @@ class Archive:
 
     def exists(self) -> bool:
         """Whether something was ever written here."""
-        return self._pieces.is_dir()
+        return self._folder.is_dir()
 
     def progress(self) -> Progress:
         """Where the last piece ends, else the last fold. Raises DamagedFile."""
@@ -170,6 +170,14 @@ class Archive:
         for each in removed:
             shutil.rmtree(self._day(each))
         return removed
+
+    def put_day(self, opened: Connection, relation: str, day: int, progress: Progress) -> int:
+        """Write a day of another archive, which had the stream as far as ``progress``, from a relation (SQL after FROM); how many
+        rows it has. Raises HistoryError, OSError.
+        """
+        rows = self._put(opened, relation, self._file(day, 0), after=START, upto=progress.position)
+        _replace(self._position, msgspec.json.encode(progress))
+        return rows
 
     def days(self) -> list[int]:
         """The days that have files, in their order."""
@@ -263,11 +271,14 @@ class Archive:
             parquet.check(opened, path, before)
             relation = f"{self.dataset.with_all_columns(parquet.files([path]))} UNION ALL {relation}"
             after = before.after
-        rows, checksum = parquet.sums(opened, f"({relation})")
-        written = self._temporary / f"{iso_day(day)}-{bucket}-{os.getpid()}.parquet"
-        facts = self._facts(after=after, upto=upto, rows=rows, checksum=checksum)
-        self._temporary.mkdir(exist_ok=True)
-        parquet.write(opened, f"({relation})", written, facts)
+        return self._put(opened, f"({relation})", path, after=after, upto=upto)
+
+    def _put(self, opened: Connection, relation: str, path: Path, *, after: str, upto: str) -> int:
+        """Write the file of a day; how many rows it has."""
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        rows, checksum = parquet.sums(opened, relation)
+        written = self._temporary / f"{path.parent.name}-{path.stem}-{os.getpid()}.parquet"
+        parquet.write(opened, relation, written, self._facts(after=after, upto=upto, rows=rows, checksum=checksum))
         path.parent.mkdir(exist_ok=True)
         os.replace(written, path)
         _sync(path.parent)

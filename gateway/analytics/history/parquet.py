@@ -24,8 +24,9 @@ from gateway.store.keys import bucket
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection as Connection
 
-CHECKSUM = "coalesce(sum(md5_number_lower(to_json(t)::VARCHAR)), 0)::VARCHAR"
-"""SQL over the rows ``t``: 64 bits of the MD5 of each row as JSON, added up. A thousand ns a row."""
+CHECKSUM = "coalesce(sum(hash(t)), 0)::VARCHAR || ' of DuckDB ' || version()"
+"""SQL over the rows ``t``: a hash of each row, added up; 0.4 µs a row, where MD5 takes 6 to 9. DuckDB's hash may be another one in
+another version: then a file is read to its end, and its rows are counted."""
 MEMORY_MB = 256
 """Beyond it DuckDB writes to a temporary directory."""
 LEDGER_BUCKET = "ledger_bucket"
@@ -141,11 +142,10 @@ def write(opened: Connection, relation: str, path: Path, facts: Facts) -> None:
 
 def check(opened: Connection, path: Path, facts: Facts) -> None:
     """Read a whole file. Raises DamagedFile when its rows are not those that ``facts`` say."""
-    found = _read(opened, path, lambda: sums(opened, files([path])))
-    if found != (facts.rows, facts.checksum):
-        raise DamagedFile(
-            path, f"it holds {found[0]} rows, checksum {found[1]}, instead of {facts.rows}, {facts.checksum}"
-        )
+    rows, checksum = _read(opened, path, lambda: sums(opened, files([path])))
+    same_hash = checksum.partition(" ")[2] == facts.checksum.partition(" ")[2]
+    if rows != facts.rows or (same_hash and checksum != facts.checksum):
+        raise DamagedFile(path, f"it holds {rows} rows, checksum {checksum}, not {facts.rows}, {facts.checksum}")
 
 
 def facts(opened: Connection, path: Path, dataset: Dataset) -> Facts:

@@ -140,13 +140,13 @@ async def _write(store: Store, increments: Increments, renew: Renew) -> None:
         [stored] = await tables.row_names(store, table, [number])
         for row in stored - expected:
             with store_errors():
-                await store.redis.srem(keys.rows(table, number), row)  # type: ignore[misc]
+                await store.redis.srem(keys.rows(table, number), row)
                 await store.redis.unlink(keys.row(table, number, row))
     for start in range(0, len(cells), ROWS_AT_ONCE):
         async with store.redis.pipeline(transaction=True) as pipe:
             for cell in cells[start : start + ROWS_AT_ONCE]:
                 for command in _commands(cell, increments):
-                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+                    pipe.execute_command(*command)
             with store_errors():
                 await pipe.execute()
         await renew()
