@@ -133,28 +133,42 @@ async def _tail(store: Store, progress: Progress, upto: str) -> dict[int, list[E
 async def _write(store: Store, increments: Increments, renew: Renew) -> None:
     """Replace the rows of all buckets that have some, and remove those that have none any more."""
     cells = list({**increments.counts, **increments.users})
-    names: dict[tuple[str, int], set[str]] = {}
+    names: dict[tuple[str, int], list[str]] = {}
     for cell in cells:
-        names.setdefault((cell.table, cell.bucket), set()).add(cell.row)
+        names.setdefault((cell.table, cell.bucket), []).append(cell.row)
     for (table, number), expected in names.items():
-        [stored] = await tables.row_names(store, table, [number])
-        for row in stored - expected:
-            with store_errors():
-                await store.redis.srem(keys.rows(table, number), row)
-                await store.redis.unlink(keys.row(table, number, row))
+        await _name_rows(store, table, number, expected)
+        await renew()
     for start in range(0, len(cells), ROWS_AT_ONCE):
         async with store.redis.pipeline(transaction=True) as pipe:
             for cell in cells[start : start + ROWS_AT_ONCE]:
                 for command in _commands(cell, increments):
-                    pipe.execute_command(*command)
+                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]
             with store_errors():
                 await pipe.execute()
         await renew()
 
 
+async def _name_rows(store: Store, table: str, number: int, expected: Sequence[str]) -> None:
+    """Let the set of a bucket's rows have these, and remove the other rows."""
+    names = keys.rows(table, number)
+    [stored] = await tables.row_names(store, table, [number])
+    gone = list(stored.difference(expected))
+    async with store.redis.pipeline(transaction=False) as pipe:
+        for start in range(0, len(expected), VALUES_AT_ONCE):
+            pipe.sadd(names, *expected[start : start + VALUES_AT_ONCE])
+        pipe.expireat(names, expires_at(Cell(table, number, "")))
+        for start in range(0, len(gone), VALUES_AT_ONCE):
+            part = gone[start : start + VALUES_AT_ONCE]
+            pipe.unlink(*[keys.row(table, number, row) for row in part])
+            pipe.srem(names, *part)
+        with store_errors():
+            await pipe.execute()
+
+
 def _commands(cell: Cell, increments: Increments) -> Iterator[tuple[Any, ...]]:
     """What replaces a row."""
-    key, bucket_key, expiry = keys.row(*cell), keys.rows(cell.table, cell.bucket), expires_at(cell)
+    key = keys.row(*cell)
     yield "DEL", key
     fields: list[Any] = [part for pair in increments.counts.get(cell, {}).items() for part in pair]
     if cell in increments.names:
@@ -163,9 +177,7 @@ def _commands(cell: Cell, increments: Increments) -> Iterator[tuple[Any, ...]]:
     for command, values in (("HSET", fields), ("PFADD", users)):
         for start in range(0, len(values), VALUES_AT_ONCE):
             yield command, key, *values[start : start + VALUES_AT_ONCE]
-    yield "EXPIREAT", key, expiry
-    yield "SADD", bucket_key, cell.row
-    yield "EXPIREAT", bucket_key, expiry
+    yield "EXPIREAT", key, expires_at(cell)
 
 
 @asynccontextmanager

@@ -42,11 +42,11 @@ async def export_history(
     """Every event that the history has, or their sums. Breaks off without an end where a file turns out to be damaged."""
     if start_date is not None and end_date is not None and end_date < start_date:
         raise BadRequest("end_date: must not be before start_date.", field="end_date")
-    days = [day_of(each) if each is not None else None for each in (start_date, end_date)]
+    first_day, last_day = (day_of(each) if each is not None else None for each in (start_date, end_date))
     archive = Archive(services.settings.history_directory)
     if not archive.exists():
         raise NotFound("There is no history of analytics on this gateway (GATEWAY_ANALYTICS, GATEWAY_HISTORY).")
-    wanted = exports.Export(dataset, *days, private=private)
+    wanted = exports.Export(dataset, first_day, last_day, private=private)
     parts = _file(archive, wanted) if format == "parquet" else exports.lines(archive, wanted, format)
     try:
         first = await asyncio.to_thread(next, parts, b"")
