@@ -63,6 +63,7 @@ def rebuild(
 @app.command()
 def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory for the files; it must not exist yet.")],
+    *,
     dataset: Annotated[str, typer.Option(help="events, daily or weekly.")] = "events",
     format: Annotated[str, typer.Option(help="csv, jsonl or parquet.")] = "csv",
     first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day (UTC).")] = None,
@@ -82,14 +83,14 @@ def export(
         )
     if first is not None and last is not None and last < first:
         refuse("--to is before --from")
-    days = [day_of(each.date()) if each is not None else None for each in (first, last)]
-    wanted = exports.Export(cast("exports.Name", dataset), *days, private=private)
+    begin, end = (day_of(each.date()) if each is not None else None for each in (first, last))
+    wanted = exports.Export(cast("exports.Name", dataset), begin, end, private=private)
     with failures():
         archive = opened(history)
-        with archive.reading(*days) as connection:
+        with archive.reading(begin, end) as connection:
             [(events,)] = connection.execute("SELECT count(*) FROM events").fetchall()
         out.mkdir(parents=True)
-        _export(archive, wanted, out, cast("exports.Format", format), events)
+        _export(archive, wanted, out, format, events)
     typer.echo(f"{events:,} events: {out}")
 
 

@@ -143,7 +143,7 @@ async def _write(store: Store, increments: Increments, renew: Renew) -> None:
         async with store.redis.pipeline(transaction=True) as pipe:
             for cell in cells[start : start + ROWS_AT_ONCE]:
                 for command in _commands(cell, increments):
-                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+                    pipe.execute_command(*command)
             with store_errors():
                 await pipe.execute()
         await renew()

@@ -33,6 +33,7 @@ CHUNK_BYTES = 262_144
 )
 async def export_history(
     services: ServicesDep,
+    *,
     dataset: Annotated[exports.Name, Query(description="Events, or sums of them by day or week.")] = "events",
     format: Annotated[exports.Format, Query(description="Of the answer.")] = "csv",
     start_date: Annotated[date | None, Query(description="First day (UTC).")] = None,
