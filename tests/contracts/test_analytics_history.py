@@ -76,6 +76,7 @@ def test_rows_are_events(tmp_path: Path) -> None:
     assert [str(value) for value in derived[0]] == ['acme/it\'s "fast"', "acme", "2025-11-30", "2025-11-24"]
 
 
+@pytest.mark.tail
 def test_days_have_files_by_organisation(tmp_path: Path) -> None:
     """A dataset with several buckets has the organisations of the ledger's in its files, and every row once."""
     archive = Archive(tmp_path, EVENTS._replace(buckets=16))
@@ -132,7 +133,7 @@ def test_a_process_may_die_at_every_step(tmp_path: Path, monkeypatch: pytest.Mon
     batches = [batch(0, parts[0]), batch(2, parts[1]), batch(4, parts[2])]
     at = steps = 0
     while steps >= at:
-        at += 1 if LONG else 5
+        at += 1 if LONG else 13
         directory, system = tmp_path / str(at), DyingSystem(at)
         with monkeypatch.context() as patched:
             patched.setattr(archives, "os", system)
@@ -156,7 +157,7 @@ def test_a_process_may_die_at_every_step(tmp_path: Path, monkeypatch: pytest.Mon
     assert at > 30, "there are many steps"
 
 
-@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("before", [True, pytest.param(False, marks=pytest.mark.tail)])
 async def test_a_process_may_die_before_the_cursor_moves(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
@@ -195,6 +196,7 @@ async def test_repetitions_and_gaps(store: Store, tmp_path: Path) -> None:
     assert 'tokenway_history_events_total{outcome="lost",sink="directory"} 2.0' in text
 
 
+@pytest.mark.tail
 async def test_one_writes_at_a_time(store: Store, tmp_path: Path) -> None:
     """Two processes on one directory at once: every event once. A worker goes before a gateway."""
     gateway = HistoryWriter(store, DirectorySink(tmp_path), "gateway", Telemetry())
@@ -214,7 +216,10 @@ async def test_days_are_kept_as_long_as_is_said(store: Store, tmp_path: Path) ->
     assert Archive(tmp_path).days() == [today - 2, today]
 
 
-@pytest.mark.parametrize("what", ["half", "empty", "byte", "foreign", "later", "other"])
+@pytest.mark.parametrize(
+    "what",
+    ["half", "byte", *(pytest.param(each, marks=pytest.mark.tail) for each in ("empty", "foreign", "later", "other"))],
+)
 def test_a_damaged_file_is_named(tmp_path: Path, what: str) -> None:
     """A file cut in half or to nothing, with a changed byte, of another program, a later version or another dataset: an error says
     which file, when it is read or folded, and no piece is removed."""
@@ -223,7 +228,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, what: str) -> None:
     archive.append(batch(500, [event(n) for n in range(500, 510)]))
     path = tmp_path / "events/pieces/0-0.parquet"
     data = bytearray(path.read_bytes())
-    with parquet.Database().connection() as opened:
+    with parquet.database().connection() as opened:
         facts = parquet.facts(opened, path, EVENTS)
         wrong = {"later": {"version": 99}, "other": {"dataset": "ledger"}}.get(what)
         if wrong is not None:
@@ -251,7 +256,7 @@ def test_old_files_are_read(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     archive.append(batch(0, [event(0)]))
     new, old = (tmp_path / f"events/pieces/{n}-0.parquet" for n in range(2))
-    with parquet.Database().connection() as opened:
+    with parquet.database().connection() as opened:
         lacking = f"(SELECT at_ms, endpoint, org, 5 AS later FROM '{new}')"
         rows, checksum = parquet.sums(opened, lacking)
         parquet.write(
@@ -300,7 +305,9 @@ async def counters(store: Store) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("lost", ["nothing", "counters", "everything"])
+@pytest.mark.parametrize(
+    "lost", ["everything", *(pytest.param(each, marks=pytest.mark.tail) for each in ("nothing", "counters"))]
+)
 async def test_rebuilt_counters_are_the_same(store: Store, tmp_path: Path, lost: str) -> None:
     """From the files, what is in the stream only and what was not counted yet: the counters of before, whatever was lost; a process
     that counted before and kept rows goes on rightly; again, the same."""

@@ -65,7 +65,7 @@ async def test_over_http(managed: Managed) -> None:
         else:
             path = managed.gateway.services.settings.data_dir / "answer.parquet"
             path.write_bytes(answer.content)
-            with parquet.Database().connection() as opened:
+            with parquet.database().connection() as opened:
                 found = opened.execute(f"SELECT * FROM '{path}'")
                 names = [each[0] for each in found.description]
                 rows[kind] = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
@@ -105,6 +105,7 @@ async def test_what_is_refused(managed: Managed) -> None:
     assert str(broken) in refused(await get("/api/v1/export"), 503)
 
 
+@pytest.mark.tail
 async def test_a_caller_may_leave(managed: Managed) -> None:
     """An export that its caller does not read to the end lets the files go: they can be folded."""
     archive = filled(managed.gateway.services.settings.history_directory)

@@ -85,7 +85,7 @@ class Archive:
         self._pieces = self._folder / "pieces"
         self._temporary = self._folder / "tmp"
         self._position = self._folder / "position.json"
-        self._database = parquet.Database(self._temporary, threads=threads)
+        self._database = parquet.database(threads)
 
     def exists(self) -> bool:
         """Whether something was ever written here."""

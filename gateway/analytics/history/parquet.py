@@ -10,9 +10,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +59,11 @@ def is_available() -> bool:
 class Database:
     """A DuckDB in memory that loads nothing from the network; it is opened when it is first used, which takes 40 ms.
 
-    ``temporary``: where it writes what does not fit into ``MEMORY_MB`` for each thread. Several threads may use it at once.
+    What does not fit into ``MEMORY_MB`` for each thread is written to the system's temporary directory. Threads may use it at once.
     """
 
-    def __init__(self, temporary: Path | None = None, *, threads: int = 1) -> None:
-        self._temporary, self._threads = temporary, threads
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
         self._opened: Connection | None = None
         self._lock = threading.Lock()
 
@@ -86,12 +88,17 @@ class Database:
             "memory_limit": f"{MEMORY_MB * self._threads}MB",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            "temp_directory": str(Path(tempfile.gettempdir()) / f"tokenway-duckdb-{os.getpid()}"),
         }
-        if self._temporary is not None:
-            config["temp_directory"] = str(self._temporary)
         opened: Connection = duckdb.connect(config=config)
         opened.create_function(LEDGER_BUCKET, bucket, ["VARCHAR"], "BIGINT")  # of an organisation
         return opened
+
+
+@cache
+def database(threads: int = 1) -> Database:
+    """The one that everything in this process shares, and with it the bound on its memory."""
+    return Database(threads)
 
 
 def literal(text: object) -> str:
