@@ -15,10 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.analytics.buckets import today, week_of
+from gateway.analytics.event import Event
 from gateway.catalog.load import load
 from gateway.cli import app
 from gateway.cli.demo.year import command
 from gateway.cli.demo.year.events import YearEvent
+from gateway.cli.demo.year.load import load as load_year
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store
 from gateway.store.embedded import Embedded
@@ -104,6 +106,11 @@ def test_bad_values_are_named(
     assert [path.name for path in tmp_path.iterdir()] == ["folder.jsonl"]
 
 
+def interrupted() -> Iterator[list[Event]]:
+    yield [Event(at_ms=int(time.time() * 1000), endpoint="a/b@c/d", org="o", key="k", prompt=1)]
+    raise KeyboardInterrupt
+
+
 async def test_a_year_is_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store, valkey_server: Embedded
 ) -> None:
@@ -128,7 +135,10 @@ async def test_a_year_is_counted_once(
     code, output = await asyncio.to_thread(run, *words, "--replace")
     assert (code, "counts in this store" in output) == (2, True)
     await store.redis.delete(keys.LEASE)
-    code, output = await asyncio.to_thread(run, *words, "--replace")
+    with pytest.raises(KeyboardInterrupt):
+        await load_year(store, interrupted(), lambda _: None, replace=True)
+    assert set(await store.redis.keys("tw:a1:*")) == {keys.SALT.encode()}, "half a year is none"
+    code, output = await asyncio.to_thread(run, *words)
     assert code == 0, output
     number, in_last_week = await counted()
     assert number > 10

@@ -84,17 +84,22 @@ async def load(
 ) -> int:
     """Count the events of whole weeks in a store without counters, or after deleting those that it has; returns how many.
 
-    ``advance`` gets the tokens of each week. Raises CountersInUse, StoreError.
+    When it fails, or is interrupted, nothing is left: half a year would look like a whole one. ``advance`` gets the tokens of each
+    week. Raises CountersInUse, StoreError.
     """
     number = 0
     async with _held(store) as renew:
         if replace:
             await _clear(store)
-        for events in weeks:
-            await _write(store, count(events, time.time()))
-            await renew()
-            number += len(events)
-            advance(sum(each.prompt + each.completion for each in events))
+        try:
+            for events in weeks:
+                await _write(store, count(events, time.time()))
+                await renew()
+                number += len(events)
+                advance(sum(each.prompt + each.completion for each in events))
+        except BaseException:
+            await _clear(store)
+            raise
     return number
 
 
