@@ -24,7 +24,7 @@ from gateway.store.client import Store, store_errors
 COMMANDS_AT_ONCE: Final = 2_000
 LEASE_WAIT_MS: Final = 6 * LEASE_MS
 """How long nobody else counts if this process dies while it loads."""
-KEPT_KEYS: Final = frozenset({keys.EVENTS, keys.CURSOR, keys.LEASE, keys.LOST, keys.SALT})
+KEPT_KEYS: Final = frozenset({keys.EVENTS, keys.CURSOR, keys.PLAN, keys.LEASE, keys.LOST, keys.SALT})
 """What ``replace`` leaves: events that wait to be counted, and the users' salt."""
 
 
@@ -119,7 +119,7 @@ def _commands(increments: Increments) -> Iterator[tuple[Any, ...]]:
         for field, amount in increments.counts.get(cell, {}).items():
             fields += (field, amount)
         if cell in increments.names:
-            fields += ("n", increments.names[cell])
+            fields += (keys.NAME, increments.names[cell])
         if fields:
             yield ("HSET", key, *fields)
         if people := increments.users.get(cell):
