@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from gateway.analytics.buckets import today, week_of
 from gateway.analytics.event import Event
 from gateway.catalog.load import load
-from gateway.cli import app
+from gateway.cli import app, configured
+from gateway.cli.demo import command as demo_command
 from gateway.cli.demo.year import command
 from gateway.cli.demo.year.events import YearEvent
 from gateway.cli.demo.year.load import load as load_year
@@ -154,3 +155,26 @@ async def test_a_year_is_counted_once(
         False,
     )
     assert table.of("cn-lab-03/chat-002").origin == "closed"
+
+
+async def test_the_demo_adds_a_year_to_an_empty_store_only(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    store: Store,
+    valkey_server: Embedded,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`demo --year`: at the first start it counts one, at the next it does not; its models' attributes are in force both times."""
+    monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("GATEWAY_CONFIG_DIR", "")
+    monkeypatch.setattr(demo_command, "YEAR_SCALE", SCALE)
+    settings = configured.settings()
+    said = []
+    for _ in range(2):
+        os.environ["GATEWAY_CONFIG_DIR"] = ""
+        await demo_command._with_year(valkey_server.url, settings)
+        said.append(capsys.readouterr().err)
+        assert os.environ["GATEWAY_CONFIG_DIR"].split(os.pathsep)[-1] == str(tmp_path.resolve() / "demo-year")
+    assert "counted as the weeks" in said[0]
+    assert "counted already" in said[1]
+    assert await store.redis.exists(keys.rows("we", week_of(today(time.time())) - 1))
