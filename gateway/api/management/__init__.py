@@ -25,6 +25,7 @@ from gateway.api.management import (
     models,
     organizations,
     rankings,
+    report,
 )
 from gateway.api.management.auth import require_management_key
 from gateway.api.management.schema.base import REFUSALS
@@ -55,7 +56,7 @@ def router() -> APIRouter:
     """All routes without a prefix. The routers in ``managed`` need the management key."""
     routes = APIRouter()
     managed = APIRouter(dependencies=[Depends(require_management_key)])
-    for each in (keys.router, organizations.router, admin.router, export.router):
+    for each in (keys.router, organizations.router, admin.router, export.router, report.router):
         managed.include_router(each)
     account = (keys.current, credits.router, generations.router, activity.router)
     for each in (models.router, image_models.router, *account, rankings.router, managed):

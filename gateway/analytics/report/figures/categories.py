@@ -14,6 +14,7 @@ from gateway.analytics.report.weekly import (
     ORIGINS,
     PERMYRIAD,
     TOP,
+    Look,
     Weekly,
     as_shares,
     chart,
@@ -30,8 +31,9 @@ from gateway.analytics.series import Chart
 
 LATELY = 4
 QUARTER = 13
-PROFILES = 6
 TASKS_SHOWN = 5
+SPEND_PERCENT = 60
+"""Of programming spend: the study tells in which week its leader first had less."""
 CATEGORY_COLUMNS = (
     Column("Category"), Column("Tokens", "count"), Column("Share", "percent"), Column("±", "interval"), Column("n", "count"),
 )  # fmt: skip
@@ -151,29 +153,25 @@ def programming_by_author(used: UsedEvents) -> Made:
             chart(requests, requests.ranked[:TOP], "requests", look),
         ),
     ]
-    lead = leaders[0] if leaders else None
-    text = "No author has enough users to be named."
-    if lead is not None:
-        weeks = spend.percents(lead)
-        below = next(
-            (week for week, value in zip(spend.weeks, weeks, strict=True) if value is not None and value < 60), None
-        )
-        whole = sum(spend.of_week(week) for week in spend.weeks)
-        text = (
-            f"{look.label(lead)} leads with {words.percent(100 * spend.total(lead) / whole)} of programming spend and "
-            f"{_said(tokens.share(lead))} of its tokens; "
-            + (
-                f"it is first below 60 % of spend in {_bucket(tokens, below)}"
-                if below
-                else "it is never below 60 % of spend"
-            )
-            + (
-                f". Then come {words.listed(look.label(author) for author in leaders[1:4])}."
-                if len(leaders) > 1
-                else "."
-            )
-        )
+    text = _leader(look, spend, tokens) if leaders else "No author has enough users to be named."
     return Made(text, used.count(chosen), tuple(panels), sampled=is_sampled(used))
+
+
+def _leader(look: Look, spend: Weekly, tokens: Weekly) -> str:
+    lead, *others = spend.ranked[:4]
+    weeks = zip(spend.weeks, spend.percents(lead), strict=True)
+    below = next((week for week, value in weeks if value is not None and value < SPEND_PERCENT), None)
+    whole = sum(spend.of_week(week) for week in spend.weeks)
+    when = (
+        f"first below {SPEND_PERCENT} % of spend in {_bucket(tokens, below)}"
+        if below
+        else f"never below {SPEND_PERCENT} % of spend"
+    )
+    then = f" Then come {words.listed(look.label(author) for author in others)}." if others else ""
+    return (
+        f"{look.label(lead)} leads with {words.percent(100 * spend.total(lead) / whole)} of programming spend and is {when}; "
+        f"of its tokens it has {_said(tokens.share(lead))}.{then}"
+    )
 
 
 def tasks(first: int, last: int) -> Callable[[UsedEvents], Made]:

@@ -127,9 +127,10 @@ def _concentration(models: Weekly, authors: Weekly) -> Iterable[Row]:
 
 
 def _of_week(models: Weekly, authors: Weekly, week: date) -> tuple[float, ...]:
-    used = sorted((values[week] for values in models.values.values() if week in values), reverse=True)
-    whole = models.of_week(week) or 1
-    by_author = [values[week] for values in authors.values.values() if week in values]
+    """Of all models, also those that may not be named: these are sums."""
+    used = sorted((of[week].tokens for of in models.samples.values() if week in of), reverse=True)
+    by_author = [of[week].tokens for of in authors.samples.values() if week in of]
+    whole = sum(used) or 1
     tops = [100 * sum(used[:count]) / whole for count in (1, 3, 9)]
     return (*tops, concentration(used) or 0, concentration(by_author) or 0, sum(100 * value >= whole for value in used))
 
