@@ -71,7 +71,7 @@ def _figure(spec: Spec, used: UsedEvents) -> Figure:
         section=spec.section,
         title=spec.title,
         definition=spec.definition,
-        text=made.text,
+        text=made.text.replace(" %", "\u202f%"),
         n=made.n,
         estimator="sampled" if made.sampled else "exact",
         needs=made.needs,

@@ -28,8 +28,8 @@ def amount(value: float) -> str:
 
 
 def usd(value: float) -> str:
-    """Dollars with three significant digits."""
-    return f"${value:,.2f}" if value >= 10 else f"${value:.3g}"
+    """34.068 → ``$34.07``; below a dollar three significant digits."""
+    return f"${value:,.2f}" if value >= 0.9995 else f"${value:.3g}"
 
 
 def day(value: date) -> str:

@@ -143,7 +143,7 @@ def archetypes(used: UsedEvents) -> Made:
         Column("Archetype"), Column("Model"), Column("$ a million", "usd_per_mtok"), Column("Log of million tokens", "number"),
         Column("Tokens", "count"),
     )  # fmt: skip
-    return Made(text, used.count(PRICED), (Table("Archetypes, the most used of each", columns, tuple(rows)),))
+    return Made(text, used.count(PRICED), (Table("Archetypes, examples of each", columns, tuple(rows)),))
 
 
 KINDS = ("efficient giant", "premium leader", "premium specialist", "long-tail model")
