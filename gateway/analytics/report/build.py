@@ -70,7 +70,7 @@ def _figure(spec: Spec, used: UsedEvents) -> Figure:
         id=spec.id,
         section=spec.section,
         title=spec.title,
-        definition=spec.definition,
+        definition=spec.definition[:1].upper() + spec.definition[1:],
         text=made.text.replace(" %", "\u202f%"),
         n=made.n,
         estimator="sampled" if made.sampled else "exact",
