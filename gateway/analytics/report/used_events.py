@@ -148,7 +148,7 @@ FACTS = (
 USED = f"""
 CREATE TEMP TABLE used AS
 SELECT
-    e.week, e.org, e."user" AS who, f.provider,
+    e.week, hash(e.org) AS org, hash(e."user") AS who, f.provider,
     f.model, f.author, f.origin, f.size, f.active_size, f.reasoning_model,
     (e.prompt + e.completion)::BIGINT AS tok, e.prompt, e.completion, e.reasoning, e.cost_nano AS nano,
     e.flags & {OWN_KEY} > 0 AS own, e.flags & {ESTIMATED} > 0 AS estimated,
@@ -162,11 +162,11 @@ JOIN facts f ON f.endpoint = e.endpoint AND e.dt >= f.since AND e.dt < f.until
 LEFT JOIN continents c ON c.country = e.country
 WHERE (e.ok OR e.prompt + e.completion > 0) AND e.dt < ? AND e.dt >= ?
 """  # noqa: S608
-"""One row an event; w: the events it stands for, v: tokens² (1 - p) / p²."""
+"""One row an event; org, who: 64 bits each; w: the events it stands for, v: tokens² (1 - p) / p²."""
 
 ACTIVE = """
 CREATE TEMP TABLE active AS
-SELECT DISTINCT f.model, date_trunc('month', e.ts)::DATE AS month, e."user" AS who
+SELECT DISTINCT f.model, date_trunc('month', e.ts)::DATE AS month, hash(e."user") AS who
 FROM events e JOIN facts f ON f.endpoint = e.endpoint AND e.dt >= f.since AND e.dt < f.until
 WHERE e.ok AND e.dt < ?
 """
