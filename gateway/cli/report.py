@@ -22,8 +22,6 @@ from gateway.analytics.report.used_events import NoEvents
 from gateway.cli import configured
 from gateway.cli.output import refuse
 
-HISTORY = "history"
-"""Below the data directory."""
 Format = Literal["json", "md"]
 WRITERS: dict[Format, Callable[[Report], bytes]] = {
     "json": document.encode,
@@ -62,7 +60,7 @@ def report(
     targets = {format: out} if out else {each: document.file_of(settings.data_dir, name, each) for each in ORDER}
     attributes = configured.catalog(settings).attributes
     least = settings.rankings_min_users if least_users is None else least_users
-    history = folder or settings.data_dir / HISTORY
+    history = folder or settings.history_directory
     try:
         with _progress_bar() as advance:
             made = build(history, window, attributes, name=name, least_users=least, advance=advance)

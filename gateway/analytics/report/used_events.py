@@ -120,7 +120,7 @@ class UsedEvents:
 def opened(folder: Path, window: Window, attributes: AttributeTable, least_users: int) -> Iterator[UsedEvents]:
     """The events of the window in the history at ``folder``, read. Raises NoEvents, HistoryError."""
     last = day_of(window.last)
-    with Archive(folder).reading(last=last, threads=min(os.cpu_count() or 1, THREADS)) as db:
+    with Archive(folder, threads=min(os.cpu_count() or 1, THREADS)).reading(last=last) as db:
         found = UsedEvents(db, window, attributes, least_users)
         _read(found)
         yield found
