@@ -35,7 +35,7 @@ def of_tokens(column: str, what: str) -> Callable[[UsedEvents], Made]:
             lines[name] = [quantiles[week][place] if week in quantiles else None for week in used.weeks]
         known = [value for value in lines["Mean"] if value is not None]
         early, late = mean(known[:LATELY]) or 0, mean(known[-LATELY:]) or 0
-        times = f", {late / early:.1f} times as much" if early else ""
+        times = f", {(late / early):.1f} times as much" if early else ""
         whole = used.rows(f"SELECT quantile_cont({column}, [0.5, 0.9, 0.99]) FROM used WHERE tok > 0")[0][0]  # noqa: S608
         text = (
             f"The mean {what} has {early:,.0f} tokens in the first {LATELY} weeks and {late:,.0f} in the last{times}. Over the "
