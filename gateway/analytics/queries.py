@@ -13,21 +13,26 @@ import msgspec
 from gateway.analytics import buckets, privacy, tables
 from gateway.analytics.buckets import Period
 from gateway.analytics.counters import OTHER_APPS
+from gateway.analytics.dimensions import BARE, By, Dimensions, model_of, provider_of
 from gateway.analytics.event import UNKNOWN_APP
 from gateway.analytics.series import OTHERS, Chart, Series
+from gateway.catalog.colors import OTHERS as OTHERS_COLOR
 from gateway.store.client import Store
 
-By = Literal["model", "author", "provider", "app"]
 Metric = Literal[
     "tokens",
     "prompt_tokens",
     "completion_tokens",
     "reasoning_tokens",
     "cached_tokens",
+    "tool_tokens",
+    "tools_offered_tokens",
     "requests",
-    "spend",
     "tool_requests",
     "users",
+    "spend",
+    "cost",
+    "fees",
 ]
 FIELDS: dict[str, tuple[str, ...]] = {
     "tokens": ("pt", "ct"),
@@ -35,25 +40,27 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "completion_tokens": ("ct",),
     "reasoning_tokens": ("rt",),
     "cached_tokens": ("cr",),
+    "tool_tokens": ("tt",),
+    "tools_offered_tokens": ("tw",),
     "requests": ("rq",),
-    "spend": ("us",),
     "tool_requests": ("tc",),
+    "spend": ("us",),
+    "cost": ("up",),
+    "fees": ("fe",),
 }
 """Metric → the counters of an endpoint that are added up."""
 APP_FIELDS = {"tokens": "t", "requests": "r", "spend": "u"}
-UNITS = {"requests": "requests", "tool_requests": "requests", "spend": "nano_usd", "users": "users"}
+MONEY: frozenset[Metric] = frozenset({"spend", "cost", "fees"})
+KEY_OF: dict[str, Callable[[str], str]] = {"model": model_of, "provider": provider_of}
+"""Dimension → from the row of an endpoint to its key, as it was counted."""
+UNITS = {"requests": "requests", "tool_requests": "requests", "users": "users"} | dict.fromkeys(MONEY, "nano_usd")
 """Metric → unit; of the others: native tokens."""
+ROWS_OF_ITS_OWN = ("model", "provider", "app")
+"""Dimensions whose users and organisations are counted; of the others those of their models are united."""
 CHECKED_BEYOND = 20
 """So many more than are wanted are looked at, in case that some may not be shown."""
 ROWS_UNITED = 50
 """Rows whose users are counted together in one call, which takes the store some ms."""
-KEY_OF: dict[str, Callable[[str], str]] = {
-    "model": lambda endpoint: endpoint.rpartition("@")[2],
-    "author": lambda endpoint: endpoint.rpartition("@")[2].partition("/")[0],
-    "provider": lambda endpoint: endpoint.partition("/")[0] if endpoint[:1] != "@" else "",
-    "app": lambda app: app,
-}
-"""Dimension → from a row of the counters, an endpoint or an app, to its key; empty where no endpoint served."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,36 +109,52 @@ def chart_buckets(period: Period, start: int, end: int) -> list[Bucket]:
     return found
 
 
-async def chart(store: Store, query: Query, now: float) -> Chart:
+async def chart(store: Store, query: Query, now: float, dimensions: Dimensions = BARE) -> Chart:
     """In each bucket the ``top`` largest, and the rest as ``others``; a key that is not among them in a bucket is None there.
 
-    Raises StoreError.
+    Without ``dimensions`` no model has attributes. Raises StoreError.
     """
-    filled = await _filled(store, query)
+    filled = await _filled(store, dimensions, query)
     shown, suppressed = await _membership(store, query, filled)
     totals: dict[str, int] = {}
     for kept in shown:
         for key, value in kept.items():
             totals[key] = totals.get(key, 0) + value
     order = sorted(totals, key=lambda key: (-totals[key], key))
-    series = [Series(key, key, None, tuple([kept.get(key) for kept in shown])) for key in order]
+    series = [
+        Series(
+            key,
+            dimensions.label(query.by, key),
+            dimensions.color(query.by, key),
+            tuple([kept.get(key) for kept in shown]),
+        )
+        for key in order
+    ]
     if query.others and query.metric != "users":  # a user of two models would count twice
         rest = [sum(each.values.values()) - sum(kept.values()) for each, kept in zip(filled, shown, strict=True)]
-        series.append(Series(OTHERS, _others(filled, shown), None, tuple(rest)))
+        series.append(Series(OTHERS, _others(filled, shown), OTHERS_COLOR, tuple(rest)))
     weeks = sorted({buckets.week_of(each.bucket.first) for each in filled})
     last = filled[-1].bucket if filled else None
+    is_partial = last is not None and buckets.following(query.period, last.first) * 86_400 > now
     return Chart(
         buckets=tuple([buckets.iso_day(each.bucket.first) for each in filled]),
         series=tuple(series),
         unit=UNITS.get(query.metric, "tokens_native"),
-        partial_last=last is not None and buckets.following(query.period, last.first) * 86_400 > now,
+        partial_last=is_partial,
         meta={
             "complete_through": buckets.iso_day(buckets.today(now) - 1),
             "revision": await tables.revisions(store, weeks),
             "membership": "per_bucket",
             "suppressed": suppressed,
+            "new": _newcomers(shown[:-1] if is_partial else shown),
         },
     )
+
+
+def _newcomers(shown: Sequence[Mapping[str, int]]) -> list[str]:
+    """The keys that are among the largest of the last complete bucket, and of no earlier one."""
+    earlier = {key for kept in shown[:-1] for key in kept}
+    return sorted(set(shown[-1]) - earlier) if earlier else []
 
 
 def _others(filled: Sequence[_Filled], shown: Sequence[Mapping[str, int]]) -> str:
@@ -140,11 +163,11 @@ def _others(filled: Sequence[_Filled], shown: Sequence[Mapping[str, int]]) -> st
     return f"Others ({count})" if count else "Others"
 
 
-async def _filled(store: Store, query: Query) -> list[_Filled]:
+async def _filled(store: Store, dimensions: Dimensions, query: Query) -> list[_Filled]:
     """Every bucket with all its values that are not zero."""
     wanted = chart_buckets(query.period, query.start, query.end)
     if query.metric == "users":
-        return await _users(store, query, wanted)
+        return await _users(store, dimensions, query, wanted)
     grain = wanted[0].grain if wanted else "d"
     numbers = [number for bucket in wanted for number in bucket.numbers]
     fields = (APP_FIELDS[query.metric],) if query.by == "app" else FIELDS[query.metric]
@@ -154,7 +177,7 @@ async def _filled(store: Store, query: Query) -> list[_Filled]:
         each = _Filled(bucket, {}, {})
         for _ in bucket.numbers:
             for row, values in next(read).items():
-                key = KEY_OF[query.by](row)
+                key = dimensions.key(query.by, row, bucket.first)
                 if key and (value := sum(values)):
                     each.values[key] = each.values.get(key, 0) + value
                     each.rows.setdefault(key, set()).add(_private_row(query.by, row))
@@ -166,19 +189,19 @@ def _private_row(by: By, row: str) -> str:
     """The row of users and organisations that belongs to an endpoint or an app."""
     if by == "app":
         return "a " + row
-    return "p " + KEY_OF["provider"](row) if by == "provider" else "m " + KEY_OF["model"](row)
+    return "p " + provider_of(row) if by == "provider" else "m " + model_of(row)
 
 
-async def _users(store: Store, query: Query, wanted: Sequence[Bucket]) -> list[_Filled]:
-    """Buckets filled with how many users each model, author, provider or app had."""
+async def _users(store: Store, dimensions: Dimensions, query: Query, wanted: Sequence[Bucket]) -> list[_Filled]:
+    """Buckets filled with how many different users each key had."""
     filled, cells = [], []
     for bucket in wanted:
         each = _Filled(bucket, {}, {})
         for names in await tables.row_names(store, bucket.grain + "n", bucket.numbers):
             for row in names:
                 kind, _, name = row.partition(" ")
-                if kind == ("m" if query.by == "author" else query.by[0]) and name:
-                    key = name.partition("/")[0] if query.by == "author" else name
+                if kind == (query.by[0] if query.by in ROWS_OF_ITS_OWN else "m") and name:
+                    key = dimensions.of_model(query.by, name, bucket.first) if kind == "m" else name
                     each.rows.setdefault(key, set()).add(row)
         cells += [privacy.Cell(bucket.grain, bucket.numbers, tuple(sorted(rows))) for rows in each.rows.values()]
         filled.append(each)
@@ -275,7 +298,14 @@ Sum = tuple[int, int, int]
 
 
 async def leaderboard(
-    store: Store, by: By, window: Window, *, trending: bool, least_users: int | None, now: float
+    store: Store,
+    by: By,
+    window: Window,
+    *,
+    trending: bool,
+    least_users: int | None,
+    now: float,
+    dimensions: Dimensions = BARE,
 ) -> list[Standing]:
     """Ranked by tokens in ``window``, or by how much that exceeds the mean of the three windows before.
 
@@ -288,8 +318,9 @@ async def leaderboard(
     first = min(span.first for span in spans)
     fields = ("t", "r", "u") if by == "app" else ("pt", "ct", "rq", "us")
     days = await tables.read(store, "da" if by == "app" else "de", range(first, window.after), fields)
-    sums = [_window_sums(days[span.first - first : span.after - first], by) for span in spans]
-    rows = await _presentable(store, by, window, sums[0], least_users)
+    named = _Named(dimensions, by)
+    sums = [_window_sums(days[span.first - first : span.after - first], named, span.first) for span in spans]
+    rows = await _presentable(store, named, window, sums[0], least_users)
     previous = _ranks(sums[2])
     standings = []
     for key in rows:
@@ -305,11 +336,19 @@ async def leaderboard(
     return [msgspec.structs.replace(each, rank=rank) for rank, each in enumerate(standings, 1)]
 
 
-def _window_sums(days: Sequence[tables.Table], by: By) -> dict[str, Sum]:
+class _Named(NamedTuple):
+    """A dimension, and the catalogue that its keys come from."""
+
+    dimensions: Dimensions
+    by: By
+
+
+def _window_sums(days: Sequence[tables.Table], named: _Named, first: int) -> dict[str, Sum]:
+    """Sums of the rows of these days, the first of which is ``first``."""
     sums: dict[str, Sum] = {}
-    for day in days:
-        for row, values in day.items():
-            key = KEY_OF[by](row)
+    for day, table in enumerate(days, first):
+        for row, values in table.items():
+            key = named.dimensions.key(named.by, row, day)
             if key:
                 tokens, requests, spend = sums.get(key, (0, 0, 0))
                 sums[key] = (tokens + sum(values[:-2]), requests + values[-2], spend + values[-1])
@@ -322,22 +361,23 @@ def _ranks(sums: Mapping[str, Sum]) -> dict[str, int]:
 
 
 async def _presentable(
-    store: Store, by: By, window: Window, sums: Mapping[str, Sum], least_users: int | None
+    store: Store, named: _Named, window: Window, sums: Mapping[str, Sum], least_users: int | None
 ) -> list[str]:
     """The keys with tokens that may be shown; apps without a name are none."""
+    by = named.by
     used = [key for key, each in sums.items() if each[0] and not (by == "app" and key in (UNKNOWN_APP, OTHER_APPS))]
     if least_users is None:
         return used
     days = tuple(range(window.first, window.after))
-    if by == "author":
-        models: dict[str, set[str]] = {}
-        for names in await tables.row_names(store, "dn", days):
+    rows: dict[str, set[str]] = {}
+    if by in ROWS_OF_ITS_OWN:
+        rows = {key: {f"{by[0]} {key}"} for key in used}
+    else:
+        for day, names in zip(days, await tables.row_names(store, "dn", days), strict=True):
             for row in names:
                 if row.startswith("m "):
-                    models.setdefault(row[2:].partition("/")[0], set()).add(row)
-        cells = [privacy.Cell("d", days, tuple(sorted(models.get(key, {"m " + key})))) for key in used]
-    else:
-        cells = [privacy.Cell("d", days, (f"{by[0]} {key}",)) for key in used]
+                    rows.setdefault(named.dimensions.of_model(by, row[2:], day), set()).add(row)
+    cells = [privacy.Cell("d", days, tuple(sorted(rows.get(key, {"m " + key})))) for key in used]
     allowed = await privacy.shown(store, cells, least_users)
     return [key for key, ok in zip(used, allowed, strict=True) if ok]
 

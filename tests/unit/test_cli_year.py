@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import ANY
 
 import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli import app
+from gateway.analytics.buckets import today, week_of
+from gateway.analytics.event import Event
+from gateway.catalog.load import load
+from gateway.cli import app, configured
+from gateway.cli.demo import command as demo_command
 from gateway.cli.demo.year import command
 from gateway.cli.demo.year.events import YearEvent
+from gateway.cli.demo.year.load import load as load_year
+from gateway.store import analytics_keys as keys
+from gateway.store.client import Store
+from gateway.store.embedded import Embedded
+from providers import registry
 
 SCALE = 3e-12
 
@@ -74,6 +87,12 @@ def test_a_file_is_replaced_whole_or_not_at_all(
         (("--out", ".jsonl"), "must end in .jsonl or .jsonl.gz"),
         (("--out", "nowhere/year.jsonl"), "there is no folder nowhere"),
         (("--out", "folder.jsonl"), "that is a folder"),
+        (("--to", "csv"), "--to"),
+        (("--to", "redis"), "--out is for files"),
+        (("--shift", "3"), "--shift is for --to redis"),
+        (("--shift", "-1"), "--shift"),
+        (("--replace",), "--replace is for --to redis"),
+        (("--classified", "1.5"), "--classified"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )  # fmt: skip
@@ -86,3 +105,76 @@ def test_bad_values_are_named(
     assert code == 2
     assert said in output
     assert [path.name for path in tmp_path.iterdir()] == ["folder.jsonl"]
+
+
+def interrupted() -> Iterator[list[Event]]:
+    yield [Event(at_ms=int(time.time() * 1000), endpoint="a/b@c/d", org="o", key="k", prompt=1)]
+    raise KeyboardInterrupt
+
+
+async def test_a_year_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store, valkey_server: Embedded
+) -> None:
+    """In an empty store; one with counters is refused, --replace begins anew and spares what waits to be counted; whoever counts at
+    the moment is not disturbed. The last week is the one that ended last, and the made-up models have attributes."""
+    monkeypatch.setenv("GATEWAY_REDIS_URL", valkey_server.url)
+    monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path / "data"))
+    words = ("--to", "redis", "--scale", "3e-12")
+
+    async def counted() -> tuple[int, int]:
+        numbers = await store.redis.keys("tw:a1:we:*@*")
+        last = keys.rows("we", week_of(today(time.time())) - 1)
+        return len(numbers), await store.redis.scard(last)
+
+    assert await asyncio.to_thread(run, *words, "--shift", "0") == (0, ANY)
+    assert await counted() == (ANY, 0)
+    await store.redis.set(keys.SALT, b"salt")
+    code, output = await asyncio.to_thread(run, *words)
+    assert code == 2
+    assert "--replace" in output
+    await store.redis.set(keys.LEASE, b"gateway:x")
+    code, output = await asyncio.to_thread(run, *words, "--replace")
+    assert (code, "counts in this store" in output) == (2, True)
+    await store.redis.delete(keys.LEASE)
+    with pytest.raises(KeyboardInterrupt):
+        await load_year(store, interrupted(), lambda _: None, replace=True)
+    assert set(await store.redis.keys("tw:a1:*")) == {keys.SALT.encode()}, "half a year is none"
+    code, output = await asyncio.to_thread(run, *words)
+    assert code == 0, output
+    number, in_last_week = await counted()
+    assert number > 10
+    assert in_last_week > 0
+    assert await store.redis.get(keys.SALT) == b"salt"
+    assert not await store.redis.exists(keys.LEASE)
+    folders = output.split("GATEWAY_CONFIG_DIR=")[1].strip().split(os.pathsep)
+    table = load(tuple(map(Path, folders)), {}, dialects=registry.names()).attributes
+    made_up = table.of("community-03/llama-finetune-020")
+    assert (made_up.origin, made_up.name, made_up.size_class is None) == (
+        "other_oss",
+        "Community 03: Llama Finetune 020",
+        False,
+    )
+    assert table.of("cn-lab-03/chat-002").origin == "closed"
+
+
+async def test_the_demo_adds_a_year_to_an_empty_store_only(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    store: Store,
+    valkey_server: Embedded,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`demo --year`: at the first start it counts one, at the next it does not; its models' attributes are in force both times."""
+    monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("GATEWAY_CONFIG_DIR", "")
+    monkeypatch.setattr(demo_command, "YEAR_SCALE", SCALE)
+    settings = configured.settings()
+    said = []
+    for _ in range(2):
+        os.environ["GATEWAY_CONFIG_DIR"] = ""
+        await demo_command._with_year(valkey_server.url, settings)
+        said.append(capsys.readouterr().err)
+        assert os.environ["GATEWAY_CONFIG_DIR"].split(os.pathsep)[-1] == str(tmp_path.resolve() / "demo-year")
+    assert "counted as the weeks" in said[0]
+    assert "counted already" in said[1]
+    assert await store.redis.exists(keys.rows("we", week_of(today(time.time())) - 1))

@@ -11,7 +11,10 @@ import pytest
 
 from gateway.cli.demo.year import cube as cube_module
 from gateway.cli.demo.year import targets
+from gateway.cli.demo.year.categories import category_shares, group
 from gateway.cli.demo.year.cube import TRILLION, Cube, cube
+from gateway.cli.demo.year.lengths import PROGRAMMING
+from gateway.cli.demo.year.prices import prices
 from gateway.cli.demo.year.targets import Model
 
 FLASH, V3 = "google/gemini-flash", "deepseek/deepseek-v3"
@@ -218,6 +221,22 @@ def test_open_authors_have_the_reported_order(view: View) -> None:
         "openai",
         "minimax",
     ]
+
+
+def test_anthropic_has_most_of_what_is_spent_on_programming(view: View) -> None:
+    """T16: above 60 % from May, when categories are known, to the week of 10 November; below it from the week after."""
+    shares = category_shares(view.cube)
+    usd = prices(view.cube, shares)
+    found = {}
+    for week in view.weeks(MAY_ON):
+        spent: dict[str, float] = {}
+        for model, tokens, price in zip(view.cube.models, view.cube.tokens[week], usd, strict=True):
+            spent[model.author] = (
+                spent.get(model.author, 0.0) + tokens * price * shares[week][group(model)][PROGRAMMING]
+            )
+        found[view.cube.weeks[week].isoformat()] = 100 * spent["anthropic"] / sum(spent.values())
+    assert min(share for week, share in found.items() if week <= "2025-11-10") > 60.5
+    assert max(share for week, share in found.items() if week >= "2025-11-17") < 60
 
 
 def test_spikes_of_grok_code_are_where_they_were(view: View) -> None:

@@ -16,8 +16,9 @@ from pydantic import BaseModel, Field
 
 from gateway.analytics import buckets, queries, tables
 from gateway.analytics.buckets import Period
+from gateway.analytics.dimensions import By, dimensions
 from gateway.analytics.event import UNKNOWN_APP
-from gateway.analytics.queries import By, Metric, Standing, Window
+from gateway.analytics.queries import Metric, Standing, Window
 from gateway.analytics.series import OTHERS, Chart, Series
 from gateway.api.management.auth import DocumentedBearer, ServicesDep, identify, presented_key, services_of
 from gateway.api.management.json_route import ExactJSONResponse
@@ -93,8 +94,8 @@ def _meta(first: int, last: int) -> dict[str, Any]:
 class ChartQuery(BaseModel):
     """The parameters of a chart."""
 
-    metric: Metric = Field("tokens", description="`spend` (nano-USD): management key only.")
-    by: By = "model"
+    metric: Metric = Field("tokens", description="`spend`, `cost`, `fees` (nano-USD): management key only.")
+    by: By = Field("model", description="`family` to `reasoning`: attributes of models as of the bucket's first day.")
     period: Period = "week"
     start_date: date | None = Field(None, description="First day, UTC, `YYYY-MM-DD`.")
     end_date: date | None = Field(None, description="Last day, UTC; today when left out.")
@@ -110,7 +111,7 @@ async def get_chart(
     2^53. A key that is missing from a bucket is not among its largest; its value is in `others`.
     """
     metric, by, period = wanted.metric, wanted.by, wanted.period
-    if metric == "spend" and least is not None:
+    if metric in queries.MONEY and least is not None:
         raise Forbidden("Only the management key may see what was spent.")
     if by == "app" and metric not in (*queries.APP_FIELDS, "users"):
         raise BadRequest(f"metric: {metric} is not counted by app; choose tokens, requests or users.", field="metric")
@@ -126,10 +127,12 @@ async def get_chart(
         others=wanted.others == "keep",
         least_users=least,
     )
-    chart = await queries.chart(services.store, query, time.time())
-    names = await _names(services, by, [each.key for each in chart.series if each.key != OTHERS])
+    named = dimensions(services.catalog.current)
+    chart = await queries.chart(services.store, query, time.time(), named)
+    names = await _app_names(services, by, [each.key for each in chart.series])
+    new = chart.meta.pop("new")
+    listed = [{**_key(each, names), "is_new": each.key in new} for each in chart.series]
     meta = {**_meta(first, last), "unit": chart.unit, "estimator": "exact", **chart.meta}
-    listed = [_key(each, names) for each in chart.series]
     return _answer(services, {"data": _points(chart), "keys": listed, "meta": meta}, least)
 
 
@@ -150,20 +153,15 @@ def _key(series: Series, names: Mapping[str, str]) -> dict[str, Any]:
     return {"id": series.key, "label": names.get(series.key, series.label), "author": author, "color": series.color}
 
 
-async def _names(services: Services, by: By, found: Sequence[str]) -> dict[str, str]:
-    """Key → the name to show, where it has one."""
-    catalog = services.catalog.current
-    if by == "model":
-        return {key: model.name for key in found if (model := catalog.models.get(key)) is not None}
-    if by == "provider":
-        return {key: provider.name for key in found if (provider := catalog.providers.get(key)) is not None}
-    if by == "app":
-        week = buckets.week_of(buckets.today(time.time()))
-        named: dict[str, str] = {}
-        for number in (week - 1, week):
-            named |= await tables.names(services.store, "w", number, found)
-        return named
-    return {}
+async def _app_names(services: Services, by: By, found: Sequence[str]) -> dict[str, str]:
+    """App → the name that it gave last."""
+    if by != "app":
+        return {}
+    week = buckets.week_of(buckets.today(time.time()))
+    named: dict[str, str] = {}
+    for number in (week - 1, week):
+        named |= await tables.names(services.store, "w", number, found)
+    return named
 
 
 @router.get("/rankings/leaderboard", response_model=schema.LeaderboardAnswer, summary="Ranking of use")
@@ -186,10 +184,12 @@ async def get_leaderboard(
     now = time.time()
     last = buckets.today(now)
     window = Window(last - VIEW_DAYS[view] + 1, last + 1)
+    named = dimensions(services.catalog.current)
     standings = await queries.leaderboard(
-        services.store, by, window, trending=view == "trending", least_users=least, now=now
+        services.store, by, window, trending=view == "trending", least_users=least, now=now, dimensions=named
     )
-    names = await _names(services, by, [each.key for each in standings[:limit]])
+    names = {each.key: named.label(by, each.key) for each in standings[:limit]}
+    names |= await _app_names(services, by, list(names))
     rows = [_standing(each, names, with_spend=least is None, trending=view == "trending") for each in standings[:limit]]
     meta = {**_meta(window.first, last), "complete_through": buckets.iso_day(last - 1), "unit": "tokens_native"}
     return _answer(
@@ -263,7 +263,7 @@ async def get_app_rankings(
         services.store, "app", window, trending=wanted.sort == "trending", least_users=least, now=time.time()
     )
     page = standings[wanted.offset : wanted.offset + wanted.limit]
-    names = await _names(services, "app", [each.key for each in page])
+    names = await _app_names(services, "app", [each.key for each in page])
     rows = [
         {
             "rank": each.rank,

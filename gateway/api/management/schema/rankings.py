@@ -27,6 +27,7 @@ class Key(Shape):
     label: str
     author: str | None
     color: str | None
+    is_new: bool = Field(description="Among the largest of the last complete bucket, and of no earlier one.")
 
 
 class ChartAnswer(Shape):

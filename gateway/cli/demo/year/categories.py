@@ -56,8 +56,8 @@ def _week(week: date, tokens: Mapping[str, float]) -> dict[str, tuple[float, ...
 
 
 def _profile(name: str, week: date) -> tuple[float, float, float, float]:
-    since, widened = laws.PROFILE_WIDENED.get(name, ("9999-12-31", laws.PROFILES[name]))
-    return widened if week.isoformat() >= since else laws.PROFILES[name]
+    since, changed = laws.PROFILE_CHANGED.get(name, ("9999-12-31", laws.PROFILES[name]))
+    return changed if week.isoformat() >= since else laws.PROFILES[name]
 
 
 def _totals(week: date, tokens: Mapping[str, float]) -> dict[str, tuple[float, float, float, float]]:

@@ -90,6 +90,12 @@ class YearEvent(msgspec.Struct, frozen=True, gc=False):
 
 def events(cube: Cube, scale: float, seed: int) -> Iterator[YearEvent]:
     """The events of the whole cube, ``scale`` × its tokens. Raises ``ValueError`` unless 0 < scale <= 1."""
+    for week in weeks(cube, scale, seed):
+        yield from week
+
+
+def weeks(cube: Cube, scale: float, seed: int) -> Iterator[list[YearEvent]]:
+    """The same, week by week."""
     if not 0 < scale <= 1:
         raise ValueError(f"scale is {scale}; it must be above 0 and at most 1")
     shares = category_shares(cube)
@@ -110,7 +116,7 @@ def events(cube: Cube, scale: float, seed: int) -> Iterator[YearEvent]:
                 countries = dear if usd[m] >= laws.PREMIUM_USD else cheap
                 found += maker.week(week, tokens, _WeekLaws(lengths, shares[number][maker.group], countries, tools[m]))
         found.sort(key=attrgetter("ts_ms"))
-        yield from found
+        yield found
 
 
 class _WeekLaws(NamedTuple):

@@ -36,19 +36,25 @@ CLOSED_TECHNOLOGY: Final = 0.08
 CLOSED_REST_MIN: Final = 0.04
 
 PROFILES: Final[dict[str, tuple[float, float, float, float]]] = {
-    "anthropic": (0.75, 0.05, 0.10, 0.10),
-    "google": (0.18, 0.35, 0.10, 0.37),
+    "anthropic": (0.88, 0.02, 0.06, 0.04),
+    "google": (0.22, 0.33, 0.10, 0.35),
     "x-ai": (0.85, 0.05, 0.05, 0.05),
-    "openai": (0.29, 0.12, 0.29, 0.30),
-    "closed": (0.35, 0.30, 0.08, 0.27),
+    "openai": (0.03, 0.17, 0.20, 0.60),
+    "closed": (0.02, 0.38, 0.10, 0.50),
     "deepseek": (0.10, 0.67, 0.05, 0.18),
     "qwen": (0.50, 0.15, 0.15, 0.20),
     "chinese_oss": (0.40, 0.20, 0.10, 0.30),
     "other_oss": (0.08, 0.70, 0.04, 0.18),
 }
-"""Group of models → programming, roleplay, technology, rest before they are fitted to the totals above."""
-PROFILE_WIDENED: Final = {"x-ai": ("2025-11-24", (0.60, 0.20, 0.10, 0.10))}
-"""Group → from which week on it has another profile."""
+"""Group of models → programming, roleplay, technology, rest before they are fitted to the totals above. With them, and the prices,
+Anthropic has more than 60 % of what is spent on programming up to the week of 10 November 2025 and less afterwards, as reported."""
+PROFILE_CHANGED: Final = {
+    "openai": ("2025-10-06", (0.12, 0.12, 0.29, 0.47)),
+    "anthropic": ("2025-11-17", (0.25, 0.17, 0.32, 0.26)),
+    "x-ai": ("2025-11-24", (0.60, 0.20, 0.10, 0.10)),
+}
+"""Group → from which week on it has another profile: OpenAI's part of programming rises, Anthropic's falls, xAI's models are given
+away elsewhere."""
 REST: Final[dict[str, tuple[float, ...]]] = {
     "": (0.12, 0.06, 0.22, 0.14, 0.05, 0.08, 0.08, 0.15, 0.10),
     "openai": (0.10, 0.05, 0.40, 0.08, 0.05, 0.09, 0.08, 0.08, 0.07),

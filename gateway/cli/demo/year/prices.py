@@ -28,9 +28,9 @@ REPORTED_USD: Final = {
 }
 """Dollars a million tokens, from the report's table of archetypes."""
 ASSUMED_USD: Final = {
-    "google/gemini-2.5-flash": 0.35, "google/gemini-2.5-pro": 1.3, "google/gemini-flash-1.5": 0.09,
+    "google/gemini-2.5-flash": 0.35, "google/gemini-2.5-pro": 0.75, "google/gemini-flash-1.5": 0.09,
     "google/gemini-2.5-flash-lite": 0.11, "google/gemma": 0.06,
-    "openai/gpt-4.1-mini": 0.42, "openai/gpt-4o-mini": 0.16, "openai/gpt-4o": 2.6, "openai/gpt-5": 1.2, "openai/o-series": 1.8,
+    "openai/gpt-4.1-mini": 0.42, "openai/gpt-4o-mini": 0.16, "openai/gpt-4o": 2.0, "openai/gpt-5": 0.75, "openai/o-series": 1.2,
     "openai/gpt-oss-120b": 0.1, "openai/gpt-oss-20b": 0.06,
     "anthropic/claude-3.5-sonnet": 2.4, "anthropic/claude-sonnet-4.5": 1.9, "anthropic/claude-opus-4.5": 3.0,
     "x-ai/grok-code-fast-1": 0.18, "x-ai/grok-4-fast": 0.17,
@@ -42,7 +42,7 @@ ASSUMED_USD: Final = {
     "meta-llama/llama-3.x-small": 0.04, "meta-llama/llama-3.3-70b": 0.15, "meta-llama/llama-4-maverick": 0.2,
     "mistralai/mistral-nemo": 0.03, "mistralai/mistral-small-3": 0.07,
 }  # fmt: skip
-"""Of the other named models: list prices of 2025 at their usual mix of tokens, roughly."""
+"""Of the other named models: list prices of 2025 at a mix of tokens with much of the prompt from the cache, roughly."""
 TAIL_USD: Final = (0.03, 15.0)
 SLOPE: Final = -0.06
 """Of log10 usage on log10 price over all models: usage hardly depends on the price."""
