@@ -17,6 +17,7 @@ from gateway.api.management import (
     admin,
     credits,
     errors,
+    export,
     generations,
     health,
     image_models,
@@ -54,7 +55,7 @@ def router() -> APIRouter:
     """All routes without a prefix. The routers in ``managed`` need the management key."""
     routes = APIRouter()
     managed = APIRouter(dependencies=[Depends(require_management_key)])
-    for each in (keys.router, organizations.router, admin.router):
+    for each in (keys.router, organizations.router, admin.router, export.router):
         managed.include_router(each)
     account = (keys.current, credits.router, generations.router, activity.router)
     for each in (models.router, image_models.router, *account, rankings.router, managed):
