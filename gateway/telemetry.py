@@ -189,6 +189,7 @@ class Telemetry:
         self.breaker = gauge("breaker_state", "0 closed, 1 half open, 2 open.", "endpoint", mode="mostrecent")
         self.catalog_reloads = counter("catalog_reloads", "Catalogue reloads by result.", "result")
         self.analytics_lost = counter("analytics_lost", "Events of analytics that were lost while Redis was away.")
+        self.unclassified = counter("unclassified", "Requests chosen to be classified, in vain.")
         self.ledger_hold = self.ledger_latency.labels("hold")
         self.overruns = counter("overruns", "Answers that cost more than could be charged.")
 

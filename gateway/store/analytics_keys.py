@@ -28,6 +28,11 @@ BATCH, NAME = "_", "n"
 """Fields of a row that are no counters: number of the batch that wrote it last; name of an app."""
 
 
+def asked(week: int) -> str:
+    """Hash: organisation → requests of a week that its classifier may choose from. Expires after two weeks more."""
+    return f"{PREFIX}:asked:{week}"
+
+
 def seen(writer: str) -> str:
     """String: how many events of one gateway process are counted or given up. Expires a week after the last one."""
     return f"{PREFIX}:seen:{writer}"
