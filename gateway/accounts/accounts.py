@@ -225,6 +225,11 @@ class Accounts:
 
     # organisations
 
+    @property
+    def with_categories(self) -> int:
+        """How many organisations let their requests have categories, as of the last ``learn_analytics``."""
+        return sum(each.categories != "off" for each in self.analytics.values())
+
     async def create_org(self, name: str) -> Organization:
         """Create an organisation with a new id and no credit."""
         id = "org-" + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(16))

@@ -12,11 +12,18 @@ of equal weight could have made is hidden. It must not know: HTTP, who is asking
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
-from gateway.analytics.weights import MILLION, UNCLASSIFIED, Weighed
+from gateway.analytics import privacy, tables
+from gateway.analytics.counters import ALL
+from gateway.analytics.series import OTHERS
+from gateway.analytics.weights import MILLION, TABLES, UNCLASSIFIED, Weighed, read_row
+from gateway.store.client import Store
+
+Kind = Literal["category", "task", "language", "programming"]
 
 LEAST_EFFECTIVE = 100
 """Effective events that a denominator needs to be shown."""
@@ -59,10 +66,70 @@ class Estimates(msgspec.Struct, frozen=True):
     hidden: bool
 
 
+async def label_shares(
+    store: Store, kind: Kind, weeks: Sequence[int], *, model: str = ALL, least_users: int | None = None
+) -> list[Estimates]:
+    """The shares of a kind's labels in each week, of all models or of one. With ``least_users``, labels in which a single account
+    could be recognised are one, ``others``. Raises StoreError.
+    """
+    found = [read_row(row) for row in await tables.rows(store, "w" + TABLES[kind], [(week, model) for week in weeks])]
+    if least_users is not None:
+        cells = [
+            (week, f"{TABLES[kind]} {label}") for week, sums in zip(weeks, found, strict=True) for label in _known(sums)
+        ]
+        private = await _private(store, cells, least_users)
+        found = [_folded(sums, kind, private, week) for week, sums in zip(weeks, found, strict=True)]
+    return [estimated(sums) for sums in found]
+
+
+async def model_shares(
+    store: Store, kind: Kind, label: str, weeks: Sequence[int], *, least_users: int | None = None
+) -> list[Estimates]:
+    """The shares of models in a label's tokens in each week. With ``least_users``, models in which a single account could be
+    recognised are one, ``others``, and a label of that kind has no shares at all. Raises StoreError.
+    """
+    table = "w" + TABLES[kind]
+    names = [sorted(rows - {ALL}) for rows in await tables.row_names(store, table, weeks)]
+    cells = [(week, model) for week, models in zip(weeks, names, strict=True) for model in models]
+    rows = await tables.rows(store, table, cells)
+    found: dict[int, dict[str, Weighed]] = {week: {} for week in weeks}
+    for (week, model), row in zip(cells, rows, strict=True):
+        sums = read_row(row).get(label)
+        if sums is not None:
+            found[week][model] = sums
+    if least_users is not None:
+        asked = [(week, f"{TABLES[kind]} {label}") for week in weeks]
+        private = await _private(store, [*asked, *[(week, "m " + model) for week, model in cells]], least_users)
+        for week, cell in zip(weeks, asked, strict=True):
+            hidden = {model for model in found[week] if (week, "m " + model) in private}
+            found[week] = {} if cell in private else _merged(found[week], hidden)
+    return [estimated(found[week]) for week in weeks]
+
+
+async def _private(store: Store, cells: Sequence[tuple[int, str]], least_users: int) -> set[tuple[int, str]]:
+    """Weeks and rows in which a single account could be recognised."""
+    shown = await privacy.shown(store, [privacy.Cell("w", (week,), (row,)) for week, row in cells], least_users)
+    return {cell for cell, allowed in zip(cells, shown, strict=True) if not allowed}
+
+
+def _folded(sums: Mapping[str, Weighed], kind: Kind, private: set[tuple[int, str]], week: int) -> dict[str, Weighed]:
+    return _merged(sums, {name for name in _known(sums) if (week, f"{TABLES[kind]} {name}") in private})
+
+
+def _merged(sums: Mapping[str, Weighed], keys: set[str]) -> dict[str, Weighed]:
+    """The sums with those of ``keys`` in one, ``others``."""
+    left = {key: each for key, each in sums.items() if key not in keys}
+    return {**left, OTHERS: _total(sums[key] for key in keys)} if keys else left
+
+
+def _known(sums: Mapping[str, Weighed]) -> list[str]:
+    return [label for label in sums if label != UNCLASSIFIED]
+
+
 def estimated(sums: Mapping[str, Weighed]) -> Estimates:
     """The shares of some labels or models: their sums, by key, and those that are ``UNCLASSIFIED``."""
     known = {key: each for key, each in sums.items() if key != UNCLASSIFIED and each.n}
-    total = _total(known)
+    total = _total(known.values())
     every = total.plus(sums.get(UNCLASSIFIED, Weighed()))
     effective = total.w * total.w // (total.x * MILLION) if total.x else 0
     exact = total.v == 0 and total.x == total.w
@@ -79,9 +146,9 @@ def estimated(sums: Mapping[str, Weighed]) -> Estimates:
     )
 
 
-def _total(sums: Mapping[str, Weighed]) -> Weighed:
+def _total(sums: Iterable[Weighed]) -> Weighed:
     total = Weighed()
-    for each in sums.values():
+    for each in sums:
         total = total.plus(each)
     return total
 

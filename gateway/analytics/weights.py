@@ -6,11 +6,15 @@ which is exact within 5·10⁻⁷ for p down to one in a million; p itself is a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.analytics.event import Event
 
 MILLION = 1_000_000
+TABLES = {"category": "c", "task": "g", "language": "i", "programming": "j"}
+"""Kind of label → the letter of its table."""
 UNCLASSIFIED = "-"
 """The label of events that were chosen, but of which nothing is known: no words, no room, or no clear label."""
 
@@ -51,15 +55,27 @@ def weighed(event: Event) -> Weighed:
 
 
 def labels_of(event: Event) -> tuple[tuple[str, str], ...]:
-    """(kind, label) of each table that the event counts in: those that are known, or ``UNCLASSIFIED`` when it was sampled."""
+    """(letter of the table, label) of what the event counts as: labels that are known, or ``UNCLASSIFIED`` when it was sampled."""
     unknown = UNCLASSIFIED if event.sampled_ppm else ""
     found = (
-        ("category", event.category or unknown),
-        ("task", event.task or unknown),
-        ("language", event.language or unknown),
-        ("programming", event.programming or unknown),
+        (TABLES["category"], event.category or unknown),
+        (TABLES["task"], event.task or unknown),
+        (TABLES["language"], event.language or unknown),
+        (TABLES["programming"], event.programming or unknown),
     )
     return tuple([each for each in found if each[1]])
+
+
+@lru_cache(maxsize=1024)
+def label_fields(label: str) -> tuple[str, ...]:
+    """The fields of a label in a row, in the order of ``Weighed``."""
+    return tuple([f"{label} {field}" for field in Weighed._fields])
+
+
+def read_row(row: Mapping[str, int]) -> dict[str, Weighed]:
+    """The reverse: the fields of a row → label → its sums."""
+    labels = dict.fromkeys(field.rpartition(" ")[0] for field in row)
+    return {label: Weighed(*(row.get(field, 0) for field in label_fields(label))) for label in labels}
 
 
 def _rounded(numerator: int, denominator: int) -> int:

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from gateway.analytics import stream
+from gateway.analytics.buckets import bucket
 from gateway.analytics.classify import vectors
+from gateway.analytics.consumer import Consumer
+from gateway.analytics.estimates import label_shares, model_shares
 from gateway.analytics.event import Event
 from gateway.store import analytics_keys as keys
 from tests.support.gateway import Caller, Sale, Stage
@@ -127,6 +130,25 @@ async def test_local(gateway: GatewayFactory) -> None:
     found = await events(stage)
     expected = ("programming", "debugging", "English", "Python", 1_000_000)
     assert [(e.category, e.task, e.language, e.programming, e.sampled_ppm) for e in found] == [expected] * 4
+    services = stage.gateway.services
+    await Consumer(services.store, "worker").step()
+    weeks = [bucket("w", found[0].at_ms), bucket("w", found[0].at_ms) - 1]
+    this_week, before = await label_shares(services.store, "category", weeks)
+    assert [(e.key, e.share, e.requests, e.tokens) for e in this_week.estimates] == [
+        ("programming", 1.0, 4, sum(e.prompt + e.completion for e in found))
+    ]
+    assert (this_week.exact, before.estimates) == (True, ())
+    (models, _), (tasks, _) = [
+        await model_shares(services.store, "programming", "Python", weeks),
+        await label_shares(services.store, "task", weeks, model="t/a"),
+    ]
+    assert ([e.key for e in models.estimates], [e.key for e in tasks.estimates]) == (["t/a"], ["debugging"])
+    public = [
+        await label_shares(services.store, "category", weeks[:1], least_users=1),
+        await model_shares(services.store, "category", "programming", weeks[:1], least_users=1),
+    ]
+    assert [[e.key for e in each.estimates] for [each] in public] == [["others"], []]
+    assert services.accounts.with_categories == 1
     await allow(caller, categories="off")
     await caller.chat("t/a", messages=messages)
     assert (await events(stage))[-1].sampled_ppm == 0

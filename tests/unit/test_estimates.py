@@ -111,7 +111,7 @@ def test_portions_do_not_matter() -> None:
 def test_which_labels_count() -> None:
     """Declared: the category alone. Sampled: all four, with what is not known as such. Neither: nothing."""
     assert labels_of(event(1, 0)) == ()
-    assert labels_of(event(1, 0, category="legal")) == (("category", "legal"),)
+    assert labels_of(event(1, 0, category="legal")) == (("c", "legal"),)
     assert dict(labels_of(event(1, 5, category="legal", task="math"))) == {
-        "category": "legal", "task": "math", "language": UNCLASSIFIED, "programming": UNCLASSIFIED,
+        "c": "legal", "g": "math", "i": UNCLASSIFIED, "j": UNCLASSIFIED,
     }  # fmt: skip
