@@ -25,6 +25,7 @@ from gateway.telemetry import Telemetry
 
 ANALYTICS_INTERVAL_S = 1.0
 CLASSIFY_INTERVAL_S = 0.25
+SAMPLE_INTERVAL_S = 10.0
 ORGANIZATIONS_INTERVAL_S = 5.0
 """What an organisation lets analytics see is in force everywhere after so long."""
 LAST_EVENTS_S = 1.0
@@ -90,6 +91,7 @@ def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStor
         loops += [
             every(ANALYTICS_INTERVAL_S, services.analytics.flush, telemetry),
             every(CLASSIFY_INTERVAL_S, services.labelling.step, telemetry),
+            every(SAMPLE_INTERVAL_S, services.labelling.share, telemetry),
             every(ORGANIZATIONS_INTERVAL_S, services.accounts.learn_analytics, telemetry),
         ]
     return loops

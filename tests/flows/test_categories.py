@@ -43,6 +43,7 @@ async def events(stage: Stage) -> list[Event]:
     assert services.labelling is not None
     assert services.analytics is not None
     await services.labelling.step()
+    await services.labelling.share()
     await services.analytics.flush()
     found: Any = await services.store.redis.xrange(keys.EVENTS)
     raw = b"".join(fields[b"e"] for _, fields in found)

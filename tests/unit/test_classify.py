@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from gateway.accounts import OrganizationAnalytics
-from gateway.analytics.buckets import DAY_MS, WEEK_MS
+from gateway.analytics.buckets import DAY_MS, WEEK_MS, bucket, start_ms
 from gateway.analytics.classify import labelling, taxonomy, vectors
 from gateway.analytics.classify.excerpt import TURN_CHARS, Excerpt, excerpt
 from gateway.analytics.classify.labelling import Labelling
@@ -22,9 +22,51 @@ from gateway.analytics.classify.languages import NaturalLanguages, ProgrammingLa
 from gateway.analytics.classify.sampling import MILLION, TARGET_A_WEEK, Sampler, chance_ppm
 from gateway.analytics.event import Labels, Measured
 from gateway.records import Record
+from gateway.store.client import Store
 
 PROMPTS = Path(__file__).parents[1] / "golden" / "classify" / "prompts.yaml"
 TAXONOMY = taxonomy.shipped()
+HOSTILE = (
+    *(
+        "",
+        "\n",
+        "\t",
+        " ",
+        "\x00",
+        ".",
+        "#",
+        "'",
+        "-",
+        "+",
+        "*",
+        "^",
+        "?",
+        "```",
+        "```a\n",
+        "a.",
+        "; \n",
+        "{ ",
+        "\n\t",
+        "*a b",
+        "1+1",
+    ),
+    *(
+        "select ",
+        "def f(",
+        "fn f(",
+        "func f(",
+        "<div",
+        "impl<",
+        "{{user",
+        "translate a ",
+        "import a\n",
+        ".a { \n",
+        "a \n{",
+        "的",
+        "ปวด",
+    ),
+)
+"""What a text consists of on which a regular expression could take very long. All of the gateway would wait."""
 ORG, ID = "org-a", "gen-1700000000-abcdefgh"
 
 
@@ -179,6 +221,21 @@ def test_the_hash_chooses_with_the_chance() -> None:
     assert all(sampler.chosen(id, MILLION) for id in ids)
 
 
+async def test_processes_share_what_they_saw(store: Store) -> None:
+    """Two processes with 3,000 requests each halve their chances twice; what both have seen is added up once; a set chance stays."""
+    clock = start_ms("w", bucket("w", int(time.time() * 1000))) / 1000 + 7 * 86_400 - 1
+    samplers = [Sampler(store, lambda: clock) for _ in range(2)]
+    for sampler in samplers:
+        assert {sampler.chance(ORG, None) for _ in range(3_000)} == {MILLION}
+        assert sampler.chance("fixed", 0.25) == MILLION // 4
+        await sampler.share()
+        await sampler.share()
+    await samplers[0].share()
+    assert [sampler.chance(ORG, None) for sampler in samplers] == [MILLION // 2, MILLION // 4]
+    await samplers[0].share()
+    assert samplers[0].chance(ORG, None) == MILLION // 4
+
+
 class Told(msgspec.Struct, frozen=True):
     category: str = "legal"
     task: str = "math"
@@ -217,11 +274,6 @@ def of(
     emitted: list[Measured] = []
     dropped: Counter[str] = Counter()
     sampler = Sampler(None, time.time)  # type: ignore[arg-type]
-
-    async def no_store() -> None:
-        return None
-
-    sampler.share = no_store  # type: ignore[method-assign]
     made = Labelling(
         emitted.append,
         lambda: {ORG: settings},
@@ -340,5 +392,8 @@ def test_accuracy_of_the_real_classifier() -> None:
     )
     agent = Excerpt("go through it and make it pass", "", ("bash", "read_file", "edit_file"))
     assert classifier.classify(agent).category in ("programming", "")
-    for text in ("", " ", "\ud800", "\x00" * 5_000, "*" * 5_000, "```" * 1_600, "a." * 2_500):
-        classifier.classify(Excerpt(text))
+    assert classifier.classify(Excerpt("\ud800")).category == ""
+    for unit in HOSTILE:
+        since = time.thread_time()
+        classifier.classify(Excerpt((unit * TURN_CHARS)[:TURN_CHARS]))
+        assert time.thread_time() - since < 0.3, f"{unit!r} takes longer with the square of its length"

@@ -39,7 +39,7 @@ STEM_LENGTHS = range(4, 10)
 """Lengths of the beginnings of words that the taxonomy may name (``симптом*``)."""
 NEAREST = 3
 """Examples of a label whose likeness counts: the nearest ones."""
-_WORD = re.compile(r"[\w#+.]*[\w#+]", re.UNICODE)
+_WORD = re.compile(r"\w+(?:['’-]\w+)*(?:\+\+|#)?")
 
 
 class Found(NamedTuple):

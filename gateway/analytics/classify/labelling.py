@@ -32,7 +32,6 @@ WAITING_MAX = 256
 """Excerpts that wait in a process, 2 MB at most. A request that finds no room is counted as chosen, but unclassified."""
 REST = 19
 """Times the classifier's own time that it rests: it takes a twentieth of a core at most."""
-SHARE_INTERVAL_S = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +81,6 @@ class Labelling:
         self._classifier: Classifies | None = None
         self._usable = True
         self._thread: ThreadPoolExecutor | None = None
-        self._shared_at = float("-inf")
 
     @property
     def waiting(self) -> int:
@@ -124,7 +122,7 @@ class Labelling:
             self._waiting.append((measured, found))
 
     async def step(self) -> None:
-        """Classify what waits. One task calls it several times a second. Raises StoreError, and goes on the next time."""
+        """Classify what waits. One task calls it several times a second."""
         while self._waiting:
             if self._classifier is None and not await self._loaded():
                 self.give_up()
@@ -135,9 +133,10 @@ class Labelling:
             finally:
                 self._emit(measured)
             await asyncio.sleep(seconds * REST)
-        if time.monotonic() - self._shared_at > SHARE_INTERVAL_S:
-            self._shared_at = time.monotonic()
-            await self._sampler.share()
+
+    async def share(self) -> None:
+        """Adapt the chances to the traffic of all processes. Another task calls it every some seconds. Raises StoreError."""
+        await self._sampler.share()
 
     def _classified(self, measured: Measured, found: Excerpt) -> tuple[Measured, float]:
         """On the thread: the generation with its labels, and how long it took."""

@@ -40,8 +40,8 @@ SIGNS_MAX = 3
 _WORD = re.compile(r"[^\W\d_]+", re.UNICODE)
 _NAME = re.compile(r"(?<![\w.])[.a-z][a-z0-9]*(?:\+\+|#)?(?![\w+#])", re.ASCII)
 _ENDING = re.compile(r"\b[\w-]+\.([a-z]{1,6})\b")
-_FENCE = re.compile(r"^\s*```([\w+#-]+)", re.MULTILINE)
-_CODE = re.compile(r"^\s*```.*?(?:^\s*```|\Z)", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^[ \t]*```([\w+#-]+)", re.MULTILINE)
+_CODE = re.compile(r"^[ \t]*```.*?(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
 
 
 class NaturalLanguages:

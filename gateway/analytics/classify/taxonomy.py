@@ -23,6 +23,8 @@ DECLARED_MAX = 2
 """Values of ``X-OpenRouter-Categories`` that count; so in the public contract (docs, 2026-08)."""
 DECLARED_CHARS = 30
 """Longest value of that header, as there."""
+HEADER_CHARS = 256
+"""Of the header that are looked at."""
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,9 +106,13 @@ def shipped() -> Taxonomy:
     return load(shipped_config_dir() / "taxonomy" / f"{VERSION}.yaml")
 
 
-@lru_cache(maxsize=1024)
 def declared(header: str) -> Declared:
     """The header's values, separated by commas: those that count, and those that do not."""
+    return _declared(header[:HEADER_CHARS])
+
+
+@lru_cache(maxsize=1024)
+def _declared(header: str) -> Declared:
     known, ignored = shipped().app_categories, []
     counted: list[str] = []
     for value in _values(header):
