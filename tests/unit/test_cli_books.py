@@ -161,7 +161,14 @@ def test_what_analytics_may_say(run: Run) -> None:
         "off",
     )
     assert "auto" in run("orgs", "list", "--json").stdout
-    for words in (("--sample", "2"), ("--country", "Germany"), ("--category", "fun"), ()):
+    for words in (
+        ("--sample", "2"),
+        ("--sample", "nan"),
+        ("--sample", "much"),
+        ("--country", "Germany"),
+        ("--category", "fun"),
+        (),
+    ):
         run("orgs", "update", "default", *words, code=2)
     run("orgs", "update", "nobody", "--country", "DE", code=1)
     made = json.loads(run("keys", "create", "--name", "ci", "--category", "finance", "--json").stdout)["data"]

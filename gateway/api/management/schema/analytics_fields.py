@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -41,13 +42,14 @@ def _categories(value: Any) -> Any:
 def _sample(value: Any) -> Any:
     if value == AUTO:
         return value
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not 0 <= value <= 1:
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if not number or math.isnan(value) or not 0 <= value <= 1:
         raise ValueError("sample must be auto, or a chance from 0 to 1")
     return Decimal(str(value))
 
 
 def _country(value: Any) -> Any:
-    if value is not None and value not in COUNTRIES:
+    if value is not None and not (isinstance(value, str) and value in COUNTRIES):
         raise ValueError("country must be an ISO 3166 code of two capital letters, such as DE or GB")
     return value
 
