@@ -55,6 +55,9 @@ EVENTS = st.builds(
     ttft_ms=st.none() | st.integers(0, 5_000),
     total_ms=st.none() | st.integers(0, 60_000),
     charged_nano=st.integers(0, 10**12),
+    category=st.sampled_from(("", "legal", "marketing/seo")),
+    language=st.sampled_from(("", "Chinese (Simplified)")),
+    sampled_ppm=st.sampled_from((0, 2_500, 1_000_000)),
     tried=st.lists(st.builds(Tried, st.sampled_from(ENDPOINTS[:3]), st.integers(0, 3)), max_size=2).map(tuple),
 )
 
