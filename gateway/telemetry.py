@@ -153,9 +153,13 @@ class Telemetry:
         """A second, and how often ``vendor_failed`` was called in it."""
         self._unwritten = 0
         self._canonical = log_level in ("debug", "info")
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double a scrape, and nothing uses them
         self.log = structlog.get_logger()
         self.labels = Labels()
+        self._define()
+
+    def _define(self) -> None:
+        """Every metric."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double a scrape, and nothing uses them
         self.registry = registry = CollectorRegistry()
 
         def counter(metric: str, text: str, *labels: str) -> Any:
