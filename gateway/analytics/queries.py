@@ -73,6 +73,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     end: int
     top: int = 9
     others: bool = True
+    context: str | None = None
+    """One of ``counters.context_size``: requests of this size only; tokens or requests by model or author, weeks."""
     least_users: int | None = None
     """None: everything may be shown."""
 
@@ -170,8 +172,8 @@ async def _filled(store: Store, dimensions: Dimensions, query: Query) -> list[_F
         return await _users(store, dimensions, query, wanted)
     grain = wanted[0].grain if wanted else "d"
     numbers = [number for bucket in wanted for number in bucket.numbers]
-    fields = (APP_FIELDS[query.metric],) if query.by == "app" else FIELDS[query.metric]
-    read = iter(await tables.read(store, grain + ("a" if query.by == "app" else "e"), numbers, fields))
+    letter, fields = _source(query)
+    read = iter(await tables.read(store, grain + letter, numbers, fields))
     filled = []
     for bucket in wanted:
         each = _Filled(bucket, {}, {})
@@ -183,6 +185,13 @@ async def _filled(store: Store, dimensions: Dimensions, query: Query) -> list[_F
                     each.rows.setdefault(key, set()).add(_private_row(query.by, row))
         filled.append(each)
     return filled
+
+
+def _source(query: Query) -> tuple[str, tuple[str, ...]]:
+    """(letter of the table, its fields that are added up)."""
+    if query.context is not None:
+        return "x", (f"{query.context} {APP_FIELDS[query.metric]}",)
+    return ("a", (APP_FIELDS[query.metric],)) if query.by == "app" else ("e", FIELDS[query.metric])
 
 
 def _private_row(by: By, row: str) -> str:
@@ -321,7 +330,8 @@ async def leaderboard(
     named = _Named(dimensions, by)
     sums = [_window_sums(days[span.first - first : span.after - first], named, span.first) for span in spans]
     rows = await _presentable(store, named, window, sums[0], least_users)
-    previous = _ranks(sums[2])
+    hidden = set() if least_users is None else set(sums[2]).difference(rows)
+    previous = _ranks({key: each for key, each in sums[2].items() if key not in hidden})
     standings = []
     for key in rows:
         tokens, requests, spend = sums[0][key]
