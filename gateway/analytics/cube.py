@@ -6,8 +6,9 @@ all of its dimensions and metrics. Sums are exact integers. It must not know: HT
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +16,7 @@ import msgspec
 
 from gateway.analytics import buckets, tables
 from gateway.analytics.buckets import Grain
-from gateway.analytics.counters import CONTEXT_SIZES, KEPT_S
+from gateway.analytics.counters import KEPT_S
 from gateway.analytics.performance import percentiles
 from gateway.analytics.queries import KEY_OF
 from gateway.store.client import Store
@@ -24,7 +25,8 @@ Granularity = Literal["hour", "day", "week", "month"]
 GRAINS: dict[Granularity, Grain] = {"hour": "h", "day": "d", "week": "w", "month": "d"}
 CELLS_MAX = 100_000
 """Rows of the store that one question may read."""
-SIZES = (*(label for label, _ in CONTEXT_SIZES), "10M")
+ROWS_AT_ONCE = 2_000
+"""Rows that are added up before other requests get their turn."""
 
 
 class Row(NamedTuple):
@@ -133,10 +135,16 @@ class TooMuch(Exception):
     """The question would read more than ``CELLS_MAX`` rows of the store."""
 
 
-async def _rows(store: Store, table: str, cells: Sequence[tuple[int, str]]) -> list[dict[str, int]]:
+async def _rows(
+    store: Store, table: str, cells: Sequence[tuple[int, str]]
+) -> AsyncIterator[tuple[int, str, dict[str, int]]]:
+    """(bucket, row, its counters), read a few at a time, so that other requests get their turn while rows are dealt with."""
     if len(cells) > CELLS_MAX:
         raise TooMuch
-    return await tables.rows(store, table, cells)
+    for start in range(0, len(cells), tables.CELLS_AT_ONCE):
+        part = cells[start : start + tables.CELLS_AT_ONCE]
+        for (number, name), counters in zip(part, await tables.rows(store, table, part), strict=True):
+            yield number, name, counters
 
 
 def _of_endpoint(endpoint: str) -> dict[str, str]:
@@ -158,6 +166,7 @@ async def _by_endpoint(store: Store, reading: Reading) -> list[Row]:
     found, measured = [], {}
     read = await tables.read(store, reading.grain + "e", reading.numbers, wanted)
     for number, table in zip(reading.numbers, read, strict=True):
+        await asyncio.sleep(0)  # a year of days has some 400,000 rows
         for endpoint, values in table.items():
             dimensions = _of_endpoint(endpoint)
             if _wanted(dimensions, reading.only):
@@ -168,9 +177,9 @@ async def _by_endpoint(store: Store, reading: Reading) -> list[Row]:
                     measured[number, endpoint] = dimensions
     for letter in HISTOGRAMS:
         if letter in reading.counters:
-            histograms = await _rows(store, reading.grain + letter, list(measured))
-            for ((number, _), dimensions), each in zip(measured.items(), histograms, strict=True):
-                found.append(Row(number, dimensions, {f"{letter} {name}": count for name, count in each.items()}))
+            async for number, endpoint, each in _rows(store, reading.grain + letter, list(measured)):
+                counts = {f"{letter} {name}": count for name, count in each.items()}
+                found.append(Row(number, measured[number, endpoint], counts))
     return found
 
 
@@ -189,7 +198,7 @@ _KEY_COUNTERS = {"r": "rq", "p": "pt", "c": "ct", "g": "rt", "h": "cr", "u": "us
 async def _by_key(store: Store, reading: Reading) -> list[Row]:
     cells = await _named(store, reading.grain + "k", reading, "api_key_id")
     found = []
-    for (number, key), fields in zip(cells, await _rows(store, reading.grain + "k", cells), strict=True):
+    async for number, key, fields in _rows(store, reading.grain + "k", cells):
         of_endpoint: dict[str, dict[str, int]] = {}
         for field, value in fields.items():
             endpoint, _, letter = field.rpartition(" ")
@@ -202,17 +211,16 @@ async def _by_key(store: Store, reading: Reading) -> list[Row]:
 
 async def _by_app(store: Store, reading: Reading) -> list[Row]:
     cells = await _named(store, reading.grain + "a", reading, "app")
-    read = await _rows(store, reading.grain + "a", cells)
     return [
         Row(number, {"app": app}, {"rq": each.get("r", 0), "tk": each.get("t", 0), "us": each.get("u", 0)})
-        for (number, app), each in zip(cells, read, strict=True)
+        async for number, app, each in _rows(store, reading.grain + "a", cells)
     ]
 
 
 async def _by_app_and_model(store: Store, reading: Reading) -> list[Row]:
     cells = await _named(store, reading.grain + "a", reading, "app")
     found = []
-    for (number, app), fields in zip(cells, await _rows(store, reading.grain + "a", cells), strict=True):
+    async for number, app, fields in _rows(store, reading.grain + "a", cells):
         for field, value in fields.items():
             model, _, letter = field.rpartition(" ")
             if model:
@@ -224,7 +232,7 @@ async def _by_app_and_model(store: Store, reading: Reading) -> list[Row]:
 async def _by_size(store: Store, reading: Reading) -> list[Row]:
     cells = await _named(store, reading.grain + "x", reading, "model")
     found = []
-    for (number, model), fields in zip(cells, await _rows(store, reading.grain + "x", cells), strict=True):
+    async for number, model, fields in _rows(store, reading.grain + "x", cells):
         for field, value in fields.items():
             label, _, letter = field.rpartition(" ")
             dimensions = {"context_length_bucket": label, "model": model, "author": model.partition("/")[0]}
@@ -244,7 +252,7 @@ def _by_organization(kind: str) -> Callable[[Store, Reading], Awaitable[list[Row
             if name[:2] == kind + " "
         ]
         found = []
-        for (number, name), fields in zip(cells, await _rows(store, reading.grain + "o", cells), strict=True):
+        async for number, name, fields in _rows(store, reading.grain + "o", cells):
             by = {"model": name[2:], "author": name[2:].partition("/")[0]} if kind == "m" else {"provider": name[2:]}
             found += [Row(number, {"organization": org, **by}, {"tk": tokens}) for org, tokens in fields.items()]
         return found
@@ -356,7 +364,9 @@ async def answer(store: Store, source: Source, grain: Grain, question: Question)
     counters |= {c for f in question.filters if f.field in METRICS for c in METRICS[f.field].needs}
     reading = Reading(grain, numbers_of(question, grain), counters, only)
     groups: dict[tuple[str, ...], dict[str, int]] = {}
-    for row in await source.read(store, reading):
+    for place, row in enumerate(await source.read(store, reading)):
+        if place % ROWS_AT_ONCE == 0:
+            await asyncio.sleep(0)
         if all(each.keeps(row.dimensions[each.field]) for each in by_dimension):
             key = (_date(question.granularity, grain, row.number), *(row.dimensions[d] for d in question.dimensions))
             sums = groups.setdefault(key, {})

@@ -48,8 +48,8 @@ def _routes() -> list[BaseRoute]:
     """The routes, which every application of a process shares: FastAPI takes tens of milliseconds to put them together."""
     root = APIRouter()
     root.include_router(router(), prefix=PREFIX, responses=REFUSALS, generate_unique_id_function=_operation_id)
-    for outside in (health.router, feeds.router):
-        root.include_router(outside, generate_unique_id_function=_operation_id)
+    root.include_router(feeds.router, responses=REFUSALS, generate_unique_id_function=_operation_id)
+    root.include_router(health.router, generate_unique_id_function=_operation_id)
     return root.routes
 
 

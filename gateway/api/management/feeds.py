@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
@@ -26,6 +26,8 @@ router = APIRouter(tags=["Rankings"])
 TOP, WEEKS = 9, 53
 ITEMS_MAX = 50
 MEDIA_TYPE = "application/rss+xml; charset=utf-8"
+AS_FEED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/rss+xml": {}}}}
+"""``responses=`` of a route that may answer with a feed."""
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -94,7 +96,7 @@ def new_models(request: Request, rows: Iterable[Row], describe: Callable[[Row], 
 @router.get(
     "/rankings.rss",
     response_class=Response,
-    responses={200: {"content": {"application/rss+xml": {}}}},
+    responses=AS_FEED,
     summary="Feed of models new in the top nine",
 )
 async def get_rankings_feed(viewer: ByViewer) -> Response:

@@ -36,7 +36,13 @@ PUBLIC_LIST = [Depends(refuse_unsupported_filters), Depends(has_valid_key)]
 """A wrong key is refused although none is needed, and so are filters that this gateway has no data for."""
 
 
-@router.get("/models", response_model=schema.ModelList, dependencies=PUBLIC_LIST, summary="List models")
+@router.get(
+    "/models",
+    response_model=schema.ModelList,
+    responses=feeds.AS_FEED,
+    dependencies=PUBLIC_LIST,
+    summary="List models",
+)
 async def list_models(
     request: Request,
     services: ServicesDep,
