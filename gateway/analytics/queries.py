@@ -5,6 +5,7 @@ It must not know: HTTP, names and colours that a page shows, who is asking: ``le
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -178,6 +179,7 @@ async def _filled(store: Store, dimensions: Dimensions, query: Query) -> list[_F
     for bucket in wanted:
         each = _Filled(bucket, {}, {})
         for _ in bucket.numbers:
+            await asyncio.sleep(0)  # a bucket may have a thousand rows, and other requests want their turn
             for row, values in next(read).items():
                 key = dimensions.key(query.by, row, bucket.first)
                 if key and (value := sum(values)):
@@ -328,7 +330,7 @@ async def leaderboard(
     fields = ("t", "r", "u") if by == "app" else ("pt", "ct", "rq", "us")
     days = await tables.read(store, "da" if by == "app" else "de", range(first, window.after), fields)
     named = _Named(dimensions, by)
-    sums = [_window_sums(days[span.first - first : span.after - first], named, span.first) for span in spans]
+    sums = [await _window_sums(days[span.first - first : span.after - first], named, span.first) for span in spans]
     rows = await _presentable(store, named, window, sums[0], least_users)
     hidden = set() if least_users is None else set(sums[2]).difference(rows)
     previous = _ranks({key: each for key, each in sums[2].items() if key not in hidden})
@@ -353,10 +355,11 @@ class _Named(NamedTuple):
     by: By
 
 
-def _window_sums(days: Sequence[tables.Table], named: _Named, first: int) -> dict[str, Sum]:
+async def _window_sums(days: Sequence[tables.Table], named: _Named, first: int) -> dict[str, Sum]:
     """Sums of the rows of these days, the first of which is ``first``."""
     sums: dict[str, Sum] = {}
     for day, table in enumerate(days, first):
+        await asyncio.sleep(0)
         for row, values in table.items():
             key = named.dimensions.key(named.by, row, day)
             if key:
