@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree
 
@@ -461,7 +462,7 @@ async def test_public_answers(gateway: GatewayFactory, monkeypatch: pytest.Monke
     monkeypatch.setattr(answer_cache, "REST_TIMES", 0)
     stage = await gateway(Sale("t/a", "alpha"), public_rankings=True)
     client, store, admin = stage.gateway.client, stage.gateway.services.store, stage.gateway.admin
-    private = {"key": "5ec2e7" + "0" * 10, "session": b"\x5e\x55\x10\x2e" * 2}
+    private: dict[str, Any] = {"key": "5ec2e7" + "0" * 10, "session": b"\x5e\x55\x10\x2e" * 2}
     events = [
         Event(
             at_ms=start_ms("w", week_of(TODAY) - back) + n,
@@ -580,3 +581,25 @@ async def test_where_weeks_end(managed: Managed) -> None:
         ["00:00:00", "23:00:00", "00:00:00"],
     )
     assert HOUR_MS * 24 == DAY_MS
+
+
+async def test_openrouters_sdk_reads_the_answers(managed: Managed) -> None:
+    """What can be asked, a query over time, the datasets: with the official SDK's own types. (Of rows it keeps only the number.)"""
+    await count_events(managed.gateway.services.store, USE)
+    async with managed.sdk() as sdk:
+        offered = await sdk.analytics.get_analytics_meta_async()
+        assert {"model", "provider", "api_key_id"} <= {each.name for each in offered.data.dimensions}
+        found = await sdk.analytics.query_analytics_async(
+            metrics=["request_count", "total_usage"],
+            dimensions=["model"],
+            granularity="day",
+            filters=[{"field": "provider", "operator": "in", "value": ["acme"]}],
+            order_by={"field": "total_usage", "direction": "desc"},
+            time_range={
+                "start": datetime.fromtimestamp(NOW - 3 * 86_400, UTC),
+                "end": datetime.fromtimestamp(NOW, UTC),
+            },
+        )
+        assert (found.data.metadata.row_count, found.data.metadata.truncated) == (3, False)
+        daily = await sdk.datasets.get_rankings_daily_async()
+        assert sum(int(row.total_tokens) for row in daily.data) == sum(each.prompt + each.completion for each in USE)
