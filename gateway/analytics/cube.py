@@ -17,6 +17,7 @@ import msgspec
 from gateway.analytics import buckets, tables
 from gateway.analytics.buckets import Grain
 from gateway.analytics.counters import KEPT_S
+from gateway.analytics.dimensions import Dimensions
 from gateway.analytics.performance import percentiles
 from gateway.analytics.queries import KEY_OF
 from gateway.store.client import Store
@@ -102,6 +103,11 @@ HISTOGRAMS = ("l", "t")
 DIMENSIONS: dict[str, str] = {
     "model": "Model",
     "author": "Author",
+    "family": "Family",
+    "tier": "Tier",
+    "origin": "Origin: open or closed, and where from",
+    "size": "Size class by parameters",
+    "reasoning": "Reasoning model",
     "provider": "Provider",
     "endpoint": "Endpoint",
     "api_key_id": "API key",
@@ -109,6 +115,10 @@ DIMENSIONS: dict[str, str] = {
     "context_length_bucket": "Size of prompt and completion",
     "organization": "Organisation",
 }
+
+
+OF_MODEL = frozenset({"author", "family", "tier", "origin", "size", "reasoning"})
+"""Dimensions that follow from the model, as of the first day of a bucket; see ``dimensions``."""
 
 
 class Source(NamedTuple):
@@ -151,7 +161,6 @@ def _of_endpoint(endpoint: str) -> dict[str, str]:
     model = KEY_OF["model"](endpoint)
     return {
         "model": model,
-        "author": model.partition("/")[0],
         "provider": KEY_OF["provider"](endpoint),
         "endpoint": endpoint if endpoint[:1] != "@" else "",
     }
@@ -224,8 +233,7 @@ async def _by_app_and_model(store: Store, reading: Reading) -> list[Row]:
         for field, value in fields.items():
             model, _, letter = field.rpartition(" ")
             if model:
-                dimensions = {"app": app, "model": model, "author": model.partition("/")[0]}
-                found.append(Row(number, dimensions, {"rq" if letter == "r" else "tk": value}))
+                found.append(Row(number, {"app": app, "model": model}, {"rq" if letter == "r" else "tk": value}))
     return found
 
 
@@ -235,7 +243,7 @@ async def _by_size(store: Store, reading: Reading) -> list[Row]:
     async for number, model, fields in _rows(store, reading.grain + "x", cells):
         for field, value in fields.items():
             label, _, letter = field.rpartition(" ")
-            dimensions = {"context_length_bucket": label, "model": model, "author": model.partition("/")[0]}
+            dimensions = {"context_length_bucket": label, "model": model}
             found.append(Row(number, dimensions, {"rq" if letter == "r" else "tk": value}))
     return found
 
@@ -253,27 +261,27 @@ def _by_organization(kind: str) -> Callable[[Store, Reading], Awaitable[list[Row
         ]
         found = []
         async for number, name, fields in _rows(store, reading.grain + "o", cells):
-            by = {"model": name[2:], "author": name[2:].partition("/")[0]} if kind == "m" else {"provider": name[2:]}
+            by = {"model" if kind == "m" else "provider": name[2:]}
             found += [Row(number, {"organization": org, **by}, {"tk": tokens}) for org, tokens in fields.items()]
         return found
 
     return read
 
 
-_ENDPOINT = frozenset({"model", "author", "provider", "endpoint"})
+_ENDPOINT = frozenset({"model", *OF_MODEL, "provider", "endpoint"})
 _ALL = frozenset(counter for metric in METRICS.values() for counter in metric.needs)
 SOURCES: dict[str, Source] = {
     "endpoint": Source(_ENDPOINT, _ALL, ("h", "d", "w"), "e", _by_endpoint),
     "app": Source(frozenset({"app"}), frozenset({"rq", "tk", "us"}), ("d", "w"), "a", _by_app),
     "app_model": Source(
-        frozenset({"app", "model", "author"}), frozenset({"rq", "tk"}), ("d", "w"), "a", _by_app_and_model
+        frozenset({"app", "model", *OF_MODEL}), frozenset({"rq", "tk"}), ("d", "w"), "a", _by_app_and_model
     ),
     "size": Source(
-        frozenset({"context_length_bucket", "model", "author"}), frozenset({"rq", "tk"}), ("w",), "x", _by_size
+        frozenset({"context_length_bucket", "model", *OF_MODEL}), frozenset({"rq", "tk"}), ("w",), "x", _by_size
     ),
     "key": Source(_ENDPOINT | {"api_key_id"}, frozenset({*_KEY_COUNTERS.values(), "tk"}), ("d",), "k", _by_key),
     "organization": Source(
-        frozenset({"organization", "model", "author"}), frozenset({"tk"}), ("d", "w"), "o", _by_organization("m")
+        frozenset({"organization", "model", *OF_MODEL}), frozenset({"tk"}), ("d", "w"), "o", _by_organization("m")
     ),
     "organization_provider": Source(
         frozenset({"organization", "provider"}), frozenset({"tk"}), ("d", "w"), "o", _by_organization("p")
@@ -356,23 +364,31 @@ def kept_days(source: Source, grain: Grain, counters: Collection[str]) -> int:
     return min(KEPT_S[grain + letter] for letter in letters) // 86_400
 
 
-async def answer(store: Store, source: Source, grain: Grain, question: Question) -> Result:
-    """Raises TooMuch, StoreError."""
+async def answer(store: Store, source: Source, grain: Grain, question: Question, named: Dimensions) -> Result:
+    """``named``: what is known of models. Raises TooMuch, StoreError."""
     by_dimension = [each for each in question.filters if each.field in DIMENSIONS]
     only = {each.field: set(each.values) for each in by_dimension if each.operator in ("eq", "in")}
     counters = {counter for name in question.metrics for counter in METRICS[name].needs}
     counters |= {c for f in question.filters if f.field in METRICS for c in METRICS[f.field].needs}
     reading = Reading(grain, numbers_of(question, grain), counters, only)
+    of_model = OF_MODEL.intersection([*question.dimensions, *(each.field for each in by_dimension)])
     groups: dict[tuple[str, ...], dict[str, int]] = {}
     for place, row in enumerate(await source.read(store, reading)):
         if place % ROWS_AT_ONCE == 0:
             await asyncio.sleep(0)
-        if all(each.keeps(row.dimensions[each.field]) for each in by_dimension):
-            key = (_date(question.granularity, grain, row.number), *(row.dimensions[d] for d in question.dimensions))
+        values = _with_attributes(row, grain, of_model, named) if of_model else row.dimensions
+        if all(each.keeps(values[each.field]) for each in by_dimension):
+            key = (_date(question.granularity, grain, row.number), *(values[name] for name in question.dimensions))
             sums = groups.setdefault(key, {})
             for counter, amount in row.counts.items():
                 sums[counter] = sums.get(counter, 0) + amount
     return _presented(question, groups)
+
+
+def _with_attributes(row: Row, grain: Grain, wanted: Collection[str], named: Dimensions) -> dict[str, str]:
+    """The dimensions of a row, with those that follow from its model."""
+    day, model = buckets.start_ms(grain, row.number) // buckets.DAY_MS, row.dimensions["model"]
+    return {**row.dimensions, **{by: named.of_model(by, model, day) for by in wanted}}  # type: ignore[arg-type]
 
 
 def _date(granularity: Granularity | None, grain: Grain, number: int) -> str:

@@ -161,6 +161,17 @@ QUERIES: list[tuple[dict[str, Any], list[dict[str, Any]] | None]] = [
         ],
     ),
     (
+        {
+            "metrics": ["request_count"],
+            "dimensions": ["author", "origin"],
+            "filters": [{"field": "size", "operator": "eq", "value": "unknown"}],
+        },
+        [
+            {"author": "a", "origin": "unknown", "request_count": "3"},
+            {"author": "b", "origin": "unknown", "request_count": "1"},
+        ],
+    ),
+    (
         {"metrics": ["tokens_total"], "granularity": "month", "time_range": LAST_10, "filters": [OF_X]},
         None,
     ),

@@ -18,6 +18,7 @@ from msgspec import structs
 from gateway.analytics import buckets, cube
 from gateway.analytics.buckets import Grain
 from gateway.analytics.cube import DIMENSIONS, GRAINS, METRICS, SOURCES, Filter, Question, Source
+from gateway.analytics.dimensions import dimensions
 from gateway.analytics.event import KEY_CHARS, UNKNOWN_APP
 from gateway.api.management.auth import ByAnyKey, ServicesDep
 from gateway.api.management.json_route import ExactJSONResponse, StrictJSONRoute
@@ -26,7 +27,7 @@ from gateway.api.management.schema import analytics as schema
 from gateway.errors import BadRequest, NotFound
 from gateway.records import usd
 from gateway.server.answer_cache import Answer
-from gateway.store.client import Store
+from gateway.services import Services
 from gateway.store.policy import KeyPolicy
 
 OPERATORS = {"in": "array", "not_in": "array"}
@@ -57,14 +58,12 @@ async def get_analytics_meta(policy: ByAnyKey) -> ExactJSONResponse:
         for name, m in METRICS.items()
         if any(SOURCES[source].counters.issuperset(m.needs) for source in names)
     ]
-    dimensions = {dimension for name in names for dimension in SOURCES[name].dimensions}
+    offered = {dimension for name in names for dimension in SOURCES[name].dimensions}
     return ExactJSONResponse(
         {
             "data": {
                 "metrics": metrics,
-                "dimensions": [
-                    {"name": n, "display_label": label} for n, label in DIMENSIONS.items() if n in dimensions
-                ],
+                "dimensions": [{"name": n, "display_label": label} for n, label in DIMENSIONS.items() if n in offered],
                 "operators": [
                     {"name": name, "value_type": OPERATORS.get(name, "scalar")}
                     for name in ("eq", "neq", "in", "not_in", *COMPARISONS)
@@ -122,7 +121,7 @@ async def query_analytics(
     question = structs.replace(question, filters=(*question.filters, *_own(policy, name)))
 
     async def answer() -> Answer:
-        return json_answer(await _answered(services.store, SOURCES[name], grain, question))
+        return json_answer(await _answered(services, SOURCES[name], grain, question))
 
     if policy is None:
         made = await answer()
@@ -132,10 +131,10 @@ async def query_analytics(
     return Response(made.body, media_type="application/json", headers={"cache-control": "no-store"})
 
 
-async def _answered(store: Store, source: Source, grain: Grain, question: Question) -> dict[str, Any]:
+async def _answered(services: Services, source: Source, grain: Grain, question: Question) -> dict[str, Any]:
     begun = time.perf_counter()
     try:
-        result = await cube.answer(store, source, grain, question)
+        result = await cube.answer(services.store, source, grain, question, dimensions(services.catalog.current))
     except cube.TooMuch:
         raise BadRequest(
             "time_range: this would read too many rows; ask for fewer days, or filter by one of the dimensions.",
@@ -282,13 +281,13 @@ def _wrong(problem: str) -> BadRequest:
 def _source(question: Question, allowed: Iterable[str]) -> tuple[str, Grain]:
     """The first source that can answer, and its grain. Raises BadRequest that says what could be asked instead."""
     filtered = [each.field for each in question.filters]
-    dimensions = {*question.dimensions, *(name for name in filtered if name in DIMENSIONS)}
+    wanted = {*question.dimensions, *(name for name in filtered if name in DIMENSIONS)}
     metrics = {*question.metrics, *(name for name in filtered if name in METRICS)}
-    within = [name for name in allowed if name in cube.sources_of(dimensions)]
+    within = [name for name in allowed if name in cube.sources_of(wanted)]
     if not within:
         choices = "; ".join(" × ".join(n for n in DIMENSIONS if n in SOURCES[s].dimensions) for s in allowed)
         raise BadRequest(
-            f"dimensions: {', '.join(sorted(dimensions))} are not counted together; choose within one of: {choices}.",
+            f"dimensions: {', '.join(sorted(wanted))} are not counted together; choose within one of: {choices}.",
             field="dimensions",
         )
     counted = [name for name in within if metrics.issubset(_metrics(SOURCES[name]))]
