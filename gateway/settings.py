@@ -174,6 +174,15 @@ class Settings(BaseSettings):
         description="Events that wait in Redis to be counted, about; when there are more, the oldest are lost.",
     )
 
+    history: bool = Field(
+        True, description="Keep every event of analytics in Parquet files, where the extra `analytics` is installed."
+    )
+    history_dir: Path | None = Field(
+        None, description="Directory of these files. Unset: `history` in the data directory."
+    )
+    history_interval_s: float = Field(30, gt=0, description="How often new events are written to the history.")
+    history_days: int = Field(0, ge=0, description="Days of the history that are kept; 0: all.")
+
     public_rankings: bool = Field(
         False, description="Rankings and charts need no key, and show only what no single account can be recognised in."
     )
@@ -216,6 +225,11 @@ class Settings(BaseSettings):
     def catalog_dirs(self) -> tuple[Path, ...]:
         """The folders of the catalogue, the lowest first: those of ``config_dir``, over the shipped one if that is switched on."""
         return over_the_shipped(self.config_dir) if self.shipped_catalog else self.config_dir
+
+    @cached_property
+    def history_directory(self) -> Path:
+        """Where the history of analytics is kept."""
+        return self.history_dir or self.data_dir / "history"
 
     @classmethod
     def settings_customise_sources(

@@ -37,6 +37,7 @@ from gateway.money import NANO
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 OVERHEAD_SECONDS = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 OTHER = "other"
+PREFIX = "tokenway_"
 FLUSH_INTERVAL_S = 0.05
 WARNINGS_A_SECOND = 20
 """Lines about vendors' failures, per process."""
@@ -156,18 +157,17 @@ class Telemetry:
         self.log = structlog.get_logger()
         self.labels = Labels()
         self.registry = registry = CollectorRegistry()
-        name = "tokenway_"
 
         def counter(metric: str, text: str, *labels: str) -> Any:
-            plain = Counter(name + metric, text, labels, registry=registry)
+            plain = Counter(PREFIX + metric, text, labels, registry=registry)
             return Family(plain) if labels else plain
 
         def gauge(metric: str, text: str, *labels: str, mode: Any = "livesum") -> Any:
-            plain = Gauge(name + metric, text, labels, registry=registry, multiprocess_mode=mode)
+            plain = Gauge(PREFIX + metric, text, labels, registry=registry, multiprocess_mode=mode)
             return Family(plain) if labels else plain
 
         def histogram(metric: str, text: str, buckets: tuple[float, ...], *labels: str) -> Family:
-            return Family(Histogram(name + metric, text, labels, registry=registry, buckets=buckets))
+            return Family(Histogram(PREFIX + metric, text, labels, registry=registry, buckets=buckets))
 
         self.requests = counter("requests", "Requests by API surface and outcome.", "surface", "outcome")
         self.generations = counter("generations", "Generations by model served and outcome.", "model", "outcome")
@@ -189,6 +189,8 @@ class Telemetry:
         self.breaker = gauge("breaker_state", "0 closed, 1 half open, 2 open.", "endpoint", mode="mostrecent")
         self.catalog_reloads = counter("catalog_reloads", "Catalogue reloads by result.", "result")
         self.analytics_lost = counter("analytics_lost", "Events of analytics that were lost while Redis was away.")
+        self.history_events = counter("history_events", "Events of the history of analytics.", "sink", "outcome")
+        self.history_errors = counter("history_errors", "Failures to write the history of analytics.", "sink")
         self.ledger_hold = self.ledger_latency.labels("hold")
         self.overruns = counter("overruns", "Answers that cost more than could be charged.")
 

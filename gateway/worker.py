@@ -13,6 +13,8 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.analytics.consumer import Consumer, Role
+from gateway.analytics.history import parquet
+from gateway.analytics.history.writer import DirectorySink, HistoryWriter
 from gateway.analytics.stream import EventWriter
 from gateway.catalog.read import CatalogError
 from gateway.catalog.store import CatalogStore
@@ -114,10 +116,17 @@ def ledger_loops(
 def analytics_loops(
     store: Store, settings: Settings, telemetry: Telemetry, role: Role
 ) -> list[Coroutine[Any, Any, None]]:
-    """The loop that counts events. Any process may run it: a lease says whose turn it is, and a worker goes before a gateway."""
+    """The loops that count events and keep their history. Any process may run them: leases say whose turn it is, and a worker goes
+    before a gateway.
+    """
     if not settings.analytics:
         return []
-    return [every(ANALYTICS_INTERVAL_S, Consumer(store, role).step, telemetry)]
+    loops = [every(ANALYTICS_INTERVAL_S, Consumer(store, role).step, telemetry)]
+    if settings.history and parquet.is_available():
+        sink = DirectorySink(settings.history_directory, days=settings.history_days)
+        writer = HistoryWriter(store, sink, role, telemetry)
+        loops.append(every(settings.history_interval_s, writer.write_history, telemetry))
+    return loops
 
 
 async def write_last_events(analytics: EventWriter | None) -> None:

@@ -21,11 +21,18 @@ LOST = "tw:a1:lost"
 """Hash: UTC day in which it was noticed → events that were lost before they were counted."""
 REVISIONS = "tw:a1:revisions"
 """Hash: week → how often it was changed after it had closed."""
+HISTORY = "tw:a1:history"
+"""Hash: sink of the history → how far the stream is written there, and what is known there of the processes that write it."""
 SALT = "tw:a1:salt"
 """String: 32 random bytes; users are told apart by a keyed hash with it."""
 
 BATCH, NAME = "_", "n"
 """Fields of a row that are no counters: number of the batch that wrote it last; name of an app."""
+
+
+def history_lease(sink: str) -> str:
+    """String: which process writes the history to a sink now. It expires by itself."""
+    return f"{PREFIX}:lease:{sink}"
 
 
 def seen(writer: str) -> str:

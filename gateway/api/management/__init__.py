@@ -19,6 +19,7 @@ from gateway.api.management import (
     credits,
     datasets,
     errors,
+    export,
     feeds,
     generations,
     health,
@@ -61,7 +62,7 @@ def router() -> APIRouter:
     """All routes without a prefix. The routers in ``managed`` need the management key."""
     routes = APIRouter()
     managed = APIRouter(dependencies=[Depends(require_management_key)])
-    for each in (keys.router, organizations.router, admin.router):
+    for each in (keys.router, organizations.router, admin.router, export.router):
         managed.include_router(each)
     account = (keys.current, credits.router, generations.router, activity.router, analytics.router)
     for each in (

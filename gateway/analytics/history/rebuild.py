@@ -1,0 +1,201 @@
+"""The counters in Redis again, from the files of the history and from what is in the stream but not in them yet.
+
+Weeks are made one after the other: buckets of time do not reach over them. Each row is replaced in one step by what it has to be,
+so readers never see nothing, and a process that dies leaves some weeks as they were; the next one makes all of them again. While
+it runs nobody else counts: it holds the consumer's lease, and counts first what waits, the last of it an entry of its own, so that
+the others, whose cursor is older, forget the rows that they keep in memory.
+
+A week of which more has been counted than the files have (they begin later, or lie elsewhere) is left alone unless one insists.
+It must not know: HTTP.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from gateway.analytics import stream, tables
+from gateway.analytics.buckets import bucket, monday, week_of
+from gateway.analytics.consumer import LEASE_MS, Consumer
+from gateway.analytics.counters import MAX_APPS, OTHER_APPS, Cell, Increments, Tally, expires_at
+from gateway.analytics.event import UNKNOWN_APP, Event
+from gateway.analytics.history.archive import Archive, Progress
+from gateway.analytics.history.schema import event, order
+from gateway.analytics.history.writer import ENTRIES_AT_ONCE, fresh
+from gateway.store import analytics_keys as keys
+from gateway.store.client import Store, store_errors
+
+HELD_MS = 6 * LEASE_MS
+"""How long nobody counts if this process dies."""
+EVENTS_AT_ONCE = 2048
+ROWS_AT_ONCE = 32
+VALUES_AT_ONCE = 4000
+
+Renew = Callable[[], Awaitable[None]]
+Advance = Callable[[int], object]
+
+
+class Week(NamedTuple):
+    """What became of a week. Both numbers are requests; ``before`` are those that were counted in it."""
+
+    week: int
+    events: int
+    before: int
+    replaced: bool
+
+
+async def rebuild(
+    store: Store, archive: Archive, *, replace: bool = False, advance: Advance = lambda events: None
+) -> list[Week]:
+    """Make the counters of every week of the archive. ``replace``: also of those of which more has been counted. ``advance`` is
+    called with the number of events that have been read.
+
+    Raises DamagedFile, HistoryError, StoreError, LedgerUnavailable.
+    """
+    async with _nobody_else_counts(store) as renew:
+        marker = {"w": f"rebuild:{secrets.token_hex(6)}", "a": 0, "f": 0, "e": stream.pack([])}
+        with store_errors():
+            await store.redis.xadd(keys.EVENTS, marker)  # type: ignore[arg-type]
+        consumer = Consumer(store, "worker")
+        while await consumer.consume():
+            await renew()
+        counted: Any = await store.redis.get(keys.CURSOR)
+        tail = await _tail(store, archive.progress(), counted.decode())
+        weeks = {week_of(day) for day in archive.event_days()} | tail.keys()
+        found = []
+        for week in sorted(weeks):
+            found.append(
+                await _rebuild_week(
+                    store, archive, week, tail.get(week, ()), replace=replace, advance=advance, renew=renew
+                )
+            )
+        return found
+
+
+async def _rebuild_week(
+    store: Store, archive: Archive, week: int, tail: Sequence[Event], *, replace: bool, advance: Advance, renew: Renew
+) -> Week:
+    tally, count = Tally(), 0
+    for part in _events(archive, week, tail):
+        tally.add(part)
+        count += len(part)
+        advance(len(part))
+        await renew()
+    before = sum(row[0] for row in (await tables.read(store, "we", [week], ["rq"]))[0].values())
+    if before > count and not replace:
+        return Week(week, count, before, replaced=False)
+    await _write(store, tally.increments(time.time(), without=_without(tally)), renew)
+    return Week(week, count, before, replaced=True)
+
+
+def _events(archive: Archive, week: int, tail: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    """The events of a week, some at a time."""
+    names = ", ".join(column.quoted for column in archive.dataset.columns)
+    with archive.reading(monday(week), monday(week + 1) - 1) as opened:
+        rows = opened.execute(f"SELECT {names} FROM events")  # noqa: S608 - names of ours
+        while part := rows.fetchmany(EVENTS_AT_ONCE):
+            yield [event(row) for row in part]
+    if tail:
+        yield tail
+
+
+def _without(tally: Tally) -> set[tuple[int, str]]:
+    """Apps for which their week has no room, when the first ones are let in, as ``Consumer`` does."""
+    known: set[str] = set()
+    without = set()
+    for week, app in tally.apps():
+        if len(known) < MAX_APPS or app in (UNKNOWN_APP, OTHER_APPS):
+            known.add(app)
+        else:
+            without.add((week, app))
+    return without
+
+
+async def _tail(store: Store, progress: Progress, upto: str) -> dict[int, list[Event]]:
+    """Week → events of the stream that are counted and not in the archive."""
+    found: dict[int, list[Event]] = {}
+    writers, after = dict(progress.writers), progress.position
+    while order(after) < order(upto):
+        with store_errors():
+            entries: Any = await store.redis.xrange(keys.EVENTS, min=f"({after}", max=upto, count=ENTRIES_AT_ONCE)
+        for position, fields in entries:
+            after = position.decode()
+            for each in fresh(writers, after, fields)[0]:
+                found.setdefault(bucket("w", each.at_ms), []).append(each)
+        if len(entries) < ENTRIES_AT_ONCE:
+            break
+    return found
+
+
+async def _write(store: Store, increments: Increments, renew: Renew) -> None:
+    """Replace the rows of all buckets that have some, and remove those that have none any more."""
+    cells = list({**increments.counts, **increments.users})
+    names: dict[tuple[str, int], list[str]] = {}
+    for cell in cells:
+        names.setdefault((cell.table, cell.bucket), []).append(cell.row)
+    for (table, number), expected in names.items():
+        await _name_rows(store, table, number, expected)
+        await renew()
+    for start in range(0, len(cells), ROWS_AT_ONCE):
+        async with store.redis.pipeline(transaction=True) as pipe:
+            for cell in cells[start : start + ROWS_AT_ONCE]:
+                for command in _commands(cell, increments):
+                    pipe.execute_command(*command)
+            with store_errors():
+                await pipe.execute()
+        await renew()
+
+
+async def _name_rows(store: Store, table: str, number: int, expected: Sequence[str]) -> None:
+    """Let the set of a bucket's rows have these, and remove the other rows."""
+    names = keys.rows(table, number)
+    [stored] = await tables.row_names(store, table, [number])
+    gone = list(stored.difference(expected))
+    async with store.redis.pipeline(transaction=False) as pipe:
+        for start in range(0, len(expected), VALUES_AT_ONCE):
+            pipe.sadd(names, *expected[start : start + VALUES_AT_ONCE])
+        pipe.expireat(names, expires_at(Cell(table, number, "")))
+        for start in range(0, len(gone), VALUES_AT_ONCE):
+            part = gone[start : start + VALUES_AT_ONCE]
+            pipe.unlink(*[keys.row(table, number, row) for row in part])
+            pipe.srem(names, *part)
+        with store_errors():
+            await pipe.execute()
+
+
+def _commands(cell: Cell, increments: Increments) -> Iterator[tuple[Any, ...]]:
+    """What replaces a row."""
+    key = keys.row(*cell)
+    yield "DEL", key
+    fields: list[Any] = [part for pair in increments.counts.get(cell, {}).items() for part in pair]
+    if cell in increments.names:
+        fields += (keys.NAME, increments.names[cell])
+    users = [user.hex() for user in increments.users.get(cell, ())]
+    for command, values in (("HSET", fields), ("PFADD", users)):
+        for start in range(0, len(values), VALUES_AT_ONCE):
+            yield command, key, *values[start : start + VALUES_AT_ONCE]
+    yield "EXPIREAT", key, expires_at(cell)
+
+
+@asynccontextmanager
+async def _nobody_else_counts(store: Store) -> AsyncIterator[Renew]:
+    """Hold the consumer's lease, whoever has it; the value is to be awaited from time to time. A batch that is begun may end."""
+    name = f"rebuild:{secrets.token_hex(6)}".encode()
+    renewed = float("-inf")
+
+    async def renew() -> None:
+        nonlocal renewed
+        if time.monotonic() - renewed > HELD_MS / 4000:
+            with store_errors():
+                await store.redis.set(keys.LEASE, name, px=HELD_MS)
+            renewed = time.monotonic()
+
+    await renew()
+    try:
+        yield renew
+    finally:
+        with store_errors():
+            await store.redis.delete(keys.LEASE)
