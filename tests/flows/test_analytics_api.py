@@ -14,6 +14,8 @@ import pytest
 
 from gateway.analytics.buckets import DAY_MS, iso_day, monday, start_ms, today, week_of
 from gateway.analytics.event import FAILED, LIMITED, SERVED, Event, Tried
+from gateway.analytics.history.archive import Archive
+from gateway.analytics.history.load import load
 from gateway.api.management.public_views import PER_MINUTE
 from gateway.api.management.schema import analytics as schema
 from gateway.api.management.schema import rankings as shapes
@@ -586,6 +588,47 @@ async def test_where_weeks_end(managed: Managed) -> None:
         (f"{iso_day(monday(week + 1))} 00:00:00", "8"),
         (f"{iso_day(monday(week + 1) - 1)} 23:00:00", "4"),
     ]
+
+
+async def test_what_sessions_cost(managed: Managed) -> None:
+    """Read from the history; the operator sees all, others what enough users share; without a history there is no answer."""
+    pytest.importorskip("duckdb", reason="the history needs the extra analytics")
+    settings = managed.gateway.services.settings
+    refused(await managed.admin.get("/api/v1/datasets/session-cost"), 404)
+    day = TODAY - 3
+    events = [
+        used(
+            day,
+            "a/x",
+            10,
+            org=f"o{n}",
+            user=n.to_bytes(8),
+            session=n.to_bytes(8),
+            app=app,
+            app_name="One",
+            charged_nano=n,
+        )
+        for app, users in (("one.example", range(1, 6)), ("few.example", range(6, 9)), ("unknown", range(9, 15)))
+        for n in users
+        for _ in range(2)
+    ]
+    await asyncio.to_thread(load, Archive(settings.history_directory), events)
+    found = await get(managed.admin, "/datasets/session-cost")
+    shapes.SessionCosts.model_validate(found)
+    assert [(row["app_slug"], row["turn_range"], row["median_session_cost_usd"]) for row in found["data"]] == [
+        ("few.example", "2-9-turns", 14e-9),
+        ("one.example", "2-9-turns", 6e-9),
+        ("unknown", "2-9-turns", 22e-9),
+    ]
+    assert (found["meta"]["window_days"], found["meta"]["window_end_date"]) == (30, YESTERDAY)
+    key = bearer(await managed.gateway.key())
+    response = await managed.anyone.get("/api/v1/datasets/session-cost", headers=key)
+    assert [row["app_name"] for row in response.json()["data"]] == ["One"]
+    some = await get(managed.admin, "/datasets/session-cost", app_slug="unknown", turn_range="2-9-turns", limit=1)
+    assert [row["app_slug"] for row in some["data"]] == ["unknown"]
+    assert (await get(managed.admin, "/datasets/session-cost", model="a/none"))["data"] == []
+    for field, value in (("turn_range", "3-turns"), ("limit", "501"), ("offset", "-1")):
+        refused(await managed.admin.get("/api/v1/datasets/session-cost", params={field: value}), 400, field)
 
 
 async def test_openrouters_sdk_reads_the_answers(managed: Managed) -> None:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import date
 from typing import Annotated, Any, Literal
 
+import structlog
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
-from gateway.analytics import queries, tables
+from gateway.analytics import buckets, queries, tables
 from gateway.analytics.buckets import Period
 from gateway.analytics.event import UNKNOWN_APP
+from gateway.analytics.history.archive import Archive
+from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.queries import Window
 from gateway.analytics.series import OTHERS
+from gateway.analytics.sessions import WINDOW_DAYS, SessionCost, session_costs
 from gateway.api.management.public_views import MAX_DAYS, ByViewer, EndDate, StartDate, days, meta_of
 from gateway.api.management.rankings import DEFAULT_DAYS, Size, names_of, refuse_uncounted
 from gateway.api.management.schema import rankings as schema
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, NotFound, Unavailable
+from gateway.records import usd
+from gateway.services import Services
 
 router = APIRouter(tags=["Rankings"], dependencies=[Depends(refuse_uncounted)])
+
+log = structlog.get_logger(__name__)
 
 DATASET_TOP = 50
 
@@ -100,3 +109,63 @@ async def get_app_rankings(viewer: ByViewer, wanted: Annotated[AppQuery, Query()
         return {"data": rows, "meta": {**meta, "total_count": len(standings)}}
 
     return await viewer.answer((window, wanted.sort, wanted.limit, wanted.offset), ranked)
+
+
+class SessionQuery(BaseModel):
+    """The parameters of the costs of sessions."""
+
+    app_slug: str | None = Field(None, description="One app, by its id.")
+    model: str | None = Field(None, description="One model, by its slug.")
+    turn_range: Literal["1-turn", "2-9-turns", "10-49-turns", "50-plus-turns"] | None = None
+    limit: int = Field(100, ge=1, le=500)
+    offset: int = Field(0, ge=0, le=5000)
+
+
+@router.get("/datasets/session-cost", response_model=schema.SessionCosts, summary="Median cost of sessions")
+async def get_session_cost(viewer: ByViewer, wanted: Annotated[SessionQuery, Query()]) -> Response:
+    """What sessions that closed in the last 30 complete days cost, by app, model and number of turns, never pooled over apps.
+
+    A session is what callers gave one `session_id`, with less than a day between two turns. It is read from the history of
+    events, so this needs one in the data directory of this machine. Sessions without a known app: management key only.
+    """
+    archive = _archive(viewer.services)
+    last = buckets.today(time.time()) - 1
+
+    async def listed() -> dict[str, Any]:
+        try:
+            found = await asyncio.to_thread(session_costs, archive, last)
+        except HistoryError as error:
+            log.error("history_failed", error=str(error))
+            raise Unavailable("The history of analytics cannot be read now; the log says why.") from None
+        least = viewer.least_users
+        shown = [each for each in found if least is None or (each.app != UNKNOWN_APP and each.may_be_shown(least))]
+        rows = [_session_cost(each) for each in shown if _matches(each, wanted)]
+        meta = {"version": "v1", "as_of": buckets.iso_time(time.time()), "total_count": len(rows)}
+        window = {"window_days": WINDOW_DAYS, "window_end_date": buckets.iso_day(last)}
+        return {"data": rows[wanted.offset : wanted.offset + wanted.limit], "meta": {**meta, **window}}
+
+    return await viewer.answer((last, wanted.model_dump_json()), listed)
+
+
+def _archive(services: Services) -> Archive:
+    """The history on this machine. Raises NotFound where there is none."""
+    archive = Archive(services.settings.history_directory)
+    if not archive.exists():
+        raise NotFound("Sessions are read from the history of analytics; there is none here (GATEWAY_HISTORY).")
+    return archive
+
+
+def _matches(each: SessionCost, wanted: SessionQuery) -> bool:
+    pairs = ((each.app, wanted.app_slug), (each.model, wanted.model), (each.turn_range, wanted.turn_range))
+    return all(asked in (None, value) for value, asked in pairs)
+
+
+def _session_cost(each: SessionCost) -> dict[str, Any]:
+    return {
+        "app_slug": each.app,
+        "app_name": each.name or each.app.removeprefix("~"),
+        "model_permaslug": each.model,
+        "turn_range": each.turn_range,
+        "median_session_cost_usd": usd(each.median_nano),
+        "sessions": each.sessions,
+    }

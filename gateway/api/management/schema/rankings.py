@@ -142,6 +142,20 @@ class AppRankings(Shape):
     meta: Meta
 
 
+class SessionCost(Shape):
+    app_slug: str
+    app_name: str
+    model_permaslug: str
+    turn_range: str
+    median_session_cost_usd: Usd
+    sessions: int
+
+
+class SessionCosts(Shape):
+    data: list[SessionCost]
+    meta: dict[str, str | int]
+
+
 class ActivityRow(Shape):
     date: str
     model: str
