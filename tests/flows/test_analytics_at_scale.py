@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import httpx
 import pytest
 
 from gateway.analytics.buckets import iso_day, monday, today, week_of
@@ -26,6 +27,7 @@ def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_year_of_three_hundred_models(managed: Managed) -> None:
     """Every bucket adds up to what was loaded; the answer stays small; a query of the same weeks finds the same sums."""
+    managed.admin.timeout = httpx.Timeout(60)  # a busy machine may take its time
     redis, week = managed.gateway.services.store.redis, week_of(today(time.time()))
     totals: list[int] = []
     for number in range(week - WEEKS, week):
