@@ -151,7 +151,8 @@ async def test_figures_that_show_an_account_are_hidden(managed: Managed) -> None
     assert [row["app_id"] for row in apps] == ["a.example"]
     users = await managed.anyone.get("/api/v1/rankings/chart", params={**query, "metric": "users"}, **caller)
     assert users.json()["data"][0]["ys"] == {"a/many": "10"}
-    refused(await managed.anyone.get("/api/v1/rankings/chart?metric=spend", **caller), 403)
+    for money in ("spend", "cost", "fees"):
+        refused(await managed.anyone.get(f"/api/v1/rankings/chart?by=origin&metric={money}", **caller), 403)
     refused(await managed.anyone.get("/api/v1/rankings/chart"), 401)
 
 
@@ -249,6 +250,9 @@ async def test_activity(managed: Managed) -> None:
         ("/rankings/chart", "top=0", "top"),
         ("/rankings/chart", "metric=likes", "metric"),
         ("/rankings/chart", "by=app&metric=reasoning_tokens", "metric"),
+        ("/rankings/chart", "by=app&metric=cost", "metric"),
+        ("/rankings/chart", "by=colour", "by"),
+        ("/rankings/leaderboard", "by=colour", "by"),
         ("/rankings/leaderboard", "view=year", "view"),
         ("/datasets/rankings-daily", "category=programming", "category"),
         ("/datasets/rankings-daily", "start_date=2024-01-01", "start_date"),
