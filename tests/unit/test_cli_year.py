@@ -20,7 +20,8 @@ from gateway.catalog.load import load
 from gateway.cli import app, configured
 from gateway.cli.demo import command as demo_command
 from gateway.cli.demo.year import command
-from gateway.cli.demo.year.events import YearEvent
+from gateway.cli.demo.year.cube import cube
+from gateway.cli.demo.year.events import FIRST_MS, WEEK_MS, YearEvent
 from gateway.cli.demo.year.load import load as load_year
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store
@@ -89,7 +90,8 @@ def test_a_file_is_replaced_whole_or_not_at_all(
         (("--out", "folder.jsonl"), "that is a folder"),
         (("--to", "csv"), "--to"),
         (("--to", "redis"), "--out is for files"),
-        (("--shift", "3"), "--shift is for --to redis"),
+        (("--shift", "3"), "--shift is for --to redis and parquet"),
+        (("--to", "parquet", "--replace"), "--replace is for --to redis"),
         (("--shift", "-1"), "--shift"),
         (("--replace",), "--replace is for --to redis"),
         (("--classified", "1.5"), "--classified"),
@@ -178,3 +180,23 @@ async def test_the_demo_adds_a_year_to_an_empty_store_only(
     assert "counted as the weeks" in said[0]
     assert "counted already" in said[1]
     assert await store.redis.exists(keys.rows("we", week_of(today(time.time())) - 1))
+
+
+def test_a_year_is_a_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--to parquet: the files of an archive have the tokens of the year, where it was; a history that is there is not added to."""
+    duckdb = pytest.importorskip("duckdb")
+    monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path / "data"))
+    words = ("--to", "parquet", "--out", str(tmp_path / "history"), "--scale", "3e-12", "--classified", "1")
+    code, output = run(*words)
+    assert code == 0, output
+    assert "2024-11-04 to 2026-01-04" in output
+    files = str(tmp_path / "history" / "**" / "*.parquet")
+    sums = "sum(prompt + completion), count(*) FILTER (category = ''), min(at_ms), max(at_ms)"
+    tokens, unclassified, first, last = duckdb.sql(f"SELECT {sums} FROM read_parquet('{files}')").fetchall()[0]
+    year = cube(2025)
+    assert tokens == sum(round(each * 3e-12) for week in year.tokens for each in week)
+    assert unclassified == 0
+    assert FIRST_MS <= first < last < FIRST_MS + 61 * WEEK_MS
+    code, output = run(*words)
+    assert (code, "a history" in output) == (2, True)
+    assert run("--to", "parquet")[0] == 2

@@ -18,6 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway.analytics.event import Event
+from gateway.analytics.history.archive import Archive
+from gateway.analytics.history.load import load as write_history
+from gateway.analytics.history.parquet import HistoryError
 from gateway.catalog.catalog import Catalog
 from gateway.cli import configured
 from gateway.cli.demo.year.attributes import FOLDER, write_attributes
@@ -66,13 +69,15 @@ class Year(msgspec.Struct, frozen=True, kw_only=True):
 def demo_year(
     *,
     to: Annotated[
-        Literal["jsonl", "redis"],
+        Literal["jsonl", "redis", "parquet"],
         typer.Option(
-            help="redis: count it in the store of GATEWAY_REDIS_URL or GATEWAY_DATA_DIR, for rankings and charts."
+            help="redis: count it in the store of GATEWAY_REDIS_URL or GATEWAY_DATA_DIR, for rankings and charts; "
+            "parquet: as a history of usage."
         ),
     ] = "jsonl",
     out: Annotated[
-        Path | None, typer.Option(help="FILE.jsonl or FILE.jsonl.gz; replaced once everything is written.")
+        Path | None,
+        typer.Option(help="FILE.jsonl or FILE.jsonl.gz, replaced once everything is written; parquet: a directory."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed makes another year.")] = SEED,
     scale: Annotated[
@@ -81,17 +86,18 @@ def demo_year(
     shift: Annotated[
         int | None,
         typer.Option(
-            help="redis: weeks by which it is moved; default: its last week is the one that ended last.", min=0
+            help="Weeks by which it is moved; default: none, with redis its last week is the one that ended last.",
+            min=0,
         ),
     ] = None,
     classified: Annotated[
-        float, typer.Option(help="redis: the part of the requests that are classified.", min=0, max=1)
+        float, typer.Option(help="redis, parquet: the part of the requests that are classified.", min=0, max=1)
     ] = CLASSIFIED,
     replace: Annotated[
         bool, typer.Option("--replace", help="redis: delete all counters first, also those of real use.")
     ] = False,
 ) -> None:
-    """Make a synthetic year of traffic, November 2024 to December 2025: its events as lines of JSON, or counted in a store."""
+    """Make a synthetic year of traffic, November 2024 to December 2025: as a file, as a history, or counted in a store."""
     if not 0 < scale <= 1:
         refuse(f"--scale is {scale}; it must be above 0 and at most 1")
     if to == "redis":
@@ -102,8 +108,13 @@ def demo_year(
         settings = configured.settings()
         typer.echo(with_store(lambda services: counted(services.store, settings, year, replace=replace)))
         return
-    if shift is not None or replace:
-        refuse(f"{'--replace' if replace else '--shift'} is for --to redis; leave it out")
+    if replace:
+        refuse("--replace is for --to redis; leave it out")
+    if to == "parquet":
+        _write_history(Year(cube=cube(seed), scale=scale, shift_weeks=shift or 0, classified=classified), out)
+        return
+    if shift is not None:
+        refuse("--shift is for --to redis and parquet; leave it out")
     _write_file(Year(cube=cube(seed), scale=scale), _checked(out))
 
 
@@ -143,6 +154,27 @@ def _checked(out: Path | None) -> Path:
     if out.is_dir() or not out.parent.is_dir():
         refuse(f"--out is {out}; " + ("that is a folder" if out.is_dir() else f"there is no folder {out.parent}"))
     return out
+
+
+def _write_history(year: Year, out: Path | None) -> None:
+    """A history of the year, as a gateway keeps it, in a directory without one. Exits 2 when it cannot be written."""
+    if out is None:
+        refuse("--out is missing; name the directory of the history")
+    catalog = configured.catalog(configured.settings())
+
+    def recorded() -> Iterator[Event]:
+        for week in year.recorded(catalog):
+            yield from week
+            advance(sum(each.prompt + each.completion for each in week))
+
+    try:
+        with _progress_bar("Writing the year", year.tokens) as advance:
+            number = write_history(Archive(out, threads=2), recorded())
+    except HistoryError as error:
+        refuse(str(error))
+    except OSError as error:
+        refuse(f"cannot write {out}: {error.strerror or error}")
+    typer.echo(f"{number:,} events, {year.tokens:,} tokens, {year.span}: {out}")
 
 
 def _write_file(year: Year, out: Path) -> None:
