@@ -375,6 +375,19 @@ async def test_losses_of_the_writer_are_counted(store: Store, monkeypatch: pytes
     assert await store.redis.hvals(keys.LOST) == [b"2"]
 
 
+async def test_writers_do_not_take_each_others_events(store: Store) -> None:
+    """The loop, and the last writing of a process that stops, may flush at once: each event is written once."""
+    writer = stream.EventWriter(store, most_events=1000)
+    for n in range(3):
+        writer.emit(measured(n))
+    await asyncio.gather(*(writer.flush() for _ in range(3)))
+    assert await store.redis.xlen(keys.EVENTS) == 1
+    counting = consumer(store)
+    while await counting.consume():
+        pass
+    assert await tables.read(store, "de", [bucket("d", MONDAY_MS)], ("rq",)) == [{ENDPOINTS[0]: (3,)}]
+
+
 async def test_a_new_salt_separates_users(store: Store) -> None:
     """The same user before and after a rotation: two different ones for the counters, one for each while the salt stays."""
     now = 0.0
