@@ -20,6 +20,8 @@ from starlette.responses import Response
 from gateway import __version__, web, worker
 from gateway import settings as gateway_settings
 from gateway.accounts import Accounts
+from gateway.analytics.classify.labelling import Labelling
+from gateway.analytics.classify.sampling import Sampler
 from gateway.analytics.stream import EventWriter
 from gateway.api import management
 from gateway.api.inference import asgi
@@ -84,7 +86,7 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
                 in_flight.draining = True
                 services.background.close()
                 unsettled = await services.background.drain(SETTLEMENTS_WAIT_S)
-                await worker.write_last_events(services.analytics)
+                await worker.write_last_events(services)
                 services.telemetry.flush()
                 services.telemetry.log.info("stopped", unsettled=unsettled)
                 for task in tasks:
@@ -139,6 +141,7 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
                 with attempt:  # on a busy machine, loading the functions may exceed the time-out of a ledger call
                     await ledger.prepare()
                     await accounts.prepare()
+            writer = _event_writer(settings, store, telemetry)
             services = Services(
                 settings=settings,
                 store=store,
@@ -151,7 +154,8 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
                 clients=clients,
                 media=Media(clients.direct),
                 telemetry=telemetry,
-                analytics=_event_writer(settings, store, telemetry),
+                analytics=writer,
+                labelling=_labelling(writer, accounts, store, telemetry),
                 background=BackgroundSettlements(),
                 admin_key=admin_key,
             )
@@ -166,6 +170,13 @@ def _event_writer(settings: Settings, store: Store, telemetry: Telemetry) -> Eve
         return None
     lost = telemetry.analytics_lost.inc
     return EventWriter(store, most_events=settings.analytics_stream_events, on_lost=lost)
+
+
+def _labelling(writer: EventWriter | None, accounts: Accounts, store: Store, telemetry: Telemetry) -> Labelling | None:
+    if writer is None:
+        return None
+    dropped = telemetry.unclassified.inc
+    return Labelling(writer.emit, lambda: accounts.analytics, Sampler(store, time.time), on_dropped=dropped)
 
 
 @contextmanager

@@ -119,7 +119,7 @@ class Unprocessable(GatewayError):
 
 
 class TooManyRequests(GatewayError):
-    """The vendors' rate limits keep every endpoint away; ``Retry-After`` says until when."""
+    """The vendors' rate limits keep every endpoint away, or a caller asks too often; ``Retry-After`` says until when."""
 
     status, error_type = 429, "rate_limit_exceeded"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.accounts import Accounts
+from gateway.analytics.classify.labelling import Labelling
 from gateway.analytics.stream import EventWriter
 from gateway.background import BackgroundSettlements
 from gateway.catalog.catalog import Catalog
@@ -49,5 +50,7 @@ class Services:
     telemetry: Telemetry
     analytics: EventWriter | None
     """None: analytics is switched off."""
+    labelling: Labelling | None
+    """What generations pass through to ``analytics``; None without it."""
     background: BackgroundSettlements
     admin_key: str

@@ -153,9 +153,13 @@ class Telemetry:
         """A second, and how often ``vendor_failed`` was called in it."""
         self._unwritten = 0
         self._canonical = log_level in ("debug", "info")
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double a scrape, and nothing uses them
         self.log = structlog.get_logger()
         self.labels = Labels()
+        self._define()
+
+    def _define(self) -> None:
+        """Every metric."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double a scrape, and nothing uses them
         self.registry = registry = CollectorRegistry()
 
         def counter(metric: str, text: str, *labels: str) -> Any:
@@ -191,6 +195,7 @@ class Telemetry:
         self.analytics_lost = counter("analytics_lost", "Events of analytics that were lost while Redis was away.")
         self.history_events = counter("history_events", "Events of the history of analytics.", "sink", "outcome")
         self.history_errors = counter("history_errors", "Failures to write the history of analytics.", "sink")
+        self.unclassified = counter("unclassified", "Requests chosen to be classified, in vain.")
         self.ledger_hold = self.ledger_latency.labels("hold")
         self.overruns = counter("overruns", "Answers that cost more than could be charged.")
 

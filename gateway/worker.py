@@ -15,7 +15,6 @@ from typing import Any
 from gateway.analytics.consumer import Consumer, Role
 from gateway.analytics.history import parquet
 from gateway.analytics.history.writer import DirectorySink, HistoryWriter
-from gateway.analytics.stream import EventWriter
 from gateway.catalog.read import CatalogError
 from gateway.catalog.store import CatalogStore
 from gateway.ledger.ledger import Ledger
@@ -27,6 +26,10 @@ from gateway.store.errors import StoreError
 from gateway.telemetry import Telemetry
 
 ANALYTICS_INTERVAL_S = 1.0
+CLASSIFY_INTERVAL_S = 0.25
+SAMPLE_INTERVAL_S = 10.0
+ORGANIZATIONS_INTERVAL_S = 5.0
+"""What an organisation lets analytics see is in force everywhere after so long."""
 LAST_EVENTS_S = 1.0
 """How long a process that stops tries to write its last events."""
 BREAKER_LEVEL = {"closed": 0, "half_open": 1, "open": 2}
@@ -86,8 +89,13 @@ def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStor
         every(settings.beat_interval_s, beat_holds, telemetry),
         every(settings.catalog_reload_interval_s, reload_catalog, telemetry),
     ]
-    if services.analytics is not None:
-        loops.append(every(ANALYTICS_INTERVAL_S, services.analytics.flush, telemetry))
+    if services.analytics is not None and services.labelling is not None:
+        loops += [
+            every(ANALYTICS_INTERVAL_S, services.analytics.flush, telemetry),
+            every(CLASSIFY_INTERVAL_S, services.labelling.step, telemetry),
+            every(SAMPLE_INTERVAL_S, services.labelling.share, telemetry),
+            every(ORGANIZATIONS_INTERVAL_S, services.accounts.learn_analytics, telemetry),
+        ]
     return loops
 
 
@@ -129,12 +137,14 @@ def analytics_loops(
     return loops
 
 
-async def write_last_events(analytics: EventWriter | None) -> None:
+async def write_last_events(services: Services) -> None:
     """What a process that stops has not written yet. Without the store it is lost."""
-    if analytics is not None:
+    if services.labelling is not None:
+        services.labelling.close()
+    if services.analytics is not None:
         with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(LAST_EVENTS_S):
-                await analytics.flush()
+                await services.analytics.flush()
 
 
 def learn_names(telemetry: Telemetry, catalogs: CatalogStore) -> None:

@@ -4,7 +4,25 @@ It must not know: balances (the ledger moves credits), requests, models, HTTP.
 """
 
 from gateway.accounts.accounts import Accounts
-from gateway.accounts.views import DEFAULT_ORG, UNSET, KeyChange, KeyView, Organization, Unset
+from gateway.accounts.views import (
+    DEFAULT_ORG,
+    UNSET,
+    KeyChange,
+    KeyView,
+    Organization,
+    OrganizationAnalytics,
+    Unset,
+)
 from gateway.store.policy import KeyPolicy
 
-__all__ = ["DEFAULT_ORG", "UNSET", "Accounts", "KeyChange", "KeyPolicy", "KeyView", "Organization", "Unset"]
+__all__ = [
+    "DEFAULT_ORG",
+    "UNSET",
+    "Accounts",
+    "KeyChange",
+    "KeyPolicy",
+    "KeyView",
+    "Organization",
+    "OrganizationAnalytics",
+    "Unset",
+]

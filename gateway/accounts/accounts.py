@@ -18,7 +18,15 @@ from typing import Any, cast
 import msgspec
 
 from gateway.accounts import secret
-from gateway.accounts.views import DEFAULT_ORG, UNSET, KeyChange, KeyView, Organization, key_view
+from gateway.accounts.views import (
+    DEFAULT_ORG,
+    UNSET,
+    KeyChange,
+    KeyView,
+    Organization,
+    OrganizationAnalytics,
+    key_view,
+)
 from gateway.errors import BadRequest, NotFound, Unauthorized
 from gateway.money import MAX_NANO
 from gateway.store import keys
@@ -43,11 +51,14 @@ class Accounts:
         self._cache: OrderedDict[str, KeyPolicy] = OrderedDict()
         self._digests: dict[str, str] = {}
         """Key → its hash, for valid keys: parsing and hashing a key costs more than the rest of its authentication."""
+        self.analytics: Mapping[str, OrganizationAnalytics] = {}
+        """Organisation → what it lets analytics see, where that is not the default; as of the last ``learn_analytics``."""
 
     async def prepare(self) -> None:
         """Load the functions and create the default organisation."""
         await self._library.load(self._calls)
         await self.ensure_default()
+        await self.learn_analytics()
 
     # callers
 
@@ -107,13 +118,17 @@ class Accounts:
         limit_nano: int | None = None,
         reset: str = "none",
         expires_at: float | None = None,
+        category: str | None = None,
     ) -> tuple[str, KeyView]:
         """Create a key → (its secret, which is shown only once; its view). Raises NotFound (organisation), BadRequest."""
         await self.get_org(org)
         key = secret.mint(org)
         key_hash, tag, created_ms = secret.digest(key), keys.tag(org), int(self._clock() * 1000)
         sets, _ = _stored(
-            {"name": name, "disabled": False, "limit_nano": limit_nano, "reset": reset, "expires_at": expires_at}
+            {
+                **{"name": name, "disabled": False, "limit_nano": limit_nano, "reset": reset},
+                **{"expires_at": expires_at, "category": category},
+            }
         )
         await self._call("HSET", keys.KEY_OWNERS, key_hash, org)
         await self._call("ZADD", keys.KEYS_BY_AGE, created_ms, key_hash)
@@ -210,6 +225,11 @@ class Accounts:
 
     # organisations
 
+    @property
+    def with_categories(self) -> int:
+        """How many organisations let their requests have categories, as of the last ``learn_analytics``."""
+        return sum(each.categories != "off" for each in self.analytics.values())
+
     async def create_org(self, name: str) -> Organization:
         """Create an organisation with a new id and no credit."""
         id = "org-" + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(16))
@@ -230,23 +250,46 @@ class Accounts:
         value = await self._call("HGET", keys.ORGANIZATIONS, id)
         if value is None:
             raise NotFound("No such organization.")
-        return _organization(id, value)
+        return _organization(id, value, await self._call("HGET", keys.ORGANIZATION_ANALYTICS, id))
 
     async def list_orgs(self) -> list[Organization]:
         """Oldest first."""
         with ledger_unavailable(), store_errors():  # not on the hot connection: there may be many
             stored: dict[bytes, bytes] = cast("Any", await self._store.redis.hgetall(keys.ORGANIZATIONS))
-        found = [_organization(id.decode(), value) for id, value in stored.items()]
+            analytics: dict[bytes, bytes] = cast("Any", await self._store.redis.hgetall(keys.ORGANIZATION_ANALYTICS))
+        found = [_organization(id.decode(), value, analytics.get(id)) for id, value in stored.items()]
         return sorted(found, key=lambda org: (org.created_at, org.id))
+
+    async def set_analytics(self, id: str, analytics: OrganizationAnalytics) -> Organization:
+        """Replace what an organisation lets analytics see: in this process at once, in others when they next look. Raises NotFound.
+
+        One write, which may be repeated.
+        """
+        await self.get_org(id)
+        if analytics == OrganizationAnalytics():
+            await self._call("HDEL", keys.ORGANIZATION_ANALYTICS, id)
+        else:
+            await self._call("HSET", keys.ORGANIZATION_ANALYTICS, id, msgspec.json.encode(analytics))
+        await self.learn_analytics()
+        return await self.get_org(id)
+
+    async def learn_analytics(self) -> None:
+        """Read what organisations let analytics see. Only those that changed the default have an entry."""
+        flat = await self._call("HGETALL", keys.ORGANIZATION_ANALYTICS)
+        self.analytics = {id.decode(): _analytics(value) for id, value in zip(flat[::2], flat[1::2], strict=True)}
 
     async def _call(self, *args: str | bytes | int) -> Any:
         with ledger_unavailable():
             return await self._calls.call(*args)
 
 
-def _organization(id: str, value: bytes) -> Organization:
+def _organization(id: str, value: bytes, analytics: bytes | None) -> Organization:
     stored = msgspec.json.decode(value)
-    return Organization(id, stored["name"], stored["created_at"])
+    return Organization(id, stored["name"], stored["created_at"], _analytics(analytics))
+
+
+def _analytics(value: bytes | None) -> OrganizationAnalytics:
+    return OrganizationAnalytics() if value is None else msgspec.json.decode(value, type=OrganizationAnalytics)
 
 
 def _stored(given: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
@@ -273,4 +316,8 @@ def _stored(given: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
                 unsets.append("exp")
             case "expires_at":
                 sets["exp"] = str(int(value * 1000))
+            case "category" if value is None:
+                unsets.append("cat")
+            case "category":
+                sets["cat"] = value
     return sets, unsets

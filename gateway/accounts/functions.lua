@@ -1,5 +1,5 @@
 #!lua name=tokenway_accounts_v1
--- API keys as the ledger reads them: org v(version) st(1 active, 0 disabled, D deleted) lim per exp name label created updated,
+-- API keys as the ledger reads them: org v(version) st(1 active, 0 disabled, D deleted) lim per exp name label cat created updated,
 -- and the counters that only the ledger writes. A deleted key stays as a tombstone: its journal lines and open holds need it.
 local function call(...) return redis.call(...) end -- redis.call itself does not exist at load time either
 

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from typing import Literal
+
+import msgspec
 
 from gateway.store.policy import DELETED, POLICY_FIELDS, parse_policy
 
 DEFAULT_ORG = "default"
+Categories = Literal["off", "declared", "local"]
 
 
 class Unset(Enum):
@@ -30,6 +34,20 @@ class KeyChange:
     limit_nano: int | Unset | None = UNSET
     reset: str | Unset = UNSET
     expires_at: float | Unset | None = UNSET
+    category: str | Unset | None = UNSET
+
+
+class OrganizationAnalytics(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What analytics may say about an organisation's requests, beyond counting them."""
+
+    categories: Categories = "off"
+    """``declared``: by the app, or by ``category``; ``local``: by a classifier in the gateway, which reads a sample."""
+    sample: float | None = None
+    """Chance of a request to be classified, 0 to 1; None: as many as make sound shares."""
+    country: str | None = None
+    """ISO 3166."""
+    category: str | None = None
+    """Of requests whose app declares none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +57,7 @@ class Organization:
     id: str
     name: str
     created_at: float
+    analytics: OrganizationAnalytics
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,7 @@ class KeyView:
     last_used_at: float | None
     expires_at: float | None
     version: int
+    category: str | None = None
 
 
 def month(day: int) -> int:
@@ -106,4 +126,5 @@ def key_view(key_hash: str, fields: Mapping[str, str], now: float) -> KeyView | 
         last_used_at=seconds("last"),
         expires_at=policy.expires_at,
         version=policy.version,
+        category=policy.category,
     )

@@ -8,7 +8,10 @@
     o       m <model>, p <prov.> organisation → tokens, for the rules of privacy         d 400 d · w 104 w
     v       endpoint             ``<slot> o|e``: attempts by five minutes, for uptime    h 72 h
     l, t    endpoint             histogram of ms to the first content; of tokens / s     h 72 h · d 35 d · w 104 w
+    c, g,   model, all           ``<label> n|w|x|t|v|u`` of categories, tasks, natural   w 104 w
+    i, j                         and programming languages, see ``weights.py``
     n       m, p, a <name>, all  HyperLogLog of users                                    d 400 d · w 104 w
+            c, g, i, j <label>   the same, and in ``o``, of those labels: for the rules of privacy
 
 Counting takes two steps. An event is only put into its groups: with those of the same hour and endpoint, of the same day and app,
 and so on (``Tally.add``). Then each group is added up once, and becomes rows (``Tally.increments``): of the finest bucket of a
@@ -27,6 +30,7 @@ import msgspec
 
 from gateway.analytics.buckets import HOUR_MS, Grain, end_ms, week_of
 from gateway.analytics.event import CANCELLED, ESTIMATED, FAILED, FREE, LIMITED, SERVED, STREAMED, Event
+from gateway.analytics.weights import MILLION, UNCLASSIFIED, label_fields, labels_of, weighed
 
 DAY_S, WEEK_S, HOUR_S = 86_400, 7 * 86_400, 3600
 KEPT_S: dict[str, int] = {
@@ -46,6 +50,10 @@ KEPT_S: dict[str, int] = {
     "ht": 72 * HOUR_S,
     "dt": 35 * DAY_S,
     "wt": 104 * WEEK_S,
+    "wc": 104 * WEEK_S,
+    "wg": 104 * WEEK_S,
+    "wi": 104 * WEEK_S,
+    "wj": 104 * WEEK_S,
     "dn": 400 * DAY_S,
     "wn": 104 * WEEK_S,
 }
@@ -74,7 +82,7 @@ RATIO = 1.15
 _LOG_RATIO = math.log(RATIO)
 SLOT_MS = 300_000
 ALL = "all"
-"""Row of the users of everything."""
+"""Row of the users of everything, and of the labels of all models."""
 MAX_APPS = 2000
 """Apps that a day or a week has rows for: their names are chosen by callers."""
 OTHER_APPS = "other"
@@ -152,6 +160,11 @@ class Tally:
         """Day and endpoint → users."""
         self._app_users: dict[tuple[int, str], set[bytes]] = defaultdict(set)
         """Day and app → users."""
+        self._labels: dict[tuple[int, str, str, str], Amounts] = defaultdict(list)
+        """Day, table, label and model → the counters of ``weights.Weighed``."""
+        self._label_orgs: dict[tuple[int, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        """Day and table with label → organisation → tokens."""
+        self._label_users: dict[tuple[int, str], set[bytes]] = defaultdict(set)
         self._names: dict[tuple[int, str], str] = {}
         """Day and app → its name."""
 
@@ -172,6 +185,8 @@ class Tally:
                 self._attempts[hour, slot_ms // SLOT_MS, tried, result] += 1
             if event.ok and endpoint[:1] != "@":
                 self._add_times(event, hour)
+            if event.sampled_ppm or event.category:
+                self._add_labels(event, day, model)
             if user:
                 self._users[day, endpoint].add(user)
                 self._app_users[day, app].add(user)
@@ -184,6 +199,15 @@ class Tally:
         if event.total_ms and event.completion:
             tps = event.completion * 1000 / event.total_ms
             self._times["ht", hour, event.endpoint, histogram_bucket(tps)] += 1
+
+    def _add_labels(self, event: Event, day: int, model: str) -> None:
+        added = weighed(event)
+        for table, label in labels_of(event):
+            self._labels[day, table, label, model].append(added)
+            if label != UNCLASSIFIED:
+                self._label_orgs[day, f"{table} {label}"][event.org] += added.t // MILLION
+                if event.user:
+                    self._label_users[day, f"{table} {label}"].add(event.user)
 
     def apps(self) -> list[tuple[int, str]]:
         """Week and app, those that came first at the beginning."""
@@ -198,6 +222,7 @@ class Tally:
         sums: Sums = defaultdict(lambda: defaultdict(int))
         self._endpoint_rows(sums)
         self._key_rows(sums)
+        self._label_rows(sums)
         for (day, model, label), amounts in self._sizes.items():
             _fill(sums[Cell("dx", day, model)], (label + " r", label + " t"), _added(amounts))
         names: dict[tuple[int, str], str] = {}
@@ -237,6 +262,13 @@ class Tally:
                         orgs[day, name][org] += tokens
         sums.update({Cell("do", day, name): row for (day, name), row in orgs.items()})
 
+    def _label_rows(self, sums: Sums) -> None:
+        for (day, table, label, model), amounts in self._labels.items():
+            added = _added(amounts)
+            for name in (model, ALL):
+                _fill(sums[Cell("d" + table, day, name)], label_fields(label), added)
+        sums.update({Cell("do", day, name): row for (day, name), row in self._label_orgs.items()})
+
     def _app_rows(self, sums: Sums, names: Mapping[tuple[int, str], str]) -> None:
         for (day, app, model), amounts in self._apps.items():
             added = _added(amounts)
@@ -251,6 +283,8 @@ class Tally:
                 people[Cell("dn", day, row)] |= users
         for (day, app), users in self._app_users.items():
             people[Cell("dn", day, "a " + names[day, app])] |= users
+        for (day, name), users in self._label_users.items():
+            people[Cell("dn", day, name)] |= users
         return people
 
     def _app_names(self, without: Collection[tuple[int, str]]) -> Iterator[tuple[Cell, str]]:

@@ -106,8 +106,20 @@ class Event(msgspec.Struct, frozen=True):
 
 
 FIELDS: tuple[str, ...] = Event.__struct_fields__
-_UNCLASSIFIED = (0, "", "", "", "", "", 0)
-"""``calls`` and what follows it: nobody has looked at the answer, or stated anything."""
+
+
+class Labels(NamedTuple):
+    """What the organisation states, declares or lets be classified: the last fields of ``Event``, in their order."""
+
+    country: str = ""
+    category: str = ""
+    task: str = ""
+    language: str = ""
+    programming: str = ""
+    sampled_ppm: int = 0
+
+
+UNLABELLED = Labels()
 
 
 class Measured(NamedTuple):
@@ -118,6 +130,7 @@ class Measured(NamedTuple):
     tools: int
     norm_prompt: int
     norm_completion: int
+    labels: Labels = UNLABELLED
 
 
 def event_values(measured: Measured, salt: bytes) -> tuple[Any, ...]:
@@ -154,7 +167,8 @@ def event_values(measured: Measured, salt: bytes) -> tuple[Any, ...]:
         tuple([(each.endpoint, _RESULTS.get(each.kind, UNCOUNTED)) for each in record.attempts]),
         user_hash(salt, org, "session " + record.session_id) if record.session_id else b"",
         record.api_type,
-        *_UNCLASSIFIED,
+        0,  # calls of tools: nobody has looked at the answer
+        *measured.labels,
     )
 
 

@@ -5,6 +5,7 @@ It must not know: HTTP, names and colours that a page shows, who is asking: ``le
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -73,6 +74,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     end: int
     top: int = 9
     others: bool = True
+    context: str | None = None
+    """One of ``counters.context_size``: requests of this size only; tokens or requests by model or author, weeks."""
     least_users: int | None = None
     """None: everything may be shown."""
 
@@ -170,12 +173,13 @@ async def _filled(store: Store, dimensions: Dimensions, query: Query) -> list[_F
         return await _users(store, dimensions, query, wanted)
     grain = wanted[0].grain if wanted else "d"
     numbers = [number for bucket in wanted for number in bucket.numbers]
-    fields = (APP_FIELDS[query.metric],) if query.by == "app" else FIELDS[query.metric]
-    read = iter(await tables.read(store, grain + ("a" if query.by == "app" else "e"), numbers, fields))
+    letter, fields = _source(query)
+    read = iter(await tables.read(store, grain + letter, numbers, fields))
     filled = []
     for bucket in wanted:
         each = _Filled(bucket, {}, {})
         for _ in bucket.numbers:
+            await asyncio.sleep(0)  # a bucket may have a thousand rows, and other requests want their turn
             for row, values in next(read).items():
                 key = dimensions.key(query.by, row, bucket.first)
                 if key and (value := sum(values)):
@@ -183,6 +187,13 @@ async def _filled(store: Store, dimensions: Dimensions, query: Query) -> list[_F
                     each.rows.setdefault(key, set()).add(_private_row(query.by, row))
         filled.append(each)
     return filled
+
+
+def _source(query: Query) -> tuple[str, tuple[str, ...]]:
+    """(letter of the table, its fields that are added up)."""
+    if query.context is not None:
+        return "x", (f"{query.context} {APP_FIELDS[query.metric]}",)
+    return ("a", (APP_FIELDS[query.metric],)) if query.by == "app" else ("e", FIELDS[query.metric])
 
 
 def _private_row(by: By, row: str) -> str:
@@ -319,9 +330,10 @@ async def leaderboard(
     fields = ("t", "r", "u") if by == "app" else ("pt", "ct", "rq", "us")
     days = await tables.read(store, "da" if by == "app" else "de", range(first, window.after), fields)
     named = _Named(dimensions, by)
-    sums = [_window_sums(days[span.first - first : span.after - first], named, span.first) for span in spans]
+    sums = [await _window_sums(days[span.first - first : span.after - first], named, span.first) for span in spans]
     rows = await _presentable(store, named, window, sums[0], least_users)
-    previous = _ranks(sums[2])
+    hidden = set() if least_users is None else set(sums[2]).difference(rows)
+    previous = _ranks({key: each for key, each in sums[2].items() if key not in hidden})
     standings = []
     for key in rows:
         tokens, requests, spend = sums[0][key]
@@ -343,10 +355,11 @@ class _Named(NamedTuple):
     by: By
 
 
-def _window_sums(days: Sequence[tables.Table], named: _Named, first: int) -> dict[str, Sum]:
+async def _window_sums(days: Sequence[tables.Table], named: _Named, first: int) -> dict[str, Sum]:
     """Sums of the rows of these days, the first of which is ``first``."""
     sums: dict[str, Sum] = {}
     for day, table in enumerate(days, first):
+        await asyncio.sleep(0)
         for row, values in table.items():
             key = named.dimensions.key(named.by, row, day)
             if key:

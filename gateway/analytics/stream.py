@@ -13,6 +13,7 @@ their order, with the number of a text instead of a text, and its time since the
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections import deque
@@ -120,6 +121,8 @@ class EventWriter:
         """Events that are in the stream for certain, or lost."""
         self._sending: tuple[int, int, bytes] | None = None
         """Number of the first event, of the one after the last, and the batch: until the store has acknowledged it."""
+        self._one_at_a_time = asyncio.Lock()
+        """The loop that writes once a second, and the last writing of a process that stops, would take each other's events."""
         self._writer = secrets.token_hex(6)
         self._salt = b""
         self._salt_at = float("-inf")
@@ -140,15 +143,16 @@ class EventWriter:
 
     async def flush(self) -> None:
         """Write what has been queued. One task calls it once a second. Raises StoreError, and goes on there the next time."""
-        while self._sending is not None or self._queue:
-            if self._sending is None:
-                await self._learn_salt()
-                self._sending = self._take()
-            first, after, batch = self._sending
-            most = max(64, self._most_events // (after - first))
-            fields = ("w", self._writer, "a", self._settled, "f", first, "e", batch)
-            await self._store.mux.call("XADD", keys.EVENTS, "MAXLEN", "~", most, "*", *fields)
-            self._settled, self._sending = after, None
+        async with self._one_at_a_time:
+            while self._sending is not None or self._queue:
+                if self._sending is None:
+                    await self._learn_salt()
+                    self._sending = self._take()
+                first, after, batch = self._sending
+                most = max(64, self._most_events // (after - first))
+                fields = ("w", self._writer, "a", self._settled, "f", first, "e", batch)
+                await self._store.mux.call("XADD", keys.EVENTS, "MAXLEN", "~", most, "*", *fields)
+                self._settled, self._sending = after, None
 
     def _take(self) -> tuple[int, int, bytes]:
         """A batch of events with consecutive numbers: a gap between them stands for lost ones."""

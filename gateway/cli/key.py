@@ -20,6 +20,7 @@ app = typer.Typer(no_args_is_help=True)
 Limit = Annotated[str | None, typer.Option(help="US dollars the key may spend until --reset.")]
 Reset = Annotated[str | None, typer.Option(help="When the limit starts anew: daily, weekly, monthly or none (never).")]
 Expires = Annotated[str | None, typer.Option(help="When the key stops working, such as 2027-01-31T23:59:59Z.")]
+Category = Annotated[str | None, typer.Option(help="What its requests are about, for analytics, such as programming.")]
 Hash = Annotated[str, typer.Argument(help="The key's hash, or at least its first eight characters.")]
 
 HASH_LENGTH = 64
@@ -36,10 +37,17 @@ def create(
     limit: Limit = None,
     reset: Reset = None,
     expires: Expires = None,
+    category: Category = None,
     json: AsJson = False,
 ) -> None:
     """Create an API key. Its secret is printed only this once."""
-    body = validated(CreateKey, {"name": name, "limit": limit, "limit_reset": _null(reset), "expires_at": expires})
+    body = validated(
+        CreateKey,
+        {
+            **{"name": name, "limit": limit, "limit_reset": _null(reset), "expires_at": expires},
+            "category": category,
+        },
+    )
 
     async def work(services: StoreServices) -> tuple[str, KeyView]:
         return await services.accounts.create_key(
@@ -48,6 +56,7 @@ def create(
             limit_nano=body.limit,
             reset=body.limit_reset or "none",
             expires_at=body.expires_at,
+            category=body.category,
         )
 
     secret, key = with_store(work)
@@ -104,6 +113,7 @@ def update(
     limit: Annotated[str | None, typer.Option(help="US dollars; 'none' takes the limit away.")] = None,
     reset: Reset = None,
     expires: Annotated[str | None, typer.Option(help="2027-01-31T23:59:59Z; 'none' takes the expiry away.")] = None,
+    category: Annotated[str | None, typer.Option(help="Such as programming; 'none' takes it away.")] = None,
     json: AsJson = False,
 ) -> None:
     """Change an API key. Running gateways apply the change from the next request on."""
@@ -113,9 +123,10 @@ def update(
         "limit": limit,
         "limit_reset": reset,
         "expires_at": expires,
+        "category": category,
     }
     sent = {field: value for field, value in options.items() if value is not None}
-    removed = {field: None for field in ("limit", "limit_reset", "expires_at") if sent.get(field) == "none"}
+    removed = {field: None for field in ("limit", "limit_reset", "expires_at", "category") if sent.get(field) == "none"}
     body = validated(UpdateKey, sent | removed)
 
     async def work(services: StoreServices) -> KeyView:
@@ -176,6 +187,7 @@ def _print_facts(key: KeyView) -> None:
             ("created", iso(key.created_at)),
             ("last used", None if key.last_used_at is None else iso(key.last_used_at)),
             ("expires", None if key.expires_at is None else iso(key.expires_at)),
+            ("category", key.category),
         ]
     )
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
 
 from gateway.api.management.organizations import organization_view
-from gateway.api.management.schema.accounts import CreateOrganization
+from gateway.api.management.schema.accounts import CreateOrganization, UpdateOrganization
 from gateway.cli.offline import StoreServices, validated, with_store
-from gateway.cli.output import AsJson, as_json, table
+from gateway.cli.output import AsJson, as_json, facts, refuse, table
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -28,6 +29,48 @@ def create(name: Annotated[str, typer.Argument(help="Its name.")], json: AsJson 
         as_json(view)
     else:
         typer.echo(view["id"])
+
+
+@app.command()
+def update(
+    id: Annotated[str, typer.Argument(help="The organisation's id, such as default.")],
+    *,
+    categories: Annotated[str | None, typer.Option(help="off, declared or local: see docs/analytics.md.")] = None,
+    sample: Annotated[str | None, typer.Option(help="Chance of a request to be classified, 0 to 1, or auto.")] = None,
+    country: Annotated[str | None, typer.Option(help="ISO 3166, such as DE; 'none' takes it away.")] = None,
+    category: Annotated[str | None, typer.Option(help="Of requests whose app declares none; or 'none'.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Change what analytics may say about an organisation's requests. Running gateways obey within some seconds."""
+    options: dict[str, Any] = {
+        "categories": categories,
+        "sample": _number(sample),
+        "country": country,
+        "category": category,
+    }
+    sent = {name: None if value == "none" else value for name, value in options.items() if value is not None}
+    if not sent:
+        refuse("say what to change: --categories, --sample, --country or --category")
+    body = validated(UpdateOrganization, {"analytics": sent})
+
+    async def work(services: StoreServices) -> dict[str, Any]:
+        organization = await services.accounts.get_org(id)
+        chosen = body.analytics.changed(organization.analytics)
+        organization = await services.accounts.set_analytics(id, chosen)
+        return organization_view(organization, await services.ledger.balances(id))
+
+    view = with_store(work)
+    if json:
+        as_json(view)
+    else:
+        facts([(name, value) for name, value in view["analytics"].items()])
+
+
+def _number(sample: str | None) -> str | Decimal | None:
+    try:
+        return None if sample is None else Decimal(sample)
+    except InvalidOperation:
+        return sample
 
 
 @app.command("list")

@@ -3,7 +3,7 @@
 -- because it is the only write that can fail, then absolute values of computed sums. `pairs` does not exist at load time.
 -- Over 300 lines because it is one library: its functions share the arithmetic and must change together.
 --
--- account   bal hold seq used          key  org v st(1|0|D) lim per(n|d|w|m) exp name label | hold day ud uw um ua last
+-- account   bal hold seq used          key  org v st(1|0|D) lim per(n|d|w|m) exp name label cat | hold day ud uw um ua last
 -- hold      a(mount) x(expiry ms) o(rg) k(ey) | checkpoint: p(rovider) c(ost) f(ee) w(ant)
 -- done      id -> type:paid:cost:fee:balance:seq
 -- journal   t(ype) q(sequence) k(ey) h(id) p(rovider) c(ost) f(ee) u(ser pays) l(oss of the operator) b(alance after)
@@ -90,7 +90,7 @@ local function hold(K, A)
   local k = call('HMGET', K[2], 'org', 'v', 'st', 'lim', 'per', 'exp', 'hold', 'day', 'ud', 'uw', 'um', 'ua')
   if not k[1] or k[1] ~= org_of(K[1]) or k[3] == 'D' then return {'NOKEY'} end
   if k[2] ~= A[2] then
-    return {'POLICY', unpack(call('HMGET', K[2], 'org', 'v', 'st', 'lim', 'per', 'exp', 'name', 'label'))}
+    return {'POLICY', unpack(call('HMGET', K[2], 'org', 'v', 'st', 'lim', 'per', 'exp', 'name', 'label', 'cat'))}
   end
   if k[3] ~= '1' then return {'KEYOFF'} end
   if k[6] and n(k[6]) <= ms then return {'KEYEXP'} end

@@ -257,10 +257,11 @@ class Generation(msgspec.Struct, eq=False):
             self.services.telemetry.log.warning(
                 "implausible usage was not billed", id=self.request.id, endpoint=written.endpoint
             )
-        if self.services.analytics is not None:
-            tools, size_bytes = len(self.request.body.get("tools") or ()), self.delivered.size_bytes
-            measured = Measured(written, self.charged_nano, tools, self.request.prompt.tokens, size_bytes // 4)
-            self.services.analytics.emit(measured)
+        if self.services.labelling is not None:
+            request, size_bytes = self.request, self.delivered.size_bytes
+            tools, body = len(request.body.get("tools") or ()), request.body if request.operation == "chat" else None
+            measured = Measured(written, self.charged_nano, tools, request.prompt.tokens, size_bytes // 4)
+            self.services.labelling.emit(measured, request.client.categories, request.caller.category, body)
         self.services.telemetry.generation(
             (records.log_line, written, self.charged_nano, self.request.surface, time.time()),
             lost_nano=lost_nano + sum(line.cost_nano for line in self.settlement.losses),

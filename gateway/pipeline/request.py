@@ -18,6 +18,8 @@ class Client(msgspec.Struct, frozen=True):
     referer: str | None = None
     title: str | None = None
     user_agent: str | None = None
+    categories: str | None = None
+    """``X-OpenRouter-Categories`` as it was sent."""
 
 
 class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ Headers = list[tuple[bytes, bytes]]
 ANY_ORIGIN = "*"
 MAX_AGE_S = 86_400
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
-EXPOSED = b"x-request-id, request-id, x-generation-id, retry-after"
+EXPOSED = b"x-request-id, request-id, x-generation-id, x-analytics-warning, retry-after, etag"
 _ID = re.compile(rb"[!-~]{1,128}")
 
 

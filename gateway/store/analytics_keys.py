@@ -35,6 +35,11 @@ def history_lease(sink: str) -> str:
     return f"{PREFIX}:lease:{sink}"
 
 
+def asked(week: int) -> str:
+    """Hash: organisation → requests of a week that its classifier may choose from. Expires after two weeks more."""
+    return f"{PREFIX}:asked:{week}"
+
+
 def seen(writer: str) -> str:
     """String: how many events of one gateway process are counted or given up. Expires a week after the last one."""
     return f"{PREFIX}:seen:{writer}"

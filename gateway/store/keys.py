@@ -16,6 +16,8 @@ HOUR_S = 3600
 
 ORGANIZATIONS = "{tw}:orgs"
 """Hash: organisation id → JSON of its name and time. Written before anything of the organisation can exist."""
+ORGANIZATION_ANALYTICS = "{tw}:orgs:analytics"
+"""Hash: organisation id → JSON of what it lets analytics see, where that is not the default."""
 READY = "{tw}:ready"
 """Written to find out whether the store takes writes; expires after a minute."""
 BUCKETS_IN_USE = "{tw}:buckets"

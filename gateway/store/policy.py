@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-POLICY_FIELDS = ("org", "v", "st", "lim", "per", "exp", "name", "label")
+POLICY_FIELDS = ("org", "v", "st", "lim", "per", "exp", "name", "label", "cat")
 """Hash fields, in the order in which the ledger replies with them."""
 RESETS = {"n": "none", "d": "daily", "w": "weekly", "m": "monthly"}
 RESET_CODES = {word: code for code, word in RESETS.items()}
@@ -29,11 +29,14 @@ class KeyPolicy:
     expires_at: float | None
     name: str
     label: str
+    category: str | None = None
+    """What its requests are about, where their app does not say: analytics may count by it."""
 
 
 def parse_policy(key_hash: str, values: Sequence[bytes | None]) -> KeyPolicy | None:
-    """Values of `POLICY_FIELDS` → the policy; None when the key does not exist or was deleted."""
-    org, version, state, limit, reset, expires, name, label = (None if v is None else v.decode() for v in values)
+    """Values of `POLICY_FIELDS`, of which the last may be missing → the policy; None when the key does not exist or was deleted."""
+    found = dict(zip(POLICY_FIELDS, (None if v is None else v.decode() for v in values), strict=False))
+    org, version, state, limit, expires = (found[name] for name in ("org", "v", "st", "lim", "exp"))
     if org is None or version is None or state is None or state == DELETED:
         return None
     return KeyPolicy(
@@ -42,8 +45,9 @@ def parse_policy(key_hash: str, values: Sequence[bytes | None]) -> KeyPolicy | N
         version=int(version),
         disabled=state != ACTIVE,
         limit_nano=None if limit is None else int(limit),
-        reset=RESETS[reset or "n"],
+        reset=RESETS[found["per"] or "n"],
         expires_at=None if expires is None else int(expires) / 1000,
-        name=name or "",
-        label=label or "",
+        name=found["name"] or "",
+        label=found["label"] or "",
+        category=found.get("cat"),
     )

@@ -55,6 +55,9 @@ EVENTS = st.builds(
     ttft_ms=st.none() | st.integers(0, 5_000),
     total_ms=st.none() | st.integers(0, 60_000),
     charged_nano=st.integers(0, 10**12),
+    category=st.sampled_from(("", "legal", "marketing/seo")),
+    language=st.sampled_from(("", "Chinese (Simplified)")),
+    sampled_ppm=st.sampled_from((0, 2_500, 1_000_000)),
     tried=st.lists(st.builds(Tried, st.sampled_from(ENDPOINTS[:3]), st.integers(0, 3)), max_size=2).map(tuple),
 )
 
@@ -370,6 +373,19 @@ async def test_losses_of_the_writer_are_counted(store: Store, monkeypatch: pytes
     )[0]
     assert table == {ENDPOINTS[0]: (9, 90, 54, 36, 27, 99, 9, 81)}
     assert await store.redis.hvals(keys.LOST) == [b"2"]
+
+
+async def test_writers_do_not_take_each_others_events(store: Store) -> None:
+    """The loop, and the last writing of a process that stops, may flush at once: each event is written once."""
+    writer = stream.EventWriter(store, most_events=1000)
+    for n in range(3):
+        writer.emit(measured(n))
+    await asyncio.gather(*(writer.flush() for _ in range(3)))
+    assert await store.redis.xlen(keys.EVENTS) == 1
+    counting = consumer(store)
+    while await counting.consume():
+        pass
+    assert await tables.read(store, "de", [bucket("d", MONDAY_MS)], ("rq",)) == [{ENDPOINTS[0]: (3,)}]
 
 
 async def test_a_new_salt_separates_users(store: Store) -> None:

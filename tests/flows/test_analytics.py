@@ -8,16 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
-from gateway.analytics import stream
 from gateway.analytics.buckets import DAY_MS, bucket, iso_day, monday, start_ms, today, week_of
 from gateway.analytics.consumer import Consumer
-from gateway.analytics.event import STREAMED, Event
 from gateway.api.management.schema import rankings as schema
 from gateway.store import analytics_keys as keys
-from gateway.store.client import Store
+from tests.support.counted import count_events, event, get
 from tests.support.gateway import Gateway, Sale, Stage
 from tests.support.management import Managed, bearer, refused
 
@@ -93,25 +90,6 @@ async def test_requests_go_on_without_analytics(gateway: GatewayFactory, monkeyp
     monkeypatch.undo()
     await counted(stage)
     assert await services.store.redis.hget(keys.row("de", TODAY, "alpha/ok@t/a"), "rq") == b"4"
-
-
-def event(day: int, endpoint: str, prompt: int, *, org: str = "o1", user: int = 1, **more: Any) -> Event:
-    plain: dict[str, Any] = {"org": org, "key": org, "user": user.to_bytes(8), "flags": STREAMED, "charged_nano": 5}
-    return Event(at_ms=day * DAY_MS + 1, endpoint=f"acme/{endpoint}@{endpoint}", prompt=prompt, **plain | more)
-
-
-async def count_events(store: Store, events: list[Event]) -> None:
-    fields: dict[Any, Any] = {"w": "test", "a": 0, "f": 0, "e": stream.pack(events)}
-    await store.redis.xadd(keys.EVENTS, fields)
-    consumer = Consumer(store, "worker")
-    while await consumer.consume():
-        pass
-
-
-async def get(client: httpx.AsyncClient, path: str, **query: Any) -> Any:
-    response = await client.get(f"/api/v1{path}", params=query)
-    assert response.status_code == 200, response.text
-    return response.json()
 
 
 async def test_charts_add_up(managed: Managed) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 
 from gateway.telemetry import FLUSH_INTERVAL_S
+from tests.support.forked import Forked, suits
 from tests.support.gateway import ADMIN_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,23 +50,35 @@ def environment(config_dir: Path, data_dir: Path, *, root: Path = ROOT, **settin
 
 async def command(*words: str, env: Mapping[str, str], root: Path = ROOT) -> tuple[int, str, str]:
     """``tokenway`` with these words, run to its end: exit code, standard output, standard error."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.cli", *words),
-        env=env,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=root,
-    )
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            out, err = await process.communicate()
-    except BaseException:
-        process.kill()
-        await process.wait()
-        raise
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    with tempfile.TemporaryDirectory() as scratch:
+        out, err = Path(scratch, "out"), Path(scratch, "err")
+        process = await _started(words, env, root, out, err)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                code = await process.wait()
+        except BaseException:
+            process.kill()
+            await process.wait()
+            raise
+        return code, out.read_text(), err.read_text()
+
+
+async def _started(
+    words: Sequence[str], env: Mapping[str, str], root: Path, out: Path, err: Path
+) -> asyncio.subprocess.Process | Forked:
+    """``tokenway`` with these words in a process group of its own, writing to these files; forked where that is the same."""
+    if root == ROOT and suits(env):
+        return Forked(words, env, root, out, err)
+    with out.open("ab") as to, err.open("ab") as complaints:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway.cli", *words),
+            env=env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=to,
+            stderr=complaints,
+            cwd=root,
+            start_new_session=True,
+        )
 
 
 class Process:
@@ -83,7 +97,7 @@ class Process:
         self.complaints = data_dir.parent / f"{data_dir.name}.err"
         """Standard error: for people."""
         self.env = environment(config_dir, data_dir, root=root, port=self.port, **settings)
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | Forked | None = None
 
     @property
     def pid(self) -> int:
@@ -92,16 +106,7 @@ class Process:
 
     async def spawn(self, *words: str, **more: str) -> None:
         """Start the command and do not wait for anything."""
-        with self.log.open("ab") as log, self.complaints.open("ab") as complaints:
-            self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "gateway.cli", *(words or ("serve",))),
-                env={**self.env, **more},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=complaints,
-                cwd=self.root,
-                start_new_session=True,
-            )
+        self.process = await _started(words or ("serve",), {**self.env, **more}, self.root, self.log, self.complaints)
 
     async def start(self, **more: str) -> None:
         """Start and wait until it is ready."""

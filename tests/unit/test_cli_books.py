@@ -138,3 +138,40 @@ def test_an_unreachable_store_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
     assert result.stderr.startswith("tokenway: ")
     assert "Traceback" not in result.output
     assert "secret" not in result.output
+
+
+def test_what_analytics_may_say(run: Run) -> None:
+    """``orgs update`` changes what is given, keeps the rest, and names what is wrong; ``keys`` take a category."""
+    shown = json.loads(run("orgs", "update", "default", "--categories", "declared", "--country", "DE", "--json").stdout)
+    assert shown["analytics"] == {"categories": "declared", "sample": "auto", "country": "DE", "category": None}
+    assert "0.25" in run("orgs", "update", "default", "--sample", "0.25", "--category", "legal").stdout
+    listed = json.loads(run("orgs", "list", "--json").stdout)["data"][0]["analytics"]
+    assert listed == {"categories": "declared", "sample": 0.25, "country": "DE", "category": "legal"}
+    run(
+        "orgs",
+        "update",
+        "default",
+        "--sample",
+        "auto",
+        "--country",
+        "none",
+        "--category",
+        "none",
+        "--categories",
+        "off",
+    )
+    assert "auto" in run("orgs", "list", "--json").stdout
+    for words in (
+        ("--sample", "2"),
+        ("--sample", "nan"),
+        ("--sample", "much"),
+        ("--country", "Germany"),
+        ("--category", "fun"),
+        (),
+    ):
+        run("orgs", "update", "default", *words, code=2)
+    run("orgs", "update", "nobody", "--country", "DE", code=1)
+    made = json.loads(run("keys", "create", "--name", "ci", "--category", "finance", "--json").stdout)["data"]
+    assert made["category"] == "finance"
+    run("keys", "update", made["hash"][:12], "--category", "none")
+    assert json.loads(run("keys", "show", made["hash"][:12], "--json").stdout)["data"]["category"] is None

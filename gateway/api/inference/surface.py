@@ -16,6 +16,7 @@ import msgspec
 
 from gateway import prompt_size
 from gateway.accounts import KeyPolicy
+from gateway.analytics.classify import taxonomy
 from gateway.api.inference import billing_header, validation
 from gateway.errors import BadRequest, Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
 from gateway.ledger.entries import generation_id
@@ -34,6 +35,8 @@ from providers.types import Event, NativeRequest
 Json = dict[str, Any]
 Headers = list[tuple[bytes, bytes]]
 MAX_SESSION_ID = 256
+WARNED_MAX = 3
+"""Values of a header that a warning repeats."""
 LARGE_BODY = 2**20
 """Bytes of a body from which others get their turn between its steps: each takes milliseconds, and their events wait."""
 _BEARER = b"bearer "
@@ -312,7 +315,21 @@ def _key(headers: dict[bytes, bytes]) -> str:
 
 
 def _headers(request: InferenceRequest | None) -> Headers:
-    return [] if request is None else [(b"x-generation-id", request.id.encode())]
+    if request is None:
+        return []
+    headers = [(b"x-generation-id", request.id.encode())]
+    if request.client.categories is not None and (warning := _analytics_warning(request.client.categories)):
+        headers.append((b"x-analytics-warning", warning))
+    return headers
+
+
+def _analytics_warning(categories: str) -> bytes:
+    """What of ``X-OpenRouter-Categories`` does not count: the hosted service drops it silently. Empty when all of it counts."""
+    ignored = taxonomy.declared(categories).ignored[:WARNED_MAX]
+    if not ignored:
+        return b""
+    text = f"X-OpenRouter-Categories: ignored: {', '.join(ignored)}; at most {taxonomy.DECLARED_MAX} known values count"
+    return "".join(char if " " <= char <= "~" else "?" for char in text).encode()
 
 
 def midstream_error(error: ProviderError, generation: Generation) -> UpstreamFailed:
@@ -329,7 +346,8 @@ def midstream_error(error: ProviderError, generation: Generation) -> UpstreamFai
 def _client(headers: dict[bytes, bytes]) -> Client:
     get = headers.get
     referer, title = get(b"http-referer") or get(b"referer"), get(b"x-openrouter-title") or get(b"x-title")
-    return Client(_text(referer), _text(title), _text(get(b"user-agent")))
+    agent, categories = get(b"user-agent"), get(b"x-openrouter-categories")
+    return Client(_text(referer), _text(title), _text(agent), _text(categories))
 
 
 def _needs_blanks(client: Client, setting: str) -> bool:

@@ -15,19 +15,24 @@ from starlette.routing import BaseRoute
 from gateway.api.management import (
     activity,
     admin,
+    analytics,
     credits,
+    datasets,
     errors,
     export,
+    feeds,
     generations,
     health,
     image_models,
     keys,
+    model_stats,
     models,
     organizations,
     rankings,
     report,
 )
 from gateway.api.management.auth import require_management_key
+from gateway.api.management.public_views import PublicAnswers
 from gateway.api.management.schema.base import REFUSALS
 
 PREFIX = "/api/v1"
@@ -36,6 +41,7 @@ PREFIX = "/api/v1"
 def mount(app: FastAPI) -> None:
     """Register every management route, the health routes and the error handlers. Needs ``app.state.services`` at run time."""
     errors.install(app)
+    app.state.public_answers = PublicAnswers()
     app.router.routes.extend(_routes())
 
 
@@ -44,6 +50,7 @@ def _routes() -> list[BaseRoute]:
     """The routes, which every application of a process shares: FastAPI takes tens of milliseconds to put them together."""
     root = APIRouter()
     root.include_router(router(), prefix=PREFIX, responses=REFUSALS, generate_unique_id_function=_operation_id)
+    root.include_router(feeds.router, responses=REFUSALS, generate_unique_id_function=_operation_id)
     root.include_router(health.router, generate_unique_id_function=_operation_id)
     return root.routes
 
@@ -58,7 +65,15 @@ def router() -> APIRouter:
     managed = APIRouter(dependencies=[Depends(require_management_key)])
     for each in (keys.router, organizations.router, admin.router, export.router, report.router):
         managed.include_router(each)
-    account = (keys.current, credits.router, generations.router, activity.router)
-    for each in (models.router, image_models.router, *account, rankings.router, managed):
+    account = (keys.current, credits.router, generations.router, activity.router, analytics.router)
+    for each in (
+        models.router,
+        image_models.router,
+        *account,
+        rankings.router,
+        datasets.router,
+        model_stats.router,
+        managed,
+    ):
         routes.include_router(each)
     return routes

@@ -22,7 +22,12 @@ router = APIRouter(tags=["Activity"])
 
 DAYS = 30
 """Completed UTC days, as the hosted service shows them."""
-UNSUPPORTED = ("user_id", "workspace_id", "group_by")
+UNSUPPORTED = {
+    "user_id": "keys have no creators here, and end users are counted as hashes that nobody can look up",
+    "workspace_id": "money is not counted by organisation; POST /analytics/query has tokens by `organization`",
+    "group_by": "money is not counted by organisation; POST /analytics/query groups by what is counted",
+}
+"""Filter of the hosted service → why there is no answer to it."""
 
 
 @router.get("/activity", response_model=schema.Activity, summary="Get activity")
@@ -38,9 +43,9 @@ async def get_activity(
     """Requests, tokens and spending by day and endpoint. The management key sees everything, an inference key its own use."""
     if services.analytics is None:
         raise NotFound("Analytics is switched off on this gateway (GATEWAY_ANALYTICS).")
-    for name in UNSUPPORTED:
+    for name, reason in UNSUPPORTED.items():
         if name in request.query_params:
-            raise BadRequest(f"{name}: nothing is counted by this here; leave it out.", field=name)
+            raise BadRequest(f"{name}: {reason}; leave it out.", field=name)
     if policy is not None and api_key_hash not in (None, policy.key_hash):
         raise Forbidden("An inference key sees its own activity only.")
     key = policy.key_hash if policy is not None else api_key_hash

@@ -49,7 +49,7 @@ def bad_request(problem: Mapping[str, Any]) -> BadRequest:
         location = location[1:]
     field = str(location[0]) if location else None
     if problem["type"] == "extra_forbidden":
-        return BadRequest(f"Unknown field {field!r}.", field=field)
+        return BadRequest(f"Unknown field {'.'.join(map(str, location))!r}.", field=field)
     if problem["type"] == "missing":
         return BadRequest("A JSON body is required." if field is None else f"{field!r} is required.", field=field)
     if field is None and problem["type"] in NOT_AN_OBJECT:

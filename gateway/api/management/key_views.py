@@ -30,6 +30,7 @@ def key_view(key: KeyView) -> dict[str, Any]:
         "external_user": None,
         "workspace_id": key.org,
         "organization_id": key.org,
+        "category": key.category,
     }
 
 

@@ -56,6 +56,7 @@ async def create_key(services: ServicesDep, body: schema.CreateKey) -> ExactJSON
         limit_nano=body.limit,
         reset=body.limit_reset or "none",
         expires_at=body.expires_at,
+        category=body.category,
     )
     return ExactJSONResponse({"data": key_view(key), "key": secret}, 201, {"cache-control": "no-store"})
 
@@ -85,6 +86,7 @@ def key_change(body: schema.UpdateKey) -> KeyChange:
         "limit": ("limit_nano", body.limit),
         "limit_reset": ("reset", body.limit_reset or "none"),
         "expires_at": ("expires_at", body.expires_at),
+        "category": ("category", body.category),
     }
     return KeyChange(**dict(changes[field] for field in body.model_fields_set if field in changes))
 

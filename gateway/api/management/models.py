@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from gateway.api.management import feeds
 from gateway.api.management.auth import ByInferenceKey, HasValidKey, ServicesDep, has_valid_key
 from gateway.api.management.catalog_views import (
     anthropic_model_view,
@@ -21,10 +22,12 @@ from gateway.api.management.catalog_views import (
 )
 from gateway.api.management.json_route import ExactJSONResponse
 from gateway.api.management.listing import anthropic_page, page, refuse_unsupported_filters
+from gateway.api.management.public_views import json_answer, public_answer
 from gateway.api.management.schema import catalog as schema
 from gateway.catalog.model import Model
 from gateway.catalog.selection import Filter, Listing, Row, callable_now, keeps_nothing, ordered, rows
 from gateway.errors import BadRequest, NotFound
+from gateway.server.answer_cache import Answer, conditional
 from gateway.services import Services
 
 router = APIRouter(tags=["Models"])
@@ -33,26 +36,50 @@ PUBLIC_LIST = [Depends(refuse_unsupported_filters), Depends(has_valid_key)]
 """A wrong key is refused although none is needed, and so are filters that this gateway has no data for."""
 
 
-@router.get("/models", response_model=schema.ModelList, dependencies=PUBLIC_LIST, summary="List models")
+@router.get(
+    "/models",
+    response_model=schema.ModelList,
+    responses=feeds.AS_FEED,
+    dependencies=PUBLIC_LIST,
+    summary="List models",
+)
 async def list_models(
-    request: Request, services: ServicesDep, listing: Annotated[Listing, Query()]
-) -> ExactJSONResponse:
+    request: Request,
+    services: ServicesDep,
+    listing: Annotated[Listing, Query()],
+    use_rss: Annotated[bool, Query(description="As a feed (RSS 2.0) of the 50 newest of these models.")] = False,
+) -> Response:
     """Every model that can be called here now, filtered and sorted; `all=true`: every model that has a price today. Without
     `offset` and `limit` all at once. With the header `anthropic-version` in the shape of Anthropic's API. Codex, which asks with
     `client_version`, also gets its own list, `models`, and that is empty: a model in it would lose Codex's instructions.
     """
-    models = _offered(services, listing)
-    if "anthropic-version" in request.headers:
-        return ExactJSONResponse(anthropic_page(models, request.query_params, time.time()))
-    codex: dict[str, object] = {"models": []} if "client_version" in request.query_params else {}
-    return _listed(request, services, listing, models, codex)
+
+    async def listed() -> Answer:
+        models = _offered(services, listing)
+        if use_rss:
+            found = rows(models, listing, time.time(), services.catalog.current.attributes)
+            return feeds.new_models(request, found, lambda row: _described(services, row))
+        if "anthropic-version" in request.headers:
+            return json_answer(anthropic_page(models, request.query_params, time.time()))
+        codex: dict[str, object] = {"models": []} if "client_version" in request.query_params else {}
+        return json_answer(_listed(request, services, listing, models, codex))
+
+    kept = (services.catalog.current.version, request.url.query, "anthropic-version" in request.headers)
+    answer = await public_answer(request, (*kept, feeds.base_url(request) if use_rss else ""), listed)
+    media_type = feeds.MEDIA_TYPE if use_rss else "application/json"
+    return conditional(request, answer, {"content-type": media_type})
 
 
 @router.get("/models/count", response_model=schema.CountAnswer, dependencies=PUBLIC_LIST, summary="Count models")
-async def count_models(services: ServicesDep, filters: Annotated[Filter, Query()]) -> ExactJSONResponse:
+async def count_models(request: Request, services: ServicesDep, filters: Annotated[Filter, Query()]) -> Response:
     """How many models `GET /models` would list under the same filters."""
-    found = rows(_offered(services, filters), filters, time.time(), services.catalog.current.attributes)
-    return ExactJSONResponse({"data": {"count": len(found)}})
+
+    async def counted() -> Answer:
+        found = rows(_offered(services, filters), filters, time.time(), services.catalog.current.attributes)
+        return json_answer({"data": {"count": len(found)}})
+
+    kept = (services.catalog.current.version, request.url.query, request.url.path)
+    return conditional(request, await public_answer(request, kept, counted), {"content-type": "application/json"})
 
 
 @router.get(
@@ -64,7 +91,7 @@ async def list_my_models(
     """As `GET /models`, without models that no configured vendor serves."""
     now = time.time()
     models = (model for model in services.catalog.current.models.values() if callable_now(model, now))
-    return _listed(request, services, listing, models)
+    return ExactJSONResponse(_listed(request, services, listing, models))
 
 
 @router.get(
@@ -72,10 +99,15 @@ async def list_my_models(
 )
 async def list_embedding_models(
     request: Request, services: ServicesDep, listing: Annotated[Listing, Query()]
-) -> ExactJSONResponse:
+) -> Response:
     """As `GET /models`, of the models that embed."""
     embedding = listing.model_copy(update={"output_modalities": "embeddings"})
-    return _listed(request, services, embedding, _offered(services, embedding))
+
+    async def listed() -> Answer:
+        return json_answer(_listed(request, services, embedding, _offered(services, embedding)))
+
+    kept = (services.catalog.current.version, request.url.query, request.url.path)
+    return conditional(request, await public_answer(request, kept, listed), {"content-type": "application/json"})
 
 
 @router.get("/models/{author}/{slug}", response_model=schema.Model, summary="Get a model, as OpenAI's SDK does")
@@ -137,26 +169,27 @@ def _listed(
     listing: Listing,
     models: Iterable[Model],
     more: Mapping[str, object] = MappingProxyType({}),
-) -> ExactJSONResponse:
+) -> dict[str, object]:
     """One page of the list; ``more`` are further fields of the answer."""
     found = ordered(
         rows(models, listing, time.time(), services.catalog.current.attributes), listing.sort, services.health.view
     )
     shown, link = page(found, listing, request.url.path, request.query_params.multi_items())
-    return ExactJSONResponse(
-        {
-            "object": "list",
-            "data": [_view(services, row) for row in shown],
-            "links": {"next": link},
-            "total_count": len(found),
-            **more,
-        }
-    )
+    return {
+        "object": "list",
+        "data": [_view(services, row) for row in shown],
+        "links": {"next": link},
+        "total_count": len(found),
+        **more,
+    }
 
 
 def _view(services: Services, row: Row) -> dict[str, object]:
-    description = description_of(services.catalog.current, row.model, time.time())
-    return model_view(row.model, row.endpoint, row.price, description)
+    return model_view(row.model, row.endpoint, row.price, _described(services, row))
+
+
+def _described(services: Services, row: Row) -> str:
+    return description_of(services.catalog.current, row.model, time.time())
 
 
 def _offered(services: Services, filters: Filter) -> Iterable[Model]:

@@ -30,6 +30,9 @@ IdempotencyKey = Annotated[str | None, Header(max_length=255, description="Requi
 async def create_organization(services: ServicesDep, body: schema.CreateOrganization) -> ExactJSONResponse:
     """A new account with a balance of zero. Its keys share its credits."""
     organization = await services.accounts.create_org(body.name)
+    if body.analytics is not None:
+        chosen = body.analytics.changed(organization.analytics)
+        organization = await services.accounts.set_analytics(organization.id, chosen)
     return ExactJSONResponse({"data": await _view(services, organization)}, 201)
 
 
@@ -45,6 +48,18 @@ async def list_organizations(services: ServicesDep) -> ExactJSONResponse:
 async def get_organization(services: ServicesDep, organization_id: str) -> ExactJSONResponse:
     """One organisation with its account."""
     return ExactJSONResponse({"data": await _view(services, await services.accounts.get_org(organization_id))})
+
+
+@router.patch("/{organization_id}", response_model=schema.OrganizationAnswer, summary="Update an organization")
+async def update_organization(
+    services: ServicesDep, organization_id: str, body: schema.UpdateOrganization
+) -> ExactJSONResponse:
+    """What analytics may say about its requests. Every gateway process obeys within some seconds."""
+    organization = await services.accounts.get_org(organization_id)
+    chosen = body.analytics.changed(organization.analytics)
+    return ExactJSONResponse(
+        {"data": await _view(services, await services.accounts.set_analytics(organization.id, chosen))}
+    )
 
 
 @router.post(
@@ -102,6 +117,7 @@ async def _view(services: Services, organization: Organization) -> dict[str, Any
 
 def organization_view(organization: Organization, account: Balances) -> dict[str, Any]:
     """Amounts as decimal text."""
+    analytics = organization.analytics
     return {
         "id": organization.id,
         "name": organization.name,
@@ -111,6 +127,12 @@ def organization_view(organization: Organization, account: Balances) -> dict[str
         "available_usd": format_usd(account.balance_nano - account.held_nano),
         "total_credits_usd": format_usd(account.granted_nano),
         "total_usage_usd": format_usd(account.used_nano),
+        "analytics": {
+            "categories": analytics.categories,
+            "sample": "auto" if analytics.sample is None else analytics.sample,
+            "country": analytics.country,
+            "category": analytics.category,
+        },
     }
 
 

@@ -1,8 +1,4 @@
-"""Charts and rankings of use: ``/rankings`` is ours, ``/datasets`` has the fields of OpenRouter's Data API.
-
-What the management key sees is everything. Anybody else sees figures in which no single account can be recognised, with a key, or
-without one where ``GATEWAY_PUBLIC_RANKINGS`` is on.
-"""
+"""Charts and rankings of use, ours; ``datasets`` has the fields of OpenRouter's Data API. Who sees what: ``public_views``."""
 
 from __future__ import annotations
 
@@ -11,84 +7,42 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from gateway.analytics import buckets, queries, tables
+from gateway.analytics import buckets, discovery, performance, privacy, queries, tables
 from gateway.analytics.buckets import Period
 from gateway.analytics.dimensions import By, dimensions
-from gateway.analytics.event import UNKNOWN_APP
+from gateway.analytics.discovery import Rise
+from gateway.analytics.performance import EndpointSpeed, ModelSpeed, Percentiles
 from gateway.analytics.queries import Metric, Standing, Window
 from gateway.analytics.series import OTHERS, Chart, Series
-from gateway.api.management.auth import DocumentedBearer, ServicesDep, identify, presented_key, services_of
-from gateway.api.management.json_route import ExactJSONResponse
+from gateway.api.management.public_views import MAX_DAYS, ByViewer, days, meta_of
 from gateway.api.management.schema import rankings as schema
-from gateway.errors import BadRequest, Forbidden, NotFound
+from gateway.errors import BadRequest, Forbidden
 from gateway.money import format_usd
 from gateway.services import Services
 
-router = APIRouter(tags=["Rankings"])
-
-MAX_DAYS = 366
-"""Longest span of a dataset, and of a chart of days."""
 MAX_WEEKS_DAYS = 731
 """Longest span of a chart of weeks or months."""
-DATASET_TOP = 50
 DEFAULT_DAYS: dict[str, int] = {"day": 30, "week": 52 * 7 + 1, "month": 365}
 VIEW_DAYS = {"day": 1, "week": 7, "month": 30, "trending": 7}
-PUBLIC_CACHE, PRIVATE_CACHE = "public, max-age=60, stale-while-revalidate=300", "private, max-age=60"
-UNSUPPORTED = ("modality", "context_bucket", "category", "language_type", "subcategory")
+SPEED_DAYS = 7
+DISCOVERED_MAX = 20
+UNSUPPORTED = ("modality", "category", "language_type", "subcategory")
 """Filters of the hosted service for which nothing is counted here."""
+Size = Literal["1K", "10K", "100K", "1M", "10M"]
+"""Of prompt and completion together: up to so many tokens, and more than the one before."""
 
 
-async def least_users(request: Request, _: DocumentedBearer) -> int | None:
-    """Users that a figure needs; None for the management key. Raises NotFound when nothing is counted, Unauthorized without a key
-    where one is needed, BadRequest for a filter that is not supported."""
-    services = services_of(request)
-    if services.analytics is None:
-        raise NotFound("Analytics is switched off on this gateway (GATEWAY_ANALYTICS).")
+async def refuse_uncounted(request: Request) -> None:
+    """Raises BadRequest for a filter that nothing is counted by: to ignore it would give a wrong answer."""
     for name in UNSUPPORTED:
         if name in request.query_params:
             raise BadRequest(f"{name}: nothing is counted by this here; leave it out.", field=name)
-    public = services.settings.public_rankings and presented_key(request) is None
-    if not public and await identify(request) is None:
-        return None
-    return services.settings.rankings_min_users
 
 
-LeastUsers = Annotated[int | None, Depends(least_users)]
-StartDate = Annotated[date | None, Query(description="First day, UTC, `YYYY-MM-DD`.")]
-EndDate = Annotated[date | None, Query(description="Last day, UTC; today when left out.")]
-
-
-def _days(start: date | None, end: date | None, *, length: int, most: int) -> tuple[int, int]:
-    """The first and the last day. Raises BadRequest naming the parameter."""
-    last = buckets.day_of(end) if end is not None else buckets.today(time.time())
-    first = buckets.day_of(start) if start is not None else last - length + 1
-    if first < 0 or last < 0:
-        field = "start_date" if start is not None else "end_date"
-        raise BadRequest(f"{field}: nothing was counted before 1970.", field=field)
-    if last > buckets.today(time.time()) + 1:  # somewhere tomorrow has begun
-        raise BadRequest("end_date: is in the future.", field="end_date")
-    if first > last:
-        raise BadRequest("start_date is after end_date; swap them.", field="start_date")
-    if last - first + 1 > most:
-        raise BadRequest(f"start_date: at most {most} days at once, end_date included.", field="start_date")
-    return first, last
-
-
-def _answer(services: Services, content: Mapping[str, Any], least: int | None) -> ExactJSONResponse:
-    public = least is not None and services.settings.public_rankings
-    return ExactJSONResponse(content, headers={"cache-control": PUBLIC_CACHE if public else PRIVATE_CACHE})
-
-
-def _meta(first: int, last: int) -> dict[str, Any]:
-    return {
-        "version": "v1",
-        "as_of": buckets.iso_time(time.time()),
-        "start_date": buckets.iso_day(first),
-        "end_date": buckets.iso_day(last),
-    }
+router = APIRouter(tags=["Rankings"], dependencies=[Depends(refuse_uncounted)])
 
 
 class ChartQuery(BaseModel):
@@ -104,19 +58,17 @@ class ChartQuery(BaseModel):
 
 
 @router.get("/rankings/chart", response_model=schema.ChartAnswer, summary="Chart of use")
-async def get_chart(
-    services: ServicesDep, least: LeastUsers, wanted: Annotated[ChartQuery, Query()]
-) -> ExactJSONResponse:
+async def get_chart(viewer: ByViewer, wanted: Annotated[ChartQuery, Query()]) -> Response:
     """The largest of each day, week from Monday, or month, and the rest as `others`. Counts are decimal strings: they may exceed
     2^53. A key that is missing from a bucket is not among its largest; its value is in `others`.
     """
     metric, by, period = wanted.metric, wanted.by, wanted.period
-    if metric in queries.MONEY and least is not None:
+    if metric in queries.MONEY and viewer.least_users is not None:
         raise Forbidden("Only the management key may see what was spent.")
     if by == "app" and metric not in (*queries.APP_FIELDS, "users"):
         raise BadRequest(f"metric: {metric} is not counted by app; choose tokens, requests or users.", field="metric")
     most = MAX_DAYS if period == "day" else MAX_WEEKS_DAYS
-    first, last = _days(wanted.start_date, wanted.end_date, length=DEFAULT_DAYS[period], most=most)
+    first, last = days(wanted.start_date, wanted.end_date, length=DEFAULT_DAYS[period], most=most)
     query = queries.Query(
         metric=metric,
         by=by,
@@ -125,15 +77,45 @@ async def get_chart(
         end=last,
         top=wanted.top,
         others=wanted.others == "keep",
-        least_users=least,
+        least_users=viewer.least_users,
     )
-    named = dimensions(services.catalog.current)
-    chart = await queries.chart(services.store, query, time.time(), named)
-    names = await _app_names(services, by, [each.key for each in chart.series])
-    new = chart.meta.pop("new")
+    return await viewer.answer(query, lambda: _charted(viewer.services, query))
+
+
+async def _charted(services: Services, query: queries.Query) -> dict[str, Any]:
+    chart = await queries.chart(services.store, query, time.time(), dimensions(services.catalog.current))
+    apps = [each.key for each in chart.series if each.key != OTHERS] if query.by == "app" else []
+    names, new = await names_of(services, query.by, apps), chart.meta.pop("new")
     listed = [{**_key(each, names), "is_new": each.key in new} for each in chart.series]
-    meta = {**_meta(first, last), "unit": chart.unit, "estimator": "exact", **chart.meta}
-    return _answer(services, {"data": _points(chart), "keys": listed, "meta": meta}, least)
+    meta = {**meta_of(query.start, query.end), "unit": chart.unit, "estimator": "exact", **chart.meta}
+    return {"data": _points(chart), "keys": listed, "meta": meta}
+
+
+class SizeQuery(BaseModel):
+    """The parameters of a chart of requests of one size."""
+
+    bucket: Size = Field("10K", description="Tokens of prompt and completion: at most this, more than the size before.")
+    metric: Literal["requests", "tokens"] = "requests"
+    by: Literal["model", "author"] = "model"
+    start_date: date | None = Field(None, description="First day, UTC; its whole week is shown.")
+    end_date: date | None = Field(None, description="Last day, UTC; today when left out.")
+    top: int = Field(9, ge=1, le=50, description="Series with values of their own in each week.")
+
+
+@router.get("/rankings/context-length", response_model=schema.ChartAnswer, summary="Chart of requests of one size")
+async def get_context_length(viewer: ByViewer, wanted: Annotated[SizeQuery, Query()]) -> Response:
+    """As `GET /rankings/chart`, by weeks, of the requests whose prompt and completion together have one of five sizes."""
+    first, last = days(wanted.start_date, wanted.end_date, length=DEFAULT_DAYS["week"], most=MAX_WEEKS_DAYS)
+    query = queries.Query(
+        metric=wanted.metric,
+        by=wanted.by,
+        start=first,
+        end=last,
+        top=wanted.top,
+        context=wanted.bucket,
+        least_users=viewer.least_users,
+    )
+    return await viewer.answer(query, lambda: _charted(viewer.services, query))
 
 
 def _points(chart: Chart) -> list[dict[str, Any]]:
@@ -153,21 +135,20 @@ def _key(series: Series, names: Mapping[str, str]) -> dict[str, Any]:
     return {"id": series.key, "label": names.get(series.key, series.label), "author": author, "color": series.color}
 
 
-async def _app_names(services: Services, by: By, found: Sequence[str]) -> dict[str, str]:
-    """App → the name that it gave last."""
-    if by != "app":
-        return {}
-    week = buckets.week_of(buckets.today(time.time()))
-    named: dict[str, str] = {}
-    for number in (week - 1, week):
-        named |= await tables.names(services.store, "w", number, found)
+async def names_of(services: Services, by: By, found: Sequence[str]) -> dict[str, str]:
+    """Key → the name to show; of an app the one that it gave last."""
+    dimension = dimensions(services.catalog.current)
+    named = {key: dimension.label(by, key) for key in found}
+    if by == "app":
+        week = buckets.week_of(buckets.today(time.time()))
+        for number in (week - 1, week):
+            named |= await tables.names(services.store, "w", number, found)
     return named
 
 
 @router.get("/rankings/leaderboard", response_model=schema.LeaderboardAnswer, summary="Ranking of use")
 async def get_leaderboard(
-    services: ServicesDep,
-    least: LeastUsers,
+    viewer: ByViewer,
     view: Annotated[
         Literal["day", "week", "month", "trending"],
         Query(
@@ -176,25 +157,34 @@ async def get_leaderboard(
     ] = "week",
     by: By = "model",
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
-) -> ExactJSONResponse:
+) -> Response:
     """Ranked by tokens, today included (`partial`), but `trending`.
 
     `change` and `prev_rank` compare complete days; `is_new`: nothing in the window before.
     """
-    now = time.time()
-    last = buckets.today(now)
-    window = Window(last - VIEW_DAYS[view] + 1, last + 1)
-    named = dimensions(services.catalog.current)
-    standings = await queries.leaderboard(
-        services.store, by, window, trending=view == "trending", least_users=least, now=now, dimensions=named
-    )
-    names = {each.key: named.label(by, each.key) for each in standings[:limit]}
-    names |= await _app_names(services, by, list(names))
-    rows = [_standing(each, names, with_spend=least is None, trending=view == "trending") for each in standings[:limit]]
-    meta = {**_meta(window.first, last), "complete_through": buckets.iso_day(last - 1), "unit": "tokens_native"}
-    return _answer(
-        services, {"data": rows, "meta": {**meta, "partial": view != "trending", "total_count": len(standings)}}, least
-    )
+
+    async def ranked() -> dict[str, Any]:
+        now, trending = time.time(), view == "trending"
+        last = buckets.today(now)
+        window = Window(last - VIEW_DAYS[view] + 1, last + 1)
+        standings = await queries.leaderboard(
+            viewer.services.store,
+            by,
+            window,
+            trending=trending,
+            least_users=viewer.least_users,
+            now=now,
+            dimensions=dimensions(viewer.services.catalog.current),
+        )
+        names = await names_of(viewer.services, by, [each.key for each in standings[:limit]])
+        rows = [
+            _standing(each, names, with_spend=viewer.least_users is None, trending=trending)
+            for each in standings[:limit]
+        ]
+        meta = {**meta_of(window.first, last), "complete_through": buckets.iso_day(last - 1), "unit": "tokens_native"}
+        return {"data": rows, "meta": {**meta, "partial": not trending, "total_count": len(standings)}}
+
+    return await viewer.answer((view, by, limit), ranked)
 
 
 def _standing(each: Standing, names: Mapping[str, str], *, with_spend: bool, trending: bool) -> dict[str, Any]:
@@ -216,64 +206,99 @@ def _standing(each: Standing, names: Mapping[str, str], *, with_spend: bool, tre
     return row
 
 
-@router.get("/datasets/rankings-daily", response_model=schema.RankingsDaily, summary="Tokens of models by day")
-async def get_rankings_daily(
-    services: ServicesDep,
-    least: LeastUsers,
-    period: Period = "day",
-    start_date: StartDate = None,
-    end_date: EndDate = None,
-) -> ExactJSONResponse:
-    """The 50 models with the most tokens of each day (week, month), and one row `other` for the rest, the last of its date."""
-    first, last = _days(start_date, end_date, length=DEFAULT_DAYS["day"], most=MAX_DAYS)
-    query = queries.Query(period=period, start=first, end=last, top=DATASET_TOP, least_users=least)
-    chart = await queries.chart(services.store, query, time.time())
-    rows = []
-    for at, day in enumerate(chart.buckets):
-        values = [(each.key, value) for each in chart.series if (value := each.values[at])]
-        values.sort(key=lambda pair: (pair[0] == OTHERS, -pair[1], pair[0]))
-        rows += [
-            {"date": day, "model_permaslug": "other" if key == OTHERS else key, "total_tokens": str(value)}
-            for key, value in values
-        ]
-    return _answer(services, {"data": rows, "meta": _meta(first, last)}, least)
-
-
-class AppQuery(BaseModel):
-    """The parameters of the ranking of apps."""
-
-    sort: Literal["popular", "trending"] = "popular"
-    start_date: date | None = None
-    end_date: date | None = None
-    limit: int = Field(50, ge=1, le=100)
-    offset: int = Field(0, ge=0, le=10_000)
-
-
-@router.get("/datasets/app-rankings", response_model=schema.AppRankings, summary="Apps by tokens")
-async def get_app_rankings(
-    services: ServicesDep, least: LeastUsers, wanted: Annotated[AppQuery, Query()]
-) -> ExactJSONResponse:
-    """Apps that name themselves with `HTTP-Referer` or `X-Title`, by tokens, or by how much these exceed the three windows before.
-
-    `meta.unattributed_tokens`: of requests whose app is not known.
+@router.get("/rankings/performance", response_model=schema.PerformanceAnswer, summary="Speed of models")
+async def get_performance(
+    viewer: ByViewer,
+    sort: Annotated[Literal["requests", "latency", "throughput", "price"], Query()] = "requests",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Response:
+    """Models with at least 100 requests in the last 7 days, today included: median time to the first content, tokens a second, the
+    fastest provider and the lowest price. Sorted from the best on; what is not known comes last.
     """
-    first, last = _days(wanted.start_date, wanted.end_date, length=DEFAULT_DAYS["day"], most=MAX_DAYS)
-    window = Window(first, last + 1)
-    standings = await queries.leaderboard(
-        services.store, "app", window, trending=wanted.sort == "trending", least_users=least, now=time.time()
-    )
-    page = standings[wanted.offset : wanted.offset + wanted.limit]
-    names = await _app_names(services, "app", [each.key for each in page])
-    rows = [
-        {
-            "rank": each.rank,
-            "app_id": each.key,
-            "app_name": names.get(each.key, each.key.removeprefix("~")),
-            "total_tokens": str(each.tokens),
-            "total_requests": each.requests,
+
+    async def compared() -> dict[str, Any]:
+        last = buckets.today(time.time())
+        span = range(last - SPEED_DAYS + 1, last + 1)
+        found = await performance.models(viewer.services.store, span)
+        allowed = [True] * len(found)
+        if viewer.least_users is not None:
+            cells = [privacy.Cell("d", tuple(span), ("m " + each.model,)) for each in found]
+            allowed = await privacy.shown(viewer.services.store, cells, viewer.least_users)
+        rows = [_speed(viewer.services, each) for each, ok in zip(found, allowed, strict=True) if ok]
+        rows.sort(key=lambda row: _best_first(row, sort))
+        return {"data": rows[:limit], "meta": {**meta_of(span[0], last), "total_count": len(rows)}}
+
+    return await viewer.answer((sort, limit), compared)
+
+
+def _best_first(row: Mapping[str, Any], sort: str) -> tuple[bool, float, str]:
+    value = {
+        "requests": float(row["requests"]),
+        "latency": (row["latency_ms"] or {}).get("p50"),
+        "throughput": (row["throughput_tps"] or {}).get("p50"),
+        "price": row["usd_per_mtok"] and float(row["usd_per_mtok"]),
+    }[sort]
+    better = -1 if sort in ("requests", "throughput") else 1
+    return value is None, better * (value or 0.0), row["id"]
+
+
+def _speed(services: Services, each: ModelSpeed) -> dict[str, Any]:
+    """One model; the price is the lowest that is listed today, of prompt and completion in equal parts."""
+    catalog, now = services.catalog.current, time.time()
+    model = catalog.models.get(each.model)
+    prices = [price for e in model.endpoints if (price := e.price_at(now)) is not None] if model is not None else []
+    per_token = min((price.of("prompt") + price.of("completion") for price in prices), default=None)
+    return {
+        "id": each.model,
+        "name": model.name if model is not None else each.model,
+        "requests": str(each.requests),
+        "latency_ms": percentiles_view(each.latency),
+        "throughput_tps": percentiles_view(each.throughput),
+        "fastest_provider": _fastest(services, each.endpoints),
+        "usd_per_mtok": None if per_token is None else per_token / 2 / 10**9,
+    }
+
+
+def _fastest(services: Services, endpoints: Sequence[EndpointSpeed]) -> str | None:
+    for each in endpoints:
+        if each.throughput is not None:
+            slug = queries.KEY_OF["provider"](each.endpoint)
+            provider = services.catalog.current.providers.get(slug)
+            return provider.name if provider is not None else slug
+    return None
+
+
+def percentiles_view(found: Percentiles | None) -> dict[str, float] | None:
+    """``{p50, p75, p90, p99, samples}`` or None with too few samples."""
+    if found is None:
+        return None
+    return {name: getattr(found, name) for name in ("p50", "p75", "p90", "p99", "samples")}
+
+
+@router.get("/rankings/discovery", response_model=schema.DiscoveryAnswer, summary="Models that change")
+async def get_discovery(viewer: ByViewer) -> Response:
+    """The last 7 complete days against the week, and the three weeks, before.
+
+    `climbing`: at least 3 places better than the week before. `breakouts`: at least twice the mean of the three weeks before.
+    `new`: nothing in those weeks.
+    """
+
+    async def found() -> dict[str, Any]:
+        now = time.time()
+        lists = await discovery.discovery(viewer.services.store, viewer.least_users, now)
+        names = await names_of(
+            viewer.services, "model", [e.standing.key for e in (*lists.climbing, *lists.breakouts, *lists.new)]
+        )
+        last = buckets.today(now) - 1
+        data = {
+            name: [_rise(each, names) for each in getattr(lists, name)[:DISCOVERED_MAX]]
+            for name in ("climbing", "breakouts", "new")
         }
-        for each in page
-    ]
-    unknown = await tables.rows(services.store, "da", [(day, UNKNOWN_APP) for day in range(first, last + 1)])
-    meta = {**_meta(first, last), "unattributed_tokens": str(sum(each.get("t", 0) for each in unknown))}
-    return _answer(services, {"data": rows, "meta": {**meta, "total_count": len(standings)}}, least)
+        return {"data": data, "meta": meta_of(last - discovery.WEEK_DAYS + 1, last)}
+
+    return await viewer.answer(None, found)
+
+
+def _rise(each: Rise, names: Mapping[str, str]) -> dict[str, Any]:
+    row = _standing(each.standing, names, with_spend=False, trending=False)
+    return {**row, "climbed": each.climbed, "times": each.times, "excess_tokens": str(each.excess)}

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from decimal import Decimal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, Field
+import msgspec
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from gateway.accounts import OrganizationAnalytics
+from gateway.api.management.schema.analytics_fields import AUTO, Categories, Category, Country, Sample
 from gateway.api.management.schema.base import Body, Iso, Shape, Usd, UsdText
 from gateway.api.management.schema.validators import Grant, Name, printable_text
 
 
+class Analytics(BaseModel):
+    """What analytics may say about an organisation's requests, beyond counting them. Only what is sent changes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    categories: Categories | None = Field(
+        None,
+        description="`off`, `declared` (by the app's header, else by `category`), or `local`: the gateway classifies a sample.",
+    )
+    sample: Sample | None = Field(None, description="Chance of a request to be classified, 0 to 1, or `auto`.")
+    country: Country | None = Field(None, description="ISO 3166, such as `DE`; null for none.")
+    category: Category | None = Field(None, description="Declared for requests whose app declares none; null for none.")
+
+    def changed(self, analytics: OrganizationAnalytics) -> OrganizationAnalytics:
+        """``analytics`` with what was sent."""
+        sent = {name: getattr(self, name) for name in self.model_fields_set}
+        if "sample" in sent:
+            sent["sample"] = None if self.sample in (None, AUTO) else float(cast("Decimal", self.sample))
+        if sent.get("categories", "") is None:
+            sent["categories"] = "off"
+        return msgspec.structs.replace(analytics, **sent)
+
+
 class CreateOrganization(Body):
     name: Name
+    analytics: Analytics | None = None
+
+
+class UpdateOrganization(Body):
+    analytics: Analytics
 
 
 class GrantCredits(Body):
@@ -36,6 +68,13 @@ class GenerationAnswer(Shape):
     data: dict[str, Any]
 
 
+class AnalyticsView(Shape):
+    categories: Literal["off", "declared", "local"]
+    sample: float | Literal["auto"]
+    country: str | None
+    category: str | None
+
+
 class Organization(Shape):
     """`available_usd` = balance minus what running requests hold."""
 
@@ -47,6 +86,7 @@ class Organization(Shape):
     available_usd: UsdText
     total_credits_usd: UsdText
     total_usage_usd: UsdText
+    analytics: AnalyticsView
 
 
 class OrganizationAnswer(Shape):

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
+from gateway.api.management.schema.analytics_fields import Category
 from gateway.api.management.schema.base import Body, Iso, Shape, Usd
 from gateway.api.management.schema.validators import Instant, Limit, Name, OrganizationId, Reset
 
@@ -22,6 +23,7 @@ class CreateKey(Body):
     include_byok_in_limit: bool = Field(
         False, description="Accepted; this gateway has no keys of callers' own vendors."
     )
+    category: Category | None = Field(None, description="What its requests are about, where their app does not say.")
 
     @field_validator("workspace_id")
     @classmethod
@@ -33,7 +35,7 @@ class CreateKey(Body):
 
 
 class UpdateKey(Body):
-    """Only what is sent changes; `null` takes a limit, its reset or the expiry away."""
+    """Only what is sent changes; `null` takes a limit, its reset, the expiry or the category away."""
 
     name: Name | None = None
     disabled: bool | None = None
@@ -41,6 +43,7 @@ class UpdateKey(Body):
     limit_reset: Reset | None = None
     expires_at: Instant | None = None
     include_byok_in_limit: bool | None = None
+    category: Category | None = None
 
     @field_validator("name", "disabled", mode="before")
     @classmethod
@@ -85,6 +88,7 @@ class Key(Shape):
     external_user: str | None
     workspace_id: str
     organization_id: str
+    category: str | None
 
 
 class KeyAnswer(Shape):

@@ -55,6 +55,69 @@ class LeaderboardAnswer(Shape):
     meta: Meta
 
 
+class Percentiles(Shape):
+    p50: float
+    p75: float
+    p90: float
+    p99: float
+    samples: int
+
+
+class ModelSpeed(Shape):
+    id: str
+    name: str
+    requests: str
+    latency_ms: Percentiles | None = Field(description="Of streams, to the first content; null with fewer than 20.")
+    throughput_tps: Percentiles | None = Field(description="Tokens a second.")
+    fastest_provider: str | None
+    usd_per_mtok: float | None = Field(
+        description="Lowest listed price today, prompt and completion in equal parts; null: not sold."
+    )
+
+
+class PerformanceAnswer(Shape):
+    data: list[ModelSpeed]
+    meta: Meta
+
+
+class Rise(Standing):
+    climbed: int = Field(description="Places gained since the week before.")
+    times: float | None = Field(description="Over the mean of the three weeks before; null: nothing before.")
+    excess_tokens: str
+
+
+class Discovery(Shape):
+    climbing: list[Rise]
+    breakouts: list[Rise]
+    new: list[Rise]
+
+
+class DiscoveryAnswer(Shape):
+    data: Discovery
+    meta: Meta
+
+
+class StatsSeries(Shape):
+    """`uptime` also has `percent` and `status` of all hours, `price` what was `paid`, `apps` tokens and requests."""
+
+    id: str = Field(description="An endpoint; `all`, `with_routing`, `without_routing`; an app; a measure.")
+    label: str
+    provider: str | None
+    values: list[Percentiles | dict[str, float] | float | str | None] = Field(
+        description="One for each bucket; counts are decimal strings. Null: not measured, or too private to show."
+    )
+
+
+class Stats(Shape):
+    buckets: list[str] = Field(description="Where each begins, UTC; the last one is not over.")
+    series: list[StatsSeries]
+
+
+class StatsAnswer(Shape):
+    data: Stats
+    meta: Meta
+
+
 class DailyTokens(Shape):
     date: str
     model_permaslug: str
@@ -77,6 +140,20 @@ class RankedApp(Shape):
 class AppRankings(Shape):
     data: list[RankedApp]
     meta: Meta
+
+
+class SessionCost(Shape):
+    app_slug: str
+    app_name: str
+    model_permaslug: str
+    turn_range: str
+    median_session_cost_usd: Usd
+    sessions: int
+
+
+class SessionCosts(Shape):
+    data: list[SessionCost]
+    meta: dict[str, str | int]
 
 
 class ActivityRow(Shape):

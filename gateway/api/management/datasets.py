@@ -1,0 +1,171 @@
+"""Rankings with the fields of OpenRouter's Data API, so that programs that read that one can read this one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import date
+from typing import Annotated, Any, Literal
+
+import structlog
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, Field
+
+from gateway.analytics import buckets, queries, tables
+from gateway.analytics.buckets import Period
+from gateway.analytics.event import UNKNOWN_APP
+from gateway.analytics.history.archive import Archive
+from gateway.analytics.history.parquet import HistoryError
+from gateway.analytics.queries import Window
+from gateway.analytics.series import OTHERS
+from gateway.analytics.sessions import WINDOW_DAYS, SessionCost, session_costs
+from gateway.api.management.public_views import MAX_DAYS, ByViewer, EndDate, StartDate, days, meta_of
+from gateway.api.management.rankings import DEFAULT_DAYS, Size, names_of, refuse_uncounted
+from gateway.api.management.schema import rankings as schema
+from gateway.errors import BadRequest, NotFound, Unavailable
+from gateway.records import usd
+from gateway.services import Services
+
+router = APIRouter(tags=["Rankings"], dependencies=[Depends(refuse_uncounted)])
+
+log = structlog.get_logger(__name__)
+
+DATASET_TOP = 50
+
+
+@router.get("/datasets/rankings-daily", response_model=schema.RankingsDaily, summary="Tokens by day and model")
+async def get_rankings_daily(
+    viewer: ByViewer,
+    period: Period = "day",
+    start_date: StartDate = None,
+    end_date: EndDate = None,
+    context_bucket: Annotated[Size | None, Query(description="Requests of this size only; with `period=week`.")] = None,
+) -> Response:
+    """The 50 models with the most tokens of each day (week, month), and one row `other` for the rest, the last of its date."""
+    if context_bucket is not None and period != "week":
+        raise BadRequest("period: requests of one size are counted by weeks only; use period=week.", field="period")
+    first, last = days(start_date, end_date, length=DEFAULT_DAYS["day"], most=MAX_DAYS)
+    query = queries.Query(
+        period=period, start=first, end=last, top=DATASET_TOP, context=context_bucket, least_users=viewer.least_users
+    )
+
+    async def listed() -> dict[str, Any]:
+        chart = await queries.chart(viewer.services.store, query, time.time())
+        rows = []
+        for at, day in enumerate(chart.buckets):
+            values = [(each.key, value) for each in chart.series if (value := each.values[at])]
+            values.sort(key=lambda pair: (pair[0] == OTHERS, -pair[1], pair[0]))
+            rows += [
+                {"date": day, "model_permaslug": "other" if key == OTHERS else key, "total_tokens": str(value)}
+                for key, value in values
+            ]
+        return {"data": rows, "meta": meta_of(first, last)}
+
+    return await viewer.answer(query, listed)
+
+
+class AppQuery(BaseModel):
+    """The parameters of the ranking of apps."""
+
+    sort: Literal["popular", "trending"] = "popular"
+    start_date: date | None = None
+    end_date: date | None = None
+    limit: int = Field(50, ge=1, le=100)
+    offset: int = Field(0, ge=0, le=10_000)
+
+
+@router.get("/datasets/app-rankings", response_model=schema.AppRankings, summary="Apps by tokens")
+async def get_app_rankings(viewer: ByViewer, wanted: Annotated[AppQuery, Query()]) -> Response:
+    """Apps that name themselves with `HTTP-Referer` or `X-Title`, by tokens, or by how much these exceed the three windows before.
+
+    `meta.unattributed_tokens`: of requests whose app is not known.
+    """
+    first, last = days(wanted.start_date, wanted.end_date, length=DEFAULT_DAYS["day"], most=MAX_DAYS)
+    window = Window(first, last + 1)
+
+    async def ranked() -> dict[str, Any]:
+        standings = await queries.leaderboard(
+            viewer.services.store,
+            "app",
+            window,
+            trending=wanted.sort == "trending",
+            least_users=viewer.least_users,
+            now=time.time(),
+        )
+        page = standings[wanted.offset : wanted.offset + wanted.limit]
+        names = await names_of(viewer.services, "app", [each.key for each in page])
+        rows = [
+            {
+                "rank": each.rank,
+                "app_id": each.key,
+                "app_name": names.get(each.key, each.key.removeprefix("~")),
+                "total_tokens": str(each.tokens),
+                "total_requests": each.requests,
+            }
+            for each in page
+        ]
+        unknown = await tables.rows(viewer.services.store, "da", [(day, UNKNOWN_APP) for day in range(first, last + 1)])
+        meta = {**meta_of(first, last), "unattributed_tokens": str(sum(each.get("t", 0) for each in unknown))}
+        return {"data": rows, "meta": {**meta, "total_count": len(standings)}}
+
+    return await viewer.answer((window, wanted.sort, wanted.limit, wanted.offset), ranked)
+
+
+class SessionQuery(BaseModel):
+    """The parameters of the costs of sessions."""
+
+    app_slug: str | None = Field(None, description="One app, by its id.")
+    model: str | None = Field(None, description="One model, by its slug.")
+    turn_range: Literal["1-turn", "2-9-turns", "10-49-turns", "50-plus-turns"] | None = None
+    limit: int = Field(100, ge=1, le=500)
+    offset: int = Field(0, ge=0, le=5000)
+
+
+@router.get("/datasets/session-cost", response_model=schema.SessionCosts, summary="Median cost of sessions")
+async def get_session_cost(viewer: ByViewer, wanted: Annotated[SessionQuery, Query()]) -> Response:
+    """What sessions that closed in the last 30 complete days cost, by app, model and number of turns, never pooled over apps.
+
+    A session is what callers gave one `session_id`, with less than a day between two turns. It is read from the history of
+    events, so this needs one in the data directory of this machine. Sessions without a known app: management key only.
+    """
+    archive = _archive(viewer.services)
+    last = buckets.today(time.time()) - 1
+
+    async def listed() -> dict[str, Any]:
+        try:
+            found = await asyncio.to_thread(session_costs, archive, last)
+        except HistoryError as error:
+            log.error("history_failed", error=str(error))
+            raise Unavailable("The history of analytics cannot be read now; the log says why.") from None
+        least = viewer.least_users
+        shown = [each for each in found if least is None or (each.app != UNKNOWN_APP and each.may_be_shown(least))]
+        rows = [_session_cost(each) for each in shown if _matches(each, wanted)]
+        meta = {"version": "v1", "as_of": buckets.iso_time(time.time()), "total_count": len(rows)}
+        window = {"window_days": WINDOW_DAYS, "window_end_date": buckets.iso_day(last)}
+        return {"data": rows[wanted.offset : wanted.offset + wanted.limit], "meta": {**meta, **window}}
+
+    return await viewer.answer((last, wanted.model_dump_json()), listed)
+
+
+def _archive(services: Services) -> Archive:
+    """The history on this machine. Raises NotFound where there is none."""
+    archive = Archive(services.settings.history_directory)
+    if not archive.exists():
+        raise NotFound("Sessions are read from the history of analytics; there is none here (GATEWAY_HISTORY).")
+    return archive
+
+
+def _matches(each: SessionCost, wanted: SessionQuery) -> bool:
+    pairs = ((each.app, wanted.app_slug), (each.model, wanted.model), (each.turn_range, wanted.turn_range))
+    return all(asked in (None, value) for value, asked in pairs)
+
+
+def _session_cost(each: SessionCost) -> dict[str, Any]:
+    return {
+        "app_slug": each.app,
+        "app_name": each.name or each.app.removeprefix("~"),
+        "model_permaslug": each.model,
+        "turn_range": each.turn_range,
+        "median_session_cost_usd": usd(each.median_nano),
+        "sessions": each.sessions,
+    }
