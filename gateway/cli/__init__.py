@@ -10,7 +10,7 @@ from __future__ import annotations
 import typer
 
 from gateway import __version__
-from gateway.cli import analytics, catalog, credit, key, new_dialect, offline, operate, organization, serving
+from gateway.cli import analytics, catalog, credit, key, new_dialect, offline, operate, organization, report, serving
 from gateway.cli.demo import command
 from gateway.cli.demo.year.command import demo_year
 
@@ -45,11 +45,12 @@ app.add_typer(
     short_help="Organisations: they own keys and share credits.",
     help=f"Organisations: they own keys and share credits. {offline.STORE_HELP}",
 )
+analytics.app.command()(report.report)
 app.add_typer(
     analytics.app,
     name="analytics",
     short_help="The history of analytics.",
-    help="The history of analytics: count it again, export it.",
+    help="The history of analytics: count it again, export it, report on it.",
 )
 app.add_typer(
     catalog.app,

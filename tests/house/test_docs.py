@@ -165,7 +165,7 @@ def test_commands_as_written_are_understood() -> None:
     known, problems = commands(), []
     for path in PAGES:
         for line in shell(path.read_text()):
-            match = re.search(r"(?:^|\s)tokenway ((?:(?:keys|credits|orgs) )?[a-z-]+)(.*)$", line)
+            match = re.search(r"(?:^|\s)tokenway ((?:(?:analytics|keys|credits|orgs) )?[a-z-]+)(.*)$", line)
             if match is None:
                 continue
             name, rest = match[1], match[2].partition(" #")[0]

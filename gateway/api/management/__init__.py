@@ -29,6 +29,7 @@ from gateway.api.management import (
     models,
     organizations,
     rankings,
+    report,
 )
 from gateway.api.management.auth import require_management_key
 from gateway.api.management.public_views import PublicAnswers
@@ -62,7 +63,7 @@ def router() -> APIRouter:
     """All routes without a prefix. The routers in ``managed`` need the management key."""
     routes = APIRouter()
     managed = APIRouter(dependencies=[Depends(require_management_key)])
-    for each in (keys.router, organizations.router, admin.router, export.router):
+    for each in (keys.router, organizations.router, admin.router, export.router, report.router):
         managed.include_router(each)
     account = (keys.current, credits.router, generations.router, activity.router, analytics.router)
     for each in (
