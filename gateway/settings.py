@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         description="Origins whose web pages may call the API, separated by commas; * for all, empty for none.",
     )
     list_all_models: bool = Field(False, description="GET /models lists models that no configured vendor serves, too.")
-    web: bool = Field(True, description="Serve the public pages: home, models, providers.")
+    web: bool = Field(True, description="Serve the public pages: home, models, providers, rankings, apps.")
     fee_percent: Decimal = Field(
         Decimal(5), ge=0, le=100, decimal_places=2, description="Platform fee on the provider's cost, in percent."
     )
@@ -187,7 +187,9 @@ class Settings(BaseSettings):
         False, description="Rankings and charts need no key, and show only what no single account can be recognised in."
     )
     rankings_min_users: int = Field(
-        5, ge=1, description="Different users that a figure needs to be shown without the management key."
+        5,
+        ge=1,
+        description="Different users that a figure needs to be shown without the management key; 1: every figure is.",
     )
 
     log_level: str = Field(

@@ -1,7 +1,8 @@
 """The pictures of the pages in ``docs/images``: ``python -m tools.web_screenshots``, with playwright and a Chromium.
 
 A gateway with the shipped catalogue, where every provider has a credential that opens nothing. No request is sent to a
-provider: what the pages show as measured is what ``_measure`` reports to the health registry, drawn from a fixed seed.
+provider: what the pages show as measured is what ``_measure`` reports to the health registry, drawn from a fixed seed, and
+what they show as used is the synthetic year.
 """
 
 from __future__ import annotations
@@ -12,22 +13,31 @@ import random
 import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import uvicorn
 from playwright.async_api import Browser, async_playwright
 
 from gateway.app import create_app
-from gateway.catalog.load import load
+from gateway.catalog import load as catalog_files
+from gateway.catalog.catalog import Catalog
+from gateway.cli.demo.command import YEAR_SCALE
+from gateway.cli.demo.year.attributes import FOLDER, write_attributes
+from gateway.cli.demo.year.command import SEED, Year
+from gateway.cli.demo.year.cube import cube
+from gateway.cli.demo.year.load import default_shift, load
 from gateway.health.registry import Observation
 from gateway.services import Services
 from gateway.settings import Settings, shipped_config_dir
+from gateway.store.client import connect
+from gateway.store.embedded import Embedded
 from providers import registry
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs/images"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 HOST = "gateway.example"
-PAGES = {"home": "/", "models": "/models", "model": "/models/deepseek/deepseek-v3.2"}
+PAGES = {"home": "/", "models": "/models", "model": "/models/deepseek/deepseek-v3.2", "rankings": "/rankings"}
 LOOKS = {"light": (1440, 1000, 1.0), "dark": (390, 844, 1.5)}
 """Colour scheme → width and height of the window, pixels of the picture for each of it."""
 
@@ -40,13 +50,25 @@ def main() -> None:
 
 
 async def _all(folder: Path) -> None:
-    catalog = load((shipped_config_dir(),), {}, dialects=registry.names())
+    catalog = catalog_files.load((shipped_config_dir(),), {}, dialects=registry.names())
     for provider in catalog.providers.values():
         for name in provider.lacking:
             os.environ[name] = "opens-nothing"
     with tempfile.TemporaryDirectory() as data, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        router = create_app(Settings(data_dir=Path(data), log_level="error", health_share_interval_s=3600))
+        embedded = Embedded(Path(data))
+        embedded.start()
+        folders = (shipped_config_dir(), write_attributes(Path(data) / FOLDER))
+        await _count_year(embedded.url, catalog)
+        settings = Settings(
+            config_dir=folders,
+            data_dir=Path(data),
+            redis_url=embedded.url,
+            log_level="error",
+            health_share_interval_s=3600,
+            public_rankings=True,
+        )
+        router = create_app(settings)
         server = uvicorn.Server(uvicorn.Config(router, log_level="error"))
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:
@@ -66,6 +88,7 @@ async def _all(folder: Path) -> None:
             await browser.close()
         server.should_exit = True
         await serving
+        embedded.stop()
 
 
 async def _pictures(browser: Browser, url: str, folder: Path, scheme: str) -> None:
@@ -81,6 +104,14 @@ async def _pictures(browser: Browser, url: str, folder: Path, scheme: str) -> No
         assert answer.ok, path
         await page.screenshot(path=folder / f"{name}-{scheme}.png", full_page="--full" in sys.argv)
     await page.close()
+
+
+async def _count_year(url: str, catalog: Catalog) -> None:
+    """The synthetic year, moved so that its last week is the one that ended last."""
+    store = await connect(url, timeout_s=5)
+    year = Year(cube=cube(SEED), scale=YEAR_SCALE, shift_weeks=default_shift(time.time()))
+    await load(store, year.recorded(catalog), lambda tokens: None)
+    await store.aclose()
 
 
 def _measure(services: Services) -> None:

@@ -1,21 +1,33 @@
 """Which figures may be shown to anybody: those in which no single account can be recognised.
 
 A cell, which is one value of one bucket, needs so many different users, and no organisation may make up more than four fifths of
-its tokens. What does not pass is shown within ``others``. It must not know: HTTP, who is asking.
+its tokens. What does not pass is shown within ``others``. The rows are looked at in the store (``privacy.lua``), in calls of some
+two milliseconds. It must not know: HTTP, who is asking.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from gateway.analytics import tables
-from gateway.store.client import Store
+from gateway.errors import LedgerUnavailable
+from gateway.store import analytics_keys as keys
+from gateway.store.client import RedisCalls, Store
+from gateway.store.errors import StoreError
+from gateway.store.redis_functions import Argument, Library
 
 LARGEST_PERCENT = 80
 """Of the tokens of a cell, the most that one organisation may have used."""
 ROUNDED_TO = 10
 """Numbers of users are shown to the nearest ten."""
+KEYS_AT_ONCE = 2_000
+"""Keys of one call, unless a single cell has more."""
+SMALL = 64
+"""Rows of a cell that the store adds up in one go."""
+T = TypeVar("T")
+LIBRARY = Library(Path(__file__).with_name("privacy.lua"), "tokenway_privacy_v1")
 
 
 class Cell(NamedTuple):
@@ -32,29 +44,72 @@ class Cell(NamedTuple):
 async def shown(store: Store, cells: Sequence[Cell], least_users: int) -> list[bool]:
     """For each cell whether it may be shown to anybody. Apps are shown by users alone: they name themselves so as to be listed.
 
-    Raises StoreError.
+    With ``least_users`` 1 everything is shown: then a single account is to be recognised. Raises StoreError.
     """
-    allowed = [False] * len(cells)
-    for grain in ("d", "w"):
-        places = [place for place, cell in enumerate(cells) if cell.grain == grain]
-        if not places:
-            continue
-        mine = [cells[place] for place in places]
-        people = await tables.users(store, grain, mine)
-        parts = [(number, row) for cell in mine for row in cell.rows if row[0] != "a" for number in cell.numbers]
-        read = iter(await tables.rows(store, grain + "o", parts))
-        for place, cell, count in zip(places, mine, people, strict=True):
-            of_organizations = [next(read) for row in cell.rows if row[0] != "a" for _ in cell.numbers]
-            allowed[place] = count >= least_users and (cell.rows[0][0] == "a" or _no_giant(of_organizations))
+    if least_users <= 1:
+        return [True] * len(cells)
+    small = [place for place, cell in enumerate(cells) if len(cell.rows) * len(cell.numbers) <= SMALL]
+    allowed = dict(zip(small, await _small(store, [cells[place] for place in small], least_users), strict=True))
+    for place, cell in enumerate(cells):
+        if place not in allowed:
+            allowed[place] = await _large(store, cell, least_users)
+    return [allowed[place] for place in range(len(cells))]
+
+
+async def _small(store: Store, cells: Sequence[Cell], least_users: int) -> list[bool]:
+    """Many cells in one call; the store says how many of them it has looked at."""
+    asked = [_arguments(cell) for cell in cells]
+    allowed: list[bool] = []
+    while len(allowed) < len(cells):
+        part = _together(asked[len(allowed) :])
+        arguments = (least_users, LARGEST_PERCENT, *part)
+        try:
+            found = await LIBRARY.call(RedisCalls(store.redis), LIBRARY.function("shown"), (), arguments)
+        except LedgerUnavailable as error:
+            raise (error.__cause__ if isinstance(error.__cause__, StoreError) else StoreError(str(error))) from error
+        allowed += [each == 1 for each in found]
     return allowed
 
 
-def _no_giant(parts: Sequence[Mapping[str, int]]) -> bool:
+async def _large(store: Store, cell: Cell, least_users: int) -> bool:
+    """A cell of so many rows that adding them up would hold the store: they are added up here."""
+    users = 0
+    for rows in _parts(cell.rows, SMALL):
+        for numbers in _parts(cell.numbers, max(SMALL // len(rows), 1)):
+            # the union of all has at least as many as that of any part
+            users = max(users, *await tables.users(store, cell.grain, [Cell(cell.grain, numbers, rows)]))
+            if users >= least_users:
+                break
+    if users < least_users:
+        return False
     sums: dict[str, int] = {}
-    for part in parts:
-        for organization, tokens in part.items():
+    of_organizations = [(number, row) for row in cell.rows if row[0] != "a" for number in cell.numbers]
+    for counts in await tables.rows(store, cell.grain + "o", of_organizations):
+        for organization, tokens in counts.items():
             sums[organization] = sums.get(organization, 0) + tokens
     return max(sums.values(), default=0) * 100 <= sum(sums.values()) * LARGEST_PERCENT
+
+
+def _parts(of: tuple[T, ...], length: int) -> Iterator[tuple[T, ...]]:
+    return (of[start : start + length] for start in range(0, len(of), length))
+
+
+def _arguments(cell: Cell) -> list[Argument]:
+    users = [keys.row(cell.grain + "n", number, row) for row in cell.rows for number in cell.numbers]
+    organizations = [
+        keys.row(cell.grain + "o", number, row) for row in cell.rows if row[0] != "a" for number in cell.numbers
+    ]
+    return [len(users), *users, len(organizations), *organizations]
+
+
+def _together(cells: Sequence[Sequence[Argument]]) -> Iterator[Argument]:
+    """The first cells, as many as one call may have."""
+    count = 0
+    for cell in cells:
+        if count and count + len(cell) > KEYS_AT_ONCE:
+            return
+        count += len(cell)
+        yield from cell
 
 
 def rounded(users: int) -> int:

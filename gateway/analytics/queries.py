@@ -112,12 +112,14 @@ def chart_buckets(period: Period, start: int, end: int) -> list[Bucket]:
     return found
 
 
-async def chart(store: Store, query: Query, now: float, dimensions: Dimensions = BARE) -> Chart:
+async def chart(
+    store: Store, query: Query, now: float, dimensions: Dimensions = BARE, read: tables.Reader = tables.read
+) -> Chart:
     """In each bucket the ``top`` largest, and the rest as ``others``; a key that is not among them in a bucket is None there.
 
     Without ``dimensions`` no model has attributes. Raises StoreError.
     """
-    filled = await _filled(store, dimensions, query)
+    filled = await _filled(store, dimensions, query, read)
     shown, suppressed = await _membership(store, query, filled)
     totals: dict[str, int] = {}
     for kept in shown:
@@ -166,7 +168,7 @@ def _others(filled: Sequence[_Filled], shown: Sequence[Mapping[str, int]]) -> st
     return f"Others ({count})" if count else "Others"
 
 
-async def _filled(store: Store, dimensions: Dimensions, query: Query) -> list[_Filled]:
+async def _filled(store: Store, dimensions: Dimensions, query: Query, read_buckets: tables.Reader) -> list[_Filled]:
     """Every bucket with all its values that are not zero."""
     wanted = chart_buckets(query.period, query.start, query.end)
     if query.metric == "users":
@@ -174,7 +176,7 @@ async def _filled(store: Store, dimensions: Dimensions, query: Query) -> list[_F
     grain = wanted[0].grain if wanted else "d"
     numbers = [number for bucket in wanted for number in bucket.numbers]
     letter, fields = _source(query)
-    read = iter(await tables.read(store, grain + letter, numbers, fields))
+    read = iter(await read_buckets(store, grain + letter, numbers, fields))
     filled = []
     for bucket in wanted:
         each = _Filled(bucket, {}, {})

@@ -6,7 +6,7 @@ It must not know: HTTP, what is shown to whom.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.store import analytics_keys as keys
@@ -30,16 +30,18 @@ async def read(store: Store, table: str, buckets: Sequence[int], fields: Sequenc
     return found
 
 
+Reader = Callable[[Store, str, Sequence[int], Sequence[str]], Awaitable[list[Table]]]
+"""What reads whole buckets: ``read``, or something that has read them before."""
+
+
 async def _bucket(store: Store, table: str, number: int, fields: Sequence[str]) -> Table:
     columns = [part for field in fields for part in ("GET", f"{keys.row(table, number, '*')}->{field}")]
     command = ("SORT", keys.rows(table, number), "BY", "nosort", "GET", "#", *columns)
     with store_errors():
         values: list[Any] = await store.redis.execute_command(*command)  # type: ignore[no-untyped-call]
     width = 1 + len(fields)
-    return {
-        values[at].decode(): tuple([int(value or 0) for value in values[at + 1 : at + width]])
-        for at in range(0, len(values), width)
-    }
+    counts = [[int(value or 0) for value in values[place::width]] for place in range(1, width)]
+    return dict(zip(map(bytes.decode, values[::width]), zip(*counts, strict=True), strict=True))
 
 
 async def row_names(store: Store, table: str, buckets: Sequence[int]) -> list[set[str]]:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from gateway.analytics import tables
+from gateway.analytics.buckets import Grain
 from gateway.store.client import Store
 
 LEAST_ATTEMPTS = 100
@@ -82,3 +83,29 @@ async def with_routing(store: Store, numbers: Sequence[int], model: str, endpoin
             failed += max(counts.get("rq", 0) - answered - left, 0)
         found.append(Attempts(served, failed))
     return found
+
+
+async def longer(
+    store: Store, grain: Grain, numbers: Sequence[int], model: str, endpoints: Collection[str]
+) -> tuple[dict[str, list[Attempts]], list[Attempts]]:
+    """For days and weeks: (endpoint → its attempts in each, the model's requests in each as in ``with_routing``).
+
+    Attempts by five minutes are kept for hours only; requests that an endpoint served and attempts that failed are kept as long as
+    its other counters. Raises StoreError.
+    """
+    nobody = "@" + model
+    rows = [nobody, *endpoints]
+    read = iter(await tables.rows(store, grain + "e", [(number, row) for number in numbers for row in rows]))
+    by_endpoint: dict[str, list[Attempts]] = {endpoint: [] for endpoint in endpoints}
+    routed = []
+    for _ in numbers:
+        served = failed = 0
+        for row in rows:
+            counts = next(read)
+            answered, left = counts.get("ok", 0), counts.get("cx", 0) if row == nobody else 0
+            served += answered
+            failed += max(counts.get("rq", 0) - answered - left, 0)
+            if row != nobody:
+                by_endpoint[row].append(Attempts(answered, counts.get("ae", 0)))
+        routed.append(Attempts(served, failed))
+    return by_endpoint, routed

@@ -16,8 +16,8 @@ REQUIRED = ("providers", "models", "prices")
 KINDS = (*REQUIRED, "attributes")
 """The directories of a catalogue folder."""
 SETTINGS = "gateway.yaml"
-_SCHEMAS = "schema"
-"""JSON schemas for editors, which the shipped folder has."""
+_BESIDE = frozenset({"schema", "taxonomy"})
+"""What the shipped folder has beside the catalogue: JSON schemas for editors, and what requests may be about."""
 _DATA = frozenset({".yaml", ".yml", ".json"})
 _NOTES = frozenset({".md", ".rst", ".txt"})
 _COPIES = frozenset({".bak", ".new", ".old", ".orig", ".swp", ".tmp"})
@@ -80,7 +80,7 @@ def _unread(folder: Path) -> Iterator[tuple[Path, str]]:
     ``models``, ``prices`` and ``attributes`` it is everything that is not called ``*.yaml``.
     """
     for path in _listed(folder):
-        if path.name in (*KINDS, SETTINGS, _SCHEMAS) or _is_for_others(path):
+        if path.name in (*KINDS, SETTINGS, *_BESIDE) or _is_for_others(path):
             continue
         if path.is_dir():
             close = nearest(path.name, KINDS)

@@ -7,6 +7,7 @@ wait for each other, and only so many may wait. It must not know: what the answe
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping
@@ -37,10 +38,13 @@ class Answer:
 
 
 class AnswerCache:
-    """Of one process and one kind of answer. ``clock``: seconds, monotonic."""
+    """Of one process and one kind of answer. ``clock``: seconds, monotonic; ``rest_max_s``: no rest is longer, as on a busy machine
+    an answer takes long without taking much."""
 
-    def __init__(self, kept_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._kept_s, self._clock = kept_s, clock
+    def __init__(
+        self, kept_s: float, clock: Callable[[], float] = time.monotonic, rest_max_s: float = math.inf
+    ) -> None:
+        self._kept_s, self._clock, self._rest_max_s = kept_s, clock, rest_max_s
         self._kept: OrderedDict[Hashable, tuple[float, Answer]] = OrderedDict()
         self._one_at_a_time = asyncio.Lock()
         self._waiting = 0
@@ -75,7 +79,7 @@ class AnswerCache:
             return await make()
         finally:
             now = self._clock()
-            self._rested_at = now + REST_TIMES * (now - begun)
+            self._rested_at = now + min(REST_TIMES * (now - begun), self._rest_max_s)
 
     def _young(self, key: Hashable | None) -> Answer | None:
         found = self._kept.get(key)

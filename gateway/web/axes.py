@@ -10,6 +10,8 @@ LETTER_PX = 6.4
 """Width of a letter of the axes' type, a little more than it has."""
 GAP_PX = 10.0
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+FINE_MOST = 7
+"""Steps of a logarithmic axis that are no powers of ten."""
 STEPS = (1, 2, 3, 6, 12)
 """Every how many months are named."""
 Tick = tuple[float, str]
@@ -24,6 +26,22 @@ def round_values(most: float, wanted: int) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     return [step * number for number in range(math.ceil(most / step * 0.9999) + 1)]
+
+
+def places(last: int, wanted: int) -> list[float]:
+    """Places of a ranking from the last to the first: its axis is upside down."""
+    last = max(last, 2)
+    step = next(each for each in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, last) if each * wanted >= last - 1)
+    return [*[float(each) for each in range(-(-last // step) * step, 1, -step)], 1.0]
+
+
+def log_values(least: float, most: float) -> list[float]:
+    """Values around positive ones for a logarithmic axis: 1, 2 and 5 times powers of ten; powers alone where these are many."""
+    low, high = math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1
+    fine = [factor * 10.0**power for power in range(low, high + 1) for factor in (1, 2, 5)]
+    first = max(place for place, value in enumerate(fine) if value <= least * 1.0001)
+    last = min(place for place, value in enumerate(fine) if value >= most * 0.9999 and place > first)
+    return fine[first : last + 1] if last - first <= FINE_MOST else powers_of_ten(least, most)
 
 
 def powers_of_ten(least: float, most: float) -> list[float]:
@@ -41,9 +59,12 @@ def day_of(bucket: str) -> date | None:
 
 
 def day_label(bucket: str) -> str:
-    """``2025-11-24`` → ``24 Nov 2025``; a text that is no date as it is."""
+    """``2025-11-24`` → ``24 Nov 2025``, ``2025-11-24T05:00`` → ``24 Nov 2025, 05:00``; a text that is no date as it is."""
     day = day_of(bucket)
-    return bucket if day is None else f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+    if day is None:
+        return bucket
+    hour = f", {bucket[11:16]}" if len(bucket) > len("2025-11-24") else ""
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}{hour}"
 
 
 def time_ticks(buckets: Sequence[str], centers: Sequence[float]) -> list[Tick]:
@@ -56,7 +77,10 @@ def time_ticks(buckets: Sequence[str], centers: Sequence[float]) -> list[Tick]:
     if len(known) < len(buckets):
         return _apart([(center, bucket) for bucket, center in zip(buckets, centers, strict=True)])
     if len({(day.year, day.month) for day, _ in known}) <= 2:
-        return _apart([(center, f"{day.day} {MONTHS[day.month - 1]}") for day, center in known])
+        firsts = [
+            pair for before, pair in zip([None, *known], known, strict=False) if not before or before[0] != pair[0]
+        ]
+        return _apart([(center, f"{day.day} {MONTHS[day.month - 1]}") for day, center in firsts])
     begins = [pair for before, pair in zip([None, *known], known, strict=False) if _new_month(before, pair)]
     for step in STEPS:
         chosen = [(day, center) for day, center in begins if (day.month - 1) % step == 0] or begins[:1]

@@ -29,6 +29,18 @@ def percent(value: float) -> str:
     return f"{text.rstrip('0').rstrip('.')}\u202f%"
 
 
+def signed(change: float) -> str:
+    """0.1234 → ``+12.3 %``, -0.5 → ``−50 %``, 11.2 → ``×12``: how a figure differs from the one before."""
+    if change >= 9:
+        return f"×{change + 1:.0f}"
+    return f"{'+' if change >= 0 else '−'}{percent(round(abs(change) * 100, 1))}"
+
+
+def points(change: float) -> str:
+    """1.26 → ``+1.3 pp``: a difference of two percentages."""
+    return f"{'+' if change >= 0 else '−'}{abs(change):.1f}\u202fpp"
+
+
 def dollars_per_mtok(femto: int) -> str:
     """Femto-dollars per token → ``$0.15``: two decimals, more where a price has them."""
     return dollars(Decimal(femto) / FEMTO_PER_MTOK_DOLLAR)
@@ -42,6 +54,11 @@ def dollars(amount: Decimal) -> str:
     text = f"{amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN):,f}"
     whole, _, fraction = text.partition(".")
     return f"${whole}.{fraction.rstrip('0').ljust(2, '0')}"
+
+
+def usd(value: float) -> str:
+    """0.07512 → ``$0.0751``, 3.4 → ``$3.40``."""
+    return dollars(Decimal(str(value)))
 
 
 def milliseconds(value: float) -> str:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -16,40 +12,17 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from gateway.catalog.catalog import Catalog
 from gateway.catalog.descriptions import descriptions
 from gateway.catalog.model import Model
 from gateway.catalog.selection import Listing, Row, listed_price, ordered, rows
-from gateway.errors import BadRequest, Unavailable
-from gateway.health.view import UNKNOWN, EndpointHealth
-from gateway.services import Services
-from gateway.web import charts, views
-from gateway.web.rendering import KEPT_S, Page, PageCache, render, static_files
+from gateway.errors import BadRequest
+from gateway.server.answer_cache import Answer, conditional
+from gateway.web import apps, charts, figures, model_charts, rankings, request_shapes, speed_and_price, usage, views
+from gateway.web.rendering import static_files
+from gateway.web.site import HEADERS, Contents, Seen, Site
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "content-security-policy": CONTENT_SECURITY_POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-}
-PAGE_HEADERS = {**HEADERS, "cache-control": "public, max-age=5", "vary": "accept"}
 FOREVER = "public, max-age=31536000, immutable"
 PAGE_SIZE = 50
-LOOKED_AT_ONCE = 50
-"""Endpoints whose health is read before other requests get their turn."""
-REST_TIMES = 3
-"""After a page was made no other one is made for so many times as long: visitors, who need no key, cannot take more than a quarter
-of a thread from the requests beside them."""
-WAITING_MAX = 64
-"""Requests that wait for a page to be made; more are asked to come back."""
-QUERY_MAX = 500
-"""Characters of a query that are worth keeping its page for."""
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
-_HTML = re.compile(r"(?:text/html|text/\*|\*/\*)(?![^,]*;\s*q=0(?:\.0*)?\s*(?:,|$|;))", re.I)
 DEFAULT_SORT = "providers-high-to-low"
 SORTS = {
     DEFAULT_SORT: "Most providers",
@@ -68,24 +41,29 @@ LESS_USED = ("model_authors", "input_modalities", "supported_parameters", "conte
 def router() -> APIRouter:
     """All pages. Each process keeps its own for a few seconds."""
     routes = APIRouter(include_in_schema=False)
-    site = _Site()
+    site = Site()
 
     @routes.get("/")
     async def home(request: Request) -> Response:
-        return await site.answer(request, lambda seen: ("home.html", _home(seen), 200))
+        reading = rankings.glance_reader(site.readings)
+        return await site.answer(request, lambda seen, found: ("home.html", _home(seen, found), 200), reading)
 
     @routes.get("/models")
     async def models(request: Request) -> Response:
         query = {name: value for name, value in request.query_params.items() if value.strip()}
-        return await site.answer(request, lambda seen: _models(seen, query))
+        return await site.answer(request, lambda seen, _: _models(seen, query))
 
     @routes.get("/models/{author}/{slug}")
     async def model(request: Request, author: str, slug: str) -> Response:
-        return await site.answer(request, lambda seen: _model(seen, f"{author}/{slug}"))
+        name, wanted = f"{author}/{slug}", model_charts.Wanted.of(request.query_params)
+        reading = model_charts.reader(name, wanted, site.readings)
+        return await site.answer(request, lambda seen, found: _model(seen, name, wanted, found), reading)
 
     @routes.get("/providers")
     async def providers(request: Request) -> Response:
-        return await site.answer(request, lambda seen: ("providers.html", _providers(seen), 200))
+        return await site.answer(request, lambda seen, _: ("providers.html", _providers(seen), 200))
+
+    _add_usage(routes, site)
 
     @routes.get("/static/{name}")
     async def static(request: Request, name: str) -> Response:
@@ -93,112 +71,44 @@ def router() -> APIRouter:
         if file is None:
             raise HTTPException(404)
         keep = FOREVER if request.query_params.get("v") == file.version else "no-cache"
-        return _conditional(
-            request, file.body, f'"{file.version}"', {**HEADERS, "cache-control": keep, "content-type": file.media_type}
-        )
+        headers = {**HEADERS, "cache-control": keep, "content-type": file.media_type}
+        return conditional(request, Answer(file.body, f'"{file.version}"'), headers)
 
     return routes
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the pages of the next few seconds are made of. Immutable, so that a thread may read it."""
+def _add_usage(routes: APIRouter, site: Site) -> None:
+    """The pages about use."""
 
-    catalog: Catalog
-    health: Mapping[str, EndpointHealth]
-    now: float
-    """Unix seconds."""
+    @routes.get("/rankings")
+    async def ranking(request: Request) -> Response:
+        wanted = rankings.Wanted.parsed(request.query_params)
+        reading = None if isinstance(wanted, str) else rankings.reader(wanted, site.readings)
+        return await site.answer(request, lambda seen, found: rankings.contents(seen, wanted, found), reading)
 
-    def health_of(self, endpoint_id: str) -> EndpointHealth:
-        """The health of an endpoint; of one that cannot be called nothing is known."""
-        return self.health.get(endpoint_id, UNKNOWN)
+    @routes.get("/rankings/requests")
+    async def ranking_of_requests(request: Request) -> Response:
+        wanted = request_shapes.Wanted.parsed(request.query_params)
+        reading = None if isinstance(wanted, str) else request_shapes.reader(wanted, site.readings)
+        return await site.answer(request, lambda seen, found: request_shapes.contents(seen, wanted, found), reading)
 
+    @routes.get("/rankings/speed")
+    async def ranking_of_speed(request: Request) -> Response:
+        return await site.answer(request, speed_and_price.contents, speed_and_price.reader(site.readings))
 
-Contents = tuple[str, Mapping[str, Any], int]
-"""Template, its values, status."""
+    @routes.get("/apps")
+    async def all_apps(request: Request) -> Response:
+        wanted = apps.Wanted.parsed(request.query_params)
+        reading = None if isinstance(wanted, str) else apps.reader(wanted, site.readings)
+        return await site.answer(request, lambda seen, found: apps.contents(seen, wanted, found), reading)
 
-
-class _Site:
-    """Makes pages in a thread, one at a time, of what was seen on the event loop: a page must not stop the requests beside it."""
-
-    def __init__(self) -> None:
-        self._kept = PageCache(time.monotonic)
-        self._one_at_a_time = asyncio.Lock()
-        self._waiting = 0
-        self._rested_at = 0.0
-        self._seen: Seen | None = None
-
-    async def answer(self, request: Request, contents: Callable[[Seen], Contents]) -> Response:
-        """The page of this request. Raises HTTPException 404 for a client that takes no HTML, Unavailable when too many wait."""
-        if not _HTML.search(request.headers.get("accept", "*/*")):
-            raise HTTPException(404)
-        services: Services = request.app.state.services
-        base, path, query = _base_url(request), request.url.path, request.url.query
-        key = (services.catalog.current.version, path, query, base)
-        page = self._kept.get(key)
-        if page is None:
-            if self._waiting >= WAITING_MAX:
-                raise Unavailable("Too many pages are asked for at once; try again.", retry_after_s=1)
-            self._waiting += 1
-            try:
-                async with self._one_at_a_time:
-                    page = self._kept.get(key)  # made while this request waited
-                    if page is None:
-                        page = await self._make(services, contents, {"base_url": base, "path": path})
-                        if page.status == 200 and len(query) <= QUERY_MAX:
-                            self._kept.put(key, page)
-            finally:
-                self._waiting -= 1
-        headers = {**PAGE_HEADERS, "content-type": "text/html; charset=utf-8"}
-        return _conditional(request, page.body, page.etag, headers, page.status)
-
-    async def _make(self, services: Services, contents: Callable[[Seen], Contents], common: Mapping[str, str]) -> Page:
-        await asyncio.sleep(self._rested_at - time.monotonic())
-        begun = time.monotonic()
-        seen = self._seen
-        if seen is None or seen.catalog is not services.catalog.current or time.time() - seen.now > KEPT_S:
-            seen = self._seen = await _look(services)
-
-        def made() -> Page:
-            template, values, status = contents(seen)
-            return render(template, {**common, **values}, status)
-
-        try:
-            return await asyncio.to_thread(made)
-        finally:
-            now = time.monotonic()
-            self._rested_at = now + REST_TIMES * (now - begun)
+    @routes.get("/apps/{app:path}")
+    async def one_app(request: Request, app: str) -> Response:
+        name = request.query_params.get("id", "") if app == usage.ANY_APP else app
+        return await site.answer(request, apps.app_contents, apps.app_reader(name, site.readings))
 
 
-async def _look(services: Services) -> Seen:
-    """The catalogue, and the health of what can be called, read a few at a time."""
-    catalog, now, health = services.catalog.current, time.time(), {}
-    for place, endpoint in enumerate(catalog.endpoints.values()):
-        if endpoint.provider.usable:
-            health[endpoint.id] = services.health.view(endpoint.id)
-        if place % LOOKED_AT_ONCE == 0:
-            await asyncio.sleep(0)
-    return Seen(catalog, health, now)
-
-
-def _conditional(request: Request, body: bytes, etag: str, headers: Mapping[str, str], status: int = 200) -> Response:
-    """The body, or 304 for a client that has it."""
-    headers = {**headers, "etag": etag}
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if status == 200 and etag in known:
-        return Response(status_code=304, headers=headers)
-    return Response(body, status, headers)
-
-
-def _base_url(request: Request) -> str:
-    """How this client reached the gateway, for examples to copy. A host that is none is replaced: it would be shown to others."""
-    host = request.headers.get("host", "")
-    if not _HOST.fullmatch(host):
-        return "http://localhost:8080"
-    return f"{request.url.scheme}://{host}"
-
-
-def _home(seen: Seen) -> dict[str, Any]:
+def _home(seen: Seen, found: rankings.Glance | None) -> dict[str, Any]:
     catalog, view, now = seen.catalog, seen.health_of, seen.now
     usable = views.listed(catalog, now, all_models=False)
     every = views.listed(catalog, now, all_models=True)
@@ -222,10 +132,11 @@ def _home(seen: Seen) -> dict[str, Any]:
         "popular": [views.model_row(row, view, now) for row in popular],
         "providers": [row for row in providers if row.provider.usable],
         "example": popular[0].model.slug if popular else None,
+        "use": rankings.glance(seen, found),
         "plot": plot,
-        "chart": charts.figure(
+        "chart": figures.figure(
             lambda size: charts.scatter(plot, title="Input price and context length of the models", size=size),
-            charts.group_legend(plot),
+            figures.group_legend(plot),
         ),
     }
 
@@ -271,7 +182,7 @@ def _models(seen: Seen, query: Mapping[str, str]) -> Contents:
     return "models.html", values, 200
 
 
-def _model(seen: Seen, name: str) -> Contents:
+def _model(seen: Seen, name: str, wanted: model_charts.Wanted, found: model_charts.Found | None) -> Contents:
     catalog, view, now = seen.catalog, seen.health_of, seen.now
     try:
         model, _ = catalog.resolve(name)
@@ -294,6 +205,7 @@ def _model(seen: Seen, name: str) -> Contents:
         "listed_by": row.endpoint.provider.name,
         "call_path": call_path,
         "call_fields": call_fields,
+        **model_charts.blocks(seen, model, wanted, found),
     }
     return "model.html", values, 200
 

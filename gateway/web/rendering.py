@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2s
@@ -13,14 +12,13 @@ from typing import Any
 import jinja2
 
 from gateway import __version__
-from gateway.web import charts, numbers, views
+from gateway.web import numbers, paint, views
 from gateway.web.markup import clean, external
 
 HERE = Path(__file__).resolve().parent
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 KEPT_S = 5.0
 """How long a page is sent again before it is made anew: what it is made of is read as often."""
-KEPT_PAGES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +64,9 @@ def environment() -> jinja2.Environment:
         "short": numbers.short,
         "exact": numbers.exact,
         "per_mtok": numbers.dollars_per_mtok,
+        "usd": numbers.usd,
         "external": external,
-        "hue": charts.hue,
+        "hue": paint.hue,
         "slug_path": views.slug_path,
         "model_path": views.path_of,
     }
@@ -76,7 +75,9 @@ def environment() -> jinja2.Environment:
         "static": _address,
         "milliseconds": numbers.milliseconds,
         "percent": numbers.percent,
+        "points": numbers.points,
         "short": numbers.short,
+        "signed": numbers.signed,
     }
     return made
 
@@ -85,29 +86,6 @@ def render(template: str, values: Mapping[str, Any], status: int = 200) -> Page:
     """One page. Raises jinja2.UndefinedError for a value that the template lacks."""
     body = environment().get_template(template).render(values).encode(errors="replace")
     return Page(body, status, f'"{_digest(body)}"')
-
-
-class PageCache:
-    """The pages of the last few seconds, the least recently used of too many dropped."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._pages: OrderedDict[Hashable, tuple[float, Page]] = OrderedDict()
-
-    def get(self, key: Hashable) -> Page | None:
-        """The page, if it is young enough."""
-        found = self._pages.get(key)
-        if found is None or self._clock() - found[0] > KEPT_S:
-            return None
-        self._pages.move_to_end(key)
-        return found[1]
-
-    def put(self, key: Hashable, page: Page) -> None:
-        """Keep a page that has just been made."""
-        self._pages[key] = (self._clock(), page)
-        self._pages.move_to_end(key)
-        while len(self._pages) > KEPT_PAGES:
-            self._pages.popitem(last=False)
 
 
 def _address(name: str) -> str:

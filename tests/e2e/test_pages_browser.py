@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,11 +13,14 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
+from gateway.analytics.buckets import today
+from gateway.analytics.event import Event
 from gateway.health.registry import Observation
 from gateway.settings import shipped_config_dir
 from gateway.store.embedded import Embedded
 from tests.support import npm_clients
 from tests.support.gateway import Gateway, running
+from tests.support.usage import busy_hours, count_events, crowd
 
 async_api = pytest.importorskip("playwright.async_api", reason="needs playwright, which the development tools bring")
 CHROMIUM = next(
@@ -37,6 +41,13 @@ PAGES = (
     "/models/deepseek/deepseek-v3.2",
     "/models/no/such-model",
     "/providers",
+    "/rankings",
+    "/rankings?by=origin&scale=share&series=fixed&view=month",
+    "/rankings/requests",
+    "/rankings/speed",
+    "/apps",
+    "/apps/chat.example",
+    "/models/openai/gpt-4.1-mini",
 )
 WIDTHS = {390: 844, 1440: 900}
 LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in WIDTHS]
@@ -51,11 +62,29 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embed
         for name in ("DEEPSEEK_API_KEY", "DEEPINFRA_API_KEY", "OPENAI_API_KEY"):
             patch.setenv(name, "opens-nothing")
         data: Path = tmp_path_factory.mktemp("pages")
-        async with running(shipped_config_dir(), data, valkey_server.url) as started:
+        settings = {"analytics": True, "public_rankings": True}
+        async with running(shipped_config_dir(), data, valkey_server.url, **settings) as started:
+            await started.services.store.redis.flushdb()
+            await count_events(started.services.store, list(months_of_use()))
             for endpoint in list(started.services.catalog.current.endpoints)[::3]:
                 for _ in range(20):
                     started.services.health.observe(endpoint, Observation(ok=True, ttft_ms=300.0, tokens_per_s=60.0))
             yield started
+
+
+def months_of_use() -> Iterator[Event]:
+    """Thirty weeks of fifteen models and two apps, and a few busy hours of one of them."""
+    models = ("openai/gpt-4.1-mini", "deepseek/deepseek-v3.2", "google/gemini-2.5-flash", "x-ai/grok-code-fast-1")
+    slugs = [*models, *(f"lab-{number}/model-{number}" for number in range(11))]
+    day = today(time.time())
+    for week in range(30):
+        for place, slug in enumerate(slugs):
+            tokens = (40 - week) * (20 - place) * (3 if (week + place) % 7 == 0 else 2)
+            app = (
+                {"app": "chat.example", "app_name": "Chat"} if place % 2 else {"app": "~my tool", "app_name": "My tool"}
+            )
+            yield from crowd(day - 7 * week - 1, f"openai/{slug}@{slug}", tokens, finish="tool_calls", **app)
+    yield from busy_hours("openai/gpt-4.1-mini@openai/gpt-4.1-mini", 4, failed=12)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -9,14 +9,15 @@ from xml.etree import ElementTree
 import pytest
 
 from gateway.analytics.series import OTHERS, Chart, Series
-from gateway.web import axes, charts, numbers
+from gateway.web import axes, charts, figures, numbers
+from gateway.web.frame import BAR_MAX_PX, NARROW, WIDE
 from gateway.web.markup import external
 from tests.support.pages import HOSTILE
 
 WEEKS = ("2025-11-03", "2025-11-10", "2025-11-17", "2025-11-24")
 SVG = "{http://www.w3.org/2000/svg}"
-DRAWN = {"svg", "g", "rect", "line", "text", "title", "circle", "polyline", "defs", "pattern"}
-TABLE = {"table", "caption", "thead", "tbody", "tr", "th", "td"}
+DRAWN = {"svg", "g", "rect", "line", "text", "title", "circle", "polyline", "path", "defs", "pattern"}
+TABLE = {"table", "caption", "thead", "tbody", "tr", "th", "td", "b"}
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]")
 
 
@@ -34,19 +35,13 @@ def parsed(svg: str) -> ElementTree.Element:
 
 
 def bars(svg: str) -> list[list[tuple[str, float, float]]]:
-    """For each bucket (colour, y, height) of its rectangles in the order of the document."""
-    groups = [group for group in parsed(svg).iter("g") if group.get("class") in ("whole", "partial")]
-    return [
-        [
-            (
-                rect.get("class") or rect.get("color") or rect.get("fill") or "",
-                float(rect.get("y", "")),
-                float(rect.get("height", "")),
-            )
-            for rect in group.iter("rect")
-        ]
-        for group in groups
-    ]
+    """For each bucket (colour, y, height) of its parts in the order of the document; a part is one closed outline of a path."""
+    found: dict[float, list[tuple[str, float, float]]] = {}
+    for path in parsed(svg).iter("path"):
+        colour = path.get("class") or path.get("color") or ""
+        for left, top, height in re.findall(r"M([\d.]+) ([\d.]+)h[\d.]+v([\d.]+)h-[\d.]+z", path.get("d", "")):
+            found.setdefault(float(left), []).append((colour, float(top), float(height)))
+    return [found[left] for left in sorted(found)]
 
 
 def test_bars_stand_on_zero_and_add_up() -> None:
@@ -55,7 +50,7 @@ def test_bars_stand_on_zero_and_add_up() -> None:
     assert [len(bucket) for bucket in drawn] == [3, 2, 3, 3]
     for bucket in drawn:
         assert bucket[0][0] == "c-others"
-        assert bucket[0][1] + bucket[0][2] == pytest.approx(charts.WIDE.floor, abs=0.2)
+        assert bucket[0][1] + bucket[0][2] == pytest.approx(WIDE.floor, abs=0.2)
         for below, above in pairwise(bucket):
             assert above[1] + above[2] == pytest.approx(below[1], abs=0.2)
     (grey, _, fifty), (_, _, thirty), _ = drawn[0]
@@ -68,8 +63,8 @@ def test_shares_fill_the_height() -> None:
     shares = chart(("a", (1, 900, 0, 7)), ("b", (3, 100, 0, 0)))
     drawn = bars(charts.stacked_bars(shares, title="Shares", share=True))
     heights = [sum(height for _, _, height in bucket) for bucket in drawn]
-    full = charts.WIDE.floor - charts.WIDE.top
-    assert heights == pytest.approx([full, full, 0, full], abs=0.3)
+    full = WIDE.floor - WIDE.top
+    assert heights == pytest.approx([full, full, full], abs=0.3)
 
 
 STATES = {
@@ -95,8 +90,8 @@ def test_empty_charts_say_so(state: str) -> None:
 def test_one_bar_is_not_a_wall() -> None:
     """A single bucket gives one bar of a bar's width."""
     single = charts.stacked_bars(chart(("a", (5,)), buckets=WEEKS[:1]), title="Tokens")
-    (rect,) = [each for each in parsed(single).iter("rect") if each.get("class") == "c0"]
-    assert float(rect.get("width", "")) == charts.BAR_MAX_PX
+    (path,) = parsed(single).iter("path")
+    assert f"h{BAR_MAX_PX:.0f}v" in path.get("d", "")
 
 
 def test_a_running_week_is_marked() -> None:
@@ -104,11 +99,12 @@ def test_a_running_week_is_marked() -> None:
     running = chart(("a", (1, 2, 3, 4)), partial=True)
     svg = charts.stacked_bars(running, title="Tokens")
     (hatch,) = [pattern.get("id") for pattern in parsed(svg).iter("pattern")]
-    drawn = bars(svg)
-    assert [f"url(#{hatch})" in [colour for colour, _, _ in bucket] for bucket in drawn] == [False, False, False, True]
+    (partial,) = [group for group in parsed(svg).iter("g") if group.get("class") == "bars partial"]
+    assert f"url(#{hatch})" in [rect.get("fill") for rect in partial.iter("rect")]
+    assert len(list(partial.iter("path"))) == 1, "the three bars before it are drawn elsewhere"
     titles = [title.text or "" for title in parsed(svg).iter("title")]
     assert [title.endswith("(so far)") for title in (text.splitlines()[0] for text in titles)] == [False] * 3 + [True]
-    assert charts.table(running, title="T").count("(so far)") == 1
+    assert figures.table(running, title="T").count("(so far)") == 1
     assert 'stroke-dasharray="3 3"' in charts.lines(running, title="Tokens")
     other = charts.stacked_bars(running, title="Another")
     assert hatch not in other, "two charts of a page share no id"
@@ -120,7 +116,7 @@ def test_gaps_are_never_bridged() -> None:
     root = parsed(charts.lines(holes, title="Latency"))
     assert [len((line.get("points") or "").split()) for line in root.iter("polyline")] == [2]
     assert len(list(root.iter("circle"))) == 2
-    rows = re.findall(r"<tr><th scope=\"row\">([^<]+)</th>(.*?)</tr>", charts.table(holes, title="Latency"))
+    rows = re.findall(r"<tr><th scope=\"row\">([^<]+)</th>(.*?)</tr>", figures.table(holes, title="Latency"))
     assert [(day, re.findall(r">([^<]*)</td>", cells)) for day, cells in rows] == [
         ("2025-11-24", ["4", "–"]),
         ("2025-11-17", ["–", "0"]),
@@ -144,7 +140,7 @@ def test_a_chart_speaks() -> None:
 
 def test_counts_beyond_doubles_are_exact_in_the_table() -> None:
     """2^53 + 1 is written to the digit."""
-    assert "9,007,199,254,740,993" in charts.table(chart(("a", (2**53 + 1, 0, 0, 0))), title="T")
+    assert "9,007,199,254,740,993" in figures.table(chart(("a", (2**53 + 1, 0, 0, 0))), title="T")
 
 
 def test_hostile_names_stay_text() -> None:
@@ -155,18 +151,22 @@ def test_hostile_names_stay_text() -> None:
             Series(key=OTHERS, label=name, color='#123456" onload="x', values=(1, 1, 1, 1)),
         )
         dangerous = Chart(buckets=(*WEEKS[:3], name), series=series, unit=name, partial_last=True, meta={name: name})
-        dots = tuple(charts.Dot(name, x, 2.5, name) for x in (1.0, 50.0, 0.0))
-        plot = charts.Scatter(dots, (name,), x_name=name, y_name=name, x_unit=name, y_unit=name)
+        dots = tuple(charts.Dot(name, x, 2.5, name, weight=3 * x) for x in (1.0, 50.0, 0.0))
+        guide = charts.Guide(name, ((2.0, None), (2.0, None)))
+        plot = charts.Scatter(dots, (name,), x_name=name, y_name=name, x_unit=name, y_unit=name, guides=(guide,))
         made = [
             charts.stacked_bars(dangerous, title=name),
-            charts.stacked_bars(dangerous, title=name, share=True, size=charts.NARROW),
+            charts.stacked_bars(dangerous, title=name, share=True, size=NARROW),
             charts.lines(dangerous, title=name),
             charts.scatter(plot, title=name),
             charts.sparkline((1, None, 3), title=name),
-            charts.table(dangerous, title=name),
-            charts.legend(dangerous),
-            charts.group_legend(plot),
-            charts.figure(lambda size, c=dangerous, t=name: charts.lines(c, title=t, size=size), charts.folded(charts.table(dangerous, title=name))),
+            figures.table(dangerous, title=name),
+            figures.ranked_table(dangerous, title=name),
+            figures.scatter_table(plot, title=name),
+            charts.strip((99.0, None, 12.5), WEEKS[:3], title=name),
+            figures.legend(dangerous),
+            figures.group_legend(plot),
+            figures.figure(lambda size, c=dangerous, t=name: charts.lines(c, title=t, size=size), figures.folded(figures.table(dangerous, title=name))),
         ]  # fmt: skip
         for markup in made:
             root = parsed(markup)

@@ -21,7 +21,7 @@ def banner(
     real = f"\n              {LOCAL_MODEL} (a real model, sold by local-a and local-b)" if has_model else ""
     origin = base_url.removesuffix("/api/v1")
     rankings = (
-        f"{origin}/rankings (a made-up year)" if has_year else "tokenway demo --year fills them with a made-up year"
+        f"{origin}/rankings ({'a made-up year' if has_year else 'tokenway demo --year fills them with a made-up year'})"
     )
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is a gateway?"}}], "max_tokens": 80'
     auth = f"-H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"

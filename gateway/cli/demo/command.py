@@ -29,8 +29,8 @@ from gateway.store.errors import StoreError
 from simulator.serve import run as run_vendors
 
 READY_POLL_S = 0.05
-YEAR_SETTINGS = ("GATEWAY_ANALYTICS", "GATEWAY_PUBLIC_RANKINGS")
-"""What ``--year`` switches on, unless the environment says otherwise."""
+DEMO_SETTINGS = {"analytics": "true", "public_rankings": "true", "rankings_min_users": "1"}
+"""A demo has one user, who shall see on its pages what was used; unless the environment or a file says otherwise."""
 YEAR_SCALE = 2e-6
 """Some 72,000 events: enough for pages to be full, counted in a third of the time of the whole year's usual scale."""
 
@@ -47,9 +47,11 @@ def demo(
 
     `make run` calls this. Prints a banner with commands to paste once everything answers. Ctrl-C stops everything, exit 0.
     """
-    if year:
-        for name in YEAR_SETTINGS:
-            os.environ.setdefault(name, "true")
+    configured.settings()  # exits where they are wrong
+    given = configured.sources()
+    os.environ.update(
+        {configured.PREFIX + name.upper(): DEMO_SETTINGS[name] for name in DEMO_SETTINGS if name not in given}
+    )
     settings = configured.settings()
     stop_on_sigterm()
     warn = partial(typer.echo, err=True)

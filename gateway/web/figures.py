@@ -1,0 +1,166 @@
+"""What stands around a drawing: its two sizes, its legend, and the table of the same figures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from markupsafe import Markup
+
+from gateway.analytics.series import OTHERS, Chart, Series
+from gateway.web.charts import Scatter, bucket_totals, lines, scatter, stacked_bars
+from gateway.web.frame import NARROW, WIDE, Size, figure_text
+from gateway.web.markup import escape
+from gateway.web.numbers import exact
+from gateway.web.paint import paint
+
+LEGEND_MOST = 16
+"""Names in a legend; those of more series are in the tooltips and in the table."""
+RANKED_FROM = 12
+"""With more series that change from bucket to bucket a table has a ranking in each row."""
+UNIT_WORDS = {
+    "tokens_native": "tokens",
+    "nano_usd": "billionths of a dollar",
+    "ms": "milliseconds",
+    "tps": "tokens a second",
+}
+"""Unit → how the caption of a table names it."""
+EXACT_UNITS = frozenset({"tokens_native", "tokens", "requests", "users", "nano_usd"})
+"""Units of whole numbers, which a table shows to the digit."""
+
+
+def figure(drawing: Callable[[Size], Markup], *twins: Markup) -> Markup:
+    """A drawing for wide and for narrow screens, then ``twins``: its legend, and its table folded away."""
+    both = "".join(f'<div class="{size.name}">{drawing(size)}</div>' for size in (WIDE, NARROW))
+    return Markup(f'<figure class="chart">{both}{"".join(twins)}</figure>')  # noqa: S704
+
+
+def folded(rows: Markup) -> Markup:
+    """A table that opens on demand."""
+    return Markup(  # noqa: S704
+        f'<details class="twin"><summary>View as table</summary><div class="scroll" tabindex="0" role="region" '
+        f'aria-label="Table of the figures">{rows}</div></details>'
+    )
+
+
+def legend(chart: Chart, link: Callable[[Series], str | None] = lambda _: None) -> Markup:
+    """The names of the series beside their colours, the largest first. ``link``: the page of a series, if it has one."""
+    rows = [(paint(each, index), each.label, link(each)) for index, each in enumerate(chart.series)]
+    shown = rows if len(rows) <= LEGEND_MOST + 1 else [*rows[:LEGEND_MOST], *rows[-1:]]
+    others = chart.series[-1:] and chart.series[-1].key == OTHERS
+    if len(rows) > len(shown) and not others:
+        shown = rows[:LEGEND_MOST]
+    return _keys(shown, len(rows) - len(shown))
+
+
+def group_legend(plot: Scatter) -> Markup:
+    """The groups of a scatter beside their colours; grey is all the rest."""
+    rows: list[tuple[str, str, str | None]] = [(plot.paint(group), group, None) for group in plot.groups]
+    if any(dot.group not in plot.groups for dot in plot.dots):
+        rows.append(('class="c-others"', "others", None))
+    return _keys(rows)
+
+
+def _keys(rows: Iterable[tuple[str, str, str | None]], more: int = 0) -> Markup:
+    items = []
+    for color, name, address in rows:
+        words = escape(name) if address is None else f'<a href="{escape(address, 600)}">{escape(name)}</a>'
+        items.append(
+            '<li><svg class="key" viewBox="0 0 10 10" aria-hidden="true"><g fill="currentColor">'
+            f'<rect {color} width="10" height="10" rx="2"/></g></svg>{words}</li>'
+        )
+    if more:
+        items.append(f"<li>and {more} more in the table</li>")
+    return Markup(f'<ul class="legend">{"".join(items)}</ul>')  # noqa: S704
+
+
+def table(chart: Chart, *, title: str) -> Markup:
+    """The figures of a chart, exact: a row for each bucket, the newest first. What was not measured is a dash, not 0."""
+    heads = "".join(f'<th scope="col" class="num">{escape(series.label)}</th>' for series in chart.series)
+    rows = []
+    for place in reversed(range(len(chart.buckets))):
+        cells = "".join(f'<td class="num">{_cell(series.values[place], chart.unit)}</td>' for series in chart.series)
+        rows.append(f"<tr>{_day(chart, place)}{cells}</tr>")
+    return _table(_caption(title, chart.unit), f'<th scope="col">UTC</th>{heads}', rows)
+
+
+def ranked_table(chart: Chart, *, title: str) -> Markup:
+    """The figures of a chart whose series change from bucket to bucket: in each row the largest first, each with its name."""
+    totals = bucket_totals(chart)
+    named = [series for series in chart.series if series.key != OTHERS]
+    rest = next((series for series in chart.series if series.key == OTHERS), None)
+    width, rows = 0, []
+    for place in reversed(range(len(chart.buckets))):
+        known = [(value, each.label) for each in named if (value := each.values[place])]
+        known.sort(key=lambda pair: (-pair[0], pair[1]))
+        width = max(width, len(known))
+        cells = [f"<td>{escape(label, 48)} <b>{_cell(value, chart.unit)}</b></td>" for value, label in known]
+        if rest is not None:
+            cells.insert(0, f'<td class="num">{_cell(rest.values[place], chart.unit)}</td>')
+        rows.append(
+            f'<tr>{_day(chart, place)}<td class="num">{_cell(totals[place], chart.unit)}</td>{"".join(cells)}</tr>'
+        )
+    heads = ['<th scope="col">UTC</th>', '<th scope="col" class="num">Total</th>']
+    if rest is not None:
+        heads.append('<th scope="col" class="num">Others</th>')
+    heads += [f'<th scope="col">{number}.</th>' for number in range(1, width + 1)]
+    return _table(_caption(title, chart.unit), "".join(heads), rows)
+
+
+def scatter_table(plot: Scatter, *, title: str) -> Markup:
+    """The dots of a scatter, those with the largest second measure first."""
+    heads = "".join(f'<th scope="col" class="num">{escape(name)}</th>' for name in (plot.x_name, plot.y_name))
+    rows = [
+        f'<tr><th scope="row">{escape(dot.label)}</th><td class="num">{figure_text(dot.x, plot.x_unit)}</td>'
+        f'<td class="num">{figure_text(dot.y, plot.y_unit)}</td></tr>'
+        for dot in sorted(plot.dots, key=lambda dot: (-dot.y, dot.label))
+    ]
+    return _table(escape(title), f'<th scope="col">Name</th>{heads}', rows)
+
+
+def _table(caption: str, heads: str, rows: list[str]) -> Markup:
+    return Markup(  # noqa: S704 - constants, numbers, and text that `escape` has seen
+        f"<table><caption>{caption}</caption><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _caption(title: str, unit: str) -> str:
+    return f"{escape(title)} ({escape(UNIT_WORDS.get(unit, unit))})"
+
+
+def _day(chart: Chart, place: int) -> str:
+    so_far = " (so far)" if chart.partial_last and place == len(chart.buckets) - 1 else ""
+    return f'<th scope="row">{escape(chart.buckets[place])}{so_far}</th>'
+
+
+def _cell(value: int | None, unit: str) -> str:
+    if value is None:
+        return "–"
+    return exact(value) if unit in EXACT_UNITS or unit not in ("ms", "percent", "tps") else figure_text(value, unit)
+
+
+def bars(
+    chart: Chart, title: str, link: Callable[[Series], str | None] = lambda _: None, *, share: bool = False
+) -> Markup:
+    """Stacked bars with their legend and their table; where the series change from bar to bar, each row has its own ranking."""
+    changing = chart.meta.get("membership") == "per_bucket" and len(chart.series) > RANKED_FROM
+    rows = ranked_table(chart, title=title) if changing else table(chart, title=title)
+    return figure(
+        lambda size: stacked_bars(chart, title=title, share=share, size=size), legend(chart, link), folded(rows)
+    )
+
+
+def lined(
+    chart: Chart, title: str, link: Callable[[Series], str | None] = lambda _: None, *, ranks: bool = False
+) -> Markup:
+    """Lines with their table, and their legend where there are several."""
+    names = [legend(chart, link)] if len(chart.series) > 1 else []
+    return figure(
+        lambda size: lines(chart, title=title, size=size, ranks=ranks), *names, folded(table(chart, title=title))
+    )
+
+
+def dotted(plot: Scatter, title: str) -> Markup:
+    """A scatter with its groups and its table."""
+    return figure(
+        lambda size: scatter(plot, title=title, size=size), group_legend(plot), folded(scatter_table(plot, title=title))
+    )
