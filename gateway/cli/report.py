@@ -21,13 +21,15 @@ from gateway.analytics.report.markdown import markdown
 from gateway.analytics.report.used_events import NoEvents
 from gateway.cli import configured
 from gateway.cli.output import refuse
+from gateway.web.report import html
 
-Format = Literal["json", "md"]
+Format = Literal["json", "md", "html"]
 WRITERS: dict[Format, Callable[[Report], bytes]] = {
     "json": document.encode,
     "md": lambda report: markdown(report).encode(),
+    "html": html,
 }
-ORDER: tuple[Format, ...] = ("md", "json")
+ORDER: tuple[Format, ...] = ("md", "html", "json")
 """JSON is written last: once it is there, all are."""
 
 

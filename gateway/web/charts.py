@@ -26,6 +26,8 @@ DOT_PX = (3.5, 13.0)
 NAMED_DOTS = 8
 """The heaviest dots of a scatter, which have their names beside them where there is room."""
 LETTER_PX = 6.0
+Marker = tuple[str, str]
+"""(ISO day, what happened on it)."""
 
 
 class Dot(msgspec.Struct, frozen=True):
@@ -63,10 +65,12 @@ class Scatter(msgspec.Struct, frozen=True):
         return f'class="{color_class(self.groups.index(group))}"' if group in self.groups else 'class="c-others"'
 
 
-def stacked_bars(chart: Chart, *, title: str, share: bool = False, size: Size = WIDE) -> Markup:
+def stacked_bars(
+    chart: Chart, *, title: str, share: bool = False, size: Size = WIDE, markers: Sequence[Marker] = ()
+) -> Markup:
     """A bar for each bucket: ``others`` at the bottom, above it the largest series, then the next. ``share``: each bar is 100 %.
 
-    A last bucket that is not over is hatched.
+    A last bucket that is not over is hatched. ``markers`` are days between the buckets.
     """
     totals = bucket_totals(chart)
     most = 100.0 if share else float(max(totals, default=0))
@@ -97,8 +101,23 @@ def stacked_bars(chart: Chart, *, title: str, share: bool = False, size: Size = 
         body.insert(0, _hatching(frame.hatch(title)))
         body.append(_so_far(frame, title, so_far, (centers[-1] - width / 2, frame.y(bases[-1]), width)))
     body.append(_hovered(chart, frame, centers))
+    body += [_marker(each, chart, frame, centers) for each in markers]
     body += frame.below(axes.time_ticks(chart.buckets, centers))
     return frame.wrap(_spoken(chart, title), "".join(body))
+
+
+def _marker(marker: Marker, chart: Chart, frame: Frame, centers: Sequence[float]) -> str:
+    """A dotted line at a day; a bucket stands for the days from its own to the next one's."""
+    first, last, day = (axes.day_of(each) for each in (chart.buckets[0], chart.buckets[-1], marker[0]))
+    if first is None or last is None or day is None or len(centers) < 2 or last <= first:
+        return ""
+    step = (centers[-1] - centers[0]) / (last - first).days
+    x = centers[0] + step * ((day - first).days + 0.5) - (centers[1] - centers[0]) / 2
+    low, high = frame.size.left, frame.size.width - frame.size.right
+    if not low <= x <= high:
+        return ""
+    line = f'<line class="marker" x1="{px(x)}" x2="{px(x)}" y1="{px(frame.size.top - 8)}" y2="{px(frame.size.floor)}"/>'
+    return f"<g><title>{escape(marker[1])}, {escape(axes.day_label(marker[0]))}</title>{line}</g>"
 
 
 def _so_far(frame: Frame, title: str, parts: Sequence[str], bar: tuple[float, float, float]) -> str:

@@ -21,6 +21,7 @@ UNIT_WORDS = {
     "tokens_native": "tokens",
     "nano_usd": "billionths of a dollar",
     "ms": "milliseconds",
+    "permyriad": "percent",
     "tps": "tokens a second",
 }
 """Unit → how the caption of a table names it."""
@@ -135,7 +136,11 @@ def _day(chart: Chart, place: int) -> str:
 def _cell(value: int | None, unit: str) -> str:
     if value is None:
         return "–"
-    return exact(value) if unit in EXACT_UNITS or unit not in ("ms", "percent", "tps") else figure_text(value, unit)
+    return (
+        exact(value)
+        if unit in EXACT_UNITS or unit not in ("ms", "percent", "permyriad", "tps")
+        else figure_text(value, unit)
+    )
 
 
 def bars(

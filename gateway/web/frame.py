@@ -49,6 +49,7 @@ FORMATS: dict[str, Callable[[float], str]] = {
     "percent": percent,
     "usd": lambda value: dollars(Decimal(str(value))).removesuffix(".00"),
     "usd_nano": lambda value: dollars(Decimal(str(value)) / 10**9),
+    "permyriad": lambda value: percent(value / 100),
     "place": lambda value: f"#{value:.0f}",
     "tps": lambda value: f"{short(value)}/s",
 }

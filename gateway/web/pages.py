@@ -17,7 +17,18 @@ from gateway.catalog.model import Model
 from gateway.catalog.selection import Listing, Row, listed_price, ordered, rows
 from gateway.errors import BadRequest
 from gateway.server.answer_cache import Answer, conditional
-from gateway.web import apps, charts, figures, model_charts, rankings, request_shapes, speed_and_price, usage, views
+from gateway.web import (
+    apps,
+    charts,
+    figures,
+    model_charts,
+    rankings,
+    report,
+    request_shapes,
+    speed_and_price,
+    usage,
+    views,
+)
 from gateway.web.rendering import static_files
 from gateway.web.site import HEADERS, Contents, Seen, Site
 
@@ -42,6 +53,7 @@ def router() -> APIRouter:
     """All pages. Each process keeps its own for a few seconds."""
     routes = APIRouter(include_in_schema=False)
     site = Site()
+    report.add_route(routes, site)
 
     @routes.get("/")
     async def home(request: Request) -> Response:

@@ -20,6 +20,7 @@ from gateway.settings import shipped_config_dir
 from gateway.store.embedded import Embedded
 from tests.support import npm_clients
 from tests.support.gateway import Gateway, running
+from tests.support.report import publish, report
 from tests.support.usage import busy_hours, count_events, crowd
 
 async_api = pytest.importorskip("playwright.async_api", reason="needs playwright, which the development tools bring")
@@ -48,6 +49,8 @@ PAGES = (
     "/apps",
     "/apps/chat.example",
     "/models/openai/gpt-4.1-mini",
+    "/state-of-ai",
+    "/state-of-ai?report=1999",
 )
 WIDTHS = {390: 844, 1440: 900}
 LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in WIDTHS]
@@ -66,6 +69,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embed
         async with running(shipped_config_dir(), data, valkey_server.url, **settings) as started:
             await started.services.store.redis.flushdb()
             await count_events(started.services.store, list(months_of_use()))
+            publish(data, report())
             for endpoint in list(started.services.catalog.current.endpoints)[::3]:
                 for _ in range(20):
                     started.services.health.observe(endpoint, Observation(ok=True, ttft_ms=300.0, tokens_per_s=60.0))

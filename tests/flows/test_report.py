@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
 from datetime import date
+from itertools import count
+from pathlib import Path
+
+import httpx
+import pytest
 
 from gateway.analytics.report import document
-from tests.support.management import Managed, bearer, refused
+from gateway.store.client import Store
+from gateway.store.embedded import Embedded
+from gateway.web.report import html
+from tests.support.gateway import ADMIN_KEY, running
+from tests.support.management import Managed, bearer, refused, write_files
+from tests.support.pages import HOSTILE, Parsed
 from tests.support.report import publish, report
 
 
@@ -51,3 +63,79 @@ async def test_bad_parameters_are_named(managed: Managed) -> None:
     """400, with the parameter that is wrong."""
     for query, field in WRONG:
         refused(await managed.admin.get(f"/api/v1/report?{query}"), 400, field)
+
+
+HTML = {"accept": "text/html"}
+
+
+@pytest.fixture
+async def public(tmp_path: Path, valkey_server: Embedded, store: Store) -> AsyncIterator[Managed]:
+    """A gateway whose rankings need no key."""
+    config = write_files(tmp_path / "public-config", "http://127.0.0.1:1/v1")
+    async with running(config, tmp_path / "public", valkey_server.url, public_rankings=True) as gateway:
+        async with httpx.AsyncClient(base_url=gateway.url) as anyone:
+            yield Managed(gateway, anyone, anyone)
+
+
+async def shown(gateway: Managed, path: str = "/state-of-ai", status: int = 200) -> Parsed:
+    await asyncio.sleep(0.01)
+    answer = await gateway.anyone.get(f"{path}{'&' if '?' in path else '?'}{next(UNIQUE)}", headers=HTML)
+    assert answer.status_code == status, answer.text[:300]
+    return Parsed(answer.text)
+
+
+UNIQUE = (f"look={number}" for number in count())
+"""Pages are kept for a few seconds: each look is at another address."""
+
+
+async def test_the_page_says_what_is_missing(managed: Managed, public: Managed) -> None:
+    """Not public, none made, unknown, for the operator alone, damaged: each with what to do; never a figure."""
+    data = public.gateway.services.settings.data_dir
+    publish(managed.gateway.services.settings.data_dir, report())
+    assert "GATEWAY_PUBLIC_RANKINGS=true" in (await shown(managed)).words
+    assert "tokenway analytics report --year" in (await shown(public)).words
+    assert "There is no such report" in (await shown(public, "/state-of-ai?report=1999", 404)).words
+    publish(data, report(least_users=1))
+    private = (await shown(public)).words
+    assert "for the operator alone" in private
+    assert "Text of GPT" not in private
+    document.save(document.file_of(data, "2025"), b'{"version": 9}')
+    assert "cannot be read" in (await shown(public)).words
+
+
+async def test_the_page_shows_the_newest_report(public: Managed) -> None:
+    """Each figure with its text, definition and n, what the data lack, the limits; links lead within the page or to a page; ids are unique."""
+    data = public.gateway.services.settings.data_dir
+    publish(data, report("2024", label="Older"))
+    publish(data, report())
+    os.utime(document.file_of(data, "2024"), (1, 1))
+    found = await shown(public)
+    for text in (
+        "Text of GPT.",
+        "n = 40 events",
+        "Not shown: this needs categories.",
+        "A limit.",
+        "Dotted lines are releases: GPT 2025-03-05.",
+    ):
+        assert text in found.words, text
+    ids = found.values("id")
+    assert len(ids) == len(set(ids))
+    assert {link.removeprefix("#") for link in found.values("href") if link.startswith("#")} <= set(ids)
+    assert not found.values("style")
+    assert found.values("class").count("marker") == 2, "the release, on wide and on narrow screens"
+    assert "Text of Older." in (await shown(public, "/state-of-ai?report=2024")).words
+    answer = await public.anyone.get("/api/v1/report?format=html", headers=bearer(ADMIN_KEY))
+    assert "Text of GPT." in Parsed(answer.text).words
+    assert answer.headers["content-security-policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_hostile_names_stay_text_in_the_report() -> None:
+    """Sixty names in every place where a model's may stand: the page has the same elements as with a tame one. Only how many names stand
+    beside the dots of a scatter depends on their length."""
+
+    def shape(label: str) -> list[tuple[str, tuple[str, ...]]]:
+        return [each for each in Parsed(html(report(label=label)).decode()).shape if each[0] != "text"]
+
+    tame = shape("tame")
+    for name in HOSTILE:
+        assert shape(name.encode(errors="replace").decode() or "x") == tame, name

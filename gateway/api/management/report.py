@@ -16,13 +16,15 @@ from gateway.errors import BadRequest, NotFound
 
 router = APIRouter(tags=["Rankings"])
 
-MEDIA_TYPES = {"json": "application/json", "md": "text/markdown; charset=utf-8"}
+MEDIA_TYPES = {"json": "application/json", "md": "text/markdown; charset=utf-8", "html": "text/html; charset=utf-8"}
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""The HTML brings its style with it, and nothing else."""
 
 
 @router.get(
     "/report",
     response_class=Response,
-    responses={200: {"content": {"application/json": {}, "text/markdown": {}}}},
+    responses={200: {"content": {"application/json": {}, "text/markdown": {}, "text/html": {}}}},
     summary="Get the report on the state of AI",
 )
 async def get_report(
@@ -30,7 +32,9 @@ async def get_report(
     year: Annotated[int | None, Query(ge=1970, le=9998, description="The newest report when left out.")] = None,
     start_date: Annotated[date | None, Query(description="With `end_date`: of a report on these days.")] = None,
     end_date: Annotated[date | None, Query(description="Last day, UTC.")] = None,
-    format: Annotated[Literal["json", "md"], Query(description="JSON or Markdown.")] = "json",
+    format: Annotated[
+        Literal["json", "md", "html"], Query(description="JSON, Markdown, or one page of HTML.")
+    ] = "json",
 ) -> Response:
     """38 figures, each with its definition, numbers and a text made of them. The report is the file that
     `tokenway analytics report` made last; 404 says how to make it.
@@ -43,6 +47,8 @@ async def get_report(
             f"No report {wanted}has been made here: run `tokenway analytics report {_options(year, start_date, end_date)}`."
         )
     headers = {"cache-control": "private, max-age=60", "x-content-type-options": "nosniff"}
+    if format == "html":
+        headers["content-security-policy"] = POLICY
     return Response(body, media_type=MEDIA_TYPES[format], headers=headers)
 
 
