@@ -2,7 +2,7 @@
 
 A start imports for a second, which is most of what a test of a process costs. Here ``multiprocessing``'s fork server imports the
 command and the application; each process is a fork of it with arguments, environment, directory and standard streams of its own.
-What imports differently by its environment (the metrics of several workers) is started as usual: see ``suits``.
+What imports differently by its environment, and what starts further processes, is started as usual: see ``suits``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,8 +25,11 @@ _servers.set_forkserver_preload(["tests.support.forked", *IMPORTED])
 
 
 def suits(env: Mapping[str, str]) -> bool:
-    """Whether a process with this environment behaves like a fork: no variable of it is read by an import or by the interpreter."""
-    return not env.keys() & {"PROMETHEUS_MULTIPROC_DIR", "LD_PRELOAD", "PYTHONWARNINGS", "PYTHONASYNCIODEBUG"}
+    """Whether a process with this environment behaves as a fork would: no variable is read by an import or by the interpreter, and
+    it has no workers, whose start looks at how their parent was started."""
+    read_early = {"PROMETHEUS_MULTIPROC_DIR", "LD_PRELOAD", "PYTHONWARNINGS", "PYTHONASYNCIODEBUG"}
+    alone = env.get("GATEWAY_WORKERS", "1") == "1" and env.get("GATEWAY_SERVER", "uvicorn") == "uvicorn"
+    return alone and not env.keys() & read_early
 
 
 class Forked:
@@ -33,10 +37,16 @@ class Forked:
 
     def __init__(self, words: Sequence[str], env: Mapping[str, str], cwd: Path, out: Path, err: Path) -> None:
         arguments = (list(words), dict(env), str(cwd), str(out), str(err))
+        out.touch()
+        err.touch()
         self._process = _servers.Process(target=_run, args=arguments, name="tokenway")
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
+        while (
+            self.returncode is None and os.getpgid(self.pid) != self.pid
+        ):  # until it leads a group, which tests may signal
+            time.sleep(0.001)
 
     @property
     def returncode(self) -> int | None:
