@@ -20,7 +20,7 @@ from gateway.analytics.label_chart import LabelQuery, label_chart
 from gateway.analytics.queries import Window
 from gateway.analytics.series import OTHERS, Chart
 from gateway.analytics.sessions import WINDOW_DAYS, SessionCost, session_costs
-from gateway.api.management.public_views import MAX_DAYS, ByViewer, EndDate, StartDate, days, meta_of
+from gateway.api.management.public_views import MAX_DAYS, ByViewer, days, meta_of
 from gateway.api.management.rankings import DEFAULT_DAYS, Size, check_label, names_of, refuse_uncounted
 from gateway.api.management.schema import rankings as schema
 from gateway.errors import BadRequest, NotFound, Unavailable
@@ -34,23 +34,27 @@ log = structlog.get_logger(__name__)
 DATASET_TOP = 50
 
 
+class DailyQuery(BaseModel):
+    """The parameters of the ranking of models."""
+
+    period: Period = "day"
+    start_date: date | None = Field(None, description="First day, UTC, `YYYY-MM-DD`.")
+    end_date: date | None = Field(None, description="Last day, UTC; today when left out.")
+    context_bucket: Size | None = Field(None, description="Requests of this size only; with `period=week`.")
+    category: str | None = Field(None, description="Of this category only, as estimated; with `period=week`.")
+
+
 @router.get("/datasets/rankings-daily", response_model=schema.RankingsDaily, summary="Tokens by day and model")
-async def get_rankings_daily(
-    viewer: ByViewer,
-    period: Period = "day",
-    start_date: StartDate = None,
-    end_date: EndDate = None,
-    context_bucket: Annotated[Size | None, Query(description="Requests of this size only; with `period=week`.")] = None,
-    category: Annotated[str | None, Query(description="Of this category, as estimated; with `period=week`.")] = None,
-) -> Response:
+async def get_rankings_daily(viewer: ByViewer, wanted: Annotated[DailyQuery, Query()]) -> Response:
     """The 50 models with the most tokens of each day (week, month), and one row `other` for the rest, the last of its date."""
+    period, context_bucket, category = wanted.period, wanted.context_bucket, wanted.category
     if context_bucket is not None and period != "week":
         raise BadRequest("period: requests of one size are counted by weeks only; use period=week.", field="period")
     if category is not None:
         check_label("category", category, period, field="category")
     if category is not None and context_bucket is not None:
         raise BadRequest("context_bucket: is not counted by category; leave one of them out.", field="context_bucket")
-    first, last = days(start_date, end_date, length=DEFAULT_DAYS["day"], most=MAX_DAYS)
+    first, last = days(wanted.start_date, wanted.end_date, length=DEFAULT_DAYS["day"], most=MAX_DAYS)
     store, least = viewer.services.store, viewer.least_users
     query: queries.Query | LabelQuery
     if category is not None:
