@@ -152,8 +152,8 @@ async def test_local(gateway: GatewayFactory) -> None:
     ]
     assert ([e.key for e in models.estimates], [e.key for e in tasks.estimates]) == (["t/a"], ["debugging"])
     public = [
-        await label_shares(services.store, "category", weeks[:1], least_users=1),
-        await model_shares(services.store, "category", "programming", weeks[:1], least_users=1),
+        await label_shares(services.store, "category", weeks[:1], least_users=2),
+        await model_shares(services.store, "category", "programming", weeks[:1], least_users=2),
     ]
     assert [[e.key for e in each.estimates] for [each] in public] == [["others"], []]
     assert services.accounts.with_categories == 1
