@@ -12,7 +12,7 @@ of equal weight could have made is hidden. It must not know: HTTP, who is asking
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -20,13 +20,15 @@ import msgspec
 from gateway.analytics import privacy, tables
 from gateway.analytics.counters import ALL
 from gateway.analytics.series import OTHERS
-from gateway.analytics.weights import MILLION, TABLES, UNCLASSIFIED, Weighed, read_row
+from gateway.analytics.weights import MILLION, TABLES, UNCLASSIFIED, Weighed, label_fields, read_row
 from gateway.store.client import Store
 
 Kind = Literal["category", "task", "language", "programming"]
 
 LEAST_EFFECTIVE = 100
 """Effective events that a denominator needs to be shown."""
+ROWS_UNITED = 50
+"""Rows whose users are counted together in one call: more are not needed to know that they have enough."""
 Z = 2.24
 """Of the normal distribution, for 97.5 %. Sizes of requests are skewed, and intervals of what is estimated from few have the truth
 less often than they should: with 1.96 in 92 to 96 of 100 cases, with this in 95 or more."""
@@ -64,6 +66,8 @@ class Estimates(msgspec.Struct, frozen=True):
     """Mean chance with which an event was chosen: where it changes, a chart draws a line."""
     exact: bool
     hidden: bool
+    suppressed: int = 0
+    """Labels or models that are too private to be shown."""
 
 
 async def label_shares(
@@ -73,47 +77,92 @@ async def label_shares(
     could be recognised are one, ``others``. Raises StoreError.
     """
     found = [read_row(row) for row in await tables.rows(store, "w" + TABLES[kind], [(week, model) for week in weeks])]
-    if least_users is not None:
-        cells = [
-            (week, f"{TABLES[kind]} {label}") for week, sums in zip(weeks, found, strict=True) for label in _known(sums)
-        ]
-        private = await _private(store, cells, least_users)
-        found = [_folded(sums, kind, private, week) for week, sums in zip(weeks, found, strict=True)]
-    return [estimated(sums) for sums in found]
+    if least_users is None:
+        return [estimated(sums) for sums in found]
+    folded = await _public(store, weeks, found, lambda label: f"{TABLES[kind]} {label}", least_users)
+    return [estimated(sums, suppressed) for sums, suppressed in folded]
 
 
 async def model_shares(
-    store: Store, kind: Kind, label: str, weeks: Sequence[int], *, least_users: int | None = None
+    store: Store,
+    kind: Kind,
+    label: str,
+    weeks: Sequence[int],
+    *,
+    top: int | None = None,
+    least_users: int | None = None,
 ) -> list[Estimates]:
-    """The shares of models in a label's tokens in each week. With ``least_users``, models in which a single account could be
-    recognised are one, ``others``, and a label of that kind has no shares at all. Raises StoreError.
+    """As ``shares_within``, of one label in each week."""
+    return await shares_within(store, kind, [(week, label) for week in weeks], top=top, least_users=least_users)
+
+
+async def shares_within(
+    store: Store,
+    kind: Kind,
+    cells: Sequence[tuple[int, str]],
+    *,
+    top: int | None = None,
+    least_users: int | None = None,
+) -> list[Estimates]:
+    """The shares of models in the tokens of each (week, label); beyond the ``top`` largest they are one, ``others``. With
+    ``least_users``, so are models in which a single account could be recognised, and a label of that kind has no shares at all.
+    Raises StoreError.
     """
-    table = "w" + TABLES[kind]
-    names = [sorted(rows - {ALL}) for rows in await tables.row_names(store, table, weeks)]
-    cells = [(week, model) for week, models in zip(weeks, names, strict=True) for model in models]
-    rows = await tables.rows(store, table, cells)
-    found: dict[int, dict[str, Weighed]] = {week: {} for week in weeks}
-    for (week, model), row in zip(cells, rows, strict=True):
-        sums = read_row(row).get(label)
-        if sums is not None:
-            found[week][model] = sums
+    read: dict[tuple[int, str], dict[str, Weighed]] = {}
+    for label in dict.fromkeys(label for _, label in cells):
+        weeks = [week for week, each in cells if each == label]
+        for week, table in zip(
+            weeks, await tables.read(store, "w" + TABLES[kind], weeks, label_fields(label)), strict=True
+        ):
+            read[week, label] = {model: Weighed(*row) for model, row in table.items() if row[0] and model != ALL}
+    found = [(read[cell], 0) for cell in cells]
     if least_users is not None:
-        asked = [(week, f"{TABLES[kind]} {label}") for week in weeks]
-        private = await _private(store, [*asked, *[(week, "m " + model) for week, model in cells]], least_users)
-        for week, cell in zip(weeks, asked, strict=True):
-            hidden = {model for model in found[week] if (week, "m " + model) in private}
-            found[week] = {} if cell in private else _merged(found[week], hidden)
-    return [estimated(found[week]) for week in weeks]
+        private = await _private(store, [(week, f"{TABLES[kind]} {label}") for week, label in cells], least_users)
+        refused = [(week, f"{TABLES[kind]} {label}") in private for week, label in cells]
+        sums = [{} if hidden else each for hidden, (each, _) in zip(refused, found, strict=True)]
+        folded = await _public(store, [week for week, _ in cells], sums, lambda model: "m " + model, least_users)
+        found = [(each, 1 if hidden else count) for hidden, (each, count) in zip(refused, folded, strict=True)]
+    return [estimated(sums if top is None else _largest(sums, top), suppressed) for sums, suppressed in found]
 
 
-async def _private(store: Store, cells: Sequence[tuple[int, str]], least_users: int) -> set[tuple[int, str]]:
+async def _private(store: Store, cells: Iterable[tuple[int, str]], least_users: int) -> set[tuple[int, str]]:
     """Weeks and rows in which a single account could be recognised."""
-    shown = await privacy.shown(store, [privacy.Cell("w", (week,), (row,)) for week, row in cells], least_users)
-    return {cell for cell, allowed in zip(cells, shown, strict=True) if not allowed}
+    asked = list(dict.fromkeys(cells))
+    shown = await privacy.shown(store, [privacy.Cell("w", (week,), (row,)) for week, row in asked], least_users)
+    return {cell for cell, allowed in zip(asked, shown, strict=True) if not allowed}
 
 
-def _folded(sums: Mapping[str, Weighed], kind: Kind, private: set[tuple[int, str]], week: int) -> dict[str, Weighed]:
-    return _merged(sums, {name for name in _known(sums) if (week, f"{TABLES[kind]} {name}") in private})
+async def _public(
+    store: Store,
+    weeks: Sequence[int],
+    found: Sequence[Mapping[str, Weighed]],
+    row_of: Callable[[str], str],
+    least_users: int,
+) -> list[tuple[dict[str, Weighed], int]]:
+    """(Sums with those in which a single account could be recognised in one, how many these are), of each week.
+
+    Where that would be a single key, or too few users, the smallest that could be shown join it, as in ``queries``.
+    """
+    known = [[key for key in sums if key != UNCLASSIFIED] for sums in found]
+    private = await _private(
+        store, [(week, row_of(key)) for week, each in zip(weeks, known, strict=True) for key in each], least_users
+    )
+    hidden = [{key for key in each if (week, row_of(key)) in private} for week, each in zip(weeks, known, strict=True)]
+    suppressed = [len(keys) for keys in hidden]
+    unsure = [place for place, keys in enumerate(hidden) if keys]
+    while unsure:
+        rows = [tuple(sorted(row_of(key) for key in hidden[place])[:ROWS_UNITED]) for place in unsure]
+        unions = [privacy.Cell("w", (weeks[place],), each) for place, each in zip(unsure, rows, strict=True)]
+        people = await tables.users(store, "w", unions)
+        unsure = [
+            place
+            for place, users in zip(unsure, people, strict=True)
+            if (len(hidden[place]) < 2 or users < least_users) and len(hidden[place]) < len(known[place])
+        ]
+        for place in unsure:
+            left = [(found[place][key].t, key) for key in known[place] if key not in hidden[place]]
+            hidden[place].add(min(left)[1])
+    return [(_merged(sums, keys), count) for sums, keys, count in zip(found, hidden, suppressed, strict=True)]
 
 
 def _merged(sums: Mapping[str, Weighed], keys: set[str]) -> dict[str, Weighed]:
@@ -122,11 +171,14 @@ def _merged(sums: Mapping[str, Weighed], keys: set[str]) -> dict[str, Weighed]:
     return {**left, OTHERS: _total(sums[key] for key in keys)} if keys else left
 
 
-def _known(sums: Mapping[str, Weighed]) -> list[str]:
-    return [label for label in sums if label != UNCLASSIFIED]
+def _largest(sums: Mapping[str, Weighed], top: int) -> dict[str, Weighed]:
+    """The sums with all but the ``top`` largest in ``others``, beside what is in it."""
+    order = sorted((key for key in sums if key != OTHERS), key=lambda key: (-sums[key].t, key))
+    rest = set(order[top:])
+    return _merged(sums, rest | {OTHERS} if OTHERS in sums else rest)
 
 
-def estimated(sums: Mapping[str, Weighed]) -> Estimates:
+def estimated(sums: Mapping[str, Weighed], suppressed: int = 0) -> Estimates:
     """The shares of some labels or models: their sums, by key, and those that are ``UNCLASSIFIED``."""
     known = {key: each for key, each in sums.items() if key != UNCLASSIFIED and each.n}
     total = _total(known.values())
@@ -143,6 +195,7 @@ def estimated(sums: Mapping[str, Weighed]) -> Estimates:
         chance=every.n * MILLION / every.w if every.w else 1.0,
         exact=exact,
         hidden=hidden,
+        suppressed=suppressed,
     )
 
 

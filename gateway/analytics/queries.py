@@ -151,12 +151,12 @@ async def chart(
             "revision": await tables.revisions(store, weeks),
             "membership": "per_bucket",
             "suppressed": suppressed,
-            "new": _newcomers(shown[:-1] if is_partial else shown),
+            "new": newcomers(shown[:-1] if is_partial else shown),
         },
     )
 
 
-def _newcomers(shown: Sequence[Mapping[str, int]]) -> list[str]:
+def newcomers(shown: Sequence[Mapping[str, int]]) -> list[str]:
     """The keys that are among the largest of the last complete bucket, and of no earlier one."""
     earlier = {key for kept in shown[:-1] for key in kept}
     return sorted(set(shown[-1]) - earlier) if earlier else []

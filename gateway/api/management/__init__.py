@@ -16,6 +16,7 @@ from gateway.api.management import (
     activity,
     admin,
     analytics,
+    classifications,
     credits,
     datasets,
     errors,
@@ -72,6 +73,7 @@ def router() -> APIRouter:
         *account,
         rankings.router,
         datasets.router,
+        classifications.router,
         model_stats.router,
         managed,
     ):

@@ -16,11 +16,12 @@ from gateway.analytics.buckets import Period
 from gateway.analytics.event import UNKNOWN_APP
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.parquet import HistoryError
+from gateway.analytics.label_chart import LabelQuery, label_chart
 from gateway.analytics.queries import Window
-from gateway.analytics.series import OTHERS
+from gateway.analytics.series import OTHERS, Chart
 from gateway.analytics.sessions import WINDOW_DAYS, SessionCost, session_costs
-from gateway.api.management.public_views import MAX_DAYS, ByViewer, EndDate, StartDate, days, meta_of
-from gateway.api.management.rankings import DEFAULT_DAYS, Size, names_of, refuse_uncounted
+from gateway.api.management.public_views import MAX_DAYS, ByViewer, days, meta_of
+from gateway.api.management.rankings import DEFAULT_DAYS, Size, check_label, names_of, refuse_uncounted
 from gateway.api.management.schema import rankings as schema
 from gateway.errors import BadRequest, NotFound, Unavailable
 from gateway.records import usd
@@ -33,35 +34,58 @@ log = structlog.get_logger(__name__)
 DATASET_TOP = 50
 
 
+class DailyQuery(BaseModel):
+    """The parameters of the ranking of models."""
+
+    period: Period = "day"
+    start_date: date | None = Field(None, description="First day, UTC, `YYYY-MM-DD`.")
+    end_date: date | None = Field(None, description="Last day, UTC; today when left out.")
+    context_bucket: Size | None = Field(None, description="Requests of this size only; with `period=week`.")
+    category: str | None = Field(None, description="Of this category only, as estimated; with `period=week`.")
+
+
 @router.get("/datasets/rankings-daily", response_model=schema.RankingsDaily, summary="Tokens by day and model")
-async def get_rankings_daily(
-    viewer: ByViewer,
-    period: Period = "day",
-    start_date: StartDate = None,
-    end_date: EndDate = None,
-    context_bucket: Annotated[Size | None, Query(description="Requests of this size only; with `period=week`.")] = None,
-) -> Response:
+async def get_rankings_daily(viewer: ByViewer, wanted: Annotated[DailyQuery, Query()]) -> Response:
     """The 50 models with the most tokens of each day (week, month), and one row `other` for the rest, the last of its date."""
+    period, context_bucket, category = wanted.period, wanted.context_bucket, wanted.category
     if context_bucket is not None and period != "week":
         raise BadRequest("period: requests of one size are counted by weeks only; use period=week.", field="period")
-    first, last = days(start_date, end_date, length=DEFAULT_DAYS["day"], most=MAX_DAYS)
-    query = queries.Query(
-        period=period, start=first, end=last, top=DATASET_TOP, context=context_bucket, least_users=viewer.least_users
-    )
+    if category is not None:
+        check_label("category", category, period, field="category")
+    if category is not None and context_bucket is not None:
+        raise BadRequest("context_bucket: is not counted by category; leave one of them out.", field="context_bucket")
+    first, last = days(wanted.start_date, wanted.end_date, length=DEFAULT_DAYS["day"], most=MAX_DAYS)
+    store, least = viewer.services.store, viewer.least_users
+    query: queries.Query | LabelQuery
+    if category is not None:
+        query = LabelQuery(kind="category", label=category, start=first, end=last, top=DATASET_TOP, least_users=least)
+    else:
+        query = queries.Query(
+            period=period, start=first, end=last, top=DATASET_TOP, context=context_bucket, least_users=least
+        )
 
     async def listed() -> dict[str, Any]:
-        chart = await queries.chart(viewer.services.store, query, time.time())
-        rows = []
-        for at, day in enumerate(chart.buckets):
-            values = [(each.key, value) for each in chart.series if (value := each.values[at])]
-            values.sort(key=lambda pair: (pair[0] == OTHERS, -pair[1], pair[0]))
-            rows += [
-                {"date": day, "model_permaslug": "other" if key == OTHERS else key, "total_tokens": str(value)}
-                for key, value in values
-            ]
-        return {"data": rows, "meta": meta_of(first, last)}
+        now, meta = time.time(), meta_of(first, last)
+        if isinstance(query, queries.Query):
+            return {"data": _daily(await queries.chart(store, query, now)), "meta": meta}
+        chart = await label_chart(store, query, now)
+        quality = {name: chart.meta[name] for name in ("estimator", "n", "n_eff", "suppressed", "estimates")}
+        return {"data": _daily(chart), "meta": {**meta, **quality}}
 
     return await viewer.answer(query, listed)
+
+
+def _daily(chart: Chart) -> list[dict[str, str]]:
+    """A row for each model of each bucket that was used in it."""
+    rows = []
+    for at, day in enumerate(chart.buckets):
+        values = [(each.key, value) for each in chart.series if (value := each.values[at])]
+        values.sort(key=lambda pair: (pair[0] == OTHERS, -pair[1], pair[0]))
+        rows += [
+            {"date": day, "model_permaslug": "other" if key == OTHERS else key, "total_tokens": str(value)}
+            for key, value in values
+        ]
+    return rows
 
 
 class AppQuery(BaseModel):

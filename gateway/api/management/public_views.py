@@ -13,7 +13,7 @@ from datetime import date
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Request, Response
 
 from gateway.analytics import buckets
 from gateway.api.management.auth import DocumentedBearer, identify, presented_key, services_of
@@ -112,8 +112,6 @@ def limit_caller(request: Request, caller: str) -> None:
 
 
 ByViewer = Annotated[Viewer, Depends(viewer)]
-StartDate = Annotated[date | None, Query(description="First day, UTC, `YYYY-MM-DD`.")]
-EndDate = Annotated[date | None, Query(description="Last day, UTC; today when left out.")]
 
 
 async def public_answer(request: Request, key: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -12,12 +12,15 @@ from pydantic import BaseModel, Field
 
 from gateway.analytics import buckets, discovery, performance, privacy, queries, tables
 from gateway.analytics.buckets import Period
+from gateway.analytics.classify.taxonomy import OTHER_LANGUAGE, shipped
 from gateway.analytics.dimensions import By, dimensions
 from gateway.analytics.discovery import Rise
+from gateway.analytics.estimates import Kind
+from gateway.analytics.label_chart import LabelQuery, label_chart
 from gateway.analytics.performance import EndpointSpeed, ModelSpeed, Percentiles
 from gateway.analytics.queries import Metric, Standing, Window
 from gateway.analytics.series import OTHERS, Chart, Series
-from gateway.api.management.public_views import MAX_DAYS, ByViewer, days, meta_of
+from gateway.api.management.public_views import MAX_DAYS, ByViewer, Viewer, days, meta_of
 from gateway.api.management.schema import rankings as schema
 from gateway.errors import BadRequest, Forbidden
 from gateway.money import format_usd
@@ -31,6 +34,8 @@ SPEED_DAYS = 7
 DISCOVERED_MAX = 20
 UNSUPPORTED = ("modality", "category", "language_type", "subcategory")
 """Filters of the hosted service for which nothing is counted here."""
+BY_CATEGORY = ("/rankings/chart", "/datasets/rankings-daily")
+"""The routes that can be asked for one category."""
 Size = Literal["1K", "10K", "100K", "1M", "10M"]
 """Of prompt and completion together: up to so many tokens, and more than the one before."""
 
@@ -38,8 +43,22 @@ Size = Literal["1K", "10K", "100K", "1M", "10M"]
 async def refuse_uncounted(request: Request) -> None:
     """Raises BadRequest for a filter that nothing is counted by: to ignore it would give a wrong answer."""
     for name in UNSUPPORTED:
-        if name in request.query_params:
+        if name in request.query_params and not (name == "category" and request.url.path.endswith(BY_CATEGORY)):
             raise BadRequest(f"{name}: nothing is counted by this here; leave it out.", field=name)
+
+
+def check_label(kind: Kind, label: str, period: Period, *, field: str) -> None:
+    """Raises BadRequest for a label that is not one of its kind, and for anything but weeks."""
+    taxonomy = shipped()
+    known: dict[str, Sequence[str]] = {
+        "category": taxonomy.category_names,
+        "language": (*taxonomy.languages, OTHER_LANGUAGE),
+        "programming": tuple(taxonomy.programming_languages),
+    }
+    if label not in known[kind]:
+        raise BadRequest(f"{field}: must be one of {', '.join(known[kind])}.", field=field)
+    if period != "week":
+        raise BadRequest(f"period: {field} is counted by weeks only; use period=week.", field="period")
 
 
 router = APIRouter(tags=["Rankings"], dependencies=[Depends(refuse_uncounted)])
@@ -55,6 +74,9 @@ class ChartQuery(BaseModel):
     end_date: date | None = Field(None, description="Last day, UTC; today when left out.")
     top: int = Field(9, ge=1, le=50, description="Series with values of their own in each bucket.")
     others: Literal["keep", "drop"] = Field("keep", description="The rest, as one series.")
+    category: str | None = Field(
+        None, description="Requests of this category only, as estimated; `tokens` by `model` and `week` only."
+    )
 
 
 @router.get("/rankings/chart", response_model=schema.ChartAnswer, summary="Chart of use")
@@ -69,6 +91,8 @@ async def get_chart(viewer: ByViewer, wanted: Annotated[ChartQuery, Query()]) ->
         raise BadRequest(f"metric: {metric} is not counted by app; choose tokens, requests or users.", field="metric")
     most = MAX_DAYS if period == "day" else MAX_WEEKS_DAYS
     first, last = days(wanted.start_date, wanted.end_date, length=DEFAULT_DAYS[period], most=most)
+    if wanted.category is not None:
+        return await _of_category(viewer, wanted, wanted.category, (first, last))
     query = queries.Query(
         metric=metric,
         by=by,
@@ -82,12 +106,39 @@ async def get_chart(viewer: ByViewer, wanted: Annotated[ChartQuery, Query()]) ->
     return await viewer.answer(query, lambda: _charted(viewer.services, query))
 
 
+async def _of_category(viewer: Viewer, wanted: ChartQuery, category: str, span: tuple[int, int]) -> Response:
+    check_label("category", category, wanted.period, field="category")
+    for field, value, only in (("metric", wanted.metric, "tokens"), ("by", wanted.by, "model")):
+        if value != only:
+            raise BadRequest(f"{field}: with category only {only} can be shown.", field=field)
+    query = LabelQuery(
+        kind="category",
+        label=category,
+        start=span[0],
+        end=span[1],
+        top=wanted.top,
+        others=wanted.others == "keep",
+        least_users=viewer.least_users,
+    )
+    return await viewer.answer(query, lambda: labelled(viewer.services, query))
+
+
 async def _charted(services: Services, query: queries.Query) -> dict[str, Any]:
     chart = await queries.chart(services.store, query, time.time(), dimensions(services.catalog.current))
     apps = [each.key for each in chart.series if each.key != OTHERS] if query.by == "app" else []
-    names, new = await names_of(services, query.by, apps), chart.meta.pop("new")
+    return _rendered(chart, await names_of(services, query.by, apps), meta_of(query.start, query.end))
+
+
+async def labelled(services: Services, query: LabelQuery) -> dict[str, Any]:
+    """A chart of the models of one label."""
+    chart = await label_chart(services.store, query, time.time(), dimensions(services.catalog.current))
+    return _rendered(chart, {}, meta_of(query.start, query.end))
+
+
+def _rendered(chart: Chart, names: Mapping[str, str], span: Mapping[str, Any]) -> dict[str, Any]:
+    new = chart.meta.pop("new")
     listed = [{**_key(each, names), "is_new": each.key in new} for each in chart.series]
-    meta = {**meta_of(query.start, query.end), "unit": chart.unit, "estimator": "exact", **chart.meta}
+    meta = {**span, "unit": chart.unit, "estimator": "exact", **chart.meta}
     return {"data": _points(chart), "keys": listed, "meta": meta}
 
 

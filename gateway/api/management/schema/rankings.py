@@ -38,6 +38,93 @@ class ChartAnswer(Shape):
     meta: Meta
 
 
+class Interval(Shape):
+    """The true value is within it in at least 95 of 100 weeks."""
+
+    share: float = Field(description="Of the tokens, 0 to 1.")
+    low: float
+    high: float
+    tokens_low: str
+    tokens_high: str
+
+
+class Certainty(Shape):
+    n: int = Field(description="Requests that were classified, or declared.")
+    n_eff: int = Field(description="Requests of equal weight that would tell as much; below 100 all is hidden.")
+    exact: bool = Field(description="All were counted: intervals are points.")
+    hidden: bool
+    chance: float = Field(description="Mean chance with which a request was chosen.")
+    intervals: dict[str, Interval] = Field(description="By key.")
+
+
+class EstimateMeta(Meta):
+    estimator: str = Field(description="`sampled` or `exact`.")
+    n: int
+    n_eff: int
+    suppressed: int
+    estimates: list[Certainty] = Field(description="One for each week.")
+
+
+class EstimateAnswer(ChartAnswer):
+    """A chart of estimated tokens."""
+
+    meta: EstimateMeta
+
+
+class TaskModel(Shape):
+    id: str
+    tag_usage_share: float
+    tag_token_share: float
+
+
+class Task(Shape):
+    tag: str = Field(description="`code:debugging`.")
+    display_name: str
+    macro_category: str
+    usage_share: float = Field(description="Of all classified requests.")
+    token_share: float
+    category_usage_share: float = Field(description="Of the requests of its group that are shown.")
+    category_token_share: float
+    models: list[TaskModel] = Field(description="At most 10, the most requests first.")
+
+
+class TaskGroup(Shape):
+    key: str
+    label: str
+    usage_share: float
+    token_share: float
+
+
+class Tasks(Shape):
+    as_of: str = Field(description="The last day of the window.")
+    window_days: int
+    macro_categories: list[TaskGroup]
+    classifications: list[Task] = Field(description="The most requests first.")
+
+
+class TaskCertainty(Shape):
+    n: int
+    n_eff: int
+    token_share_low: float
+    token_share_high: float
+    models_hidden: bool = Field(description="Too few were classified to tell its models.")
+
+
+class TaskMeta(Meta):
+    estimator: str
+    n: int
+    n_eff: int
+    hidden: bool
+    unclassified: float = Field(description="Share of the sampled requests that could not be classified.")
+    suppressed: int
+    estimates: dict[str, TaskCertainty] = Field(description="By tag.")
+
+
+class TaskAnswer(Shape):
+    data: Tasks
+    meta: TaskMeta
+
+
 class Standing(Shape):
     rank: int
     prev_rank: int | None
