@@ -111,6 +111,7 @@ async def crowd(process: Process, key: str, victim: asyncio.subprocess.Process) 
 
 @pytest.mark.property  # all its requests in the soak
 @pytest.mark.timeout(300)
+@pytest.mark.tail
 async def test_one_of_two_endpoints_is_killed(tmp_path: Path) -> None:
     """Sixty requests (200 in the soak), failed requests: 0. Every answer is on the ledger once, at the price of who gave it; the books balance."""
     local_model.check()

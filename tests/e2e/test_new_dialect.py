@@ -46,6 +46,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
+@pytest.mark.tail
 def test_the_skeleton_is_clean(checkout: Path) -> None:
     """Lint, format, types and import rules have nothing to say."""
     code = [

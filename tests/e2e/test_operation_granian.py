@@ -15,6 +15,7 @@ from tests.support.gateway import Sale, events, write_catalog
 from tests.support.process import Process, served
 from tests.support.vendor import text_of, until, vendor
 
+pytestmark = pytest.mark.tail  # the server that is not the default
 SALES = [
     Sale("t/quick", "alpha", "ok+tokens=5"),
     Sale("t/second", "alpha", "ok+tokens=20+tps=20"),

@@ -180,7 +180,7 @@ async def test_stop_under_load(tmp_path: Path, signals: list[signal.Signals], wo
         assert await process.stop() == 0
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.tail)])
 async def test_second_ctrl_c(tmp_path: Path, workers: int) -> None:
     """A second Ctrl-C ends the grace, but every client still gets an error event and every response is settled; exit 0."""
     async with shop(tmp_path, workers=workers, given=False, grace_s=300) as (process, vendor):

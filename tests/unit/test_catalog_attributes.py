@@ -19,6 +19,7 @@ from gateway.catalog.selection import Filter, Row, rows
 from gateway.cli.demo.year.targets import LAST_WEEK, named_models
 from tests.support.management import write_files
 
+pytestmark = pytest.mark.xdist_group("shipped")  # one process loads the catalogue, not all
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 

@@ -20,6 +20,7 @@ from tools.catalog.choose import same
 from tools.catalog.oracle import Oracle
 from tools.catalog.price_rows import Rates
 
+pytestmark = pytest.mark.xdist_group("shipped")  # one process loads the catalogue, not all
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 VENDORS = {
     "openai": "OPENAI_API_KEY",

@@ -114,6 +114,7 @@ def interrupted() -> Iterator[list[Event]]:
     raise KeyboardInterrupt
 
 
+@pytest.mark.tail
 async def test_a_year_is_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store, valkey_server: Embedded
 ) -> None:
@@ -182,6 +183,7 @@ async def test_the_demo_adds_a_year_to_an_empty_store_only(
     assert await store.redis.exists(keys.rows("we", week_of(today(time.time())) - 1))
 
 
+@pytest.mark.tail
 def test_a_year_is_a_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--to parquet: the files of an archive have the tokens of the year, where it was; a history that is there is not added to."""
     duckdb = pytest.importorskip("duckdb")

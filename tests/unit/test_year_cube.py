@@ -17,6 +17,7 @@ from gateway.cli.demo.year.lengths import PROGRAMMING
 from gateway.cli.demo.year.prices import prices
 from gateway.cli.demo.year.targets import Model
 
+pytestmark = pytest.mark.xdist_group("year")  # one process makes the cube, not all
 FLASH, V3 = "google/gemini-flash", "deepseek/deepseek-v3"
 GROK, SONNET, MINI = "x-ai/grok-code-fast-1", "anthropic/claude-sonnet-4", "openai/gpt-4.1-mini"
 LEGACY = {"anthropic/claude-3.5-sonnet", "openai/gpt-4o", "openai/gpt-4o-mini", "google/gemini-flash-1.5"}
@@ -246,9 +247,9 @@ def test_spikes_of_grok_code_are_where_they_were(view: View) -> None:
     ] * 4
 
 
-def test_weeks_add_up_and_begin_on_mondays() -> None:
+def test_weeks_add_up_and_begin_on_mondays(view: View) -> None:
     """T01: tokens are whole and add up to the target of the week, and a week begins where the one before ends."""
-    made = cube(7)
+    made = view.cube
     total = targets.anchors(targets.WEEK_TRILLIONS)
     assert [made.total(n) for n in range(len(made.weeks))] == [round(total.at(week) * TRILLION) for week in made.weeks]
     assert all(week.weekday() == 0 for week in made.weeks)
@@ -256,9 +257,9 @@ def test_weeks_add_up_and_begin_on_mondays() -> None:
     assert min(tokens for row in made.tokens for tokens in row) == 0
 
 
-def test_a_seed_is_a_year() -> None:
-    assert cube(2025) == cube(2025)
-    assert cube(2025) != cube(2026)
+def test_a_seed_is_a_year(view: View) -> None:
+    assert cube(2025) == view.cube
+    assert cube(2026) != view.cube
 
 
 def test_a_further_model_does_not_change_the_draws_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,8 +273,8 @@ def test_a_further_model_does_not_change_the_draws_of_the_others(monkeypatch: py
     assert after == before
 
 
-def test_the_tail_has_its_models() -> None:
-    made = cube(2025)
+def test_the_tail_has_its_models(view: View) -> None:
+    made = view.cube
     tail = [model for model in made.models if model.rank]
     assert len(tail) == 255
     assert {origin: sum(model.origin == origin for model in tail) for origin in targets.TAIL} == targets.TAIL
