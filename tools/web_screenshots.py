@@ -37,7 +37,7 @@ from providers import registry
 IMAGES = Path(__file__).resolve().parents[1] / "docs/images"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 HOST = "gateway.example"
-PAGES = {"home": "/", "models": "/models", "model": "/models/deepseek/deepseek-v3.2", "rankings": "/rankings"}
+PAGES = {"home": "/", "models": "/models", "model": "/models/deepseek/deepseek-v3.2", "rankings": "/rankings#top"}
 LOOKS = {"light": (1440, 1000, 1.0), "dark": (390, 844, 1.5)}
 """Colour scheme → width and height of the window, pixels of the picture for each of it."""
 
@@ -66,6 +66,7 @@ async def _all(folder: Path) -> None:
             redis_url=embedded.url,
             log_level="error",
             health_share_interval_s=3600,
+            analytics=True,
             public_rankings=True,
         )
         router = create_app(settings)
@@ -102,6 +103,8 @@ async def _pictures(browser: Browser, url: str, folder: Path, scheme: str) -> No
         answer = await page.goto(url + path)
         assert answer is not None
         assert answer.ok, path
+        assert await page.locator("main h1").first.is_visible()
+        assert "cannot be read" not in await page.content(), path
         await page.screenshot(path=folder / f"{name}-{scheme}.png", full_page="--full" in sys.argv)
     await page.close()
 
