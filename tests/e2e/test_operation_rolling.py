@@ -66,6 +66,8 @@ SALES = [
 HELLO = [{"role": "user", "content": "hello"}]
 HOLD_TTL_S = 5
 PATIENCE_S = 30
+ADDED = {"category", "analytics"}
+"""Of keys and organisations: what requests are about, and who may tell."""
 ORGANIZATIONS = "/api/v1/admin/organizations"
 
 
@@ -553,6 +555,15 @@ async def test_each_version_goes_on_with_the_others_data(released: Path, tmp_pat
 # -- both at once ----------------------------------------------------------------------------------------------------------
 
 
+def known_to_both(shown: Any) -> Any:
+    """An answer without the fields that the released version does not have."""
+    if isinstance(shown, list):
+        return [known_to_both(each) for each in shown]
+    if isinstance(shown, dict):
+        return {name: known_to_both(value) for name, value in shown.items() if name not in ADDED}
+    return shown
+
+
 async def accounts_are_shared(one: Side, other: Side) -> None:
     """Organisations, credit and keys that one made, the other shows in the same words, grants once, and serves."""
     org = await one.org("Made here")
@@ -573,7 +584,7 @@ async def accounts_are_shared(one: Side, other: Side) -> None:
         *(f"/api/v1/credits?organization_id={org}", "/api/v1/admin/holds", "/api/v1/admin/audit"),
     )
     for path in paths:
-        assert await one.admin("GET", path) == await other.admin("GET", path), path
+        assert known_to_both(await one.admin("GET", path)) == known_to_both(await other.admin("GET", path)), path
     assert (await one.admin("GET", f"/api/v1/credits?organization_id={org}"))["data"]["total_credits"] == Decimal("7.5")
 
 
