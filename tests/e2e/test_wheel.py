@@ -21,7 +21,10 @@ PATIENCE_S = 60
 OURS = {"gateway", "providers", "simulator"}
 """The packages that a wheel may bring."""
 NO_NETWORK = ("Failed to establish a new connection", "NameResolutionError", "Network is unreachable")
-NEED_AN_EXTRA = {f"providers.auth.cloud_{cloud}" for cloud in ("aws", "azure", "google")}
+NEED_AN_EXTRA = {
+    *(f"providers.auth.cloud_{cloud}" for cloud in ("aws", "azure", "google")),
+    "gateway.analytics.classify.classifier",
+}
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]  # a minute, most of it pip's
 
 
