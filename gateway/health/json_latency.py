@@ -39,7 +39,7 @@ class JsonLatency:
     def estimate(self, ms: float, tokens: int) -> float:
         """Milliseconds to the first token of such an answer: a share of its own time, never more."""
         worth = self._first_token_worth()
-        return ms * worth / (worth + tokens)
+        return min(ms * worth / (worth + tokens), ms)  # rounding may make it a hair more
 
     def _first_token_worth(self) -> float:
         """The time to the first token, counted in tokens that follow: the solution's two parts, divided by each other.
