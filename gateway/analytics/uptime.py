@@ -70,25 +70,13 @@ async def with_routing(store: Store, numbers: Sequence[int], model: str, endpoin
     A request whose caller left before an answer counts for neither. One that no vendor accepts counts as failed: counters do not
     tell whose fault it was. Hours are kept for 14 days. Raises StoreError.
     """
-    nobody = "@" + model
-    rows = [nobody, *endpoints]
-    read = iter(await tables.rows(store, "he", [(number, row) for number in numbers for row in rows]))
-    found = []
-    for _ in numbers:
-        served = failed = 0
-        for row in rows:
-            counts = next(read)
-            answered, left = counts.get("ok", 0), counts.get("cx", 0) if row == nobody else 0
-            served += answered
-            failed += max(counts.get("rq", 0) - answered - left, 0)
-        found.append(Attempts(served, failed))
-    return found
+    return (await longer(store, "h", numbers, model, endpoints))[1]
 
 
 async def longer(
     store: Store, grain: Grain, numbers: Sequence[int], model: str, endpoints: Collection[str]
 ) -> tuple[dict[str, list[Attempts]], list[Attempts]]:
-    """For days and weeks: (endpoint → its attempts in each, the model's requests in each as in ``with_routing``).
+    """For hours, days or weeks: (endpoint → its attempts in each, the model's requests in each as in ``with_routing``).
 
     Attempts by five minutes are kept for hours only; requests that an endpoint served and attempts that failed are kept as long as
     its other counters. Raises StoreError.
