@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean
 from typing import NamedTuple
+
+from gateway.analytics.report.statistics import fitted
 
 LEAST_POINTS = 30
 """With fewer models a slope says nothing (M18 of the study's definitions asks for as many)."""
-Z95 = 1.96
 
 
 class Line(NamedTuple):
@@ -30,12 +30,5 @@ def log_line(points: Sequence[tuple[float, float]]) -> Line | None:
     if len(points) < LEAST_POINTS:
         return None
     xs, ys = [math.log10(x) for x, _ in points], [math.log10(y) for _, y in points]
-    mean_x, mean_y = fmean(xs), fmean(ys)
-    spread = sum((x - mean_x) ** 2 for x in xs)
-    if spread == 0:
-        return None
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread
-    intercept = mean_y - slope * mean_x
-    meat = sum(((x - mean_x) * (y - intercept - slope * x)) ** 2 for x, y in zip(xs, ys, strict=True))
-    variance = meat / spread**2 * len(points) / (len(points) - 2)
-    return Line(slope, intercept, Z95 * math.sqrt(variance))
+    line = fitted(xs, ys)
+    return None if line is None else Line(line.slope, line.intercept, (line.high - line.low) / 2)
