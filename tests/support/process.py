@@ -24,12 +24,28 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 40
 
 
+PORTS = range(20_000, 32_000)
+"""Below those that the system gives to connections and to servers that ask for any port (Linux from 32768, others from 49152): a
+gateway that is killed and started again would find its port taken by one of them."""
+_SLICE = 1000
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_next_port = PORTS.start + (_worker * _SLICE + os.getpid() % _SLICE) % len(PORTS)
+"""Each test process begins elsewhere."""
+
+
 def free_port() -> int:
-    """A port that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free at this moment, and that nobody else will be given soon."""
+    global _next_port
+    for _ in PORTS:
+        _next_port = _next_port + 1 if _next_port + 1 < PORTS.stop else PORTS.start
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", _next_port))
+            except OSError:
+                continue
+            return _next_port
+    raise OSError(f"no port of {PORTS} is free")
 
 
 def environment(config_dir: Path, data_dir: Path, *, root: Path = ROOT, **settings: object) -> dict[str, str]:

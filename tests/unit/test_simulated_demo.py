@@ -25,7 +25,7 @@ from gateway.money import NANO
 from gateway.store.client import connect
 from gateway.store.embedded import Embedded
 from simulator import local_model, parse
-from tests.support.process import descendants
+from tests.support.process import descendants, free_port
 from tests.support.vendor import PATIENCE_S
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -33,11 +33,7 @@ CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 def free_ports(amount: int) -> list[int]:
     """Ports that are free right now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(amount)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
+    return [free_port() for _ in range(amount)]
 
 
 def simulators(arguments: str = "simulator ") -> list[int]:
