@@ -21,6 +21,7 @@ ENV PATH=/opt/tokenway/bin:$PATH \
     GATEWAY_DATA_DIR=/var/lib/tokenway
 USER tokenway
 WORKDIR /var/lib/tokenway
+RUN mkdir history
 VOLUME /var/lib/tokenway
 EXPOSE 8080
 STOPSIGNAL SIGTERM

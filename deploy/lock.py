@@ -1,7 +1,7 @@
 """Pin what the image installs: ``python deploy/lock.py > requirements.lock``, with the Python of the Dockerfile or a near one.
 
-Resolves the dependencies of ``pyproject.toml`` and of the clouds' extras as a fresh environment would; installs nothing. Names and versions only:
-where packages come from is the business of whoever builds the image.
+Resolves the dependencies of ``pyproject.toml`` and of some extras as a fresh environment would; installs nothing. Names and
+versions only: where packages come from is the business of whoever builds the image.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-EXTRAS = ("aws", "azure", "google")
-"""In the image, because it is in containers that clouds hand out identities."""
+EXTRAS = ("analytics", "aws", "azure", "google")
+"""In the image: the history of analytics, and the clouds, because it is in containers that they hand out identities."""
 
 
 def wanted() -> list[str]:

@@ -92,13 +92,12 @@ def _worst_femto(price: Price, prompt: Prompt, max_tokens: int) -> int:
     return prompt.tokens_bound * rate_in + max_tokens * rate_out + fixed
 
 
-_RARE_IN = (
-    ("cache_write_1h", "input_cache_write_1h"),
+_MEDIA_IN = (
     ("audio_prompt", "audio"),
     ("audio_cache_read", "input_audio_cache"),
     ("image_prompt", "image_token"),
 )
-_RARE_OUT = (("audio_completion", "audio_output"), ("image_completion", "image_output_token"))
+_MEDIA_OUT = (("audio_completion", "audio_output"), ("image_completion", "image_output_token"))
 """Fields of ``Usage`` → the price kind of its tokens."""
 
 
@@ -113,14 +112,13 @@ def bill(price: Price, usage: Usage, *, images: int, fee_basis_points: int, repo
         prompt_femto += usage.cache_read * of("input_cache_read")
     if usage.cache_write:
         prompt_femto += usage.cache_write * of("input_cache_write")
+    if usage.cache_write_1h:
+        prompt_femto += usage.cache_write_1h * of("input_cache_write_1h")
     if usage.reasoning:
         output_femto += usage.reasoning * of("internal_reasoning")
-    for name, kind in _RARE_IN:
-        if count := getattr(usage, name):
-            prompt_femto += count * of(kind)
-    for name, kind in _RARE_OUT:
-        if count := getattr(usage, name):
-            output_femto += count * of(kind)
+    if usage.has_media:
+        prompt_femto += sum(getattr(usage, name) * of(kind) for name, kind in _MEDIA_IN)
+        output_femto += sum(getattr(usage, name) * of(kind) for name, kind in _MEDIA_OUT)
     if usage.units:
         output_femto += sum(count * of(kind) for kind, count in usage.units.items())
     if reports_cost and usage.cost_usd is not None:

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
-from msgspec.structs import astuple
 
 from gateway.money import format_usd
 
@@ -48,9 +47,6 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def completion_total(self) -> int:
         return self.completion + self.reasoning + self.audio_completion + self.image_completion
-
-
-_KINDS = Tokens.__struct_fields__
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -184,7 +180,7 @@ def log_line(record: Record, charged_nano: int, surface: str, ended_at: float) -
         "finish": record.finish_reason,
         "ttft_ms": record.latency_ms,
         "total_ms": record.generation_time_ms,
-        "tokens": {kind: count for kind, count in zip(_KINDS, astuple(record.tokens), strict=True) if count},
+        "tokens": msgspec.to_builtins(record.tokens),  # without kinds of which there are none
         "usage_source": record.usage_source,
         "cost_nano": record.cost_nano,
         "fee_nano": record.fee_nano,

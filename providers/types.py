@@ -358,6 +358,12 @@ class Usage(msgspec.Struct, frozen=True):
     def completion_total(self) -> int:
         return self.completion + self.reasoning + self.audio_completion + self.image_completion
 
+    @property
+    def has_media(self) -> bool:
+        """Whether it counts sound or pictures."""
+        heard = self.audio_prompt or self.audio_cache_read or self.audio_completion
+        return bool(heard or self.image_prompt or self.image_completion)
+
 
 @dataclass(slots=True)
 class Completion:

@@ -75,12 +75,15 @@ def normalise(raw: Json, *, interim: bool = False) -> Usage:
 
     ``interim``: the report came before the end of its answer.
     """
+    prompt, completion, total = raw.get("prompt_tokens"), raw.get("completion_tokens"), raw.get("total_tokens", 0)
+    if type(prompt) is type(completion) is type(total) is int and raw.keys() <= COMMON:
+        usual = 0 <= prompt <= COUNT_MAX and 0 <= completion <= COUNT_MAX and 0 <= total <= COUNT_MAX
+        if usual and not raw.get("prompt_tokens_details") and not raw.get("completion_tokens_details"):
+            return Usage(prompt, completion=completion, interim=interim)
     counts = Counts()
     take = counts.take
     prompt, completion = take(raw, "prompt_tokens", "input_tokens"), take(raw, "completion_tokens", "output_tokens")
     total = take(raw, "total_tokens")
-    if raw.keys() <= COMMON and not raw.get("prompt_tokens_details") and not raw.get("completion_tokens_details"):
-        return Usage(prompt=prompt, completion=completion, suspect=counts.suspect, interim=interim)
     cache_read = cache_write = audio_prompt = image_prompt = audio_completion = image_completion = reasoning = 0
     if details := raw.get("prompt_tokens_details"):
         cache_read, audio_prompt = take(details, "cached_tokens"), take(details, "audio_tokens")

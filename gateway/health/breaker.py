@@ -60,9 +60,10 @@ class Breaker:
         """A probe ended without showing anything about the endpoint (the client disconnected, or the request was at fault)."""
         self._probe_until = 0.0
 
-    def succeed(self, now: float) -> None:
+    def succeed(self, now: float, requests: int = 1) -> None:
+        """``requests``: how many, of which only one can be a probe."""
         self._failures = 0
-        self._count(now, failed=False)
+        self._count(now, failed=False, attempts=requests)
         if self.open_until is None or now < self.open_until:
             return  # closed; or an answer to something sent before it opened: no proof of recovery
         self._probe_until = 0.0
@@ -105,15 +106,15 @@ class Breaker:
         self._probe_until = 0.0
         self._cells.clear()
 
-    def _count(self, now: float, *, failed: bool) -> bool:
-        """Adds an attempt to the ten-second window; True when the failure rate is reached."""
+    def _count(self, now: float, *, failed: bool, attempts: int = 1) -> bool:
+        """Adds attempts to the ten-second window; True when the failure rate is reached."""
         second = int(now)
         cell = self._cells.get(second)
         if cell is None:
             for old in [each for each in self._cells if each <= second - RATE_WINDOW_S]:
                 del self._cells[old]
             cell = self._cells[second] = [0, 0]
-        cell[failed] += 1
+        cell[failed] += attempts
         if not failed:
             return False
         good, bad = (sum(each[kind] for each in self._cells.values()) for kind in (0, 1))

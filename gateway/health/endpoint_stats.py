@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import TypeVar
 
 from gateway.catalog.model import provider_of, upstream_model_of
 from gateway.health.breaker import Breaker
-from gateway.health.json_latency import JsonLatency
+from gateway.health.json_latency import JsonLatency, estimate
 from gateway.health.pauses import NEVER, Refusals, Scope, Throttle
 from gateway.health.rolling_stats import JSON_LATENCY, OK, THROUGHPUT, TTFT, RollingStats, bucket
 from gateway.health.view import UNKNOWN, Observation
+
+SPEEDS_A_SECOND = 100
+"""Of more good endings in one second the speeds of a random sample are counted: 30,000 in five minutes say no less."""
+LEARNT_A_SECOND = 25
+"""Of them, those from which ``JsonLatency`` learns: with more it would remember less than two seconds."""
+_when = itemgetter(0)
+Each = TypeVar("Each")
 
 
 class EndpointStats:
     """One endpoint. Only the registry changes it."""
 
     __slots__ = (
+        "_rng",
         "breaker",
         "fresh_until",
         "good",
@@ -41,6 +53,7 @@ class EndpointStats:
             ("model", upstream_model_of(endpoint_id)),
         )
         """What this endpoint has in common with others, see ``GrowingPauses``."""
+        self._rng = rng
         self.breaker = Breaker(rng)
         self.rolling = RollingStats()
         self.json_latency = JsonLatency()
@@ -60,23 +73,30 @@ class EndpointStats:
         """One more of ``key`` (see ``RollingStats``) in the second of ``touched``."""
         self.pending[key] = self.pending.get(key, 0) + 1
 
-    def succeeded(self, observation: Observation) -> None:
-        """Counts one good ending."""
-        self.count(OK)
-        if observation.ttft_ms is not None:
-            self.waited(observation.ttft_ms)
-            self.json_latency.learn(observation.ttft_ms, 0)
-        if observation.answer_ms is not None:
-            self.json_latency.learn(observation.answer_ms, observation.tokens)
-            latency_ms = self.json_latency.estimate(observation.answer_ms, observation.tokens)
-            self.count(f"{JSON_LATENCY}{bucket(latency_ms)}")
-        if observation.tokens_per_s is not None:
-            self.count(f"{THROUGHPUT}{bucket(observation.tokens_per_s)}")
+    def succeeded(self, endings: Sequence[tuple[float, Observation]]) -> None:
+        """Counts good endings of one second, the last one's being that of ``touched``."""
+        self.touched = endings[-1][0]
+        self.served(self.touched, len(endings))
+        self.pending[OK] = self.pending.get(OK, 0) + len(endings)
+        seen = [observation for _, observation in self._sample(endings, SPEEDS_A_SECOND)]
+        for each in self._sample(seen, LEARNT_A_SECOND):
+            if each.ttft_ms is not None:
+                self.json_latency.learn(each.ttft_ms, 0)
+            if each.answer_ms is not None:
+                self.json_latency.learn(each.answer_ms, each.tokens)
+        worth = self.json_latency.first_token_worth()
+        for each in seen:
+            if each.ttft_ms is not None:
+                self.waited(each.ttft_ms)
+            if each.answer_ms is not None:
+                self.count(f"{JSON_LATENCY}{bucket(estimate(each.answer_ms, each.tokens, worth))}")
+            if each.tokens_per_s is not None:
+                self.count(f"{THROUGHPUT}{bucket(each.tokens_per_s)}")
 
-    def served(self, when: float) -> None:
-        """A request has succeeded: what was held against the endpoint is over."""
+    def served(self, when: float, requests: int = 1) -> None:
+        """Requests have succeeded: what was held against the endpoint is over."""
         self.served_at = max(self.served_at, when)
-        self.breaker.succeed(when)
+        self.breaker.succeed(when, requests)
         self.throttle.succeed(when)
         self.refusals.succeed()
 
@@ -92,12 +112,13 @@ class EndpointStats:
         """Move everything that waits into the windows, second by second. Returns the counts that were moved."""
         good, self.good = self.good, []
         moved: list[dict[str, int]] = []
-        for when, observation in good:
-            if when // 1 != self.touched // 1:
+        while good:
+            second = good[0][0] // 1
+            end = bisect_left(good, second + 1, key=_when)
+            if second != self.touched // 1:
                 moved += self._move_pending()
-            self.touched = when
-            self.served(when)
-            self.succeeded(observation)
+            self.succeeded(good[:end])
+            good = good[end:]
         return moved + self._move_pending()
 
     def _move_pending(self) -> list[dict[str, int]]:
@@ -105,3 +126,6 @@ class EndpointStats:
         for key, count in pending.items():
             self.rolling.add(self.touched, key, count)
         return [pending] if pending else []
+
+    def _sample(self, endings: Sequence[Each], most: int) -> Sequence[Each]:
+        return self._rng.sample(endings, most) if len(endings) > most else endings

@@ -36,12 +36,7 @@ class JsonLatency:
         self._ms = FADE * self._ms + weight * ms
         self._ms_tokens = FADE * self._ms_tokens + weight * ms * tokens
 
-    def estimate(self, ms: float, tokens: int) -> float:
-        """Milliseconds to the first token of such an answer: a share of its own time, never more."""
-        worth = self._first_token_worth()
-        return min(ms * worth / (worth + tokens), ms)  # rounding may make it a hair more
-
-    def _first_token_worth(self) -> float:
+    def first_token_worth(self) -> float:
         """The time to the first token, counted in tokens that follow: the solution's two parts, divided by each other.
 
         The prior is the observation ``first - TYPICAL_TOKENS × per token = 0``, so the equations always have a solution.
@@ -57,3 +52,8 @@ class JsonLatency:
         if per_token <= 0:
             return MOST_TOKENS
         return min(max(first / per_token, LEAST_TOKENS), MOST_TOKENS)
+
+
+def estimate(ms: float, tokens: int, worth: float) -> float:
+    """Milliseconds to the first token of an answer, where that is ``worth`` so many tokens: a share of its own time, never more."""
+    return min(ms * worth / (worth + tokens), ms)  # rounding may make it a hair more

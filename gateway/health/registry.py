@@ -179,8 +179,7 @@ class HealthRegistry:
         return stats
 
     def _succeeded(self, stats: EndpointStats, observation: Observation, now: float) -> None:
-        stats.served(now)
-        stats.succeeded(observation)
+        stats.succeeded([(now, observation)])
         self._pauses.succeed(stats.shared_by, now)
 
     def _failed(self, stats: EndpointStats, observation: Observation, now: float) -> None:

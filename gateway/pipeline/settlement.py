@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from gateway import pricing, records
+from gateway.catalog.model import Price
 from gateway.ledger.entries import Posting
 from gateway.pipeline.attempts import Attempt, Attempts
 from gateway.pipeline.request import InferenceRequest
@@ -213,7 +214,7 @@ def record(
         cost_nano=posting.cost_nano,
         fee_nano=posting.fee_nano,
         total_nano=posting.want_nano,
-        prices_femto=candidate.price.at(usage.prompt_total).femto if candidate is not None else {},
+        prices_femto=_price(candidate, usage).femto if candidate is not None else {},
         latency_ms=round((first - request.started) * 1000) if first is not None else None,
         generation_time_ms=round((now - request.started) * 1000),
         http_referer=request.client.referer,
@@ -224,6 +225,10 @@ def record(
         policy=attempts.plan.policy,
         drops=tuple([records.Dropped(d.endpoint_id, d.filter, d.detail) for d in attempts.plan.drops]),
     )
+
+
+def _price(candidate: Candidate, usage: Usage) -> Price:
+    return candidate.price.at(usage.prompt_total) if candidate.price.tiers else candidate.price
 
 
 def _served(candidate: Candidate) -> tuple[str, str, str, str]:
@@ -242,10 +247,17 @@ API_TYPES = {"chat": "completions", "images": "image", "speech": "tts", "transcr
 """Operation → ``api_type`` of the public contract, where they differ."""
 
 
-_RARE = records.Tokens.__struct_fields__[5:]
+_MEDIA = tuple(name for name in records.Tokens.__struct_fields__ if name.startswith(("audio", "image")))
 
 
 def _tokens(usage: Usage) -> records.Tokens:
-    plain = records.Tokens(usage.prompt, usage.cache_read, usage.cache_write, usage.completion, usage.reasoning)
-    rare = {name: count for name in _RARE if (count := getattr(usage, name))}
-    return msgspec.structs.replace(plain, **rare) if rare else plain
+    media = {name: getattr(usage, name) for name in _MEDIA} if usage.has_media else {}
+    return records.Tokens(
+        usage.prompt,
+        usage.cache_read,
+        usage.cache_write,
+        usage.completion,
+        usage.reasoning,
+        usage.cache_write_1h,
+        **media,
+    )

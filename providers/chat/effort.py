@@ -24,6 +24,8 @@ def requested_effort(body: Mapping[str, Any], *, default: str | None = "medium")
 
     ``plainly``: the effort of a request that only has ``enabled``, or an unknown effort.
     """
+    if "reasoning" not in body and "reasoning_effort" not in body:
+        return None, None
     requested = body.get("reasoning")
     reasoning: Json = requested if isinstance(requested, dict) else {}
     effort = reasoning.get("effort") or body.get("reasoning_effort")

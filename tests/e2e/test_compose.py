@@ -114,14 +114,16 @@ def test_prometheus_scrapes_the_gateway(services: dict[str, Any]) -> None:
 
 
 def test_lock_satisfies_the_project() -> None:
-    """Every dependency, those of the clouds included, is pinned within its bounds, nothing is pinned twice, and nothing says where to download from."""
+    """Every dependency, those of the image's extras included, is pinned within its bounds, nothing is pinned twice, and nothing says where to download from."""
     lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
     pins = dict(line.split("==") for line in lines)
     assert len(pins) == len(lines)
     assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line) for line in lines)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    clouds = [each for extra in ("aws", "azure", "google") for each in project["optional-dependencies"][extra]]
-    for requirement in map(Requirement, [*project["dependencies"], *clouds]):
+    extras = [
+        each for extra in ("analytics", "aws", "azure", "google") for each in project["optional-dependencies"][extra]
+    ]
+    for requirement in map(Requirement, [*project["dependencies"], *extras]):
         pinned = pins.get(canonicalize_name(requirement.name))
         assert pinned, f"{requirement.name} is not in requirements.lock; run: python deploy/lock.py > requirements.lock"
         assert requirement.specifier.contains(pinned), f"{requirement} is locked at {pinned}"

@@ -50,6 +50,20 @@ def test_success(registry: HealthRegistry) -> None:
     assert health.throughput_tps.p99 == pytest.approx(50, rel=0.03)
 
 
+def test_many_good_endings_in_a_second(registry: HealthRegistry, clock: Clock) -> None:
+    """All of them count for uptime; of their speeds a sample does, in which the slow ones have their share, however regular they are."""
+    for number in range(1000):
+        clock.now += 0.0005
+        see(registry, M, Observation(ok=True, ttft_ms=900.0 if number % 10 == 0 else 100.0 + number / 1000))
+    clock.now += 2
+    health = registry.view(M)
+    assert (health.attempts, health.uptime_5m) == (1000, 100.0)
+    assert 0 < health.speed_samples <= 200  # of two seconds
+    assert health.ttft_ms is not None
+    assert health.ttft_ms.p50 == pytest.approx(100, rel=0.03)
+    assert health.ttft_ms.p99 == pytest.approx(900, rel=0.03)
+
+
 def test_what_was_given_up_counts_as_slow(registry: HealthRegistry) -> None:
     """An endpoint whose slow answers are cut does not look like one whose answers are all quick."""
     see(registry, M, GOOD, 10)
