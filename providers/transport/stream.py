@@ -57,6 +57,7 @@ class Stream:
         "_decoder",
         "_ended",
         "_finished",
+        "_fires_at",
         "_first",
         "_http",
         "_last_event_at",
@@ -83,6 +84,8 @@ class Stream:
         self._ended = False
         self._pumping = False
         self._timer: asyncio.TimerHandle | None = None
+        self._fires_at = 0.0
+        """Loop time of the timer."""
         self._last_event_at = self._last_sign_at = 0.0
         """Loop time of the last event, and of the last bytes; or of the moment since which an event is waited for."""
         self._sink: EventSink | None = None
@@ -151,9 +154,13 @@ class Stream:
         try:
             if events := decoder.feed(data):
                 self._last_event_at = self._last_sign_at
+                advanced = False
                 for event in events:
-                    if self._first or event.finish is not None or event.usage is not None:
+                    if event.finish is not None or event.usage is not None or (self._first and event.content):
                         self._advance(event)
+                        advanced = True
+                if advanced and not decoder.done:
+                    self._hasten()
                 began = perf_counter()
                 more = sink(events)
                 self.sink_s += perf_counter() - began
@@ -166,14 +173,10 @@ class Stream:
         return decoder.error is None and not decoder.done
 
     def _advance(self, event: Event) -> None:
-        """Note what decides which clock is in force; the one that now is may fall sooner than the timer fires."""
-        before = self._first, self._finished, self._counted
+        """Note what decides which clock is in force."""
         self._first = self._first and not event.content
         self._finished = self._finished or event.finish is not None
         self._counted = self._counted or event.usage is not None
-        if before != (self._first, self._finished, self._counted):
-            self._disarm()
-            self._arm()
 
     def _last_events(self, error: ProviderError | None) -> list[Event]:
         """The body has ended, properly or by ``error``: the events that were still open in it."""
@@ -202,8 +205,18 @@ class Stream:
         """An event is waited for from now on. A timer that is armed already fires early at worst: time only moves it on."""
         self._last_event_at = self._last_sign_at = self._loop.time()
         if self._timer is None:
-            due, _, _ = self._due()
-            self._timer = self._loop.call_at(due, self._on_timer)
+            self._fire_at(self._due()[0])
+
+    def _hasten(self) -> None:
+        """Another clock is in force, which may fall sooner than the timer fires."""
+        due = self._due()[0]
+        if self._timer is not None and due < self._fires_at:
+            self._timer.cancel()
+            self._fire_at(due)
+
+    def _fire_at(self, due: float) -> None:
+        self._fires_at = due
+        self._timer = self._loop.call_at(due, self._on_timer)
 
     def _due(self) -> tuple[float, Clock, float]:
         """When the next clock falls, which one, and its limit in seconds."""
@@ -228,6 +241,6 @@ class Stream:
             return  # the next pump arms it again
         due, clock, limit_s = self._due()
         if self._loop.time() + TIMER_SLACK_S < due:
-            self._timer = self._loop.call_at(due, self._on_timer)
+            self._fire_at(due)
         else:
             self._http.fail(timed_out(clock, limit_s))
