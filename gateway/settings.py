@@ -165,6 +165,9 @@ class Settings(BaseSettings):
     max_header_bytes: int = Field(65_536, ge=1024, description="All request headers together.")
     max_header_count: int = Field(100, ge=8, description="Number of request headers.")
     body_timeout_s: float = Field(30, gt=0, description="Time a caller has to send the body.")
+    idle_timeout_s: int = Field(
+        75, ge=1, description="How long a caller's connection is kept open between two requests (uvicorn)."
+    )
     max_in_flight: int = Field(2_000, ge=1, description="Requests at once in one process; more are shed with 503.")
 
     analytics: bool = Field(False, description="Count who used which model how much: charts, rankings, activity.")

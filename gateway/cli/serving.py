@@ -175,6 +175,7 @@ def run(settings: Settings, listener: socket.socket) -> None:
         proxy_headers=False,
         server_header=False,
         backlog=BACKLOG,
+        timeout_keep_alive=settings.idle_timeout_s,
         timeout_graceful_shutdown=int(settings.shutdown_grace_s) + GRACE_MARGIN_S,
         timeout_worker_healthcheck=WORKER_HEALTH_TIMEOUT_S,
     )

@@ -55,6 +55,19 @@ async def test_an_idle_connection_is_closed(gateway: GatewayFactory, server: str
 
 
 @on_each_server
+async def test_a_request_that_came_in_time_is_read(gateway: GatewayFactory, server: str) -> None:
+    """A process that was held up finds its clock run out and a request at once: the request counts."""
+    stage, caller = await opened(gateway, server, idle_s=IDLE_S)
+    async with connected(stage.gateway) as line:
+        for _ in range(3):
+            assert (await ask(line, caller)).status == 200
+            await line.send(request(caller, body=question()))
+            time.sleep(IDLE_S * 1.5)
+            assert (await read(line)).status == 200
+    await calm(stage)
+
+
+@on_each_server
 async def test_a_request_under_way_is_not_idle(gateway: GatewayFactory, server: str) -> None:
     """Waiting for a vendor, a stream that takes its time, a body and a head that come slowly: no connection is cut."""
     sales = (
