@@ -184,6 +184,16 @@ def event_columns(batch: Sequence[Measured], salt: bytes) -> Columns:
     ]
 
 
+def columns_of(events: Sequence[Event]) -> Columns:
+    """The same of events that are there already."""
+    return _columns(map(astuple, events)) if events else [()] * len(FIELDS)
+
+
+def events_of(columns: Columns) -> list[Event]:
+    """The reverse."""
+    return list(map(Event, *columns))
+
+
 def _columns(rows: Iterable[Sequence[Any]]) -> Columns:
     return list(zip(*rows, strict=True))
 
