@@ -265,42 +265,50 @@ class Consumer:
     async def _count(self, raw: bytes, number: int, done: set[Cell], increments: Increments) -> bool:
         """Write what the changed rows are from now on, in small calls; False when the plan is not in force any more."""
         arguments: list[Argument] = []
-        values = 0
-        for row, size in self._rows(number, done, increments):
+        values, bucket, at, rows = 0, None, 0, 0
+        for of, row, size in self._rows(done, increments):
             if arguments and values + size > VALUES_WRITTEN:
                 if not await self._run("count", (keys.PLAN,), raw, number, *arguments):
                     return False
-                arguments, values = [], 0
+                arguments, values, bucket = [], 0, None
+            if of is not bucket:
+                bucket, at, rows = of, len(arguments) + len(of), 0
+                arguments += (*of, 0)
+            rows += 1
+            arguments[at] = rows
             arguments += row
             values += size
         return not arguments or await self._run("count", (keys.PLAN,), raw, number, *arguments)
 
-    def _rows(self, number: int, done: set[Cell], increments: Increments) -> Iterator[tuple[list[Argument], int]]:
-        """The arguments of each row, and how many values it has."""
+    def _rows(
+        self, done: set[Cell], increments: Increments
+    ) -> Iterator[tuple[tuple[str, int, str], list[Argument], int]]:
+        """The arguments of each row, behind those of its bucket, and how many values it has."""
         for (table, bucket), rows in increments.counts.items():
             kept_rows = self._kept[table, bucket]
-            set_of_rows, expires = keys.rows(table, bucket), bucket_expires_at(table, bucket)
+            of = keys.rows(table, bucket), bucket_expires_at(table, bucket), "HSET"
             named = table in ("da", "wa")
             for name, amounts in rows.items():
                 if done and (table, bucket, name) in done:
                     continue
                 kept = kept_rows[name]
-                fields: list[Argument] = [keys.BATCH, number]
+                row: list[Argument] = [name, 0]
                 for field, amount in amounts.items():
                     found = kept.get(field)
                     kept[field] = value = amount if found is None else plus(found, amount)
-                    fields += (field, value if type(value) is int else stored(value))
+                    row += (field, value if type(value) is int else stored(value))
                 if named and (label := increments.names.get(Cell(table, bucket, name))):
-                    fields += (keys.NAME, label)
-                yield [set_of_rows, name, expires, "HSET", len(fields), *fields], len(fields)
+                    row += (keys.NAME, label)
+                row[1] = size = len(row) - 2
+                yield of, row, size
         for (table, bucket), people in increments.users.items():
-            set_of_rows, expires = keys.rows(table, bucket), bucket_expires_at(table, bucket)
+            of = keys.rows(table, bucket), bucket_expires_at(table, bucket), "PFADD"
             known = self._people.setdefault((table, bucket), {})
             for name, users in people.items():
                 new = users - known.get(name, _NOBODY)
                 if new:
                     known.setdefault(name, set()).update(new)
-                    yield [set_of_rows, name, expires, "PFADD", len(new), *new], len(new)
+                    yield of, [name, len(new), *new], len(new)
 
     async def _finish(self, raw: bytes, plan: Plan, batch: _Batch, increments: Increments) -> bool:
         """Move the cursor; False when another process has moved it."""
