@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
 from operator import add, mul, or_
@@ -258,17 +258,29 @@ class Tally:
         """What the events add. ``now``: unix seconds; a bucket that would have expired by then gets nothing, and a week is closed
         ``closes_after_s`` after its end. ``without``: weeks and apps for which there is no room: they count for ``OTHER_APPS``.
         """
+        steps = self.in_steps(now, closes_after_s=closes_after_s, without=without)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as made:
+                return made.value  # type: ignore[no-any-return]
+
+    def in_steps(
+        self, now: float, *, closes_after_s: int = 900, without: Collection[tuple[int, str]] = ()
+    ) -> Generator[None, None, Increments]:
+        """The same for an event loop that has other work: between two steps it may do that."""
         sums: Sums = defaultdict(dict)
-        self._endpoint_rows(sums)
-        self._key_rows(sums)
-        self._label_rows(sums)
-        for (day, model, label), amounts in self._sizes.items():
-            _put(sums["dx", day], model, packed(label), _added(amounts))
         names: dict[tuple[int, str], str] = {}
         for day, app in {(day, app): None for day, app, _ in self._apps}:
             names[day, app] = OTHER_APPS if (week_of(day), app) in without else app
+        for make in (self._endpoint_rows, self._time_rows, self._key_rows, self._size_rows, self._label_rows):
+            make(sums)
+            yield
         self._app_rows(sums, names)
-        counts, users = _with_longer(sums, _both_counts), _with_longer(self._people(names), _both_users)
+        yield
+        people = self._people(names)
+        yield
+        counts, users = _with_longer(sums, _both_counts), _with_longer(people, _both_users)
         weeks = {number for table, number in counts if table == "we"}
         return Increments(
             {bucket: rows for bucket, rows in counts.items() if _kept(bucket, now)},
@@ -290,6 +302,8 @@ class Tally:
             sums["he", hour][endpoint] = {OWN: added}
         for (hour, endpoint), more in failed.items():
             sums["he", hour][endpoint] = {OWN: (*_NO_REQUESTS, *more)}
+
+    def _time_rows(self, sums: Sums) -> None:
         for (table, hour, endpoint, place), number in self._times.items():
             sums[table, hour].setdefault(endpoint, {})[str(place)] = number
 
@@ -302,6 +316,10 @@ class Tally:
                 orgs = sums["do", day]
                 for name in of_endpoint(endpoint):
                     _put(orgs, name, org, tokens)
+
+    def _size_rows(self, sums: Sums) -> None:
+        for (day, model, label), amounts in self._sizes.items():
+            _put(sums["dx", day], model, packed(label), _added(amounts))
 
     def _label_rows(self, sums: Sums) -> None:
         for (day, table, label, model), amounts in self._labels.items():
