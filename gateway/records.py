@@ -24,6 +24,19 @@ CLIPPED = {"http_referer": 512, "app_title": 128, "user_agent": 256, "user": 256
 _NEVER_CLIPPED = min(CLIPPED.values())
 
 
+PROMPT_KINDS = (
+    "prompt",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "audio_cache_read",
+    "audio_prompt",
+    "image_prompt",
+)
+COMPLETION_KINDS = ("completion", "reasoning", "audio_completion", "image_completion")
+"""Fields of ``Tokens``: they make up ``prompt_total`` and ``completion_total``."""
+
+
 class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens by disjoint kind, as billed."""
 

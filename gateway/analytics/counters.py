@@ -1,15 +1,15 @@
 """A batch of events → what to add to which counter. Pure: the same events in any order and in any portions give the same sums.
 
     table   row                  fields
-    e       endpoint             requests, tokens, money ... see ``ENDPOINT``           h 14 d · d 400 d · w 104 w
-    a       app                  r t u, and ``<model> r``, ``<model> t``                d 400 d · w 104 w
-    k       API key              ``<endpoint> r|p|c|g|h|u``                             d 35 d
-    x       model                by size of prompt + completion: ``1K r``, ``1K t``     w 104 w
+    e       endpoint             requests, tokens, money ... see ``fields.py``          h 14 d · d 400 d · w 104 w
+    a       app                  requests, tokens, money, and by model                  d 400 d · w 104 w
+    k       API key              the same and more by endpoint                          d 35 d
+    x       model                requests and tokens by size of prompt + completion     w 104 w
     o       m <model>, p <prov.> organisation → tokens, for the rules of privacy         d 400 d · w 104 w
     v       endpoint             ``<slot> o|e``: attempts by five minutes, for uptime    h 72 h
     l, t    endpoint             histogram of ms to the first content; of tokens / s     h 72 h · d 35 d · w 104 w
-    c, g,   model, all           ``<label> n|w|x|t|v|u`` of categories, tasks, natural   w 104 w
-    i, j                         and programming languages, see ``weights.py``
+    c, g,   model, all           by category, task, natural and programming language,   w 104 w
+    i, j                         see ``weights.py``
     n       m, p, a <name>, all  HyperLogLog of users                                    d 400 d · w 104 w
             c, g, i, j <label>   the same, and in ``o``, of those labels: for the rules of privacy
 
@@ -21,16 +21,33 @@ table, then of the longer ones that contain it. It must not know: the store, HTT
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from itertools import repeat
+from operator import add, mul, or_
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from gateway.analytics.buckets import HOUR_MS, Grain, end_ms, week_of
-from gateway.analytics.event import CANCELLED, ESTIMATED, FAILED, FREE, LIMITED, SERVED, STREAMED, Event
-from gateway.analytics.weights import MILLION, UNCLASSIFIED, label_fields, labels_of, weighed
+from gateway.analytics.event import (
+    CANCELLED,
+    ESTIMATED,
+    FAILED,
+    FIELDS,
+    FREE,
+    LIMITED,
+    SERVED,
+    STREAMED,
+    Columns,
+    Event,
+    Tried,
+    columns_of,
+)
+from gateway.analytics.fields import ENDPOINT, OWN, Value, packed, plus
+from gateway.analytics.weights import MILLION, UNCLASSIFIED, labels_of, weighed
 
 DAY_S, WEEK_S, HOUR_S = 86_400, 7 * 86_400, 3600
 KEPT_S: dict[str, int] = {
@@ -59,27 +76,14 @@ KEPT_S: dict[str, int] = {
 }
 """Table with its grain → seconds that a bucket is kept after its end."""
 
-ENDPOINT = (
-    *("rq", "ok", "cx", "pt", "ct", "rt", "cr", "cw", "ni", "no", "up", "fe", "us"),
-    *("tc", "tt", "to", "tw", "st", "es", "fr", "ft", "wt", "wn"),
-)
-"""Counters of an endpoint.
-
-rq requests · ok · cx caller left · pt prompt, ct completion, rt reasoning, cr cache read, cw cache written, ni, no normalised
-tokens · up cost, fe fee, us charged, in nano-USD · tc, tt requests and tokens that ended with a call of tools · to, tw of those
-that offered tools · st streams · es estimated · fr, ft requests and tokens of free models · wt, wn ms to the first content and
-their number. Beside them: ae, al attempts that failed or were refused for load
-"""
-APP = ("r", "t", "u")
-"""Requests, tokens, nano-USD charged."""
-KEY = ("r", "p", "c", "g", "h", "u")
-"""Requests, prompt, completion, reasoning, cache read, nano-USD charged."""
-
 CONTEXT_SIZES = (("1K", 1_000), ("10K", 10_000), ("100K", 100_000), ("1M", 1_000_000))
 """Label and most tokens of prompt + completion; what is larger is ``10M``."""
+_MOST_TOKENS = [most for _, most in CONTEXT_SIZES]
+_SIZES = [*(label for label, _ in CONTEXT_SIZES), "10M"]
 RATIO = 1.15
 """Between the bounds of two buckets of a histogram, so that a percentile is off by at most 7.5 %."""
 _LOG_RATIO = math.log(RATIO)
+_NO_REQUESTS = (0,) * (len(ENDPOINT) - 2)
 SLOT_MS = 300_000
 ALL = "all"
 """Row of the users of everything, and of the labels of all models."""
@@ -97,27 +101,52 @@ class Cell(NamedTuple):
     row: str
 
 
-Sums = dict[Cell, dict[str, int]]
-People = dict[Cell, set[bytes]]
-Row = TypeVar("Row", dict[str, int], set[bytes])
+Bucket = tuple[str, int]
+"""Table and number of a bucket of time."""
+Fields = dict[str, Value]
+"""What is added to a row, see ``fields.py``."""
+Sums = dict[Bucket, dict[str, Fields]]
+"""Bucket → row → what is added."""
+People = dict[Bucket, dict[str, set[str]]]
+"""Bucket → row → its users, in hexadecimal."""
+Row = TypeVar("Row", Fields, set[str])
 Amounts = list[tuple[int, ...]]
 """What the events of one group add, a tuple each."""
 
 
 class Increments(msgspec.Struct, eq=False):
-    """What a batch adds. ``users`` are added to sets that estimate how many different ones they hold."""
+    """What a batch adds. Nothing in it may be changed: a row of a day may be that of an hour, too.
 
-    counts: dict[Cell, dict[str, int]] = msgspec.field(default_factory=dict)
-    users: dict[Cell, set[bytes]] = msgspec.field(default_factory=dict)
+    ``users`` are added to sets that estimate how many different ones they hold.
+    """
+
+    counts: Sums = msgspec.field(default_factory=dict)
+    users: People = msgspec.field(default_factory=dict)
     names: dict[Cell, str] = msgspec.field(default_factory=dict)
     """Name of an app, as it last gave it."""
     late_weeks: set[int] = msgspec.field(default_factory=set)
     """Weeks that were closed when these events came."""
 
+    def rows(self) -> dict[Bucket, Collection[str]]:
+        """The names of the rows of each bucket. A table has either counts or users."""
+        return {**self.counts, **self.users}
+
+
+def cells(buckets: Mapping[Bucket, Mapping[str, Row]]) -> Iterator[tuple[Cell, Row]]:
+    """All rows of all buckets, with what they have."""
+    for (table, number), rows in buckets.items():
+        for row, found in rows.items():
+            yield Cell(table, number, row), found
+
 
 def histogram_bucket(value: float) -> int:
     """The bucket of a positive value: the n-th holds values from RATIO^n up to RATIO^(n+1)."""
     return math.floor(math.log(value) / _LOG_RATIO) if value >= 1 else 0
+
+
+@lru_cache(maxsize=65_536)
+def _bucket_of_ms(value_ms: int) -> int:
+    return histogram_bucket(value_ms)
 
 
 def histogram_value(number: int) -> float:
@@ -127,16 +156,13 @@ def histogram_value(number: int) -> float:
 
 def context_size(tokens: int) -> str:
     """Label of the size of prompt + completion."""
-    for label, most in CONTEXT_SIZES:
-        if tokens <= most:
-            return label
-    return "10M"
+    return _SIZES[bisect_left(_MOST_TOKENS, tokens)]
 
 
-def count(events: Iterable[Event], now: float, closes_after_s: int = 900) -> Increments:
+def count(events: Sequence[Event], now: float, closes_after_s: int = 900) -> Increments:
     """The increments of these events, see ``Tally.increments``."""
     tally = Tally()
-    tally.add(events)
+    tally.add(columns_of(events))
     return tally.increments(now, closes_after_s=closes_after_s)
 
 
@@ -145,21 +171,19 @@ class Tally:
 
     def __init__(self) -> None:
         self._endpoints: dict[tuple[int, str], Amounts] = defaultdict(list)
-        """Hour and endpoint → the counters ``ENDPOINT``."""
-        self._attempts: dict[tuple[int, int, str, int], int] = defaultdict(int)
-        """Hour, slot, endpoint and result → attempts."""
-        self._times: dict[tuple[str, int, str, int], int] = defaultdict(int)
+        """Hour and endpoint → the counters ``ENDPOINT`` but the last two."""
+        self._attempts: Counter[tuple[int, int, tuple[Tried, ...]]] = Counter()
+        """Hour, slot and attempts → events."""
+        self._times: Counter[tuple[str, int, str, int]] = Counter()
         """Table, hour, endpoint and bucket of a histogram → events."""
-        self._keys: dict[tuple[int, str, str], dict[str, Amounts]] = defaultdict(lambda: defaultdict(list))
-        """Day, key and its organisation → endpoint → the counters ``KEY``."""
+        self._keys: dict[tuple[int, str, str, str], Amounts] = defaultdict(list)
+        """Day, key, its organisation and endpoint → the counters ``KEY``."""
         self._apps: dict[tuple[int, str, str], Amounts] = defaultdict(list)
         """Day, app and model → the counters ``APP``."""
         self._sizes: dict[tuple[int, str, str], Amounts] = defaultdict(list)
         """Day, model and size of prompt + completion → requests and tokens."""
-        self._users: dict[tuple[int, str], set[bytes]] = defaultdict(set)
-        """Day and endpoint → users."""
-        self._app_users: dict[tuple[int, str], set[bytes]] = defaultdict(set)
-        """Day and app → users."""
+        self._users: set[tuple[int, str, str, bytes]] = set()
+        """Day, endpoint, app and user."""
         self._labels: dict[tuple[int, str, str, str], Amounts] = defaultdict(list)
         """Day, table, label and model → the counters of ``weights.Weighed``."""
         self._label_orgs: dict[tuple[int, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -168,37 +192,52 @@ class Tally:
         self._names: dict[tuple[int, str], str] = {}
         """Day and app → its name."""
 
-    def add(self, events: Iterable[Event]) -> None:
+    def add(self, events: Columns) -> None:
         """Put events into their groups."""
-        for event in events:
-            hour, slot_ms = divmod(event.at_ms, HOUR_MS)
-            day, endpoint, app, user = hour // 24, event.endpoint, event.app, event.user
-            prompt, completion, nano = event.prompt, event.completion, event.charged_nano
-            model, tokens = model_of(endpoint), prompt + completion
-            self._endpoints[hour, endpoint].append(_of_endpoint(event, tokens))
-            self._keys[day, event.key, event.org][endpoint].append(
-                (1, prompt, completion, event.reasoning, event.cache_read, nano)
-            )
-            self._apps[day, app, model].append((1, tokens, nano))
-            self._sizes[day, model, context_size(tokens)].append((1, tokens))
-            for tried, result in event.tried:
-                self._attempts[hour, slot_ms // SLOT_MS, tried, result] += 1
-            if event.ok and endpoint[:1] != "@":
-                self._add_times(event, hour)
-            if event.sampled_ppm or event.category:
-                self._add_labels(event, day, model)
-            if user:
-                self._users[day, endpoint].add(user)
-                self._app_users[day, app].add(user)
-            if event.app_name:
-                self._names[day, app] = event.app_name
+        if not events[0]:
+            return
+        column = dict(zip(FIELDS, events, strict=True))
+        endpoints, apps, prompt, nano = column["endpoint"], column["app"], column["prompt"], column["charged_nano"]
+        hours = [at_ms // HOUR_MS for at_ms in column["at_ms"]]
+        days = [hour // 24 for hour in hours]
+        slots = [at_ms % HOUR_MS // SLOT_MS for at_ms in column["at_ms"]]
+        models = list(map(model_of, endpoints))
+        tokens = list(map(add, prompt, column["completion"]))
+        sizes = map(context_size, tokens)
+        of_key = (repeat(1), prompt, *(column[name] for name in ("completion", "reasoning", "cache_read")), nano)
+        _group(self._endpoints, zip(hours, endpoints, strict=True), _of_endpoints(column, tokens))
+        _group(self._keys, zip(days, column["key"], column["org"], endpoints, strict=True), zip(*of_key, strict=False))
+        _group(self._apps, zip(days, apps, models, strict=True), zip(repeat(1), tokens, nano, strict=False))
+        _group(self._sizes, zip(days, models, sizes, strict=True), zip(repeat(1), tokens, strict=False))
+        self._attempts.update(zip(hours, slots, column["tried"], strict=True))
+        self._add_times(column, hours)
+        self._users.update(zip(days, endpoints, apps, column["user"], strict=True))
+        names = zip(days, apps, column["app_name"], strict=True)
+        self._names.update({(day, app): name for day, app, name in names if name})
+        for place, sampled in enumerate(map(or_, map(bool, column["category"]), map(bool, column["sampled_ppm"]))):
+            if sampled:
+                self._add_labels(Event(*[each[place] for each in events]), days[place], models[place])
 
-    def _add_times(self, event: Event, hour: int) -> None:
-        if event.ttft_ms is not None and event.flags & STREAMED:
-            self._times["hl", hour, event.endpoint, histogram_bucket(event.ttft_ms)] += 1
-        if event.total_ms and event.completion:
-            tps = event.completion * 1000 / event.total_ms
-            self._times["ht", hour, event.endpoint, histogram_bucket(tps)] += 1
+    def _add_times(self, column: Mapping[str, Sequence[Any]], hours: Sequence[int]) -> None:
+        endpoints, flags = column["endpoint"], column["flags"]
+        firsts, ends, completions = column["ttft_ms"], column["total_ms"], column["completion"]
+        served = [ok and endpoint[:1] != "@" for ok, endpoint in zip(column["ok"], endpoints, strict=True)]
+        self._times.update(
+            [
+                ("hl", hour, endpoint, _bucket_of_ms(ttft_ms))
+                for ok, hour, endpoint, flag, ttft_ms in zip(served, hours, endpoints, flags, firsts, strict=True)
+                if ok and ttft_ms is not None and flag & STREAMED
+            ]
+        )
+        self._times.update(
+            [
+                ("ht", hour, endpoint, histogram_bucket(tokens * 1000 / total_ms))
+                for ok, hour, endpoint, tokens, total_ms in zip(
+                    served, hours, endpoints, completions, ends, strict=True
+                )
+                if ok and total_ms and tokens
+            ]
+        )
 
     def _add_labels(self, event: Event, day: int, model: str) -> None:
         added = weighed(event)
@@ -219,72 +258,94 @@ class Tally:
         """What the events add. ``now``: unix seconds; a bucket that would have expired by then gets nothing, and a week is closed
         ``closes_after_s`` after its end. ``without``: weeks and apps for which there is no room: they count for ``OTHER_APPS``.
         """
-        sums: Sums = defaultdict(lambda: defaultdict(int))
-        self._endpoint_rows(sums)
-        self._key_rows(sums)
-        self._label_rows(sums)
-        for (day, model, label), amounts in self._sizes.items():
-            _fill(sums[Cell("dx", day, model)], (label + " r", label + " t"), _added(amounts))
+        steps = self.in_steps(now, closes_after_s=closes_after_s, without=without)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as made:
+                return made.value  # type: ignore[no-any-return]
+
+    def in_steps(
+        self, now: float, *, closes_after_s: int = 900, without: Collection[tuple[int, str]] = ()
+    ) -> Generator[None, None, Increments]:
+        """The same for an event loop that has other work: between two steps it may do that."""
+        sums: Sums = defaultdict(dict)
         names: dict[tuple[int, str], str] = {}
         for day, app in {(day, app): None for day, app, _ in self._apps}:
             names[day, app] = OTHER_APPS if (week_of(day), app) in without else app
+        for make in (self._endpoint_rows, self._time_rows, self._key_rows, self._size_rows, self._label_rows):
+            make(sums)
+            yield
         self._app_rows(sums, names)
-        counts, users = _with_longer(sums, _add_counts), _with_longer(self._people(names), _add_users)
-        weeks = {cell.bucket for cell in counts if cell.table == "we"}
+        yield
+        people = self._people(names)
+        yield
+        counts, users = _with_longer(sums, _both_counts), _with_longer(people, _both_users)
+        weeks = {number for table, number in counts if table == "we"}
         return Increments(
-            {cell: row for cell, row in counts.items() if _kept(cell, now)},
-            {cell: found for cell, found in users.items() if _kept(cell, now)},
-            {cell: name for cell, name in self._app_names(without) if _kept(cell, now)},
+            {bucket: rows for bucket, rows in counts.items() if _kept(bucket, now)},
+            {bucket: rows for bucket, rows in users.items() if _kept(bucket, now)},
+            {cell: name for cell, name in self._app_names(without) if _kept(cell[:2], now)},
             {week for week in weeks if end_ms("w", week) // 1000 + closes_after_s <= now},
         )
 
     def _endpoint_rows(self, sums: Sums) -> None:
+        failed: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
+        for (hour, slot, attempts), number in self._attempts.items():
+            for endpoint, result in attempts:
+                if result in (SERVED, FAILED):
+                    _put(sums["hv", hour], endpoint, f"{slot}{'o' if result == SERVED else 'e'}", number)
+                if result in (FAILED, LIMITED):
+                    failed[hour, endpoint][result == LIMITED] += number
         for (hour, endpoint), amounts in self._endpoints.items():
-            _fill(sums[Cell("he", hour, endpoint)], ENDPOINT, _added(amounts))
-        for (hour, slot, endpoint, result), number in self._attempts.items():
-            if result in (SERVED, FAILED):
-                sums[Cell("hv", hour, endpoint)][f"{slot}{'o' if result == SERVED else 'e'}"] += number
-            if result in (FAILED, LIMITED):
-                sums[Cell("he", hour, endpoint)]["ae" if result == FAILED else "al"] += number
+            added = (*_added(amounts), *failed.pop((hour, endpoint), (0, 0)))
+            sums["he", hour][endpoint] = {OWN: added}
+        for (hour, endpoint), more in failed.items():
+            sums["he", hour][endpoint] = {OWN: (*_NO_REQUESTS, *more)}
+
+    def _time_rows(self, sums: Sums) -> None:
         for (table, hour, endpoint, place), number in self._times.items():
-            sums[Cell(table, hour, endpoint)][str(place)] += number
+            sums[table, hour].setdefault(endpoint, {})[str(place)] = number
 
     def _key_rows(self, sums: Sums) -> None:
-        orgs: dict[tuple[int, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for (day, key, org), endpoints in self._keys.items():
-            row = sums[Cell("dk", day, key)]
-            for endpoint, amounts in endpoints.items():
-                added = _added(amounts)
-                _fill(row, key_fields(endpoint), added)
-                tokens = added[1] + added[2]
-                if tokens:
-                    for name in of_endpoint(endpoint):
-                        orgs[day, name][org] += tokens
-        sums.update({Cell("do", day, name): row for (day, name), row in orgs.items()})
+        for (day, key, org, endpoint), amounts in self._keys.items():
+            added = _added(amounts)
+            _put(sums["dk", day], key, packed(endpoint), added)
+            tokens = added[1] + added[2]
+            if tokens:
+                orgs = sums["do", day]
+                for name in of_endpoint(endpoint):
+                    _put(orgs, name, org, tokens)
+
+    def _size_rows(self, sums: Sums) -> None:
+        for (day, model, label), amounts in self._sizes.items():
+            _put(sums["dx", day], model, packed(label), _added(amounts))
 
     def _label_rows(self, sums: Sums) -> None:
         for (day, table, label, model), amounts in self._labels.items():
             added = _added(amounts)
             for name in (model, ALL):
-                _fill(sums[Cell("d" + table, day, name)], label_fields(label), added)
-        sums.update({Cell("do", day, name): row for (day, name), row in self._label_orgs.items()})
+                _put(sums["d" + table, day], name, packed(label), added)
+        for (day, name), row in self._label_orgs.items():
+            sums["do", day][name] = {**row}
 
     def _app_rows(self, sums: Sums, names: Mapping[tuple[int, str], str]) -> None:
         for (day, app, model), amounts in self._apps.items():
-            added = _added(amounts)
-            row = sums[Cell("da", day, names[day, app])]
-            _fill(row, APP, added)
-            _fill(row, (model + " r", model + " t"), added[:2])
+            added, rows, name = _added(amounts), sums["da", day], names[day, app]
+            _put(rows, name, OWN, added)
+            _put(rows, name, packed(model), added[:2])
 
     def _people(self, names: Mapping[tuple[int, str], str]) -> People:
-        people: People = defaultdict(set)
-        for (day, endpoint), users in self._users.items():
-            for row in (ALL, *of_endpoint(endpoint)):
-                people[Cell("dn", day, row)] |= users
-        for (day, app), users in self._app_users.items():
-            people[Cell("dn", day, "a " + names[day, app])] |= users
+        people: People = defaultdict(lambda: defaultdict(set))
+        for day, endpoint, app, user in self._users:
+            if user:
+                rows, person = people["dn", day], user.hex()
+                rows[ALL].add(person)
+                for row in of_endpoint(endpoint):
+                    rows[row].add(person)
+                rows["a " + names[day, app]].add(person)
         for (day, name), users in self._label_users.items():
-            people[Cell("dn", day, name)] |= users
+            people["dn", day][name].update(user.hex() for user in users)
         return people
 
     def _app_names(self, without: Collection[tuple[int, str]]) -> Iterator[tuple[Cell, str]]:
@@ -295,35 +356,35 @@ class Tally:
                 yield Cell("wa", week, app), name
 
 
-def _of_endpoint(event: Event, tokens: int) -> tuple[int, ...]:
-    """What an event adds to the counters ``ENDPOINT``, in their order."""
-    flags, ttft = event.flags, event.ttft_ms
-    called, offered, free = event.finish == "tool_calls", event.tools > 0, flags & FREE != 0
-    return (
-        1,
-        event.ok,
-        flags & CANCELLED != 0,
-        event.prompt,
-        event.completion,
-        event.reasoning,
-        event.cache_read,
-        event.cache_write,
-        event.norm_prompt,
-        event.norm_completion,
-        event.cost_nano,
-        event.fee_nano,
-        event.charged_nano,
-        called,
-        tokens if called else 0,
-        offered,
-        tokens if offered else 0,
-        flags & STREAMED != 0,
-        flags & ESTIMATED != 0,
-        free,
-        tokens if free else 0,
-        ttft or 0,
-        ttft is not None,
+def _of_endpoints(column: Mapping[str, Sequence[Any]], tokens: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """What events add to the counters ``ENDPOINT``, in their order, but the last two, which attempts add to."""
+    cancelled, streamed, estimated, free = zip(*map(_bits, column["flags"]), strict=True)
+    called = [int(finish == "tool_calls") for finish in column["finish"]]
+    offered = [int(tools > 0) for tools in column["tools"]]
+    return zip(
+        repeat(1),
+        map(int, column["ok"]),
+        cancelled,
+        *(column[name] for name in ("prompt", "completion", "reasoning", "cache_read", "cache_write")),
+        *(column[name] for name in ("norm_prompt", "norm_completion", "cost_nano", "fee_nano", "charged_nano")),
+        *(called, map(mul, called, tokens)),
+        *(offered, map(mul, offered, tokens)),
+        *(streamed, estimated),
+        *(free, map(mul, free, tokens)),
+        [ttft_ms or 0 for ttft_ms in column["ttft_ms"]],
+        [int(ttft_ms is not None) for ttft_ms in column["ttft_ms"]],
+        strict=False,  # the first has no end
     )
+
+
+@lru_cache(maxsize=256)
+def _bits(flags: int) -> tuple[int, int, int, int]:
+    return tuple([int(flags & bit != 0) for bit in (CANCELLED, STREAMED, ESTIMATED, FREE)])  # type: ignore[return-value]
+
+
+def _group(groups: dict[Any, Amounts], keys: Iterable[Any], amounts: Iterable[tuple[int, ...]]) -> None:
+    for key, amount in zip(keys, amounts, strict=True):
+        groups[key].append(amount)
 
 
 @lru_cache(maxsize=4096)
@@ -339,57 +400,64 @@ def of_endpoint(endpoint: str) -> tuple[str, ...]:
     return (model,) if endpoint[:1] == "@" else (model, "p " + endpoint.partition("/")[0])
 
 
-@lru_cache(maxsize=4096)
-def key_fields(endpoint: str) -> tuple[str, ...]:
-    """The fields of an endpoint in the row of a key, in the order of ``KEY``."""
-    return tuple([f"{endpoint} {field}" for field in KEY])
+def _added(amounts: Amounts) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*amounts, strict=True))) if len(amounts) > 1 else amounts[0]
 
 
-def _added(amounts: Amounts) -> Sequence[int]:
-    return [sum(column) for column in zip(*amounts, strict=True)] if len(amounts) > 1 else amounts[0]
+def _put(rows: dict[str, Fields], row: str, field: str, value: Value) -> None:
+    """Add to a field of a row."""
+    fields = rows.get(row)
+    if fields is None:
+        rows[row] = {field: value}
+    else:
+        found = fields.get(field)
+        fields[field] = value if found is None else plus(found, value)
 
 
-def _fill(row: dict[str, int], fields: Iterable[str], amounts: Iterable[int]) -> None:
-    for field, amount in zip(fields, amounts, strict=True):
-        if amount:
-            row[field] += amount
+def _both_counts(one: Fields, other: Fields) -> Fields:
+    return {**one, **{field: plus(one[field], value) if field in one else value for field, value in other.items()}}
 
 
-def _add_counts(into: dict[str, int], more: Mapping[str, int]) -> None:
-    for field, amount in more.items():
-        into[field] = into.get(field, 0) + amount
+def _both_users(one: set[str], other: set[str]) -> set[str]:
+    return one | other
 
 
-def _add_users(into: set[bytes], more: set[bytes]) -> None:
-    into |= more
-
-
-def _with_longer(fine: Mapping[Cell, Row], add: Callable[[Row, Row], None]) -> dict[Cell, Row]:
-    """The rows of hours and days, and those of the days and weeks that contain them."""
-    every: dict[Cell, Row] = dict(fine)
+def _with_longer(
+    fine: Mapping[Bucket, dict[str, Row]], both: Callable[[Row, Row], Row]
+) -> dict[Bucket, dict[str, Row]]:
+    """The rows of hours and days, and those of the days and weeks that contain them. A bucket that contains one other has its rows,
+    the same objects: most batches are of one hour, and copies were a sixth of the consumer's work.
+    """
+    every = dict(fine)
     for grain, longer in (("h", "d"), ("d", "w")):
-        for (table, number, name), row in tuple(every.items()):
+        parts: dict[Bucket, list[dict[str, Row]]] = defaultdict(list)
+        for (table, number), rows in every.items():
             if table[0] == grain and table[1] != "v":
-                within = number // 24 if grain == "h" else week_of(number)
-                cell = Cell(longer + table[1], within, name)
-                found = every.get(cell)
-                if found is None:
-                    every[cell] = row.copy()
-                else:
-                    add(found, row)
+                parts[longer + table[1], number // 24 if grain == "h" else week_of(number)].append(rows)
+        for bucket, several in parts.items():
+            every[bucket] = several[0] if len(several) == 1 else _merged(several, both)
     return every
 
 
-def _kept(cell: Cell, now: float) -> bool:
-    return cell.table in KEPT_S and expires_at(cell) > now
+def _merged(several: Sequence[dict[str, Row]], both: Callable[[Row, Row], Row]) -> dict[str, Row]:
+    merged = dict(several[0])
+    for rows in several[1:]:
+        for row, more in rows.items():
+            merged[row] = both(merged[row], more) if row in merged else more
+    return merged
+
+
+def _kept(bucket: Bucket, now: float) -> bool:
+    return bucket[0] in KEPT_S and bucket_expires_at(*bucket) > now
 
 
 def expires_at(cell: Cell) -> int:
     """Unix seconds at which a row expires."""
-    return _bucket_expires_at(cell.table, cell.bucket)
+    return bucket_expires_at(cell.table, cell.bucket)
 
 
 @lru_cache(maxsize=1024)
-def _bucket_expires_at(table: str, number: int) -> int:
+def bucket_expires_at(table: str, number: int) -> int:
+    """Unix seconds at which the rows of a bucket expire."""
     grain: Grain = table[0]  # type: ignore[assignment]
     return end_ms(grain, number) // 1000 + KEPT_S[table]

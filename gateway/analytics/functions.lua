@@ -10,29 +10,36 @@ local function plan(K, A)
   return 1
 end
 
--- KEYS plan | ARGV plan, its number, then of each row: set of the rows, name in it, expiry, HSET or PFADD, number of values, values
--- 0 when the plan is not in force any more. A hash that this or a later batch has written is left as it is.
+-- One row: A[at] its name, then the number of values, values. Returns what follows. A hash that this or a later batch has written is
+-- left as it is.
+local function write(set, expires, command, A, at)
+  local key, first, last = set .. ':' .. A[at], at + 2, at + 1 + A[at + 1]
+  local found -- number of the batch that wrote the row last
+  if command == 'HSET' then found = tonumber(call('HGET', key, '_') or nil) end
+  if not found or found < tonumber(A[2]) then
+    local new = not found and call('EXISTS', key) == 0
+    if new then
+      call('SADD', set, A[at])
+      call('EXPIREAT', set, expires)
+    end
+    for from = first, last, AT_ONCE do
+      local to = math.min(from + AT_ONCE - 1, last)
+      if command == 'HSET' then call('HSET', key, '_', A[2], unpack(A, from, to)) else call(command, key, unpack(A, from, to)) end
+    end
+    if new then call('EXPIREAT', key, expires) end
+  end
+  return last + 1
+end
+
+-- KEYS plan | ARGV plan, its number, then of each bucket: set of its rows, expiry, HSET or PFADD, number of rows, rows as above
+-- 0 when the plan is not in force any more.
 local function count(K, A)
   if call('GET', K[1]) ~= A[1] then return 0 end
-  local number, at = tonumber(A[2]), 3
+  local at = 3
   while at <= #A do
-    local set, name, expires, command = A[at], A[at + 1], A[at + 2], A[at + 3]
-    local first, last = at + 5, at + 4 + A[at + 4]
-    local key = set .. ':' .. name
-    local found -- number of the batch that wrote the row last
-    if command == 'HSET' then found = tonumber(call('HGET', key, '_') or nil) end
-    if not found or found < number then
-      local new = not found and call('EXISTS', key) == 0
-      if new then
-        call('SADD', set, name)
-        call('EXPIREAT', set, expires)
-      end
-      for from = first, last, AT_ONCE do
-        call(command, key, unpack(A, from, math.min(from + AT_ONCE - 1, last)))
-      end
-      if new then call('EXPIREAT', key, expires) end
-    end
-    at = last + 1
+    local set, expires, command, rows = A[at], A[at + 1], A[at + 2], tonumber(A[at + 3])
+    at = at + 4
+    for _ = 1, rows do at = write(set, expires, command, A, at) end
   end
   return 1
 end

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from gateway.analytics.fields import by_name, loaded, numbers, place_of
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store, store_errors
 
@@ -22,7 +23,7 @@ Table = dict[str, tuple[int, ...]]
 
 
 async def read(store: Store, table: str, buckets: Sequence[int], fields: Sequence[str]) -> list[Table]:
-    """Fields of every row of each bucket; 0 where a row lacks one. Raises StoreError."""
+    """Counters of every row of each bucket, by their names in ``fields.py``; 0 where a row lacks one. Raises StoreError."""
     found: list[Table] = []
     for start in range(0, len(buckets), BUCKETS_AT_ONCE):
         part = buckets[start : start + BUCKETS_AT_ONCE]
@@ -35,13 +36,24 @@ Reader = Callable[[Store, str, Sequence[int], Sequence[str]], Awaitable[list[Tab
 
 
 async def _bucket(store: Store, table: str, number: int, fields: Sequence[str]) -> Table:
-    columns = [part for field in fields for part in ("GET", f"{keys.row(table, number, '*')}->{field}")]
+    places = [place_of(table[1:], field) for field in fields]
+    asked = list(dict.fromkeys([*fields, *(place[0] for place in places if place)]))
+    columns = [part for field in asked for part in ("GET", f"{keys.row(table, number, '*')}->{field}")]
     command = ("SORT", keys.rows(table, number), "BY", "nosort", "GET", "#", *columns)
     with store_errors():
         values: list[Any] = await store.redis.execute_command(*command)  # type: ignore[no-untyped-call]
-    width = 1 + len(fields)
-    counts = [[int(value or 0) for value in values[place::width]] for place in range(1, width)]
-    return dict(zip(map(bytes.decode, values[::width]), zip(*counts, strict=True), strict=True))
+    names, *found = [values[place :: 1 + len(asked)] for place in range(1 + len(asked))]
+    stored = dict(zip(asked, found, strict=True))
+    split = {place[0]: list(map(numbers, stored[place[0]])) for place in places if place}
+    counts = []
+    for field, place in zip(fields, places, strict=True):
+        column = [int(value or 0) for value in stored[field]]
+        if place:
+            at = place[1]
+            several = zip(column, split[place[0]], strict=True)
+            column = [one + parts[at] if at < len(parts) else one for one, parts in several]
+        counts.append(column)
+    return dict(zip(map(bytes.decode, names), zip(*counts, strict=True), strict=True))
 
 
 async def row_names(store: Store, table: str, buckets: Sequence[int]) -> list[set[str]]:
@@ -63,7 +75,7 @@ async def revisions(store: Store, weeks: Sequence[int]) -> int:
 
 
 async def rows(store: Store, table: str, cells: Sequence[tuple[int, str]]) -> list[dict[str, int]]:
-    """All fields of single rows, (bucket, row) each; empty where there is none. Raises StoreError."""
+    """All counters of single rows, (bucket, row) each; empty where there is none. Raises StoreError."""
     found: list[dict[str, int]] = []
     for start in range(0, len(cells), CELLS_AT_ONCE):
         async with store.redis.pipeline(transaction=False) as pipe:
@@ -71,7 +83,8 @@ async def rows(store: Store, table: str, cells: Sequence[tuple[int, str]]) -> li
                 pipe.hgetall(keys.row(table, number, row))
             with store_errors():
                 answers: list[Mapping[bytes, bytes]] = await pipe.execute()
-        found += [{f.decode(): int(v) for f, v in each.items() if f not in NO_COUNTERS} for each in answers]
+        values = [{f.decode(): loaded(v) for f, v in each.items() if f not in NO_COUNTERS} for each in answers]
+        found += [by_name(table[1:], each) for each in values]
     return found
 
 

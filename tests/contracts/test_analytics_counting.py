@@ -21,8 +21,10 @@ from gateway.analytics import consumer as consumers
 from gateway.analytics import stream, tables
 from gateway.analytics.buckets import DAY_MS, bucket, start_ms
 from gateway.analytics.consumer import Consumer
-from gateway.analytics.counters import Cell, count
-from gateway.analytics.event import CANCELLED, FAILED, SERVED, STREAMED, Event, Measured, Tried
+from gateway.analytics.counters import cells, count
+from gateway.analytics.event import CANCELLED, FAILED, SERVED, STREAMED, Event, Measured, Tried, events_of
+from gateway.analytics.fields import Value, by_name
+from gateway.analytics.fields import stored as as_stored
 from gateway.analytics.privacy import Cell as PrivateCell
 from gateway.records import Record, Tokens
 from gateway.store import analytics_keys as keys
@@ -88,7 +90,12 @@ async def stored(store: Store) -> dict[str, Any]:
 def expected(events: list[Event]) -> dict[str, dict[str, str]]:
     """A recount in one go; names of apps are in ``stored`` only."""
     counts = count(events, NOW).counts
-    return {keys.row(*cell): {f: str(v) for f, v in row.items()} for cell, row in counts.items()}
+    return {keys.row(*cell): {f: as_text(v) for f, v in row.items()} for cell, row in cells(counts)}
+
+
+def as_text(value: Value) -> str:
+    raw = as_stored(value)
+    return raw.decode() if isinstance(raw, bytes) else str(raw)
 
 
 def without_names(found: dict[str, Any]) -> dict[str, Any]:
@@ -116,9 +123,9 @@ async def test_any_portions_give_the_same_counters(store: Store, events: list[Ev
         pass
     found = await stored(store)
     assert without_names(found) == expected(events)
-    people: dict[Cell, set[bytes]] = count(events, NOW).users
+    people = count(events, NOW).users
     assert {key: n for key, n in found.items() if isinstance(n, int)} == {
-        keys.row(*cell): len(users) for cell, users in people.items()
+        keys.row(*cell): len(users) for cell, users in cells(people)
     }
     rows = {(key.split(":", 4)[2], key.split(":", 4)[3], key.split(":", 4)[4]) for key in found if key.count(":") > 3}
     listed = {
@@ -307,6 +314,34 @@ async def test_amounts_beyond_the_integers_of_floats(store: Store) -> None:
     assert await tables.read(store, "we", [bucket("w", MONDAY_MS)], ("pt",)) == [{ENDPOINTS[0]: (2 * huge,)}]
 
 
+@pytest.mark.parametrize(
+    ("table", "row", "before"),
+    [
+        ("de", ENDPOINTS[0], {"rq": 3, "pt": 2**60, "ae": 1}),
+        ("da", "unknown", {"r": 3, "t": 9, "acme/fast r": 2, "acme/fast t": 8, "zeta/old r": 1, "zeta/old t": 1}),
+        ("dk", "k1", {f"{ENDPOINTS[0]} r": 3, f"{ENDPOINTS[0]} p": 2**60, "b/x@z/old h": 4}),
+        ("wx", "acme/fast", {"1K r": 3, "1K t": 9, "10M t": 10**9}),
+        ("wi", "all", {"French n": 2, "French w": 2_000_000, "Greek n": 1}),
+    ],
+)
+async def test_rows_of_an_older_form(store: Store, table: str, row: str, before: dict[str, int]) -> None:
+    """A row in which each counter is a field by itself goes on in the present form: readers get the sums, of two processes by turns."""
+    plain = event(MONDAY_MS, completion=1, language="French", sampled_ppm=500_000, tried=(Tried(ENDPOINTS[0], FAILED),))
+    day = bucket("d", MONDAY_MS)
+    number = day if table[0] == "d" else bucket("w", MONDAY_MS)
+    await store.redis.hset(keys.row(table, number, row), mapping={**before, keys.BATCH: 0})
+    await store.redis.sadd(keys.rows(table, number), row)
+    for n in range(3):
+        await write(store, [plain], first=n)
+        await consumer(store).consume()
+    added = by_name(table[1:], count([plain] * 3, NOW).counts[table, number][row])
+    sums = {name: before.get(name, 0) + added.get(name, 0) for name in {**before, **added}}
+    assert await tables.rows(store, table, [(number, row)]) == [sums]
+    names = [*sums, "100K t"]
+    [read] = await tables.read(store, table, [number], names)
+    assert read[row] == tuple(sums.get(name, 0) for name in names)
+
+
 async def test_apps_have_room_for_so_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Callers choose the names of apps: those that a week has no room for are counted as ``other``."""
     monkeypatch.setattr(consumers, "MAX_APPS", 2)
@@ -413,7 +448,7 @@ def test_events_survive_the_stream_in_any_case() -> None:
         event(MONDAY_MS + 5, flags=STREAMED | CANCELLED, tried=(Tried("a", SERVED), Tried("b", FAILED))),
         event(MONDAY_MS),
     ]
-    assert stream.unpack(stream.pack(events)) == events
+    assert events_of(stream.unpack(stream.pack(events))) == events
 
 
 COUNTING = """

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from gateway.analytics import tables
 from gateway.analytics.buckets import DAY_MS, bucket, iso_day, monday, start_ms, today, week_of
 from gateway.analytics.consumer import Consumer
 from gateway.api.management.schema import rankings as schema
-from gateway.store import analytics_keys as keys
 from tests.support.counted import count_events, event, get
 from tests.support.gateway import Gateway, Sale, Stage
 from tests.support.management import Managed, bearer, refused
@@ -61,9 +61,9 @@ async def test_a_request_appears_in_the_rankings(gateway: GatewayFactory) -> Non
         ("chat.example.com", "Ch at", 2)
     ]
     assert int(apps["data"][0]["total_tokens"]) + int(apps["meta"]["unattributed_tokens"]) == tokens
-    day = await stage.gateway.services.store.redis.hgetall(keys.row("de", TODAY, "alpha/status=500+tokens=1@t/a"))
-    assert int(day.get(b"ae", 0)) >= 1
-    assert b"rq" not in day
+    [day] = await tables.rows(stage.gateway.services.store, "de", [(TODAY, "alpha/status=500+tokens=1@t/a")])
+    assert day["ae"] >= 1
+    assert "rq" not in day
 
 
 async def test_requests_go_on_without_analytics(gateway: GatewayFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,8 @@ async def test_requests_go_on_without_analytics(gateway: GatewayFactory, monkeyp
     assert "tokenway_analytics_lost_total 6.0" in (await stage.gateway.client.get("/metrics")).text
     monkeypatch.undo()
     await counted(stage)
-    assert await services.store.redis.hget(keys.row("de", TODAY, "alpha/ok@t/a"), "rq") == b"4"
+    [day] = await tables.rows(services.store, "de", [(TODAY, "alpha/ok@t/a")])
+    assert day["rq"] == 4
 
 
 async def test_charts_add_up(managed: Managed) -> None:

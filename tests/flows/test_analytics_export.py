@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from gateway.analytics.buckets import iso_day
 from gateway.analytics.event import Event
+from gateway.analytics.fields import OWN, numbers
 from gateway.analytics.history import parquet
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.export import MEANING, Export, lines
@@ -148,7 +149,8 @@ def test_by_command(run: Callable[..., Result], tmp_path: Path, valkey_server: E
     assert sum(week["events"] for week in weeks) == 20
     with redis.Redis.from_url(valkey_server.url) as client:
         rows = client.smembers(keys.rows("de", TODAY))
-        assert sum(int(client.hget(keys.row("de", TODAY, row.decode()), "rq") or 0) for row in rows) == 10
+        counted = [client.hget(keys.row("de", TODAY, row.decode()), OWN) for row in rows]
+        assert sum(numbers(counters)[0] for counters in counted) == 10
     run("export", "--out", str(out), code=2)
     run("export", "--out", str(tmp_path / "x"), "--dataset", "cats", code=2)
     run("export", "--out", str(tmp_path / "x"), "--from", "2026-02-01", "--to", "2026-01-01", code=2)

@@ -13,7 +13,7 @@ from gateway.analytics.buckets import bucket
 from gateway.analytics.classify import vectors
 from gateway.analytics.consumer import Consumer
 from gateway.analytics.estimates import label_shares, model_shares
-from gateway.analytics.event import Event
+from gateway.analytics.event import Event, events_of
 from gateway.store import analytics_keys as keys
 from tests.support.gateway import Caller, Sale, Stage
 from tests.support.management import Managed, refused
@@ -48,7 +48,7 @@ async def events(stage: Stage) -> list[Event]:
     found: Any = await services.store.redis.xrange(keys.EVENTS)
     raw = b"".join(fields[b"e"] for _, fields in found)
     assert b"KeyError" not in raw
-    return [event for _, fields in found for event in stream.unpack(fields[b"e"])]
+    return [event for _, fields in found for event in events_of(stream.unpack(fields[b"e"]))]
 
 
 async def test_settings_of_an_organization(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:

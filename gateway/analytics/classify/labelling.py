@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from gateway.accounts import OrganizationAnalytics
 from gateway.analytics.classify import taxonomy, vectors
@@ -106,7 +107,7 @@ class Labelling:
         if settings.categories == "local" and body is not None and self._usable:
             ppm = self._sampler.chance(measured.record.organization, settings.sample)
             if ppm and self._sampler.chosen(measured.record.id, ppm):
-                measured = measured._replace(labels=Labels(country, sampled_ppm=ppm))
+                measured = replace(measured, labels=Labels(country, sampled_ppm=ppm))
                 asyncio.get_running_loop().call_soon(self._read, measured, body)
                 return
         self._emit(_labelled(measured, country))
@@ -146,7 +147,7 @@ class Labelling:
         labels = measured.labels._replace(
             category=said.category, task=said.task, language=said.language, programming=said.programming
         )
-        return measured._replace(labels=labels), time.thread_time() - since
+        return replace(measured, labels=labels), time.thread_time() - since
 
     async def _loaded(self) -> bool:
         """Load the classifier; False when it cannot be: from then on nothing is chosen any more."""
@@ -176,8 +177,7 @@ class Labelling:
 
 
 def _labelled(measured: Measured, country: str, category: str = "") -> Measured:
-    """On the request's way: a fifth of the time of ``_replace``."""
-    return Measured(*measured[:-1], _stated(country, category)) if country or category else measured
+    return replace(measured, labels=_stated(country, category)) if country or category else measured
 
 
 @lru_cache(maxsize=1024)

@@ -22,7 +22,8 @@ from gateway.analytics import stream, tables
 from gateway.analytics.buckets import bucket, monday, week_of
 from gateway.analytics.consumer import LEASE_MS, Consumer
 from gateway.analytics.counters import MAX_APPS, OTHER_APPS, Cell, Increments, Tally, expires_at
-from gateway.analytics.event import UNKNOWN_APP, Event
+from gateway.analytics.event import UNKNOWN_APP, Event, columns_of
+from gateway.analytics.fields import stored
 from gateway.analytics.history.archive import Archive, Progress
 from gateway.analytics.history.schema import event, order
 from gateway.analytics.history.writer import ENTRIES_AT_ONCE, fresh
@@ -91,7 +92,7 @@ async def _rebuild_week(
 ) -> Week:
     tally, count = Tally(), 0
     for part in _events(archive, week, tail):
-        tally.add(part)
+        tally.add(columns_of(part))
         count += len(part)
         advance(len(part))
         await renew()
@@ -143,16 +144,14 @@ async def _tail(store: Store, progress: Progress, upto: str) -> dict[int, list[E
 
 async def _write(store: Store, increments: Increments, renew: Renew) -> None:
     """Replace the rows of all buckets that have some, and remove those that have none any more."""
-    cells = list({**increments.counts, **increments.users})
-    names: dict[tuple[str, int], list[str]] = {}
-    for cell in cells:
-        names.setdefault((cell.table, cell.bucket), []).append(cell.row)
-    for (table, number), expected in names.items():
-        await _name_rows(store, table, number, expected)
+    rows = increments.rows()
+    for (table, number), expected in rows.items():
+        await _name_rows(store, table, number, list(expected))
         await renew()
-    for start in range(0, len(cells), ROWS_AT_ONCE):
+    every = [Cell(*bucket, row) for bucket, names in rows.items() for row in names]
+    for start in range(0, len(every), ROWS_AT_ONCE):
         async with store.redis.pipeline(transaction=True) as pipe:
-            for cell in cells[start : start + ROWS_AT_ONCE]:
+            for cell in every[start : start + ROWS_AT_ONCE]:
                 for command in _commands(cell, increments):
                     pipe.execute_command(*command)
             with store_errors():
@@ -181,10 +180,12 @@ def _commands(cell: Cell, increments: Increments) -> Iterator[tuple[Any, ...]]:
     """What replaces a row."""
     key = keys.row(*cell)
     yield "DEL", key
-    fields: list[Any] = [part for pair in increments.counts.get(cell, {}).items() for part in pair]
+    fields: list[Any] = []
+    for field, value in increments.counts.get(cell[:2], {}).get(cell.row, {}).items():
+        fields += (field, stored(value))
     if cell in increments.names:
         fields += (keys.NAME, increments.names[cell])
-    users = [user.hex() for user in increments.users.get(cell, ())]
+    users = list(increments.users.get(cell[:2], {}).get(cell.row, ()))
     for command, values in (("HSET", fields), ("PFADD", users)):
         for start in range(0, len(values), VALUES_AT_ONCE):
             yield command, key, *values[start : start + VALUES_AT_ONCE]

@@ -26,7 +26,7 @@ from redis.exceptions import WatchError
 
 from gateway.analytics import stream
 from gateway.analytics.buckets import today
-from gateway.analytics.event import Event
+from gateway.analytics.event import Event, events_of
 from gateway.analytics.history.archive import Archive, Batch, Progress
 from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.history.schema import order
@@ -220,6 +220,5 @@ def fresh(writers: dict[str, tuple[int, int]], position: str, fields: dict[bytes
         log.warning("an entry of analytics was left out of the history", error=str(error))
         return [], 0
     done = writers.get(entry.writer, (entry.settled, 0))[0]
-    after = entry.first + len(entry.events)
-    writers[entry.writer] = (max(done, after), order(position)[0])
-    return list(entry.events[max(done - entry.first, 0) :]), max(entry.first - done, 0)
+    writers[entry.writer] = (max(done, entry.after), order(position)[0])
+    return events_of(entry.events_from(done)), max(entry.first - done, 0)

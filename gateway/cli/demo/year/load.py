@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from gateway.analytics.buckets import day_of, today, week_of
 from gateway.analytics.consumer import LEASE_MS
-from gateway.analytics.counters import KEPT_S, WEEK_S, Increments, count, expires_at
+from gateway.analytics.counters import KEPT_S, WEEK_S, Cell, Increments, bucket_expires_at, count
 from gateway.analytics.event import Event
+from gateway.analytics.fields import stored
 from gateway.cli.demo.year.targets import LAST_WEEK
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store, store_errors
@@ -112,20 +113,23 @@ async def _write(store: Store, increments: Increments) -> None:
 
 def _commands(increments: Increments) -> Iterator[tuple[Any, ...]]:
     """For each row its fields or users and its expiry; then the rows of each bucket."""
-    members: dict[tuple[str, int], tuple[int, list[str]]] = {}
-    for cell in {**increments.counts, **increments.users}:
-        key, expires = keys.row(*cell), expires_at(cell)
-        fields: list[Any] = []
-        for field, amount in increments.counts.get(cell, {}).items():
-            fields += (field, amount)
-        if cell in increments.names:
-            fields += (keys.NAME, increments.names[cell])
-        if fields:
-            yield ("HSET", key, *fields)
-        if people := increments.users.get(cell):
-            yield ("PFADD", key, *[each.hex() for each in people])
-        yield ("EXPIREAT", key, expires)
-        members.setdefault((cell.table, cell.bucket), (expires, []))[1].append(cell.row)
-    for (table, number), (expires, names) in members.items():
-        yield ("SADD", keys.rows(table, number), *names)
+    for (table, number), rows in increments.rows().items():
+        expires = bucket_expires_at(table, number)
+        for row in rows:
+            cell = Cell(table, number, row)
+            yield from _of_row(cell, increments)
+            yield ("EXPIREAT", keys.row(*cell), expires)
+        yield ("SADD", keys.rows(table, number), *rows)
         yield ("EXPIREAT", keys.rows(table, number), expires)
+
+
+def _of_row(cell: Cell, increments: Increments) -> Iterator[tuple[Any, ...]]:
+    fields: list[Any] = []
+    for field, value in increments.counts.get(cell[:2], {}).get(cell.row, {}).items():
+        fields += (field, stored(value))
+    if cell in increments.names:
+        fields += (keys.NAME, increments.names[cell])
+    if fields:
+        yield ("HSET", keys.row(*cell), *fields)
+    if people := increments.users.get(cell[:2], {}).get(cell.row):
+        yield ("PFADD", keys.row(*cell), *people)
