@@ -141,9 +141,7 @@ Columns = list[Sequence[Any]]
 
 
 def event_columns(batch: Sequence[Measured], salt: bytes) -> Columns:
-    """The events of generations that have ended. Columns, because most of them need no step of Python for each event: 90 byte code
-    operations an event, where rows took 250.
-    """
+    """The events of generations that have ended. Columns, because most of them need no step of Python for each event."""
     measured = dict(zip(Measured.__struct_fields__, _columns(map(astuple, batch)), strict=True))
     record = dict(zip(Record.__struct_fields__, _columns(map(astuple, measured["record"])), strict=True))
     tokens = dict(zip(Tokens.__struct_fields__, _columns(map(astuple, record["tokens"])), strict=True))
