@@ -19,7 +19,8 @@ from gateway.analytics.uptime import Attempts
 from gateway.catalog.model import Model
 from gateway.errors import BadRequest
 from gateway.services import Services
-from gateway.web import charts, figures
+from gateway.web import charts, figures, model_cohorts
+from gateway.web.model_cohorts import Returning
 from gateway.web.site import Readings, Seen
 from gateway.web.usage import WEEKS, Choices, Counters, Names, app_path, audience, paid
 from gateway.web.views import path_of
@@ -88,6 +89,8 @@ class Found:
 
     ran: Ran | None
     used: Used | None
+    returning: Returning | None
+    least_users: int
 
 
 def reader(name: str, wanted: Wanted, readings: Readings) -> Callable[[Services], Awaitable[Found | None]]:
@@ -103,7 +106,11 @@ def reader(name: str, wanted: Wanted, readings: Readings) -> Callable[[Services]
             return None
         counters = Counters(services, readings, seen_by.least_users)
         ran = await _ran(services, counters, readings, model, wanted.range)
-        return Found(ran, None if seen_by.reason else await _used(services, counters, readings, model))
+        if seen_by.reason:
+            return Found(ran, None, None, counters.least_users)
+        used = await _used(services, counters, readings, model)
+        returning = await model_cohorts.read(services, counters, readings, model.slug)
+        return Found(ran, used, returning, counters.least_users)
 
     return read
 
@@ -174,11 +181,13 @@ async def _places(weeks: Sequence[Mapping[str, ModelWeek]]) -> list[dict[str, in
 
 
 def blocks(seen: Seen, model: Model, wanted: Wanted, found: Found | None) -> dict[str, Any]:
-    """The values of the template: ``ran`` and ``used``, None where there is nothing to show."""
+    """The values of the template: ``ran``, ``used`` and ``returning``, None where there is nothing to show."""
     names = Names(seen.catalog)
+    returning = found.returning if found and (found.used or (found.returning and found.returning.cohorts)) else None
     return {
         "ran": _ran_blocks(names, wanted, found.ran) if found and found.ran else None,
         "used": _used_blocks(names, found.used) if found and found.used else None,
+        "returning": model_cohorts.block(returning, found.least_users) if found and returning else None,
         "wanted": wanted,
         "model_link": lambda place, **changes: path_of(model.slug) + wanted.link(place, **changes),
         "ranges": RANGES,

@@ -11,10 +11,10 @@ import pytest
 
 from gateway.analytics.report import document, words
 from gateway.analytics.report.estimates import Sample, share, together
-from gateway.analytics.report.figures.cohorts import Cohort, is_foundational
 from gateway.analytics.report.figures.prices import archetype
 from gateway.analytics.report.statistics import Z95, concentration, fitted, quantile, rise_is_beyond_chance, theil_sen
 from gateway.analytics.report.used_events import Window
+from gateway.analytics.retention import Cohort, is_foundational
 
 
 @pytest.mark.parametrize("weighted", [False, True])

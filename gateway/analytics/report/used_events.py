@@ -166,7 +166,7 @@ WHERE (e.ok OR e.prompt + e.completion > 0) AND e.dt < ? AND e.dt >= ?
 
 ACTIVE = """
 CREATE TEMP TABLE active AS
-SELECT DISTINCT f.model, date_trunc('month', e.ts)::DATE AS month, hash(e."user") AS who
+SELECT DISTINCT f.model, date_trunc('month', e.ts)::DATE AS month, hash(e.org) AS org, hash(e."user") AS who
 FROM events e JOIN facts f ON f.endpoint = e.endpoint AND e.dt >= f.since AND e.dt < f.until
 WHERE e.ok AND e.dt < ?
 """

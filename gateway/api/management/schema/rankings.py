@@ -185,9 +185,10 @@ class DiscoveryAnswer(Shape):
 
 
 class StatsSeries(Shape):
-    """`uptime` also has `percent` and `status` of all hours, `price` what was `paid`, `apps` tokens and requests."""
+    """`uptime` also has `percent` and `status` of all hours, `price` what was `paid`, `apps` tokens and requests, `cohorts` their
+    number of `users`, whether they are `foundational` (stay), and at which age they come back (`boomerang`)."""
 
-    id: str = Field(description="An endpoint; `all`, `with_routing`, `without_routing`; an app; a measure.")
+    id: str = Field(description="An endpoint; `all`, `with_routing`, `without_routing`; an app; a measure; a month.")
     label: str
     provider: str | None
     values: list[Percentiles | dict[str, float] | float | str | None] = Field(
@@ -196,7 +197,9 @@ class StatsSeries(Shape):
 
 
 class Stats(Shape):
-    buckets: list[str] = Field(description="Where each begins, UTC; the last one is not over.")
+    buckets: list[str] = Field(
+        description="Where each begins, UTC; the last one is not over. Of cohorts: ages in months."
+    )
     series: list[StatsSeries]
 
 
