@@ -150,6 +150,7 @@ async def write_last_events(services: Services) -> None:
         with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(LAST_EVENTS_S):
                 await services.analytics.flush()
+        services.analytics.checks.close()
 
 
 def learn_names(telemetry: Telemetry, catalogs: CatalogStore) -> None:

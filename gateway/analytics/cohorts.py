@@ -19,7 +19,7 @@ from gateway.analytics import buckets
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.privacy import LARGEST_PERCENT
-from gateway.analytics.retention import Cohort, is_foundational, of_history
+from gateway.analytics.retention import Cohort, comes_back, is_foundational, of_history
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store, store_errors
 
@@ -53,6 +53,8 @@ class Kept(msgspec.Struct, frozen=True):
 
     cohort: Cohort
     stays: bool
+    boomerang: int | None
+    """The age at which more of it came back."""
 
     def shown(self, least_users: int | None) -> bool:
         """Whether it may be shown: of so many users, and not mostly those of one organisation. None: everything may."""
@@ -83,7 +85,9 @@ async def write(store: Store, made: Made, found: Mapping[str, Sequence[Cohort]])
     """Put these in the place of those that were kept, all at once. Raises StoreError."""
     fields: dict[str, bytes] = {MADE: msgspec.json.encode(made)}
     for model, of_model in found.items():
-        fields[model] = msgspec.json.encode([Kept(each, is_foundational(each, of_model)) for each in of_model])
+        fields[model] = msgspec.json.encode(
+            [Kept(each, is_foundational(each, of_model), comes_back(each, of_model)) for each in of_model]
+        )
     with store_errors():
         async with store.redis.pipeline(transaction=True) as pipe:
             pipe.delete(keys.COHORTS)

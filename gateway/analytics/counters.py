@@ -28,6 +28,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from gateway.analytics.answer_checks import SAID_FINE
 from gateway.analytics.buckets import HOUR_MS, Grain, end_ms, week_of
 from gateway.analytics.event import CANCELLED, ESTIMATED, FAILED, FREE, LIMITED, SERVED, STREAMED, Event
 from gateway.analytics.weights import MILLION, UNCLASSIFIED, label_fields, labels_of, weighed
@@ -68,7 +69,8 @@ ENDPOINT = (
 rq requests · ok · cx caller left · pt prompt, ct completion, rt reasoning, cr cache read, cw cache written, ni, no normalised
 tokens · up cost, fe fee, us charged, in nano-USD · tc, tt requests and tokens that ended with a call of tools · to, tw of those
 that offered tools · st streams · es estimated · fr, ft requests and tokens of free models · wt, wn ms to the first content and
-their number. Beside them: ae, al attempts that failed or were refused for load
+their number. Beside them: ae, al attempts that failed or were refused for load · kn, kb requests whose calls of tools were looked
+at, and that had a bad one · jn, jb the same of output that had to be JSON
 """
 APP = ("r", "t", "u")
 """Requests, tokens, nano-USD charged."""
@@ -148,6 +150,8 @@ class Tally:
         """Hour and endpoint → the counters ``ENDPOINT``."""
         self._attempts: dict[tuple[int, int, str, int], int] = defaultdict(int)
         """Hour, slot, endpoint and result → attempts."""
+        self._checks: dict[tuple[int, str, str], int] = defaultdict(int)
+        """Hour, endpoint and counter → requests whose answer was looked at."""
         self._times: dict[tuple[str, int, str, int], int] = defaultdict(int)
         """Table, hour, endpoint and bucket of a histogram → events."""
         self._keys: dict[tuple[int, str, str], dict[str, Amounts]] = defaultdict(lambda: defaultdict(list))
@@ -185,6 +189,8 @@ class Tally:
                 self._attempts[hour, slot_ms // SLOT_MS, tried, result] += 1
             if event.ok and endpoint[:1] != "@":
                 self._add_times(event, hour)
+            if event.calls or event.structured:
+                self._add_checks(event, hour)
             if event.sampled_ppm or event.category:
                 self._add_labels(event, day, model)
             if user:
@@ -199,6 +205,12 @@ class Tally:
         if event.total_ms and event.completion:
             tps = event.completion * 1000 / event.total_ms
             self._times["ht", hour, event.endpoint, histogram_bucket(tps)] += 1
+
+    def _add_checks(self, event: Event, hour: int) -> None:
+        looked_at, bad = ("kn", "kb") if event.calls else ("jn", "jb")
+        self._checks[hour, event.endpoint, looked_at] += 1
+        if event.tool_error or event.structured > SAID_FINE:
+            self._checks[hour, event.endpoint, bad] += 1
 
     def _add_labels(self, event: Event, day: int, model: str) -> None:
         added = weighed(event)
@@ -246,6 +258,8 @@ class Tally:
                 sums[Cell("hv", hour, endpoint)][f"{slot}{'o' if result == SERVED else 'e'}"] += number
             if result in (FAILED, LIMITED):
                 sums[Cell("he", hour, endpoint)]["ae" if result == FAILED else "al"] += number
+        for (hour, endpoint, field), number in self._checks.items():
+            sums[Cell("he", hour, endpoint)][field] += number
         for (table, hour, endpoint, place), number in self._times.items():
             sums[Cell(table, hour, endpoint)][str(place)] += number
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.analytics.answer_checks import NOT_LOOKED_AT, Answer
 from gateway.records import Record
 from providers.errors import FAILURES
 
@@ -84,7 +85,7 @@ class Event(msgspec.Struct, frozen=True):
     api: str = ""
     """The API surface: completions, messages, responses, embeddings ..."""
     calls: int = 0
-    """Calls of tools in the answer."""
+    """Calls of tools in the answer, where somebody has looked at them: see ``answer_checks``; else 0."""
     country: str = ""
     """ISO 3166, of the organisation, where somebody has stated it."""
     category: str = ""
@@ -95,6 +96,11 @@ class Event(msgspec.Struct, frozen=True):
     sampled_ppm: int = 0
     """The chance, in millionths, with which this event was chosen to be classified; 0: it was not, and the four above say nothing
     or were declared."""
+    tool_error: int = 0
+    """The worst that is wrong with a call: 1 arguments that are no JSON, 2 a name that nobody offered, 3 arguments that do not
+    follow the schema."""
+    structured: int = 0
+    """Output that had to be JSON: 1 it is, 2 it is none, 3 it does not follow the schema; 0: not asked for, or not looked at."""
 
     @property
     def model(self) -> str:
@@ -109,7 +115,7 @@ FIELDS: tuple[str, ...] = Event.__struct_fields__
 
 
 class Labels(NamedTuple):
-    """What the organisation states, declares or lets be classified: the last fields of ``Event``, in their order."""
+    """What the organisation states, declares or lets be classified: fields of ``Event``, in their order."""
 
     country: str = ""
     category: str = ""
@@ -130,16 +136,17 @@ class Measured(NamedTuple):
     tools: int
     norm_prompt: int
     norm_completion: int
+    answer: Answer = NOT_LOOKED_AT
     labels: Labels = UNLABELLED
 
 
 def event_values(measured: Measured, salt: bytes) -> tuple[Any, ...]:
     """The event of a generation that has ended, as the values of ``FIELDS``: the stream packs these."""
-    record = measured.record
-    tokens, org, prices, finish = record.tokens, record.organization, record.prices_femto, record.finish_reason
+    record, answer = measured.record, measured.answer
+    tokens, prices = record.tokens, record.prices_femto
+    org, finish = record.organization, record.finish_reason
     app, app_name = app_of(record.http_referer, record.app_title)
     free = record.endpoint != "" and not prices.get("prompt") and not prices.get("completion")
-    estimated = record.usage_source == "estimated"
     return (
         int(record.created_at * 1000),
         record.endpoint or "@" + record.model_requested,
@@ -149,7 +156,10 @@ def event_values(measured: Measured, salt: bytes) -> tuple[Any, ...]:
         app,
         app_name,
         finish or "",
-        STREAMED * record.streamed | CANCELLED * record.cancelled | FREE * free | ESTIMATED * estimated,
+        STREAMED * record.streamed
+        | CANCELLED * record.cancelled
+        | FREE * free
+        | ESTIMATED * (record.usage_source == "estimated"),
         record.endpoint != "" and record.outcome != "upstream_failed" and finish != "error",
         tokens.prompt_total,
         tokens.completion_total,
@@ -167,8 +177,9 @@ def event_values(measured: Measured, salt: bytes) -> tuple[Any, ...]:
         tuple([(each.endpoint, _RESULTS.get(each.kind, UNCOUNTED)) for each in record.attempts]),
         user_hash(salt, org, "session " + record.session_id) if record.session_id else b"",
         record.api_type,
-        0,  # calls of tools: nobody has looked at the answer
+        answer.calls,
         *measured.labels,
+        *answer.errors,
     )
 
 

@@ -28,6 +28,8 @@ AGES_MAX = 12
 RISE_POINTS, RISE_USERS = 2.0, 20
 """A smaller rise, and one to fewer users, is none: where hardly anybody uses a model, one month without traffic would look like a
 return."""
+BOUND_USERS = 5
+"""Fewer say nothing about chance by a normal bound."""
 Rows = Callable[[str, Sequence[Any]], Sequence[tuple[Any, ...]]]
 """A query and its parameters → its rows."""
 
@@ -51,22 +53,39 @@ class Cohort(msgspec.Struct, frozen=True):
         """The part that is active at an age; None where that month is not over."""
         return self.active[age] / self.size if age < len(self.active) else None
 
-    @property
-    def boomerang(self) -> int | None:
-        """The age at which more came back than chance explains, from the second month on."""
-        for age in range(2, len(self.active)):
-            before, after = self.active[age - 1], self.active[age]
-            risen = after >= RISE_USERS and 100 * (after - before) / self.size >= RISE_POINTS
-            if risen and rise_is_beyond_chance(before, after, self.size):
-                return age
-        return None
-
 
 def is_foundational(cohort: Cohort, of_model: Iterable[Cohort]) -> bool:
     """Whether a cohort stays, and does so much better than those that came to the model after it."""
     kept = cohort.kept(AGE)
     later = [value for each in of_model if each.month > cohort.month and (value := each.kept(AGE)) is not None]
     return kept is not None and bool(later) and kept >= FOUNDATIONAL and kept >= FOUNDATIONAL_TIMES * median(later)
+
+
+def comes_back(cohort: Cohort, of_model: Sequence[Cohort]) -> int | None:
+    """The age, from 2 on, at which more of a cohort came back than chance explains, and than the model's other cohorts did in that
+    month: after an outage, or a month with hardly any traffic, everybody returns."""
+    for age in range(2, len(cohort.active)):
+        before, after = cohort.active[age - 1], cohort.active[age]
+        usual = before * max(1.0, _of_others(cohort, age, of_model))
+        enough = before >= BOUND_USERS and after >= RISE_USERS
+        if (
+            enough
+            and 100 * (after - usual) / cohort.size >= RISE_POINTS
+            and rise_is_beyond_chance(usual, after, cohort.size)
+        ):
+            return age
+    return None
+
+
+def _of_others(cohort: Cohort, age: int, of_model: Sequence[Cohort]) -> float:
+    """The factor by which the other cohorts' users grew between the months in which this one was ``age - 1`` and ``age`` months
+    old; 1 without any."""
+    before = after = 0
+    for other in of_model:
+        place = age + 12 * (cohort.month.year - other.month.year) + cohort.month.month - other.month.month
+        if other.month != cohort.month and 2 <= place < len(other.active):
+            before, after = before + other.active[place - 1], after + other.active[place]
+    return after / before if before else 1.0 if not after else float("inf")
 
 
 _COHORTS = """

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from gateway.analytics import buckets, model_use, overview, performance, privacy, uptime
 from gateway.analytics.buckets import Grain
 from gateway.analytics.event import UNKNOWN_APP
-from gateway.analytics.model_use import AppUse
+from gateway.analytics.model_use import AppUse, Use
 from gateway.analytics.overview import ModelWeek
 from gateway.analytics.performance import Percentiles
 from gateway.analytics.series import Chart, Series
@@ -61,6 +61,9 @@ class Ran:
     numbers: Sequence[int]
     latency: Mapping[str, Sequence[Percentiles | None]]
     throughput: Mapping[str, Sequence[Percentiles | None]]
+    uses: Mapping[str, Sequence[Use]]
+    may_count: bool
+    """Whether numbers of answers may be shown."""
     attempts: Mapping[str, Sequence[Attempts]]
     routed: Sequence[Attempts]
 
@@ -144,7 +147,20 @@ async def _ran_in(services: Services, counters: Counters, slug: str, name: str) 
         routed = await uptime.with_routing(store, numbers, slug, rows)
     else:
         attempts, routed = await uptime.longer(store, grain, numbers, slug, rows)
-    return Ran(name, numbers, latency, throughput, attempts, routed)
+    uses = await model_use.use(store, grain, numbers, rows)
+    return Ran(
+        name, numbers, latency, throughput, uses, await _may_count(services, grain, numbers, slug), attempts, routed
+    )
+
+
+async def _may_count(services: Services, grain: Grain, numbers: Sequence[int], slug: str) -> bool:
+    """Whether numbers of a model's answers in these buckets may be shown: where its use may be."""
+    seen_by = audience(services)
+    days = grain, tuple(numbers)
+    if grain == "h":  # users are counted by days
+        days = "d", tuple(sorted({number // 24 for number in numbers}))
+    cell = privacy.Cell(*days, ("m " + slug,))
+    return seen_by.reason is None and (await privacy.shown(services.store, [cell], seen_by.least_users))[0]
 
 
 async def _used(services: Services, counters: Counters, readings: Readings, model: Model) -> Used | None:
@@ -220,6 +236,7 @@ def _ran_blocks(names: Names, wanted: Wanted, ran: Ran) -> dict[str, Any]:
         "range": ran.range,
         "latency": drawn(ran.latency, "ms", f"Time to the first token, {which}"),
         "throughput": drawn(ran.throughput, "tps", f"Tokens a second, {which}"),
+        **_errors(ran, labels, order, called),
         "uptime": _uptime(ran, labels, order, called),
     }
 
@@ -268,6 +285,26 @@ def _uptime(ran: Ran, labels: Sequence[str], order: Sequence[str], called: Mappi
         strip = charts.strip(percents, labels, title=f"Uptime of {name}")
         rows.append(UptimeRow(name, uptime.added(line).percent, strip))
     return rows if any(row.percent is not None for row in rows) else []
+
+
+def _errors(ran: Ran, labels: tuple[str, ...], order: Sequence[str], called: Mapping[str, str]) -> dict[str, Any]:
+    """``tool_errors`` and ``json_errors``: lines of percentages, None without enough answers. What a line's name has in brackets
+    is the number of answers, where the model's use may be shown."""
+
+    def drawn(title: str, counts: Callable[[Use], tuple[int, int]]) -> Markup | None:
+        series = []
+        for endpoint in order:
+            line = [counts(each) for each in ran.uses.get(endpoint, ())]
+            percents = [model_use.error_percent(*each) for each in line]
+            if any(each is not None for each in percents):
+                number = f" (n = {sum(seen for _, seen in line):,})" if ran.may_count else ""
+                series.append(_measures(endpoint, called[endpoint] + number, percents))
+        return figures.lined(Chart(labels, tuple(series), "percent", True, {}), title) if series else None
+
+    return {
+        "tool_errors": drawn("Bad calls of tools", lambda each: (each.calls_bad, each.calls_seen)),
+        "json_errors": drawn("Bad structured output", lambda each: (each.json_bad, each.json_seen)),
+    }
 
 
 def _used_blocks(names: Names, used: Used) -> dict[str, Any]:

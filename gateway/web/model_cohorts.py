@@ -55,16 +55,14 @@ def block(returning: Returning, least_users: int) -> dict[str, Any]:
         "more": len(returning.cohorts) - len(drawn),
         "stays": [f"{each.cohort.month:%B %Y}" for each in returning.cohorts if each.stays],
         "returns": [
-            (f"{each.cohort.month:%B %Y}", each.cohort.boomerang)
-            for each in returning.cohorts
-            if each.cohort.boomerang is not None
+            (f"{each.cohort.month:%B %Y}", each.boomerang) for each in returning.cohorts if each.boomerang is not None
         ],
         "why": None,
     }
 
 
 def _flagged(each: Kept) -> bool:
-    return each.stays or each.cohort.boomerang is not None
+    return each.stays or each.boomerang is not None
 
 
 def _series(each: Kept, ages: int, least_users: int) -> Series:

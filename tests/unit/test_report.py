@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import count, islice
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.analytics.buckets import day_of
 from gateway.analytics.event import OWN_KEY, Event
 from gateway.analytics.history.archive import Archive, Batch
 from gateway.analytics.report import document
@@ -24,6 +26,7 @@ from gateway.analytics.report.build import STEPS, build
 from gateway.analytics.report.document import Figure, Plot, Report, Table, TimeChart
 from gateway.analytics.report.markdown import markdown
 from gateway.analytics.report.used_events import NoEvents, Window
+from gateway.analytics.retention import comes_back, is_foundational, of_history
 from gateway.catalog.attributes import AttributeTable
 from gateway.catalog.load import load
 from gateway.catalog.rows import AttributesRow
@@ -32,6 +35,7 @@ from gateway.cli.demo.year.cube import cube
 from gateway.cli.demo.year.events import events
 from gateway.cli.demo.year.recorded import Recorder
 from gateway.cli.demo.year.targets import Model
+from gateway.cli.demo.year.users import BOOMERANGS, FOUNDATIONAL
 from gateway.settings import shipped_config_dir
 from providers import registry
 
@@ -313,6 +317,47 @@ def test_sums_are_those_of_the_events(small: Small) -> None:
 def test_numbers_of_the_whole_year(large: Report, check: Callable[[Report], None]) -> None:
     """150,000 events: the report finds what the year was made with."""
     check(large)
+
+
+RETAINED = (
+    "deepseek/deepseek-r1", "deepseek/deepseek-chat-v3-0324", "google/gemini-2.5-pro", "anthropic/claude-sonnet-4",
+    "anthropic/claude-3.5-sonnet", "meta-llama/llama-4-maverick",
+)  # fmt: skip
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_two_cohorts_stay_and_two_come_back(tmp_path: Path) -> None:
+    """T24, of models with cohorts as large as chance asks for: 40 ± 4 % at month 5 for the two that stay, nobody else stays; more
+    come back of the reported two, though all of Claude 3.5 Sonnet's do in December, after a month with hardly any traffic."""
+    whole = cube(2025)
+    divided_by = [1 if model.slug in RETAINED else 300 for model in whole.models]
+    tokens = tuple(tuple(each // by for each, by in zip(week, divided_by, strict=True)) for week in whole.tokens)
+    part = msgspec.structs.replace(whole, tokens=tokens)
+    catalog: Any = SimpleNamespace(attributes=AttributeTable(), models={})
+    archive = Archive(tmp_path)
+    made = Recorder(catalog, classified=0.0).record(events(part, 6e-5, 2025))
+    for number in count():
+        found = list(islice(made, 50_000))
+        if not found:
+            break
+        lines = msgspec.json.Encoder().encode_lines(found)
+        archive.append(Batch(after=f"{number}-0", upto=f"{number + 1}-0", rows=len(found), lines=lines))
+    cohorts = of_history(archive, day_of(date(2026, 1, 2)))
+    stays = {
+        (model, f"{each.month:%Y-%m}"): each.kept(5)
+        for model, of in cohorts.items()
+        for each in of
+        if is_foundational(each, of)
+    }
+    assert stays == {key: pytest.approx(0.40, abs=0.04) for key in FOUNDATIONAL}
+    returns = {
+        (model, f"{each.month:%Y-%m}"): age
+        for model, of in cohorts.items()
+        for each in of
+        if (age := comes_back(each, of)) is not None
+    }
+    assert returns == BOOMERANGS
 
 
 def test_what_the_data_lack_is_said(tmp_path: Path) -> None:

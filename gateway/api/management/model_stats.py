@@ -22,7 +22,7 @@ from gateway.services import Services
 
 router = APIRouter(tags=["Rankings"])
 
-Kind = Literal["throughput", "latency", "uptime", "price", "apps", "activity", "cohorts"]
+Kind = Literal["throughput", "latency", "uptime", "price", "apps", "activity", "cohorts", "tool-errors"]
 Range = Literal["1d", "3d", "7d", "30d", "1y"]
 SPANS: dict[Range, tuple[Grain, int]] = {
     "1d": ("h", 24),
@@ -40,6 +40,7 @@ RANGES: dict[Kind, tuple[Range, ...]] = {
     "apps": ("30d", "7d", "1y"),
     "activity": ("30d", "7d", "1y"),
     "cohorts": (),
+    "tool-errors": ("30d", "1d", "3d", "7d", "1y"),
 }
 """Of each kind those that are counted, the default first; cohorts are those of all months."""
 APPS_SHOWN = 20
@@ -78,7 +79,9 @@ async def get_stats(
     """One series for each provider; null in a bucket with too little to tell. `throughput` (tokens a second) and `latency` (ms to
     the first content) have percentiles, from 20 samples on; `uptime` percent, from 100 attempts on, with and without failing over;
     `price` dollars per million tokens as listed and as paid; `apps` the largest of the range; `activity` tokens and requests.
-    `cohorts`: for each month the users who came to the model in it, and the percent of them that used it so many months later.
+    `tool-errors`: percent of the requests that ended with a call of tools in which a call was bad, and of the outputs that had to
+    be JSON and were not, from 20 on. `cohorts`: for each month the users who came to the model in it, and the percent of them that
+    used it so many months later.
     """
     model = model_or_404(viewer.services, f"{author}/{slug}")
     _check_range(kind, range)
@@ -119,6 +122,7 @@ UNITS: dict[Kind, str] = {
     "apps": "tokens_native",
     "activity": "tokens_native",
     "cohorts": "percent",
+    "tool-errors": "percent",
 }
 
 
@@ -239,6 +243,32 @@ async def _apps(asked: Asked) -> list[dict[str, Any]]:
     ]
 
 
+async def _tool_errors(asked: Asked) -> list[dict[str, Any]]:
+    """Of each endpoint, shown like how fast it is; of how many, where the model's use may be shown."""
+    used = await model_use.use(asked.services.store, asked.grain, asked.numbers, await _endpoints(asked, "e"))
+    if asked.least_users is None or asked.grain != "h":
+        allowed = await _allowed(asked)
+    else:  # users are counted by days: hours tell the rate alone
+        allowed = [False] * len(asked.numbers)
+    return [
+        _series(asked, endpoint, [_errors(each, counts=ok) for each, ok in zip(line, allowed, strict=True)])
+        for endpoint, line in used.items()
+        if any(each.calls_seen or each.json_seen for each in line)
+    ]
+
+
+def _errors(use: model_use.Use, *, counts: bool) -> dict[str, float | None] | None:
+    """Null where neither rate is told."""
+    rates = {
+        "tool_call_error_percent": model_use.error_percent(use.calls_bad, use.calls_seen),
+        "structured_output_error_percent": model_use.error_percent(use.json_bad, use.json_seen),
+    }
+    if all(rate is None for rate in rates.values()):
+        return None
+    seen = {"tool_call_requests": use.calls_seen, "structured_output_requests": use.json_seen}
+    return rates | {name: number if counts else None for name, number in seen.items()}
+
+
 async def _activity(asked: Asked) -> list[dict[str, Any]]:
     """Sums of all endpoints, one series for each measure; with requests that no endpoint served."""
     rows = [*await _endpoints(asked, "e"), "@" + asked.model.slug]
@@ -278,7 +308,7 @@ def _cohort(each: cohorts.Kept, ages: int, least_users: int | None) -> dict[str,
     return {
         **{"id": f"{cohort.month:%Y-%m}", "label": f"{cohort.month:%B %Y}", "provider": None},
         **{"values": [*percents, *[None] * (ages - len(percents))], "users": str(size)},
-        **{"foundational": each.stays, "boomerang": cohort.boomerang},
+        **{"foundational": each.stays, "boomerang": each.boomerang},
     }
 
 
@@ -289,4 +319,5 @@ READERS: dict[Kind, Callable[[Asked], Awaitable[list[dict[str, Any]]]]] = {
     "price": _prices,
     "apps": _apps,
     "activity": _activity,
+    "tool-errors": _tool_errors,
 }

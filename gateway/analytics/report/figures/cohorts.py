@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, timedelta
 from statistics import median
+from typing import NamedTuple
 
 from gateway.analytics.privacy import LARGEST_PERCENT
 from gateway.analytics.report import words
@@ -13,10 +14,21 @@ from gateway.analytics.report.document import Cell, Column, Panel, Table
 from gateway.analytics.report.figures.made import Made, lacking
 from gateway.analytics.report.used_events import UsedEvents
 from gateway.analytics.report.weekly import PERMYRIAD, panel
-from gateway.analytics.retention import AGE, LEAST_USERS, Cohort, cohorts, is_foundational
+from gateway.analytics.retention import AGE, LEAST_USERS, Cohort, cohorts, comes_back, is_foundational
 from gateway.analytics.series import Chart, Series
 
 MODELS, LINES = 8, 8
+
+
+class _Flags(NamedTuple):
+    """What is said of cohorts beside their numbers."""
+
+    stays: frozenset[Cohort]
+    returns: Mapping[Cohort, int]
+
+    def of(self, cohort: Cohort) -> str:
+        """``, stays`` and ``, comes back``, or nothing."""
+        return ", stays" * (cohort in self.stays) + ", comes back" * (cohort in self.returns)
 
 
 def retention(used: UsedEvents) -> Made:
@@ -25,16 +37,17 @@ def retention(used: UsedEvents) -> Made:
     if not found:
         return lacking(f"a model that {LEAST_USERS} users have first used in one month, and the month after it")
     stays = [each for of in found.values() for each in of if is_foundational(each, of)]
-    returns = [each for of in found.values() for each in of if each.boomerang is not None]
+    returns = {each: age for of in found.values() for each in of if (age := comes_back(each, of)) is not None}
+    flags = _Flags(frozenset(stays), returns)
     flagged = {each.model for each in (*stays, *returns)}
     chosen = sorted(found, key=lambda model: (model not in flagged, -sum(each.size for each in found[model]), model))[
         :MODELS
     ]
     panels: list[Panel] = [
-        panel(f"{used.names[model]}: users who come back, by month of first use", "lines", _drawn(found[model], stays))
+        panel(f"{used.names[model]}: users who come back, by month of first use", "lines", _drawn(found[model], flags))
         for model in chosen
     ]
-    panels.append(_table(used, found, chosen, stays))
+    panels.append(_table(used, found, chosen, flags))
     ages = [kept for of in found.values() for each in of if (kept := each.kept(AGE)) is not None]
     text = words.sentences(
         [
@@ -43,7 +56,7 @@ def retention(used: UsedEvents) -> Made:
             + (f" At month {AGE} the median one keeps {words.percent(100 * median(ages))}." if ages else ""),
             f"Cohorts that stay: {_listed(used, stays, AGE)}." if stays else "No cohort stands out by staying.",
             "Cohorts of which more come back later: "
-            + words.listed(f"{_name(used, each)} at month {each.boomerang}" for each in returns[:8])
+            + words.listed(f"{_name(used, each)} at month {age}" for each, age in [*returns.items()][:8])
             + "."
             if returns
             else None,
@@ -66,15 +79,13 @@ def read(used: UsedEvents) -> dict[str, list[Cohort]]:
     return {model: of for model, of in open_ones.items() if of}
 
 
-def _drawn(cohorts: list[Cohort], stays: list[Cohort]) -> Chart:
+def _drawn(cohorts: list[Cohort], flags: _Flags) -> Chart:
     ages = max(len(each.active) for each in cohorts)
-    shown = sorted(cohorts, key=lambda each: (each not in stays and each.boomerang is None, -each.size, each.month))[
-        :LINES
-    ]
+    shown = sorted(cohorts, key=lambda each: (not flags.of(each), -each.size, each.month))[:LINES]
     series = [
         Series(
             each.month.isoformat()[:7],
-            f"{_month(each.month)} ({each.size:,}{_marks(each, stays)})",
+            f"{_month(each.month)} ({each.size:,}{flags.of(each)})",
             None,
             tuple(round(10_000 * part) if (part := each.kept(age)) is not None else None for age in range(ages)),
         )
@@ -83,7 +94,7 @@ def _drawn(cohorts: list[Cohort], stays: list[Cohort]) -> Chart:
     return Chart(tuple(f"Month {age}" for age in range(ages)), tuple(series), PERMYRIAD, False, {})
 
 
-def _table(used: UsedEvents, cohorts: Mapping[str, list[Cohort]], models: list[str], stays: list[Cohort]) -> Table:
+def _table(used: UsedEvents, cohorts: Mapping[str, list[Cohort]], models: list[str], flags: _Flags) -> Table:
     ages = (1, 2, 3, AGE)
     rows: list[tuple[Cell, ...]] = [
         (
@@ -91,7 +102,7 @@ def _table(used: UsedEvents, cohorts: Mapping[str, list[Cohort]], models: list[s
             _month(each.month),
             each.size,
             *(100 * part if (part := each.kept(age)) is not None else None for age in ages),
-            _marks(each, stays).removeprefix(", ") or None,
+            flags.of(each).removeprefix(", ") or None,
         )
         for model in models
         for each in cohorts[model]
@@ -101,11 +112,6 @@ def _table(used: UsedEvents, cohorts: Mapping[str, list[Cohort]], models: list[s
         Column("Kind"),
     )  # fmt: skip
     return Table("Cohorts of these models", columns, tuple(rows))
-
-
-def _marks(cohort: Cohort, stays: list[Cohort]) -> str:
-    kinds = ["stays"] * (cohort in stays) + ["comes back"] * (cohort.boomerang is not None)
-    return "".join(f", {kind}" for kind in kinds)
 
 
 def _listed(used: UsedEvents, cohorts: list[Cohort], age: int) -> str:

@@ -180,7 +180,8 @@ def _retention() -> Iterator[Spec]:
         "F34", "Who comes back", "Cohorts of eight models",
         "users of a model in month c + k whose first use of it was in month c ÷ users whose first use was in c; at least "
         f"{LEAST_USERS} of them. Stays: ≥ 30 % at month {AGE}, and ≥ 1.5 × the median of later cohorts. "
-        f"Comes back: a rise of ≥ {RISE_POINTS:.0f} points, to at least {RISE_USERS} users, beyond the 95 % bound of chance",
+        f"Comes back: a rise of ≥ {RISE_POINTS:.0f} points, to at least {RISE_USERS} users, beyond the 95 % bound of chance and "
+        "beyond what the model's other cohorts did in that month",
         cohorts.retention,
     )  # fmt: skip
 

@@ -191,7 +191,7 @@ class StatsSeries(Shape):
     id: str = Field(description="An endpoint; `all`, `with_routing`, `without_routing`; an app; a measure; a month.")
     label: str
     provider: str | None
-    values: list[Percentiles | dict[str, float] | float | str | None] = Field(
+    values: list[Percentiles | dict[str, float] | dict[str, float | None] | float | str | None] = Field(
         description="One for each bucket; counts are decimal strings. Null: not measured, or too private to show."
     )
 
