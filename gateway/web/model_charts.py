@@ -287,23 +287,36 @@ def _uptime(ran: Ran, labels: Sequence[str], order: Sequence[str], called: Mappi
     return rows if any(row.percent is not None for row in rows) else []
 
 
-def _errors(ran: Ran, labels: tuple[str, ...], order: Sequence[str], called: Mapping[str, str]) -> dict[str, Any]:
-    """``tool_errors`` and ``json_errors``: lines of percentages, None without enough answers. What a line's name has in brackets
-    is the number of answers, where the model's use may be shown."""
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Lines of percentages, and of how many answers; None where that may not be shown."""
 
-    def drawn(title: str, counts: Callable[[Use], tuple[int, int]]) -> Markup | None:
-        series = []
+    drawn: Markup
+    answers: int | None
+
+
+def _errors(
+    ran: Ran, labels: tuple[str, ...], order: Sequence[str], called: Mapping[str, str]
+) -> dict[str, Errors | None]:
+    """``tool_errors`` and ``json_errors``; None without enough answers."""
+
+    def of(title: str, counts: Callable[[Use], tuple[int, int]]) -> Errors | None:
+        series, answers = [], 0
         for endpoint in order:
             line = [counts(each) for each in ran.uses.get(endpoint, ())]
-            percents = [model_use.error_percent(*each) for each in line]
+            percents, seen = [model_use.error_percent(*each) for each in line], sum(seen for _, seen in line)
             if any(each is not None for each in percents):
-                number = f" (n = {sum(seen for _, seen in line):,})" if ran.may_count else ""
-                series.append(_measures(endpoint, called[endpoint] + number, percents))
-        return figures.lined(Chart(labels, tuple(series), "percent", True, {}), title) if series else None
+                label = called[endpoint] + (f" (n = {seen:,})" if ran.may_count else "")
+                series.append(_measures(endpoint, label, percents))
+                answers += seen
+        if not series:
+            return None
+        drawn = figures.lined(Chart(labels, tuple(series), "percent", True, {}), title)
+        return Errors(drawn, answers if ran.may_count else None)
 
     return {
-        "tool_errors": drawn("Bad calls of tools", lambda each: (each.calls_bad, each.calls_seen)),
-        "json_errors": drawn("Bad structured output", lambda each: (each.json_bad, each.json_seen)),
+        "tool_errors": of("Bad calls of tools", lambda each: (each.calls_bad, each.calls_seen)),
+        "json_errors": of("Bad structured output", lambda each: (each.json_bad, each.json_seen)),
     }
 
 

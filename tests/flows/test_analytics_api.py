@@ -331,8 +331,14 @@ async def test_how_a_model_runs(managed: Managed) -> None:
         "total_ms": 1000,
         "completion": 40,
     }
+    looked_at = (
+        [{"calls": 2, "tool_error": n} for n in (0, 1, 2, 3, 3, 1)] + [{"calls": 1}] * 34 + [{"structured": 2}] * 19
+    )
     over = [Event(at_ms=now, endpoint=bolt, prompt=1, tried=(Tried(acme, FAILED), Tried(bolt, SERVED)), **common)] * 30
-    fine = [Event(at_ms=now, endpoint=acme, prompt=1, tried=(Tried(acme, SERVED),), **common)] * 120
+    fine = [
+        Event(at_ms=now, endpoint=acme, prompt=1, tried=(Tried(acme, SERVED),), **common, **said)
+        for said in [*looked_at, *[{}] * (120 - len(looked_at))]
+    ]
     busy = [Event(at_ms=now, endpoint="@acme/fast-1", ok=False, tried=(Tried(acme, LIMITED),), org="o1", key="k")] * 5
     shown = [
         Event(
@@ -377,6 +383,17 @@ async def test_how_a_model_runs(managed: Managed) -> None:
         "without_routing": (round(100 * 150 / 180, 3), "degraded"),
         "with_routing": (round(100 * 155 / 160, 3), "normal"),
     }
+    operator, anybody = await both(kind="tool-errors", range="7d")
+    rates = {"tool_call_error_percent": 12.5, "structured_output_error_percent": None}
+    numbers = {"tool_call_requests": 40, "structured_output_requests": 19}
+    assert operator[acme]["values"][-1] == rates | numbers
+    assert anybody[acme]["values"][-1] == rates | dict.fromkeys(numbers), (
+        "how many were used is not everybody's business"
+    )
+    assert [operator[acme]["values"][-2], bolt in operator] == [None, False]
+    operator, anybody = await both(kind="tool-errors", range="1d")
+    assert operator[acme]["values"][-1] == rates | numbers
+    assert anybody[acme]["values"][-1] == rates | dict.fromkeys(numbers)
     operator, anybody = await both(kind="price", range="7d")
     assert operator[acme]["values"][-1] == {"prompt": 0.15, "completion": 0.6}
     paid = {"usd_per_mtok": 0.15, "cache_hit_rate": 0.25}
@@ -660,7 +677,7 @@ async def test_who_comes_back(managed: Managed) -> None:
     events = [
         *comers(9, fast, range(900, 960), 60),  # of the first month: who knows since when
         *comers(8, fast, range(100, 300), 110, 90, 80, 78, 76, 75),  # stays
-        *comers(7, fast, range(300, 400), 30, 20, 15, 3, 28),  # comes back
+        *comers(7, fast, range(300, 400), 30, 20, 12, 12, 28, 3),  # comes back
         *comers(6, fast, range(400, 440), 8, 4, 4, 4, 4, org="one"),
         *comers(6, fast, range(440, 459), 19, 19),  # with the forty: 59, two thirds of one organisation
         *comers(5, "acme/other", range(500, 530), 3, org="one"),
@@ -690,7 +707,7 @@ async def test_who_comes_back(managed: Managed) -> None:
         "series"
     ]
     assert {each["id"]: each["users"] for each in seen} == {ids[0]: "200", ids[1]: "100", ids[2]: "60"}
-    assert seen[1]["values"][3:7] == [15.0, None, 28.0, 0.0], "three who come back could be recognised"
+    assert seen[1]["values"][4:] == [12.0, 28.0, None, None], "three who come back could be recognised"
     other = await get(managed.admin, "/models/acme/slow-2/stats", kind="cohorts")
     assert other["data"] == {"buckets": [], "series": []}
     refused(await managed.admin.get(f"/api/v1{path}", params={"kind": "cohorts", "range": "1y"}), 400, "range")

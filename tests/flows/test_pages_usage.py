@@ -170,7 +170,15 @@ async def test_without_the_store_the_pages_say_so(shown: Gateway, monkeypatch: p
 
 async def test_a_model_shows_how_it_runs_and_is_used(shown: Gateway) -> None:
     """Uptime of the gateway and of each provider, lines with gaps, tokens by week, its place, its apps; ranges have addresses."""
-    await count_events(shown.services.store, [*year(), *busy_hours(FAST, 3, failed=30), *busy_hours(SLOW, 1)])
+    calls = [
+        each for n in range(6) for each in crowd(TODAY, FAST, 10, finish="tool_calls", calls=1, tool_error=3 * (n == 0))
+    ]
+    await count_events(shown.services.store, [*year(), *busy_hours(FAST, 3, failed=30), *busy_hours(SLOW, 1), *calls])
+    found = await page(shown, "/models/acme/fast-1?range=30d")
+    words = found.text[found.text.index("<h3>Bad calls of tools</h3>") :]
+    assert '<td class="num">16.66\u202f%</td>' in words[: words.index("</figure>")]
+    assert "n = 48 answers in this range" in words
+    assert "Bad structured output" not in found.text
     found = await page(shown, "/models/acme/fast-1")
     words = " ".join(found.words.split())
     for text in (
