@@ -6,6 +6,7 @@
     k       API key              ``<endpoint> r|p|c|g|h|u``                             d 35 d
     x       model                by size of prompt + completion: ``1K r``, ``1K t``     w 104 w
     o       m <model>, p <prov.> organisation → tokens, for the rules of privacy         d 400 d · w 104 w
+            tm <model>, tp <prov.>  the same of requests that ended with a call of tools
     v       endpoint             ``<slot> o|e``: attempts by five minutes, for uptime    h 72 h
     l, t    endpoint             histogram of ms to the first content; of tokens / s     h 72 h · d 35 d · w 104 w
     c, g,   model, all           ``<label> n|w|x|t|v|u`` of categories, tasks, natural   w 104 w
@@ -83,10 +84,13 @@ RATIO = 1.15
 """Between the bounds of two buckets of a histogram, so that a percentile is off by at most 7.5 %."""
 _LOG_RATIO = math.log(RATIO)
 SLOT_MS = 300_000
+CALLED = "tool_calls"
 ALL = "all"
 """Row of the users of everything, and of the labels of all models."""
 MAX_APPS = 2000
 """Apps that a day or a week has rows for: their names are chosen by callers."""
+TOOLS = "t"
+"""Before the name of a row of organisations: their tokens of requests that ended with a call of tools."""
 OTHER_APPS = "other"
 """The app that stands for those beyond ``MAX_APPS``."""
 
@@ -152,6 +156,8 @@ class Tally:
         """Hour, slot, endpoint and result → attempts."""
         self._checks: dict[tuple[int, str, str], int] = defaultdict(int)
         """Hour, endpoint and counter → requests whose answer was looked at."""
+        self._callers: dict[tuple[int, str, str], int] = defaultdict(int)
+        """Day, endpoint and organisation → tokens of requests that ended with a call of tools."""
         self._times: dict[tuple[str, int, str, int], int] = defaultdict(int)
         """Table, hour, endpoint and bucket of a histogram → events."""
         self._keys: dict[tuple[int, str, str], dict[str, Amounts]] = defaultdict(lambda: defaultdict(list))
@@ -187,6 +193,8 @@ class Tally:
             self._sizes[day, model, context_size(tokens)].append((1, tokens))
             for tried, result in event.tried:
                 self._attempts[hour, slot_ms // SLOT_MS, tried, result] += 1
+            if event.finish == CALLED:
+                self._callers[day, endpoint, event.org] += tokens
             if event.ok and endpoint[:1] != "@":
                 self._add_times(event, hour)
             if event.calls or event.structured:
@@ -274,6 +282,10 @@ class Tally:
                 if tokens:
                     for name in of_endpoint(endpoint):
                         orgs[day, name][org] += tokens
+        for (day, endpoint, org), tokens in self._callers.items():
+            if tokens:
+                for name in of_endpoint(endpoint):
+                    orgs[day, TOOLS + name][org] += tokens
         sums.update({Cell("do", day, name): row for (day, name), row in orgs.items()})
 
     def _label_rows(self, sums: Sums) -> None:
@@ -312,7 +324,7 @@ class Tally:
 def _of_endpoint(event: Event, tokens: int) -> tuple[int, ...]:
     """What an event adds to the counters ``ENDPOINT``, in their order."""
     flags, ttft = event.flags, event.ttft_ms
-    called, offered, free = event.finish == "tool_calls", event.tools > 0, flags & FREE != 0
+    called, offered, free = event.finish == CALLED, event.tools > 0, flags & FREE != 0
     return (
         1,
         event.ok,

@@ -61,7 +61,7 @@ def follows(value: object, schema: object) -> bool | None:
             return None
         _STEPS.left = STEPS_MAX
         return bool(_validator(written).is_valid(value))
-    except Exception:  # noqa: BLE001 - a schema of a stranger breaks the validator in any way it likes
+    except _broken():
         return None
 
 
@@ -70,6 +70,14 @@ def _validator(written: bytes) -> Any:
     """The validator of a schema, given as JSON."""
     referencing = importlib.import_module("referencing")  # with an empty registry nothing is fetched
     return _bounded()(msgspec.json.decode(written), registry=referencing.Registry())
+
+
+@cache
+def _broken() -> tuple[type[Exception], ...]:
+    """What the validator raises for a schema that is none."""
+    jsonschema, referencing = (importlib.import_module(f"{name}.exceptions") for name in ("jsonschema", "referencing"))
+    ours = (TooMuch, RecursionError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+    return (*ours, jsonschema.SchemaError, jsonschema.UnknownType, referencing.Unresolvable)
 
 
 @cache

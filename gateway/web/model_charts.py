@@ -159,7 +159,7 @@ async def _may_count(services: Services, grain: Grain, numbers: Sequence[int], s
     days = grain, tuple(numbers)
     if grain == "h":  # users are counted by days
         days = "d", tuple(sorted({number // 24 for number in numbers}))
-    cell = privacy.Cell(*days, ("m " + slug,))
+    cell = privacy.Cell(*days, ("m " + slug,), of_tools=True)
     return seen_by.reason is None and (await privacy.shown(services.store, [cell], seen_by.least_users))[0]
 
 

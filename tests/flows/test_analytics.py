@@ -156,6 +156,33 @@ async def test_figures_that_show_an_account_are_hidden(managed: Managed) -> None
     refused(await managed.anyone.get("/api/v1/rankings/chart"), 401)
 
 
+async def test_one_accounts_calls_of_tools_are_hidden(managed: Managed) -> None:
+    """Most calls of a model are one account's, a tenth of its tokens: tokens are shown, those of calls are within others; by provider, too."""
+    day = TODAY - 1
+    used = [event(day, "a/x", 100, org=f"o{n}", user=n) for n in range(1, 10)]
+    used += [event(day, "a/x", 10, org=f"o{n}", user=n, finish="tool_calls") for n in range(1, 4)]
+    used += [event(day, "a/x", 200, org="big", user=10, finish="tool_calls")]
+    used += [
+        event(day, f"a/{name}", 10, org=f"o{n}", user=n, finish="tool_calls") for name in "yz" for n in range(1, 7)
+    ]
+    await count_events(managed.gateway.services.store, used)
+    caller = {"headers": bearer(await managed.gateway.key())}
+
+    async def seen(metric: str, by: str = "model") -> dict[str, str]:
+        query = {"metric": metric, "by": by, "period": "day", "start_date": iso_day(day), "end_date": iso_day(day)}
+        answer = await managed.anyone.get("/api/v1/rankings/chart", params=query, **caller)
+        found: dict[str, str] = answer.json()["data"][0]["ys"]
+        return found
+
+    assert await seen("tokens") == {"a/x": "1130", "a/y": "60", "a/z": "60", "others": "0"}
+    assert await seen("tools_offered_tokens") == {"others": "0"}
+    assert await seen("tool_tokens") == {"a/z": "60", "others": "290"}, "the smallest joins what is hidden"
+    assert await seen("tool_requests") == {"a/z": "6", "others": "10"}
+    assert await seen("tool_tokens", "provider") == {"acme": "350", "others": "0"}
+    stats = await managed.anyone.get("/api/v1/models/acme/fast-1/stats?kind=activity", **caller)
+    assert stats.status_code == 200
+
+
 @pytest.mark.parametrize(
     ("users", "shown"),
     [

@@ -174,11 +174,11 @@ def _whole(line: Sequence[Attempts]) -> dict[str, Any]:
     return {"percent": whole.percent, "status": whole.status}
 
 
-async def _allowed(asked: Asked) -> list[bool]:
-    """For each bucket whether the model's use may be shown."""
+async def _allowed(asked: Asked, *, of_tools: bool = False) -> list[bool]:
+    """For each bucket whether the model's use may be shown; ``of_tools``: of requests that ended with a call of tools."""
     if asked.least_users is None:
         return [True] * len(asked.numbers)
-    cells = [privacy.Cell(asked.grain, (number,), ("m " + asked.model.slug,)) for number in asked.numbers]
+    cells = [privacy.Cell(asked.grain, (number,), ("m " + asked.model.slug,), of_tools) for number in asked.numbers]
     return await privacy.shown(asked.services.store, cells, asked.least_users)
 
 
@@ -247,7 +247,7 @@ async def _tool_errors(asked: Asked) -> list[dict[str, Any]]:
     """Of each endpoint, shown like how fast it is; of how many, where the model's use may be shown."""
     used = await model_use.use(asked.services.store, asked.grain, asked.numbers, await _endpoints(asked, "e"))
     if asked.least_users is None or asked.grain != "h":
-        allowed = await _allowed(asked)
+        allowed = await _allowed(asked, of_tools=True)
     else:  # users are counted by days: hours tell the rate alone
         allowed = [False] * len(asked.numbers)
     return [
@@ -274,11 +274,14 @@ async def _activity(asked: Asked) -> list[dict[str, Any]]:
     rows = [*await _endpoints(asked, "e"), "@" + asked.model.slug]
     used = await model_use.use(asked.services.store, asked.grain, asked.numbers, rows)
     every = [model_use.added([line[at] for line in used.values()]) for at in _range(len(asked.numbers))]
-    allowed = await _allowed(asked)
+    allowed = {of_tools: await _allowed(asked, of_tools=of_tools) for of_tools in (False, True)}
     return [
         {
             **{"id": name, "label": name.replace("_", " "), "provider": None},
-            "values": [str(getattr(use, field)) if ok else None for use, ok in zip(every, allowed, strict=True)],
+            "values": [
+                str(getattr(use, field)) if ok else None
+                for use, ok in zip(every, allowed[name in queries.OF_TOOLS], strict=True)
+            ],
         }
         for name, field in MEASURES.items()
     ]
