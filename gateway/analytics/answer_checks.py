@@ -49,12 +49,15 @@ class Answer(msgspec.Struct, eq=False):
 
     calls: int = 0
     """Calls that were looked at."""
-    errors: tuple[int, int] = (FINE, UNSEEN)
-    """``tool_error``, the worst of the calls in the order of the constants, and ``structured``, as in ``Event``."""
+    found: tuple[int, int, int] = (FINE, UNSEEN, 0)
+    """``tool_error``, the worst of the calls in the order of the constants, ``structured`` and ``asked_to_reason``: as in
+    ``Event``."""
 
 
 NOT_LOOKED_AT = Answer()
 """Of all answers that are not; it stays as it is."""
+REASONED_ONLY = Answer(found=(FINE, UNSEEN, 1))
+"""The same where the model was asked to reason."""
 
 
 class _Waiting(NamedTuple):
@@ -120,7 +123,8 @@ def _look(some: Sequence[_Waiting]) -> None:
         any_name = any(not isinstance(tool, dict) or tool.get("type") not in NAMED for tool in each.offered)
         found = max((_error(call, tools, any_name=any_name) for call in each.calls), default=FINE)
         each.answer.calls = len(each.calls)
-        each.answer.errors = found, UNSEEN if each.said is None else _structured(each.said, each.schema)
+        structured = UNSEEN if each.said is None else _structured(each.said, each.schema)
+        each.answer.found = found, structured, each.answer.found[2]
 
 
 def _error(call: Call, tools: Mapping[str, Any], *, any_name: bool) -> int:

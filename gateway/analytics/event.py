@@ -101,6 +101,8 @@ class Event(msgspec.Struct, frozen=True):
     follow the schema."""
     structured: int = 0
     """Output that had to be JSON: 1 it is, 2 it is none, 3 it does not follow the schema; 0: not asked for, or not looked at."""
+    asked_to_reason: int = 0
+    """1: the request named an effort other than none, or a budget, for the model's reasoning."""
 
     @property
     def model(self) -> str:
@@ -179,7 +181,7 @@ def event_values(measured: Measured, salt: bytes) -> tuple[Any, ...]:
         record.api_type,
         answer.calls,
         *measured.labels,
-        *answer.errors,
+        *answer.found,
     )
 
 

@@ -14,13 +14,18 @@ import msgspec
 from gateway.analytics.answer_checks import (
     JSON_FORMATS,
     NOT_LOOKED_AT,
+    REASONED_ONLY,
     TEXT_BYTES_MAX,
     Answer,
     AnswerChecks,
     Call,
 )
 from gateway.pipeline.settlement import Delivered
+from providers.chat.effort import requested_effort
 from providers.types import Completion, Event, Json
+
+FIELDS = frozenset({"tools", "response_format", "reasoning", "reasoning_effort"})
+"""Of a request: without any of them nothing is said of its answer."""
 
 
 def are_wanted(body: Json) -> bool:
@@ -56,6 +61,19 @@ class Gathered(Delivered):
         parts = self.calls.setdefault(index, [""])
         parts[0] = parts[0] or function.get("name") or ""
         parts.append(function.get("arguments") or "")
+
+
+def answer_of(checks: AnswerChecks, body: Json, completion: Completion | None, delivered: Delivered) -> Answer:
+    """As ``looked_at``, with whether the request asked for reasoning."""
+    wanted, budget = requested_effort(body)
+    reasons = wanted not in (None, "none") or bool(budget)
+    answer = looked_at(checks, body, completion, delivered)
+    if not reasons:
+        return answer
+    if answer is NOT_LOOKED_AT:
+        return REASONED_ONLY
+    answer.found = (*answer.found[:2], 1)
+    return answer
 
 
 def looked_at(checks: AnswerChecks, body: Json, completion: Completion | None, delivered: Delivered) -> Answer:

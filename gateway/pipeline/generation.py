@@ -261,7 +261,7 @@ class Generation(msgspec.Struct, eq=False):
         analytics, completion = self.services.analytics, self.attempts.completion
         if analytics is None or self.request.operation != "chat":
             return NOT_LOOKED_AT
-        return answer_parts.looked_at(analytics.checks, self.request.body, completion, self.delivered)
+        return answer_parts.answer_of(analytics.checks, self.request.body, completion, self.delivered)
 
     def _log(self, written: records.Record) -> None:
         """Report the metrics and the one canonical log line."""
@@ -282,7 +282,7 @@ class Generation(msgspec.Struct, eq=False):
                 request.prompt.tokens,
                 self.delivered.size_bytes // 4,
             )
-            if tools or "response_format" in body:
+            if not answer_parts.FIELDS.isdisjoint(body):
                 measured = measured._replace(answer=self._looked_at())
             self.services.labelling.emit(
                 measured,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.analytics import schema_check
+from gateway.analytics import stream as stream_of
 from gateway.store import analytics_keys as keys
 from tests.flows.test_analytics import counted
 from tests.support.dialects import KEY, SOLD, VARIABLE
@@ -97,4 +98,10 @@ async def test_structured_output_and_what_is_not_looked_at(gateway: GatewayFacto
         assert answer.status_code == 200
     await caller.chat("t/echo", "plain")
     await caller.chat("t/short", response_format=wanted, max_tokens=2)
+    for effort in ("low", "none"):
+        await caller.chat("t/echo", "plain", reasoning_effort=effort)
     assert await counters(stage) == {"kn": 0, "kb": 0, "jn": 10, "jb": 6, "tc": 0}
+    entries = await stage.gateway.services.store.redis.xrange(keys.EVENTS)
+    events = [event for _, fields in entries for event in stream_of.entry(fields).events]
+    assert [event.asked_to_reason for event in events[-3:]] == [0, 1, 0]
+    assert sum(event.structured > 0 for event in events) == 10

@@ -43,7 +43,7 @@ async def looked_at(calls: list[Call], offered: list[Any]) -> tuple[int, int]:
     answer = checks.calls(calls, offered)
     await checks.look()
     checks.close()
-    return answer.calls, answer.errors[0]
+    return answer.calls, answer.found[0]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ async def test_structured_output(said: str, schema: Any, found: int) -> None:
     answer = checks.structured(said, {"type": "json_schema", "json_schema": {"schema": schema}})
     await checks.look()
     checks.close()
-    assert (answer.calls, answer.errors) == (0, (FINE, found))
+    assert (answer.calls, answer.found) == (0, (FINE, found, 0))
 
 
 async def test_what_waits_is_bounded() -> None:
@@ -120,7 +120,7 @@ async def test_what_waits_is_bounded() -> None:
     await checks.look()
     checks.close()
     assert {each.calls for each in found} == {1, 0}
-    assert (NOT_LOOKED_AT.calls, NOT_LOOKED_AT.errors) == (0, (0, 0))
+    assert (NOT_LOOKED_AT.calls, NOT_LOOKED_AT.found) == (0, (0, 0, 0))
 
 
 def deep(levels: int) -> dict[str, Any]:

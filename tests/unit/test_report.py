@@ -90,7 +90,11 @@ def cohort() -> Iterator[Event]:
     for month, users in ((datetime(2024, 12, 10, tzinfo=UTC), 30), (datetime(2025, 1, 10, tzinfo=UTC), 12)):
         for number in range(users):
             yield event(
-                at_ms=int(month.timestamp() * 1000), endpoint=f"p/x@{STAYING}", user=bytes([number] * 8), prompt=1
+                at_ms=int(month.timestamp() * 1000),
+                endpoint=f"p/x@{STAYING}",
+                user=bytes([number] * 8),
+                prompt=1,
+                asked_to_reason=1,
             )
 
 
@@ -305,6 +309,8 @@ def test_sums_are_those_of_the_events(small: Small) -> None:
     assert lengths.series[0].values == tuple(round(weeks[day]["prompt"] / weeks[day]["n"]) for day in lengths.buckets)
     dots = {dot.label: dot.x for dot in panels(small.report.figure("F36"), Plot)[0].dots}
     assert dots == pytest.approx({model: paid[model] / bought[model] / 1000 for model in bought})
+    reasoned = sum(each.reasoning > 0 or each.asked_to_reason for each in small.events)
+    assert rows(small.report.figure("F11"))["All"][1] == pytest.approx(100 * reasoned / len(small.events))
     first = [of for of in months.values() if min(of) == "2024-12"]
     _, size, *kept = rows(small.report.figure("F34"))[STAYING]
     assert size == len(first) >= 30

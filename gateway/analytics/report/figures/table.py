@@ -78,7 +78,8 @@ def _reasoning() -> Iterator[Spec]:
     yield Spec(
         "F11", section, "Reasoning models",
         "(a) " + _share("models that reason unless asked not to")
-        + "; (b) requests with reasoning tokens ÷ requests; (c) Σ reasoning ÷ Σ completion",
+        + "; (b) requests with reasoning tokens, or that asked for an effort other than none, ÷ requests"
+        "; (c) Σ reasoning ÷ Σ completion",
         reasoning.share,
     )  # fmt: skip
     yield Spec(
