@@ -12,6 +12,7 @@
     c, g,   model, all           ``<label> n|w|x|t|v|u`` of categories, tasks, natural   w 104 w
     i, j                         and programming languages, see ``weights.py``
     n       m, p, a <name>, all  HyperLogLog of users                                    d 400 d · w 104 w
+            keys, key models     the same of keys, and of keys with models
             c, g, i, j <label>   the same, and in ``o``, of those labels: for the rules of privacy
 
 Counting takes two steps. An event is only put into its groups: with those of the same hour and endpoint, of the same day and app,
@@ -89,6 +90,8 @@ ALL = "all"
 """Row of the users of everything, and of the labels of all models."""
 MAX_APPS = 2000
 """Apps that a day or a week has rows for: their names are chosen by callers."""
+KEYS, KEY_MODELS = "keys", "key models"
+"""Rows beside ``ALL``: the API keys of everything, and each of them with each model that it used."""
 TOOLS = "t"
 """Before the name of a row of organisations: their tokens of requests that ended with a call of tools."""
 OTHER_APPS = "other"
@@ -307,6 +310,9 @@ class Tally:
         for (day, endpoint), users in self._users.items():
             for row in (ALL, *of_endpoint(endpoint)):
                 people[Cell("dn", day, row)] |= users
+        for (day, key, _), endpoints in self._keys.items():
+            people[Cell("dn", day, KEYS)].add(key.encode())
+            people[Cell("dn", day, KEY_MODELS)].update([f"{key} {model_of(each)}".encode() for each in endpoints])
         for (day, app), users in self._app_users.items():
             people[Cell("dn", day, "a " + names[day, app])] |= users
         for (day, name), users in self._label_users.items():

@@ -477,6 +477,7 @@ PUBLIC = (
     "/api/v1/rankings/context-length?bucket=1K",
     "/api/v1/rankings/performance",
     "/api/v1/rankings/discovery",
+    "/api/v1/rankings/adoption",
     "/api/v1/datasets/rankings-daily",
     "/api/v1/datasets/app-rankings",
     *(

@@ -184,6 +184,22 @@ class DiscoveryAnswer(Shape):
     meta: Meta
 
 
+class AdoptionWeek(Shape):
+    """Null where too few used the gateway for it to be shown."""
+
+    x: str = Field(description="The Monday.")
+    users: int | None
+    keys: int | None
+    apps: int | None = Field(description="That say who they are.")
+    models_per_key: float | None
+    partial: bool = Field(description="The week is not over yet.")
+
+
+class AdoptionAnswer(Shape):
+    data: list[AdoptionWeek]
+    meta: Meta
+
+
 class StatsSeries(Shape):
     """`uptime` also has `percent` and `status` of all hours, `price` what was `paid`, `apps` tokens and requests, `cohorts` their
     number of `users`, whether they are `foundational` (stay), and at which age they come back (`boomerang`)."""
