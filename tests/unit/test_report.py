@@ -190,6 +190,14 @@ def check_tools(report: Report) -> None:
     assert fmean(list(without.values())[-8:]) > fmean(list(without.values())[:8]) + 500
 
 
+def check_tool_models(report: Report) -> None:
+    """T13: first Claude 3.x and GPT-4o mini get tools; Grok Code Fast 1 and Gemini 2.5 Flash lead later, GLM 4.5 is among the first ten."""
+    first, second = report.figure("F14").text.split(" lead in the first half of the window, ")
+    assert all(name in first for name in ("Claude 3.7 Sonnet", "Claude 3.5 Sonnet", "GPT-4o Mini"))
+    assert set(second.split(", ")[:2]) == {"Grok Code Fast 1", "Gemini 2.5 Flash"}
+    assert "GLM 4.5" in rows(report.figure("F14"))
+
+
 def check_sizes(report: Report) -> None:
     """T17: small falls, medium rises, no model above a quarter of open tokens in the last quarter, authors in their order."""
     small_models, medium = (list(percents(report.figure("F05"), key).values()) for key in ("small", "medium"))
@@ -254,7 +262,7 @@ def check_retention(report: Report) -> None:
 
 
 CHECKS = (
-    check_open_weights, check_concentration, check_reasoning, check_tools, check_sizes, check_places, check_prices, check_languages,
+    check_open_weights, check_concentration, check_reasoning, check_tools, check_tool_models, check_sizes, check_places, check_prices, check_languages,
     check_categories, check_retention,
 )  # fmt: skip
 
