@@ -31,7 +31,7 @@ LEASE = "cohorts"
 MADE = "_"
 """Field beside those of the models."""
 NONE_YET = (
-    "No cohorts were made yet. They are made once a day from the history of usage (GATEWAY_HISTORY, and the extra `analytics`: "
+    "No cohorts were made yet. They are made once a day from the history of usage (GATEWAY_HISTORY, and the extra analytics: "
     "pip install 'tokenway[analytics]') by the process that writes it."
 )
 
