@@ -147,10 +147,10 @@ async def write_last_events(services: Services) -> None:
     if services.labelling is not None:
         services.labelling.close()
     if services.analytics is not None:
+        services.analytics.checks.close()
         with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(LAST_EVENTS_S):
                 await services.analytics.flush()
-        services.analytics.checks.close()
 
 
 def learn_names(telemetry: Telemetry, catalogs: CatalogStore) -> None:

@@ -76,6 +76,7 @@ class AnswerChecks:
     def __init__(self) -> None:
         self._waiting: deque[_Waiting] = deque()
         self._thread: ThreadPoolExecutor | None = None
+        self._closed = False
 
     def calls(self, calls: Sequence[Call], offered: Collection[Any]) -> Answer:
         """The calls of an answer, and ``tools`` of its request, are to be looked at."""
@@ -88,7 +89,7 @@ class AnswerChecks:
 
     def _wait(self, waiting: _Waiting) -> Answer:
         size = len(waiting.said or "") + sum(len(call.arguments or "") for call in waiting.calls)
-        if len(self._waiting) >= WAITING_MAX or size > TEXT_BYTES_MAX:
+        if self._closed or len(self._waiting) >= WAITING_MAX or size > TEXT_BYTES_MAX:
             return NOT_LOOKED_AT
         self._waiting.append(waiting)
         return waiting.answer
@@ -102,7 +103,8 @@ class AnswerChecks:
             await asyncio.get_running_loop().run_in_executor(self._thread, _look, some)
 
     def close(self) -> None:
-        """Stop the thread. What waits is not looked at."""
+        """Stop the thread. What waits, and what comes later, is not looked at, so that the last events are written at once."""
+        self._closed = True
         self._waiting.clear()
         if self._thread is not None:
             self._thread.shutdown(wait=False)

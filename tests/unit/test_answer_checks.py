@@ -111,6 +111,16 @@ async def test_structured_output(said: str, schema: Any, found: int) -> None:
     assert (answer.calls, answer.found) == (0, (FINE, found, 0))
 
 
+async def test_a_process_that_stops_looks_at_nothing() -> None:
+    """Its last events are written with what is known."""
+    checks = AnswerChecks()
+    before = checks.calls([Call("else", "{}")], OFFERED)
+    checks.close()
+    assert checks.calls([Call("else", "{}")], OFFERED) is NOT_LOOKED_AT
+    await checks.look()
+    assert before.calls == 0
+
+
 async def test_what_waits_is_bounded() -> None:
     """So many answers, none longer than that: others are not looked at, and say so."""
     checks = AnswerChecks()
