@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from gateway.analytics.cohorts import CohortMaker
 from gateway.analytics.consumer import Consumer, Role
 from gateway.analytics.history import parquet
 from gateway.analytics.history.writer import DirectorySink, HistoryWriter
@@ -27,6 +28,8 @@ from gateway.telemetry import Telemetry
 
 ANALYTICS_INTERVAL_S = 1.0
 CLASSIFY_INTERVAL_S = 0.25
+COHORTS_INTERVAL_S = 600.0
+"""How often it is looked whether today's cohorts are made."""
 SAMPLE_INTERVAL_S = 10.0
 ORGANIZATIONS_INTERVAL_S = 5.0
 """What an organisation lets analytics see is in force everywhere after so long."""
@@ -134,6 +137,8 @@ def analytics_loops(
         sink = DirectorySink(settings.history_directory, days=settings.history_days)
         writer = HistoryWriter(store, sink, role, telemetry)
         loops.append(every(settings.history_interval_s, writer.write_history, telemetry))
+        maker = CohortMaker(store, settings.history_directory)
+        loops.append(every(COHORTS_INTERVAL_S, maker.make_cohorts, telemetry))
     return loops
 
 
@@ -142,6 +147,7 @@ async def write_last_events(services: Services) -> None:
     if services.labelling is not None:
         services.labelling.close()
     if services.analytics is not None:
+        services.analytics.checks.close()
         with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(LAST_EVENTS_S):
                 await services.analytics.flush()

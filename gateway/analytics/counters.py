@@ -6,11 +6,13 @@
     k       API key              the same and more by endpoint                          d 35 d
     x       model                requests and tokens by size of prompt + completion     w 104 w
     o       m <model>, p <prov.> organisation → tokens, for the rules of privacy         d 400 d · w 104 w
+            tm <model>, tp <prov.>  the same of requests that ended with a call of tools
     v       endpoint             ``<slot> o|e``: attempts by five minutes, for uptime    h 72 h
     l, t    endpoint             histogram of ms to the first content; of tokens / s     h 72 h · d 35 d · w 104 w
     c, g,   model, all           by category, task, natural and programming language,   w 104 w
     i, j                         see ``weights.py``
     n       m, p, a <name>, all  HyperLogLog of users                                    d 400 d · w 104 w
+            keys, key models     the same of keys, and of keys with models
             c, g, i, j <label>   the same, and in ``o``, of those labels: for the rules of privacy
 
 Counting takes two steps. An event is only put into its groups: with those of the same hour and endpoint, of the same day and app,
@@ -31,6 +33,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from gateway.analytics.answer_checks import SAID_FINE
 from gateway.analytics.buckets import HOUR_MS, Grain, end_ms, week_of
 from gateway.analytics.event import (
     CANCELLED,
@@ -83,12 +86,19 @@ _SIZES = [*(label for label, _ in CONTEXT_SIZES), "10M"]
 RATIO = 1.15
 """Between the bounds of two buckets of a histogram, so that a percentile is off by at most 7.5 %."""
 _LOG_RATIO = math.log(RATIO)
-_NO_REQUESTS = (0,) * (len(ENDPOINT) - 2)
+_APART = ENDPOINT[-6:]
+"""Counters of an endpoint that are not added up from its events: attempts that failed, and answers that were looked at."""
+_NO_REQUESTS, _NOTHING_APART = (0,) * (len(ENDPOINT) - len(_APART)), (0,) * len(_APART)
 SLOT_MS = 300_000
+CALLED = "tool_calls"
 ALL = "all"
 """Row of the users of everything, and of the labels of all models."""
 MAX_APPS = 2000
 """Apps that a day or a week has rows for: their names are chosen by callers."""
+KEYS, KEY_MODELS = "keys", "key models"
+"""Rows beside ``ALL``: the API keys of everything, and each of them with each model that it used."""
+TOOLS = "t"
+"""Before the name of a row of organisations: their tokens of requests that ended with a call of tools."""
 OTHER_APPS = "other"
 """The app that stands for those beyond ``MAX_APPS``."""
 
@@ -171,9 +181,13 @@ class Tally:
 
     def __init__(self) -> None:
         self._endpoints: dict[tuple[int, str], Amounts] = defaultdict(list)
-        """Hour and endpoint → the counters ``ENDPOINT`` but the last two."""
+        """Hour and endpoint → the counters ``ENDPOINT`` but the last six."""
         self._attempts: Counter[tuple[int, int, tuple[Tried, ...]]] = Counter()
         """Hour, slot and attempts → events."""
+        self._checks: Counter[tuple[int, str, str]] = Counter()
+        """Hour, endpoint and counter → requests whose answer was looked at."""
+        self._callers: Counter[tuple[int, str, str]] = Counter()
+        """Day, endpoint and organisation → tokens of requests that ended with a call of tools."""
         self._times: Counter[tuple[str, int, str, int]] = Counter()
         """Table, hour, endpoint and bucket of a histogram → events."""
         self._keys: dict[tuple[int, str, str, str], Amounts] = defaultdict(list)
@@ -214,6 +228,11 @@ class Tally:
         self._users.update(zip(days, endpoints, apps, column["user"], strict=True))
         names = zip(days, apps, column["app_name"], strict=True)
         self._names.update({(day, app): name for day, app, name in names if name})
+        called = [place for place, finish in enumerate(column["finish"]) if finish == CALLED]
+        for place in called:
+            self._callers[days[place], endpoints[place], column["org"][place]] += tokens[place]
+        if any(column["calls"]) or any(column["structured"]):
+            self._add_checks(column, hours)
         for place, sampled in enumerate(map(or_, map(bool, column["category"]), map(bool, column["sampled_ppm"]))):
             if sampled:
                 self._add_labels(Event(*[each[place] for each in events]), days[place], models[place])
@@ -238,6 +257,15 @@ class Tally:
                 if ok and total_ms and tokens
             ]
         )
+
+    def _add_checks(self, column: Mapping[str, Sequence[Any]], hours: Sequence[int]) -> None:
+        found = zip(hours, *[column[name] for name in ("endpoint", "calls", "structured", "tool_error")], strict=True)
+        for hour, endpoint, calls, structured, tool_error in found:
+            if calls or structured:
+                looked_at, bad = ("kn", "kb") if calls else ("jn", "jb")
+                self._checks[hour, endpoint, looked_at] += 1
+                if tool_error or structured > SAID_FINE:
+                    self._checks[hour, endpoint, bad] += 1
 
     def _add_labels(self, event: Event, day: int, model: str) -> None:
         added = weighed(event)
@@ -290,18 +318,20 @@ class Tally:
         )
 
     def _endpoint_rows(self, sums: Sums) -> None:
-        failed: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
+        more: dict[tuple[int, str], dict[str, int]] = defaultdict(lambda: dict.fromkeys(_APART, 0))
         for (hour, slot, attempts), number in self._attempts.items():
             for endpoint, result in attempts:
                 if result in (SERVED, FAILED):
                     _put(sums["hv", hour], endpoint, f"{slot}{'o' if result == SERVED else 'e'}", number)
                 if result in (FAILED, LIMITED):
-                    failed[hour, endpoint][result == LIMITED] += number
+                    more[hour, endpoint]["ae" if result == FAILED else "al"] += number
+        for (hour, endpoint, name), number in self._checks.items():
+            more[hour, endpoint][name] += number
         for (hour, endpoint), amounts in self._endpoints.items():
-            added = (*_added(amounts), *failed.pop((hour, endpoint), (0, 0)))
-            sums["he", hour][endpoint] = {OWN: added}
-        for (hour, endpoint), more in failed.items():
-            sums["he", hour][endpoint] = {OWN: (*_NO_REQUESTS, *more)}
+            apart = more.pop((hour, endpoint), None)
+            sums["he", hour][endpoint] = {OWN: (*_added(amounts), *(apart.values() if apart else _NOTHING_APART))}
+        for (hour, endpoint), apart in more.items():
+            sums["he", hour][endpoint] = {OWN: (*_NO_REQUESTS, *apart.values())}
 
     def _time_rows(self, sums: Sums) -> None:
         for (table, hour, endpoint, place), number in self._times.items():
@@ -316,6 +346,10 @@ class Tally:
                 orgs = sums["do", day]
                 for name in of_endpoint(endpoint):
                     _put(orgs, name, org, tokens)
+        for (day, endpoint, org), tokens in self._callers.items():
+            if tokens:
+                for name in of_endpoint(endpoint):
+                    _put(sums["do", day], TOOLS + name, org, tokens)
 
     def _size_rows(self, sums: Sums) -> None:
         for (day, model, label), amounts in self._sizes.items():
@@ -344,6 +378,9 @@ class Tally:
                 for row in of_endpoint(endpoint):
                     rows[row].add(person)
                 rows["a " + names[day, app]].add(person)
+        for day, key, _, endpoint in self._keys:
+            people["dn", day][KEYS].add(key)
+            people["dn", day][KEY_MODELS].add(f"{key} {model_of(endpoint)}")
         for (day, name), users in self._label_users.items():
             people["dn", day][name].update(user.hex() for user in users)
         return people
@@ -357,9 +394,9 @@ class Tally:
 
 
 def _of_endpoints(column: Mapping[str, Sequence[Any]], tokens: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """What events add to the counters ``ENDPOINT``, in their order, but the last two, which attempts add to."""
+    """What events add to the counters ``ENDPOINT``, in their order, but ``_APART``."""
     cancelled, streamed, estimated, free = zip(*map(_bits, column["flags"]), strict=True)
-    called = [int(finish == "tool_calls") for finish in column["finish"]]
+    called = [int(finish == CALLED) for finish in column["finish"]]
     offered = [int(tools > 0) for tools in column["tools"]]
     return zip(
         repeat(1),

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import astuple
 
+from gateway.analytics.answer_checks import NOT_LOOKED_AT, Answer
 from gateway.records import COMPLETION_KINDS, PROMPT_KINDS, Record, Tokens
 from providers.errors import FAILURES
 
@@ -87,7 +88,7 @@ class Event(msgspec.Struct, frozen=True):
     api: str = ""
     """The API surface: completions, messages, responses, embeddings ..."""
     calls: int = 0
-    """Calls of tools in the answer."""
+    """Calls of tools in the answer, where somebody has looked at them: see ``answer_checks``; else 0."""
     country: str = ""
     """ISO 3166, of the organisation, where somebody has stated it."""
     category: str = ""
@@ -98,6 +99,13 @@ class Event(msgspec.Struct, frozen=True):
     sampled_ppm: int = 0
     """The chance, in millionths, with which this event was chosen to be classified; 0: it was not, and the four above say nothing
     or were declared."""
+    tool_error: int = 0
+    """The worst that is wrong with a call: 1 arguments that are no JSON, 2 a name that nobody offered, 3 arguments that do not
+    follow the schema."""
+    structured: int = 0
+    """Output that had to be JSON: 1 it is, 2 it is none, 3 it does not follow the schema; 0: not asked for, or not looked at."""
+    asked_to_reason: int = 0
+    """1: the request named an effort other than none, or a budget, for the model's reasoning."""
 
     @property
     def model(self) -> str:
@@ -112,7 +120,7 @@ FIELDS: tuple[str, ...] = Event.__struct_fields__
 
 
 class Labels(NamedTuple):
-    """What the organisation states, declares or lets be classified: the last fields of ``Event``, in their order."""
+    """What the organisation states, declares or lets be classified: fields of ``Event``, in their order."""
 
     country: str = ""
     category: str = ""
@@ -133,6 +141,7 @@ class Measured(msgspec.Struct, frozen=True):
     tools: int
     norm_prompt: int
     norm_completion: int
+    answer: Answer = msgspec.field(default_factory=lambda: NOT_LOOKED_AT)
     labels: Labels = UNLABELLED
 
 
@@ -177,8 +186,9 @@ def event_columns(batch: Sequence[Measured], salt: bytes) -> Columns:
         [tuple([_tried(each.endpoint, each.kind) for each in attempts]) for attempts in record["attempts"]],
         [user_hash(salt, org, "session " + name) if name else b"" for org, name in sessions],
         record["api_type"],
-        [0] * len(batch),  # calls of tools: nobody has looked at the answers
+        [answer.calls for answer in measured["answer"]],
         *_columns(measured["labels"]),
+        *_columns([answer.found for answer in measured["answer"]]),
     ]
 
 

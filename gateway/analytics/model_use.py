@@ -14,6 +14,14 @@ from gateway.analytics.buckets import Grain
 from gateway.analytics.event import UNKNOWN_APP
 from gateway.store.client import Store
 
+LEAST_ANSWERS = 20
+"""Of which a rate of errors is told."""
+
+
+def error_percent(bad: int, seen: int) -> float | None:
+    """The percentage of answers with an error; None where too few were looked at."""
+    return round(100 * bad / seen, 3) if seen >= LEAST_ANSWERS else None
+
 
 class Use(msgspec.Struct):
     """Sums of some endpoints in one bucket. Money in nano-USD."""
@@ -28,6 +36,13 @@ class Use(msgspec.Struct):
     tool_requests: int = 0
     """That ended with a call of tools."""
     charged_nano: int = 0
+    calls_seen: int = 0
+    """Requests that ended with a call of tools, and whose calls were looked at."""
+    calls_bad: int = 0
+    """Those with at least one bad call."""
+    json_seen: int = 0
+    """Answers that had to be JSON, and were looked at."""
+    json_bad: int = 0
 
     @property
     def tokens(self) -> int:
@@ -44,7 +59,7 @@ class Use(msgspec.Struct):
         return self.cached / self.prompt if self.prompt else None
 
 
-_FIELDS = ("rq", "pt", "ct", "rt", "cr", "tc", "us")
+_FIELDS = ("rq", "pt", "ct", "rt", "cr", "tc", "us", "kn", "kb", "jn", "jb")
 
 
 async def endpoints(store: Store, table: str, numbers: Sequence[int], model: str) -> list[str]:

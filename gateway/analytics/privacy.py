@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from gateway.analytics import tables
+from gateway.analytics.counters import TOOLS
 from gateway.errors import LedgerUnavailable
 from gateway.store import analytics_keys as keys
 from gateway.store.client import RedisCalls, Store
@@ -39,6 +40,9 @@ class Cell(NamedTuple):
     """The days or weeks that the bucket consists of."""
     rows: tuple[str, ...]
     """What was added up: ``m <model>``, ``p <provider>``, ``a <app>``."""
+    of_tools: bool = False
+    """Only of requests that ended with a call of tools: then no organisation may have most of their tokens, either, as an account
+    that is a small part of a model may be nearly all of its calls."""
 
 
 async def shown(store: Store, cells: Sequence[Cell], least_users: int) -> list[bool]:
@@ -48,6 +52,13 @@ async def shown(store: Store, cells: Sequence[Cell], least_users: int) -> list[b
     """
     if least_users <= 1:
         return [True] * len(cells)
+    of_all = await _each(store, [cell._replace(of_tools=False) for cell in cells], least_users)
+    of_tools = iter(await _each(store, [cell for cell in cells if cell.of_tools], least_users))
+    called = [next(of_tools) if cell.of_tools else True for cell in cells]
+    return [both[0] and both[1] for both in zip(of_all, called, strict=True)]
+
+
+async def _each(store: Store, cells: Sequence[Cell], least_users: int) -> list[bool]:
     small = [place for place, cell in enumerate(cells) if len(cell.rows) * len(cell.numbers) <= SMALL]
     allowed = dict(zip(small, await _small(store, [cells[place] for place in small], least_users), strict=True))
     for place, cell in enumerate(cells):
@@ -83,7 +94,7 @@ async def _large(store: Store, cell: Cell, least_users: int) -> bool:
     if users < least_users:
         return False
     sums: dict[str, int] = {}
-    of_organizations = [(number, row) for row in cell.rows if row[0] != "a" for number in cell.numbers]
+    of_organizations = [(number, row) for row in _of_organizations(cell) for number in cell.numbers]
     for counts in await tables.rows(store, cell.grain + "o", of_organizations):
         for organization, tokens in counts.items():
             sums[organization] = sums.get(organization, 0) + tokens
@@ -97,9 +108,14 @@ def _parts(of: tuple[T, ...], length: int) -> Iterator[tuple[T, ...]]:
 def _arguments(cell: Cell) -> list[Argument]:
     users = [keys.row(cell.grain + "n", number, row) for row in cell.rows for number in cell.numbers]
     organizations = [
-        keys.row(cell.grain + "o", number, row) for row in cell.rows if row[0] != "a" for number in cell.numbers
+        keys.row(cell.grain + "o", number, row) for row in _of_organizations(cell) for number in cell.numbers
     ]
     return [len(users), *users, len(organizations), *organizations]
+
+
+def _of_organizations(cell: Cell) -> list[str]:
+    """The rows of organisations of a cell."""
+    return [TOOLS + row if cell.of_tools else row for row in cell.rows if row[0] != "a"]
 
 
 def _together(cells: Sequence[Sequence[Argument]]) -> Iterator[Argument]:

@@ -51,6 +51,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 """Metric → the counters of an endpoint that are added up."""
 APP_FIELDS = {"tokens": "t", "requests": "r", "spend": "u"}
+OF_TOOLS: frozenset[Metric] = frozenset({"tool_tokens", "tool_requests"})
+"""Of requests that ended with a call of tools."""
 MONEY: frozenset[Metric] = frozenset({"spend", "cost", "fees"})
 KEY_OF: dict[str, Callable[[str], str]] = {"model": model_of, "provider": provider_of}
 """Dimension → from the row of an endpoint to its key, as it was counted."""
@@ -233,9 +235,10 @@ async def _membership(store: Store, query: Query, filled: Sequence[_Filled]) -> 
             {key: each.values[key] for key in order[: query.top]} for each, order in zip(filled, ranked, strict=True)
         ], 0
     candidates = [(place, key) for place, order in enumerate(ranked) for key in order[: query.top + CHECKED_BEYOND]]
+    of_tools = query.metric in OF_TOOLS
     cells = [
-        privacy.Cell(filled[place].bucket.grain, filled[place].bucket.numbers, tuple(sorted(filled[place].rows[key])))
-        for place, key in candidates
+        privacy.Cell(each.bucket.grain, each.bucket.numbers, tuple(sorted(each.rows[key])), of_tools)
+        for each, key in ((filled[place], key) for place, key in candidates)
     ]
     shown: list[dict[str, int]] = [{} for _ in filled]
     suppressed, public = 0, set()

@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.analytics.answer_checks import AnswerChecks
 from gateway.analytics.event import FIELDS, Columns, Event, Measured, Tried, columns_of, event_columns, user_hash
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store
@@ -160,6 +161,8 @@ class EventWriter:
         self._one_at_a_time = asyncio.Lock()
         """The loop that writes once a second, and the last writing of a process that stops, would take each other's events."""
         self._writer = secrets.token_hex(6)
+        self.checks = AnswerChecks()
+        """What fills in the answers that events have; every event is written after it."""
         self._salt = b""
         self._salt_at = float("-inf")
 
@@ -187,6 +190,7 @@ class EventWriter:
             while self._sending is not None or self._queue:
                 if self._sending is None:
                     await self._learn_salt()
+                    await self.checks.look()
                     self._sending = self._take()
                 first, after, batch = self._sending
                 most = max(64, self._most_events // (after - first))

@@ -16,9 +16,12 @@ from itertools import chain, repeat
 import msgspec
 
 from gateway import pricing, records
+from gateway.analytics.answer_checks import NOT_LOOKED_AT, Answer
 from gateway.analytics.event import Measured
 from gateway.errors import LedgerUnavailable, PaymentRequired
 from gateway.ledger.entries import Hold, Posting, StalePosting
+from gateway.pipeline import answer_parts
+from gateway.pipeline.answer_parts import Gathered
 from gateway.pipeline.attempts import Attempts
 from gateway.pipeline.request import InferenceRequest
 from gateway.pipeline.settlement import UNKNOWN, Delivered, Settlement, conclude, record
@@ -61,8 +64,12 @@ class Generation(msgspec.Struct, eq=False):
     def opened(self) -> None:
         """An attempt has succeeded: count what has arrived. A JSON answer is complete at this point."""
         self.answered = True
-        if self.attempts.completion is not None:
-            self.delivered.completion(self.attempts.completion)
+        completion = self.attempts.completion
+        if completion is not None:
+            self.delivered.completion(completion)
+            return
+        if self.services.analytics is not None and answer_parts.are_wanted(self.request.body):
+            self.delivered = Gathered()
         for event in self.attempts.first:
             self.delivered.event(event)
 
@@ -249,21 +256,41 @@ class Generation(msgspec.Struct, eq=False):
         """Log that the ledger has put the posting aside: it is older than the dedupe memory, so a person must decide."""
         self.services.telemetry.log.error("settlement came too late and waits for a person", id=self.request.id)
 
+    def _looked_at(self) -> Answer:
+        """What analytics will find in the answer, once it was sent."""
+        analytics, completion = self.services.analytics, self.attempts.completion
+        if analytics is None or self.request.operation != "chat":
+            return NOT_LOOKED_AT
+        return answer_parts.answer_of(analytics.checks, self.request.body, completion, self.delivered)
+
     def _log(self, written: records.Record) -> None:
         """Report the metrics and the one canonical log line."""
-        posting, total_s = self.settlement.posting, time.perf_counter() - self.request.started
+        request = self.request
+        posting, total_s = self.settlement.posting, time.perf_counter() - request.started
         lost_nano = posting.cost_nano + posting.fee_nano - self.charged_nano
         if self.settlement.implausible:
             self.services.telemetry.log.warning(
-                "implausible usage was not billed", id=self.request.id, endpoint=written.endpoint
+                "implausible usage was not billed", id=request.id, endpoint=written.endpoint
             )
         if self.services.labelling is not None:
-            request, size_bytes = self.request, self.delivered.size_bytes
-            tools, body = len(request.body.get("tools") or ()), request.body if request.operation == "chat" else None
-            measured = Measured(written, self.charged_nano, tools, request.prompt.tokens, size_bytes // 4)
-            self.services.labelling.emit(measured, request.client.categories, request.caller.category, body)
+            body = request.body
+            tools = body.get("tools")
+            measured = Measured(
+                written,
+                self.charged_nano,
+                len(tools) if tools else 0,
+                request.prompt.tokens,
+                self.delivered.size_bytes // 4,
+                NOT_LOOKED_AT if answer_parts.FIELDS.isdisjoint(body) else self._looked_at(),
+            )
+            self.services.labelling.emit(
+                measured,
+                request.client.categories,
+                request.caller.category,
+                body if request.operation == "chat" else None,
+            )
         self.services.telemetry.generation(
-            (records.log_line, written, self.charged_nano, self.request.surface, time.time()),
+            (records.log_line, written, self.charged_nano, request.surface, time.time()),
             lost_nano=lost_nano + sum(line.cost_nano for line in self.settlement.losses),
             times=Times(total_s, max(total_s - self.attempts.waited_s, 0.0), self.hold_s, self.settle_s),
         )

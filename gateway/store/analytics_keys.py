@@ -23,6 +23,8 @@ REVISIONS = "tw:a1:revisions"
 """Hash: week → how often it was changed after it had closed."""
 HISTORY = "tw:a1:history"
 """Hash: sink of the history → how far the stream is written there, and what is known there of the processes that write it."""
+COHORTS = "tw:a1:cohorts"
+"""Hash: model → its cohorts of users, JSON; ``_``: when they were made. See ``analytics/cohorts.py``."""
 SALT = "tw:a1:salt"
 """String: 32 random bytes; users are told apart by a keyed hash with it."""
 

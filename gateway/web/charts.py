@@ -7,7 +7,7 @@ figures beside it (``figures``). A chart is drawn twice, for wide and for narrow
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from markupsafe import Markup
@@ -144,13 +144,22 @@ def _hovered(chart: Chart, frame: Frame, centers: Sequence[float], *, total: boo
     return f'<g class="hover">{"".join(places)}</g>'
 
 
-def lines(chart: Chart, *, title: str, size: Size = WIDE, ranks: bool = False) -> Markup:
+def lines(
+    chart: Chart,
+    *,
+    title: str,
+    size: Size = WIDE,
+    ranks: bool = False,
+    most: float | None = None,
+    thick: Collection[str] = (),
+) -> Markup:
     """A line for each series from zero; a bucket that was not measured is a gap, never bridged. A running last bucket is dashed.
 
-    ``ranks``: values are places, the first on top.
+    ``ranks``: values are places, the first on top. ``most``: where the axis ends, the largest value without it. ``thick``: keys of
+    series whose lines stand out.
     """
     measured = [value for series in chart.series for value in series.values if value is not None]
-    most = float(max(measured, default=0))
+    most = float(max(measured, default=0)) if most is None else most
     ticks = axes.places(int(most), size.rows) if ranks else axes.round_values(most, size.rows)
     frame = Frame(size, ticks, chart.unit)
     if not measured:
@@ -161,7 +170,8 @@ def lines(chart: Chart, *, title: str, size: Size = WIDE, ranks: bool = False) -
         points = [
             None if value is None else (x, frame.y(value)) for x, value in zip(centers, series.values, strict=True)
         ]
-        body.append(f"<g {paint(series, index)}>{_runs(points, chart.partial_last)}</g>")
+        width = ' stroke-width="4.5"' if series.key in thick else ""
+        body.append(f"<g {paint(series, index)}{width}>{_runs(points, chart.partial_last)}</g>")
     body.append("</g>")
     body.append(_hovered(chart, frame, centers, total=False))
     body += frame.below(axes.time_ticks(chart.buckets, centers))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from markupsafe import Markup
 
@@ -155,12 +155,20 @@ def bars(
 
 
 def lined(
-    chart: Chart, title: str, link: Callable[[Series], str | None] = lambda _: None, *, ranks: bool = False
+    chart: Chart,
+    title: str,
+    link: Callable[[Series], str | None] = lambda _: None,
+    *,
+    ranks: bool = False,
+    most: float | None = None,
+    thick: Collection[str] = (),
 ) -> Markup:
-    """Lines with their table, and their legend where there are several."""
+    """Lines, as in ``charts.lines``, with their table, and their legend where there are several."""
     names = [legend(chart, link)] if len(chart.series) > 1 else []
     return figure(
-        lambda size: lines(chart, title=title, size=size, ranks=ranks), *names, folded(table(chart, title=title))
+        lambda size: lines(chart, title=title, size=size, ranks=ranks, most=most, thick=thick),
+        *names,
+        folded(table(chart, title=title)),
     )
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from gateway.analytics import buckets, model_use, overview, performance, privacy, uptime
 from gateway.analytics.buckets import Grain
 from gateway.analytics.event import UNKNOWN_APP
-from gateway.analytics.model_use import AppUse
+from gateway.analytics.model_use import AppUse, Use
 from gateway.analytics.overview import ModelWeek
 from gateway.analytics.performance import Percentiles
 from gateway.analytics.series import Chart, Series
@@ -19,7 +19,8 @@ from gateway.analytics.uptime import Attempts
 from gateway.catalog.model import Model
 from gateway.errors import BadRequest
 from gateway.services import Services
-from gateway.web import charts, figures
+from gateway.web import charts, figures, model_cohorts
+from gateway.web.model_cohorts import Returning
 from gateway.web.site import Readings, Seen
 from gateway.web.usage import WEEKS, Choices, Counters, Names, app_path, audience, paid
 from gateway.web.views import path_of
@@ -60,6 +61,9 @@ class Ran:
     numbers: Sequence[int]
     latency: Mapping[str, Sequence[Percentiles | None]]
     throughput: Mapping[str, Sequence[Percentiles | None]]
+    uses: Mapping[str, Sequence[Use]]
+    may_count: bool
+    """Whether numbers of answers may be shown."""
     attempts: Mapping[str, Sequence[Attempts]]
     routed: Sequence[Attempts]
 
@@ -88,6 +92,8 @@ class Found:
 
     ran: Ran | None
     used: Used | None
+    returning: Returning | None
+    least_users: int
 
 
 def reader(name: str, wanted: Wanted, readings: Readings) -> Callable[[Services], Awaitable[Found | None]]:
@@ -103,7 +109,11 @@ def reader(name: str, wanted: Wanted, readings: Readings) -> Callable[[Services]
             return None
         counters = Counters(services, readings, seen_by.least_users)
         ran = await _ran(services, counters, readings, model, wanted.range)
-        return Found(ran, None if seen_by.reason else await _used(services, counters, readings, model))
+        if seen_by.reason:
+            return Found(ran, None, None, counters.least_users)
+        used = await _used(services, counters, readings, model)
+        returning = await model_cohorts.read(services, counters, readings, model.slug)
+        return Found(ran, used, returning, counters.least_users)
 
     return read
 
@@ -137,7 +147,20 @@ async def _ran_in(services: Services, counters: Counters, slug: str, name: str) 
         routed = await uptime.with_routing(store, numbers, slug, rows)
     else:
         attempts, routed = await uptime.longer(store, grain, numbers, slug, rows)
-    return Ran(name, numbers, latency, throughput, attempts, routed)
+    uses = await model_use.use(store, grain, numbers, rows)
+    return Ran(
+        name, numbers, latency, throughput, uses, await _may_count(services, grain, numbers, slug), attempts, routed
+    )
+
+
+async def _may_count(services: Services, grain: Grain, numbers: Sequence[int], slug: str) -> bool:
+    """Whether numbers of a model's answers in these buckets may be shown: where its use may be."""
+    seen_by = audience(services)
+    days = grain, tuple(numbers)
+    if grain == "h":  # users are counted by days
+        days = "d", tuple(sorted({number // 24 for number in numbers}))
+    cell = privacy.Cell(*days, ("m " + slug,), of_tools=True)
+    return seen_by.reason is None and (await privacy.shown(services.store, [cell], seen_by.least_users))[0]
 
 
 async def _used(services: Services, counters: Counters, readings: Readings, model: Model) -> Used | None:
@@ -174,11 +197,13 @@ async def _places(weeks: Sequence[Mapping[str, ModelWeek]]) -> list[dict[str, in
 
 
 def blocks(seen: Seen, model: Model, wanted: Wanted, found: Found | None) -> dict[str, Any]:
-    """The values of the template: ``ran`` and ``used``, None where there is nothing to show."""
+    """The values of the template: ``ran``, ``used`` and ``returning``, None where there is nothing to show."""
     names = Names(seen.catalog)
+    returning = found.returning if found and (found.used or (found.returning and found.returning.cohorts)) else None
     return {
         "ran": _ran_blocks(names, wanted, found.ran) if found and found.ran else None,
         "used": _used_blocks(names, found.used) if found and found.used else None,
+        "returning": model_cohorts.block(returning, found.least_users) if found and returning else None,
         "wanted": wanted,
         "model_link": lambda place, **changes: path_of(model.slug) + wanted.link(place, **changes),
         "ranges": RANGES,
@@ -211,6 +236,7 @@ def _ran_blocks(names: Names, wanted: Wanted, ran: Ran) -> dict[str, Any]:
         "range": ran.range,
         "latency": drawn(ran.latency, "ms", f"Time to the first token, {which}"),
         "throughput": drawn(ran.throughput, "tps", f"Tokens a second, {which}"),
+        **_errors(ran, labels, order, called),
         "uptime": _uptime(ran, labels, order, called),
     }
 
@@ -259,6 +285,39 @@ def _uptime(ran: Ran, labels: Sequence[str], order: Sequence[str], called: Mappi
         strip = charts.strip(percents, labels, title=f"Uptime of {name}")
         rows.append(UptimeRow(name, uptime.added(line).percent, strip))
     return rows if any(row.percent is not None for row in rows) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Lines of percentages, and of how many answers; None where that may not be shown."""
+
+    drawn: Markup
+    answers: int | None
+
+
+def _errors(
+    ran: Ran, labels: tuple[str, ...], order: Sequence[str], called: Mapping[str, str]
+) -> dict[str, Errors | None]:
+    """``tool_errors`` and ``json_errors``; None without enough answers."""
+
+    def of(title: str, counts: Callable[[Use], tuple[int, int]]) -> Errors | None:
+        series, answers = [], 0
+        for endpoint in order:
+            line = [counts(each) for each in ran.uses.get(endpoint, ())]
+            percents, seen = [model_use.error_percent(*each) for each in line], sum(seen for _, seen in line)
+            if any(each is not None for each in percents):
+                label = called[endpoint] + (f" (n = {seen:,})" if ran.may_count else "")
+                series.append(_measures(endpoint, label, percents))
+                answers += seen
+        if not series:
+            return None
+        drawn = figures.lined(Chart(labels, tuple(series), "percent", True, {}), title)
+        return Errors(drawn, answers if ran.may_count else None)
+
+    return {
+        "tool_errors": of("Bad calls of tools", lambda each: (each.calls_bad, each.calls_seen)),
+        "json_errors": of("Bad structured output", lambda each: (each.json_bad, each.json_seen)),
+    }
 
 
 def _used_blocks(names: Names, used: Used) -> dict[str, Any]:

@@ -68,3 +68,17 @@ async def test_apps_are_judged_by_their_users_alone(store: Store) -> None:
     assert await shown(store, cells, 4) == [False, False]
     assert await shown(store, cells, 1) == [True, True]
     assert await shown(store, [], 5) == []
+
+
+async def test_calls_of_tools_are_judged_by_themselves(store: Store) -> None:
+    """An account that is a small part of a model may be nearly all of its calls; what the whole model may not show, calls may not either."""
+    rows = {"m a/x": {"one": 10, "two": 90, "three": 60}, "tm a/x": {"one": 9, "two": 1, "three": 1}}
+    rows |= {"m a/y": {"one": 99, "two": 1, "three": 1}, "tm a/y": {"one": 1, "two": 1, "three": 1}}
+    rows |= {"m a/z": {"one": 10, "two": 10, "three": 10}}
+    for row, orgs in rows.items():
+        await store.redis.hset(keys.row("wo", 7, row), mapping=orgs)
+        await store.redis.pfadd(keys.row("wn", 7, row), *orgs)
+    cells = [Cell("w", (7,), (row,), of_tools) for row in ("m a/x", "m a/y", "m a/z") for of_tools in (False, True)]
+    assert await shown(store, cells, 3) == [True, False, False, False, True, True]
+    large = [cell._replace(numbers=tuple(range(7, 107))) for cell in cells]
+    assert await shown(store, large, 3) == [True, False, False, False, True, True]

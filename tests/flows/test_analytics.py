@@ -157,6 +157,67 @@ async def test_figures_that_show_an_account_are_hidden(managed: Managed) -> None
     refused(await managed.anyone.get("/api/v1/rankings/chart"), 401)
 
 
+async def test_one_accounts_calls_of_tools_are_hidden(managed: Managed) -> None:
+    """Most calls of a model are one account's, a tenth of its tokens: tokens are shown, those of calls are within others; by provider, too."""
+    day = TODAY - 1
+    used = [event(day, "a/x", 100, org=f"o{n}", user=n) for n in range(1, 10)]
+    used += [event(day, "a/x", 10, org=f"o{n}", user=n, finish="tool_calls") for n in range(1, 4)]
+    used += [event(day, "a/x", 200, org="big", user=10, finish="tool_calls")]
+    used += [
+        event(day, f"a/{name}", 10, org=f"o{n}", user=n, finish="tool_calls") for name in "yz" for n in range(1, 7)
+    ]
+    await count_events(managed.gateway.services.store, used)
+    caller = {"headers": bearer(await managed.gateway.key())}
+
+    async def seen(metric: str, by: str = "model") -> dict[str, str]:
+        query = {"metric": metric, "by": by, "period": "day", "start_date": iso_day(day), "end_date": iso_day(day)}
+        answer = await managed.anyone.get("/api/v1/rankings/chart", params=query, **caller)
+        found: dict[str, str] = answer.json()["data"][0]["ys"]
+        return found
+
+    assert await seen("tokens") == {"a/x": "1130", "a/y": "60", "a/z": "60", "others": "0"}
+    assert await seen("tools_offered_tokens") == {"others": "0"}
+    assert await seen("tool_tokens") == {"a/z": "60", "others": "290"}, "the smallest joins what is hidden"
+    assert await seen("tool_requests") == {"a/z": "6", "others": "10"}
+    assert await seen("tool_tokens", "provider") == {"acme": "350", "others": "0"}
+    stats = await managed.anyone.get("/api/v1/models/acme/fast-1/stats?kind=activity", **caller)
+    assert stats.status_code == 200
+
+
+async def test_users_keys_and_apps_of_a_week(managed: Managed) -> None:
+    """Different ones are counted, models by key averaged; others than the operator see tens, and nothing of a week with four users."""
+    last, before = monday(week_of(TODAY) - 1), monday(week_of(TODAY) - 2)
+    used = [
+        event(
+            last + n % 7,
+            f"a/{model}",
+            1,
+            user=n,
+            key=f"{n // 2:016x}",
+            app="unknown" if n % 3 else f"app{n % 2}.example",
+        )
+        for n in range(26)
+        for model in ("x", "y" if n < 10 else "x")
+    ]
+    used += [event(before, "a/x", 1, user=n, key="a" * 16) for n in range(1, 5)]
+    await count_events(managed.gateway.services.store, used)
+    span = {"start_date": iso_day(before), "end_date": iso_day(last)}
+    found = await get(managed.admin, "/rankings/adoption", **span)
+    schema.AdoptionAnswer.model_validate(found)
+    nothing = dict.fromkeys(("users", "keys", "apps", "models_per_key"))
+    weeks = [
+        {"x": iso_day(before), "users": 4, "keys": 1, "apps": 0, "models_per_key": 1.0, "partial": False},
+        {"x": iso_day(last), "users": 26, "keys": 13, "apps": 2, "models_per_key": round(18 / 13, 3), "partial": False},
+    ]
+    assert found["data"] == weeks
+    caller = {"headers": bearer(await managed.gateway.key())}
+    seen = (await managed.anyone.get("/api/v1/rankings/adoption", params=span, **caller)).json()
+    assert seen["data"] == [weeks[0] | nothing, weeks[1] | {"users": 30, "keys": 10}]
+    running = (await get(managed.admin, "/rankings/adoption"))["data"]
+    assert (len(running), running[-1]["partial"], running[-1]["users"]) == (53, True, 0)
+    refused(await managed.admin.get("/api/v1/rankings/adoption?start_date=2020-01-01"), 400, "start_date")
+
+
 @pytest.mark.parametrize(
     ("users", "shown"),
     [

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
 
 import httpx
 import pytest
 
-from gateway.analytics.buckets import DAY_MS, iso_day, monday, start_ms, today, week_of
+from gateway.analytics.buckets import DAY_MS, date_of, day_of, iso_day, monday, start_ms, today, week_of
+from gateway.analytics.cohorts import CohortMaker
 from gateway.analytics.event import FAILED, LIMITED, SERVED, Event, Tried
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.load import load
@@ -330,8 +331,14 @@ async def test_how_a_model_runs(managed: Managed) -> None:
         "total_ms": 1000,
         "completion": 40,
     }
+    looked_at = (
+        [{"calls": 2, "tool_error": n} for n in (0, 1, 2, 3, 3, 1)] + [{"calls": 1}] * 34 + [{"structured": 2}] * 19
+    )
     over = [Event(at_ms=now, endpoint=bolt, prompt=1, tried=(Tried(acme, FAILED), Tried(bolt, SERVED)), **common)] * 30
-    fine = [Event(at_ms=now, endpoint=acme, prompt=1, tried=(Tried(acme, SERVED),), **common)] * 120
+    fine = [
+        Event(at_ms=now, endpoint=acme, prompt=1, tried=(Tried(acme, SERVED),), **common, **said)
+        for said in [*looked_at, *[{}] * (120 - len(looked_at))]
+    ]
     busy = [Event(at_ms=now, endpoint="@acme/fast-1", ok=False, tried=(Tried(acme, LIMITED),), org="o1", key="k")] * 5
     shown = [
         Event(
@@ -376,6 +383,17 @@ async def test_how_a_model_runs(managed: Managed) -> None:
         "without_routing": (round(100 * 150 / 180, 3), "degraded"),
         "with_routing": (round(100 * 155 / 160, 3), "normal"),
     }
+    operator, anybody = await both(kind="tool-errors", range="7d")
+    rates = {"tool_call_error_percent": 12.5, "structured_output_error_percent": None}
+    numbers = {"tool_call_requests": 40, "structured_output_requests": 19}
+    assert operator[acme]["values"][-1] == rates | numbers
+    assert anybody[acme]["values"][-1] == rates | dict.fromkeys(numbers), (
+        "how many were used is not everybody's business"
+    )
+    assert [operator[acme]["values"][-2], bolt in operator] == [None, False]
+    operator, anybody = await both(kind="tool-errors", range="1d")
+    assert operator[acme]["values"][-1] == rates | numbers
+    assert anybody[acme]["values"][-1] == rates | dict.fromkeys(numbers)
     operator, anybody = await both(kind="price", range="7d")
     assert operator[acme]["values"][-1] == {"prompt": 0.15, "completion": 0.6}
     paid = {"usd_per_mtok": 0.15, "cache_hit_rate": 0.25}
@@ -459,6 +477,7 @@ PUBLIC = (
     "/api/v1/rankings/context-length?bucket=1K",
     "/api/v1/rankings/performance",
     "/api/v1/rankings/discovery",
+    "/api/v1/rankings/adoption",
     "/api/v1/datasets/rankings-daily",
     "/api/v1/datasets/app-rankings",
     *(
@@ -629,6 +648,80 @@ async def test_what_sessions_cost(managed: Managed) -> None:
     assert (await get(managed.admin, "/datasets/session-cost", model="a/none"))["data"] == []
     for field, value in (("turn_range", "3-turns"), ("limit", "501"), ("offset", "-1")):
         refused(await managed.admin.get("/api/v1/datasets/session-cost", params={field: value}), 400, field)
+
+
+def month(back: int) -> int:
+    """The first day of a month, so many before the running one."""
+    first = date_of(TODAY).replace(day=1)
+    for _ in range(back):
+        first = (first - timedelta(days=1)).replace(day=1)
+    return day_of(first)
+
+
+def comers(back: int, model: str, users: range, *active: int, **more: Any) -> list[Event]:
+    """Users who first use a model in a month, and how many of them do so in the following ones."""
+    numbers = [*users]
+    return [
+        used(month(back - age), model, 10, user=n.to_bytes(8), **{"org": f"o{n % 7}", **more})
+        for age, count in enumerate((len(users), *active))
+        for n in numbers[:count]
+    ]
+
+
+async def test_who_comes_back(managed: Managed) -> None:
+    """Cohorts come from the history, once a day: the first month of it and the running one are in none, small ones in nobody's. A
+    cohort of one organisation, and a return of so few that they could be recognised, are the operator's alone."""
+    pytest.importorskip("duckdb", reason="the history needs the extra analytics")
+    services, path = managed.gateway.services, "/models/acme/fast-1/stats"
+    key, fast = bearer(await managed.gateway.key()), "acme/fast-1"
+    refused(await managed.admin.get(f"/api/v1{path}", params={"kind": "cohorts"}), 404)
+    events = [
+        *comers(9, fast, range(900, 960), 60),  # of the first month: who knows since when
+        *comers(8, fast, range(100, 300), 110, 90, 80, 78, 76, 75),  # stays
+        *comers(7, fast, range(300, 400), 30, 20, 12, 12, 28, 3),  # comes back
+        *comers(6, fast, range(400, 440), 8, 4, 4, 4, 4, org="one"),
+        *comers(6, fast, range(440, 459), 19, 19),  # with the forty: 59, two thirds of one organisation
+        *comers(5, "acme/other", range(500, 530), 3, org="one"),
+        *comers(4, fast, range(600, 619), 19),  # too few
+        *comers(1, fast, range(700, 730), 30),  # one month old: nothing to tell yet
+        used(TODAY, fast, 10, user=(100).to_bytes(8)),
+        used(month(8), fast, 10, user=(301).to_bytes(8), ok=False),
+    ]
+    await asyncio.to_thread(load, Archive(services.settings.history_directory), events)
+    maker = CohortMaker(services.store, services.settings.history_directory)
+    await maker.make_cohorts()
+    found = await get(managed.admin, path, kind="cohorts")
+    shapes.StatsAnswer.model_validate(found)
+    rows = {each["id"]: each for each in found["data"]["series"]}
+    ids = [f"{date_of(month(back)):%Y-%m}" for back in (8, 7, 6)]
+    assert list(rows) == ids
+    assert [rows[each]["users"] for each in ids] == ["200", "100", "59"]
+    assert rows[ids[0]]["values"] == [100.0, 55.0, 45.0, 40.0, 39.0, 38.0, 37.5, 0.0]
+    assert [(rows[each]["foundational"], rows[each]["boomerang"]) for each in ids] == [
+        (True, None),
+        (False, 5),
+        (False, None),
+    ]
+    assert found["data"]["buckets"] == [str(age) for age in range(8)]
+    assert (found["meta"]["made_on"], found["meta"]["end_date"]) == (iso_day(TODAY), iso_day(month(0) - 1))
+    seen = (await managed.anyone.get(f"/api/v1{path}", params={"kind": "cohorts"}, headers=key)).json()["data"][
+        "series"
+    ]
+    assert {each["id"]: each["users"] for each in seen} == {ids[0]: "200", ids[1]: "100", ids[2]: "60"}
+    assert seen[1]["values"][4:] == [12.0, 28.0, None, None], "three who come back could be recognised"
+    other = await get(managed.admin, "/models/acme/slow-2/stats", kind="cohorts")
+    assert other["data"] == {"buckets": [], "series": []}
+    refused(await managed.admin.get(f"/api/v1{path}", params={"kind": "cohorts", "range": "1y"}), 400, "range")
+    await services.store.redis.hset(keys.COHORTS, fast, b"[]")
+    await maker.make_cohorts()
+    assert not (await get(managed.admin, path, kind="cohorts"))["data"]["series"], "made once a day"
+    tomorrow = CohortMaker(services.store, services.settings.history_directory, lambda: NOW + 86_400)
+    await services.store.redis.set(keys.history_lease("cohorts"), b"1")
+    await tomorrow.make_cohorts()
+    assert not (await get(managed.admin, path, kind="cohorts"))["data"]["series"], "another process is at it"
+    await services.store.redis.delete(keys.history_lease("cohorts"))
+    await tomorrow.make_cohorts()
+    assert (await get(managed.admin, path, kind="cohorts"))["data"]["series"]
 
 
 async def test_openrouters_sdk_reads_the_answers(managed: Managed) -> None:

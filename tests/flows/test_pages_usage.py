@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +14,9 @@ import httpx
 import pytest
 
 from gateway.analytics.buckets import monday, today, week_of
+from gateway.analytics.cohorts import Made, write
 from gateway.analytics.event import Event
+from gateway.analytics.retention import Cohort
 from gateway.store.client import Store
 from gateway.store.embedded import Embedded
 from tests.support.gateway import Gateway, running
@@ -167,7 +170,15 @@ async def test_without_the_store_the_pages_say_so(shown: Gateway, monkeypatch: p
 
 async def test_a_model_shows_how_it_runs_and_is_used(shown: Gateway) -> None:
     """Uptime of the gateway and of each provider, lines with gaps, tokens by week, its place, its apps; ranges have addresses."""
-    await count_events(shown.services.store, [*year(), *busy_hours(FAST, 3, failed=30), *busy_hours(SLOW, 1)])
+    calls = [
+        each for n in range(6) for each in crowd(TODAY, FAST, 10, finish="tool_calls", calls=1, tool_error=3 * (n == 0))
+    ]
+    await count_events(shown.services.store, [*year(), *busy_hours(FAST, 3, failed=30), *busy_hours(SLOW, 1), *calls])
+    found = await page(shown, "/models/acme/fast-1?range=30d")
+    words = found.text[found.text.index("<h3>Bad calls of tools</h3>") :]
+    assert '<td class="num">16.66\u202f%</td>' in words[: words.index("</figure>")]
+    assert "n = 48 answers in this range" in words
+    assert "Bad structured output" not in found.text
     found = await page(shown, "/models/acme/fast-1")
     words = " ".join(found.words.split())
     for text in (
@@ -187,6 +198,31 @@ async def test_a_model_shows_how_it_runs_and_is_used(shown: Gateway) -> None:
     for query in ("range=3d", "range=30d", "range=1y&percentile=p99", "range=1h", "percentile=p50"):
         assert "How it runs" in (await page(shown, f"/models/acme/fast-1?{query}")).words, query
     assert "How it runs" not in (await page(shown, "/models/zeta/free-3")).words
+    assert "GATEWAY_HISTORY" in words, "what the block about who comes back needs"
+
+
+async def test_a_model_shows_who_comes_back(shown: Gateway) -> None:
+    """A line for each cohort up to 100 %, a thick one for that which stays; what only few did, and what one organisation did, is absent."""
+    store, fast = shown.services.store, "acme/fast-1"
+    found = [
+        Cohort(fast, date(2026, 1, 1), (200, 110, 95, 90, 84, 80, 70), 10.0),
+        Cohort(fast, date(2026, 2, 1), (100, 30, 22, 40, 3, 11), 10.0),
+        Cohort(fast, date(2026, 3, 1), (90, 20, 9, 8, 7, 6), 90.0),
+    ]
+    await write(store, Made(1, TODAY, TODAY - 1, 1), {fast: found})
+    seen = await page(shown, "/models/acme/fast-1")
+    words = " ".join(seen.words.split())
+    assert "Thick: the cohort of January 2026 stays" in words
+    assert "Of that of February 2026 more came back in month 3" in words
+    assert "Jan 2026 (200)" in words
+    assert "Mar 2026" not in words
+    assert '<g class="c0" stroke-width="4.5">' in seen.text
+    drawn = seen.text[seen.text.index('id="returning"') :]
+    assert ">100\u202f%<" in drawn
+    rows = re.findall(
+        r'<th scope="row">Month (\d)</th>(?:<td class="num">([^<]*)</td>)(?:<td class="num">([^<]*)</td>)', drawn
+    )
+    assert rows[2] == ("4", "42\u202f%", "–"), "three of a hundred could be recognised"
 
 
 async def test_an_app_has_a_page_if_enough_people_use_it(shown: Gateway) -> None:

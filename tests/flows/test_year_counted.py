@@ -67,6 +67,8 @@ class Counted:
     """What the events add up to."""
     daily: dict[tuple[int, str], int]
     """Day and model → tokens of the events."""
+    different: dict[int, list[set[Any]]]
+    """Week → its users, keys, and keys with models."""
     tables: dict[tuple[str, str], list[dict[str, int]]] = field(default_factory=dict)
 
     def weeks(self, span: Span) -> list[int]:
@@ -156,6 +158,7 @@ async def counted(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embed
     catalog = load_catalog(config, {}, dialects=registry.names())
     sums: dict[str, int] = defaultdict(int)
     daily: dict[tuple[int, str], int] = defaultdict(int)
+    different: dict[int, list[set[Any]]] = defaultdict(lambda: [set(), set(), set()])
 
     def seen() -> Iterator[list[Event]]:
         for events in year.recorded(catalog):
@@ -164,13 +167,16 @@ async def counted(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embed
                 sums["cost"] += each.cost_nano
                 sums["fees"] += each.fee_nano
                 sums["own"] += each.cost_nano * bool(each.flags & OWN_KEY)
+                parts = (each.user, each.key, (each.key, each.model))
+                for among, part in zip(different[week_of(each.at_ms // DAY_MS)], parts, strict=True):
+                    among.add(part)
                 daily[each.at_ms // DAY_MS, each.model] += each.prompt + each.completion
             yield events
 
     number = await load(store, seen(), lambda _: None)
     async with running(config, folder / "data", valkey_server.url, analytics=True) as gateway:  # type: ignore[arg-type]
         async with httpx.AsyncClient(base_url=gateway.url, headers=bearer(ADMIN_KEY), timeout=60) as admin:
-            found = Counted(year, gateway, admin, number, sums, daily)
+            found = Counted(year, gateway, admin, number, sums, daily, different)
             for by in DIMENSIONS:
                 await found.read("tokens", by)
             for metric in ("tool_tokens", "reasoning_tokens", "completion_tokens", "spend", "cost", "fees"):
@@ -438,3 +444,18 @@ async def test_a_week_that_runs_is_partial(counted: Counted) -> None:
     assert (await counted.json("/rankings/chart", by="tier"))["data"][-2]["partial"] is False
     after = {row["id"]: row["change"] for row in (await counted.json("/rankings/leaderboard", limit=200))["data"]}
     assert {key: after.get(key) for key in before} == before
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_users_keys_and_models_of_a_key(counted: Counted) -> None:
+    """T22: each week's different users and keys within three errors of a HyperLogLog; a key uses more models at the end than at first."""
+    span = {"start_date": iso_day(counted.day(0)), "end_date": iso_day(counted.day(len(counted.year.cube.weeks) - 1))}
+    found = {row["x"]: row for row in (await counted.json("/rankings/adoption", **span))["data"]}
+    for week, (users, keys, uses) in counted.different.items():
+        row = found[iso_day(monday(week))]
+        assert row["users"] == pytest.approx(len(users), rel=0.025, abs=1), row
+        assert row["keys"] == pytest.approx(len(keys), rel=0.025, abs=1), row
+        assert row["models_per_key"] == pytest.approx(len(uses) / len(keys), rel=0.05), row
+        assert row["apps"] == 12 or row["users"] < 500, row
+    weeks = [found[day]["models_per_key"] for day in sorted(found) if found[day]["models_per_key"]]
+    assert statistics.fmean(weeks[-8:]) > statistics.fmean(weeks[:8])

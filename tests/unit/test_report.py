@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import count, islice
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.analytics.buckets import day_of
 from gateway.analytics.event import OWN_KEY, Event
 from gateway.analytics.history.archive import Archive, Batch
 from gateway.analytics.report import document
@@ -24,6 +26,7 @@ from gateway.analytics.report.build import STEPS, build
 from gateway.analytics.report.document import Figure, Plot, Report, Table, TimeChart
 from gateway.analytics.report.markdown import markdown
 from gateway.analytics.report.used_events import NoEvents, Window
+from gateway.analytics.retention import comes_back, is_foundational, of_history
 from gateway.catalog.attributes import AttributeTable
 from gateway.catalog.load import load
 from gateway.catalog.rows import AttributesRow
@@ -32,6 +35,7 @@ from gateway.cli.demo.year.cube import cube
 from gateway.cli.demo.year.events import events
 from gateway.cli.demo.year.recorded import Recorder
 from gateway.cli.demo.year.targets import Model
+from gateway.cli.demo.year.users import BOOMERANGS, FOUNDATIONAL
 from gateway.settings import shipped_config_dir
 from providers import registry
 
@@ -86,7 +90,11 @@ def cohort() -> Iterator[Event]:
     for month, users in ((datetime(2024, 12, 10, tzinfo=UTC), 30), (datetime(2025, 1, 10, tzinfo=UTC), 12)):
         for number in range(users):
             yield event(
-                at_ms=int(month.timestamp() * 1000), endpoint=f"p/x@{STAYING}", user=bytes([number] * 8), prompt=1
+                at_ms=int(month.timestamp() * 1000),
+                endpoint=f"p/x@{STAYING}",
+                user=bytes([number] * 8),
+                prompt=1,
+                asked_to_reason=1,
             )
 
 
@@ -182,6 +190,14 @@ def check_tools(report: Report) -> None:
     assert fmean(list(without.values())[-8:]) > fmean(list(without.values())[:8]) + 500
 
 
+def check_tool_models(report: Report) -> None:
+    """T13: first Claude 3.x and GPT-4o mini get tools; Grok Code Fast 1 and Gemini 2.5 Flash lead later, GLM 4.5 is among the first ten."""
+    first, second = report.figure("F14").text.split(" lead in the first half of the window, ")
+    assert all(name in first for name in ("Claude 3.7 Sonnet", "Claude 3.5 Sonnet", "GPT-4o Mini"))
+    assert set(second.split(", ")[:2]) == {"Grok Code Fast 1", "Gemini 2.5 Flash"}
+    assert "GLM 4.5" in rows(report.figure("F14"))
+
+
 def check_sizes(report: Report) -> None:
     """T17: small falls, medium rises, no model above a quarter of open tokens in the last quarter, authors in their order."""
     small_models, medium = (list(percents(report.figure("F05"), key).values()) for key in ("small", "medium"))
@@ -246,7 +262,7 @@ def check_retention(report: Report) -> None:
 
 
 CHECKS = (
-    check_open_weights, check_concentration, check_reasoning, check_tools, check_sizes, check_places, check_prices, check_languages,
+    check_open_weights, check_concentration, check_reasoning, check_tools, check_tool_models, check_sizes, check_places, check_prices, check_languages,
     check_categories, check_retention,
 )  # fmt: skip
 
@@ -301,6 +317,8 @@ def test_sums_are_those_of_the_events(small: Small) -> None:
     assert lengths.series[0].values == tuple(round(weeks[day]["prompt"] / weeks[day]["n"]) for day in lengths.buckets)
     dots = {dot.label: dot.x for dot in panels(small.report.figure("F36"), Plot)[0].dots}
     assert dots == pytest.approx({model: paid[model] / bought[model] / 1000 for model in bought})
+    reasoned = sum(each.reasoning > 0 or each.asked_to_reason for each in small.events)
+    assert rows(small.report.figure("F11"))["All"][1] == pytest.approx(100 * reasoned / len(small.events))
     first = [of for of in months.values() if min(of) == "2024-12"]
     _, size, *kept = rows(small.report.figure("F34"))[STAYING]
     assert size == len(first) >= 30
@@ -313,6 +331,47 @@ def test_sums_are_those_of_the_events(small: Small) -> None:
 def test_numbers_of_the_whole_year(large: Report, check: Callable[[Report], None]) -> None:
     """150,000 events: the report finds what the year was made with."""
     check(large)
+
+
+RETAINED = (
+    "deepseek/deepseek-r1", "deepseek/deepseek-chat-v3-0324", "google/gemini-2.5-pro", "anthropic/claude-sonnet-4",
+    "anthropic/claude-3.5-sonnet", "meta-llama/llama-4-maverick",
+)  # fmt: skip
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_two_cohorts_stay_and_two_come_back(tmp_path: Path) -> None:
+    """T24, of models with cohorts as large as chance asks for: 40 ± 4 % at month 5 for the two that stay, nobody else stays; more
+    come back of the reported two, though all of Claude 3.5 Sonnet's do in December, after a month with hardly any traffic."""
+    whole = cube(2025)
+    divided_by = [1 if model.slug in RETAINED else 300 for model in whole.models]
+    tokens = tuple(tuple(each // by for each, by in zip(week, divided_by, strict=True)) for week in whole.tokens)
+    part = msgspec.structs.replace(whole, tokens=tokens)
+    catalog: Any = SimpleNamespace(attributes=AttributeTable(), models={})
+    archive = Archive(tmp_path)
+    made = Recorder(catalog, classified=0.0).record(events(part, 6e-5, 2025))
+    for number in count():
+        found = list(islice(made, 50_000))
+        if not found:
+            break
+        lines = msgspec.json.Encoder().encode_lines(found)
+        archive.append(Batch(after=f"{number}-0", upto=f"{number + 1}-0", rows=len(found), lines=lines))
+    cohorts = of_history(archive, day_of(date(2026, 1, 2)))
+    stays = {
+        (model, f"{each.month:%Y-%m}"): each.kept(5)
+        for model, of in cohorts.items()
+        for each in of
+        if is_foundational(each, of)
+    }
+    assert stays == {key: pytest.approx(0.40, abs=0.04) for key in FOUNDATIONAL}
+    returns = {
+        (model, f"{each.month:%Y-%m}"): age
+        for model, of in cohorts.items()
+        for each in of
+        if (age := comes_back(each, of)) is not None
+    }
+    assert returns == BOOMERANGS
 
 
 def test_what_the_data_lack_is_said(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from gateway.analytics.report import document, words
 from gateway.analytics.report.estimates import Sample, share, together
-from gateway.analytics.report.figures.cohorts import Cohort, is_foundational
 from gateway.analytics.report.figures.prices import archetype
 from gateway.analytics.report.statistics import Z95, concentration, fitted, quantile, rise_is_beyond_chance, theil_sen
 from gateway.analytics.report.used_events import Window
+from gateway.analytics.retention import Cohort, comes_back, is_foundational
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -103,8 +103,14 @@ def test_cohorts_that_stay_and_come_back() -> None:
     assert not is_foundational(stays, [stays]), "nothing to compare with"
     assert stays.kept(6) is None
     back = Cohort("a/m", date(2025, 4, 1), (1200, 300, 150, 210))
-    assert back.boomerang == 3
-    assert Cohort("a/m", date(2025, 4, 1), (40, 10, 5, 7)).boomerang is None, "five or seven of forty is chance"
+    steady = Cohort("a/m", date(2025, 2, 1), (1000, 300, 200, 150, 120, 118))
+    assert comes_back(back, [steady, back]) == comes_back(back, [back]) == 3
+    assert comes_back(Cohort("a/m", date(2025, 4, 1), (100, 25, 18, 21)), []) is None, (
+        "21 against 18 of a hundred is chance"
+    )
+    assert comes_back(Cohort("a/m", date(2025, 4, 1), (40, 10, 5, 19)), []) is None, "so few say nothing"
+    all_return = Cohort("a/m", date(2025, 2, 1), (1000, 300, 200, 150, 60, 120))
+    assert comes_back(back, [all_return, back]) is None, "in June hardly anybody was there, in July everybody"
     assert not rise_is_beyond_chance(5, 5, 40)
 
 

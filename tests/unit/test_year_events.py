@@ -126,6 +126,15 @@ def may_bump(year: Year, without: str = "") -> float:
     )
 
 
+def most_calls(year: Year, model: str, first: str, last: str, only: Chosen = calls_tools) -> float:
+    """Of the tokens of a model's calls (of all models without one), percent of the account with the most of them."""
+    sums = Counter[str]()
+    for event in year.span(first, last):
+        if only(event) and model in ("", event.model):
+            sums[event.user] += tokens(event)
+    return 100 * max(sums.values()) / sums.total()
+
+
 def effective_usd(year: Year) -> dict[str, float]:
     """Model → dollars a million tokens, without what callers paid themselves."""
     paid, used = Counter[str](), Counter[str]()
@@ -183,6 +192,10 @@ FACTS: list[tuple[str, str, Callable[[Year], float], float, float]] = [
     ("T12", "slope of the tool share, points a week", lambda y: theil_sen(tool_shares(y)), 0.15, 0.4),
     ("T12", "tool share at the end", lambda y: percent(y.span("2025-12-15", "2025-12-29"), calls_tools), 12, 18),
     ("T12", "bump in May, points", may_bump, 4, 8),
+    ("T12", "most tool tokens of Gemini 2.5 Flash in May by one account", lambda y: most_calls(y, "google/gemini-2.5-flash", "2025-05-05", "2025-05-19"), 80, 100),
+    ("T12", "the same in the six weeks after", lambda y: most_calls(y, "google/gemini-2.5-flash", "2025-05-26", "2025-06-30"), 1, 60),
+    ("T12", "the same of all its tokens in May: the rule has to look at calls", lambda y: most_calls(y, "google/gemini-2.5-flash", "2025-05-05", "2025-05-19", only=lambda _: True), 1, 20),
+    ("T12", "most tool tokens of all models in May by one account", lambda y: most_calls(y, "", "2025-05-05", "2025-05-19"), 40, 70),
     ("T12", "bump in May without its account", lambda y: may_bump(y, MAY_USER), -2, 2),
     ("T14", "programming in January", lambda y: percent(y.span(*JANUARY), category("programming")), 9, 14.5),
     ("T14", "programming in the last weeks", lambda y: percent(y.span("2025-12-01", "2025-12-29"), category("programming")), 50, 55),

@@ -74,7 +74,7 @@ def quantile(values: Sequence[float], part: float) -> float | None:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def rise_is_beyond_chance(before: int, after: int, size: int) -> bool:
+def rise_is_beyond_chance(before: float, after: float, size: int) -> bool:
     """Whether ``after`` of ``size`` users exceeds ``before`` of them by more than chance does in 95 of 100 cases, taken as two
     independent shares: returning users are mostly the same people, so this asks for more than it must."""
     if size <= 0 or after <= before:

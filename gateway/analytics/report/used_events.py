@@ -150,7 +150,8 @@ CREATE TEMP TABLE used AS
 SELECT
     e.week, hash(e.org) AS org, hash(e."user") AS who, f.provider,
     f.model, f.author, f.origin, f.size, f.active_size, f.reasoning_model,
-    (e.prompt + e.completion)::BIGINT AS tok, e.prompt, e.completion, e.reasoning, e.cost_nano AS nano,
+    (e.prompt + e.completion)::BIGINT AS tok, e.prompt, e.completion, e.reasoning,
+    e.reasoning > 0 OR e.asked_to_reason > 0 AS reasoned, e.cost_nano AS nano,
     e.flags & {OWN_KEY} > 0 AS own, e.flags & {ESTIMATED} > 0 AS estimated,
     e.tools > 0 OR e.finish = 'tool_calls' AS offered, e.finish = 'tool_calls' AS called,
     e.country, coalesce(c.continent, '') AS continent, e.category, e.task, e.language, e.sampled_ppm > 0 AS sampled,
@@ -166,7 +167,7 @@ WHERE (e.ok OR e.prompt + e.completion > 0) AND e.dt < ? AND e.dt >= ?
 
 ACTIVE = """
 CREATE TEMP TABLE active AS
-SELECT DISTINCT f.model, date_trunc('month', e.ts)::DATE AS month, hash(e."user") AS who
+SELECT DISTINCT f.model, date_trunc('month', e.ts)::DATE AS month, hash(e.org) AS org, hash(e."user") AS who
 FROM events e JOIN facts f ON f.endpoint = e.endpoint AND e.dt >= f.since AND e.dt < f.until
 WHERE e.ok AND e.dt < ?
 """

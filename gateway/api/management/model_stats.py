@@ -8,21 +8,21 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from fastapi import APIRouter, Query, Response
 
-from gateway.analytics import buckets, model_use, performance, privacy, queries, uptime
+from gateway.analytics import buckets, cohorts, model_use, performance, privacy, queries, uptime
 from gateway.analytics.buckets import Grain
 from gateway.analytics.event import UNKNOWN_APP
 from gateway.analytics.uptime import Attempts
 from gateway.api.management.models import model_or_404
-from gateway.api.management.public_views import ByViewer, meta_of
+from gateway.api.management.public_views import ByViewer, Viewer, meta_of
 from gateway.api.management.rankings import names_of, percentiles_view
 from gateway.api.management.schema import rankings as schema
 from gateway.catalog.model import Model
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, NotFound
 from gateway.services import Services
 
 router = APIRouter(tags=["Rankings"])
 
-Kind = Literal["throughput", "latency", "uptime", "price", "apps", "activity"]
+Kind = Literal["throughput", "latency", "uptime", "price", "apps", "activity", "cohorts", "tool-errors"]
 Range = Literal["1d", "3d", "7d", "30d", "1y"]
 SPANS: dict[Range, tuple[Grain, int]] = {
     "1d": ("h", 24),
@@ -39,8 +39,10 @@ RANGES: dict[Kind, tuple[Range, ...]] = {
     "price": ("30d", "7d", "1y"),
     "apps": ("30d", "7d", "1y"),
     "activity": ("30d", "7d", "1y"),
+    "cohorts": (),
+    "tool-errors": ("30d", "1d", "3d", "7d", "1y"),
 }
-"""Of each kind those that are counted, the default first."""
+"""Of each kind those that are counted, the default first; cohorts are those of all months."""
 APPS_SHOWN = 20
 MEASURES = {
     "prompt_tokens": "prompt",
@@ -77,12 +79,15 @@ async def get_stats(
     """One series for each provider; null in a bucket with too little to tell. `throughput` (tokens a second) and `latency` (ms to
     the first content) have percentiles, from 20 samples on; `uptime` percent, from 100 attempts on, with and without failing over;
     `price` dollars per million tokens as listed and as paid; `apps` the largest of the range; `activity` tokens and requests.
+    `tool-errors`: percent of the requests that ended with a call of tools in which a call was bad, and of the outputs that had to
+    be JSON and were not, from 20 on. `cohorts`: for each month the users who came to the model in it, and the percent of them that
+    used it so many months later.
     """
     model = model_or_404(viewer.services, f"{author}/{slug}")
+    _check_range(kind, range)
+    if kind == "cohorts":
+        return await viewer.answer((model.slug, kind), lambda: _cohorts(viewer, model))
     wanted = range or RANGES[kind][0]
-    if wanted not in RANGES[kind]:
-        choices = ", ".join(each for each in get_args(Range) if each in RANGES[kind])
-        raise BadRequest(f"range: {kind} is counted for {choices}.", field="range")
     grain, count = SPANS[wanted]
     now = time.time()
     last = buckets.bucket(grain, int(now * 1000))
@@ -100,6 +105,13 @@ async def get_stats(
     return await viewer.answer((model.slug, kind, wanted, last), shown)
 
 
+def _check_range(kind: Kind, wanted: Range | None) -> None:
+    if wanted is not None and wanted not in RANGES[kind]:
+        choices = ", ".join(each for each in get_args(Range) if each in RANGES[kind])
+        counted = f"is counted for {choices}" if choices else "has no range, it covers all months"
+        raise BadRequest(f"range: {kind} {counted}.", field="range")
+
+
 _range = range
 """The builtin, whose name is a parameter of the route."""
 UNITS: dict[Kind, str] = {
@@ -109,6 +121,8 @@ UNITS: dict[Kind, str] = {
     "price": "usd_per_mtok",
     "apps": "tokens_native",
     "activity": "tokens_native",
+    "cohorts": "percent",
+    "tool-errors": "percent",
 }
 
 
@@ -160,11 +174,11 @@ def _whole(line: Sequence[Attempts]) -> dict[str, Any]:
     return {"percent": whole.percent, "status": whole.status}
 
 
-async def _allowed(asked: Asked) -> list[bool]:
-    """For each bucket whether the model's use may be shown."""
+async def _allowed(asked: Asked, *, of_tools: bool = False) -> list[bool]:
+    """For each bucket whether the model's use may be shown; ``of_tools``: of requests that ended with a call of tools."""
     if asked.least_users is None:
         return [True] * len(asked.numbers)
-    cells = [privacy.Cell(asked.grain, (number,), ("m " + asked.model.slug,)) for number in asked.numbers]
+    cells = [privacy.Cell(asked.grain, (number,), ("m " + asked.model.slug,), of_tools) for number in asked.numbers]
     return await privacy.shown(asked.services.store, cells, asked.least_users)
 
 
@@ -229,19 +243,76 @@ async def _apps(asked: Asked) -> list[dict[str, Any]]:
     ]
 
 
+async def _tool_errors(asked: Asked) -> list[dict[str, Any]]:
+    """Of each endpoint, shown like how fast it is; of how many, where the model's use may be shown."""
+    used = await model_use.use(asked.services.store, asked.grain, asked.numbers, await _endpoints(asked, "e"))
+    if asked.least_users is None or asked.grain != "h":
+        allowed = await _allowed(asked, of_tools=True)
+    else:  # users are counted by days: hours tell the rate alone
+        allowed = [False] * len(asked.numbers)
+    return [
+        _series(asked, endpoint, [_errors(each, counts=ok) for each, ok in zip(line, allowed, strict=True)])
+        for endpoint, line in used.items()
+        if any(each.calls_seen or each.json_seen for each in line)
+    ]
+
+
+def _errors(use: model_use.Use, *, counts: bool) -> dict[str, float | None] | None:
+    """Null where neither rate is told."""
+    rates = {
+        "tool_call_error_percent": model_use.error_percent(use.calls_bad, use.calls_seen),
+        "structured_output_error_percent": model_use.error_percent(use.json_bad, use.json_seen),
+    }
+    if all(rate is None for rate in rates.values()):
+        return None
+    seen = {"tool_call_requests": use.calls_seen, "structured_output_requests": use.json_seen}
+    return rates | {name: number if counts else None for name, number in seen.items()}
+
+
 async def _activity(asked: Asked) -> list[dict[str, Any]]:
     """Sums of all endpoints, one series for each measure; with requests that no endpoint served."""
     rows = [*await _endpoints(asked, "e"), "@" + asked.model.slug]
     used = await model_use.use(asked.services.store, asked.grain, asked.numbers, rows)
     every = [model_use.added([line[at] for line in used.values()]) for at in _range(len(asked.numbers))]
-    allowed = await _allowed(asked)
+    allowed = {of_tools: await _allowed(asked, of_tools=of_tools) for of_tools in (False, True)}
     return [
         {
             **{"id": name, "label": name.replace("_", " "), "provider": None},
-            "values": [str(getattr(use, field)) if ok else None for use, ok in zip(every, allowed, strict=True)],
+            "values": [
+                str(getattr(use, field)) if ok else None
+                for use, ok in zip(every, allowed[name in queries.OF_TOOLS], strict=True)
+            ],
         }
         for name, field in MEASURES.items()
     ]
+
+
+async def _cohorts(viewer: Viewer, model: Model) -> dict[str, Any]:
+    """A series for each cohort; buckets are ages in months."""
+    made, found = await cohorts.read(viewer.services.store, model.slug)
+    if made is None:
+        raise NotFound(cohorts.NONE_YET)
+    least = viewer.least_users
+    shown = [each for each in found if each.shown(least)]
+    ages = max((len(each.cohort.active) for each in shown), default=0)
+    first = min((buckets.day_of(each.cohort.month) for each in shown), default=made.through)
+    series = [_cohort(each, ages, least) for each in shown]
+    meta = {
+        **meta_of(first, made.through),
+        **{"model": model.slug, "kind": "cohorts", "range": None, "unit": "percent", "partial": False},
+        **{"made_on": buckets.iso_day(made.day), "suppressed": len(found) - len(shown)},
+    }
+    return {"data": {"buckets": [str(age) for age in _range(ages)], "series": series}, "meta": meta}
+
+
+def _cohort(each: cohorts.Kept, ages: int, least_users: int | None) -> dict[str, Any]:
+    cohort, percents = each.cohort, each.percents(least_users)
+    size = cohort.size if least_users is None else privacy.rounded(cohort.size)
+    return {
+        **{"id": f"{cohort.month:%Y-%m}", "label": f"{cohort.month:%B %Y}", "provider": None},
+        **{"values": [*percents, *[None] * (ages - len(percents))], "users": str(size)},
+        **{"foundational": each.stays, "boomerang": each.boomerang},
+    }
 
 
 READERS: dict[Kind, Callable[[Asked], Awaitable[list[dict[str, Any]]]]] = {
@@ -251,4 +322,5 @@ READERS: dict[Kind, Callable[[Asked], Awaitable[list[dict[str, Any]]]]] = {
     "price": _prices,
     "apps": _apps,
     "activity": _activity,
+    "tool-errors": _tool_errors,
 }

@@ -36,7 +36,8 @@ def share(used: UsedEvents) -> Made:
     weeks = list(zip(found.weeks, percents, strict=True))
     crossed = next((week for week, value in weeks if value is not None and value > 50), None)
     columns = (
-        Column("Quarter"), Column("(a) tokens of reasoning models", "percent"), Column("(b) requests that reasoned", "percent"),
+        Column("Quarter"), Column("(a) tokens of reasoning models", "percent"),
+        Column("(b) requests that reasoned, or were to", "percent"),
         Column("(c) reasoning of completion tokens", "percent"),
     )  # fmt: skip
     rows = _measures(used)
@@ -46,8 +47,8 @@ def share(used: UsedEvents) -> Made:
             f"Reasoning models serve {words.percent(known[0])} of tokens in the first week and "
             f"{words.percent(mean(known[-LATELY:]))} in the last {LATELY}.",
             f"They are first above half in {words.week(crossed)}." if crossed else "They are never above half.",
-            f"Over the window {words.percent(rows[-1][2])} of requests reasoned, and {words.percent(rows[-1][3])} of completion "
-            "tokens were reasoning: three measures of three things.",
+            f"Over the window {words.percent(rows[-1][2])} of requests reasoned or were to, and {words.percent(rows[-1][3])} of "
+            "completion tokens were reasoning: three measures of three things.",
         ]
     )
     drawn = chart(found, [key for key in REASONING if key in found.values], "tokens", of_words(REASONING))
@@ -59,7 +60,7 @@ def _measures(used: UsedEvents) -> list[tuple[str, float | None, float | None, f
     sql = """
         SELECT {quarter},
             100 * sum(tok) FILTER (reasoning_model = 'reasoning') / nullif(sum(tok), 0),
-            100 * count(*) FILTER (reasoning > 0) / count(*),
+            100 * count(*) FILTER (reasoned) / count(*),
             100 * sum(reasoning) / nullif(sum(completion), 0)
         FROM used GROUP BY ALL ORDER BY 1"""
     quarters = used.rows(sql.format(quarter="year(week) || ' Q' || quarter(week)"))

@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.analytics.report.figures import categories, cohorts, lengths, open_weights, places, prices, reasoning
 from gateway.analytics.report.figures.made import Spec
+from gateway.analytics.retention import AGE, LEAST_USERS, RISE_POINTS, RISE_USERS
 
 _TOKENS = "Σ(prompt + completion)"
 _OPEN_ONLY = "models with open weights on the day of the event"
@@ -77,7 +78,8 @@ def _reasoning() -> Iterator[Spec]:
     yield Spec(
         "F11", section, "Reasoning models",
         "(a) " + _share("models that reason unless asked not to")
-        + "; (b) requests with reasoning tokens ÷ requests; (c) Σ reasoning ÷ Σ completion",
+        + "; (b) requests with reasoning tokens, or that asked for an effort other than none, ÷ requests"
+        "; (c) Σ reasoning ÷ Σ completion",
         reasoning.share,
     )  # fmt: skip
     yield Spec(
@@ -178,8 +180,9 @@ def _retention() -> Iterator[Spec]:
     yield Spec(
         "F34", "Who comes back", "Cohorts of eight models",
         "users of a model in month c + k whose first use of it was in month c ÷ users whose first use was in c; at least "
-        f"{cohorts.LEAST_USERS} of them. Stays: ≥ 30 % at month {cohorts.AGE}, and ≥ 1.5 × the median of later cohorts. "
-        "Comes back: a rise of ≥ 2 points, beyond the 95 % bound of chance",
+        f"{LEAST_USERS} of them. Stays: ≥ 30 % at month {AGE}, and ≥ 1.5 × the median of later cohorts. "
+        f"Comes back: a rise of ≥ {RISE_POINTS:.0f} points, to at least {RISE_USERS} users, beyond the 95 % bound of chance and "
+        "beyond what the model's other cohorts did in that month",
         cohorts.retention,
     )  # fmt: skip
 

@@ -184,19 +184,38 @@ class DiscoveryAnswer(Shape):
     meta: Meta
 
 
-class StatsSeries(Shape):
-    """`uptime` also has `percent` and `status` of all hours, `price` what was `paid`, `apps` tokens and requests."""
+class AdoptionWeek(Shape):
+    """Null where too few used the gateway for it to be shown."""
 
-    id: str = Field(description="An endpoint; `all`, `with_routing`, `without_routing`; an app; a measure.")
+    x: str = Field(description="The Monday.")
+    users: int | None
+    keys: int | None
+    apps: int | None = Field(description="That say who they are.")
+    models_per_key: float | None
+    partial: bool = Field(description="The week is not over yet.")
+
+
+class AdoptionAnswer(Shape):
+    data: list[AdoptionWeek]
+    meta: Meta
+
+
+class StatsSeries(Shape):
+    """`uptime` also has `percent` and `status` of all hours, `price` what was `paid`, `apps` tokens and requests, `cohorts` their
+    number of `users`, whether they are `foundational` (stay), and at which age they come back (`boomerang`)."""
+
+    id: str = Field(description="An endpoint; `all`, `with_routing`, `without_routing`; an app; a measure; a month.")
     label: str
     provider: str | None
-    values: list[Percentiles | dict[str, float] | float | str | None] = Field(
+    values: list[Percentiles | dict[str, float] | dict[str, float | None] | float | str | None] = Field(
         description="One for each bucket; counts are decimal strings. Null: not measured, or too private to show."
     )
 
 
 class Stats(Shape):
-    buckets: list[str] = Field(description="Where each begins, UTC; the last one is not over.")
+    buckets: list[str] = Field(
+        description="Where each begins, UTC; the last one is not over. Of cohorts: ages in months."
+    )
     series: list[StatsSeries]
 
 
