@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from providers.chat.turns import content_of, is_plain
 from providers.media import token_count
 from providers.transport.json_body import json_body
 
@@ -76,8 +75,6 @@ def survey(body: Mapping[str, Any]) -> Survey:
     microsecond each, and everything else is left to those who need it.
     """
     messages: Sequence[Mapping[str, Any]] = body.get("messages") or ()
-    if is_plain(messages):
-        return _of_texts(list(map(content_of, messages)), body.get("tools"))
     text_bytes, pictures, paired = 0, False, True
     parts: list[Any] = []
     turns: list[Any] = []
@@ -119,12 +116,6 @@ def survey(body: Mapping[str, Any]) -> Survey:
         paired=paired and not waiting,
         tools=json_body(tools) if tools else b"",
     )
-
-
-def _of_texts(texts: Sequence[str], tools: Any) -> Survey:
-    """The survey of a conversation of nothing but texts."""
-    size = sum(map(len, texts)) if all(map(str.isascii, texts)) else sum(map(utf8_bytes, texts))
-    return Survey(len(texts), size, (), has_media=False, paired=True, tools=json_body(tools) if tools else b"")
 
 
 def measure(body: Mapping[str, Any], found: Survey | None = None) -> Prompt:

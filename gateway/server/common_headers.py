@@ -22,8 +22,12 @@ _ID = re.compile(rb"[!-~]{1,128}")
 
 def common(request: Iterable[tuple[bytes, bytes]], origins: frozenset[str]) -> Headers:
     """The headers for the response to a request with these (lower-case) headers."""
-    given = dict(request)
-    id, origin = given.get(b"x-request-id"), given.get(b"origin")
+    id = origin = b""
+    for name, value in request:
+        if name == b"x-request-id":
+            id = value
+        elif name == b"origin":
+            origin = value
     if not id or not _ID.fullmatch(id):
         id = b"req-" + b"%024x" % random.getrandbits(96)
     headers = [(b"x-request-id", id), (b"request-id", id)]

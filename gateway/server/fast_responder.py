@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from itertools import chain
 from typing import Any, Protocol
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
@@ -201,11 +200,13 @@ class FastResponder(Responder):
         Raises ValueError for a line break in a header, after closing the connection: whatever the handler sends next is lost.
         """
         self._expects_continue = False
-        pairs = [*self._connection.server_state.default_headers, *self.common, *headers]
+        lines = [STATUS_LINE[status]]
+        for name, value in (*self._connection.server_state.default_headers, *self.common, *headers):
+            lines.append(b"%b: %b\r\n" % (name, value))
         if not self.keep_alive:
-            pairs.append((b"connection", b"close"))
-        head = STATUS_LINE[status] + b"%b: %b\r\n" * len(pairs) % tuple(chain.from_iterable(pairs))
-        if head.count(b"\n") != len(pairs) + 1 or head.count(b"\r") != len(pairs) + 1:
+            lines.append(b"connection: close\r\n")
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
             self.disconnected = True
             self._connection.transport.close()
             raise ValueError(f"a line break in a header: {headers!r}")

@@ -49,9 +49,7 @@ SWITCHED_OFF: Final[Mapping[str, Json]] = {
 def chat_body(target: Target, body: InnerRequest, *, stream: bool) -> Json:
     """The vendor's body. Raises ``ProviderError`` (unsupported)."""
     options = target.options
-    sent: Json = dict(body)
-    for name in GATEWAY_FIELDS.intersection(body):
-        del sent[name]
+    sent: Json = {name: value for name, value in body.items() if name not in GATEWAY_FIELDS}
     sent["model"] = target.upstream_id
     if stream:
         sent["stream"] = True

@@ -30,45 +30,71 @@ class ConnectionControl(Protocol):
 class ClientResponse:
     """One request and its answer on a connection."""
 
-    status = 0
-    ready = False
-    """The final headers have arrived."""
-    complete = False
-    """The body has ended properly."""
-    stale = False
-    """The kept connection was dead when the request was sent on it: it may be sent again."""
-    _header_bytes = 0
-    _begun = False
-    """A byte of the answer has arrived."""
-    _keep = False
-    """The connection may carry another request after this one."""
-    _inflater: Inflater | None = None
-    _unpack: Callable[[bytes], bytes] | None = None
-    """What is kept of a piece of the body; None: all of it."""
-    _released = False
-    _size = 0
-    _only_whole = False
-    """The reader waits for the end of the body, not for its pieces."""
-    _waiter: asyncio.Future[BaseException | bool | None] | None = None
-    """Wakes the reader. Its result is for ``pump``: what the sink raised, or False when the sink returned False."""
-    _sink: Callable[[bytes], bool] | None = None
-    """Where the body goes as it arrives, while ``pump`` runs."""
-    _error: ProviderError | None = None
-    _body_clock: BodyClock | None = None
+    __slots__ = (
+        "_begun",
+        "_body_clock",
+        "_connection",
+        "_error",
+        "_header_bytes",
+        "_inflater",
+        "_keep",
+        "_loop",
+        "_only_whole",
+        "_parser",
+        "_pieces",
+        "_released",
+        "_reused",
+        "_sink",
+        "_size",
+        "_unpack",
+        "_waiter",
+        "complete",
+        "headers",
+        "ready",
+        "sent_at",
+        "stale",
+        "status",
+        "whole",
+    )
 
     def __init__(
         self, connection: ConnectionControl, loop: asyncio.AbstractEventLoop, *, whole: bool, reused: bool
     ) -> None:
+        self.status = 0
         self.headers: dict[str, str] = {}
+        self.ready = False
+        """The final headers have arrived."""
+        self.complete = False
+        """The body has ended properly."""
         self.whole = whole
         """The body is wanted in one piece, so the reader's pace does not matter."""
+        self.stale = False
+        """The kept connection was dead when the request was sent on it: it may be sent again."""
         self._reused = reused
         """The connection has carried another request before."""
         self._loop = loop
-        self.sent_at = loop.time()
+        self.sent_at = self._loop.time()
         self._connection: ConnectionControl | None = connection
         self._parser = _parser(self)
+        self._header_bytes = 0
+        self._begun = False
+        """A byte of the answer has arrived."""
+        self._keep = False
+        """The connection may carry another request after this one."""
+        self._inflater: Inflater | None = None
+        self._unpack: Callable[[bytes], bytes] | None = None
+        """What is kept of a piece of the body; None: all of it."""
+        self._released = False
         self._pieces: list[bytes] = []
+        self._size = 0
+        self._only_whole = False
+        """The reader waits for the end of the body, not for its pieces."""
+        self._waiter: asyncio.Future[BaseException | bool | None] | None = None
+        """Wakes the reader. Its result is for ``pump``: what the sink raised, or False when the sink returned False."""
+        self._sink: Callable[[bytes], bool] | None = None
+        """Where the body goes as it arrives, while ``pump`` runs."""
+        self._error: ProviderError | None = None
+        self._body_clock: BodyClock | None = None
 
     # -- for the reader ------------------------------------------------------------------------------------------------
 

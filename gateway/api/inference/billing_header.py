@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.chat.turns import SYSTEM
-
 Json = dict[str, Any]
 HEADER = "x-anthropic-billing-header:"
 
@@ -20,13 +18,13 @@ def removed(body: Json) -> Json:
     """An inner request without the line; the same object where it has none. Nothing is changed in place."""
     messages = body.get("messages") or ()
     first = messages[0] if messages else {}
+    if first.get("role") not in ("system", "developer"):
+        return body
     content = first.get("content")
     if isinstance(content, str):
-        if not content.startswith(HEADER) or first.get("role") not in SYSTEM:
-            return body
         rest: Any = _without_line(content)
-    elif first.get("role") not in SYSTEM:
-        return body
+        if rest is content:
+            return body
     elif isinstance(content, list) and any(_text(part).startswith(HEADER) for part in content):
         lines = [(part, _without_line(_text(part))) for part in content]
         rest = [

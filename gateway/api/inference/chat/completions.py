@@ -28,9 +28,7 @@ class ChatCompletions(Surface):
 
     def accept(self, original: Json) -> Json:
         schema.check(original)
-        body = dict(original)
-        if None in body.values():
-            body = {name: value for name, value in original.items() if value is not None}
+        body = {name: value for name, value in original.items() if value is not None}
         messages = body["messages"]
         if not _RETURNED_REASONING.isdisjoint(set().union(*messages)):
             body["messages"] = [_with_reasoning(message) for message in messages]
