@@ -76,6 +76,10 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     others: bool = True
     context: str | None = None
     """One of ``counters.context_size``: requests of this size only; tokens or requests by model or author, weeks."""
+    models: frozenset[str] | None = None
+    """Only these and their free variants, which count in every sum, too; None: all. Not by app."""
+    with_tools: bool = False
+    """Only models that called tools in the bucket; by model only."""
     least_users: int | None = None
     """None: everything may be shown."""
 
@@ -183,12 +187,24 @@ async def _filled(store: Store, dimensions: Dimensions, query: Query, read_bucke
         for _ in bucket.numbers:
             await asyncio.sleep(0)  # a bucket may have a thousand rows, and other requests want their turn
             for row, values in next(read).items():
+                if query.models is not None and not _is_among(model_of(row), query.models):
+                    continue
                 key = dimensions.key(query.by, row, bucket.first)
                 if key and (value := sum(values)):
                     each.values[key] = each.values.get(key, 0) + value
                     each.rows.setdefault(key, set()).add(_private_row(query.by, row))
         filled.append(each)
+    if query.with_tools:
+        calls = msgspec.structs.replace(query, metric="tool_requests", context=None, with_tools=False)
+        for each, called in zip(filled, await _filled(store, dimensions, calls, read_buckets), strict=True):
+            for key in each.values.keys() - called.values.keys():
+                del each.values[key], each.rows[key]
     return filled
+
+
+def _is_among(model: str, models: Collection[str]) -> bool:
+    """A free variant counts as a model of its own, and is the same model."""
+    return model in models or model.rpartition(":")[0] in models
 
 
 def _source(query: Query) -> tuple[str, tuple[str, ...]]:

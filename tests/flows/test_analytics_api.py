@@ -448,9 +448,36 @@ async def test_models_that_change_and_how_fast_they_are(managed: Managed) -> Non
         ("/rankings/performance", "limit=0", "limit"),
         ("/rankings/discovery", "category=programming", "category"),
         ("/datasets/rankings-daily", "context_bucket=10K", "period"),
-        ("/datasets/rankings-daily", "modality=image", "modality"),
+        ("/datasets/rankings-daily", "modality=image&context_bucket=1K", "period"),
     ):
         refused(await managed.admin.get(f"/api/v1{path}?{query}"), 400, field)
+
+
+MODALITIES: tuple[tuple[dict[str, str], dict[str, str]], ...] = (
+    ({"modality": "text"}, {"acme/fast-1": "30", "acme/fast-1:free": "7", "acme/slow-2": "20", "zeta/free-3": "40"}),
+    ({"modality": "image"}, {"acme/fast-1": "30", "acme/fast-1:free": "7"}),
+    ({"modality": "image", "period": "week", "context_bucket": "1K"}, {"acme/fast-1": "30", "acme/fast-1:free": "7"}),
+    ({"modality": "image", "period": "week", "context_bucket": "10K"}, {}),
+    ({"modality": "image_output"}, {}),
+    ({"modality": "audio"}, {}),
+    ({"modality": "tool_calling"}, {"acme/slow-2": "20", "gone/model": "9"}),
+    ({"modality": "tool_calling", "period": "month"}, {"acme/slow-2": "20", "gone/model": "9"}),
+    ({"modality": "tool_calling", "period": "week", "context_bucket": "1K"}, {"acme/slow-2": "20", "gone/model": "9"}),
+    ({"modality": "tool_calling", "period": "week", "context_bucket": "100K"}, {}),
+)
+
+
+async def test_models_of_a_modality(managed: Managed) -> None:
+    """What the catalogue says that a model takes and makes; tools: what it has called. A model that left the catalogue has no modality."""
+    slugs = {"acme/fast-1": 30, "acme/fast-1:free": 7, "zeta/free-3": 40}
+    events = [used(TODAY - 1, model, tokens) for model, tokens in slugs.items()]
+    events += [used(TODAY - 1, "acme/slow-2", 10, finish=finish) for finish in ("stop", "tool_calls")]
+    events += [used(TODAY - 1, "gone/model", 9, finish="tool_calls")]
+    await count_events(managed.gateway.services.store, events)
+    for query, expected in MODALITIES:
+        found = await get(managed.admin, "/datasets/rankings-daily", **query)
+        shapes.RankingsDaily.model_validate(found)
+        assert {row["model_permaslug"]: row["total_tokens"] for row in found["data"]} == expected, query
 
 
 PUBLIC = (
