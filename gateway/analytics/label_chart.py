@@ -103,6 +103,7 @@ def _week(week: Estimates, *, others: bool) -> dict[str, Any]:
         "n_eff": week.n_effective,
         "exact": week.exact,
         "hidden": week.hidden,
+        "suppressed": week.suppressed,
         "chance": week.chance,
         "intervals": {
             each.key: {

@@ -7,7 +7,7 @@ figures beside it (``figures``). A chart is drawn twice, for wide and for narrow
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 from markupsafe import Markup
@@ -20,6 +20,9 @@ from gateway.web.numbers import percent, short
 from gateway.web.paint import color_class, paint
 
 NOTHING = "No traffic in this range yet"
+TOO_LITTLE = "too little is known to show it"
+MARKER_PX = 22.0
+"""Markers that are nearer to each other share a number."""
 TIP_ROWS = 14
 DOT_PX = (3.5, 13.0)
 """Radius of the lightest and of the heaviest dot."""
@@ -66,18 +69,27 @@ class Scatter(msgspec.Struct, frozen=True):
 
 
 def stacked_bars(
-    chart: Chart, *, title: str, share: bool = False, size: Size = WIDE, markers: Sequence[Marker] = ()
+    chart: Chart,
+    *,
+    title: str,
+    share: bool = False,
+    size: Size = WIDE,
+    markers: Sequence[Marker] = (),
+    unknown: Collection[int] = (),
 ) -> Markup:
     """A bar for each bucket: ``others`` at the bottom, above it the largest series, then the next. ``share``: each bar is 100 %.
 
-    A last bucket that is not over is hatched. ``markers`` are days between the buckets.
+    A last bucket that is not over is hatched. ``markers`` are days between the buckets, in their order. ``unknown``: places of
+    buckets of which too little is known to show it; they are grey.
     """
     totals = bucket_totals(chart)
     most = 100.0 if share else float(max(totals, default=0))
     frame = Frame(size, axes.round_values(most, size.rows), "percent" if share else chart.unit)
-    if not any(totals):
-        return frame.wrap(f"{title}. {NOTHING}.", frame.grid() + frame.message(NOTHING))
     centers, width = slots(len(chart.buckets), size)
+    grey = _unknown(chart, frame, [(place, centers[place]) for place in unknown], width)
+    if not any(totals):
+        nothing = TOO_LITTLE if unknown else NOTHING
+        return frame.wrap(f"{title}. {nothing}.", frame.grid() + grey + frame.message(nothing))
     scales = [(100 / total if total else 0.0) if share else 1.0 for total in totals]
     running = len(totals) - 1 if chart.partial_last and totals[-1] else None
     whole: list[str] = []
@@ -96,28 +108,72 @@ def stacked_bars(
                 )
         if parts:
             whole.append(f'<path {paint(series, index)} d="{"".join(parts)}"/>')
-    body = [frame.grid(), f'<g class="bars" fill="currentColor">{"".join(whole)}</g>']
+    body = [frame.grid(), grey, f'<g class="bars" fill="currentColor">{"".join(whole)}</g>']
     if running is not None:
         body.insert(0, _hatching(frame.hatch(title)))
         body.append(_so_far(frame, title, so_far, (centers[-1] - width / 2, frame.y(bases[-1]), width)))
     body.append(_hovered(chart, frame, centers))
-    body += [_marker(each, chart, frame, centers) for each in markers]
+    body.append(_markers(markers, chart, frame, centers))
     body += frame.below(axes.time_ticks(chart.buckets, centers))
     return frame.wrap(_spoken(chart, title), "".join(body))
 
 
-def _marker(marker: Marker, chart: Chart, frame: Frame, centers: Sequence[float]) -> str:
-    """A dotted line at a day; a bucket stands for the days from its own to the next one's."""
-    first, last, day = (axes.day_of(each) for each in (chart.buckets[0], chart.buckets[-1], marker[0]))
-    if first is None or last is None or day is None or len(centers) < 2 or last <= first:
+def _unknown(chart: Chart, frame: Frame, at: Sequence[tuple[int, float]], width: float) -> str:
+    """Grey bars. ``at``: places of their buckets with their centres."""
+    size = frame.size
+    return "".join(
+        f'<rect class="unknown" {box(x - width / 2, size.top, width, size.floor - size.top)}>'
+        f"<title>{escape(axes.day_label(chart.buckets[place]))}: {TOO_LITTLE}</title></rect>"
+        for place, x in at
+    )
+
+
+def markers_within(chart: Chart, markers: Sequence[Marker]) -> tuple[Marker, ...]:
+    """The markers of the days of a chart, in their order; those of one day once."""
+    days = [day for each in (chart.buckets[:1], chart.buckets[-1:]) for bucket in each if (day := axes.day_of(bucket))]
+    if len(days) < 2 or days[0] == days[1]:
+        return ()
+    step = (days[1] - days[0]).days / (len(chart.buckets) - 1)
+    known = sorted(
+        {
+            each
+            for each in markers
+            if (day := axes.day_of(each[0])) and 0 <= (day - days[0]).days < step * len(chart.buckets)
+        }
+    )
+    return tuple(known)
+
+
+def _markers(markers: Sequence[Marker], chart: Chart, frame: Frame, centers: Sequence[float]) -> str:
+    """Dotted lines at days, with their numbers above them; a bucket stands for the days from its own to the next one's."""
+    first, last = (axes.day_of(each) for each in (chart.buckets[0], chart.buckets[-1]))
+    if not markers or first is None or last is None or len(centers) < 2 or last <= first:
         return ""
-    step = (centers[-1] - centers[0]) / (last - first).days
-    x = centers[0] + step * ((day - first).days + 0.5) - (centers[1] - centers[0]) / 2
-    low, high = frame.size.left, frame.size.width - frame.size.right
-    if not low <= x <= high:
-        return ""
-    line = f'<line class="marker" x1="{px(x)}" x2="{px(x)}" y1="{px(frame.size.top - 8)}" y2="{px(frame.size.floor)}"/>'
-    return f"<g><title>{escape(marker[1])}, {escape(axes.day_label(marker[0]))}</title>{line}</g>"
+    step, half = (centers[-1] - centers[0]) / (last - first).days, (centers[1] - centers[0]) / 2
+    places = [
+        centers[0] + step * ((day - first).days + 0.5) - half
+        for at, _ in markers
+        if (day := axes.day_of(at)) is not None
+    ]
+    drawn = [
+        f"<g><title>{escape(label)}, {escape(axes.day_label(day))}</title>"
+        f'<line class="marker" x1="{px(x)}" x2="{px(x)}" y1="{px(frame.size.top - 4)}" y2="{px(frame.size.floor)}"/></g>'
+        for x, (day, label) in zip(places, markers, strict=True)
+    ]
+    return "".join(drawn) + "".join(text_at(x, frame.size.top - 7, words, "middle") for x, words in _numbers(places))
+
+
+def _numbers(places: Sequence[float]) -> Iterator[tuple[float, str]]:
+    """(position, ``3`` or ``3-5``) of the numbers of markers; those that lie too near to each other share one."""
+    runs: list[list[int]] = []
+    for number, x in enumerate(places):
+        if runs and x - places[runs[-1][-1]] < MARKER_PX:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    for run in runs:
+        middle = (places[run[0]] + places[run[-1]]) / 2
+        yield middle, str(run[0] + 1) if len(run) == 1 else f"{run[0] + 1}–{run[-1] + 1}"
 
 
 def _so_far(frame: Frame, title: str, parts: Sequence[str], bar: tuple[float, float, float]) -> str:
@@ -144,7 +200,9 @@ def _hovered(chart: Chart, frame: Frame, centers: Sequence[float], *, total: boo
     return f'<g class="hover">{"".join(places)}</g>'
 
 
-def lines(chart: Chart, *, title: str, size: Size = WIDE, ranks: bool = False) -> Markup:
+def lines(
+    chart: Chart, *, title: str, size: Size = WIDE, ranks: bool = False, markers: Sequence[Marker] = ()
+) -> Markup:
     """A line for each series from zero; a bucket that was not measured is a gap, never bridged. A running last bucket is dashed.
 
     ``ranks``: values are places, the first on top.
@@ -164,6 +222,7 @@ def lines(chart: Chart, *, title: str, size: Size = WIDE, ranks: bool = False) -
         body.append(f"<g {paint(series, index)}>{_runs(points, chart.partial_last)}</g>")
     body.append("</g>")
     body.append(_hovered(chart, frame, centers, total=False))
+    body.append(_markers(markers, chart, frame, centers))
     body += frame.below(axes.time_ticks(chart.buckets, centers))
     return frame.wrap(_spoken(chart, title, last=True), "".join(body))
 

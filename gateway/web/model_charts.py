@@ -20,6 +20,7 @@ from gateway.catalog.model import Model
 from gateway.errors import BadRequest
 from gateway.services import Services
 from gateway.web import charts, figures
+from gateway.web.figures import Figure
 from gateway.web.site import Readings, Seen
 from gateway.web.usage import WEEKS, Choices, Counters, Names, app_path, audience, paid
 from gateway.web.views import path_of
@@ -176,9 +177,13 @@ async def _places(weeks: Sequence[Mapping[str, ModelWeek]]) -> list[dict[str, in
 def blocks(seen: Seen, model: Model, wanted: Wanted, found: Found | None) -> dict[str, Any]:
     """The values of the template: ``ran`` and ``used``, None where there is nothing to show."""
     names = Names(seen.catalog)
+    ran = _ran_blocks(names, wanted, found.ran) if found and found.ran else None
+    used = _used_blocks(names, found.used) if found and found.used else None
+    drawn = [each for block in (ran, used) if block for each in block.values() if isinstance(each, Figure)]
     return {
-        "ran": _ran_blocks(names, wanted, found.ran) if found and found.ran else None,
-        "used": _used_blocks(names, found.used) if found and found.used else None,
+        "ran": ran,
+        "used": used,
+        "charts": drawn,
         "wanted": wanted,
         "model_link": lambda place, **changes: path_of(model.slug) + wanted.link(place, **changes),
         "ranges": RANGES,
@@ -199,7 +204,7 @@ def _ran_blocks(names: Names, wanted: Wanted, ran: Ran) -> dict[str, Any]:
     order = _order(ran)
     called = _called(order, names)
 
-    def drawn(lines: Mapping[str, Sequence[Percentiles | None]], unit: str, title: str) -> Markup | None:
+    def drawn(lines: Mapping[str, Sequence[Percentiles | None]], unit: str, title: str) -> Figure | None:
         values = [[_at(each, wanted.percentile) for each in lines.get(endpoint, ())] for endpoint in order]
         if not any(value is not None for line in values for value in line):
             return None
@@ -292,7 +297,7 @@ def _used_blocks(names: Names, used: Used) -> dict[str, Any]:
 
 def _line(
     labels: tuple[str, ...], values: Sequence[float | None], unit: str, title: str, *, ranks: bool = False
-) -> Markup | None:
+) -> Figure | None:
     """One line; None with less than two values."""
     if sum(value is not None for value in values) < 2:
         return None

@@ -5,7 +5,7 @@ The page is public like the rankings: where these are, and where the report was 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -17,12 +17,12 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from gateway.analytics.report import document, words
-from gateway.analytics.report.document import Column, Figure, Panel, Plot, Report, Table, TimeChart
+from gateway.analytics.report.document import Column, Panel, Plot, Report, Table, TimeChart
 from gateway.analytics.report.markdown import scope_text
 from gateway.settings import Settings
-from gateway.web import charts, figures
-from gateway.web.charts import Dot, Guide, Scatter
-from gateway.web.frame import Size
+from gateway.web import figures
+from gateway.web.charts import Dot, Guide, Marker, Scatter
+from gateway.web.figures import Figure
 from gateway.web.markup import escape
 from gateway.web.rendering import environment, static_files
 from gateway.web.site import Contents, Seen, Site
@@ -42,18 +42,23 @@ def add_route(routes: APIRouter, site: Site) -> None:
     @routes.get("/state-of-ai")
     async def state_of_ai(request: Request) -> Response:
         settings, wanted = request.app.state.services.settings, request.query_params.get("report")
-        return await site.answer(request, lambda seen, _: page.contents(settings, wanted, _year(seen)))
+        releases = request.query_params.get("releases") == "show"
+        return await site.answer(request, lambda seen, _: page.contents(settings, wanted, seen, releases=releases))
 
 
-def _year(seen: Seen) -> int:
-    return datetime.fromtimestamp(seen.now, UTC).year
+class Shown(NamedTuple):
+    """A panel of a figure: a chart, or a table."""
+
+    title: str
+    chart: Figure | None
+    table: Markup = Markup("")
 
 
 class Drawn(NamedTuple):
-    """A figure with its drawings."""
+    """A figure of the report with its panels."""
 
-    figure: Figure
-    panels: list[Markup]
+    figure: document.Figure
+    panels: list[Shown]
 
 
 class ReportPage:
@@ -62,22 +67,24 @@ class ReportPage:
     def __init__(self) -> None:
         self._kept: dict[Hashable, Mapping[str, Any]] = {}
 
-    def contents(self, settings: Settings, wanted: str | None, year: int) -> Contents:
-        """Template, values and status. ``wanted``: the name of a report, None for the newest; ``year``: the running one, for the
-        example of a command. Reads files."""
+    def contents(self, settings: Settings, wanted: str | None, seen: Seen, *, releases: bool) -> Contents:
+        """Template, values and status. ``wanted``: the name of a report, None for the newest; ``releases``: of models, on every
+        chart of time. Reads files."""
+        markers = [(each.day.isoformat(), each.label) for each in seen.catalog.attributes.releases] if releases else []
         names = document.names(settings.data_dir)
         values: dict[str, Any] = {
             "report": None,
             "names": names,
-            "command": COMMAND.format(year=year),
+            "command": COMMAND.format(year=datetime.fromtimestamp(seen.now, UTC).year),
             "reason": "none",
+            "releases": releases,
         }
         if not settings.public_rankings:
             return "state_of_ai.html", values | {"reason": "private"}, 200
         if wanted is not None and wanted not in names:
             return "state_of_ai.html", values | {"reason": "unknown"}, 404
         for name in [wanted] if wanted is not None else names:
-            found = self._read(document.file_of(settings.data_dir, name))
+            found = self._read(document.file_of(settings.data_dir, name), markers)
             if found is None:
                 values["reason"] = "unreadable"
             elif found["report"].scope.least_users < settings.rankings_min_users:
@@ -86,14 +93,14 @@ class ReportPage:
                 return "state_of_ai.html", {**values, **found}, 200
         return "state_of_ai.html", values, 200
 
-    def _read(self, path: Path) -> Mapping[str, Any] | None:
+    def _read(self, path: Path, markers: Sequence[Marker]) -> Mapping[str, Any] | None:
         try:
             told = path.stat()
-            key = (path, told.st_mtime_ns, told.st_size)
+            key = (path, told.st_mtime_ns, told.st_size, *markers)
             if key not in self._kept:
                 while len(self._kept) >= KEPT:
                     self._kept.pop(next(iter(self._kept)))
-                self._kept[key] = drawn_values(document.decode(path.read_bytes()))
+                self._kept[key] = drawn_values(document.decode(path.read_bytes()), markers)
             return self._kept[key]
         except (OSError, msgspec.DecodeError):
             return None
@@ -101,47 +108,37 @@ class ReportPage:
 
 def html(report: Report) -> bytes:
     """One file that needs no other: its style is within."""
-    values = {**drawn_values(report), "css": Markup(static_files()["tokenway.css"].body.decode())}  # noqa: S704 - our own file
+    values = {**drawn_values(report), "here": None, "css": Markup(static_files()["tokenway.css"].body.decode())}  # noqa: S704 - our own file
     return environment().get_template("report_file.html").render(values).encode(errors="replace")
 
 
-def drawn_values(report: Report) -> Mapping[str, Any]:
-    """What the templates show of a report."""
+def drawn_values(report: Report, releases: Sequence[Marker] = ()) -> Mapping[str, Any]:
+    """What the templates show of a report. ``releases`` are marked on every chart of time, beside those that the report marks."""
     sections = [
-        (section, [Drawn(each, [drawn(each.id, panel) for panel in each.series]) for each in members])
+        (section, [Drawn(each, [drawn(each.id, panel, releases) for panel in each.series]) for each in members])
         for section, members in groupby(report.figures, key=lambda each: each.section)
     ]
-    return {"report": report, "sections": sections, "scope": scope_text(report), "amount": words.amount}
+    shown = [panel.chart for _, members in sections for each in members for panel in each.panels if panel.chart]
+    values = {"report": report, "sections": sections, "scope": scope_text(report), "amount": words.amount}
+    return {**values, "charts": shown}
 
 
-def drawn(of: str, panel: Panel) -> Markup:
+def drawn(of: str, panel: Panel, releases: Sequence[Marker] = ()) -> Shown:
     """A panel of the figure ``of``, with its legend and its table."""
     if isinstance(panel, Table):
-        return _table(panel)
+        return Shown(panel.title, None, _table(panel))
     title = f"{of}: {panel.title}"
-    return _plot(panel, title) if isinstance(panel, Plot) else _chart(panel, title)
+    return Shown(panel.title, _plot(panel, title) if isinstance(panel, Plot) else _chart(panel, title, releases))
 
 
-def _chart(panel: TimeChart, title: str) -> Markup:
-    chart = panel.chart
+def _chart(panel: TimeChart, title: str, releases: Sequence[Marker]) -> Figure:
+    markers = [*panel.markers, *releases]
     if panel.draw == "lines":
-        return _titled(panel.title, figures.lined(chart, title))
-
-    def bars(size: Size) -> Markup:
-        return charts.stacked_bars(chart, title=title, share=panel.draw == "shares", size=size, markers=panel.markers)
-
-    twins = (figures.legend(chart), _markers(panel), figures.folded(figures.table(chart, title=panel.title)))
-    return _titled(panel.title, figures.figure(bars, *twins))
+        return figures.lined(panel.chart, title, markers=markers)
+    return figures.bars(panel.chart, title, share=panel.draw == "shares", markers=markers)
 
 
-def _markers(panel: TimeChart) -> Markup:
-    if not panel.markers:
-        return Markup("")
-    named = "; ".join(f"{escape(label)} {escape(day)}" for day, label in panel.markers)
-    return Markup(f'<p class="small muted markers">Dotted lines are releases: {named}.</p>')  # noqa: S704 - escaped
-
-
-def _plot(panel: Plot, title: str) -> Markup:
+def _plot(panel: Plot, title: str) -> Figure:
     plot = Scatter(
         dots=tuple(Dot(dot.label, dot.x, dot.y, dot.group, dot.y) for dot in panel.dots),
         groups=panel.groups,
@@ -152,17 +149,7 @@ def _plot(panel: Plot, title: str) -> Markup:
         guides=tuple(Guide(guide.label, (guide.start, guide.end)) for guide in panel.guides),
     )
     guides = ", ".join(escape(guide.label) for guide in panel.guides)
-    words_of_guides = Markup(f'<p class="small muted">Dashed: {guides}.</p>' if guides else "")  # noqa: S704 - escaped
-    twins = (
-        figures.group_legend(plot),
-        words_of_guides,
-        figures.folded(figures.scatter_table(plot, title=panel.title)),
-    )
-    return _titled(panel.title, figures.figure(lambda size: charts.scatter(plot, title=title, size=size), *twins))
-
-
-def _titled(title: str, figure: Markup) -> Markup:
-    return Markup(f"<h4>{escape(title)}</h4>{figure}")  # noqa: S704 - escaped
+    return figures.dotted(plot, title, Markup(f'<p class="small muted">Dashed: {guides}.</p>' if guides else ""))  # noqa: S704
 
 
 def _table(panel: Table) -> Markup:
@@ -181,10 +168,10 @@ def _table(panel: Table) -> Markup:
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
     if len(rows) > OPEN_ROWS:
-        return _titled(panel.title, figures.folded(table) + Markup(note))  # noqa: S704 - a number
+        return figures.folded(table) + Markup(note)  # noqa: S704 - a number
     label = escape(panel.title)
     shown = f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{table}</div>{note}'
-    return _titled(panel.title, Markup(shown))  # noqa: S704 - escaped
+    return Markup(shown)  # noqa: S704 - escaped
 
 
 def _kind(column: Column) -> str:

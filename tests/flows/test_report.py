@@ -115,7 +115,7 @@ async def test_the_page_shows_the_newest_report(public: Managed) -> None:
         "n = 40 events",
         "Not shown: this needs categories.",
         "A limit.",
-        "Dotted lines are releases: GPT 2025-03-05.",
+        "GPT, 5 Mar 2025",
     ):
         assert text in found.words, text
     ids = found.values("id")
