@@ -153,7 +153,10 @@ async def _within(
     refused = [(week, f"{TABLES[kind]} {label}") in private for week, label in cells]
     sums = [{} if hidden else each for hidden, (each, _) in zip(refused, found, strict=True)]
     folded = await _public(store, [week for week, _ in cells], sums, lambda model: "m " + model, least_users)
-    return [(each, 1 if hidden else count) for hidden, (each, count) in zip(refused, folded, strict=True)]
+    return [
+        (each, int(bool(counted)) if hidden else count)
+        for hidden, (counted, _), (each, count) in zip(refused, found, folded, strict=True)
+    ]
 
 
 async def _private(store: Store, cells: Iterable[tuple[int, str]], least_users: int) -> set[tuple[int, str]]:

@@ -20,7 +20,7 @@ from gateway.web.numbers import percent, short
 from gateway.web.paint import color_class, paint
 
 NOTHING = "No traffic in this range yet"
-TOO_LITTLE = "too little is known to show it"
+TOO_LITTLE = "Too little is known to show it"
 MARKER_PX = 22.0
 """Markers that are nearer to each other share a number."""
 TIP_ROWS = 14

@@ -44,6 +44,7 @@ class Figure:
     markup: Markup
     data: Chart | Scatter | Rows
     draw: Callable[[Size], Markup]
+    markers: tuple[Marker, ...] = ()
 
     def __html__(self) -> str:
         return self.markup
@@ -213,7 +214,7 @@ def bars(
     def draw(size: Size) -> Markup:
         return stacked_bars(chart, title=title, share=share, size=size, markers=shown, unknown=unknown)
 
-    return Figure(title, figure(draw, legend(chart, link), marked(shown), folded(rows)), chart, draw)
+    return Figure(title, figure(draw, legend(chart, link), marked(shown), folded(rows)), chart, draw, shown)
 
 
 def lined(
@@ -231,7 +232,7 @@ def lined(
     def draw(size: Size) -> Markup:
         return lines(chart, title=title, size=size, ranks=ranks, markers=shown)
 
-    return Figure(title, figure(draw, *names, marked(shown), folded(table(chart, title=title))), chart, draw)
+    return Figure(title, figure(draw, *names, marked(shown), folded(table(chart, title=title))), chart, draw, shown)
 
 
 def dotted(plot: Scatter, title: str, note: Markup = NO_NOTE, *, table: bool = True) -> Figure:

@@ -15,6 +15,7 @@ from gateway.analytics.membership import fixed
 from gateway.analytics.series import OTHERS, Chart
 from gateway.services import Services
 from gateway.web import charts, figures
+from gateway.web.axes import day_label
 from gateway.web.paint import color_class, paint
 from gateway.web.site import Contents, Readings, Seen
 from gateway.web.usage import Choices, Counters, Names, audience, missing
@@ -132,6 +133,8 @@ def contents(seen: Seen, page: Page, wanted: Wanted | str, found: Found | str | 
     else:
         title, link = f"Tokens about {written(wanted.label)}", names.link("model")
         title = title.replace("about", "in") if page.kind == "language" else title
+    if not any(charts.bucket_totals(chart)):
+        chart = msgspec.structs.replace(chart, series=())
     markers = [(each.day.isoformat(), each.label) for each in seen.catalog.attributes.releases]
     drawn = figures.bars(
         chart, title, link, share=True, unknown=unknown, markers=markers if wanted.releases == "show" else ()
@@ -203,7 +206,7 @@ def _quality(chart: Chart) -> Quality | None:
     day, week = last
     largest = max(week["intervals"].values(), key=lambda each: each["share"])
     half = 50 * (largest["high"] - largest["low"])
-    return Quality(day, week["n"], week["n_eff"], week["exact"], half, chart.meta["n"])
+    return Quality(day_label(day), week["n"], week["n_eff"], week["exact"], half, chart.meta["n"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,5 +244,5 @@ def _shares(chart: Chart, names: Names, wanted: Wanted) -> list[ShareRow]:
                 100 * each["high"],
             )
         )
-    rows.sort(key=lambda row: (row.path is None, -row.share, row.name))
+    rows.sort(key=lambda row: (row.name == "Others", -row.share, row.name))
     return [row for row in rows if row.share > 0][:LISTED]

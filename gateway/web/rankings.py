@@ -154,6 +154,7 @@ def contents(seen: Seen, wanted: Wanted | str, found: Found | str | None) -> Con
         "overview": found.overview,
         "empty": not found.overview.requests and not any(charts.bucket_totals(found.chart)),
         "top": top,
+        "released": bool(top.markers),
         "meta": found.chart.meta,
         "newcomers": [names.label(wanted.by, key) for key in found.chart.meta.get("new", ())],
         "board": [_row(each, names, found) for each in shown],

@@ -69,8 +69,8 @@ def row_bars(chart: Rows, *, title: str, size: Size = WIDE) -> Markup:
             x, low, high = (_across(frame.size, value, ticks) for value in (mark.value, mark.low, mark.high))
             bar = box(frame.size.left, y - BAR_PX / 2, max(x - frame.size.left, 1), BAR_PX)
             parts.append(
-                f'<g class="bars {chart.color(mark.group)}" fill="currentColor"><title>{_tip(chart, row, mark)}</title>'
-                f'<rect {bar} rx="2"/></g>'
+                f'<g class="bars" fill="currentColor"><rect class="{chart.color(mark.group)}" {bar} rx="2">'
+                f"<title>{_tip(chart, row, mark)}</title></rect></g>"
             )
             if mark.low is not None and mark.high is not None:
                 parts.append(
@@ -91,9 +91,9 @@ def dot_rows(chart: Rows, *, title: str, size: Size = WIDE) -> Markup:
         if len(places) > 1:
             parts.append(f'<path class="guide" fill="none" d="M{px(min(places))} {px(y)}H{px(max(places))}"/>')
         for mark, x in zip(row.marks, places, strict=True):
+            circle = f'<circle class="{chart.color(mark.group)}" cx="{px(x)}" cy="{px(y)}" r="{DOT_PX}">'
             parts.append(
-                f'<g class="dots {chart.color(mark.group)}" fill="currentColor"><circle cx="{px(x)}" cy="{px(y)}" r="{DOT_PX}">'
-                f"<title>{_tip(chart, row, mark)}</title></circle></g>"
+                f'<g class="dots" fill="currentColor">{circle}<title>{_tip(chart, row, mark)}</title></circle></g>'
             )
     return frame.wrap(_spoken(chart, title), "".join(parts))
 

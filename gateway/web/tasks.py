@@ -16,6 +16,7 @@ from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.sessions import TURN_RANGES, WINDOW_DAYS, SessionCost, session_costs
 from gateway.services import Services
 from gateway.web import figures
+from gateway.web.axes import day_label
 from gateway.web.figures import Figure
 from gateway.web.numbers import exact
 from gateway.web.row_charts import Mark, Row, Rows
@@ -85,9 +86,9 @@ def contents(seen: Seen, found: Found | str | None) -> Contents:
         "sessions": sessions,
         "charts": (tasks, sessions),
         "estimates": found.tasks,
-        "week": buckets.iso_day(buckets.monday(found.week)),
+        "week": day_label(buckets.iso_day(buckets.monday(found.week))),
         "history": found.sessions is not None,
-        "last_day": buckets.iso_day(found.last_day),
+        "last_day": day_label(buckets.iso_day(found.last_day)),
         "days": WINDOW_DAYS,
         "pairs": len({(each.app, each.model) for each in found.sessions or ()}),
         "rows_most": ROWS_MOST,
@@ -113,9 +114,9 @@ def _tasks(found: Estimates) -> Figure | None:
 
 
 def _task_mark(each: Estimate, group: str, *, exact_: bool) -> Mark:
-    low, high = (None, None) if exact_ else (round(100 * each.low, 2), round(100 * each.high, 2))
+    low, high = (None, None) if exact_ else (round(100 * each.low, 1), round(100 * each.high, 1))
     words = f"{100 * each.request_share:.1f} % of requests, told from {exact(each.n)}"
-    return Mark(group.capitalize(), round(100 * each.share, 2), low, high, words)
+    return Mark(group.capitalize(), round(100 * each.share, 1), low, high, words)
 
 
 def _sessions(found: Sequence[SessionCost], names: Names) -> Figure | None:
