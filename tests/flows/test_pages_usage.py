@@ -246,6 +246,54 @@ async def test_hostile_names_stay_text(shown: Gateway) -> None:
         assert set(other) <= set(one), path
 
 
+CHARTED = {
+    "/rankings?metric=requests&period=month": {"requests-by-model", "share-of-tokens-by-author"},
+    "/rankings?metric=users": {"users-by-model", "share-of-tokens-by-author"},
+    "/rankings/requests?context=1K": {
+        *("requests-of-to-1k-tokens", "requests-that-ended-with-a-call-of-tools"),
+        "share-of-tokens-in-requests-that-ended-with-a-call-of-tools",
+    },
+    "/rankings/speed": {"speed-of-models", "price-paid-and-use-of-models"},
+    "/apps": {"tokens-by-app"},
+    "/apps/chat.example": {"tokens-of-chat-by-model"},
+    "/apps/-?id=~a//b/../c": {"tokens-of-slashes-by-model"},
+    "/models/acme/fast-1?range=3d": {"time-to-the-first-token-median", "tokens-a-second-median", "tokens-by-week"},
+    "/": {"tokens-by-model", "input-price-and-context-length-of-the-models"},
+}
+
+
+async def test_every_chart_can_be_downloaded(shown: Gateway) -> None:
+    """Each has two links that keep the page's choices, and lead to a CSV and to an SVG; without a chart of a name there is no file."""
+    events = [*year(), *busy_hours(FAST, 3), *busy_hours(SLOW, 1)]
+    events += crowd(TODAY - 1, FAST, 900, app="~a//b/../c", app_name="=Slashes")
+    await count_events(shown.services.store, events)
+    for path, names in CHARTED.items():
+        found = await page(shown, path)
+        links = [link for link in found.values("href") if "download=" in link]
+        files = {link.rpartition("=")[2] for link in links}
+        assert files >= {f"{name}.{kind}" for name in names for kind in ("csv", "svg")}, path
+        assert len(links) == len(files) == 2 * found.text.count("<figure"), path
+        for link in links:
+            answer = await shown.client.get(link)
+            name = link.rpartition("=")[2]
+            assert answer.status_code == 200, link
+            assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+            assert answer.headers["content-type"].startswith("text/csv" if name.endswith("csv") else "image/svg+xml")
+            assert "unsafe" not in answer.headers["content-security-policy"]
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert "one-user" not in answer.text
+            again = {"if-none-match": answer.headers["etag"]}
+            assert (await shown.client.get(link, headers=again)).status_code == 304
+    monthly = await shown.client.get("/rankings?metric=requests&period=month&download=requests-by-model.csv")
+    header, *rows = monthly.text.splitlines()
+    assert header.startswith("date,unit,complete,Acme/Fast-1,")
+    assert all(row.split(",")[1] == "requests" and row.split(",")[0].endswith("-01") for row in rows)
+    for wrong in ("requests-by-model.csv", "tokens-by-model.png", "", "../../etc/passwd", "x" * 3000):
+        answer = await shown.client.get("/rankings", params={"download": wrong}, headers=HTML)
+        assert answer.status_code == 404, wrong
+    assert (await shown.client.get("/rankings?metric=spend&download=a.csv", headers=HTML)).status_code == 400
+
+
 async def test_pages_are_packed_for_who_takes_it(shown: Gateway) -> None:
     """gzip where it is accepted, with a tag of its own; the bytes of the page are the same."""
     await count_events(shown.services.store, year())
