@@ -118,7 +118,7 @@ async def tagged_shares(
     """As ``shares_within``, of all labels of a kind together, in each week. They are added up from what each label shows by
     itself: what is hidden in one of them cannot be found by subtracting it from the sum. Raises StoreError.
     """
-    labels = sorted({label for names in await _labels_of(store, kind, weeks) for label in names})
+    labels = await _labels_of(store, kind, weeks)
     cells = [(week, label) for week in weeks for label in labels]
     sums: dict[int, dict[str, Weighed]] = {week: {} for week in weeks}
     suppressed = dict.fromkeys(weeks, 0)
@@ -129,10 +129,12 @@ async def tagged_shares(
     return [estimated(sums[week] if top is None else _largest(sums[week], top), suppressed[week]) for week in weeks]
 
 
-async def _labels_of(store: Store, kind: Kind, weeks: Sequence[int]) -> list[set[str]]:
-    """The labels that something was counted for in each week."""
-    rows = await tables.rows(store, "w" + TABLES[kind], [(week, ALL) for week in weeks])
-    return [read_row(row).keys() - {UNCLASSIFIED} for row in rows]
+async def _labels_of(store: Store, kind: Kind, weeks: Sequence[int]) -> list[str]:
+    """The labels that something was counted for in these weeks."""
+    found: set[str] = set()
+    for row in await tables.rows(store, "w" + TABLES[kind], [(week, ALL) for week in weeks]):
+        found |= read_row(row).keys()
+    return sorted(found - {UNCLASSIFIED})
 
 
 async def _within(

@@ -217,6 +217,7 @@ def _ran_blocks(names: Names, wanted: Wanted, ran: Ran) -> dict[str, Any]:
         "latency": drawn(ran.latency, "ms", f"Time to the first token, {which}"),
         "throughput": drawn(ran.throughput, "tps", f"Tokens a second, {which}"),
         "uptime": _uptime(ran, labels, order, called),
+        "uptime_file": _uptime_file(ran, labels, order, called),
     }
 
 
@@ -264,6 +265,14 @@ def _uptime(ran: Ran, labels: Sequence[str], order: Sequence[str], called: Mappi
         strip = charts.strip(percents, labels, title=f"Uptime of {name}")
         rows.append(UptimeRow(name, uptime.added(line).percent, strip))
     return rows if any(row.percent is not None for row in rows) else []
+
+
+def _uptime_file(ran: Ran, labels: tuple[str, ...], order: Sequence[str], called: Mapping[str, str]) -> Figure:
+    """The strips as a chart that can be downloaded; they are drawn by themselves."""
+    series = [_measures("gateway", "This gateway", [each.percent for each in ran.routed])]
+    series += [_measures(each, called[each], [at.percent for at in ran.attempts[each]]) for each in order]
+    chart = Chart(labels, tuple(series), "percent", True, {})
+    return Figure("Uptime", Markup(""), chart, lambda size: charts.lines(chart, title="Uptime", size=size))
 
 
 def _used_blocks(names: Names, used: Used) -> dict[str, Any]:
