@@ -68,7 +68,7 @@ ENDPOINT = (
 rq requests · ok · cx caller left · pt prompt, ct completion, rt reasoning, cr cache read, cw cache written, ni, no normalised
 tokens · up cost, fe fee, us charged, in nano-USD · tc, tt requests and tokens that ended with a call of tools · to, tw of those
 that offered tools · st streams · es estimated · fr, ft requests and tokens of free models · wt, wn ms to the first content and
-their number. Beside them: ae, al attempts that failed or were refused for load
+their number. Beside them: ae, al attempts that failed or were refused for load; im pictures made, au ms of sound transcribed
 """
 APP = ("r", "t", "u")
 """Requests, tokens, nano-USD charged."""
@@ -150,6 +150,8 @@ class Tally:
         """Hour, slot, endpoint and result → attempts."""
         self._times: dict[tuple[str, int, str, int], int] = defaultdict(int)
         """Table, hour, endpoint and bucket of a histogram → events."""
+        self._media: dict[tuple[int, str, str], int] = defaultdict(int)
+        """Hour, endpoint and counter → pictures, ms of sound."""
         self._keys: dict[tuple[int, str, str], dict[str, Amounts]] = defaultdict(lambda: defaultdict(list))
         """Day, key and its organisation → endpoint → the counters ``KEY``."""
         self._apps: dict[tuple[int, str, str], Amounts] = defaultdict(list)
@@ -187,6 +189,9 @@ class Tally:
                 self._add_times(event, hour)
             if event.sampled_ppm or event.category:
                 self._add_labels(event, day, model)
+            if event.pictures or event.audio_ms:
+                self._media[hour, endpoint, "im"] += event.pictures
+                self._media[hour, endpoint, "au"] += event.audio_ms
             if user:
                 self._users[day, endpoint].add(user)
                 self._app_users[day, app].add(user)
@@ -246,6 +251,9 @@ class Tally:
                 sums[Cell("hv", hour, endpoint)][f"{slot}{'o' if result == SERVED else 'e'}"] += number
             if result in (FAILED, LIMITED):
                 sums[Cell("he", hour, endpoint)]["ae" if result == FAILED else "al"] += number
+        for (hour, endpoint, counter), number in self._media.items():
+            if number:
+                sums[Cell("he", hour, endpoint)][counter] += number
         for (table, hour, endpoint, place), number in self._times.items():
             sums[Cell(table, hour, endpoint)][str(place)] += number
 

@@ -95,6 +95,10 @@ class Event(msgspec.Struct, frozen=True):
     sampled_ppm: int = 0
     """The chance, in millionths, with which this event was chosen to be classified; 0: it was not, and the four above say nothing
     or were declared."""
+    pictures: int = 0
+    """That the model made, where they are counted one by one."""
+    audio_ms: int = 0
+    """Of sound that was transcribed, where its length is counted."""
 
     @property
     def model(self) -> str:
@@ -109,7 +113,7 @@ FIELDS: tuple[str, ...] = Event.__struct_fields__
 
 
 class Labels(NamedTuple):
-    """What the organisation states, declares or lets be classified: the last fields of ``Event``, in their order."""
+    """What the organisation states, declares or lets be classified: fields of ``Event``, from ``country`` on, in their order."""
 
     country: str = ""
     category: str = ""
@@ -138,6 +142,7 @@ def event_values(measured: Measured, salt: bytes) -> tuple[Any, ...]:
     record = measured.record
     tokens, org, prices, finish = record.tokens, record.organization, record.prices_femto, record.finish_reason
     app, app_name = app_of(record.http_referer, record.app_title)
+    units = record.units
     free = record.endpoint != "" and not prices.get("prompt") and not prices.get("completion")
     estimated = record.usage_source == "estimated"
     return (
@@ -169,6 +174,8 @@ def event_values(measured: Measured, salt: bytes) -> tuple[Any, ...]:
         record.api_type,
         0,  # calls of tools: nobody has looked at the answer
         *measured.labels,
+        units.get("image_output", 0),
+        units.get("audio_ms", 0),
     )
 
 

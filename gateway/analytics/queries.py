@@ -30,6 +30,8 @@ Metric = Literal[
     "tools_offered_tokens",
     "requests",
     "tool_requests",
+    "pictures",
+    "audio_ms",
     "users",
     "spend",
     "cost",
@@ -45,6 +47,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "tools_offered_tokens": ("tw",),
     "requests": ("rq",),
     "tool_requests": ("tc",),
+    "pictures": ("im",),
+    "audio_ms": ("au",),
     "spend": ("us",),
     "cost": ("up",),
     "fees": ("fe",),
@@ -54,7 +58,11 @@ APP_FIELDS = {"tokens": "t", "requests": "r", "spend": "u"}
 MONEY: frozenset[Metric] = frozenset({"spend", "cost", "fees"})
 KEY_OF: dict[str, Callable[[str], str]] = {"model": model_of, "provider": provider_of}
 """Dimension → from the row of an endpoint to its key, as it was counted."""
-UNITS = {"requests": "requests", "tool_requests": "requests", "users": "users"} | dict.fromkeys(MONEY, "nano_usd")
+UNITS = {
+    **{"requests": "requests", "tool_requests": "requests", "users": "users"},
+    **{"pictures": "pictures", "audio_ms": "audio_ms"},
+    **dict.fromkeys(MONEY, "nano_usd"),
+}
 """Metric → unit; of the others: native tokens."""
 ROWS_OF_ITS_OWN = ("model", "provider", "app")
 """Dimensions whose users and organisations are counted; of the others those of their models are united."""

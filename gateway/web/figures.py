@@ -29,9 +29,10 @@ UNIT_WORDS = {
     "ms": "milliseconds",
     "permyriad": "percent",
     "tps": "tokens a second",
+    "audio_ms": "milliseconds of sound",
 }
 """Unit → how the caption of a table names it."""
-EXACT_UNITS = frozenset({"tokens_native", "tokens", "requests", "users", "nano_usd"})
+EXACT_UNITS = frozenset({"tokens_native", "tokens", "requests", "users", "nano_usd", "pictures", "audio_ms"})
 """Units of whole numbers, which a table shows to the digit."""
 
 

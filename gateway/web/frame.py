@@ -52,6 +52,7 @@ FORMATS: dict[str, Callable[[float], str]] = {
     "permyriad": lambda value: percent(value / 100),
     "place": lambda value: f"#{value:.0f}",
     "tps": lambda value: f"{short(value)}/s",
+    "audio_ms": lambda value: f"{short(round(value / 3_600_000, 2))}\u202fh",
 }
 """Unit → how a value is written on an axis and in a tooltip; other units are counts."""
 

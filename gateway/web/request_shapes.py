@@ -34,6 +34,8 @@ class Found:
 
     sizes: Chart
     tools: Chart
+    pictures: Chart
+    sound: Chart
     weeks: Sequence[Mapping[str, ModelWeek]]
 
 
@@ -48,6 +50,8 @@ def reader(wanted: Wanted, readings: Readings) -> Callable[[Services], Awaitable
         return Found(
             sizes=await counters.chart("week", metric="requests", context=wanted.context, top=TOP),
             tools=await counters.chart("week", metric="tool_requests", top=TOP),
+            pictures=await counters.chart("week", metric="pictures", top=TOP),
+            sound=await counters.chart("week", metric="audio_ms", top=TOP),
             weeks=await counters.weeks(),
         )
 
@@ -64,6 +68,14 @@ def contents(seen: Seen, wanted: Wanted | str, found: Found | str | None) -> Con
     )
     tools = figures.bars(found.tools, "Requests that ended with a call of tools", names.link("model"), share=share)
     tool_share = _tool_share(found)
+    media = [
+        (heading, figures.bars(chart, title, names.link("model"), share=share))
+        for heading, title, chart in (
+            ("Pictures made", "Pictures made by models", found.pictures),
+            ("Sound transcribed", "Hours of sound transcribed by models", found.sound),
+        )
+        if any(charts.bucket_totals(chart))
+    ]
     values = {
         "wanted": wanted,
         "choices": {"context": CONTEXTS, "scale": SCALES},
@@ -72,7 +84,8 @@ def contents(seen: Seen, wanted: Wanted | str, found: Found | str | None) -> Con
         "tools": tools,
         "tools_used": any(charts.bucket_totals(found.tools)),
         "tool_share": tool_share,
-        "charts": (sizes, tools, tool_share),
+        "media": media,
+        "charts": (sizes, tools, tool_share, *[drawn for _, drawn in media]),
     }
     return "rankings_requests.html", values, 200
 

@@ -246,6 +246,32 @@ async def test_hostile_names_stay_text(shown: Gateway) -> None:
         assert set(other) <= set(one), path
 
 
+async def test_media_are_shown_when_there_are_any(shown: Gateway) -> None:
+    """Pictures and hours of sound by model, exact in the table and the API; without any there is no block."""
+    await count_events(shown.services.store, year())
+    assert "Pictures made" not in (await page(shown, "/rankings/requests")).words
+    await shown.services.store.redis.flushall()
+    catalogs = shown.services.catalog
+    catalogs.current = replace(catalogs.current, version="media")  # type: ignore[misc]
+    made = [*crowd(TODAY - 1, FAST, 10, pictures=3), *crowd(TODAY - 1, SLOW, 10, audio_ms=5_400_000)]
+    await count_events(shown.services.store, made)
+    found = await page(shown, "/rankings/requests")
+    words = " ".join(found.words.split())
+    for text in (
+        "Media",
+        "Pictures made",
+        "Sound transcribed",
+        "43,200,000",
+        "Acme/Fast-1: 24",
+        "Acme/Slow-2: 12\u202fh",
+    ):
+        assert text.replace("\u202f", " ") in words, text
+    for metric, total, unit in (("pictures", "24", "pictures"), ("audio_ms", "43200000", "audio_ms")):
+        chart = (await shown.client.get("/api/v1/rankings/chart", params={"metric": metric, "period": "day"})).json()
+        assert sum(int(n) for point in chart["data"] for n in point["ys"].values()) == int(total)
+        assert chart["meta"]["unit"] == unit
+
+
 CHARTED = {
     "/rankings?metric=requests&period=month": {"requests-by-model", "share-of-tokens-by-author"},
     "/rankings?metric=users": {"users-by-model", "share-of-tokens-by-author"},

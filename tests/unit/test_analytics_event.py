@@ -12,13 +12,19 @@ from gateway.analytics.event import (
     APP_ID_MAX,
     APP_NAME_MAX,
     FAILED,
+    FIELDS,
     LIMITED,
     SERVED,
     UNCOUNTED,
+    Event,
+    Measured,
     app_of,
+    event_values,
     result,
     user_hash,
 )
+from gateway.analytics.stream import pack_values, unpack
+from gateway.records import Record
 from providers.errors import FAILURES
 
 
@@ -67,6 +73,34 @@ def test_how_attempts_count() -> None:
     }
     assert {kind: result(kind) for kind in cases} == cases
     assert {result(kind) for kind in FAILURES} == {FAILED, LIMITED, UNCOUNTED}
+
+
+@pytest.mark.parametrize(
+    ("units", "expected"),
+    [
+        ({}, (0, 0)),
+        ({"image_output": 3}, (3, 0)),
+        ({"audio_ms": 61_500}, (0, 61_500)),
+        ({"character": 12, "search_unit": 1, "web_search": 2, "image": 4}, (0, 0)),
+    ],
+)
+def test_media_are_counted_where_they_are_paid_by_number(units: dict[str, int], expected: tuple[int, int]) -> None:
+    """Pictures made and sound transcribed; nothing is made up of other units, and the stream gives both back."""
+    record = Record(
+        id="g",
+        created_at=1.0,
+        organization="o",
+        key_hash="k" * 64,
+        model_requested="a/m",
+        outcome="complete",
+        units=units,
+    )
+    values = event_values(Measured(record, 0, 0, 0, 0), b"salt")
+    assert len(values) == len(FIELDS)
+    event = Event(*values)
+    assert (event.pictures, event.audio_ms) == expected
+    [again] = unpack(pack_values([values]))
+    assert again == event
 
 
 def test_users_are_not_mixed_up() -> None:

@@ -83,6 +83,8 @@ MEANING = {
     "language": "of the prompt",
     "programming": "programming language",
     "sampled_ppm": "chance, in millionths, with which it was chosen to be classified; 0: it was not",
+    "pictures": "made by the model, where they are counted one by one",
+    "audio_ms": "of sound that was transcribed, where its length is counted",
 }
 """Field of ``Event`` → what it says."""
 _SUMS = (
