@@ -85,9 +85,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     context: str | None = None
     """One of ``counters.context_size``: requests of this size only; tokens or requests by model or author, weeks."""
     models: frozenset[str] | None = None
-    """Only these and their free variants, which count in every sum, too; None: all. Not by app."""
+    """Only these and their free variants, by model; None: all."""
     with_tools: bool = False
-    """Only models that called tools in the bucket; by model only."""
+    """Only models that called tools in the bucket, by model. With one of these two, what is too private to show is in no sum."""
     least_users: int | None = None
     """None: everything may be shown."""
 
@@ -132,6 +132,10 @@ async def chart(
     Without ``dimensions`` no model has attributes. Raises StoreError.
     """
     filled = await _filled(store, dimensions, query, read)
+    left_out = 0
+    if query.models is not None or query.with_tools:
+        left_out = await _filter(store, dimensions, query, filled, read)
+        query = msgspec.structs.replace(query, least_users=None)
     shown, suppressed = await _membership(store, query, filled)
     totals: dict[str, int] = {}
     for kept in shown:
@@ -162,7 +166,7 @@ async def chart(
             "complete_through": buckets.iso_day(buckets.today(now) - 1),
             "revision": await tables.revisions(store, weeks),
             "membership": "per_bucket",
-            "suppressed": suppressed,
+            "suppressed": suppressed + left_out,
             "new": newcomers(shown[:-1] if is_partial else shown),
         },
     )
@@ -195,19 +199,39 @@ async def _filled(store: Store, dimensions: Dimensions, query: Query, read_bucke
         for _ in bucket.numbers:
             await asyncio.sleep(0)  # a bucket may have a thousand rows, and other requests want their turn
             for row, values in next(read).items():
-                if query.models is not None and not _is_among(model_of(row), query.models):
-                    continue
                 key = dimensions.key(query.by, row, bucket.first)
                 if key and (value := sum(values)):
                     each.values[key] = each.values.get(key, 0) + value
                     each.rows.setdefault(key, set()).add(_private_row(query.by, row))
         filled.append(each)
-    if query.with_tools:
-        calls = msgspec.structs.replace(query, metric="tool_requests", context=None, with_tools=False)
-        for each, called in zip(filled, await _filled(store, dimensions, calls, read_buckets), strict=True):
-            for key in each.values.keys() - called.values.keys():
-                del each.values[key], each.rows[key]
     return filled
+
+
+async def _filter(
+    store: Store, dimensions: Dimensions, query: Query, filled: Sequence[_Filled], read_buckets: tables.Reader
+) -> int:
+    """Keep the models that are asked for. Of all models, not of these, it is decided what may be shown, and the rest is in no sum:
+    within ``others`` it could be found, as the other models are known from the chart of all. Returns how much that was."""
+    suppressed, called = 0, None
+    if query.least_users is not None:
+        every = msgspec.structs.replace(query, top=max((len(each.values) for each in filled), default=0))
+        shown, suppressed = await _membership(store, every, filled)
+        for each, kept in zip(filled, shown, strict=True):
+            _keep(each, kept)
+    if query.with_tools:
+        calls = msgspec.structs.replace(query, metric="tool_requests", context=None)
+        called = await _filled(store, dimensions, calls, read_buckets)
+    for place, each in enumerate(filled):
+        if called is not None:
+            _keep(each, called[place].values)
+        if query.models is not None:
+            _keep(each, {key for key in each.values if _is_among(key, query.models)})
+    return suppressed
+
+
+def _keep(filled: _Filled, kept: Collection[str]) -> None:
+    for key in filled.values.keys() - kept:
+        del filled.values[key], filled.rows[key]
 
 
 def _is_among(model: str, models: Collection[str]) -> bool:

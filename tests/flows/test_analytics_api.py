@@ -480,6 +480,24 @@ async def test_models_of_a_modality(managed: Managed) -> None:
         assert {row["model_permaslug"]: row["total_tokens"] for row in found["data"]} == expected, query
 
 
+async def test_a_filter_does_not_show_what_is_private(managed: Managed) -> None:
+    """Of a modality anybody sees the models that the chart of all models shows, and no ``other``: one account's model is nowhere, nor
+    is the model beside it that hides it among all of them."""
+    events = many(TODAY - 1, "acme/fast-1", 100) + many(TODAY - 1, "acme/slow-2", 50, finish="tool_calls")
+    events += [used(TODAY - 1, "zeta/free-3", 40, finish="tool_calls")]
+    await count_events(managed.gateway.services.store, events)
+    key = bearer(await managed.gateway.key())
+    for query, rows in (
+        ({}, {"acme/fast-1": "1000", "other": "540"}),
+        ({"modality": "text"}, {"acme/fast-1": "1000"}),
+        ({"modality": "image"}, {"acme/fast-1": "1000"}),
+        ({"modality": "tool_calling"}, {}),
+    ):
+        answer = await managed.anyone.get("/api/v1/datasets/rankings-daily", params=query, headers=key)
+        found = {row["model_permaslug"]: row["total_tokens"] for row in answer.json()["data"]}
+        assert {name: tokens for name, tokens in found.items() if tokens != "0"} == rows, query
+
+
 PUBLIC = (
     "/api/v1/rankings/chart?period=day",
     "/api/v1/rankings/leaderboard?by=app",
