@@ -58,7 +58,7 @@ APP_FIELDS = {"tokens": "t", "requests": "r", "spend": "u"}
 MONEY: frozenset[Metric] = frozenset({"spend", "cost", "fees"})
 KEY_OF: dict[str, Callable[[str], str]] = {"model": model_of, "provider": provider_of}
 """Dimension → from the row of an endpoint to its key, as it was counted."""
-UNITS = {
+UNITS: dict[str, str] = {
     **{"requests": "requests", "tool_requests": "requests", "users": "users"},
     **{"pictures": "pictures", "audio_ms": "audio_ms"},
     **dict.fromkeys(MONEY, "nano_usd"),
