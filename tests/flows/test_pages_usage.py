@@ -222,19 +222,19 @@ async def test_hostile_names_stay_text(shown: Gateway) -> None:
         for place, name in enumerate(HOSTILE_PART):
             name = (name if kind == "hostile" else "Tame name")[:60].replace("@", "a").encode(errors="replace").decode()
             slug = f"{name}/m" if kind == "hostile" and "/" not in name and name.strip() else f"author{place}/{place}"
-            more = {"app": f"~{place}{name}", "app_name": f"{place:02d} {name}"}
+            more = {"app": f"~{place}{name}", "app_name": f"{place:02d} {name}", "category": "programming"}
             events += crowd(TODAY - 1, f"vendor{place}{name.replace('/', '')}/x@{slug}", 9_000 - 100 * place, **more)
             events += crowd(TODAY - 1, FAST, 900 - place, **more)
         await count_events(store, events)
         paths = [
             "/rankings", "/rankings?by=provider", "/rankings?by=author&metric=users", "/apps", "/models/acme/fast-1",
-            "/rankings/requests", "/rankings/speed",
+            "/rankings/requests", "/rankings/speed", "/rankings/categories?label=programming&releases=show",
         ]  # fmt: skip
         listed = await page(shown, "/apps")
         paths += sorted({link for link in listed.values("href") if link.startswith("/apps/")})[:6]
         read = [await page(shown, path) for path in paths]
         texts += [(path, each) for path, each in zip(paths, read, strict=True)]
-        shapes.append([each.shape for each in read[:7]])
+        shapes.append([each.shape for each in read[:8]])
     for path, each in texts:
         assert "javascript:" not in "".join(link.casefold() for link in each.values("href", "src", "action"))
         assert not {

@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from gateway.analytics.report import document
+from gateway.analytics.series import Chart
 from gateway.store.client import Store
 from gateway.store.embedded import Embedded
-from gateway.web.report import html
+from gateway.web.report import drawn_values, html
 from tests.support.gateway import ADMIN_KEY, running
 from tests.support.management import Managed, bearer, refused, write_files
 from tests.support.pages import HOSTILE, Parsed
@@ -127,6 +128,18 @@ async def test_the_page_shows_the_newest_report(public: Managed) -> None:
     answer = await public.anyone.get("/api/v1/report?format=html", headers=bearer(ADMIN_KEY))
     assert "Text of GPT." in Parsed(answer.text).words
     assert answer.headers["content-security-policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_releases_on_every_chart_of_time() -> None:
+    """When asked for, those within the weeks of a chart are on its bars and lines, beside those of the report, each once; files too."""
+    releases = [("2025-03-05", "GPT"), ("2025-03-12", "New one"), ("2025-03-17", "After"), ("2025-03-02", "Before")]
+    for asked, expected in (([], [1, 0]), (releases, [2, 2])):
+        shown = [each for each in drawn_values(report(), asked)["charts"] if each.data.__class__ is Chart]
+        assert [len(each.markers) for each in shown] == expected
+        assert [each.markup.count('class="marker"') for each in shown] == [2 * number for number in expected]
+        assert ["New one, 12 Mar 2025" in each.markup for each in shown] == [bool(asked)] * 2
+    assert b"New one" not in html(report())
+    assert b"download=" not in html(report())
 
 
 def test_hostile_names_stay_text_in_the_report() -> None:
