@@ -16,9 +16,11 @@ from gateway.analytics.event import (
     SERVED,
     UNCOUNTED,
     app_of,
+    refused,
     result,
     user_hash,
 )
+from gateway.records import Attempt
 from providers.errors import FAILURES
 
 
@@ -67,6 +69,37 @@ def test_how_attempts_count() -> None:
     }
     assert {kind: result(kind) for kind in cases} == cases
     assert {result(kind) for kind in FAILURES} == {FAILED, LIMITED, UNCOUNTED}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "own_fault"),
+    [
+        ("bad_request", True),
+        ("too_large", True),
+        ("unprocessable", True),
+        ("content_policy", True),
+        ("forbidden", True),
+        ("blocked forbidden", True),
+        ("exceeds_account unsupported", True),
+        ("media_refused", True),
+        ("server_error bad_request", True),
+        ("forbidden server_error", False),
+        ("context_length timeout_first_content", False),
+        ("server_error", False),
+        ("credential", False),
+        ("payment", False),
+        ("not_found", False),
+        ("rate_limited", False),
+        ("overloaded bad_gateway", False),
+        ("proxy_unreachable", False),
+        ("cancelled", False),
+        ("", False),
+    ],
+)
+def test_whose_fault_it_is_that_nobody_served(kinds: str, own_fault: bool) -> None:
+    """400, 413, 422 and a 403 that is not about our key are the request's; 401, 402, 404, 5xx, silence and load are not. The last vendor's
+    word that nobody can take it counts whatever others did before."""
+    assert refused([Attempt("acme/x@a/b", "Acme", kind) for kind in kinds.split()]) == own_fault
 
 
 def test_users_are_not_mixed_up() -> None:

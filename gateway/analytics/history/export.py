@@ -58,7 +58,8 @@ MEANING = {
     "app": "the app, as it says of itself; unknown",
     "app_name": "its name",
     "finish": "why the answer ended: stop, length, tool_calls, content_filter, error",
-    "flags": "bits: 1 stream, 2 the caller left, 4 tokens are our own count, 8 a free model, 16 the caller's key at the vendor",
+    "flags": "bits: 1 stream, 2 the caller left, 4 tokens are our own count, 8 a free model, 16 the caller's key at the vendor, "
+    "32 nobody served because of the request itself",
     "ok": "an answer was delivered and did not end with an error",
     "prompt": "tokens of the vendor's tokenizer",
     "completion": "tokens, with reasoning",
