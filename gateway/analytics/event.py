@@ -190,7 +190,7 @@ def result(kind: str) -> int:
 
 
 def refused(attempts: Sequence[Attempt]) -> bool:
-    """Whether a request that nobody served is itself the reason: the last vendor says so of all vendors, or each refused this one."""
+    """Whether a request that nobody served is itself the reason: the last vendor says so of all, or each refused it."""
     if not attempts:
         return False
     return attempts[-1].kind in _OF_CALLER or all(each.kind in _OF_REQUEST for each in attempts)

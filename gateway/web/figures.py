@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from gateway.analytics.series import OTHERS, Chart, Series
 from gateway.web.charts import Scatter, bucket_totals, lines, scatter, stacked_bars
-from gateway.web.frame import NARROW, WIDE, Size, figure_text
+from gateway.web.frame import HALF, NARROW, WIDE, Size, figure_text
 from gateway.web.markup import escape
 from gateway.web.numbers import exact
 from gateway.web.paint import paint
@@ -29,16 +29,18 @@ EXACT_UNITS = frozenset({"tokens_native", "tokens", "requests", "users", "nano_u
 """Units of whole numbers, which a table shows to the digit."""
 
 
-def figure(drawing: Callable[[Size], Markup], *twins: Markup) -> Markup:
-    """A drawing for wide and for narrow screens, then ``twins``: its legend, and its table folded away."""
-    both = "".join(f'<div class="{size.name}">{drawing(size)}</div>' for size in (WIDE, NARROW))
-    return Markup(f'<figure class="chart">{both}{"".join(twins)}</figure>')  # noqa: S704
+def figure(drawing: Callable[[Size], Markup], *twins: Markup, half: bool = False) -> Markup:
+    """A drawing for wide and for narrow screens, then ``twins``: its legend, its table folded away. ``half``: it shares a row."""
+    sizes = (HALF,) if half else (WIDE, NARROW)
+    drawn = "".join(f'<div class="{size.name}">{drawing(size)}</div>' for size in sizes)
+    return Markup(f'<figure class="chart">{drawn}{"".join(twins)}</figure>')  # noqa: S704
 
 
-def folded(rows: Markup) -> Markup:
-    """A table that opens on demand."""
+def folded(rows: Markup, *, unfolded: bool = False) -> Markup:
+    """A table that opens on demand. ``unfolded``: it is open already."""
+    opened = " open" if unfolded else ""
     return Markup(  # noqa: S704
-        f'<details class="twin"><summary>View as table</summary><div class="scroll" tabindex="0" role="region" '
+        f'<details class="twin"{opened}><summary>View as table</summary><div class="scroll" tabindex="0" role="region" '
         f'aria-label="Table of the figures">{rows}</div></details>'
     )
 
@@ -155,12 +157,20 @@ def bars(
 
 
 def lined(
-    chart: Chart, title: str, link: Callable[[Series], str | None] = lambda _: None, *, ranks: bool = False
+    chart: Chart,
+    title: str,
+    link: Callable[[Series], str | None] = lambda _: None,
+    *,
+    ranks: bool = False,
+    half: bool = False,
 ) -> Markup:
     """Lines with their table, and their legend where there are several."""
     names = [legend(chart, link)] if len(chart.series) > 1 else []
     return figure(
-        lambda size: lines(chart, title=title, size=size, ranks=ranks), *names, folded(table(chart, title=title))
+        lambda size: lines(chart, title=title, size=size, ranks=ranks),
+        *names,
+        folded(table(chart, title=title)),
+        half=half,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 VOID = frozenset({"meta", "link", "img", "input", "br", "hr"})
-SVG_EMPTY = frozenset({"circle", "line", "path", "polyline", "rect"})
+SVG_EMPTY = frozenset({"circle", "line", "path", "polyline", "rect", "use"})
 
 
 @dataclass
