@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -140,8 +140,8 @@ def _query(export: Export, columns: list[Field], values: str) -> str:
     return f"SELECT {values} FROM events{grouped}{ordered}"  # noqa: S608 - names of ours
 
 
-def lines(archive: Archive, export: Export, format: Literal["csv", "jsonl"]) -> Iterator[bytes]:
-    """The export, some thousand rows at a time. Raises HistoryError; the archive is locked for folds until it is closed."""
+def lines(archive: Archive, export: Export, format: Literal["csv", "jsonl"]) -> Generator[bytes]:
+    """The export, some thousand rows at a time, as the files were when it began. Raises HistoryError."""
     columns = fields(export)
     with archive.reading(export.first, export.last) as opened:
         if format == "csv":
