@@ -23,6 +23,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.processes import CHECKOUT
+from gateway.analytics.report import document
+from gateway.catalog.load import load
+from gateway.web.report import WHOLE, sections
+from providers import registry
 
 YARDSTICK = "/api/v1/models"
 PAGES = (
@@ -117,6 +121,12 @@ def config_of(data: Path) -> str:
     return os.pathsep.join((str(CHECKOUT / "config"), str(data / "demo-year")))
 
 
+def credentials() -> list[str]:
+    """Names of the variables that the providers of the catalogue lack: with them all models are listed."""
+    catalog = load((CHECKOUT / "config",), {}, dialects=registry.names())
+    return [name for provider in catalog.providers.values() for name in provider.lacking]
+
+
 @contextmanager
 def started(data: Path) -> Iterator[tuple[int, int]]:
     """(port, process id) of a gateway on a data directory. Raises RuntimeError when it does not start."""
@@ -131,7 +141,8 @@ def started(data: Path) -> Iterator[tuple[int, int]]:
         "LOG_LEVEL": "error",
     }
     settings |= {"ANALYTICS": "true", "PUBLIC_RANKINGS": "true", "RANKINGS_MIN_USERS": "5", "HISTORY": "false"}
-    environment = {**os.environ, **{f"GATEWAY_{name}": value for name, value in settings.items()}}
+    opened = dict.fromkeys(credentials(), "opens-nothing")
+    environment = {**os.environ, **opened, **{f"GATEWAY_{name}": value for name, value in settings.items()}}
     with (data / "gateway.log").open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "gateway.cli", "serve"], cwd=CHECKOUT, env=environment, stdout=log, stderr=log
@@ -174,9 +185,6 @@ def measure(data: Path, path: str, times: int, apart_s: float) -> Measured:
 
 def paths(data: Path) -> list[str]:
     """All pages, those of the report among them."""
-    from gateway.analytics.report import document  # noqa: PLC0415 - only the list of pages needs the gateway
-    from gateway.web.report import WHOLE, sections  # noqa: PLC0415
-
     report = document.decode(document.file_of(data, "2025").read_bytes())
     parts = [*(section.slug for section in sections(report)), *(figure.id for figure in report.figures), WHOLE]
     return [*PAGES, *(f"/state-of-ai/{part}" for part in parts)]

@@ -1,9 +1,11 @@
 """Out of the history: its events, or sums of them by day or week, as CSV, lines of JSON or Parquet, with a description of each
 column.
 
-CSV as in RFC 4180, UTF-8, with a header, times as ``2026-01-05T00:20:11.123Z``, an empty field for what is missing. Integers are
-exact up to 2^63; money is nano-USD. What names an account is left out unless one asks for it. Whatever the size, some thousand
-rows are in memory. It must not know: HTTP.
+CSV as in RFC 4180, UTF-8, with a header, times as ``2026-01-05T00:20:11.123Z``, an empty field for what is missing; a text that a
+spreadsheet would take for a formula has an apostrophe before it, in CSV only. Integers are exact up to 2^63; money is nano-USD.
+What names an account is left out unless one asks for it. Whatever the size, some thousand rows are in memory.
+
+It must not know: HTTP.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from gateway.analytics.history.schema import EVENTS, PRIVATE, VERSION
 Name = Literal["events", "daily", "weekly"]
 Format = Literal["csv", "jsonl", "parquet"]
 ROWS_AT_ONCE = 2_000
+FORMULA = "'=', '+', '-', '@', chr(9), chr(13)"
+"""What a text that a spreadsheet would take for a formula begins with. SQL."""
 MEDIA_TYPES: dict[Format, str] = {
     "csv": "text/csv; charset=utf-8; header=present",
     "jsonl": "application/x-ndjson",
@@ -156,6 +160,8 @@ def lines(archive: Archive, export: Export, format: Literal["csv", "jsonl"]) -> 
 
 
 def _in_csv(field: Field) -> str:
+    if field.type == "VARCHAR":
+        return f"CASE WHEN left({field.sql}, 1) IN ({FORMULA}) THEN '''' || {field.sql} ELSE {field.sql} END"
     return f"to_json({field.sql})::VARCHAR" if field.type.endswith("[]") else f"({_text(field)})::VARCHAR"
 
 
