@@ -1,7 +1,7 @@
 """``python -m bench.pages``: how heavy every public page is and how long it takes, on the synthetic year.
 
 For each page a gateway is started anew, so that nothing is kept: the first answer is *cold*. Then the page is asked for again until
-there are enough answers: *warm*. Beside the clock's milliseconds stands the CPU time of the gateway's process, and what both are in
+there are enough answers: *warm*. Then another process is started, which finds in the store what the first one has made: *restarted*. Beside the clock's milliseconds stands the CPU time of the gateway's process, and what both are in
 units of the same run's ``GET /api/v1/models``, which can be compared between machines. Exit codes: 0 done, 1 did not start.
 """
 
@@ -22,9 +22,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import redis
+
 from bench.processes import CHECKOUT
 from gateway.analytics.report import document
 from gateway.catalog.load import load
+from gateway.store import analytics_keys
 from gateway.web.report import WHOLE, sections
 from providers import registry
 
@@ -50,6 +53,7 @@ PAGES = (
 )
 """The parts of the report and the first app are added to them."""
 START_S = 120.0
+HOST = "gateway.example"
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -70,6 +74,8 @@ class Measured(NamedTuple):
     cold_cpu_s: float
     warm: list[float]
     warm_cpu_s: float
+    restarted_s: float
+    """To the first byte, of a process that has just started, when another one has made the page before."""
 
 
 def ask(port: int, path: str) -> Answer:
@@ -77,7 +83,9 @@ def ask(port: int, path: str) -> Answer:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         begun = time.perf_counter()
-        connection.request("GET", path, headers={"accept": "text/html,application/json", "accept-encoding": "gzip"})
+        connection.request(
+            "GET", path, headers={"host": HOST, "accept": "text/html,application/json", "accept-encoding": "gzip"}
+        )
         response = connection.getresponse()
         first = response.read(1)
         first_byte_s = time.perf_counter() - begun
@@ -173,6 +181,9 @@ def cpu_s(pid: int) -> float:
 def measure(data: Path, path: str, times: int, apart_s: float) -> Measured:
     """The page of a gateway that has just started, then ``times`` more answers, ``apart_s`` seconds apart."""
     with started(data) as (port, pid):
+        with redis.Redis(unix_socket_path=str(data / "valkey.sock")) as store:
+            for key in store.scan_iter(analytics_keys.view("*")):
+                store.delete(key)
         begun = cpu_s(pid)
         cold = ask(port, path)
         cold_cpu_s, begun = cpu_s(pid) - begun, cpu_s(pid)
@@ -180,13 +191,15 @@ def measure(data: Path, path: str, times: int, apart_s: float) -> Measured:
         for _ in range(times):
             time.sleep(apart_s)
             warm.append(ask(port, path).first_byte_s)
-        return Measured(path, cold, cold_cpu_s, warm, (cpu_s(pid) - begun) / max(times, 1))
+        warm_cpu_s = (cpu_s(pid) - begun) / max(times, 1)
+    with started(data) as (port, pid):
+        return Measured(path, cold, cold_cpu_s, warm, warm_cpu_s, ask(port, path).first_byte_s)
 
 
 def paths(data: Path) -> list[str]:
     """All pages, those of the report among them."""
     report = document.decode(document.file_of(data, "2025").read_bytes())
-    parts = [*(section.slug for section in sections(report)), *(figure.id for figure in report.figures), WHOLE]
+    parts = [*(section.slug for section in sections(report)), WHOLE, *(figure.id for figure in report.figures)]
     return [*PAGES, *(f"/state-of-ai/{part}" for part in parts)]
 
 
@@ -198,18 +211,19 @@ def p95(values: list[float]) -> float:
 def table(found: list[Measured]) -> str:
     """As Markdown."""
     yardstick = next(each for each in found if each.path == YARDSTICK)
-    base = statistics.median(yardstick.warm), p95(yardstick.warm), yardstick.cold_cpu_s or TICK_S
+    cold_s, warm_s = yardstick.answer.first_byte_s, statistics.median(yardstick.warm)
     lines = [
-        f"| page | HTML | sent | cold, CPU | × {YARDSTICK} | cold, first byte | warm, CPU | warm p50 | warm p95 | × {YARDSTICK} |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| page | HTML | sent | cold: CPU | first byte | × models | warm: CPU | p50 | p95 | × models | restarted |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for each in found:
         middle, high = statistics.median(each.warm), p95(each.warm)
         status = "" if each.answer.status == 200 else f" ({each.answer.status})"
         lines.append(
             f"| `{each.path}`{status} | {len(each.answer.body) / 1000:.0f} kB | {each.answer.sent / 1000:.1f} kB | "
-            f"{each.cold_cpu_s * 1000:.0f} ms | {each.cold_cpu_s / base[2]:.1f} | {each.answer.first_byte_s * 1000:.0f} ms | "
-            f"{each.warm_cpu_s * 1000:.1f} ms | {middle * 1000:.1f} ms | {high * 1000:.1f} ms | {high / base[1]:.1f} |"
+            f"{each.cold_cpu_s * 1000:.0f} ms | {each.answer.first_byte_s * 1000:.0f} ms | {each.answer.first_byte_s / cold_s:.1f} | "
+            f"{each.warm_cpu_s * 1000:.1f} ms | {middle * 1000:.1f} ms | {high * 1000:.1f} ms | {middle / warm_s:.1f} | "
+            f"{each.restarted_s * 1000:.0f} ms |"
         )
     return "\n".join(lines)
 
@@ -217,7 +231,7 @@ def table(found: list[Measured]) -> str:
 def weights(data: Path, wanted: list[str]) -> list[Measured]:
     """All pages of one gateway, each once: their weights alone."""
     with started(data) as (port, _):
-        return [Measured(path, ask(port, path), 0.0, [0.001], 0.0) for path in wanted]
+        return [Measured(path, ask(port, path), 0.0, [0.001], 0.0, 0.0) for path in wanted]
 
 
 def main() -> int:
@@ -231,14 +245,26 @@ def main() -> int:
     )
     parser.add_argument("--times", type=int, default=20, help="warm answers of each page (default 20)")
     parser.add_argument("--apart", type=float, default=0.5, help="seconds between them (default 0.5)")
-    parser.add_argument("--only", default="", help="pages whose address contains this")
+    parser.add_argument("--only", default="", help="pages whose address contains one of these, with commas between")
     parser.add_argument("--weights", action="store_true", help="how heavy the pages are, without times")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         data = (args.data or Path(scratch)).resolve()
         data.mkdir(parents=True, exist_ok=True)
         prepare(data, args.scale)
-        wanted = [path for path in paths(data) if args.only in path or path == YARDSTICK]
+        every = paths(data)
+        chosen = (
+            args.only.split(",")
+            if args.only
+            else every
+            if args.weights
+            else every[: every.index(f"/state-of-ai/{WHOLE}") + 1]
+        )
+        wanted = [
+            path
+            for path in every
+            if path == YARDSTICK or any(part in path if args.only else part == path for part in chosen)
+        ]
         try:
             found = (
                 weights(data, wanted)
