@@ -29,7 +29,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from gateway.analytics.buckets import HOUR_MS, Grain, end_ms, week_of
-from gateway.analytics.event import CANCELLED, ESTIMATED, FAILED, FREE, LIMITED, SERVED, STREAMED, Event
+from gateway.analytics.event import CANCELLED, ESTIMATED, FAILED, FREE, LIMITED, REFUSED, SERVED, STREAMED, Event
 from gateway.analytics.weights import MILLION, UNCLASSIFIED, label_fields, labels_of, weighed
 
 DAY_S, WEEK_S, HOUR_S = 86_400, 7 * 86_400, 3600
@@ -68,7 +68,8 @@ ENDPOINT = (
 rq requests · ok · cx caller left · pt prompt, ct completion, rt reasoning, cr cache read, cw cache written, ni, no normalised
 tokens · up cost, fe fee, us charged, in nano-USD · tc, tt requests and tokens that ended with a call of tools · to, tw of those
 that offered tools · st streams · es estimated · fr, ft requests and tokens of free models · wt, wn ms to the first content and
-their number. Beside them: ae, al attempts that failed or were refused for load; im pictures made, au ms of sound transcribed
+their number. Beside them: ae, al attempts that failed or were refused for load; rf requests that nobody served because of
+themselves; im pictures made, au ms of sound transcribed
 """
 APP = ("r", "t", "u")
 """Requests, tokens, nano-USD charged."""
@@ -148,6 +149,8 @@ class Tally:
         """Hour and endpoint → the counters ``ENDPOINT``."""
         self._attempts: dict[tuple[int, int, str, int], int] = defaultdict(int)
         """Hour, slot, endpoint and result → attempts."""
+        self._refused: dict[tuple[int, str], int] = defaultdict(int)
+        """Hour and endpoint → requests that nobody served because of themselves."""
         self._times: dict[tuple[str, int, str, int], int] = defaultdict(int)
         """Table, hour, endpoint and bucket of a histogram → events."""
         self._media: dict[tuple[int, str, str], int] = defaultdict(int)
@@ -185,8 +188,11 @@ class Tally:
             self._sizes[day, model, context_size(tokens)].append((1, tokens))
             for tried, result in event.tried:
                 self._attempts[hour, slot_ms // SLOT_MS, tried, result] += 1
-            if event.ok and endpoint[:1] != "@":
-                self._add_times(event, hour)
+            if endpoint[:1] != "@":
+                if event.ok:
+                    self._add_times(event, hour)
+            elif event.flags & REFUSED:
+                self._refused[hour, endpoint] += 1
             if event.sampled_ppm or event.category:
                 self._add_labels(event, day, model)
             if event.pictures or event.audio_ms:
@@ -246,6 +252,8 @@ class Tally:
     def _endpoint_rows(self, sums: Sums) -> None:
         for (hour, endpoint), amounts in self._endpoints.items():
             _fill(sums[Cell("he", hour, endpoint)], ENDPOINT, _added(amounts))
+        for (hour, endpoint), number in self._refused.items():
+            sums[Cell("he", hour, endpoint)]["rf"] += number
         for (hour, slot, endpoint, result), number in self._attempts.items():
             if result in (SERVED, FAILED):
                 sums[Cell("hv", hour, endpoint)][f"{slot}{'o' if result == SERVED else 'e'}"] += number

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.records import Record
+from gateway.records import Attempt, Record
 from providers.errors import FAILURES
 
 SERVED, FAILED, LIMITED, UNCOUNTED = range(4)
@@ -23,9 +24,15 @@ COUNTS_AS = {"endpoint": FAILED, "credential": FAILED, "capacity": LIMITED, "mod
 """To whom a failure is attributed → how it counts. Of the others nobody knows whether the endpoint was at fault."""
 _RESULTS = {"ok": SERVED} | {kind: COUNTS_AS.get(each.attributed_to, UNCOUNTED) for kind, each in FAILURES.items()}
 
-STREAMED, CANCELLED, ESTIMATED, FREE, OWN_KEY = 1, 2, 4, 8, 16
+_OF_CALLER = frozenset(kind for kind, each in FAILURES.items() if each.attributed_to == "caller")
+_OF_REQUEST = (
+    _OF_CALLER | {kind for kind, each in FAILURES.items() if each.status in (400, 413)} | {"forbidden", "blocked"}
+)
+"""Failures that are 400, 413, 422 or a 403 that is not about our key: the request's, by the definition of uptime."""
+
+STREAMED, CANCELLED, ESTIMATED, FREE, OWN_KEY, REFUSED = 1, 2, 4, 8, 16, 32
 """Bits of ``Event.flags``: as a stream; the caller left; the tokens are our count; its model costs nothing; the caller pays the
-vendor with a key of its own."""
+vendor with a key of its own; nobody served because of the request itself, see ``refused``."""
 
 KEY_CHARS = 16
 """64 bits: enough to tell keys apart, and a fourth of the hash."""
@@ -142,8 +149,8 @@ def event_values(measured: Measured, salt: bytes) -> tuple[Any, ...]:
     record = measured.record
     tokens, org, prices, finish = record.tokens, record.organization, record.prices_femto, record.finish_reason
     app, app_name = app_of(record.http_referer, record.app_title)
-    units = record.units
-    free = record.endpoint != "" and not prices.get("prompt") and not prices.get("completion")
+    units, served = record.units, record.endpoint != ""
+    free = served and not prices.get("prompt") and not prices.get("completion")
     estimated = record.usage_source == "estimated"
     return (
         int(record.created_at * 1000),
@@ -154,8 +161,12 @@ def event_values(measured: Measured, salt: bytes) -> tuple[Any, ...]:
         app,
         app_name,
         finish or "",
-        STREAMED * record.streamed | CANCELLED * record.cancelled | FREE * free | ESTIMATED * estimated,
-        record.endpoint != "" and record.outcome != "upstream_failed" and finish != "error",
+        STREAMED * record.streamed
+        | CANCELLED * record.cancelled
+        | FREE * free
+        | ESTIMATED * estimated
+        | (0 if served else REFUSED * refused(record.attempts)),
+        served and record.outcome != "upstream_failed" and finish != "error",
         tokens.prompt_total,
         tokens.completion_total,
         tokens.reasoning,
@@ -182,6 +193,13 @@ def event_values(measured: Measured, salt: bytes) -> tuple[Any, ...]:
 def result(kind: str) -> int:
     """``ok`` or the kind of a failure → how the attempt counts."""
     return _RESULTS.get(kind, UNCOUNTED)
+
+
+def refused(attempts: Sequence[Attempt]) -> bool:
+    """Whether a request that nobody served is itself the reason: the last vendor says so of all, or each refused it."""
+    if not attempts:
+        return False
+    return attempts[-1].kind in _OF_CALLER or all(each.kind in _OF_REQUEST for each in attempts)
 
 
 @lru_cache(maxsize=8192)

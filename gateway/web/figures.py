@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from markupsafe import Markup
 
 from gateway.analytics.series import OTHERS, Chart, Series
 from gateway.web import axes
 from gateway.web.charts import Marker, Scatter, bucket_totals, lines, markers_within, scatter, stacked_bars
-from gateway.web.frame import NARROW, WIDE, Size, figure_text
+from gateway.web.frame import HALF, NARROW, WIDE, Size, figure_text
 from gateway.web.markup import escape
 from gateway.web.numbers import exact
 from gateway.web.paint import paint
@@ -23,6 +24,8 @@ RANKED_FROM = 12
 """With more series that change from bucket to bucket a table has a ranking in each row."""
 FILE_NAME_MAX = 60
 NO_NOTE = Markup("")
+Twin = Literal["folded", "open", "apart"]
+"""Where the table of a chart is: it opens on demand, it is open, or another page has it."""
 UNIT_WORDS = {
     "tokens_native": "tokens",
     "nano_usd": "billionths of a dollar",
@@ -56,18 +59,24 @@ class Figure:
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")[:FILE_NAME_MAX].rstrip("-") or "chart"
 
 
-def figure(drawing: Callable[[Size], Markup], *twins: Markup) -> Markup:
-    """A drawing for wide and for narrow screens, then ``twins``: its legend, and its table folded away."""
-    both = "".join(f'<div class="{size.name}">{drawing(size)}</div>' for size in (WIDE, NARROW))
-    return Markup(f'<figure class="chart">{both}{"".join(twins)}</figure>')  # noqa: S704
+def figure(drawing: Callable[[Size], Markup], *twins: Markup, half: bool = False) -> Markup:
+    """A drawing for wide and for narrow screens, then ``twins``: its legend, its table folded away. ``half``: it shares a row."""
+    sizes = (HALF,) if half else (WIDE, NARROW)
+    drawn = "".join(f'<div class="{size.name}">{drawing(size)}</div>' for size in sizes)
+    return Markup(f'<figure class="chart">{drawn}{"".join(twins)}</figure>')  # noqa: S704
 
 
-def folded(rows: Markup) -> Markup:
-    """A table that opens on demand."""
+def folded(rows: Markup, *, unfolded: bool = False) -> Markup:
+    """A table that opens on demand. ``unfolded``: it is open already."""
+    opened = " open" if unfolded else ""
     return Markup(  # noqa: S704
-        f'<details class="twin"><summary>View as table</summary><div class="scroll" tabindex="0" role="region" '
+        f'<details class="twin"{opened}><summary>View as table</summary><div class="scroll" tabindex="0" role="region" '
         f'aria-label="Table of the figures">{rows}</div></details>'
     )
+
+
+def _twin(rows: Callable[[], Markup], twin: Twin) -> Markup:
+    return Markup("") if twin == "apart" else folded(rows(), unfolded=twin == "open")
 
 
 def legend(chart: Chart, link: Callable[[Series], str | None] = lambda _: None) -> Markup:
@@ -205,17 +214,18 @@ def bars(
     share: bool = False,
     markers: Sequence[Marker] = (),
     unknown: Collection[int] = (),
+    twin: Twin = "folded",
 ) -> Figure:
     """Stacked bars, as in ``charts.stacked_bars``, with their legend and their table; where the series change from bar to bar, each
     row has its own ranking."""
     changing = chart.meta.get("membership") == "per_bucket" and len(chart.series) > RANKED_FROM
-    rows = ranked_table(chart, title=title) if changing else table(chart, title=title)
+    rows = _twin(lambda: (ranked_table if changing else table)(chart, title=title), twin)
     shown = markers_within(chart, markers)
 
     def draw(size: Size) -> Markup:
         return stacked_bars(chart, title=title, share=share, size=size, markers=shown, unknown=unknown)
 
-    return Figure(title, figure(draw, legend(chart, link), marked(shown), folded(rows)), chart, draw, shown)
+    return Figure(title, figure(draw, legend(chart, link), marked(shown), rows), chart, draw, shown)
 
 
 def lined(
@@ -225,6 +235,8 @@ def lined(
     *,
     ranks: bool = False,
     markers: Sequence[Marker] = (),
+    half: bool = False,
+    twin: Twin = "folded",
 ) -> Figure:
     """Lines with their table, and their legend where there are several."""
     names = [legend(chart, link)] if len(chart.series) > 1 else []
@@ -233,16 +245,17 @@ def lined(
     def draw(size: Size) -> Markup:
         return lines(chart, title=title, size=size, ranks=ranks, markers=shown)
 
-    return Figure(title, figure(draw, *names, marked(shown), folded(table(chart, title=title))), chart, draw, shown)
+    rows = _twin(lambda: table(chart, title=title), twin)
+    return Figure(title, figure(draw, *names, marked(shown), rows, half=half), chart, draw, shown)
 
 
-def dotted(plot: Scatter, title: str, note: Markup = NO_NOTE, *, table: bool = True) -> Figure:
-    """A scatter with its groups, a note and its table, unless the page has the same figures elsewhere."""
+def dotted(plot: Scatter, title: str, note: Markup = NO_NOTE, *, twin: Twin = "folded") -> Figure:
+    """A scatter with its groups, a note and its table."""
 
     def draw(size: Size) -> Markup:
         return scatter(plot, title=title, size=size)
 
-    twins = [group_legend(plot), note, *([folded(scatter_table(plot, title=title))] if table else [])]
+    twins = (group_legend(plot), note, _twin(lambda: scatter_table(plot, title=title), twin))
     return Figure(title, figure(draw, *twins), plot, draw)
 
 

@@ -209,7 +209,7 @@ def _ran_blocks(names: Names, wanted: Wanted, ran: Ran) -> dict[str, Any]:
         if not any(value is not None for line in values for value in line):
             return None
         series = [_measures(e, called[e], line or [None] * len(labels)) for e, line in zip(order, values, strict=True)]
-        return figures.lined(Chart(labels, tuple(series), unit, True, {}), title)
+        return figures.lined(Chart(labels, tuple(series), unit, True, {}), title, half=True)
 
     which = PERCENTILES[wanted.percentile].lower()
     return {
@@ -310,4 +310,6 @@ def _line(
     """One line; None with less than two values."""
     if sum(value is not None for value in values) < 2:
         return None
-    return figures.lined(Chart(labels, (_measures(unit, title, values),), unit, True, {}), title, ranks=ranks)
+    return figures.lined(
+        Chart(labels, (_measures(unit, title, values),), unit, True, {}), title, ranks=ranks, half=True
+    )

@@ -144,7 +144,7 @@ def _home(seen: Seen, found: rankings.Glance | None) -> dict[str, Any]:
     every = views.listed(catalog, now, all_models=True)
     chat = [row for row in _rows(usable, now) if "text" in row.model.output_modalities]
     providers = views.provider_rows(catalog, view, now)
-    plot = figures.dotted(views.price_by_context(chat), "Input price and context length of the models", table=False)
+    plot = figures.dotted(views.price_by_context(chat), "Input price and context length of the models", twin="apart")
     use = rankings.glance(seen, found)
     popular = ordered(chat, DEFAULT_SORT, view)[: views.HOME_MODELS]
     return {

@@ -23,6 +23,7 @@ from starlette.responses import Response
 from gateway.catalog.catalog import Catalog
 from gateway.health.view import UNKNOWN, EndpointHealth
 from gateway.server.answer_cache import Answer, AnswerCache, conditional
+from gateway.server.shared_answers import SharedAnswers
 from gateway.services import Services
 from gateway.store.errors import StoreError
 from gateway.web import downloads
@@ -43,6 +44,10 @@ LOOKED_AT_ONCE = 50
 """Endpoints whose health is read before other requests get their turn."""
 READ_AGAIN_S = 60.0
 """How long figures of counters serve; a page may be drawn of them many times."""
+STALE_S = 60.0
+"""How much longer a page is sent while it is made anew."""
+BURST_S = 6.0
+"""Rest that may be owed: pages that take two seconds together are made one after the other."""
 REST_MAX_S = 2.0
 """A person who looks at one page after the other does not wait longer than that for the pages of others."""
 READINGS_MAX = 64
@@ -98,7 +103,7 @@ class Site:
     """One per application."""
 
     def __init__(self) -> None:
-        self._answers = AnswerCache(KEPT_S, rest_max_s=REST_MAX_S)
+        self._answers = AnswerCache(KEPT_S, stale_s=STALE_S, rest_max_s=REST_MAX_S, burst_s=BURST_S)
         self._seen: Seen | None = None
         self.readings = Readings()
 
@@ -133,7 +138,8 @@ class Site:
             body = await asyncio.to_thread(gzip.compress, page.body, GZIP_LEVEL, mtime=0)
             return Answer(body, page.etag[:-1] + '-gz"', page.status)
 
-        answer = await self._answers.get(key, made)
+        shared = SharedAnswers(services, "page") if reading is not None else None
+        answer = await self._answers.get(key, made, shared)
         headers = {**PAGE_HEADERS, "content-type": "text/html; charset=utf-8"}
         if file is not None and answer.status == 200:
             headers |= _file_headers(file)

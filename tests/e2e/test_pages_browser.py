@@ -57,7 +57,9 @@ PAGES = (
     "/apps/chat.example",
     "/models/openai/gpt-4.1-mini",
     "/state-of-ai",
-    "/state-of-ai?releases=show",
+    "/state-of-ai/part?releases=show",
+    "/state-of-ai/F01",
+    "/state-of-ai/all",
     "/state-of-ai?report=1999",
 )
 WIDTHS = {390: 844, 1440: 900}

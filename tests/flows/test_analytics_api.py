@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.analytics.buckets import DAY_MS, iso_day, monday, start_ms, today, week_of
-from gateway.analytics.event import FAILED, LIMITED, SERVED, Event, Tried
+from gateway.analytics.event import FAILED, LIMITED, REFUSED, SERVED, UNCOUNTED, Event, Tried
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.load import load
 from gateway.api.management.public_views import PER_MINUTE
@@ -333,6 +333,17 @@ async def test_how_a_model_runs(managed: Managed) -> None:
     over = [Event(at_ms=now, endpoint=bolt, prompt=1, tried=(Tried(acme, FAILED), Tried(bolt, SERVED)), **common)] * 30
     fine = [Event(at_ms=now, endpoint=acme, prompt=1, tried=(Tried(acme, SERVED),), **common)] * 120
     busy = [Event(at_ms=now, endpoint="@acme/fast-1", ok=False, tried=(Tried(acme, LIMITED),), org="o1", key="k")] * 5
+    wrong = [
+        Event(
+            at_ms=now,
+            endpoint="@acme/fast-1",
+            ok=False,
+            flags=REFUSED,
+            tried=(Tried(acme, UNCOUNTED),),
+            org="o1",
+            key="k",
+        )
+    ] * 7
     shown = [
         Event(
             at_ms=(TODAY - 1) * DAY_MS,
@@ -348,7 +359,7 @@ async def test_how_a_model_runs(managed: Managed) -> None:
         )
         for n in range(1, 6)
     ]
-    await count_events(managed.gateway.services.store, [*over, *fine, *busy, *shown])
+    await count_events(managed.gateway.services.store, [*over, *fine, *busy, *wrong, *shown])
     key = bearer(await managed.gateway.key())
     path = "/models/acme/fast-1/stats"
 
@@ -384,7 +395,7 @@ async def test_how_a_model_runs(managed: Managed) -> None:
     assert (anybody[acme]["paid"], anybody["all"]["paid"][-1]) == (None, None)
     operator, anybody = await both(kind="activity", range="7d")
     assert operator["prompt_tokens"]["values"][-2:] == ["3000000", "150"]
-    assert operator["requests"]["values"][-1] == "155"
+    assert operator["requests"]["values"][-1] == "162"
     assert anybody["prompt_tokens"]["values"][-2:] == ["3000000", None]
     operator, anybody = await both(kind="apps")
     assert operator == anybody

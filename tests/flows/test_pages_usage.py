@@ -338,3 +338,30 @@ async def test_pages_are_packed_for_who_takes_it(shown: Gateway) -> None:
     for answer, encoding in ((answers[0], "gzip"), (answers[1], "identity")):
         tagged = {**HTML, "accept-encoding": encoding, "if-none-match": answer.headers["etag"]}
         assert (await shown.client.get("/rankings", headers=tagged)).status_code == 304
+
+
+async def test_what_one_process_has_made_others_send(
+    tmp_path: Path, valkey_server: Embedded, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages and views of the API, also when the counters are gone; never to a gateway whose settings show less, nor what it reads
+    nothing for; without the store each makes its own."""
+    monkeypatch.setattr("gateway.server.answer_cache.SHARED_FROM_S", 0.0)
+    config = write_files(tmp_path / "config", "http://127.0.0.1:1/v1")
+    headers = {"host": "gateway.example", "accept": "text/html"}
+    paths = ("/rankings", "/apps", "/api/v1/rankings/leaderboard")
+    bodies: list[list[bytes]] = []
+    await count_events(store, year())
+    for name, least in (("first", 5), ("second", 5), ("stricter", 6)):
+        settings = {"analytics": True, "public_rankings": True, "rankings_min_users": least, "history": False}
+        async with running(config, tmp_path / name, valkey_server.url, **settings) as gateway:
+            bodies.append([(await gateway.client.get(path, headers=headers)).content for path in paths])
+            assert (await gateway.client.get("/models", headers=headers)).status_code == 200
+        if name == "first":
+            found = [key async for key in store.redis.scan_iter("tw:a1:view:*")]
+            assert len(found) == len(paths)
+            assert all([0 < await store.redis.pttl(key) <= 300_000 for key in found])
+            for key in [key async for key in store.redis.scan_iter("tw:a1:[dwh]?:*")]:
+                await store.redis.delete(key)
+    assert b"Acme/Fast-1" in bodies[0][0]
+    assert bodies[1] == bodies[0]
+    assert all(b"Acme/Fast-1" not in body for body in bodies[2])

@@ -20,11 +20,12 @@ from gateway.analytics.event import (
     Measured,
     app_of,
     event_values,
+    refused,
     result,
     user_hash,
 )
 from gateway.analytics.stream import pack_values, unpack
-from gateway.records import Record
+from gateway.records import Attempt, Record
 from providers.errors import FAILURES
 
 
@@ -101,6 +102,37 @@ def test_media_are_counted_where_they_are_paid_by_number(units: dict[str, int], 
     assert (event.pictures, event.audio_ms) == expected
     [again] = unpack(pack_values([values]))
     assert again == event
+
+
+@pytest.mark.parametrize(
+    ("kinds", "own_fault"),
+    [
+        ("bad_request", True),
+        ("too_large", True),
+        ("unprocessable", True),
+        ("content_policy", True),
+        ("forbidden", True),
+        ("blocked forbidden", True),
+        ("exceeds_account unsupported", True),
+        ("media_refused", True),
+        ("server_error bad_request", True),
+        ("forbidden server_error", False),
+        ("context_length timeout_first_content", False),
+        ("server_error", False),
+        ("credential", False),
+        ("payment", False),
+        ("not_found", False),
+        ("rate_limited", False),
+        ("overloaded bad_gateway", False),
+        ("proxy_unreachable", False),
+        ("cancelled", False),
+        ("", False),
+    ],
+)
+def test_whose_fault_it_is_that_nobody_served(kinds: str, own_fault: bool) -> None:
+    """400, 413, 422 and a 403 that is not about our key are the request's; 401, 402, 404, 5xx, silence and load are not. The last vendor's
+    word that nobody can take it counts whatever others did before."""
+    assert refused([Attempt("acme/x@a/b", "Acme", kind) for kind in kinds.split()]) == own_fault
 
 
 def test_users_are_not_mixed_up() -> None:
