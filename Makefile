@@ -8,7 +8,7 @@ COVERAGE_MARKS ?= not soak and not tail
 unexport PYTHONDONTWRITEBYTECODE # without byte code each of the suite's two hundred processes compiles every module again
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check coverage docs soak bench clean lock
+.PHONY: help run test check coverage docs soak bench pages clean lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -63,6 +63,9 @@ soak: $(VENV)/.dev ## long storms: kills, cancellations, ledger against a model,
 
 bench: $(VENV)/.dev ## CPU per request and event, added latency, memory; beside nginx and the peers
 	@$(BIN)/python -m bench $(BENCH)
+
+pages: $(VENV)/.dev ## weight and time to the first byte of every public page, on the synthetic year (PAGES=--weights: 10 minutes less)
+	@$(BIN)/python -m bench.pages $(PAGES)
 
 lock: $(VENV)/.run ## pin the image's dependencies
 	@$(BIN)/python deploy/lock.py > requirements.lock

@@ -42,6 +42,7 @@ from gateway.analytics.event import (
     FIELDS,
     FREE,
     LIMITED,
+    REFUSED,
     SERVED,
     STREAMED,
     Columns,
@@ -86,8 +87,8 @@ _SIZES = [*(label for label, _ in CONTEXT_SIZES), "10M"]
 RATIO = 1.15
 """Between the bounds of two buckets of a histogram, so that a percentile is off by at most 7.5 %."""
 _LOG_RATIO = math.log(RATIO)
-_APART = ENDPOINT[-6:]
-"""Counters of an endpoint that are not added up from its events: attempts that failed, and answers that were looked at."""
+_APART = ENDPOINT[-9:]
+"""Counters of an endpoint that few events change, or attempts do."""
 _NO_REQUESTS, _NOTHING_APART = (0,) * (len(ENDPOINT) - len(_APART)), (0,) * len(_APART)
 SLOT_MS = 300_000
 CALLED = "tool_calls"
@@ -181,11 +182,11 @@ class Tally:
 
     def __init__(self) -> None:
         self._endpoints: dict[tuple[int, str], Amounts] = defaultdict(list)
-        """Hour and endpoint → the counters ``ENDPOINT`` but the last six."""
+        """Hour and endpoint → the counters ``ENDPOINT`` but ``_APART``."""
         self._attempts: Counter[tuple[int, int, tuple[Tried, ...]]] = Counter()
         """Hour, slot and attempts → events."""
-        self._checks: Counter[tuple[int, str, str]] = Counter()
-        """Hour, endpoint and counter → requests whose answer was looked at."""
+        self._apart: Counter[tuple[int, str, str]] = Counter()
+        """Hour, endpoint and counter of ``_APART`` → its number; attempts are counted by themselves."""
         self._callers: Counter[tuple[int, str, str]] = Counter()
         """Day, endpoint and organisation → tokens of requests that ended with a call of tools."""
         self._times: Counter[tuple[str, int, str, int]] = Counter()
@@ -231,8 +232,14 @@ class Tally:
         called = [place for place, finish in enumerate(column["finish"]) if finish == CALLED]
         for place in called:
             self._callers[days[place], endpoints[place], column["org"][place]] += tokens[place]
+        for place in [place for place, flags in enumerate(column["flags"]) if flags & REFUSED]:
+            self._apart[hours[place], endpoints[place], "rf"] += 1
         if any(column["calls"]) or any(column["structured"]):
             self._add_checks(column, hours)
+        for name, counter in (("pictures", "im"), ("audio_ms", "au")):
+            if any(column[name]):
+                for hour, endpoint, amount in zip(hours, endpoints, column[name], strict=True):
+                    self._apart[hour, endpoint, counter] += amount
         for place, sampled in enumerate(map(or_, map(bool, column["category"]), map(bool, column["sampled_ppm"]))):
             if sampled:
                 self._add_labels(Event(*[each[place] for each in events]), days[place], models[place])
@@ -263,9 +270,9 @@ class Tally:
         for hour, endpoint, calls, structured, tool_error in found:
             if calls or structured:
                 looked_at, bad = ("kn", "kb") if calls else ("jn", "jb")
-                self._checks[hour, endpoint, looked_at] += 1
+                self._apart[hour, endpoint, looked_at] += 1
                 if tool_error or structured > SAID_FINE:
-                    self._checks[hour, endpoint, bad] += 1
+                    self._apart[hour, endpoint, bad] += 1
 
     def _add_labels(self, event: Event, day: int, model: str) -> None:
         added = weighed(event)
@@ -325,7 +332,7 @@ class Tally:
                     _put(sums["hv", hour], endpoint, f"{slot}{'o' if result == SERVED else 'e'}", number)
                 if result in (FAILED, LIMITED):
                     more[hour, endpoint]["ae" if result == FAILED else "al"] += number
-        for (hour, endpoint, name), number in self._checks.items():
+        for (hour, endpoint, name), number in self._apart.items():
             more[hour, endpoint][name] += number
         for (hour, endpoint), amounts in self._endpoints.items():
             apart = more.pop((hour, endpoint), None)

@@ -108,6 +108,39 @@ async def shares_within(
     ``least_users``, so are models in which a single account could be recognised, and a label of that kind has no shares at all.
     Raises StoreError.
     """
+    folded = await _within(store, kind, cells, least_users)
+    return [estimated(sums if top is None else _largest(sums, top), suppressed) for sums, suppressed in folded]
+
+
+async def tagged_shares(
+    store: Store, kind: Kind, weeks: Sequence[int], *, top: int | None = None, least_users: int | None = None
+) -> list[Estimates]:
+    """As ``shares_within``, of all labels of a kind together, in each week. They are added up from what each label shows by
+    itself: what is hidden in one of them cannot be found by subtracting it from the sum. Raises StoreError.
+    """
+    labels = await _labels_of(store, kind, weeks)
+    cells = [(week, label) for week in weeks for label in labels]
+    sums: dict[int, dict[str, Weighed]] = {week: {} for week in weeks}
+    suppressed = dict.fromkeys(weeks, 0)
+    for (week, _), (models, count) in zip(cells, await _within(store, kind, cells, least_users), strict=True):
+        suppressed[week] += count
+        for model, each in models.items():
+            sums[week][model] = sums[week].get(model, Weighed()).plus(each)
+    return [estimated(sums[week] if top is None else _largest(sums[week], top), suppressed[week]) for week in weeks]
+
+
+async def _labels_of(store: Store, kind: Kind, weeks: Sequence[int]) -> list[str]:
+    """The labels that something was counted for in these weeks."""
+    found: set[str] = set()
+    for row in await tables.rows(store, "w" + TABLES[kind], [(week, ALL) for week in weeks]):
+        found |= read_row(row).keys()
+    return sorted(found - {UNCLASSIFIED})
+
+
+async def _within(
+    store: Store, kind: Kind, cells: Sequence[tuple[int, str]], least_users: int | None
+) -> list[tuple[dict[str, Weighed], int]]:
+    """(Sums of the models of each week and label, as they may be shown, how many were too private for that)."""
     read: dict[tuple[int, str], dict[str, Weighed]] = {}
     for label in dict.fromkeys(label for _, label in cells):
         weeks = [week for week, each in cells if each == label]
@@ -116,13 +149,16 @@ async def shares_within(
         ):
             read[week, label] = {model: Weighed(*row) for model, row in table.items() if row[0] and model != ALL}
     found = [(read[cell], 0) for cell in cells]
-    if least_users is not None:
-        private = await _private(store, [(week, f"{TABLES[kind]} {label}") for week, label in cells], least_users)
-        refused = [(week, f"{TABLES[kind]} {label}") in private for week, label in cells]
-        sums = [{} if hidden else each for hidden, (each, _) in zip(refused, found, strict=True)]
-        folded = await _public(store, [week for week, _ in cells], sums, lambda model: "m " + model, least_users)
-        found = [(each, 1 if hidden else count) for hidden, (each, count) in zip(refused, folded, strict=True)]
-    return [estimated(sums if top is None else _largest(sums, top), suppressed) for sums, suppressed in found]
+    if least_users is None:
+        return found
+    private = await _private(store, [(week, f"{TABLES[kind]} {label}") for week, label in cells], least_users)
+    refused = [(week, f"{TABLES[kind]} {label}") in private for week, label in cells]
+    sums = [{} if hidden else each for hidden, (each, _) in zip(refused, found, strict=True)]
+    folded = await _public(store, [week for week, _ in cells], sums, lambda model: "m " + model, least_users)
+    return [
+        (each, int(bool(counted)) if hidden else count)
+        for hidden, (counted, _), (each, count) in zip(refused, found, folded, strict=True)
+    ]
 
 
 async def _private(store: Store, cells: Iterable[tuple[int, str]], least_users: int) -> set[tuple[int, str]]:

@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from gateway.analytics.answer_checks import NOT_LOOKED_AT, Answer
-from gateway.records import COMPLETION_KINDS, PROMPT_KINDS, Record, Tokens
+from gateway.records import COMPLETION_KINDS, PROMPT_KINDS, Attempt, Record, Tokens
 from providers.errors import FAILURES
 
 SERVED, FAILED, LIMITED, UNCOUNTED = range(4)
@@ -27,9 +27,15 @@ COUNTS_AS = {"endpoint": FAILED, "credential": FAILED, "capacity": LIMITED, "mod
 """To whom a failure is attributed → how it counts. Of the others nobody knows whether the endpoint was at fault."""
 _RESULTS = {"ok": SERVED} | {kind: COUNTS_AS.get(each.attributed_to, UNCOUNTED) for kind, each in FAILURES.items()}
 
-STREAMED, CANCELLED, ESTIMATED, FREE, OWN_KEY = 1, 2, 4, 8, 16
+_OF_CALLER = frozenset(kind for kind, each in FAILURES.items() if each.attributed_to == "caller")
+_OF_REQUEST = (
+    _OF_CALLER | {kind for kind, each in FAILURES.items() if each.status in (400, 413)} | {"forbidden", "blocked"}
+)
+"""Failures that are 400, 413, 422 or a 403 that is not about our key: the request's, by the definition of uptime."""
+
+STREAMED, CANCELLED, ESTIMATED, FREE, OWN_KEY, REFUSED = 1, 2, 4, 8, 16, 32
 """Bits of ``Event.flags``: as a stream; the caller left; the tokens are our count; its model costs nothing; the caller pays the
-vendor with a key of its own."""
+vendor with a key of its own; nobody served because of the request itself, see ``refused``."""
 
 KEY_CHARS = 16
 """64 bits: enough to tell keys apart, and a fourth of the hash."""
@@ -106,6 +112,10 @@ class Event(msgspec.Struct, frozen=True):
     """Output that had to be JSON: 1 it is, 2 it is none, 3 it does not follow the schema; 0: not asked for, or not looked at."""
     asked_to_reason: int = 0
     """1: the request named an effort other than none, or a budget, for the model's reasoning."""
+    pictures: int = 0
+    """That the model made, where they are counted one by one."""
+    audio_ms: int = 0
+    """Of sound that was transcribed, where its length is counted."""
 
     @property
     def model(self) -> str:
@@ -120,7 +130,7 @@ FIELDS: tuple[str, ...] = Event.__struct_fields__
 
 
 class Labels(NamedTuple):
-    """What the organisation states, declares or lets be classified: fields of ``Event``, in their order."""
+    """What the organisation states, declares or lets be classified: fields of ``Event``, from ``country`` on, in their order."""
 
     country: str = ""
     category: str = ""
@@ -156,6 +166,7 @@ def event_columns(batch: Sequence[Measured], salt: bytes) -> Columns:
     tokens = dict(zip(Tokens.__struct_fields__, _columns(map(astuple, record["tokens"])), strict=True))
     orgs, endpoints, finishes = record["organization"], record["endpoint"], record["finish_reason"]
     free = map(_is_free, endpoints, record["prices_femto"])
+    denied = map(_is_refused, endpoints, record["attempts"])
     apps, app_names = _columns(map(app_of, record["http_referer"], record["app_title"]))
     users = zip(orgs, record["user"], record["key_hash"], strict=True)
     sessions = zip(orgs, record["session_id"], strict=True)
@@ -168,7 +179,7 @@ def event_columns(batch: Sequence[Measured], salt: bytes) -> Columns:
         apps,
         app_names,
         [finish or "" for finish in finishes],
-        list(map(_flags, record["streamed"], record["cancelled"], record["usage_source"], free)),
+        list(map(_flags, record["streamed"], record["cancelled"], record["usage_source"], free, denied)),
         list(map(_is_answer, endpoints, record["outcome"], finishes)),
         list(map(sum, zip(*[tokens[kind] for kind in PROMPT_KINDS], strict=True))),
         list(map(sum, zip(*[tokens[kind] for kind in COMPLETION_KINDS], strict=True))),
@@ -189,6 +200,8 @@ def event_columns(batch: Sequence[Measured], salt: bytes) -> Columns:
         [answer.calls for answer in measured["answer"]],
         *_columns(measured["labels"]),
         *_columns([answer.found for answer in measured["answer"]]),
+        [units.get("image_output", 0) for units in record["units"]],
+        [units.get("audio_ms", 0) for units in record["units"]],
     ]
 
 
@@ -207,12 +220,17 @@ def _columns(rows: Iterable[Sequence[Any]]) -> Columns:
 
 
 @lru_cache(maxsize=64)
-def _flags(streamed: bool, cancelled: bool, usage_source: str, free: bool) -> int:
-    return STREAMED * streamed | CANCELLED * cancelled | FREE * free | ESTIMATED * (usage_source == "estimated")
+def _flags(streamed: bool, cancelled: bool, usage_source: str, free: bool, denied: bool) -> int:
+    estimated = usage_source == "estimated"
+    return STREAMED * streamed | CANCELLED * cancelled | FREE * free | ESTIMATED * estimated | REFUSED * denied
 
 
 def _is_free(endpoint: str, prices: Mapping[str, int]) -> bool:
     return endpoint != "" and not prices.get("prompt") and not prices.get("completion")
+
+
+def _is_refused(endpoint: str, attempts: Sequence[Attempt]) -> bool:
+    return endpoint == "" and refused(attempts)
 
 
 @lru_cache(maxsize=4096)
@@ -228,6 +246,13 @@ def _tried(endpoint: str, kind: str) -> Tried:
 def result(kind: str) -> int:
     """``ok`` or the kind of a failure → how the attempt counts."""
     return _RESULTS.get(kind, UNCOUNTED)
+
+
+def refused(attempts: Sequence[Attempt]) -> bool:
+    """Whether a request that nobody served is itself the reason: the last vendor says so of all, or each refused it."""
+    if not attempts:
+        return False
+    return attempts[-1].kind in _OF_CALLER or all(each.kind in _OF_REQUEST for each in attempts)
 
 
 @lru_cache(maxsize=8192)

@@ -28,7 +28,7 @@ from gateway.analytics.weights import TABLES, Weighed
 
 ENDPOINT = (
     *("rq", "ok", "cx", "pt", "ct", "rt", "cr", "cw", "ni", "no", "up", "fe", "us"),
-    *("tc", "tt", "to", "tw", "st", "es", "fr", "ft", "wt", "wn", "ae", "al", "kn", "kb", "jn", "jb"),
+    *("tc", "tt", "to", "tw", "st", "es", "fr", "ft", "wt", "wn", "ae", "al", "kn", "kb", "jn", "jb", "rf", "im", "au"),
 )
 """Counters of an endpoint.
 
@@ -36,7 +36,8 @@ rq requests · ok · cx caller left · pt prompt, ct completion, rt reasoning, c
 tokens · up cost, fe fee, us charged, in nano-USD · tc, tt requests and tokens that ended with a call of tools · to, tw of those
 that offered tools · st streams · es estimated · fr, ft requests and tokens of free models · wt, wn ms to the first content and
 their number · ae, al attempts that failed or were refused for load · kn, kb requests whose calls of tools were looked at, and that
-had a bad one · jn, jb the same of output that had to be JSON
+had a bad one · jn, jb the same of output that had to be JSON · rf requests that nobody served because of themselves · im pictures
+made, au ms of sound transcribed
 """
 APP = ("r", "t", "u")
 """Requests, tokens, nano-USD charged."""

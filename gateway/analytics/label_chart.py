@@ -1,17 +1,19 @@
-"""The models that were used for one label (a category, a language), week by week, with how well each figure is known.
+"""What was used for labels (categories, languages) week by week, with how well each figure is known: of one label by model, of all
+that have one by model, or the labels themselves.
 
 It must not know: HTTP, who is asking: ``least_users`` says what may be shown.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import msgspec
 
 from gateway.analytics import buckets, tables
 from gateway.analytics.dimensions import BARE, Dimensions
-from gateway.analytics.estimates import Estimates, Kind, model_shares
+from gateway.analytics.estimates import Estimates, Kind, label_shares, model_shares, tagged_shares
 from gateway.analytics.queries import newcomers
 from gateway.analytics.series import OTHERS, Chart, Series
 from gateway.catalog.colors import OTHERS as OTHERS_COLOR
@@ -22,7 +24,10 @@ class LabelQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What a chart shows. ``start`` and ``end``: days, both included; whole weeks that contain them are shown."""
 
     kind: Kind
-    label: str
+    label: str | None
+    """None: all labels of the kind together."""
+    by: Literal["model", "label"] = "model"
+    """``label``: the labels against each other; then ``label`` and ``top`` say nothing."""
     start: int
     end: int
     top: int = 9
@@ -32,20 +37,24 @@ class LabelQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def label_chart(store: Store, query: LabelQuery, now: float, dimensions: Dimensions = BARE) -> Chart:
-    """Estimated tokens of the ``top`` largest models of each week, and the rest as ``others``. Where an estimate would be too
-    uncertain to show, a week has no values. ``meta.estimates`` has one entry a week. Raises StoreError.
+    """Estimated tokens of the ``top`` largest models of each week, and the rest as ``others``; or of all labels. Where an estimate
+    would be too uncertain to show, a week has no values. ``meta.estimates`` has one entry a week. Raises StoreError.
     """
     weeks = range(buckets.week_of(query.start), buckets.week_of(query.end) + 1)
-    found = await model_shares(store, query.kind, query.label, weeks, top=query.top, least_users=query.least_users)
+    found = await _estimates(store, query, weeks)
     values = [{each.key: each.tokens for each in week.estimates} for week in found]
     shown = [{key: tokens for key, tokens in each.items() if key != OTHERS} for each in values]
     totals: dict[str, int] = {}
     for each in shown:
         for key, tokens in each.items():
             totals[key] = totals.get(key, 0) + tokens
+    dressed = query.by == "model"
     series = [
         Series(
-            key, dimensions.label("model", key), dimensions.color("model", key), tuple(each.get(key) for each in shown)
+            key,
+            dimensions.label("model", key) if dressed else key,
+            dimensions.color("model", key) if dressed else None,
+            tuple(each.get(key) for each in shown),
         )
         for key in sorted(totals, key=lambda key: (-totals[key], key))
     ]
@@ -70,7 +79,15 @@ async def label_chart(store: Store, query: LabelQuery, now: float, dimensions: D
     )
 
 
-def quality(found: list[Estimates]) -> dict[str, Any]:
+async def _estimates(store: Store, query: LabelQuery, weeks: Sequence[int]) -> list[Estimates]:
+    if query.by == "label":
+        return await label_shares(store, query.kind, weeks, least_users=query.least_users)
+    if query.label is None:
+        return await tagged_shares(store, query.kind, weeks, top=query.top, least_users=query.least_users)
+    return await model_shares(store, query.kind, query.label, weeks, top=query.top, least_users=query.least_users)
+
+
+def quality(found: Sequence[Estimates]) -> dict[str, Any]:
     """Of all estimates together: ``estimator`` (``exact`` where all requests were counted), ``n`` and ``n_eff``."""
     return {
         "estimator": "exact" if all(each.exact for each in found) else "sampled",
@@ -86,6 +103,7 @@ def _week(week: Estimates, *, others: bool) -> dict[str, Any]:
         "n_eff": week.n_effective,
         "exact": week.exact,
         "hidden": week.hidden,
+        "suppressed": week.suppressed,
         "chance": week.chance,
         "intervals": {
             each.key: {

@@ -5,15 +5,17 @@ local function call(...) return redis.call(...) end -- redis.call itself does no
 local WORK = 6000 -- fields of hashes, after which a call ends: other clients of the store wait for it, some two ms
 local UNITED = 100 -- what a key of users that is united with others costs, in fields
 
--- ARGV least users, most percent, then of each cell: number of its keys of users, these, number of its keys of organisations, these
+-- ARGV least users, most percent, a list as MessagePack: of each cell the number of its keys of users, these, the number of its keys
+-- of organisations, these
 -- 1 or 0 for as many of the cells as were looked at.
 local function shown(K, A)
   local least, most = tonumber(A[1]), tonumber(A[2])
-  local found, work, at = {}, 0, 3
+  A = cmsgpack.unpack(A[3])
+  local found, work, at = {}, 0, 1
   while at <= #A and work < WORK do
-    local users = tonumber(A[at])
+    local users = A[at]
     local organizations = at + users + 1
-    local count = tonumber(A[organizations])
+    local count = A[organizations]
     local allowed = false
     for n = at + 1, at + users do
       allowed = allowed or call('PFCOUNT', A[n]) >= least -- cheap: the store remembers the number

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import msgspec
+
 from gateway.analytics import tables
 from gateway.analytics.counters import TOOLS
 from gateway.errors import LedgerUnavailable
@@ -23,8 +25,8 @@ LARGEST_PERCENT = 80
 """Of the tokens of a cell, the most that one organisation may have used."""
 ROUNDED_TO = 10
 """Numbers of users are shown to the nearest ten."""
-KEYS_AT_ONCE = 2_000
-"""Keys of one call, unless a single cell has more."""
+KEYS_AT_ONCE, KEYS_FIRST = 2_000, 500
+"""Keys of one call, unless a single cell has more, and of the first one; others have as many as the store gets through."""
 SMALL = 64
 """Rows of a cell that the store adds up in one go."""
 T = TypeVar("T")
@@ -71,14 +73,20 @@ async def _small(store: Store, cells: Sequence[Cell], least_users: int) -> list[
     """Many cells in one call; the store says how many of them it has looked at."""
     asked = [_arguments(cell) for cell in cells]
     allowed: list[bool] = []
+    keys_at_once = KEYS_FIRST
     while len(allowed) < len(cells):
-        part = _together(asked[len(allowed) :])
-        arguments = (least_users, LARGEST_PERCENT, *part)
+        part = list(_together(asked[len(allowed) :], keys_at_once))
+        packed = msgspec.msgpack.encode(
+            [each for cell in part for each in cell]
+        )  # hundreds of arguments cost more than their work
+        arguments = (least_users, LARGEST_PERCENT, packed)
         try:
             found = await LIBRARY.call(RedisCalls(store.redis), LIBRARY.function("shown"), (), arguments)
         except LedgerUnavailable as error:
             raise (error.__cause__ if isinstance(error.__cause__, StoreError) else StoreError(str(error))) from error
         allowed += [each == 1 for each in found]
+        done = sum(map(len, part[: len(found)]))
+        keys_at_once = min(2 * done if len(found) == len(part) else done + done // 4, KEYS_AT_ONCE)
     return allowed
 
 
@@ -118,14 +126,14 @@ def _of_organizations(cell: Cell) -> list[str]:
     return [TOOLS + row if cell.of_tools else row for row in cell.rows if row[0] != "a"]
 
 
-def _together(cells: Sequence[Sequence[Argument]]) -> Iterator[Argument]:
-    """The first cells, as many as one call may have."""
+def _together(cells: Sequence[list[Argument]], keys_at_once: int) -> Iterator[list[Argument]]:
+    """The first cells, as many as have so many keys."""
     count = 0
     for cell in cells:
-        if count and count + len(cell) > KEYS_AT_ONCE:
+        if count and count + len(cell) > keys_at_once:
             return
         count += len(cell)
-        yield from cell
+        yield cell
 
 
 def rounded(users: int) -> int:

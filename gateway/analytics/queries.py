@@ -30,6 +30,8 @@ Metric = Literal[
     "tools_offered_tokens",
     "requests",
     "tool_requests",
+    "pictures",
+    "audio_ms",
     "users",
     "spend",
     "cost",
@@ -45,6 +47,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "tools_offered_tokens": ("tw",),
     "requests": ("rq",),
     "tool_requests": ("tc",),
+    "pictures": ("im",),
+    "audio_ms": ("au",),
     "spend": ("us",),
     "cost": ("up",),
     "fees": ("fe",),
@@ -56,7 +60,11 @@ OF_TOOLS: frozenset[Metric] = frozenset({"tool_tokens", "tool_requests"})
 MONEY: frozenset[Metric] = frozenset({"spend", "cost", "fees"})
 KEY_OF: dict[str, Callable[[str], str]] = {"model": model_of, "provider": provider_of}
 """Dimension → from the row of an endpoint to its key, as it was counted."""
-UNITS = {"requests": "requests", "tool_requests": "requests", "users": "users"} | dict.fromkeys(MONEY, "nano_usd")
+UNITS: dict[str, str] = {
+    **{"requests": "requests", "tool_requests": "requests", "users": "users"},
+    **{"pictures": "pictures", "audio_ms": "audio_ms"},
+    **dict.fromkeys(MONEY, "nano_usd"),
+}
 """Metric → unit; of the others: native tokens."""
 ROWS_OF_ITS_OWN = ("model", "provider", "app")
 """Dimensions whose users and organisations are counted; of the others those of their models are united."""
@@ -78,6 +86,10 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     others: bool = True
     context: str | None = None
     """One of ``counters.context_size``: requests of this size only; tokens or requests by model or author, weeks."""
+    models: frozenset[str] | None = None
+    """Only these and their free variants, by model; None: all."""
+    with_tools: bool = False
+    """Only models that called tools in the bucket, by model. With one of these two, what is too private to show is in no sum."""
     least_users: int | None = None
     """None: everything may be shown."""
 
@@ -122,6 +134,10 @@ async def chart(
     Without ``dimensions`` no model has attributes. Raises StoreError.
     """
     filled = await _filled(store, dimensions, query, read)
+    left_out = 0
+    if query.models is not None or query.with_tools:
+        left_out = await _filter(store, dimensions, query, filled, read)
+        query = msgspec.structs.replace(query, least_users=None)
     shown, suppressed = await _membership(store, query, filled)
     totals: dict[str, int] = {}
     for kept in shown:
@@ -152,7 +168,7 @@ async def chart(
             "complete_through": buckets.iso_day(buckets.today(now) - 1),
             "revision": await tables.revisions(store, weeks),
             "membership": "per_bucket",
-            "suppressed": suppressed,
+            "suppressed": suppressed + left_out,
             "new": newcomers(shown[:-1] if is_partial else shown),
         },
     )
@@ -191,6 +207,38 @@ async def _filled(store: Store, dimensions: Dimensions, query: Query, read_bucke
                     each.rows.setdefault(key, set()).add(_private_row(query.by, row))
         filled.append(each)
     return filled
+
+
+async def _filter(
+    store: Store, dimensions: Dimensions, query: Query, filled: Sequence[_Filled], read_buckets: tables.Reader
+) -> int:
+    """Keep the models that are asked for. Of all models, not of these, it is decided what may be shown, and the rest is in no sum:
+    within ``others`` it could be found, as the other models are known from the chart of all. Returns how much that was."""
+    suppressed, called = 0, None
+    if query.least_users is not None:
+        every = msgspec.structs.replace(query, top=max((len(each.values) for each in filled), default=0))
+        shown, suppressed = await _membership(store, every, filled)
+        for each, kept in zip(filled, shown, strict=True):
+            _keep(each, kept)
+    if query.with_tools:
+        calls = msgspec.structs.replace(query, metric="tool_requests", context=None)
+        called = await _filled(store, dimensions, calls, read_buckets)
+    for place, each in enumerate(filled):
+        if called is not None:
+            _keep(each, called[place].values)
+        if query.models is not None:
+            _keep(each, {key for key in each.values if _is_among(key, query.models)})
+    return suppressed
+
+
+def _keep(filled: _Filled, kept: Collection[str]) -> None:
+    for key in filled.values.keys() - kept:
+        del filled.values[key], filled.rows[key]
+
+
+def _is_among(model: str, models: Collection[str]) -> bool:
+    """A free variant counts as a model of its own, and is the same model."""
+    return model in models or model.rpartition(":")[0] in models
 
 
 def _source(query: Query) -> tuple[str, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.analytics.buckets import DAY_MS
+from gateway.analytics.event import UNKNOWN_APP
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.privacy import LARGEST_PERCENT
 
@@ -40,8 +41,8 @@ class SessionCost(msgspec.Struct, frozen=True):
     """That the app gave last; may be empty."""
 
     def may_be_shown(self, least_users: int) -> bool:
-        """To anybody: as ``privacy`` says of other figures."""
-        return self.users >= least_users and self.largest_percent <= LARGEST_PERCENT
+        """To anybody: as ``privacy`` says of other figures, and not those of programs that do not say who they are."""
+        return self.app != UNKNOWN_APP and self.users >= least_users and self.largest_percent <= LARGEST_PERCENT
 
 
 _RANGE = "CASE " + " ".join(f"WHEN turns >= {least} THEN '{name}'" for name, least in reversed(TURN_RANGES)) + " END"

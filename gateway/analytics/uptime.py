@@ -67,8 +67,8 @@ def _attempts(slots: dict[str, int]) -> Attempts:
 async def with_routing(store: Store, numbers: Sequence[int], model: str, endpoints: Collection[str]) -> list[Attempts]:
     """The model's requests in each hour: ``served`` by any of its endpoints, after failing over or not; ``failed`` at all of them.
 
-    A request whose caller left before an answer counts for neither. One that no vendor accepts counts as failed: counters do not
-    tell whose fault it was. Hours are kept for 14 days. Raises StoreError.
+    A request whose caller left before an answer, and one that was itself the reason (400, 413, 422, or a 403 that is not about our
+    key), count for neither. Hours are kept for 14 days. Raises StoreError.
     """
     return (await longer(store, "h", numbers, model, endpoints))[1]
 
@@ -90,9 +90,10 @@ async def longer(
         served = failed = 0
         for row in rows:
             counts = next(read)
-            answered, left = counts.get("ok", 0), counts.get("cx", 0) if row == nobody else 0
+            answered = counts.get("ok", 0)
+            neither = counts.get("cx", 0) + counts.get("rf", 0) if row == nobody else 0
             served += answered
-            failed += max(counts.get("rq", 0) - answered - left, 0)
+            failed += max(counts.get("rq", 0) - answered - neither, 0)
             if row != nobody:
                 by_endpoint[row].append(Attempts(answered, counts.get("ae", 0)))
         routed.append(Attempts(served, failed))

@@ -134,7 +134,7 @@ def rows(models: Iterable[Model], filters: Filter, now: float, attributes: Attri
 
 
 def ordered(found: Sequence[Row], sort: str | None, speed_of: SpeedOf) -> list[Row]:
-    """The rows in the requested order. Raises BadRequest that lists the known orders."""
+    """The rows in the requested order, last those without such a figure. Raises BadRequest that lists the known orders."""
     if sort is None:
         return list(found)
     order = _orders(speed_of).get(sort)
@@ -241,12 +241,18 @@ def _orders(speed_of: SpeedOf) -> dict[str, Callable[[Row], Any]]:
             -len({endpoint.provider.slug for endpoint in row.model.endpoints if endpoint.provider.usable})
         ),
         "newest": lambda row: -midnight(row.model.created),
-        "pricing-low-to-high": lambda row: row.price.of("prompt") + row.price.of("completion"),
-        "pricing-high-to-low": lambda row: -(row.price.of("prompt") + row.price.of("completion")),
+        "pricing-low-to-high": lambda row: _token_price(row, 1),
+        "pricing-high-to-low": lambda row: _token_price(row, -1),
         "context-high-to-low": lambda row: -row.model.context_length,
         "throughput-high-to-low": lambda row: -max(medians(row, "throughput_tps"), default=0),
         "latency-low-to-high": lambda row: min(medians(row, "latency_ms"), default=float("inf")),
     }
+
+
+def _token_price(row: Row, sign: int) -> tuple[bool, int]:
+    """Prompt and completion together, to sort by. What is sold by the picture or the second has no such price, and comes last."""
+    price = row.price.of("prompt") + row.price.of("completion")
+    return not price and any(row.price.femto.values()), sign * price
 
 
 def tokenizer(model: Model) -> str:

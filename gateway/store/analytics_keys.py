@@ -47,6 +47,11 @@ def seen(writer: str) -> str:
     return f"{PREFIX}:seen:{writer}"
 
 
+def view(digest: str) -> str:
+    """String: an answer that was dear to make, for all processes. Expires within minutes."""
+    return f"{PREFIX}:view:{digest}"
+
+
 def rows(table: str, bucket: int) -> str:
     """Set: the rows of one bucket of a table. ``table``: its grain (h, d, w) and its letter."""
     return f"{PREFIX}:{table}:{bucket}"

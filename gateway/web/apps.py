@@ -84,6 +84,7 @@ def contents(seen: Seen, wanted: Wanted | str, found: Found | str | None) -> Con
         "wanted": wanted,
         "choices": {"view": VIEWS, "scale": {"amount": "Amounts", "share": "Shares"}},
         "chart": drawn,
+        "charts": (drawn,),
         "empty": not any(charts.bucket_totals(found.chart)),
         "apps": app_rows(found.standings, names),
         "unattributed": found.unattributed,
@@ -145,7 +146,7 @@ def app_contents(seen: Seen, found: FoundApp | str | None) -> Contents:
     rows = [each.by_model for each in found.buckets]
     days = [buckets.iso_day(buckets.monday(number)) for number in found.weeks]
     chart = names.dressed(chart_of(days, rows, top=TOP, unit="tokens_native", partial_last=True), "model")
-    title = f"Tokens of {found.name} by model"
+    drawn = figures.bars(chart, f"Tokens of {found.name} by model", names.link("model"))
     values = {
         "app": found.app,
         "name": found.name,
@@ -153,7 +154,8 @@ def app_contents(seen: Seen, found: FoundApp | str | None) -> Contents:
         "of": found.of,
         "tokens": sum(each.tokens for each in found.buckets),
         "requests": sum(each.requests for each in found.buckets),
-        "chart": figures.bars(chart, title, names.link("model")),
+        "chart": drawn,
+        "charts": (drawn,),
         "models": _models(found.buckets, names),
     }
     return "app.html", values, 200

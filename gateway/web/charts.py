@@ -1,25 +1,30 @@
 """Charts as SVG: pure functions from data to text. Colours are classes of the style sheet, so a chart follows light and dark.
 
 Every chart has a label for screen readers with its three largest, a ``<title>`` where a mouse may rest, and a table of the same
-figures beside it (``figures``). A chart is drawn twice, for wide and for narrow screens, because type in an SVG shrinks with it.
+figures beside it (``figures``). A chart is drawn twice, for wide and for narrow screens, because type in an SVG shrinks with it;
+the narrow drawing has its own axes and shows the shapes of the wide one again (``Frame.again``). A narrow screen has no mouse.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
 
 import msgspec
 from markupsafe import Markup
 
 from gateway.analytics.series import OTHERS, Chart, Series
 from gateway.web import axes
-from gateway.web.frame import WIDE, Frame, Size, box, figure_text, px, slots, text_at
+from gateway.web.frame import NARROW, WIDE, Frame, Size, box, figure_text, px, slots, text_at
 from gateway.web.markup import escape
 from gateway.web.numbers import percent, short
 from gateway.web.paint import color_class, paint
 
 NOTHING = "No traffic in this range yet"
+TOO_LITTLE = "Too little is known to show it"
+MARKER_PX = 22.0
+"""Markers that are nearer to each other share a number."""
 TIP_ROWS = 14
 DOT_PX = (3.5, 13.0)
 """Radius of the lightest and of the heaviest dot."""
@@ -66,20 +71,48 @@ class Scatter(msgspec.Struct, frozen=True):
 
 
 def stacked_bars(
-    chart: Chart, *, title: str, share: bool = False, size: Size = WIDE, markers: Sequence[Marker] = ()
+    chart: Chart,
+    *,
+    title: str,
+    share: bool = False,
+    size: Size = WIDE,
+    markers: Sequence[Marker] = (),
+    unknown: Collection[int] = (),
 ) -> Markup:
     """A bar for each bucket: ``others`` at the bottom, above it the largest series, then the next. ``share``: each bar is 100 %.
 
-    A last bucket that is not over is hatched. ``markers`` are days between the buckets.
+    A last bucket that is not over is hatched. ``markers`` are days between the buckets, in their order. ``unknown``: places of
+    buckets of which too little is known to show it; they are grey.
     """
     totals = bucket_totals(chart)
     most = 100.0 if share else float(max(totals, default=0))
     frame = Frame(size, axes.round_values(most, size.rows), "percent" if share else chart.unit)
-    if not any(totals):
-        return frame.wrap(f"{title}. {NOTHING}.", frame.grid() + frame.message(NOTHING))
     centers, width = slots(len(chart.buckets), size)
-    scales = [(100 / total if total else 0.0) if share else 1.0 for total in totals]
+    grey = _unknown(chart, frame, [(place, centers[place]) for place in unknown], width)
+    if not any(totals):
+        nothing = TOO_LITTLE if unknown else NOTHING
+        return frame.wrap(f"{title}. {nothing}.", frame.grid() + grey + frame.message(nothing))
     running = len(totals) - 1 if chart.partial_last and totals[-1] else None
+    body = [_hatching(frame.hatch(title))] if running is not None else []
+    body += [frame.grid(), grey]
+    if size is NARROW:
+        body.append(frame.again(title, axes.round_values(most, WIDE.rows)))
+    else:
+        body.append(_bars(chart, frame, title, share=share, running=running))
+    if running is not None:
+        top = frame.y(100.0 if share else float(totals[running]))
+        body.append(_so_far(frame, title, (centers[-1] - width / 2, top, width)))
+    body.append(_hovered(chart, frame, centers, share=share))
+    body.append(_markers(markers, chart, frame, centers))
+    body.append(frame.below(axes.time_ticks(chart.buckets, centers)))
+    return frame.wrap(_spoken(chart, title), "".join(body))
+
+
+def _bars(chart: Chart, frame: Frame, title: str, *, share: bool, running: int | None) -> str:
+    """The bars: one path for each series. ``running``: the place of a bucket that is not over, whose bar stands apart."""
+    totals = bucket_totals(chart)
+    centers, width = slots(len(chart.buckets), frame.size)
+    scales = [(100 / total if total else 0.0) if share else 1.0 for total in totals]
     whole: list[str] = []
     so_far: list[str] = []
     bases = [0.0] * len(totals)
@@ -90,92 +123,143 @@ def stacked_bars(
             if height > 0:
                 high, low = frame.y(bases[place] + height), frame.y(bases[place])
                 bases[place] += height
-                outline = f"M{px(centers[place] - width / 2)} {px(high)}h{px(width)}v{px(low - high)}h-{px(width)}z"
+                outline = f"M{px(centers[place] - width / 2)} {px(high)}h{width:.0f}v{px(low - high)}h-{width:.0f}z"
                 (so_far if place == running else parts).append(
                     f'<path {paint(series, index)} d="{outline}"/>' if place == running else outline
                 )
         if parts:
             whole.append(f'<path {paint(series, index)} d="{"".join(parts)}"/>')
-    body = [frame.grid(), f'<g class="bars" fill="currentColor">{"".join(whole)}</g>']
-    if running is not None:
-        body.insert(0, _hatching(frame.hatch(title)))
-        body.append(_so_far(frame, title, so_far, (centers[-1] - width / 2, frame.y(bases[-1]), width)))
-    body.append(_hovered(chart, frame, centers))
-    body += [_marker(each, chart, frame, centers) for each in markers]
-    body += frame.below(axes.time_ticks(chart.buckets, centers))
-    return frame.wrap(_spoken(chart, title), "".join(body))
+    over = f'<g class="bars" fill="currentColor">{"".join(whole)}</g>'
+    if so_far:
+        over += f'<g class="bars partial" fill="currentColor">{"".join(so_far)}</g>'
+    return f"<g{frame.shapes(title)}>{over}</g>"
 
 
-def _marker(marker: Marker, chart: Chart, frame: Frame, centers: Sequence[float]) -> str:
-    """A dotted line at a day; a bucket stands for the days from its own to the next one's."""
-    first, last, day = (axes.day_of(each) for each in (chart.buckets[0], chart.buckets[-1], marker[0]))
-    if first is None or last is None or day is None or len(centers) < 2 or last <= first:
-        return ""
-    step = (centers[-1] - centers[0]) / (last - first).days
-    x = centers[0] + step * ((day - first).days + 0.5) - (centers[1] - centers[0]) / 2
-    low, high = frame.size.left, frame.size.width - frame.size.right
-    if not low <= x <= high:
-        return ""
-    line = f'<line class="marker" x1="{px(x)}" x2="{px(x)}" y1="{px(frame.size.top - 8)}" y2="{px(frame.size.floor)}"/>'
-    return f"<g><title>{escape(marker[1])}, {escape(axes.day_label(marker[0]))}</title>{line}</g>"
-
-
-def _so_far(frame: Frame, title: str, parts: Sequence[str], bar: tuple[float, float, float]) -> str:
-    """The bar of a bucket that is not over. ``bar``: its left side, its top and its width."""
-    (left, top, width), size = bar, frame.size
-    return (
-        f'<g class="bars partial" fill="currentColor">{"".join(parts)}'
-        f'<rect fill="url(#{frame.hatch(title)})" {box(left, top, width, size.floor - top)}/></g>'
-        + text_at(min(left + width, size.width), top - 5, "so far", "end")
+def _unknown(chart: Chart, frame: Frame, at: Sequence[tuple[int, float]], width: float) -> str:
+    """Grey bars. ``at``: places of their buckets with their centres."""
+    size = frame.size
+    return "".join(
+        f'<rect class="unknown" {box(x - width / 2, size.top, width, size.floor - size.top)}>'
+        f"<title>{escape(axes.day_label(chart.buckets[place]))}: {TOO_LITTLE}</title></rect>"
+        for place, x in at
     )
 
 
-def _hovered(chart: Chart, frame: Frame, centers: Sequence[float], *, total: bool = True) -> str:
-    """Where a mouse reads the figures of a bucket. Bars on narrow screens do without: they have many parts, and no mouse."""
+def markers_within(chart: Chart, markers: Sequence[Marker]) -> tuple[Marker, ...]:
+    """The markers of the days of a chart, in their order; those of one day once."""
+    days = [day for each in (chart.buckets[:1], chart.buckets[-1:]) for bucket in each if (day := axes.day_of(bucket))]
+    if len(days) < 2 or days[0] == days[1]:
+        return ()
+    step = (days[1] - days[0]).days / (len(chart.buckets) - 1)
+    known = sorted(
+        {
+            each
+            for each in markers
+            if (day := axes.day_of(each[0])) and 0 <= (day - days[0]).days < step * len(chart.buckets)
+        }
+    )
+    return tuple(known)
+
+
+def _markers(markers: Sequence[Marker], chart: Chart, frame: Frame, centers: Sequence[float]) -> str:
+    """Dotted lines at days, with their numbers above them; a bucket stands for the days from its own to the next one's."""
+    first, last = (axes.day_of(each) for each in (chart.buckets[0], chart.buckets[-1]))
+    if not markers or first is None or last is None or len(centers) < 2 or last <= first:
+        return ""
+    step, half = (centers[-1] - centers[0]) / (last - first).days, (centers[1] - centers[0]) / 2
+    places = [
+        centers[0] + step * ((day - first).days + 0.5) - half
+        for at, _ in markers
+        if (day := axes.day_of(at)) is not None
+    ]
+    drawn = [
+        f'<path class="marker" d="M{px(x)} {px(frame.size.top - 4)}V{px(frame.size.floor)}">'
+        f"<title>{escape(label)}, {escape(axes.day_label(day))}</title></path>"
+        for x, (day, label) in zip(places, markers, strict=True)
+    ]
+    return "".join(drawn) + "".join(text_at(x, frame.size.top - 7, words, "middle") for x, words in _numbers(places))
+
+
+def _numbers(places: Sequence[float]) -> Iterator[tuple[float, str]]:
+    """(position, ``3`` or ``3-5``) of the numbers of markers; those that lie too near to each other share one."""
+    runs: list[list[int]] = []
+    for number, x in enumerate(places):
+        if runs and x - places[runs[-1][-1]] < MARKER_PX:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    for run in runs:
+        middle = (places[run[0]] + places[run[-1]]) / 2
+        yield middle, str(run[0] + 1) if len(run) == 1 else f"{run[0] + 1}–{run[-1] + 1}"
+
+
+def _so_far(frame: Frame, title: str, bar: tuple[float, float, float]) -> str:
+    """The hatching over the bar of a bucket that is not over. ``bar``: its left side, its top and its width."""
+    (left, top, width), size = bar, frame.size
+    return f'<rect fill="url(#{frame.hatch(title)})" {box(left, top, width, size.floor - top)}/>' + (
+        text_at(min(left + width, size.width), top - 5, "so far", "end")
+    )
+
+
+def _hovered(chart: Chart, frame: Frame, centers: Sequence[float], *, total: bool = True, share: bool = False) -> str:
+    """Where a mouse reads the figures of a bucket."""
     size = frame.size
-    if total and size is not WIDE:
+    if size is NARROW:
         return ""
     step = size.inner_width / max(len(centers), 1)
+    outline = f"h{px(step)}v{px(size.floor - size.top)}h-{px(step)}z"
     places = [
-        f"<g><title>{_tip(chart, place, total=total)}</title>"
-        f"<rect {box(x - step / 2, size.top, step, size.floor - size.top)}/></g>"
+        f'<path d="M{px(x - step / 2)} {px(size.top)}{outline}">'
+        f"<title>{_tip(chart, place, total=total, share=share)}</title></path>"
         for place, x in enumerate(centers)
     ]
     return f'<g class="hover">{"".join(places)}</g>'
 
 
-def lines(
-    chart: Chart,
-    *,
-    title: str,
-    size: Size = WIDE,
-    ranks: bool = False,
-    most: float | None = None,
-    thick: Collection[str] = (),
-) -> Markup:
-    """A line for each series from zero; a bucket that was not measured is a gap, never bridged. A running last bucket is dashed.
+class Look(msgspec.Struct, frozen=True):
+    """What lines look like where they are not usual."""
 
-    ``ranks``: values are places, the first on top. ``most``: where the axis ends, the largest value without it. ``thick``: keys of
-    series whose lines stand out.
-    """
+    ranks: bool = False
+    """Values are places, the first on top."""
+    most: float | None = None
+    """Where the axis ends; None: at the largest value."""
+    thick: Collection[str] = ()
+    """Keys of series whose lines stand out."""
+
+
+USUAL = Look()
+
+
+def lines(chart: Chart, *, title: str, size: Size = WIDE, look: Look = USUAL, markers: Sequence[Marker] = ()) -> Markup:
+    """A line for each series from zero; a bucket that was not measured is a gap, never bridged. A running last bucket is dashed."""
     measured = [value for series in chart.series for value in series.values if value is not None]
-    most = float(max(measured, default=0)) if most is None else most
-    ticks = axes.places(int(most), size.rows) if ranks else axes.round_values(most, size.rows)
+    most = float(max(measured, default=0)) if look.most is None else look.most
+    ticks = axes.places(int(most), size.rows) if look.ranks else axes.round_values(most, size.rows)
     frame = Frame(size, ticks, chart.unit)
     if not measured:
         return frame.wrap(f"{title}. {NOTHING}.", frame.grid() + frame.message(NOTHING))
     centers, _ = slots(len(chart.buckets), size)
-    body = [frame.grid(), '<g class="lines" fill="none" stroke="currentColor">']
+    body = [frame.grid()]
+    if size is NARROW:
+        wide = axes.places(int(most), WIDE.rows) if look.ranks else axes.round_values(most, WIDE.rows)
+        body.append(frame.again(title, wide))
+    else:
+        body.append(_lines(chart, frame, title, centers, look.thick))
+    body.append(_hovered(chart, frame, centers, total=False))
+    body.append(_markers(markers, chart, frame, centers))
+    body.append(frame.below(axes.time_ticks(chart.buckets, centers)))
+    return frame.wrap(_spoken(chart, title, last=True), "".join(body))
+
+
+def _lines(chart: Chart, frame: Frame, title: str, centers: Sequence[float], thick: Collection[str]) -> str:
+    parts = []
     for index, series in reversed(list(enumerate(chart.series))):
         points = [
             None if value is None else (x, frame.y(value)) for x, value in zip(centers, series.values, strict=True)
         ]
         width = ' stroke-width="4.5"' if series.key in thick else ""
-        body.append(f"<g {paint(series, index)}{width}>{_runs(points, chart.partial_last)}</g>")
-    body.append("</g>")
-    body.append(_hovered(chart, frame, centers, total=False))
-    body += frame.below(axes.time_ticks(chart.buckets, centers))
-    return frame.wrap(_spoken(chart, title, last=True), "".join(body))
+        parts.append(f"<g {paint(series, index)}{width}>{_runs(points, chart.partial_last)}</g>")
+    return f'<g{frame.shapes(title)} class="lines" fill="none" stroke="currentColor">{"".join(parts)}</g>'
 
 
 def scatter(plot: Scatter, *, title: str, size: Size = WIDE) -> Markup:
@@ -191,21 +275,19 @@ def scatter(plot: Scatter, *, title: str, size: Size = WIDE) -> Markup:
     frame = Frame(size, axes.log_values(min(dot.y for dot in dots), max(dot.y for dot in dots)), plot.y_unit, log=True)
     places = [(frame.x(dot.x, across), frame.y(dot.y)) for dot in dots]
     body = [frame.grid()]
-    body += [
-        f'<line class="grid" x1="{px(frame.x(at, across))}" x2="{px(frame.x(at, across))}" y1="{px(size.top)}" '
-        f'y2="{px(size.floor)}"/>'
-        for at in across[1:]
-    ]
+    columns = "".join(f"M{px(frame.x(at, across))} {px(size.top)}V{px(size.floor)}" for at in across[1:])
+    body.append(f'<path class="grid" d="{columns}"/>')
     body += [_guide(guide, frame, across) for guide in plot.guides]
     body.append('<g class="dots" fill="currentColor">')
     heaviest = max(dot.weight for dot in dots) or 1
     order = sorted(range(len(dots)), key=lambda place: -dots[place].weight)
-    for place in order:
-        body.append(_dot(dots[place], plot, places[place], heaviest))
+    for color, group in groupby(order, lambda place: plot.paint(dots[place].group)):
+        circles = (_dot(dots[place], plot, places[place], heaviest, tip=size.name != NARROW.name) for place in group)
+        body.append(f"<g {color}>{''.join(circles)}</g>")
     body.append("</g>")
     if heaviest > 1:
         body += _names_of(dots, order, places, size)
-    body += frame.below([(frame.x(at, across), figure_text(at, plot.x_unit)) for at in across])
+    body.append(frame.below([(frame.x(at, across), figure_text(at, plot.x_unit)) for at in across]))
     body.append(text_at(size.left + size.inner_width / 2, size.height - 4, escape(plot.x_name), "middle"))
     body.append(text_at(2, 10, escape(plot.y_name), "start"))
     highest = ", ".join(
@@ -214,17 +296,14 @@ def scatter(plot: Scatter, *, title: str, size: Size = WIDE) -> Markup:
     return frame.wrap(f"{title}. {len(dots)} dots. Largest {plot.y_name}: {highest}.", "".join(body))
 
 
-def _dot(dot: Dot, plot: Scatter, at: tuple[float, float], heaviest: float) -> str:
+def _dot(dot: Dot, plot: Scatter, at: tuple[float, float], heaviest: float, *, tip: bool) -> str:
     least, most = DOT_PX
     radius = least + (most - least) * math.sqrt(dot.weight / heaviest) if dot.weight else 4.5
-    tip = "\n".join(
-        (
-            escape(dot.label),
-            f"{escape(plot.x_name)}: {figure_text(dot.x, plot.x_unit)}",
-            f"{escape(plot.y_name)}: {figure_text(dot.y, plot.y_unit)}",
-        )
-    )
-    return f'<circle {plot.paint(dot.group)} cx="{px(at[0])}" cy="{px(at[1])}" r="{px(radius)}"><title>{tip}</title></circle>'
+    circle = f'<circle cx="{px(at[0])}" cy="{px(at[1])}" r="{px(radius)}"'
+    if not tip:
+        return f"{circle}/>"
+    measures = f"{figure_text(dot.x, plot.x_unit)} · {figure_text(dot.y, plot.y_unit)}"
+    return f"{circle}><title>{escape(dot.label)}\n{measures}</title></circle>"
 
 
 def _names_of(
@@ -312,7 +391,7 @@ def _runs(points: Sequence[tuple[float, float] | None], dashed: bool) -> str:
             run.append(point)
             continue
         if len(run) == 1:
-            parts.append(f'<circle cx="{px(run[0][0])}" cy="{px(run[0][1])}" r="2" fill="currentColor"/>')
+            parts.append(f'<path class="point" d="M{px(run[0][0])} {px(run[0][1])}h0"/>')
         elif run:
             solid = run[:-1] if dashed and place == len(points) else run
             parts.append(_polyline(solid) if len(solid) > 1 else "")
@@ -332,8 +411,8 @@ def _hatching(name: str) -> str:
     )
 
 
-def _tip(chart: Chart, place: int, *, total: bool = True) -> str:
-    """What a mouse over a bucket reads: the day, the sum, each series with its share, the largest first."""
+def _tip(chart: Chart, place: int, *, total: bool, share: bool) -> str:
+    """What a mouse over a bucket reads: the day, the sum, each series as the bars have it, the largest first."""
     known = [
         (value, series.label) for series in chart.series if (value := series.values[place]) is not None and value > 0
     ]
@@ -344,8 +423,7 @@ def _tip(chart: Chart, place: int, *, total: bool = True) -> str:
     if total:
         rows.append(f"Total: {figure_text(whole, chart.unit)}" if known else "Nothing")
     for value, label in known[:TIP_ROWS]:
-        part = f" ({percent(100 * value / whole)})" if total else ""
-        rows.append(f"{escape(label, 60)}: {figure_text(value, chart.unit)}{part}")
+        rows.append(f"{escape(label, 60)}: {percent(100 * value / whole) if share else figure_text(value, chart.unit)}")
     return "\n".join(rows)
 
 

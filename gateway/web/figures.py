@@ -2,45 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from markupsafe import Markup
 
 from gateway.analytics.series import OTHERS, Chart, Series
-from gateway.web.charts import Scatter, bucket_totals, lines, scatter, stacked_bars
-from gateway.web.frame import NARROW, WIDE, Size, figure_text
+from gateway.web import axes
+from gateway.web.charts import USUAL, Look, Marker, Scatter, bucket_totals, lines, markers_within, scatter, stacked_bars
+from gateway.web.frame import HALF, NARROW, WIDE, Size, figure_text
 from gateway.web.markup import escape
 from gateway.web.numbers import exact
 from gateway.web.paint import paint
+from gateway.web.row_charts import Mark, Rows, dot_rows, row_bars
 
 LEGEND_MOST = 16
 """Names in a legend; those of more series are in the tooltips and in the table."""
 RANKED_FROM = 12
 """With more series that change from bucket to bucket a table has a ranking in each row."""
+FILE_NAME_MAX = 60
+NO_NOTE = Markup("")
+Twin = Literal["folded", "open", "apart"]
+"""Where the table of a chart is: it opens on demand, it is open, or another page has it."""
 UNIT_WORDS = {
     "tokens_native": "tokens",
     "nano_usd": "billionths of a dollar",
     "ms": "milliseconds",
     "permyriad": "percent",
     "tps": "tokens a second",
+    "audio_ms": "milliseconds of sound",
 }
 """Unit → how the caption of a table names it."""
-EXACT_UNITS = frozenset({"tokens_native", "tokens", "requests", "users", "nano_usd"})
+EXACT_UNITS = frozenset({"tokens_native", "tokens", "requests", "users", "nano_usd", "pictures", "audio_ms"})
 """Units of whole numbers, which a table shows to the digit."""
 
 
-def figure(drawing: Callable[[Size], Markup], *twins: Markup) -> Markup:
-    """A drawing for wide and for narrow screens, then ``twins``: its legend, and its table folded away."""
-    both = "".join(f'<div class="{size.name}">{drawing(size)}</div>' for size in (WIDE, NARROW))
-    return Markup(f'<figure class="chart">{both}{"".join(twins)}</figure>')  # noqa: S704
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart on a page, and what ``downloads`` makes files of."""
+
+    title: str
+    """No two charts of a page have the same."""
+    markup: Markup
+    data: Chart | Scatter | Rows
+    draw: Callable[[Size], Markup]
+    markers: tuple[Marker, ...] = ()
+
+    def __html__(self) -> str:
+        return self.markup
+
+    @property
+    def name(self) -> str:
+        """Of its files: letters, digits and hyphens of its title."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")[:FILE_NAME_MAX].rstrip("-") or "chart"
 
 
-def folded(rows: Markup) -> Markup:
-    """A table that opens on demand."""
+def figure(drawing: Callable[[Size], Markup], *twins: Markup, half: bool = False) -> Markup:
+    """A drawing for wide and for narrow screens, then ``twins``: its legend, its table folded away. ``half``: it shares a row."""
+    sizes = (HALF,) if half else (WIDE, NARROW)
+    drawn = "".join(f'<div class="{size.name}">{drawing(size)}</div>' for size in sizes)
+    return Markup(f'<figure class="chart">{drawn}{"".join(twins)}</figure>')  # noqa: S704
+
+
+def folded(rows: Markup, *, unfolded: bool = False) -> Markup:
+    """A table that opens on demand. ``unfolded``: it is open already."""
+    opened = " open" if unfolded else ""
     return Markup(  # noqa: S704
-        f'<details class="twin"><summary>View as table</summary><div class="scroll" tabindex="0" role="region" '
+        f'<details class="twin"{opened}><summary>View as table</summary><div class="scroll" tabindex="0" role="region" '
         f'aria-label="Table of the figures">{rows}</div></details>'
     )
+
+
+def _twin(rows: Callable[[], Markup], twin: Twin) -> Markup:
+    return Markup("") if twin == "apart" else folded(rows(), unfolded=twin == "open")
 
 
 def legend(chart: Chart, link: Callable[[Series], str | None] = lambda _: None) -> Markup:
@@ -118,6 +154,25 @@ def scatter_table(plot: Scatter, *, title: str) -> Markup:
     return _table(escape(title), f'<th scope="col">Name</th>{heads}', rows)
 
 
+def rows_table(chart: Rows, *, title: str) -> Markup:
+    """A line for each bar or dot, as they are drawn."""
+    lines = [
+        f'<tr><th scope="row">{escape(row.label)}</th><td>{escape(mark.group)}</td>'
+        f'<td class="num">{figure_text(mark.value, chart.unit)}</td><td class="num">{_interval(mark, chart.unit)}</td>'
+        f"<td>{escape(mark.words)}</td></tr>"
+        for row in chart.rows
+        for mark in row.marks
+    ]
+    heads = f'<th scope="col">Name</th><th scope="col">Group</th><th scope="col" class="num">{escape(chart.name)}</th>'
+    return _table(escape(title), f'{heads}<th scope="col" class="num">Between</th><th scope="col">Of</th>', lines)
+
+
+def _interval(mark: Mark, unit: str) -> str:
+    if mark.low is None or mark.high is None:
+        return "–"
+    return f"{figure_text(mark.low, unit)} – {figure_text(mark.high, unit)}"
+
+
 def _table(caption: str, heads: str, rows: list[str]) -> Markup:
     return Markup(  # noqa: S704 - constants, numbers, and text that `escape` has seen
         f"<table><caption>{caption}</caption><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -143,15 +198,34 @@ def _cell(value: int | None, unit: str) -> str:
     )
 
 
+def marked(markers: Sequence[Marker]) -> Markup:
+    """What the dotted lines of a chart stand for, by their numbers; nothing where there are none."""
+    if not markers:
+        return Markup("")
+    named = "".join(f"<li>{escape(label)}, {escape(axes.day_label(day))}</li>" for day, label in markers)
+    return Markup(f'<ol class="markers" aria-label="Releases, the dotted lines">{named}</ol>')  # noqa: S704 - escaped
+
+
 def bars(
-    chart: Chart, title: str, link: Callable[[Series], str | None] = lambda _: None, *, share: bool = False
-) -> Markup:
-    """Stacked bars with their legend and their table; where the series change from bar to bar, each row has its own ranking."""
+    chart: Chart,
+    title: str,
+    link: Callable[[Series], str | None] = lambda _: None,
+    *,
+    share: bool = False,
+    markers: Sequence[Marker] = (),
+    unknown: Collection[int] = (),
+    twin: Twin = "folded",
+) -> Figure:
+    """Stacked bars, as in ``charts.stacked_bars``, with their legend and their table; where the series change from bar to bar, each
+    row has its own ranking."""
     changing = chart.meta.get("membership") == "per_bucket" and len(chart.series) > RANKED_FROM
-    rows = ranked_table(chart, title=title) if changing else table(chart, title=title)
-    return figure(
-        lambda size: stacked_bars(chart, title=title, share=share, size=size), legend(chart, link), folded(rows)
-    )
+    rows = _twin(lambda: (ranked_table if changing else table)(chart, title=title), twin)
+    shown = markers_within(chart, markers)
+
+    def draw(size: Size) -> Markup:
+        return stacked_bars(chart, title=title, share=share, size=size, markers=shown, unknown=unknown)
+
+    return Figure(title, figure(draw, legend(chart, link), marked(shown), rows), chart, draw, shown)
 
 
 def lined(
@@ -159,21 +233,37 @@ def lined(
     title: str,
     link: Callable[[Series], str | None] = lambda _: None,
     *,
-    ranks: bool = False,
-    most: float | None = None,
-    thick: Collection[str] = (),
-) -> Markup:
+    look: Look = USUAL,
+    markers: Sequence[Marker] = (),
+    half: bool = False,
+    twin: Twin = "folded",
+) -> Figure:
     """Lines, as in ``charts.lines``, with their table, and their legend where there are several."""
     names = [legend(chart, link)] if len(chart.series) > 1 else []
-    return figure(
-        lambda size: lines(chart, title=title, size=size, ranks=ranks, most=most, thick=thick),
-        *names,
-        folded(table(chart, title=title)),
-    )
+    shown = markers_within(chart, markers)
+
+    def draw(size: Size) -> Markup:
+        return lines(chart, title=title, size=size, look=look, markers=shown)
+
+    rows = _twin(lambda: table(chart, title=title), twin)
+    return Figure(title, figure(draw, *names, marked(shown), rows, half=half), chart, draw, shown)
 
 
-def dotted(plot: Scatter, title: str) -> Markup:
-    """A scatter with its groups and its table."""
-    return figure(
-        lambda size: scatter(plot, title=title, size=size), group_legend(plot), folded(scatter_table(plot, title=title))
-    )
+def dotted(plot: Scatter, title: str, note: Markup = NO_NOTE, *, twin: Twin = "folded") -> Figure:
+    """A scatter with its groups, a note and its table."""
+
+    def draw(size: Size) -> Markup:
+        return scatter(plot, title=title, size=size)
+
+    twins = (group_legend(plot), note, _twin(lambda: scatter_table(plot, title=title), twin))
+    return Figure(title, figure(draw, *twins), plot, draw)
+
+
+def rowed(chart: Rows, title: str, note: Markup = NO_NOTE) -> Figure:
+    """Bars or dots in rows with what their colours are, a note and their table."""
+
+    def draw(size: Size) -> Markup:
+        return (dot_rows if chart.log else row_bars)(chart, title=title, size=size)
+
+    names = _keys([(f'class="{chart.color(group)}"', group, None) for group in chart.groups])
+    return Figure(title, figure(draw, names, note, folded(rows_table(chart, title=title))), chart, draw)

@@ -15,6 +15,7 @@ from gateway.web.markup import escape
 from gateway.web.numbers import dollars, milliseconds, percent, short
 
 BAR_MAX_PX = 56.0
+"""In a drawing of the full width; less in a narrow one, as all that lies between the axes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ class Size:
 
 WIDE = Size("wide", 960, 340)
 NARROW = Size("narrow", 400, 280, left=42, right=8, rows=4)
+"""Bars and lines of a narrow drawing are those of the wide one with the same title, which stands beside it: see ``Frame.again``."""
+HALF = Size("half", 400, 280, left=42, right=8, rows=4)
+"""A drawing that shares a row with another one; it serves narrow screens as well."""
 
 FORMATS: dict[str, Callable[[float], str]] = {
     "ms": milliseconds,
@@ -52,6 +56,7 @@ FORMATS: dict[str, Callable[[float], str]] = {
     "permyriad": lambda value: percent(value / 100),
     "place": lambda value: f"#{value:.0f}",
     "tps": lambda value: f"{short(value)}/s",
+    "audio_ms": lambda value: f"{short(round(value / 3_600_000, 2))}\u202fh",
 }
 """Unit → how a value is written on an axis and in a tooltip; other units are counts."""
 
@@ -76,23 +81,26 @@ class Frame:
 
     def grid(self) -> str:
         """The lines of the vertical axis with their values."""
-        size, parts = self.size, []
-        for at in self.ticks:
-            y = px(self.y(at))
-            kind = "axis" if at == self.ticks[0] else "grid"
-            parts.append(
-                f'<line class="{kind}" x1="{px(size.left)}" x2="{px(size.width - size.right)}" y1="{y}" y2="{y}"/>'
-            )
-            parts.append(text_at(size.left - 6, self.y(at) + 4, figure_text(at, self.unit), "end"))
-        return "".join(parts)
+        size = self.size
+        across = f"h{px(size.inner_width)}"
+        rows = "".join(f"M{px(size.left)} {px(self.y(at))}{across}" for at in self.ticks[1:])
+        words = (
+            f'<text x="{px(size.left - 6)}" y="{px(self.y(at) + 4)}">{figure_text(at, self.unit)}</text>'
+            for at in self.ticks
+        )
+        return (
+            f'<path class="grid" d="{rows}"/><path class="axis" d="M{px(size.left)} {px(self.y(self.ticks[0]))}{across}"/>'
+            f'<g text-anchor="end">{"".join(words)}</g>'
+        )
 
-    def below(self, ticks: list[axes.Tick]) -> list[str]:
+    def below(self, ticks: list[axes.Tick]) -> str:
         """Labels of the horizontal axis."""
-        low, high = self.size.left, self.size.width - self.size.right
-        return [
-            text_at(min(max(x, low), high), self.size.floor + 18, escape(label, 24), _anchor(x, label, high))
+        low, high, y = self.size.left, self.size.width - self.size.right, px(self.size.floor + 18)
+        words = (
+            f'<text x="{px(min(max(x, low), high))}" y="{y}"{_anchor(x, label, high)}>{escape(label, 24)}</text>'
             for x, label in ticks
-        ]
+        )
+        return f'<g text-anchor="middle">{"".join(words)}</g>'
 
     def message(self, text: str) -> str:
         """A sentence in the middle, in place of data."""
@@ -100,7 +108,22 @@ class Frame:
 
     def hatch(self, title: str) -> str:
         """An id that no other chart of a page has."""
-        return f"hatch-{self.size.name}-{blake2s(title.encode(errors='replace'), digest_size=4).hexdigest()}"
+        return f"hatch-{self.size.name}-{_digest(title)}"
+
+    def shapes(self, title: str) -> str:
+        """The id of the bars or lines of a wide drawing, as an attribute; nothing for others."""
+        return f' id="shapes-{_digest(title)}"' if self.size is WIDE else ""
+
+    def again(self, title: str, ticks: list[float]) -> str:
+        """The bars or lines of the wide drawing with this title, between the axes of this one: a page has them once. ``ticks``: of
+        the vertical axis of the wide one."""
+        wide = Frame(WIDE, ticks, self.unit, self.log)
+        across = self.size.inner_width / WIDE.inner_width
+        first, last = self.ticks[0], self.ticks[-1]
+        down = (self.y(last) - self.y(first)) / (wide.y(last) - wide.y(first))
+        move_x, move_y = self.size.left - WIDE.left * across, self.y(first) - wide.y(first) * down
+        matrix = " ".join(f"{each:.4f}" for each in (across, 0, 0, down, move_x, move_y))
+        return f'<use href="#shapes-{_digest(title)}" transform="matrix({matrix})"/>'
 
     def wrap(self, said: str, body: str) -> Markup:
         """The whole drawing, with what a screen reader says of it."""
@@ -113,7 +136,8 @@ class Frame:
 def slots(count: int, size: Size) -> tuple[list[float], float]:
     """The centre of each bucket, and the width of a bar."""
     step = size.inner_width / max(count, 1)
-    return [size.left + step * (place + 0.5) for place in range(count)], min(step * 0.84, BAR_MAX_PX)
+    widest = BAR_MAX_PX * size.inner_width / WIDE.inner_width
+    return [size.left + step * (place + 0.5) for place in range(count)], min(step * 0.84, widest)
 
 
 def figure_text(value: float, unit: str) -> str:
@@ -137,7 +161,12 @@ def px(value: float) -> str:
 
 
 def _anchor(x: float, label: str, right: float) -> str:
-    return "end" if x + len(label) * axes.LETTER_PX / 2 > right + 8 else "middle"
+    """An attribute for a label that would stick out on the right."""
+    return ' text-anchor="end"' if x + len(label) * axes.LETTER_PX / 2 > right + 8 else ""
+
+
+def _digest(title: str) -> str:
+    return blake2s(title.encode(errors="replace"), digest_size=4).hexdigest()
 
 
 def _part(value: float, low: float, high: float, *, log: bool) -> float:

@@ -20,6 +20,7 @@ from gateway.catalog.model import Model
 from gateway.errors import BadRequest
 from gateway.services import Services
 from gateway.web import charts, figures, model_cohorts
+from gateway.web.figures import Figure
 from gateway.web.model_cohorts import Returning
 from gateway.web.site import Readings, Seen
 from gateway.web.usage import WEEKS, Choices, Counters, Names, app_path, audience, paid
@@ -199,11 +200,17 @@ async def _places(weeks: Sequence[Mapping[str, ModelWeek]]) -> list[dict[str, in
 def blocks(seen: Seen, model: Model, wanted: Wanted, found: Found | None) -> dict[str, Any]:
     """The values of the template: ``ran``, ``used`` and ``returning``, None where there is nothing to show."""
     names = Names(seen.catalog)
-    returning = found.returning if found and (found.used or (found.returning and found.returning.cohorts)) else None
+    ran = _ran_blocks(names, wanted, found.ran) if found and found.ran else None
+    used = _used_blocks(names, found.used) if found and found.used else None
+    shown = found.returning if found and (found.used or (found.returning and found.returning.cohorts)) else None
+    returning = model_cohorts.block(shown, found.least_users) if found and shown else None
+    parts = [each for block in (ran, used, returning) if block for each in block.values()]
+    figures_of = [each.drawn if isinstance(each, Errors) else each for each in parts]
     return {
-        "ran": _ran_blocks(names, wanted, found.ran) if found and found.ran else None,
-        "used": _used_blocks(names, found.used) if found and found.used else None,
-        "returning": model_cohorts.block(returning, found.least_users) if found and returning else None,
+        "ran": ran,
+        "used": used,
+        "returning": returning,
+        "charts": [each for each in figures_of if isinstance(each, Figure)],
         "wanted": wanted,
         "model_link": lambda place, **changes: path_of(model.slug) + wanted.link(place, **changes),
         "ranges": RANGES,
@@ -224,12 +231,12 @@ def _ran_blocks(names: Names, wanted: Wanted, ran: Ran) -> dict[str, Any]:
     order = _order(ran)
     called = _called(order, names)
 
-    def drawn(lines: Mapping[str, Sequence[Percentiles | None]], unit: str, title: str) -> Markup | None:
+    def drawn(lines: Mapping[str, Sequence[Percentiles | None]], unit: str, title: str) -> Figure | None:
         values = [[_at(each, wanted.percentile) for each in lines.get(endpoint, ())] for endpoint in order]
         if not any(value is not None for line in values for value in line):
             return None
         series = [_measures(e, called[e], line or [None] * len(labels)) for e, line in zip(order, values, strict=True)]
-        return figures.lined(Chart(labels, tuple(series), unit, True, {}), title)
+        return figures.lined(Chart(labels, tuple(series), unit, True, {}), title, half=True)
 
     which = PERCENTILES[wanted.percentile].lower()
     return {
@@ -238,6 +245,7 @@ def _ran_blocks(names: Names, wanted: Wanted, ran: Ran) -> dict[str, Any]:
         "throughput": drawn(ran.throughput, "tps", f"Tokens a second, {which}"),
         **_errors(ran, labels, order, called),
         "uptime": _uptime(ran, labels, order, called),
+        "uptime_file": _uptime_file(ran, labels, order, called),
     }
 
 
@@ -291,7 +299,7 @@ def _uptime(ran: Ran, labels: Sequence[str], order: Sequence[str], called: Mappi
 class Errors:
     """Lines of percentages, and of how many answers; None where that may not be shown."""
 
-    drawn: Markup
+    drawn: Figure
     answers: int | None
 
 
@@ -318,6 +326,14 @@ def _errors(
         "tool_errors": of("Bad calls of tools", lambda each: (each.calls_bad, each.calls_seen)),
         "json_errors": of("Bad structured output", lambda each: (each.json_bad, each.json_seen)),
     }
+
+
+def _uptime_file(ran: Ran, labels: tuple[str, ...], order: Sequence[str], called: Mapping[str, str]) -> Figure:
+    """The strips as a chart that can be downloaded; they are drawn by themselves."""
+    series = [_measures("gateway", "This gateway", [each.percent for each in ran.routed])]
+    series += [_measures(each, called[each], [at.percent for at in ran.attempts[each]]) for each in order]
+    chart = Chart(labels, tuple(series), "percent", True, {})
+    return Figure("Uptime", Markup(""), chart, lambda size: charts.lines(chart, title="Uptime", size=size))
 
 
 def _used_blocks(names: Names, used: Used) -> dict[str, Any]:
@@ -351,8 +367,13 @@ def _used_blocks(names: Names, used: Used) -> dict[str, Any]:
 
 def _line(
     labels: tuple[str, ...], values: Sequence[float | None], unit: str, title: str, *, ranks: bool = False
-) -> Markup | None:
+) -> Figure | None:
     """One line; None with less than two values."""
     if sum(value is not None for value in values) < 2:
         return None
-    return figures.lined(Chart(labels, (_measures(unit, title, values),), unit, True, {}), title, ranks=ranks)
+    return figures.lined(
+        Chart(labels, (_measures(unit, title, values),), unit, True, {}),
+        title,
+        look=charts.Look(ranks=ranks),
+        half=True,
+    )

@@ -11,6 +11,7 @@ from gateway.analytics.cohorts import Kept, Made
 from gateway.analytics.series import Chart, Series
 from gateway.services import Services
 from gateway.web import figures
+from gateway.web.charts import Look
 from gateway.web.site import Readings
 from gateway.web.usage import Counters
 
@@ -51,7 +52,7 @@ def block(returning: Returning, least_users: int) -> dict[str, Any]:
     title = "Users who come back, by month of first use"
     stays = frozenset(f"{each.cohort.month:%Y-%m}" for each in drawn if each.stays)
     return {
-        "chart": figures.lined(chart, title, most=10_000, thick=stays),
+        "chart": figures.lined(chart, title, look=Look(most=10_000, thick=stays)),
         "more": len(returning.cohorts) - len(drawn),
         "stays": [f"{each.cohort.month:%B %Y}" for each in returning.cohorts if each.stays],
         "returns": [

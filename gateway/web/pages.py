@@ -19,13 +19,14 @@ from gateway.errors import BadRequest
 from gateway.server.answer_cache import Answer, conditional
 from gateway.web import (
     apps,
-    charts,
     figures,
+    labels,
     model_charts,
     rankings,
     report,
     request_shapes,
     speed_and_price,
+    tasks,
     usage,
     views,
 )
@@ -108,6 +109,13 @@ def _add_usage(routes: APIRouter, site: Site) -> None:
     async def ranking_of_speed(request: Request) -> Response:
         return await site.answer(request, speed_and_price.contents, speed_and_price.reader(site.readings))
 
+    for page in labels.PAGES.values():
+        _add_labels(routes, site, page)
+
+    @routes.get("/rankings/tasks")
+    async def ranking_of_tasks(request: Request) -> Response:
+        return await site.answer(request, tasks.contents, tasks.reader(site.readings))
+
     @routes.get("/apps")
     async def all_apps(request: Request) -> Response:
         wanted = apps.Wanted.parsed(request.query_params)
@@ -120,13 +128,24 @@ def _add_usage(routes: APIRouter, site: Site) -> None:
         return await site.answer(request, apps.app_contents, apps.app_reader(name, site.readings))
 
 
+def _add_labels(routes: APIRouter, site: Site, page: labels.Page) -> None:
+    """The page of one kind of label."""
+
+    @routes.get(page.path)
+    async def ranking_within_labels(request: Request) -> Response:
+        wanted = labels.WANTED[page.path].parsed(request.query_params)
+        reading = None if isinstance(wanted, str) else labels.reader(wanted, site.readings)
+        return await site.answer(request, lambda seen, found: labels.contents(seen, page, wanted, found), reading)
+
+
 def _home(seen: Seen, found: rankings.Glance | None) -> dict[str, Any]:
     catalog, view, now = seen.catalog, seen.health_of, seen.now
     usable = views.listed(catalog, now, all_models=False)
     every = views.listed(catalog, now, all_models=True)
     chat = [row for row in _rows(usable, now) if "text" in row.model.output_modalities]
     providers = views.provider_rows(catalog, view, now)
-    plot = views.price_by_context(chat)
+    plot = figures.dotted(views.price_by_context(chat), "Input price and context length of the models", twin="apart")
+    use = rankings.glance(seen, found)
     popular = ordered(chat, DEFAULT_SORT, view)[: views.HOME_MODELS]
     return {
         "counts": {
@@ -144,12 +163,10 @@ def _home(seen: Seen, found: rankings.Glance | None) -> dict[str, Any]:
         "popular": [views.model_row(row, view, now) for row in popular],
         "providers": [row for row in providers if row.provider.usable],
         "example": popular[0].model.slug if popular else None,
-        "use": rankings.glance(seen, found),
-        "plot": plot,
-        "chart": figures.figure(
-            lambda size: charts.scatter(plot, title="Input price and context length of the models", size=size),
-            figures.group_legend(plot),
-        ),
+        "use": use,
+        "plot": plot.data,
+        "chart": plot,
+        "charts": (use["chart"] if use else None, plot),
     }
 
 

@@ -18,6 +18,8 @@ from gateway.catalog.colors import OTHERS as OTHERS_COLOR
 from gateway.services import Services
 from gateway.web import charts, figures
 from gateway.web.apps import VIEWS, app_rows
+from gateway.web.charts import Marker
+from gateway.web.figures import Figure
 from gateway.web.site import Contents, Readings, Seen
 from gateway.web.speed_and_price import speeds_of
 from gateway.web.usage import Choices, Counters, Names, audience, missing, paid
@@ -39,6 +41,9 @@ SETS = {"each": "Largest of each bar", "fixed": "The same in all bars"}
 TOP = 9
 FIXED_FROM = 30
 """The largest of each bar that a fixed set is chosen from."""
+RELEASES = {"hide": "Without releases", "show": "With releases"}
+RELEASED_MODELS = 9
+"""Series whose releases are marked, beside those of ``config/attributes/releases.yaml``."""
 ROWS = ("20", "50", "100")
 SPARK_WEEKS = 12
 APP_ROWS = 10
@@ -54,6 +59,7 @@ class Wanted(Choices):
     period: Literal["week", "day", "month"] = "week"
     scale: Literal["amount", "share"] = "amount"
     series: Literal["each", "fixed"] = "each"
+    releases: Literal["hide", "show"] = "hide"
     view: Literal["day", "week", "month", "trending"] = "week"
     rows: Literal["20", "50", "100"] = "20"
 
@@ -137,19 +143,23 @@ def contents(seen: Seen, wanted: Wanted | str, found: Found | str | None) -> Con
     names = Names(seen.catalog, found.app_names)
     shown = found.standings[: int(wanted.rows)]
     more = len(found.standings) > len(shown)
+    top, authors = _top_chart(found.chart, wanted, seen), _authors(found.authors, names)
     values = {
         "wanted": wanted,
         "choices": {
             "metric": METRICS, "by": DIMENSIONS, "period": PERIODS, "scale": SCALES, "series": SETS, "view": VIEWS,
+            "releases": RELEASES,
         },
         "more_rows": next((each for each in ROWS if more and int(each) > len(shown)), None),
         "overview": found.overview,
         "empty": not found.overview.requests and not any(charts.bucket_totals(found.chart)),
-        "top": _top_chart(found.chart, wanted, names),
+        "top": top,
+        "released": bool(top.markers),
         "meta": found.chart.meta,
         "newcomers": [names.label(wanted.by, key) for key in found.chart.meta.get("new", ())],
         "board": [_row(each, names, found) for each in shown],
-        "authors": _authors(found.authors, names),
+        "authors": authors,
+        "charts": (top, authors[0]),
         "apps": app_rows(found.apps[:APP_ROWS], names),
         "app_count": len(found.apps),
         "unattributed": found.unattributed,
@@ -157,13 +167,26 @@ def contents(seen: Seen, wanted: Wanted | str, found: Found | str | None) -> Con
     return "rankings.html", values, 200
 
 
-def _top_chart(chart: Chart, wanted: Wanted, names: Names) -> Markup:
+def _top_chart(chart: Chart, wanted: Wanted, seen: Seen) -> Figure:
     """The stacked bars. Users of several models are the same people, so they are lines and have no sum."""
-    title, link = f"{METRICS[wanted.metric]} by {wanted.by}", names.link(wanted.by)
+    title, link = f"{METRICS[wanted.metric]} by {wanted.by}", Names(seen.catalog).link(wanted.by)
+    markers = _releases(chart, wanted, seen) if wanted.releases == "show" else ()
     if wanted.metric == "users":
-        return figures.lined(msgspec.structs.replace(chart, series=chart.series[:TOP]), title, link)
+        chart = msgspec.structs.replace(chart, series=chart.series[:TOP])
+        return figures.lined(chart, title, link, markers=markers)
     shown = fixed(chart, TOP) if wanted.series == "fixed" else chart
-    return figures.bars(shown, title, link, share=wanted.scale == "share")
+    return figures.bars(shown, title, link, share=wanted.scale == "share", markers=markers)
+
+
+def _releases(chart: Chart, wanted: Wanted, seen: Seen) -> list[Marker]:
+    """The releases of ``config/attributes/releases.yaml``, and of the models that are shown by themselves, on the makers' days."""
+    facts = seen.catalog.attributes
+    listed = [(each.day.isoformat(), each.label) for each in facts.releases]
+    known = {each.model for each in facts.releases}
+    if wanted.by != "model":
+        return listed
+    shown = [facts.of(each.key) for each in chart.series[:RELEASED_MODELS] if each.key not in known | {OTHERS}]
+    return listed + [(each.released.isoformat(), each.name) for each in shown if each.released is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +237,7 @@ class AuthorRow:
     """In percentage points."""
 
 
-def _authors(chart: Chart, names: Names) -> tuple[Markup, list[AuthorRow]]:
+def _authors(chart: Chart, names: Names) -> tuple[Figure, list[AuthorRow]]:
     chart = fixed(chart, TOP)
     drawn = figures.bars(chart, "Share of tokens by author", names.link("author"), share=True)
     end = len(chart.buckets) - chart.partial_last

@@ -43,7 +43,7 @@ class StaticFile:
 def static_files() -> Mapping[str, StaticFile]:
     """Name → file."""
     return {
-        path.name: StaticFile(path.read_bytes(), TYPES[path.suffix], _digest(path.read_bytes()))
+        path.name: StaticFile(path.read_bytes(), TYPES[path.suffix], digest(path.read_bytes()))
         for path in sorted((HERE / "static").iterdir())
         if path.suffix in TYPES
     }
@@ -85,12 +85,13 @@ def environment() -> jinja2.Environment:
 def render(template: str, values: Mapping[str, Any], status: int = 200) -> Page:
     """One page. Raises jinja2.UndefinedError for a value that the template lacks."""
     body = environment().get_template(template).render(values).encode(errors="replace")
-    return Page(body, status, f'"{_digest(body)}"')
+    return Page(body, status, f'"{digest(body)}"')
 
 
 def _address(name: str) -> str:
     return f"/static/{name}?v={static_files()[name].version}"
 
 
-def _digest(body: bytes) -> str:
+def digest(body: bytes) -> str:
+    """A tag of these bytes."""
     return blake2s(body, digest_size=8).hexdigest()

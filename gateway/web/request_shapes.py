@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from markupsafe import Markup
-
 from gateway.analytics.overview import ModelWeek
 from gateway.analytics.series import Chart, Series
 from gateway.services import Services
 from gateway.web import charts, figures
+from gateway.web.figures import Figure
 from gateway.web.site import Contents, Readings, Seen
 from gateway.web.usage import Choices, Counters, Names, audience, missing
 
@@ -35,6 +34,8 @@ class Found:
 
     sizes: Chart
     tools: Chart
+    pictures: Chart
+    sound: Chart
     weeks: Sequence[Mapping[str, ModelWeek]]
 
 
@@ -49,6 +50,8 @@ def reader(wanted: Wanted, readings: Readings) -> Callable[[Services], Awaitable
         return Found(
             sizes=await counters.chart("week", metric="requests", context=wanted.context, top=TOP),
             tools=await counters.chart("week", metric="tool_requests", top=TOP),
+            pictures=await counters.chart("week", metric="pictures", top=TOP),
+            sound=await counters.chart("week", metric="audio_ms", top=TOP),
             weeks=await counters.weeks(),
         )
 
@@ -60,23 +63,34 @@ def contents(seen: Seen, wanted: Wanted | str, found: Found | str | None) -> Con
     if isinstance(wanted, str) or not isinstance(found, Found):
         return missing(found, "/rankings/requests", wanted if isinstance(wanted, str) else None)
     names, share = Names(seen.catalog), wanted.scale == "share"
+    sizes = figures.bars(
+        found.sizes, f"Requests of {CONTEXTS[wanted.context]} tokens", names.link("model"), share=share
+    )
+    tools = figures.bars(found.tools, "Requests that ended with a call of tools", names.link("model"), share=share)
+    tool_share = _tool_share(found)
+    media = [
+        (heading, figures.bars(chart, title, names.link("model"), share=share))
+        for heading, title, chart in (
+            ("Pictures made", "Pictures made by models", found.pictures),
+            ("Sound transcribed", "Hours of sound transcribed by models", found.sound),
+        )
+        if any(charts.bucket_totals(chart))
+    ]
     values = {
         "wanted": wanted,
         "choices": {"context": CONTEXTS, "scale": SCALES},
         "empty": not any(week for week in found.weeks),
-        "sizes": figures.bars(
-            found.sizes, f"Requests of {CONTEXTS[wanted.context]} tokens", names.link("model"), share=share
-        ),
-        "tools": figures.bars(
-            found.tools, "Requests that ended with a call of tools", names.link("model"), share=share
-        ),
+        "sizes": sizes,
+        "tools": tools,
         "tools_used": any(charts.bucket_totals(found.tools)),
-        "tool_share": _tool_share(found),
+        "tool_share": tool_share,
+        "media": media,
+        "charts": (sizes, tools, tool_share, *[drawn for _, drawn in media]),
     }
     return "rankings_requests.html", values, 200
 
 
-def _tool_share(found: Found) -> Markup | None:
+def _tool_share(found: Found) -> Figure | None:
     """The part of all tokens in requests that ended with a call of tools, as a line; None without such requests."""
     values = []
     for week in found.weeks:

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from markupsafe import Markup
-
 from gateway.analytics import performance
 from gateway.analytics.performance import ModelSpeed
 from gateway.analytics.queries import Standing
@@ -16,6 +14,7 @@ from gateway.analytics.regression import Line, log_line
 from gateway.services import Services
 from gateway.web import figures
 from gateway.web.charts import Dot, Guide, Scatter
+from gateway.web.figures import Figure
 from gateway.web.site import Contents, Readings, Seen
 from gateway.web.usage import Counters, Names, audience, missing, paid
 
@@ -64,14 +63,13 @@ def contents(seen: Seen, found: Found | str | None) -> Contents:
         return missing(found, "/rankings/speed")
     names = Names(seen.catalog)
     shown = {each.key for each in found.month}
-    values = {
-        "speed": _speed([each for each in found.speeds if each.model in shown], names),
-        "prices": _prices(found.month, seen, names),
-    }
+    speed = _speed([each for each in found.speeds if each.model in shown], names)
+    prices = _prices(found.month, seen, names)
+    values = {"speed": speed, "prices": prices, "charts": (speed, prices and prices.drawing)}
     return "rankings_speed.html", values, 200
 
 
-def _speed(speeds: Iterable[ModelSpeed], names: Names) -> Markup | None:
+def _speed(speeds: Iterable[ModelSpeed], names: Names) -> Figure | None:
     """Time to the first token against tokens a second; None with less than two models."""
     dots = [
         Dot(
@@ -118,7 +116,7 @@ def _frontier(dots: Sequence[Dot]) -> Guide:
 class Prices:
     """Price paid against tokens."""
 
-    drawing: Markup
+    drawing: Figure
     line: Line | None
     median_usd: float
 

@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gateway.analytics import buckets, overview, privacy, queries, tables
 from gateway.analytics.counters import OTHER_APPS
 from gateway.analytics.dimensions import By, dimensions, model_of
+from gateway.analytics.estimates import Estimates, Kind, label_shares
 from gateway.analytics.event import UNKNOWN_APP
+from gateway.analytics.label_chart import LabelQuery, label_chart
 from gateway.analytics.overview import ModelWeek
 from gateway.analytics.queries import Query, Standing, Window
 from gateway.analytics.series import OTHERS, Chart, Series
@@ -172,6 +174,31 @@ class Counters:
             return await queries.chart(self._services.store, query, self.now, self._dimensions, self._read)
 
         return await self._readings.get((query, self._version), read)
+
+    async def labels(self, kind: Kind, label: str | None) -> Chart:
+        """The models of one label by weeks, or the labels of a kind."""
+        query = LabelQuery(
+            kind=kind,
+            label=label,
+            by="label" if label is None else "model",
+            start=self.today - DAYS["week"] + 1,
+            end=self.today,
+            least_users=self.least_users,
+        )
+
+        async def read() -> Chart:
+            return await label_chart(self._services.store, query, self.now, self._dimensions)
+
+        return await self._readings.get((query, self._version), read)
+
+    async def tasks(self) -> Estimates:
+        """The shares of tasks in the last complete week."""
+
+        async def read() -> list[Estimates]:
+            return await label_shares(self._services.store, "task", [self.week - 1], least_users=self.least_users)
+
+        [found] = await self._readings.get(("tasks", self.week, self.least_users), read)
+        return found
 
     async def leaderboard(self, by: By, view: str) -> list[Standing]:
         """All that may be shown, ranked."""

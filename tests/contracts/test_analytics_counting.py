@@ -60,6 +60,8 @@ EVENTS = st.builds(
     category=st.sampled_from(("", "legal", "marketing/seo")),
     language=st.sampled_from(("", "Chinese (Simplified)")),
     sampled_ppm=st.sampled_from((0, 2_500, 1_000_000)),
+    pictures=st.sampled_from((0, 0, 3)),
+    audio_ms=st.sampled_from((0, 0, 61_500)),
     tried=st.lists(st.builds(Tried, st.sampled_from(ENDPOINTS[:3]), st.integers(0, 3)), max_size=2).map(tuple),
 )
 

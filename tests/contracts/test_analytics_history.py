@@ -77,6 +77,48 @@ def test_rows_are_events(tmp_path: Path) -> None:
     assert [str(value) for value in derived[0]] == ['acme/it\'s "fast"', "acme", "2025-11-30", "2025-11-24"]
 
 
+def test_a_reader_sees_the_files_as_they_were(tmp_path: Path) -> None:
+    """While it reads, pieces are folded twice, days are replaced and removed: it has every row once, and the files go when it does.
+    What a reader that died has left goes with the next fold, and what one that lives reads does not."""
+    archive = Archive(tmp_path)
+    events = [event(n, DAY + n % 2) for n in range(6000)]
+    archive.append(batch(0, events[:3000]))
+    archive.fold()
+    archive.append(batch(3000, events[3000:]))
+    dead = tmp_path / "events/tmp/reading-dead/events"
+    dead.mkdir(parents=True)
+    with archive.reading() as opened:
+        rows = opened.execute("SELECT prompt FROM events")
+        found = rows.fetchmany(10)
+        assert archive.fold() == 2, "a fold does not wait for it"
+        assert not dead.exists()
+        archive.append(batch(6000, [event(6000)]))
+        assert archive.fold() == 1
+        assert archive.remove_days_before(DAY + 1) == [DAY]
+        while part := rows.fetchmany(1000):
+            found += part
+        assert sorted(row[0] for row in found) == list(range(6000))
+        assert len(list(tmp_path.glob("events/tmp/reading-*"))) == 1
+    assert not list(tmp_path.glob("events/tmp/*"))
+    assert len(read(archive)) == 3000
+
+
+def test_a_copy_that_takes_no_links_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the reader keeps the directory's lock, and a fold comes later."""
+    archive = Archive(tmp_path)
+    archive.append(batch(0, [event(n) for n in range(5)]))
+
+    def refuse(old: Path, new: Path) -> None:
+        raise PermissionError(old)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", refuse)
+        with archive.reading() as opened:
+            assert opened.execute("SELECT count(*) FROM events").fetchall() == [(5,)]
+            assert archive.fold() == 0
+    assert archive.fold() == 1
+
+
 @pytest.mark.tail
 def test_days_have_files_by_organisation(tmp_path: Path) -> None:
     """A dataset with several buckets has the organisations of the ledger's in its files, and every row once."""

@@ -46,10 +46,20 @@ PAGES = (
     "/rankings?by=origin&scale=share&series=fixed&view=month",
     "/rankings/requests",
     "/rankings/speed",
+    "/rankings?releases=show",
+    "/rankings/categories",
+    "/rankings/categories?label=programming&releases=show",
+    "/rankings/categories?label=legal",
+    "/rankings/languages",
+    "/rankings/programming-languages?label=Python",
+    "/rankings/tasks",
     "/apps",
     "/apps/chat.example",
     "/models/openai/gpt-4.1-mini",
     "/state-of-ai",
+    "/state-of-ai/part?releases=show",
+    "/state-of-ai/F01",
+    "/state-of-ai/all",
     "/state-of-ai?report=1999",
 )
 WIDTHS = {390: 844, 1440: 900}
@@ -88,6 +98,12 @@ def months_of_use() -> Iterator[Event]:
                 {"app": "chat.example", "app_name": "Chat"} if place % 2 else {"app": "~my tool", "app_name": "My tool"}
             )
             yield from crowd(day - 7 * week - 1, f"openai/{slug}@{slug}", tokens, finish="tool_calls", **app)
+    for place, slug in enumerate(slugs[:6]):
+        labels = {"category": "programming", "language": "English", "programming": "Python", "task": "debugging"}
+        other = {"category": ("roleplay", "finance")[place % 2], "language": "French", "task": "extraction"}
+        for each in (labels, other):
+            for _ in range(4):
+                yield from crowd(day - 9, f"openai/{slug}@{slug}", 90 + place, sampled_ppm=250_000, **each)
     yield from busy_hours("openai/gpt-4.1-mini@openai/gpt-4.1-mini", 4, failed=12)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.analytics import tables
+from gateway.analytics import tables, uptime
 from gateway.analytics.buckets import DAY_MS, bucket, iso_day, monday, start_ms, today, week_of
 from gateway.analytics.consumer import Consumer
 from gateway.api.management.schema import rankings as schema
@@ -37,6 +37,7 @@ async def test_a_request_appears_in_the_rankings(gateway: GatewayFactory) -> Non
         Sale("t/a", "alpha", "status=500+tokens=1"),
         Sale("t/a", "beta", "ok+tokens=5"),
         Sale("t/dead", "alpha", "status=500"),
+        Sale("t/picky", "alpha", "status=400"),
     )
     caller, other = await stage.caller(), await stage.caller()
     app = {"http-referer": "https://Chat.Example.com/c/1?q=2", "x-title": "Ch  at"}
@@ -44,6 +45,7 @@ async def test_a_request_appears_in_the_rankings(gateway: GatewayFactory) -> Non
     answers = [await caller.raw(body, **app), await caller.raw(body, **app)]
     _, events = await caller.stream("t/a", provider={"order": ["alpha", "beta"]})
     assert (await other.chat("t/dead")).status_code >= 500
+    assert (await other.chat("t/picky")).status_code == 400
     await counted(stage)
     usages = [answer.json()["usage"] for answer in answers] + [
         e["usage"] for e in events if e != "[DONE]" and e.get("usage")
@@ -51,8 +53,12 @@ async def test_a_request_appears_in_the_rankings(gateway: GatewayFactory) -> Non
     tokens, cost = sum(u["total_tokens"] for u in usages), sum(u["cost"] for u in usages)
     admin, client = stage.gateway.admin, stage.gateway.client
     chart = (await client.get("/api/v1/rankings/chart?period=day&metric=requests", headers=admin)).json()
-    assert chart["data"][-1] == {"x": iso_day(TODAY), "ys": {"t/a": "3", "t/dead": "1", "others": "0"}, "partial": True}
-    assert [key["id"] for key in chart["keys"]] == ["t/a", "t/dead", "others"]
+    assert chart["data"][-1] == {
+        "x": iso_day(TODAY),
+        "ys": {"t/a": "3", "t/dead": "1", "t/picky": "1", "others": "0"},
+        "partial": True,
+    }
+    assert [key["id"] for key in chart["keys"]] == ["t/a", "t/dead", "t/picky", "others"]
     board = (await client.get("/api/v1/rankings/leaderboard?by=provider", headers=admin)).json()["data"]
     assert [(row["id"], row["name"], row["tokens"]) for row in board] == [("beta", "Beta", str(tokens))]
     assert float(board[0]["spend_usd"]) == pytest.approx(cost)
@@ -64,6 +70,13 @@ async def test_a_request_appears_in_the_rankings(gateway: GatewayFactory) -> Non
     [day] = await tables.rows(stage.gateway.services.store, "de", [(TODAY, "alpha/status=500+tokens=1@t/a")])
     assert day["ae"] >= 1
     assert "rq" not in day
+    hour = bucket("h", int(NOW * 1000))
+    store, numbers = stage.gateway.services.store, [hour, hour + 1]
+    for model, failed in (("t/dead", 1), ("t/picky", 0)):
+        lines = await uptime.with_routing(store, numbers, model, [])
+        assert sum(each.failed for each in lines) == failed, (
+            "what the request itself is the reason of is no failure of the gateway"
+        )
 
 
 async def test_requests_go_on_without_analytics(gateway: GatewayFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +329,10 @@ async def test_activity(managed: Managed) -> None:
         ("/rankings/chart", "by=colour", "by"),
         ("/rankings/leaderboard", "by=colour", "by"),
         ("/rankings/leaderboard", "view=year", "view"),
-        ("/datasets/rankings-daily", "modality=text", "modality"),
+        ("/datasets/rankings-daily", "modality=video", "modality"),
+        ("/datasets/rankings-daily", "modality=text&subcategory=cli-agent", "subcategory"),
+        ("/datasets/app-rankings", "modality=text", "modality"),
+        ("/rankings/leaderboard", "modality=text", "modality"),
         ("/datasets/app-rankings", "category=programming", "category"),
         ("/datasets/rankings-daily", "start_date=2024-01-01", "start_date"),
         ("/datasets/app-rankings", "limit=101", "limit"),

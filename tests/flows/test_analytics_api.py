@@ -14,7 +14,7 @@ import pytest
 
 from gateway.analytics.buckets import DAY_MS, date_of, day_of, iso_day, monday, start_ms, today, week_of
 from gateway.analytics.cohorts import CohortMaker
-from gateway.analytics.event import FAILED, LIMITED, SERVED, Event, Tried
+from gateway.analytics.event import FAILED, LIMITED, REFUSED, SERVED, UNCOUNTED, Event, Tried
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.load import load
 from gateway.api.management.public_views import PER_MINUTE
@@ -340,6 +340,17 @@ async def test_how_a_model_runs(managed: Managed) -> None:
         for said in [*looked_at, *[{}] * (120 - len(looked_at))]
     ]
     busy = [Event(at_ms=now, endpoint="@acme/fast-1", ok=False, tried=(Tried(acme, LIMITED),), org="o1", key="k")] * 5
+    wrong = [
+        Event(
+            at_ms=now,
+            endpoint="@acme/fast-1",
+            ok=False,
+            flags=REFUSED,
+            tried=(Tried(acme, UNCOUNTED),),
+            org="o1",
+            key="k",
+        )
+    ] * 7
     shown = [
         Event(
             at_ms=(TODAY - 1) * DAY_MS,
@@ -355,7 +366,7 @@ async def test_how_a_model_runs(managed: Managed) -> None:
         )
         for n in range(1, 6)
     ]
-    await count_events(managed.gateway.services.store, [*over, *fine, *busy, *shown])
+    await count_events(managed.gateway.services.store, [*over, *fine, *busy, *wrong, *shown])
     key = bearer(await managed.gateway.key())
     path = "/models/acme/fast-1/stats"
 
@@ -402,7 +413,7 @@ async def test_how_a_model_runs(managed: Managed) -> None:
     assert (anybody[acme]["paid"], anybody["all"]["paid"][-1]) == (None, None)
     operator, anybody = await both(kind="activity", range="7d")
     assert operator["prompt_tokens"]["values"][-2:] == ["3000000", "150"]
-    assert operator["requests"]["values"][-1] == "155"
+    assert operator["requests"]["values"][-1] == "162"
     assert anybody["prompt_tokens"]["values"][-2:] == ["3000000", None]
     operator, anybody = await both(kind="apps")
     assert operator == anybody
@@ -466,9 +477,54 @@ async def test_models_that_change_and_how_fast_they_are(managed: Managed) -> Non
         ("/rankings/performance", "limit=0", "limit"),
         ("/rankings/discovery", "category=programming", "category"),
         ("/datasets/rankings-daily", "context_bucket=10K", "period"),
-        ("/datasets/rankings-daily", "modality=image", "modality"),
+        ("/datasets/rankings-daily", "modality=image&context_bucket=1K", "period"),
     ):
         refused(await managed.admin.get(f"/api/v1{path}?{query}"), 400, field)
+
+
+MODALITIES: tuple[tuple[dict[str, str], dict[str, str]], ...] = (
+    ({"modality": "text"}, {"acme/fast-1": "30", "acme/fast-1:free": "7", "acme/slow-2": "20", "zeta/free-3": "40"}),
+    ({"modality": "image"}, {"acme/fast-1": "30", "acme/fast-1:free": "7"}),
+    ({"modality": "image", "period": "week", "context_bucket": "1K"}, {"acme/fast-1": "30", "acme/fast-1:free": "7"}),
+    ({"modality": "image", "period": "week", "context_bucket": "10K"}, {}),
+    ({"modality": "image_output"}, {}),
+    ({"modality": "audio"}, {}),
+    ({"modality": "tool_calling"}, {"acme/slow-2": "20", "gone/model": "9"}),
+    ({"modality": "tool_calling", "period": "month"}, {"acme/slow-2": "20", "gone/model": "9"}),
+    ({"modality": "tool_calling", "period": "week", "context_bucket": "1K"}, {"acme/slow-2": "20", "gone/model": "9"}),
+    ({"modality": "tool_calling", "period": "week", "context_bucket": "100K"}, {}),
+)
+
+
+async def test_models_of_a_modality(managed: Managed) -> None:
+    """What the catalogue says that a model takes and makes; tools: what it has called. A model that left the catalogue has no modality."""
+    slugs = {"acme/fast-1": 30, "acme/fast-1:free": 7, "zeta/free-3": 40}
+    events = [used(TODAY - 1, model, tokens) for model, tokens in slugs.items()]
+    events += [used(TODAY - 1, "acme/slow-2", 10, finish=finish) for finish in ("stop", "tool_calls")]
+    events += [used(TODAY - 1, "gone/model", 9, finish="tool_calls")]
+    await count_events(managed.gateway.services.store, events)
+    for query, expected in MODALITIES:
+        found = await get(managed.admin, "/datasets/rankings-daily", **query)
+        shapes.RankingsDaily.model_validate(found)
+        assert {row["model_permaslug"]: row["total_tokens"] for row in found["data"]} == expected, query
+
+
+async def test_a_filter_does_not_show_what_is_private(managed: Managed) -> None:
+    """Of a modality anybody sees the models that the chart of all models shows, and no ``other``: one account's model is nowhere, nor
+    is the model beside it that hides it among all of them."""
+    events = many(TODAY - 1, "acme/fast-1", 100) + many(TODAY - 1, "acme/slow-2", 50, finish="tool_calls")
+    events += [used(TODAY - 1, "zeta/free-3", 40, finish="tool_calls")]
+    await count_events(managed.gateway.services.store, events)
+    key = bearer(await managed.gateway.key())
+    for query, rows in (
+        ({}, {"acme/fast-1": "1000", "other": "540"}),
+        ({"modality": "text"}, {"acme/fast-1": "1000"}),
+        ({"modality": "image"}, {"acme/fast-1": "1000"}),
+        ({"modality": "tool_calling"}, {}),
+    ):
+        answer = await managed.anyone.get("/api/v1/datasets/rankings-daily", params=query, headers=key)
+        found = {row["model_permaslug"]: row["total_tokens"] for row in answer.json()["data"]}
+        assert {name: tokens for name, tokens in found.items() if tokens != "0"} == rows, query
 
 
 PUBLIC = (

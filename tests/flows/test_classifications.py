@@ -39,6 +39,7 @@ USE = [
     *of_five(120, "a/x", 10, task="debugging", programming="Python", **SAMPLED),
     *of_five(30, "c/z", 40, task="summarization", programming="Rust", **SAMPLED),
     *of_five(50, "a/x", 10, sampled_ppm=250_000),
+    event(DAY, "a/x", 1_000, org="o1", user=9, category="health", language="Dutch"),
 ]
 EXACT = {"c/z": "100", "a/x": "50", "b/y": "30", "others": "0"}
 ESTIMATED = {"a/x": "4800", "c/z": "4800", "others": "0"}
@@ -87,6 +88,14 @@ async def test_labels_of_use(managed: Managed) -> None:
         assert [(row["model_permaslug"], row["total_tokens"]) for row in found["data"]] == rows
         assert {row["date"] for row in found["data"]} == {MONDAY}
         assert (found["meta"]["n"], found["meta"]["n_eff"], found["meta"]["estimator"]) == (11, 11, "exact")
+    for kind, operator, anybody in (
+        ("natural", [("a/x", "5800"), ("c/z", "4800")], [("a/x", "4800"), ("c/z", "4800")]),
+        ("programming", [("a/x", "4800"), ("c/z", "4800")], [("a/x", "4800"), ("c/z", "4800")]),
+    ):  # Dutch is one account's
+        answers = await both("/datasets/rankings-daily", language_type=kind, **SPAN)
+        for found, rows in zip(answers, (operator, anybody), strict=True):
+            assert [(row["model_permaslug"], row["total_tokens"]) for row in found["data"]] == rows, kind
+            assert (found["meta"]["estimator"], found["meta"]["estimates"][0]["hidden"]) == ("sampled", False)
     await wrong(managed)
 
 
@@ -136,8 +145,19 @@ WRONG = [
     ("/rankings/languages?tag=English&start_date=2020-01-01", "start_date"),
     ("/rankings/programming-languages?tag=C%2B%2B&top=51", "top"),
     ("/rankings/programming-languages?tag=-", "tag"),
-    ("/datasets/rankings-daily?category=legal", "period"),
+    ("/datasets/rankings-daily?category=legal&period=day", "period"),
+    ("/datasets/rankings-daily?category=legal&period=month", "period"),
     ("/datasets/rankings-daily?category=legal&period=week&context_bucket=1K", "context_bucket"),
+    ("/datasets/rankings-daily?category=legal&modality=text", "modality"),
+    ("/datasets/rankings-daily?category=legal&language_type=natural", "language_type"),
+    ("/datasets/rankings-daily?language_type=natural&period=day", "period"),
+    ("/datasets/rankings-daily?language_type=programming&period=month", "period"),
+    ("/datasets/rankings-daily?language_type=natural&modality=image", "modality"),
+    ("/datasets/rankings-daily?language_type=natural&context_bucket=1K", "context_bucket"),
+    ("/datasets/rankings-daily?language_type=English", "language_type"),
+    ("/datasets/rankings-daily?language_type=", "language_type"),
+    ("/rankings/languages?tag=English&language_type=natural", "language_type"),
+    ("/datasets/app-rankings?language_type=natural", "language_type"),
     ("/datasets/rankings-daily?category=a%00b&period=week", "category"),
     ("/classifications/task?window=30d", "window"),
     ("/classifications/task?category=legal", "category"),

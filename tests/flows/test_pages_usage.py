@@ -258,19 +258,19 @@ async def test_hostile_names_stay_text(shown: Gateway) -> None:
         for place, name in enumerate(HOSTILE_PART):
             name = (name if kind == "hostile" else "Tame name")[:60].replace("@", "a").encode(errors="replace").decode()
             slug = f"{name}/m" if kind == "hostile" and "/" not in name and name.strip() else f"author{place}/{place}"
-            more = {"app": f"~{place}{name}", "app_name": f"{place:02d} {name}"}
+            more = {"app": f"~{place}{name}", "app_name": f"{place:02d} {name}", "category": "programming"}
             events += crowd(TODAY - 1, f"vendor{place}{name.replace('/', '')}/x@{slug}", 9_000 - 100 * place, **more)
             events += crowd(TODAY - 1, FAST, 900 - place, **more)
         await count_events(store, events)
         paths = [
             "/rankings", "/rankings?by=provider", "/rankings?by=author&metric=users", "/apps", "/models/acme/fast-1",
-            "/rankings/requests", "/rankings/speed",
+            "/rankings/requests", "/rankings/speed", "/rankings/categories?label=programming&releases=show",
         ]  # fmt: skip
         listed = await page(shown, "/apps")
         paths += sorted({link for link in listed.values("href") if link.startswith("/apps/")})[:6]
         read = [await page(shown, path) for path in paths]
         texts += [(path, each) for path, each in zip(paths, read, strict=True)]
-        shapes.append([each.shape for each in read[:7]])
+        shapes.append([each.shape for each in read[:8]])
     for path, each in texts:
         assert "javascript:" not in "".join(link.casefold() for link in each.values("href", "src", "action"))
         assert not {
@@ -280,6 +280,85 @@ async def test_hostile_names_stay_text(shown: Gateway) -> None:
         assert not {tag for tag, _ in each.tags} & {"iframe", "img src", "form", "base", "style"}, path
     for path, one, other in zip(paths, *shapes, strict=False):
         assert set(other) <= set(one), path
+
+
+async def test_media_are_shown_when_there_are_any(shown: Gateway) -> None:
+    """Pictures and hours of sound by model, exact in the table and the API; without any there is no block."""
+    await count_events(shown.services.store, year())
+    assert "Pictures made" not in (await page(shown, "/rankings/requests")).words
+    await shown.services.store.redis.flushall()
+    catalogs = shown.services.catalog
+    catalogs.current = replace(catalogs.current, version="media")  # type: ignore[misc]
+    made = [*crowd(TODAY - 1, FAST, 10, pictures=3), *crowd(TODAY - 1, SLOW, 10, audio_ms=5_400_000)]
+    await count_events(shown.services.store, made)
+    found = await page(shown, "/rankings/requests")
+    words = " ".join(found.words.split())
+    for text in (
+        "Media",
+        "Pictures made",
+        "Sound transcribed",
+        "43,200,000",
+        "Acme/Fast-1: 24",
+        "Acme/Slow-2: 12\u202fh",
+    ):
+        assert text.replace("\u202f", " ") in words, text
+    for metric, total, unit in (("pictures", "24", "pictures"), ("audio_ms", "43200000", "audio_ms")):
+        chart = (await shown.client.get("/api/v1/rankings/chart", params={"metric": metric, "period": "day"})).json()
+        assert sum(int(n) for point in chart["data"] for n in point["ys"].values()) == int(total)
+        assert chart["meta"]["unit"] == unit
+
+
+CHARTED = {
+    "/rankings?metric=requests&period=month": {"requests-by-model", "share-of-tokens-by-author"},
+    "/rankings?metric=users": {"users-by-model", "share-of-tokens-by-author"},
+    "/rankings/requests?context=1K": {
+        *("requests-of-to-1k-tokens", "requests-that-ended-with-a-call-of-tools"),
+        "share-of-tokens-in-requests-that-ended-with-a-call-of-tools",
+    },
+    "/rankings/speed": {"speed-of-models", "price-paid-and-use-of-models"},
+    "/apps": {"tokens-by-app"},
+    "/apps/chat.example": {"tokens-of-chat-by-model"},
+    "/apps/-?id=~a//b/../c": {"tokens-of-slashes-by-model"},
+    "/models/acme/fast-1?range=3d": {
+        "time-to-the-first-token-median",
+        "tokens-a-second-median",
+        "tokens-by-week",
+        "uptime",
+    },
+    "/": {"tokens-by-model", "input-price-and-context-length-of-the-models"},
+}
+
+
+async def test_every_chart_can_be_downloaded(shown: Gateway) -> None:
+    """Each has two links that keep the page's choices, and lead to a CSV and to an SVG; without a chart of a name there is no file."""
+    events = [*year(), *busy_hours(FAST, 3), *busy_hours(SLOW, 1)]
+    events += crowd(TODAY - 1, FAST, 900, app="~a//b/../c", app_name="=Slashes")
+    await count_events(shown.services.store, events)
+    for path, names in CHARTED.items():
+        found = await page(shown, path)
+        links = [link for link in found.values("href") if "download=" in link]
+        files = {link.rpartition("=")[2] for link in links}
+        assert files >= {f"{name}.{kind}" for name in names for kind in ("csv", "svg")}, path
+        assert len(links) == len(files) == 2 * (found.text.count("<figure") + ("uptime" in names)), path
+        for link in links:
+            answer = await shown.client.get(link)
+            name = link.rpartition("=")[2]
+            assert answer.status_code == 200, link
+            assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+            assert answer.headers["content-type"].startswith("text/csv" if name.endswith("csv") else "image/svg+xml")
+            assert "unsafe" not in answer.headers["content-security-policy"]
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert "one-user" not in answer.text
+            again = {"if-none-match": answer.headers["etag"]}
+            assert (await shown.client.get(link, headers=again)).status_code == 304
+    monthly = await shown.client.get("/rankings?metric=requests&period=month&download=requests-by-model.csv")
+    header, *rows = monthly.text.splitlines()
+    assert header.startswith("date,unit,complete,Acme/Fast-1,")
+    assert all(row.split(",")[1] == "requests" and row.split(",")[0].endswith("-01") for row in rows)
+    for wrong in ("requests-by-model.csv", "tokens-by-model.png", "", "../../etc/passwd", "x" * 3000):
+        answer = await shown.client.get("/rankings", params={"download": wrong}, headers=HTML)
+        assert answer.status_code == 404, wrong
+    assert (await shown.client.get("/rankings?metric=spend&download=a.csv", headers=HTML)).status_code == 400
 
 
 async def test_pages_are_packed_for_who_takes_it(shown: Gateway) -> None:
@@ -295,3 +374,30 @@ async def test_pages_are_packed_for_who_takes_it(shown: Gateway) -> None:
     for answer, encoding in ((answers[0], "gzip"), (answers[1], "identity")):
         tagged = {**HTML, "accept-encoding": encoding, "if-none-match": answer.headers["etag"]}
         assert (await shown.client.get("/rankings", headers=tagged)).status_code == 304
+
+
+async def test_what_one_process_has_made_others_send(
+    tmp_path: Path, valkey_server: Embedded, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages and views of the API, also when the counters are gone; never to a gateway whose settings show less, nor what it reads
+    nothing for; without the store each makes its own."""
+    monkeypatch.setattr("gateway.server.answer_cache.SHARED_FROM_S", 0.0)
+    config = write_files(tmp_path / "config", "http://127.0.0.1:1/v1")
+    headers = {"host": "gateway.example", "accept": "text/html"}
+    paths = ("/rankings", "/apps", "/api/v1/rankings/leaderboard")
+    bodies: list[list[bytes]] = []
+    await count_events(store, year())
+    for name, least in (("first", 5), ("second", 5), ("stricter", 6)):
+        settings = {"analytics": True, "public_rankings": True, "rankings_min_users": least, "history": False}
+        async with running(config, tmp_path / name, valkey_server.url, **settings) as gateway:
+            bodies.append([(await gateway.client.get(path, headers=headers)).content for path in paths])
+            assert (await gateway.client.get("/models", headers=headers)).status_code == 200
+        if name == "first":
+            found = [key async for key in store.redis.scan_iter("tw:a1:view:*")]
+            assert len(found) == len(paths)
+            assert all([0 < await store.redis.pttl(key) <= 300_000 for key in found])
+            for key in [key async for key in store.redis.scan_iter("tw:a1:[dwh]?:*")]:
+                await store.redis.delete(key)
+    assert b"Acme/Fast-1" in bodies[0][0]
+    assert bodies[1] == bodies[0]
+    assert all(b"Acme/Fast-1" not in body for body in bodies[2])

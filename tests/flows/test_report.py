@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from gateway.analytics.report import document
+from gateway.analytics.series import Chart
 from gateway.store.client import Store
 from gateway.store.embedded import Embedded
-from gateway.web.report import html
+from gateway.web.report import charts_of, draw, html
 from tests.support.gateway import ADMIN_KEY, running
 from tests.support.management import Managed, bearer, refused, write_files
 from tests.support.pages import HOSTILE, Parsed
@@ -103,30 +104,60 @@ async def test_the_page_says_what_is_missing(managed: Managed, public: Managed) 
     assert "cannot be read" in (await shown(public)).words
 
 
-async def test_the_page_shows_the_newest_report(public: Managed) -> None:
-    """Each figure with its text, definition and n, what the data lack, the limits; links lead within the page or to a page; ids are unique."""
+async def test_the_pages_show_the_newest_report(public: Managed) -> None:
+    """The contents say what each figure says; its section draws it, its own page has its tables, one page has everything. Each with
+    its definition and n, what the data lack, the limits; every link leads somewhere; ids are unique."""
     data = public.gateway.services.settings.data_dir
     publish(data, report("2024", label="Older"))
     publish(data, report())
     os.utime(document.file_of(data, "2024"), (1, 1))
-    found = await shown(public)
-    for text in (
-        "Text of GPT.",
-        "n = 40 events",
-        "Not shown: this needs categories.",
-        "A limit.",
-        "Dotted lines are releases: GPT 2025-03-05.",
-    ):
-        assert text in found.words, text
-    ids = found.values("id")
-    assert len(ids) == len(set(ids))
-    assert {link.removeprefix("#") for link in found.values("href") if link.startswith("#")} <= set(ids)
-    assert not found.values("style")
-    assert found.values("class").count("marker") == 2, "the release, on wide and on narrow screens"
-    assert "Text of Older." in (await shown(public, "/state-of-ai?report=2024")).words
+    drawings = ("n = 40 events", "Not shown: this needs categories.", "GPT, 5 Mar 2025")
+    expected = {
+        "/state-of-ai": ("Text of GPT.", "A limit.", "Not shown: this needs categories."),
+        "/state-of-ai/part": ("Text of GPT.", *drawings),
+        "/state-of-ai/F01": ("Text of GPT.", "n = 40 events", "1,152,921,504,606,846,976"),
+        "/state-of-ai/all": ("Text of GPT.", "A limit.", *drawings),
+    }
+    links: set[str] = set()
+    for path, texts in expected.items():
+        found = await shown(public, path)
+        for text in texts:
+            assert text in found.words, (path, text)
+        ids = found.values("id")
+        assert len(ids) == len(set(ids)), path
+        assert {link.removeprefix("#") for link in found.values("href") if link.startswith("#")} <= set(ids), path
+        assert not found.values("style"), path
+        drawn = path != "/state-of-ai"
+        assert found.values("class").count("marker") == 2 * drawn, "the release, on wide and on narrow screens"
+        assert ("details" in [tag for tag, _ in found.tags]) == (path == "/state-of-ai/F01"), "tables are on one page"
+        links |= {link for link in found.values("href") if link.startswith("/state-of-ai")}
+    assert {"/state-of-ai/all", "/state-of-ai/part", "/state-of-ai/part#F07", "/state-of-ai/F01"} <= links
+    for link in sorted(links):
+        path, _, place = link.partition("#")
+        assert not place or place in (await shown(public, path)).values("id"), link
+    older = await shown(public, "/state-of-ai?report=2024")
+    assert "Text of Older." in older.words
+    inside = [link for link in older.values("href") if link.startswith("/state-of-ai/")]
+    assert inside
+    assert all("?report=2024" in link for link in inside)
+    assert "Text of Older." in (await shown(public, inside[0])).words
+    for wrong in ("nothing", "f01", "F99", "%3Cscript%3E", "x" * 3000):
+        assert "The report has no such part" in (await shown(public, f"/state-of-ai/{wrong}", 404)).words
     answer = await public.anyone.get("/api/v1/report?format=html", headers=bearer(ADMIN_KEY))
     assert "Text of GPT." in Parsed(answer.text).words
     assert answer.headers["content-security-policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_releases_on_every_chart_of_time() -> None:
+    """When asked for, those within the weeks of a chart are on its bars and lines, beside those of the report, each once."""
+    releases = [("2025-03-05", "GPT"), ("2025-03-12", "New one"), ("2025-03-17", "After"), ("2025-03-02", "Before")]
+    for asked, expected in (([], [1, 0]), (releases, [2, 2])):
+        shown = [each for each in charts_of(draw(report().figures, "folded", asked)) if isinstance(each.data, Chart)]
+        assert [len(each.markers) for each in shown] == expected
+        assert [each.markup.count('class="marker"') for each in shown] == [2 * number for number in expected]
+        assert ["New one, 12 Mar 2025" in each.markup for each in shown] == [bool(asked)] * 2
+    assert b"New one" not in html(report())
+    assert b"download=" not in html(report())
 
 
 def test_hostile_names_stay_text_in_the_report() -> None:

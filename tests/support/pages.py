@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 VOID = frozenset({"meta", "link", "img", "input", "br", "hr"})
-SVG_EMPTY = frozenset({"circle", "line", "path", "polyline", "rect"})
+SVG_EMPTY = frozenset({"circle", "line", "path", "polyline", "rect", "use"})
 
 
 @dataclass
@@ -120,3 +120,17 @@ HOSTILE = (
 )
 """Sixty and more names: markup, attributes, entities, templates, control characters, length."""
 assert len(HOSTILE) >= 60
+
+FORMULAS = (
+    "=1+1",
+    '=HYPERLINK("http://evil.example","click")',
+    "=cmd|' /C calc'!A0",
+    "+1+cmd|' /C calc'!A0",
+    "-2+3+cmd|' /C calc'!A0",
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "\t=1+1",
+    "\r=1+1",
+    'x","=1+1',
+    "x\r\n=1+1,2",
+)
+"""What a spreadsheet might calculate."""

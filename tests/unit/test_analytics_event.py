@@ -12,13 +12,20 @@ from gateway.analytics.event import (
     APP_ID_MAX,
     APP_NAME_MAX,
     FAILED,
+    FIELDS,
     LIMITED,
     SERVED,
     UNCOUNTED,
+    Event,
+    Measured,
     app_of,
+    event_values,
+    refused,
     result,
     user_hash,
 )
+from gateway.analytics.stream import pack_values, unpack
+from gateway.records import Attempt, Record
 from providers.errors import FAILURES
 
 
@@ -67,6 +74,65 @@ def test_how_attempts_count() -> None:
     }
     assert {kind: result(kind) for kind in cases} == cases
     assert {result(kind) for kind in FAILURES} == {FAILED, LIMITED, UNCOUNTED}
+
+
+@pytest.mark.parametrize(
+    ("units", "expected"),
+    [
+        ({}, (0, 0)),
+        ({"image_output": 3}, (3, 0)),
+        ({"audio_ms": 61_500}, (0, 61_500)),
+        ({"character": 12, "search_unit": 1, "web_search": 2, "image": 4}, (0, 0)),
+    ],
+)
+def test_media_are_counted_where_they_are_paid_by_number(units: dict[str, int], expected: tuple[int, int]) -> None:
+    """Pictures made and sound transcribed; nothing is made up of other units, and the stream gives both back."""
+    record = Record(
+        id="g",
+        created_at=1.0,
+        organization="o",
+        key_hash="k" * 64,
+        model_requested="a/m",
+        outcome="complete",
+        units=units,
+    )
+    values = event_values(Measured(record, 0, 0, 0, 0), b"salt")
+    assert len(values) == len(FIELDS)
+    event = Event(*values)
+    assert (event.pictures, event.audio_ms) == expected
+    [again] = unpack(pack_values([values]))
+    assert again == event
+
+
+@pytest.mark.parametrize(
+    ("kinds", "own_fault"),
+    [
+        ("bad_request", True),
+        ("too_large", True),
+        ("unprocessable", True),
+        ("content_policy", True),
+        ("forbidden", True),
+        ("blocked forbidden", True),
+        ("exceeds_account unsupported", True),
+        ("media_refused", True),
+        ("server_error bad_request", True),
+        ("forbidden server_error", False),
+        ("context_length timeout_first_content", False),
+        ("server_error", False),
+        ("credential", False),
+        ("payment", False),
+        ("not_found", False),
+        ("rate_limited", False),
+        ("overloaded bad_gateway", False),
+        ("proxy_unreachable", False),
+        ("cancelled", False),
+        ("", False),
+    ],
+)
+def test_whose_fault_it_is_that_nobody_served(kinds: str, own_fault: bool) -> None:
+    """400, 413, 422 and a 403 that is not about our key are the request's; 401, 402, 404, 5xx, silence and load are not. The last vendor's
+    word that nobody can take it counts whatever others did before."""
+    assert refused([Attempt("acme/x@a/b", "Acme", kind) for kind in kinds.split()]) == own_fault
 
 
 def test_users_are_not_mixed_up() -> None:

@@ -153,3 +153,60 @@ async def test_answers_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made[-1] == "d"
     await get("a")
     assert made[-1] == "a"
+
+
+async def test_old_answers_are_sent_while_they_are_made_anew() -> None:
+    """Whoever asks gets the old one at once and it is made once; the next one gets the new one. One that is too old is waited for,
+    and where the new one cannot be made the old one stays for its time."""
+    clock, made, broken = Clock(), list[int](), False
+    cache = AnswerCache(60, clock, stale_s=240)
+
+    async def make() -> Answer:
+        await asyncio.sleep(0)
+        if broken:
+            raise ValueError("broken")
+        made.append(len(made))
+        return Answer(b"%d" % made[-1], "")
+
+    async def get() -> bytes:
+        return (await cache.get("x", make)).body
+
+    async def settled() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    assert await get() == b"0"
+    clock.now += 61
+    assert [await get(), await get()] == [b"0", b"0"]
+    await settled()
+    assert (made, await get()) == ([0, 1], b"1")
+    clock.now += 301
+    assert await get() == b"2", "too old to be sent"
+    clock.now, broken = clock.now + 100, True
+    assert await get() == b"2"
+    await settled()
+    assert await get() == b"2"
+    await settled()
+    clock.now += 201
+    with pytest.raises(ValueError, match="broken"):
+        await get()
+
+
+async def test_some_rest_may_be_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst is made without rest, then each answer waits for three times its time: on average a quarter of the time is worked."""
+    clock, waits = Clock(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        waits.append(max(seconds, 0.0))
+        clock.now += max(seconds, 0.0)
+
+    monkeypatch.setattr(answer_cache.asyncio, "sleep", sleep)
+    cache = AnswerCache(60, clock, burst_s=6.0)
+
+    async def make() -> Answer:
+        clock.now += 1.0
+        return Answer(b"", "")
+
+    for number in range(6):
+        await cache.get(number, make)
+    assert waits == [0.0, 0.0, 0.0, 3.0, 3.0, 3.0]

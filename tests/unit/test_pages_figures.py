@@ -77,7 +77,7 @@ def test_ranks_have_the_first_on_top() -> None:
     for last, expected in RANKS:
         assert axes.places(last, 5) == expected, last
     chart = Chart(WEEKS, (Series("x", "x", None, (6, 2, None)),), "place", False, {})
-    drawn = charts.lines(chart, title="Place", ranks=True)
+    drawn = charts.lines(chart, title="Place", look=charts.Look(ranks=True))
     (points,) = [part.split('"')[0] for part in drawn.split('points="')[1:]]
     (_, low), (_, high) = (tuple(map(float, point.split(","))) for point in points.split())
     assert low > high, "the second place is above the sixth"

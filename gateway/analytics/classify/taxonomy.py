@@ -5,6 +5,7 @@ It must not know: texts of requests.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,16 @@ DECLARED_CHARS = 30
 """Longest value of that header, as there."""
 HEADER_CHARS = 256
 """Of the header that are looked at."""
+
+
+WRITTEN = {"impl": "implementation", "qa": "Q&A", "sql": "SQL", "ui": "UI", "devops": "DevOps", "seo": "SEO"}
+"""Words of labels that are not written as they are spelled there."""
+
+
+def written(label: str) -> str:
+    """What a task or a category is called where it is shown: ``sql_database`` → ``SQL database``."""
+    text = "".join(WRITTEN.get(word, word) for word in re.split(r"(\W)", label.replace("_", " ")))
+    return text[:1].upper() + text[1:]
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

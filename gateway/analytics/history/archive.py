@@ -10,8 +10,11 @@ files of their days, each by a rename, and removes the pieces at the end. Every 
 and a row of a piece counts unless the file of its day holds that stretch: so a process may die after each step, and no row is
 lost or counts twice.
 
-A fold has the directory's lock alone, readers share it (``flock``); pieces are added without it. Another dataset lies beside
-``events`` in the same way. It must not know: the store.
+A fold has the directory's lock alone (``flock``); pieces are added without it. A reader shares the lock while it links what it
+will read into a folder of its own, ``events/tmp/reading-...``: then folds go on, and what they replace or remove is there until
+the reader has closed it. The folder is locked while it is read; one that is not is left of a process that died. Where no link can
+be made, as in a copy that cannot be written to, a reader keeps the lock. Another dataset lies beside ``events`` in the same way. It
+must not know: the store.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,6 +45,8 @@ PIECES_MAX = 64
 """Pieces are folded when there are so many."""
 FOLD_AFTER_S = 15 * 60
 """A day's pieces are folded so long after its end."""
+READING = "reading-"
+"""How the folders of readers begin."""
 LEFTOVER_S = 3600
 """Files of a process that was killed while it wrote are removed when they are so old."""
 
@@ -136,7 +142,8 @@ class Archive:
         return len(names) >= PIECES_MAX or any(path.stat().st_mtime < midnight for path in names)
 
     def fold(self, advance: Callable[[int], object] = lambda rows: None) -> int:
-        """Put the rows of the pieces into the files of their days; how many files were written. 0 also while somebody reads.
+        """Put the rows of the pieces into the files of their days; how many files were written. 0 also while another process
+        does, or while a reader begins.
 
         ``advance`` is called with the rows of each file. Raises DamagedFile, HistoryError, OSError; nothing is lost by it.
         """
@@ -199,15 +206,16 @@ class Archive:
     @contextmanager
     def reading(self, first: int | None = None, last: int | None = None) -> Iterator[Connection]:
         """A DuckDB with the view ``events``, named as the dataset: every column of the dataset, and ``DERIVED``; of the days from
-        ``first`` to ``last``, both included. No file is removed until it is closed. Rows of a day are in the order of the stream.
+        ``first`` to ``last``, both included, as the files are now. Rows of a day are in the order of the stream.
 
         Raises HistoryError; DamagedFile when a file is noticed to be damaged, which may be later, by a query.
         """
         if not self.exists():
             raise HistoryError(f"there is no history in {self._folder}")
-        with self._locked(fcntl.LOCK_SH), self._database.connection() as opened:
+        begin, end = (-(10**6) if first is None else first), (10**6 if last is None else last)
+        with self._snapshot(begin, end) as frozen, self._database.connection() as opened:
             derived = ", ".join(f"{sql} AS {name}" for name, sql in DERIVED.items())
-            rows = self._rows(opened, first, last)
+            rows = frozen._rows(opened, begin, end)
             opened.execute(f"CREATE TEMP VIEW {self.dataset.name} AS SELECT *, {derived} FROM ({rows})")  # noqa: S608
             yield opened
 
@@ -221,9 +229,46 @@ class Archive:
                     yield error
                 advance(path)
 
-    def _rows(self, opened: Connection, first: int | None, last: int | None) -> str:
-        """SQL of the rows that count, of the days from ``first`` to ``last``."""
-        begin, end = (-(10**6) if first is None else first), (10**6 if last is None else last)
+    @contextmanager
+    def _snapshot(self, begin: int, end: int) -> Iterator[Archive]:
+        """The pieces and the days from ``begin`` to ``end`` as they are now. What it raises names the files themselves."""
+        with ExitStack() as stack:
+            lock = stack.enter_context(ExitStack())
+            lock.enter_context(self._locked(fcntl.LOCK_SH))
+            try:
+                frozen = stack.enter_context(self._linked(begin, end))
+            except OSError:
+                frozen = self
+            else:
+                lock.close()
+            try:
+                yield frozen
+            except DamagedFile as error:
+                raise DamagedFile(self._folder / error.path.relative_to(frozen._folder), error.why) from error
+            except HistoryError as error:
+                raise type(error)(str(error).replace(str(frozen._folder), str(self._folder))) from error
+
+    @contextmanager
+    def _linked(self, begin: int, end: int) -> Iterator[Archive]:
+        """An archive of links, in a folder that is locked and goes when it is left. Raises OSError where there can be none."""
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=READING, dir=self._temporary))
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            frozen = Archive(folder, self.dataset)
+            frozen._folder.mkdir()
+            for path in [*self._names(), *self._day_files([day for day in self.days() if begin <= day <= end])]:
+                link = frozen._folder / path.relative_to(self._folder)
+                link.parent.mkdir(exist_ok=True)
+                os.link(path, link)
+            yield frozen
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
+
+    def _rows(self, opened: Connection, begin: int, end: int) -> str:
+        """SQL of the rows that count, of the days from ``begin`` to ``end``."""
         pieces = self._listed(opened)  # before the days: what a fold has removed is in their files
         paths = self._day_files([day for day in self.days() if begin <= day <= end])
         parts = [self.dataset.with_all_columns(parquet.files(paths))] if paths else []
@@ -351,9 +396,18 @@ class Archive:
             os.close(descriptor)
 
     def _remove_leftovers(self) -> None:
+        """Called with the directory's lock, under which a reader makes and locks its folder."""
         for path in self._temporary.iterdir():
             if path.is_file() and path.stat().st_mtime < time.time() - LEFTOVER_S:
                 path.unlink(missing_ok=True)
+            elif path.name.startswith(READING):
+                with suppress(OSError):  # BlockingIOError: somebody reads
+                    descriptor = os.open(path, os.O_RDONLY)
+                    try:
+                        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        shutil.rmtree(path, ignore_errors=True)
+                    finally:
+                        os.close(descriptor)
 
 
 _DAY = f"at_ms // {DAY_MS}"

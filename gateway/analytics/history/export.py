@@ -1,16 +1,18 @@
 """Out of the history: its events, or sums of them by day or week, as CSV, lines of JSON or Parquet, with a description of each
 column.
 
-CSV as in RFC 4180, UTF-8, with a header, times as ``2026-01-05T00:20:11.123Z``, an empty field for what is missing. Integers are
-exact up to 2^63; money is nano-USD. What names an account is left out unless one asks for it. Whatever the size, some thousand
-rows are in memory. It must not know: HTTP.
+CSV as in RFC 4180, UTF-8, with a header, times as ``2026-01-05T00:20:11.123Z``, an empty field for what is missing; a text that a
+spreadsheet would take for a formula has an apostrophe before it, in CSV only. Integers are exact up to 2^63; money is nano-USD.
+What names an account is left out unless one asks for it. Whatever the size, some thousand rows are in memory.
+
+It must not know: HTTP.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +24,8 @@ from gateway.analytics.history.schema import EVENTS, PRIVATE, VERSION
 Name = Literal["events", "daily", "weekly"]
 Format = Literal["csv", "jsonl", "parquet"]
 ROWS_AT_ONCE = 2_000
+FORMULA = "'=', '+', '-', '@', chr(9), chr(13)"
+"""What a text that a spreadsheet would take for a formula begins with. SQL."""
 MEDIA_TYPES: dict[Format, str] = {
     "csv": "text/csv; charset=utf-8; header=present",
     "jsonl": "application/x-ndjson",
@@ -58,7 +62,8 @@ MEANING = {
     "app": "the app, as it says of itself; unknown",
     "app_name": "its name",
     "finish": "why the answer ended: stop, length, tool_calls, content_filter, error",
-    "flags": "bits: 1 stream, 2 the caller left, 4 tokens are our own count, 8 a free model, 16 the caller's key at the vendor",
+    "flags": "bits: 1 stream, 2 the caller left, 4 tokens are our own count, 8 a free model, 16 the caller's key at the vendor, "
+    "32 nobody served because of the request itself",
     "ok": "an answer was delivered and did not end with an error",
     "prompt": "tokens of the vendor's tokenizer",
     "completion": "tokens, with reasoning",
@@ -83,6 +88,8 @@ MEANING = {
     "language": "of the prompt",
     "programming": "programming language",
     "sampled_ppm": "chance, in millionths, with which it was chosen to be classified; 0: it was not",
+    "pictures": "made by the model, where they are counted one by one",
+    "audio_ms": "of sound that was transcribed, where its length is counted",
 }
 """Field of ``Event`` → what it says."""
 _SUMS = (
@@ -139,8 +146,8 @@ def _query(export: Export, columns: list[Field], values: str) -> str:
     return f"SELECT {values} FROM events{grouped}{ordered}"  # noqa: S608 - names of ours
 
 
-def lines(archive: Archive, export: Export, format: Literal["csv", "jsonl"]) -> Iterator[bytes]:
-    """The export, some thousand rows at a time. Raises HistoryError; the archive is locked for folds until it is closed."""
+def lines(archive: Archive, export: Export, format: Literal["csv", "jsonl"]) -> Generator[bytes]:
+    """The export, some thousand rows at a time, as the files were when it began. Raises HistoryError."""
     columns = fields(export)
     with archive.reading(export.first, export.last) as opened:
         if format == "csv":
@@ -155,6 +162,8 @@ def lines(archive: Archive, export: Export, format: Literal["csv", "jsonl"]) -> 
 
 
 def _in_csv(field: Field) -> str:
+    if field.type == "VARCHAR":
+        return f"CASE WHEN left({field.sql}, 1) IN ({FORMULA}) THEN '''' || {field.sql} ELSE {field.sql} END"
     return f"to_json({field.sql})::VARCHAR" if field.type.endswith("[]") else f"({_text(field)})::VARCHAR"
 
 

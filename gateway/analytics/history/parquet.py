@@ -44,7 +44,7 @@ class DamagedFile(HistoryError):
 
     def __init__(self, path: Path | str, why: str) -> None:
         super().__init__(f"{path} is damaged: {' '.join(why.split())}")
-        self.path = Path(path)
+        self.path, self.why = Path(path), why
 
 
 class Unavailable(HistoryError):

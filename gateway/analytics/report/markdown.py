@@ -11,7 +11,22 @@ BUCKETS_SHOWN = 6
 SERIES_SHOWN = 8
 ROWS_SHOWN = 25
 DOTS_SHOWN = 20
-_ESCAPED = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>|#"} | {"\n": " ", "\r": " "})
+_HIDDEN = (
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    0x200B,
+    0x200E,
+    0x200F,
+    *range(0x2028, 0x202F),
+    *range(0x2060, 0x2070),
+    0xFEFF,
+)
+_ESCAPED = str.maketrans(
+    {chr(code): "\ufffd" for code in _HIDDEN}
+    | {char: f"\\{char}" for char in "\\`*_{}[]()<>|#&~$!:"}
+    | dict.fromkeys("\t\n\r", " ")
+)
+"""Markup, entities, formulas, addresses that would be linked; and characters that hide or turn what follows them."""
 
 
 def markdown(report: Report) -> str:
@@ -54,14 +69,14 @@ def _lines(report: Report) -> Iterator[str]:
     for figure in report.figures:
         if figure.section != section:
             section = figure.section
-            yield from ("", f"## {section}")
+            yield from ("", f"## {_text(section)}")
         yield from _figure(figure)
     yield from ("", "## What this does not show", "")
     yield from (f"- {_text(limit)}" for limit in report.limits)
 
 
 def _figure(figure: Figure) -> Iterator[str]:
-    yield from ("", f"### {figure.id} {figure.title}", "", _text(figure.text), "")
+    yield from ("", f"### {figure.id} {_text(figure.title)}", "", _text(figure.text), "")
     estimated = ", estimated from a sample" if figure.estimator == "sampled" else ""
     yield f"*Definition: {_text(figure.definition)}. n = {figure.n:,} events{estimated}.*"
     for panel in figure.series:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from gateway.analytics import buckets
 from gateway.analytics.buckets import Period
-from gateway.analytics.classify.taxonomy import shipped
+from gateway.analytics.classify.taxonomy import shipped, written
 from gateway.analytics.estimates import Estimate, Estimates, Kind, label_shares, shares_within
 from gateway.analytics.label_chart import LabelQuery, quality
 from gateway.analytics.series import OTHERS
@@ -24,8 +24,6 @@ router = APIRouter(tags=["Rankings"], dependencies=[Depends(refuse_uncounted)])
 
 WINDOW_DAYS = 7
 MODELS_LISTED = 10
-WRITTEN = {"impl": "implementation", "qa": "Q&A", "sql": "SQL", "ui": "UI", "devops": "DevOps"}
-"""Words of tags that are not written as they are spelled there."""
 
 
 @router.get("/classifications/task", response_model=schema.TaskAnswer, summary="Shares of tasks")
@@ -80,7 +78,7 @@ def _task(each: Estimate, group: Mapping[str, Any], models: Estimates) -> dict[s
     ranked = sorted(models.estimates, key=lambda model: (-model.request_share, model.key))
     return {
         "tag": f"{group['key']}:{each.key}",
-        "display_name": _display_name(each.key),
+        "display_name": written(each.key),
         "macro_category": group["key"],
         "usage_share": each.request_share,
         "token_share": each.share,
@@ -105,12 +103,6 @@ def _certainty(shown: Sequence[Estimate], models: Sequence[Estimates]) -> dict[s
         }
         for each, within in zip(shown, models, strict=True)
     }
-
-
-def _display_name(task: str) -> str:
-    """``sql_database`` → ``SQL database``."""
-    text = " ".join(WRITTEN.get(word, word) for word in task.split("_"))
-    return text[:1].upper() + text[1:]
 
 
 class LanguageQuery(BaseModel):

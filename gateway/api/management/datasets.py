@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from gateway.analytics import buckets, queries, tables
 from gateway.analytics.buckets import Period
+from gateway.analytics.estimates import Kind
 from gateway.analytics.event import UNKNOWN_APP
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.parquet import HistoryError
@@ -20,9 +21,17 @@ from gateway.analytics.label_chart import LabelQuery, label_chart
 from gateway.analytics.queries import Window
 from gateway.analytics.series import OTHERS, Chart
 from gateway.analytics.sessions import WINDOW_DAYS, SessionCost, session_costs
-from gateway.api.management.public_views import MAX_DAYS, ByViewer, days, meta_of
-from gateway.api.management.rankings import DEFAULT_DAYS, Size, check_label, names_of, refuse_uncounted
+from gateway.api.management.public_views import MAX_DAYS, ByViewer, Viewer, days, meta_of
+from gateway.api.management.rankings import (
+    DEFAULT_DAYS,
+    Size,
+    check_label,
+    check_weeks,
+    names_of,
+    refuse_uncounted,
+)
 from gateway.api.management.schema import rankings as schema
+from gateway.catalog.catalog import Catalog
 from gateway.errors import BadRequest, NotFound, Unavailable
 from gateway.records import usd
 from gateway.services import Services
@@ -32,37 +41,45 @@ router = APIRouter(tags=["Rankings"], dependencies=[Depends(refuse_uncounted)])
 log = structlog.get_logger(__name__)
 
 DATASET_TOP = 50
+Modality = Literal["text", "image", "image_output", "audio", "tool_calling"]
+"""As in OpenRouter's Data API (SDK of 2026-08): a property of models, but for tools, which a model must have called."""
+TAKEN = ("image", "audio")
+"""What a model takes; the others are what it makes."""
+SAMPLED = ("category", "language_type")
+"""Filters by what was classified in a sample."""
+LANGUAGE_KINDS: dict[str, Kind] = {"natural": "language", "programming": "programming"}
 
 
 class DailyQuery(BaseModel):
     """The parameters of the ranking of models."""
 
-    period: Period = "day"
+    period: Period | None = Field(
+        None, description="`day` when left out; with `category` or `language_type` `week`, and nothing else."
+    )
     start_date: date | None = Field(None, description="First day, UTC, `YYYY-MM-DD`.")
     end_date: date | None = Field(None, description="Last day, UTC; today when left out.")
+    modality: Modality | None = Field(
+        None,
+        description="Models that write `text` or draw (`image_output`), that take an `image` or `audio`, or that called tools "
+        "on that date (`tool_calling`).",
+    )
     context_bucket: Size | None = Field(None, description="Requests of this size only; with `period=week`.")
-    category: str | None = Field(None, description="Of this category only, as estimated; with `period=week`.")
+    category: str | None = Field(None, description="Requests of this category only, as estimated.")
+    language_type: Literal["natural", "programming"] | None = Field(
+        None, description="Requests whose natural, or programming, language is known, as estimated."
+    )
 
 
 @router.get("/datasets/rankings-daily", response_model=schema.RankingsDaily, summary="Tokens by day and model")
 async def get_rankings_daily(viewer: ByViewer, wanted: Annotated[DailyQuery, Query()]) -> Response:
-    """The 50 models with the most tokens of each day (week, month), and one row `other` for the rest, the last of its date."""
-    period, context_bucket, category = wanted.period, wanted.context_bucket, wanted.category
-    if context_bucket is not None and period != "week":
-        raise BadRequest("period: requests of one size are counted by weeks only; use period=week.", field="period")
-    if category is not None:
-        check_label("category", category, period, field="category")
-    if category is not None and context_bucket is not None:
-        raise BadRequest("context_bucket: is not counted by category; leave one of them out.", field="context_bucket")
+    """The 50 models with the most tokens of each day (week, month), and one row `other` for the rest, the last of its date.
+
+    `modality` and `context_bucket` are counted exactly and can be combined; `category` and `language_type` are estimates of what
+    was classified, by weeks, and stand alone.
+    """
     first, last = days(wanted.start_date, wanted.end_date, length=DEFAULT_DAYS["day"], most=MAX_DAYS)
-    store, least = viewer.services.store, viewer.least_users
-    query: queries.Query | LabelQuery
-    if category is not None:
-        query = LabelQuery(kind="category", label=category, start=first, end=last, top=DATASET_TOP, least_users=least)
-    else:
-        query = queries.Query(
-            period=period, start=first, end=last, top=DATASET_TOP, context=context_bucket, least_users=least
-        )
+    store = viewer.services.store
+    query = _daily_query(wanted, (first, last), viewer)
 
     async def listed() -> dict[str, Any]:
         now, meta = time.time(), meta_of(first, last)
@@ -73,6 +90,45 @@ async def get_rankings_daily(viewer: ByViewer, wanted: Annotated[DailyQuery, Que
         return {"data": _daily(chart), "meta": {**meta, **quality}}
 
     return await viewer.answer(query, listed)
+
+
+def _daily_query(wanted: DailyQuery, span: tuple[int, int], viewer: Viewer) -> queries.Query | LabelQuery:
+    """Raises BadRequest, naming the parameter, for filters that cannot be combined, and for a period that is not counted."""
+    sampled = [name for name in SAMPLED if getattr(wanted, name) is not None]
+    for name in (*sampled[1:], *("modality", "context_bucket")):
+        if sampled and getattr(wanted, name) is not None:
+            raise BadRequest(f"{name}: is not counted by {sampled[0]}; leave one of them out.", field=name)
+    period = wanted.period or ("week" if sampled else "day")
+    common: dict[str, Any] = {
+        "start": span[0], "end": span[1], "top": DATASET_TOP, "least_users": viewer.least_users,
+    }  # fmt: skip
+    if wanted.category is not None:
+        check_label("category", wanted.category, period, field="category")
+        return LabelQuery(kind="category", label=wanted.category, **common)
+    if wanted.language_type is not None:
+        check_weeks(period, "language_type")
+        return LabelQuery(kind=LANGUAGE_KINDS[wanted.language_type], label=None, **common)
+    if wanted.context_bucket is not None:
+        check_weeks(period, "context_bucket")
+    return queries.Query(
+        period=period,
+        context=wanted.context_bucket,
+        models=models_of(wanted.modality, viewer.services.catalog.current) if wanted.modality else None,
+        with_tools=wanted.modality == "tool_calling",
+        **common,
+    )
+
+
+def models_of(modality: Modality, catalog: Catalog) -> frozenset[str] | None:
+    """The models of the catalogue that have a modality; None for one that says nothing of the model."""
+    if modality == "tool_calling":
+        return None
+    wanted = modality.removesuffix("_output")
+    return frozenset(
+        model.slug
+        for model in catalog.models.values()
+        if wanted in (model.input_modalities if modality in TAKEN else model.output_modalities)
+    )
 
 
 def _daily(chart: Chart) -> list[dict[str, str]]:
@@ -162,7 +218,7 @@ async def get_session_cost(viewer: ByViewer, wanted: Annotated[SessionQuery, Que
             log.error("history_failed", error=str(error))
             raise Unavailable("The history of analytics cannot be read now; the log says why.") from None
         least = viewer.least_users
-        shown = [each for each in found if least is None or (each.app != UNKNOWN_APP and each.may_be_shown(least))]
+        shown = [each for each in found if least is None or each.may_be_shown(least)]
         rows = [_session_cost(each) for each in shown if _matches(each, wanted)]
         meta = {"version": "v1", "as_of": buckets.iso_time(time.time()), "total_count": len(rows)}
         window = {"window_days": WINDOW_DAYS, "window_end_date": buckets.iso_day(last)}

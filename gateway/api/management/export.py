@@ -5,24 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from gateway.analytics.buckets import day_of
 from gateway.analytics.history import export as exports
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.parquet import HistoryError
 from gateway.api.management.auth import ServicesDep
-from gateway.errors import BadRequest, NotFound, Unavailable
+from gateway.errors import BadRequest, NotFound, TooManyRequests, Unavailable
 
 router = APIRouter(tags=["Rankings"])
 
 CHUNK_BYTES = 262_144
+AT_ONCE = 2
+"""Exports of a process; each has a thread, and DuckDB's memory is theirs together."""
+RETRY_AFTER_S = 30
+_free = threading.BoundedSemaphore(AT_ONCE)
 
 
 @router.get(
@@ -48,16 +55,51 @@ async def export_history(
     if not archive.exists():
         raise NotFound("There is no history of analytics on this gateway (GATEWAY_ANALYTICS, GATEWAY_HISTORY).")
     wanted = exports.Export(dataset, first_day, last_day, private=private)
-    parts = _file(archive, wanted) if format == "parquet" else exports.lines(archive, wanted, format)
-    try:
-        first = await asyncio.to_thread(next, parts, b"")
-    except HistoryError as error:
-        raise Unavailable(f"The history cannot be read: {error}") from error
-    headers = {"content-disposition": f'attachment; filename="{dataset}.{format}"'}
-    return StreamingResponse(_streamed(first, parts), media_type=exports.MEDIA_TYPES[format], headers=headers)
+    if not _free.acquire(blocking=False):
+        message = f"{AT_ONCE} exports are running in this process; wait for one to end, or ask for fewer days."
+        raise TooManyRequests(message, retry_after_s=RETRY_AFTER_S)
+    with ExitStack() as stack:
+        stack.callback(_free.release)
+        parts = _file(archive, wanted) if format == "parquet" else exports.lines(archive, wanted, format)
+        stack.enter_context(contextlib.closing(parts))
+        try:
+            first = await asyncio.to_thread(next, parts, b"")
+        except HistoryError as error:
+            raise Unavailable(f"The history cannot be read: {error}") from error
+        headers = {"content-disposition": f'attachment; filename="{dataset}.{format}"'}
+        return _Export(stack.pop_all(), first, parts, media_type=exports.MEDIA_TYPES[format], headers=headers)
 
 
-def _file(archive: Archive, wanted: exports.Export) -> Iterator[bytes]:
+class _Export(StreamingResponse):
+    """What a generator that blocks yields, each part from a thread. In the end, also where the caller leaves before the first byte,
+    it is closed with all that is ``held``."""
+
+    def __init__(self, held: ExitStack, first: bytes, parts: Iterator[bytes], **more: Any) -> None:
+        super().__init__(self._streamed(first, parts), **more)
+        self._held = held
+        self._running: asyncio.Future[bytes] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await asyncio.shield(asyncio.ensure_future(self._close()))
+
+    async def _streamed(self, first: bytes, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+        part = first
+        while part:
+            yield part
+            self._running = asyncio.ensure_future(asyncio.to_thread(next, parts, b""))
+            part = await asyncio.shield(self._running)
+
+    async def _close(self) -> None:
+        if self._running is not None:
+            with contextlib.suppress(HistoryError):
+                await self._running  # a generator can be closed when its thread has left it
+        await asyncio.to_thread(self._held.close)
+
+
+def _file(archive: Archive, wanted: exports.Export) -> Generator[bytes]:
     """The bytes of the export as one Parquet file."""
     with tempfile.TemporaryDirectory(prefix="tokenway-export-") as directory:
         path = Path(directory) / "export.parquet"
@@ -65,19 +107,3 @@ def _file(archive: Archive, wanted: exports.Export) -> Iterator[bytes]:
         with path.open("rb") as file:
             while part := file.read(CHUNK_BYTES):
                 yield part
-
-
-async def _streamed(first: bytes, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """What a generator that blocks yields, each part from a thread. It is closed in the end, also when the caller left."""
-    running = None
-    try:
-        part = first
-        while part:
-            yield part
-            running = asyncio.ensure_future(asyncio.to_thread(next, parts, b""))
-            part = await asyncio.shield(running)
-    finally:
-        if running is not None and not running.done():
-            with contextlib.suppress(HistoryError):
-                await running
-        await asyncio.to_thread(parts.close)  # type: ignore[attr-defined]

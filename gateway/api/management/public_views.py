@@ -20,12 +20,14 @@ from gateway.api.management.auth import DocumentedBearer, identify, presented_ke
 from gateway.errors import BadRequest, NotFound, TooManyRequests
 from gateway.server.answer_cache import Answer, AnswerCache, conditional, digest
 from gateway.server.caller_limit import CallerLimit, of_address
+from gateway.server.shared_answers import SharedAnswers
 from gateway.services import Services
 
 PUBLIC_CACHE, PRIVATE_CACHE = "public, max-age=60, stale-while-revalidate=300", "private, max-age=60"
 PER_MINUTE = 30
 """Requests of a caller, that is of a key, or of an address without one."""
-VIEWS_KEPT_S, LISTS_KEPT_S = 60.0, 5.0
+VIEWS_KEPT_S, VIEWS_STALE_S, LISTS_KEPT_S = 60.0, 240.0, 5.0
+"""A view is sent while it is made anew for as long as ``PUBLIC_CACHE`` lets others do so."""
 QUERY_MAX = 500
 """Characters of a query that are worth keeping its answer for."""
 MAX_DAYS = 366
@@ -36,7 +38,7 @@ class PublicAnswers:
     """One per application: the answers that are kept, and how often callers have asked."""
 
     def __init__(self) -> None:
-        self.views = AnswerCache(VIEWS_KEPT_S)
+        self.views = AnswerCache(VIEWS_KEPT_S, stale_s=VIEWS_STALE_S)
         """Of analytics."""
         self.lists = AnswerCache(LISTS_KEPT_S)
         """Of the catalogue, which prices and health change."""
@@ -68,7 +70,8 @@ class Viewer:
         wait."""
         if self.least_users is None:
             return await make()
-        return await public_answers(self.request).views.get((self.request.url.path, key), make)
+        views, shared = public_answers(self.request).views, SharedAnswers(self.services, "view")
+        return await views.get((self.request.url.path, key), make, shared)
 
     def send(self, answer: Answer, media_type: str = "application/json") -> Response:
         """The answer, or 304, with what caches may do with it."""

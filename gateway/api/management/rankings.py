@@ -33,18 +33,21 @@ DEFAULT_DAYS: dict[str, int] = {"day": 30, "week": 52 * 7 + 1, "month": 365}
 VIEW_DAYS = {"day": 1, "week": 7, "month": 30, "trending": 7}
 SPEED_DAYS = 7
 DISCOVERED_MAX = 20
-UNSUPPORTED = ("modality", "category", "language_type", "subcategory")
-"""Filters of the hosted service for which nothing is counted here."""
-BY_CATEGORY = ("/rankings/chart", "/datasets/rankings-daily")
-"""The routes that can be asked for one category."""
+FILTERS: dict[str, tuple[str, ...]] = {
+    "modality": ("/datasets/rankings-daily",),
+    "category": ("/rankings/chart", "/datasets/rankings-daily"),
+    "language_type": ("/datasets/rankings-daily",),
+    "subcategory": (),
+}
+"""Filter of the hosted service → the routes that can be asked for it here."""
 Size = Literal["1K", "10K", "100K", "1M", "10M"]
 """Of prompt and completion together: up to so many tokens, and more than the one before."""
 
 
 async def refuse_uncounted(request: Request) -> None:
     """Raises BadRequest for a filter that nothing is counted by: to ignore it would give a wrong answer."""
-    for name in UNSUPPORTED:
-        if name in request.query_params and not (name == "category" and request.url.path.endswith(BY_CATEGORY)):
+    for name, routes in FILTERS.items():
+        if name in request.query_params and not request.url.path.endswith(routes):
             raise BadRequest(f"{name}: nothing is counted by this here; leave it out.", field=name)
 
 
@@ -58,6 +61,11 @@ def check_label(kind: Kind, label: str, period: Period, *, field: str) -> None:
     }
     if label not in known[kind]:
         raise BadRequest(f"{field}: must be one of {', '.join(known[kind])}.", field=field)
+    check_weeks(period, field)
+
+
+def check_weeks(period: Period, field: str) -> None:
+    """Raises BadRequest for anything but weeks. ``field``: what is counted by weeks only."""
     if period != "week":
         raise BadRequest(f"period: {field} is counted by weeks only; use period=week.", field="period")
 

@@ -53,6 +53,7 @@ class Certainty(Shape):
     n_eff: int = Field(description="Requests of equal weight that would tell as much; below 100 all is hidden.")
     exact: bool = Field(description="All were counted: intervals are points.")
     hidden: bool
+    suppressed: int = Field(description="Models or labels that are too private to be shown.")
     chance: float = Field(description="Mean chance with which a request was chosen.")
     intervals: dict[str, Interval] = Field(description="By key.")
 
