@@ -194,7 +194,9 @@ def measure(data: Path, path: str, times: int, apart_s: float) -> Measured:
             warm.append(ask(port, path).first_byte_s)
         warm_cpu_s = (cpu_s(pid) - begun) / max(times, 1)
     with started(data) as (port, pid):
-        return Measured(path, cold, cold_cpu_s, warm, warm_cpu_s, ask(port, path).first_byte_s)
+        measured = Measured(path, cold, cold_cpu_s, warm, warm_cpu_s, ask(port, path).first_byte_s)
+    print(f"{path}: {cold.first_byte_s * 1000:.0f} ms, then {statistics.median(warm) * 1000:.1f} ms", file=sys.stderr)
+    return measured
 
 
 def paths(data: Path) -> list[str]:

@@ -99,7 +99,8 @@ class AnswerCache:
         if answer is None:
             return await self._queued(key, make, shared)
         if self._young(key, self._kept_s) is None and key not in self._renewing and self._waiting < WAITING_MAX:
-            self._renewing[key] = asyncio.create_task(self._renew(key, make, shared))
+            self._renewing[key] = task = asyncio.create_task(self._renew(key, make, shared))
+            task.add_done_callback(_log_failure)
         return answer
 
     async def _fetched(self, key: Hashable | None, shared: Shared | None) -> bool:
@@ -114,8 +115,6 @@ class AnswerCache:
         try:
             await self._fetched(key, shared)
             await self._queued(key, make, shared)
-        except Exception as error:  # noqa: BLE001 - nobody waits for it; whoever asks when it is too old is told
-            log.warning("a kept answer could not be made anew", error=str(error))
         finally:
             del self._renewing[key]
 
@@ -159,6 +158,12 @@ class AnswerCache:
         self._kept.move_to_end(key)
         while len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)
+
+
+def _log_failure(renewal: asyncio.Task[None]) -> None:
+    """Nobody waits for a renewal; whoever asks when the old answer is too old is told."""
+    if not renewal.cancelled() and (error := renewal.exception()) is not None:
+        log.warning("a kept answer could not be made anew", error=str(error))
 
 
 def digest(body: bytes) -> str:

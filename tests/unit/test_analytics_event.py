@@ -16,15 +16,15 @@ from gateway.analytics.event import (
     LIMITED,
     SERVED,
     UNCOUNTED,
-    Event,
     Measured,
     app_of,
-    event_values,
+    event_columns,
+    events_of,
     refused,
     result,
     user_hash,
 )
-from gateway.analytics.stream import pack_values, unpack
+from gateway.analytics.stream import pack_columns, unpack
 from gateway.records import Attempt, Record
 from providers.errors import FAILURES
 
@@ -96,11 +96,11 @@ def test_media_are_counted_where_they_are_paid_by_number(units: dict[str, int], 
         outcome="complete",
         units=units,
     )
-    values = event_values(Measured(record, 0, 0, 0, 0), b"salt")
-    assert len(values) == len(FIELDS)
-    event = Event(*values)
+    columns = event_columns([Measured(record, 0, 0, 0, 0)], b"salt")
+    assert len(columns) == len(FIELDS)
+    [event] = events_of(columns)
     assert (event.pictures, event.audio_ms) == expected
-    [again] = unpack(pack_values([values]))
+    [again] = events_of(unpack(pack_columns(columns)))
     assert again == event
 
 

@@ -23,10 +23,10 @@ _HIDDEN = (
 )
 _ESCAPED = str.maketrans(
     {chr(code): "\ufffd" for code in _HIDDEN}
-    | {char: f"\\{char}" for char in "\\`*_{}[]()<>|#&~$!:"}
+    | {char: f"\\{char}" for char in "\\`*_{}[]<>|#&~"}
     | dict.fromkeys("\t\n\r", " ")
 )
-"""Markup, entities, formulas, addresses that would be linked; and characters that hide or turn what follows them."""
+"""Markup, entities; and characters that hide or turn what follows them."""
 
 
 def markdown(report: Report) -> str:
@@ -128,4 +128,4 @@ def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _text(value: str) -> str:
     """Text of others as text: nothing in it is markup."""
-    return value.translate(_ESCAPED)
+    return value.translate(_ESCAPED).replace("://", "\\://").replace("www.", "www\\.")  # no address becomes a link
