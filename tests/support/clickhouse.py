@@ -13,9 +13,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -91,6 +92,7 @@ def _with_settings(sql: str, settings: dict[str, str]) -> str:
 
 def _serve(folder: str) -> None:
     opened = importlib.import_module("chdb.session").Session(folder)
+    lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -99,10 +101,11 @@ def _serve(folder: str) -> None:
             settings = dict(parse_qsl(urlsplit(self.path).query))
             sql = self.rfile.read(int(self.headers["content-length"])).decode()
             try:
-                opened.query(f"USE {settings.pop('database', 'default')}")
                 head, newline, rows = sql.partition("\n") if sql.startswith("INSERT") else (sql, "", "")
-                answer = opened.query(_with_settings(head, settings) + newline + rows, "Null").bytes() or b""
-                self._answer(200, answer)
+                with lock:
+                    opened.query(f"USE {settings.pop('database', 'default')}")
+                    answer = opened.query(_with_settings(head, settings) + newline + rows, "Null").bytes()
+                self._answer(200, answer or b"")
             except RuntimeError as error:
                 self._answer(404 if re.search(r"Code: (60|81)\b", str(error)) else 500, str(error).encode())
 
@@ -115,7 +118,7 @@ def _serve(folder: str) -> None:
         def log_message(self, *args: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         print(server.server_port, flush=True)
         server.serve_forever()
 

@@ -120,7 +120,7 @@ class ClickHouse:
             attempt = secrets.randbits(63)
             rows = _rows(batch, attempt, after_ms, after_n)
             if rows:
-                self._insert(ROWS, [*_KEY, *[name for name, _ in COLUMNS]], rows, token=str(attempt))
+                self._insert(ROWS, [*_KEY, *[name for name, _ in COLUMNS]], rows, token=f"attempt {attempt}")
                 self._compare(rows)
             writers = msgspec.json.encode(batch.writers).decode()
             stretch = _Stretch(attempt, after_ms, after_n, batch.upto, batch.rows, writers)
