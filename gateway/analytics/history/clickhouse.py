@@ -15,7 +15,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ import msgspec
 
 from gateway.analytics.event import Event, Tried
 from gateway.analytics.history import parquet
-from gateway.analytics.history.clickhouse_http import ClickHouseServer
+from gateway.analytics.history.clickhouse_http import NONE, PLAIN_NUMBERS, ClickHouseServer
 from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.history.schema import DERIVED, EVENTS, Column, order
 from gateway.analytics.history.source import EVENTS_AT_ONCE, Batch, Progress
@@ -229,18 +229,21 @@ class ClickHouse:
         return None
 
     def _insert(self, table: str, names: Sequence[str], rows: Sequence[Any], *, token: str) -> None:
-        settings = {"insert_deduplication_token": token, "async_insert": 0} if self._server.is_modern else {}
+        """One insert, of one block, which is there whole or not at all in each month."""
+        tokens: Mapping[str, str | int] = {"insert_deduplication_token": token, "async_insert": 0}
+        settings = tokens if self._server.is_modern else NONE
         columns = ", ".join(f"`{name}`" for name in names)
-        self._server.run(f"INSERT INTO {table} ({columns}) FORMAT JSONEachRow", _encode_lines(rows), **settings)
+        self._server.run(f"INSERT INTO {table} ({columns}) FORMAT JSONEachRow", _encode_lines(rows), settings)
 
     def _compare(self, rows: Sequence[Any]) -> None:
         """Raises HistoryError when what can be read back is not what was inserted."""
-        names = ", ".join(f"`{name}`" for name, _ in [*[(each, "") for each in _KEY], *COLUMNS])
-        query = f"SELECT {names} FROM {ROWS} WHERE attempt = {rows[0].attempt}"  # noqa: S608 - names of ours
-        days = f" AND after_ms = {rows[0].after_ms} AND after_n = {rows[0].after_n} ORDER BY number"
-        text = self._server.run(query + days + " FORMAT JSONEachRow", output_format_json_quote_64bit_integers=0)
+        first = rows[0]
+        which = (
+            f"attempt = {first.attempt} AND after_ms = {first.after_ms} AND after_n = {first.after_n} ORDER BY number"
+        )
+        query = f"SELECT {', '.join(_KEY)}, {NAMES} FROM {ROWS} WHERE {which} FORMAT JSONEachRow"  # noqa: S608 - names of ours
         try:
-            same = _decode_rows(text) == rows
+            same = _decode_rows(self._server.run(query, settings=PLAIN_NUMBERS)) == rows
         except msgspec.MsgspecError:
             same = False
         if not same:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import unquote, urlsplit
 
-import httpx
 import msgspec
 
 from gateway.analytics.history.parquet import HistoryError
+from providers.transport.blocking import Answer, BlockingClient, NoAnswer
 
-TIMEOUT = httpx.Timeout(60, connect=5)
+NONE: Mapping[str, str | int] = {}
 MODERN = (22, 2)
 """From here on: deduplication tokens, TTLs, LowCardinality, codecs."""
 ERROR_CHARS = 300
+PLAIN_NUMBERS = {"output_format_json_quote_64bit_integers": 0}
+"""Settings of a query whose integers of 64 bits are to be no texts."""
 _MESSAGE = re.compile(
     r"Code: (\d+).*?DB::Exception: (.*?)(?=,? e\.what\(\)| \(version |\. Stack trace|: \(at row|\s*before: |$)", re.S
 )
@@ -50,7 +52,7 @@ class ClickHouseServer:
         if parts.username:
             headers["X-ClickHouse-User"] = unquote(parts.username)
             headers["X-ClickHouse-Key"] = unquote(parts.password or "")
-        self._client = httpx.Client(base_url=base, headers=headers, timeout=TIMEOUT)
+        self._client = BlockingClient(base, headers)
         self._version: tuple[int, ...] = ()
         self._lock = threading.Lock()
 
@@ -63,32 +65,24 @@ class ClickHouseServer:
                 self._version = tuple(int(part) for part in re.findall(r"\d+", text)[:2])
             return self._version >= MODERN
 
-    def run(self, sql: str, data: bytes = b"", **settings: Any) -> bytes:
+    def run(self, sql: str, data: bytes = b"", settings: Mapping[str, str | int] = NONE) -> bytes:
         """The answer to a query, with the rows of an insert. Raises HistoryError."""
-        body = sql.encode() + (b"\n" + data if data else b"")
-        with self._errors():
-            answer = self._client.post("", params={"database": self.database, **settings}, content=body)
-            self._check(answer)
-            return answer.content
+        with self._answer(sql.encode() + (b"\n" + data if data else b""), settings) as answer:
+            return b"".join(answer.parts)
 
     def rows(self, sql: str, kind: type[Row]) -> list[Row]:
         """The rows of a query, each a list of its columns. Raises HistoryError."""
-        text = self.run(sql + " FORMAT JSONCompact", output_format_json_quote_64bit_integers=0)
-        with self._errors():
+        text = self.run(f"{sql} FORMAT JSONCompact", settings=PLAIN_NUMBERS)
+        try:
             return msgspec.json.decode(text, type=_Table[kind]).data  # type: ignore[valid-type]
+        except msgspec.MsgspecError as error:
+            raise HistoryError(f"{self.name}: an answer cannot be read: {error}") from error
 
     def lines(self, sql: str) -> Iterator[bytes]:
         """The rows of a query as lines of JSON, as they come. Raises HistoryError, also when the answer ends too early."""
-        params: dict[str, Any] = {"database": self.database, "output_format_json_quote_64bit_integers": 0}
         rest = b""
-        with (
-            self._errors(),
-            self._client.stream("POST", "", params=params, content=(sql + " FORMAT JSONEachRow").encode()) as answer,
-        ):
-            if answer.is_error:
-                answer.read()
-            self._check(answer)
-            for part in answer.iter_bytes():
+        with self._answer(f"{sql} FORMAT JSONEachRow".encode(), PLAIN_NUMBERS) as answer:
+            for part in answer.parts:
                 *whole, rest = (rest + part).split(b"\n")
                 for line in whole:
                     self._check_line(line)
@@ -107,23 +101,22 @@ class ClickHouseServer:
         """Close its connections."""
         self._client.close()
 
-    def _check(self, answer: httpx.Response) -> None:
-        if answer.is_error:
-            raise HistoryError(f"{self.name}: {_short(answer.text) or f'status {answer.status_code}'}")
+    @contextmanager
+    def _answer(self, body: bytes, settings: Mapping[str, str | int]) -> Iterator[Answer]:
+        """An answer without an error."""
+        try:
+            with self._client.post(body, {"database": self.database, **settings}) as answer:
+                if answer.status >= 400:
+                    text = b"".join(answer.parts).decode(errors="replace")
+                    raise HistoryError(f"{self.name}: {_short(text) or f'status {answer.status}'}")
+                yield answer
+        except NoAnswer as error:
+            raise HistoryError(f"{self.name}: {error}") from error
 
     def _check_line(self, line: bytes) -> None:
         """An error after the first rows stands within the answer, as its status has been sent."""
         if line[:1] != b"{":
             raise HistoryError(f"{self.name}: {_short(line.decode(errors='replace')) or 'the answer is no row'}")
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except httpx.HTTPError as error:
-            raise HistoryError(f"{self.name}: {type(error).__name__}: {error}") from error
-        except msgspec.MsgspecError as error:
-            raise HistoryError(f"{self.name}: an answer cannot be read: {error}") from error
 
 
 def _short(text: str) -> str:

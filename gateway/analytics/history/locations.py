@@ -12,7 +12,7 @@ from gateway.analytics.history.clickhouse import ClickHouse
 from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.history.sinks import HistorySink, Sink, Writable
 from gateway.analytics.history.source import History
-from gateway.settings import Settings
+from gateway.settings import CLICKHOUSE_URL, Settings
 from gateway.store.objects import ObjectError, objects
 
 
@@ -28,6 +28,8 @@ def history_at(location: str, settings: Settings, *, threads: int = 1) -> Histor
 
 def _writable(location: str, settings: Settings, threads: int = 1) -> Writable:
     if location.startswith(("http://", "https://")):
+        if not CLICKHOUSE_URL.match(location):
+            raise HistoryError("the URL of ClickHouse must be http://user:password@host:8123/database")
         return _clickhouse(location, settings.history_days, threads)
     if "://" not in location:
         return Archive(Path(location), threads=threads)
