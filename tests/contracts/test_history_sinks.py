@@ -11,11 +11,14 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
+from typer.testing import CliRunner
 
 from gateway.analytics import stream
 from gateway.analytics.consumer import Consumer
@@ -28,13 +31,19 @@ from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.bucket import BucketArchive
 from gateway.analytics.history.clickhouse import ClickHouse
 from gateway.analytics.history.clickhouse_http import ClickHouseServer
+from gateway.analytics.history.locations import history_of, sinks_of
 from gateway.analytics.history.parquet import DamagedFile, HistoryError
 from gateway.analytics.history.rebuild import rebuild
 from gateway.analytics.history.schema import order
 from gateway.analytics.history.sinks import HistorySink, Writable
 from gateway.analytics.history.source import Batch, Progress
 from gateway.analytics.history.writer import HistoryWriter
+from gateway.analytics.report.build import build
+from gateway.analytics.report.used_events import Window
 from gateway.analytics.sessions import session_costs
+from gateway.catalog.attributes import AttributeTable
+from gateway.cli import app
+from gateway.settings import Settings
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store
 from gateway.store.objects import Address, objects
@@ -46,9 +55,18 @@ from tests.support.objectstore import FaultyObjects, object_store
 from tests.support.process import free_port
 
 pytest.importorskip("duckdb", reason="the history of analytics needs the extra analytics")
-pytestmark = pytest.mark.xdist_group("history_sinks")
 
-REMOTE = ("s3", "clickhouse", "chdb")
+
+def kinds(*names: str, tail: tuple[str, ...] = ()) -> list[Any]:
+    """Parameters; the tests of a kind run in one worker, which starts its server once."""
+    group = pytest.mark.xdist_group
+    return [
+        pytest.param(each, marks=[group(f"history_{each}"), *([pytest.mark.tail] if each in tail else [])])
+        for each in names
+    ]
+
+
+REMOTE = kinds("s3", "clickhouse", "chdb")
 Step = Callable[[Callable[[], Any]], Any]
 
 
@@ -200,7 +218,7 @@ def test_a_process_may_die_before_and_after_each_call(
     """While stretches are written and folded: what can be read then is there once; afterwards every event is."""
     at = steps = 0
     while steps >= at:
-        at += 1 if LONG else 7
+        at += 1 if LONG else 11
         here, system = Place(place.kind, tmp_path, servers), DyingSystem(at)
         with here.faulty(monkeypatch, system) as reopened, contextlib.suppress(Killed):
             for each in BATCHES:
@@ -245,7 +263,7 @@ def test_each_call_may_come_twice(remote: Place, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("dataset", ["events", "daily", "weekly"])
-@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("private", [pytest.param(False, marks=pytest.mark.tail), True])
 def test_an_export_is_the_same_to_the_byte(remote: Place, tmp_path: Path, dataset: exports.Name, private: bool) -> None:
     """As that of a directory: CSV, JSON and Parquet, of some days."""
     events = [
@@ -284,6 +302,34 @@ def test_costs_of_sessions_are_the_same(remote: Place, tmp_path: Path) -> None:
     for each in (local, history):
         each.append(batch(0, events))
     assert session_costs(history, DAY + 1) == session_costs(local, DAY + 1) != []
+
+
+def test_the_report_is_the_same(remote: Place, tmp_path: Path) -> None:
+    events = [event(n, DAY - n // 5, user=bytes([n % 7]) * 8, app=f"a{n % 2}") for n in range(60)]
+    local, history = Archive(tmp_path / "local"), remote.open()
+    window, made = Window.around(date(2025, 11, 20), date(2025, 11, 30)), []
+    for each in (local, history):
+        each.append(batch(0, events))
+        attributes = AttributeTable()
+        made.append(build(each, window, attributes, name="test", least_users=1, advance=lambda _: None))
+    assert made[0].figures == made[1].figures
+    assert made[0].scope == made[1].scope
+
+
+def test_commands_take_a_url(remote: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``tokenway analytics export``; where there is nothing it says so, without the password."""
+    monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path))
+    command = ["analytics", "export", "--history", remote.url, "--private", "--format", "parquet", "--out"]
+    refused = CliRunner().invoke(app, [*command, str(tmp_path / "no")])
+    assert (refused.exit_code, "there is no history in" in refused.stderr, "s3cret" in refused.output) == (
+        2,
+        True,
+        False,
+    )
+    remote.open().append(BATCHES[0])
+    done = CliRunner().invoke(app, [*command, str(tmp_path / "days")])
+    assert (done.exit_code, done.stdout) == (0, f"2 events: {tmp_path / 'days'}\n")
+    assert by_prompt(read(Archive(tmp_path / "days"))) == PARTS[0]
 
 
 async def put(store: Store, events: list[Event], first: int) -> None:
@@ -372,18 +418,20 @@ async def trouble(store: Store, history: Writable) -> str:
     return str(line)
 
 
+TROUBLES = (
+    ("s3", "down", "EndpointConnectionError"),
+    ("s3", "bucket", "the bucket does not exist"),
+    ("s3", "key", "InvalidAccessKeyId: the access key is unknown"),
+    ("clickhouse", "down", "ConnectError"),
+    ("clickhouse", "database", "code 81: Database nobody doesn't exist"),
+    ("clickhouse", "key", "code 193: Wrong password for user default"),
+    ("chdb", "database", "code 81: Database nobody does not exist"),
+)
+
+
 @pytest.mark.parametrize(
     ("kind", "wrong", "says"),
-    [
-        ("s3", "down", "EndpointConnectionError"),
-        ("s3", "bucket", "nobody: the bucket does not exist"),
-        ("s3", "key", "InvalidAccessKeyId: the access key is unknown"),
-        ("clickhouse", "down", "ConnectError"),
-        ("clickhouse", "database", "code 81: Database nobody doesn't exist"),
-        ("clickhouse", "key", "code 193: Wrong password for user default"),
-        ("chdb", "down", "ConnectError"),
-        ("chdb", "database", "code 81: Database nobody does not exist"),
-    ],
+    [pytest.param(*row, marks=pytest.mark.xdist_group(f"history_{row[0]}")) for row in TROUBLES],
 )
 async def test_trouble_is_named_and_loses_nothing(
     store: Store, tmp_path: Path, servers: Any, caplog: pytest.LogCaptureFixture, kind: str, wrong: str, says: str
@@ -415,16 +463,14 @@ async def test_trouble_is_named_and_loses_nothing(
     finally:
         if kind == "s3":
             httpx.post(f"{place.server.endpoint}/moto-api/reset-auth", content="inf")
-    if not (kind == "s3" and wrong == "bucket"):
-        assert says in text, text
-    else:
-        assert "the bucket does not exist" in text, text
+    assert says in text, text
     assert not [line for line in [text, caplog.text] if "s3cret" in line]
     await step(store, place, Telemetry())
     assert by_prompt(read(place.open())) == [event(n) for n in range(5)]
     place.close()
 
 
+@pytest.mark.xdist_group("history_s3")
 def test_an_object_that_was_cut_is_named(bucket: Place) -> None:
     """Half of a piece, or of a day: when it is read or folded; nothing is deleted, and with the whole object everything is there."""
     history = bucket.open()
@@ -446,6 +492,7 @@ def test_an_object_that_was_cut_is_named(bucket: Place) -> None:
     assert by_prompt(read(bucket.open())) == [event(n) for n in range(900)]
 
 
+@pytest.mark.xdist_group("history_s3")
 def test_of_two_that_fold_at_once_one_is_refused(bucket: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one has written the day meanwhile, with a piece more: that piece is not lost."""
     bucket.open().append(BATCHES[0])
@@ -465,6 +512,7 @@ def test_of_two_that_fold_at_once_one_is_refused(bucket: Place, monkeypatch: pyt
     assert by_prompt(read(bucket.open())) == [*PARTS[0], *PARTS[1]]
 
 
+@pytest.mark.xdist_group("history_s3")
 def test_a_store_that_ignores_conditions_is_refused(bucket: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one that does not know the headers: the request is made without them."""
     url = bucket.url + "&region=elsewhere-1"
@@ -491,3 +539,39 @@ def test_a_url_that_cannot_be_meant_is_refused(url: str, says: str) -> None:
     with pytest.raises(ValueError, match=says) as raised:
         objects(url)
     assert "secret@" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("set", "written", "read_from"),
+    [
+        ({}, ["directory"], "directory"),
+        ({"history_url": "s3://books/x"}, ["s3"], "s3"),
+        ({"history_clickhouse_url": "http://u:p@h:1/d"}, ["directory", "clickhouse"], "directory"),
+        ({"history_clickhouse_url": "https://u:p%40@[::1]/d", "history": False}, ["clickhouse"], "clickhouse"),
+        ({"history": False}, [], "directory"),
+    ],
+)
+def test_settings_say_where_it_is(tmp_path: Path, set: dict[str, Any], written: list[str], read_from: str) -> None:
+    settings = Settings(data_dir=tmp_path, **set)
+    assert [sink.name for sink in sinks_of(settings)] == written
+    history = history_of(settings)
+    assert history.sink == read_from
+    assert "p" not in history.name.partition("://")[2] or read_from == "directory"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("history_url", "s3://key:s3cret@bucket/x"),
+        ("history_url", "gs://bucket/x"),
+        ("history_clickhouse_url", "http://u:s3cret@host:8123"),
+        ("history_clickhouse_url", "clickhouse://u:s3cret@host/d"),
+        ("history_clickhouse_url", "http://u:s3cret@host/d?x=y"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(tmp_path: Path, name: str, value: str) -> None:
+    """At the start, without the value, which may have a password."""
+    with pytest.raises(ValidationError) as raised:
+        Settings(data_dir=tmp_path, **{name: value})  # type: ignore[arg-type]
+    assert name in str(raised.value)
+    assert "s3cret" not in str(raised.value)

@@ -101,8 +101,7 @@ class ClickHouse:
 
     def exists(self) -> bool:
         """Whether there are tables."""
-        found = self._server.rows("SELECT name FROM system.tables WHERE database = currentDatabase()", list[str])
-        return [STRETCHES] in found
+        return STRETCHES in self._names("system.tables")
 
     def progress(self) -> Progress:
         """Where the last stretch ends."""
@@ -250,23 +249,30 @@ class ClickHouse:
             raise HistoryError(f"{self.name}: what is read back of {len(rows)} rows is not what was inserted")
 
     def _prepare(self) -> None:
-        """Make the tables, and the columns of a later version, once in each process."""
+        """Make the tables, and the columns of a later version, where they lack: once in each process."""
         with self._lock:
             if self._is_prepared:
                 return
-            for statement in _tables(modern=self._server.is_modern, days=self._days):
-                self._server.run(statement)
-            query = f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{ROWS}'"  # noqa: S608
-            there = {name for [name] in self._server.rows(query, list[str])}
-            lacking = [(name, kind) for name, kind in COLUMNS if name not in there]
+            there = self._names("system.tables")
+            for name, statement in _tables(modern=self._server.is_modern, days=self._days).items():
+                if name not in there:
+                    self._server.run(statement)
+            columns = self._names(f"system.columns WHERE table = '{ROWS}' AND")
+            lacking = [(name, kind) for name, kind in COLUMNS if name not in columns]
             for name, kind in lacking:
                 self._server.run(f"ALTER TABLE {ROWS} ADD COLUMN `{name}` {kind}")
-            if lacking:
+            if lacking and VIEW in there:
                 self._server.run(f"DROP TABLE {VIEW}")
-            self._server.run(f"CREATE VIEW IF NOT EXISTS {VIEW} AS {_counting(_WITH_DERIVED, None, None)}")
+            if lacking or VIEW not in there:
+                self._server.run(f"CREATE VIEW IF NOT EXISTS {VIEW} AS {_counting(_WITH_DERIVED, None, None)}")
             if self._server.is_modern:
                 self._set_ttls()
             self._is_prepared = True
+
+    def _names(self, table: str) -> set[str]:
+        """Names that a table of the system has of this database; ``table`` may end with WHERE … AND."""
+        condition = f"{table} {'' if table.endswith('AND') else 'WHERE'} database = currentDatabase()"
+        return {name for [name] in self._server.rows(f"SELECT name FROM {condition}", list[str])}  # noqa: S608
 
     def _set_ttls(self) -> None:
         """Let the tables have the time to live that is set now."""
@@ -289,8 +295,8 @@ def _ttls(days: int) -> dict[str, str]:
     return {ROWS: f"day + toIntervalDay({days + 1})", STRETCHES: f"toDate(made) + toIntervalDay({more})"}
 
 
-def _tables(*, modern: bool, days: int) -> Iterator[str]:
-    """The statements that make the tables where there are none."""
+def _tables(*, modern: bool, days: int) -> dict[str, str]:
+    """Table → the statement that makes it where there is none."""
     text = "LowCardinality(String) CODEC(ZSTD)" if modern else "String"
     plain = ("user", "session")
     kinds = [f"`{name}` {text if kind == 'String' and name not in plain else kind}" for name, kind in COLUMNS]
@@ -298,16 +304,17 @@ def _tables(*, modern: bool, days: int) -> Iterator[str]:
         f" SETTINGS non_replicated_deduplication_window = {_DEDUPLICATED}, fsync_after_insert = 1" if modern else ""
     )
     ttls = {table: f" TTL {ttl}" if modern and ttl else "" for table, ttl in _ttls(days).items()}
-    yield (
+    rows = (
         f"CREATE TABLE IF NOT EXISTS {ROWS} (attempt UInt64, after_ms UInt64, after_n UInt64, number UInt32, {', '.join(kinds)}, "
         "day Date MATERIALIZED toDate(intDiv(at_ms, 86400000))) ENGINE = MergeTree PARTITION BY toYYYYMM(day) "
         f"ORDER BY (day, after_ms, after_n, number){ttls[ROWS]}{settings}"
     )
-    yield (
+    stretches = (
         f"CREATE TABLE IF NOT EXISTS {STRETCHES} (attempt UInt64, after_ms UInt64, after_n UInt64, upto String, rows UInt64, "
         "writers String, made DateTime MATERIALIZED now()) ENGINE = MergeTree PARTITION BY toYYYYMM(made) "
         f"ORDER BY (after_ms, after_n){ttls[STRETCHES]}{settings}"
     )
+    return {ROWS: rows, STRETCHES: stretches}
 
 
 def _counting(names: str, first: int | None, last: int | None) -> str:
