@@ -17,7 +17,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from gateway.analytics import stream
@@ -31,7 +30,6 @@ from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.bucket import BucketArchive
 from gateway.analytics.history.clickhouse import ClickHouse
 from gateway.analytics.history.clickhouse_http import ClickHouseServer
-from gateway.analytics.history.locations import history_of, sinks_of
 from gateway.analytics.history.parquet import DamagedFile, HistoryError
 from gateway.analytics.history.rebuild import rebuild
 from gateway.analytics.history.schema import order
@@ -43,7 +41,6 @@ from gateway.analytics.report.used_events import Window
 from gateway.analytics.sessions import session_costs
 from gateway.catalog.attributes import AttributeTable
 from gateway.cli import app
-from gateway.settings import Settings
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store
 from gateway.store.objects import Address, objects
@@ -319,6 +316,7 @@ def test_the_report_is_the_same(remote: Place, tmp_path: Path) -> None:
 def test_commands_take_a_url(remote: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``tokenway analytics export``; where there is nothing it says so, without the password."""
     monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr("gateway.analytics.history.locations._clickhouse", lambda *_: remote.open())
     command = ["analytics", "export", "--history", remote.url, "--private", "--format", "parquet", "--out"]
     refused = CliRunner().invoke(app, [*command, str(tmp_path / "no")])
     assert (refused.exit_code, "there is no history in" in refused.stderr, "s3cret" in refused.output) == (
@@ -525,53 +523,38 @@ def test_a_store_that_ignores_conditions_is_refused(bucket: Place, monkeypatch: 
         BucketArchive(objects(url), bucket._folder / "copies").append(BATCHES[0])
 
 
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
-        ("s3:///prefix", "must be s3://"),
-        ("http://bucket/", "must be s3://"),
-        ("s3://key:secret@bucket/", "must not have credentials"),
-        ("s3://bucket/?endpont=http://x", "unknown option endpont"),
-        ("s3://bucket/?endpoint=x:9000", "endpoint that is not http"),
-    ],
-)
-def test_a_url_that_cannot_be_meant_is_refused(url: str, says: str) -> None:
-    with pytest.raises(ValueError, match=says) as raised:
-        objects(url)
-    assert "secret@" not in str(raised.value)
+@pytest.fixture(params=kinds("clickhouse", "chdb"))
+def clickhouse(request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[str], Any]) -> Iterator[Place]:
+    made = Place(request.param, tmp_path, servers)
+    yield made
+    made.close()
 
 
-@pytest.mark.parametrize(
-    ("set", "written", "read_from"),
-    [
-        ({}, ["directory"], "directory"),
-        ({"history_url": "s3://books/x"}, ["s3"], "s3"),
-        ({"history_clickhouse_url": "http://u:p@h:1/d"}, ["directory", "clickhouse"], "directory"),
-        ({"history_clickhouse_url": "https://u:p%40@[::1]/d", "history": False}, ["clickhouse"], "clickhouse"),
-        ({"history": False}, [], "directory"),
-    ],
-)
-def test_settings_say_where_it_is(tmp_path: Path, set: dict[str, Any], written: list[str], read_from: str) -> None:
-    settings = Settings(data_dir=tmp_path, **set)
-    assert [sink.name for sink in sinks_of(settings)] == written
-    history = history_of(settings)
-    assert history.sink == read_from
-    assert "p" not in history.name.partition("://")[2] or read_from == "directory"
+def test_of_two_attempts_at_one_stretch_the_first_counts(clickhouse: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have looked before either was there: by a token on a new server, by its time on an old one."""
+    clickhouse.open().append(BATCHES[0])
+    real, looked = ClickHouse._kept, []
+
+    def late(self: ClickHouse, which: str) -> Progress | None:
+        looked.append(which)
+        return None if len(looked) == 1 else real(self, which)
+
+    monkeypatch.setattr(ClickHouse, "_kept", late)
+    if clickhouse.kind == "clickhouse":
+        time.sleep(1.1)  # its clock has seconds
+    assert clickhouse.open().append(batch(0, [*PARTS[0], *PARTS[1]])).position == "2-0"
+    assert by_prompt(read(clickhouse.open())) == PARTS[0]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("history_url", "s3://key:s3cret@bucket/x"),
-        ("history_url", "gs://bucket/x"),
-        ("history_clickhouse_url", "http://u:s3cret@host:8123"),
-        ("history_clickhouse_url", "clickhouse://u:s3cret@host/d"),
-        ("history_clickhouse_url", "http://u:s3cret@host/d?x=y"),
-    ],
-)
-def test_settings_that_cannot_be_meant_are_refused(tmp_path: Path, name: str, value: str) -> None:
-    """At the start, without the value, which may have a password."""
-    with pytest.raises(ValidationError) as raised:
-        Settings(data_dir=tmp_path, **{name: value})  # type: ignore[arg-type]
-    assert name in str(raised.value)
-    assert "s3cret" not in str(raised.value)
+def test_tables_of_an_earlier_version_get_what_they_lack(clickhouse: Place) -> None:
+    """Columns, and the view with them; rows of before have the defaults."""
+    clickhouse.open().append(BATCHES[0])
+    clickhouse.run("DROP TABLE events")
+    clickhouse.run("ALTER TABLE event_rows DROP COLUMN app_name")
+    clickhouse.open().append(BATCHES[1])
+    events = by_prompt(read(clickhouse.open()))
+    assert [each.app_name for each in events] == ["", "", *[each.app_name for each in PARTS[1]]]
+    server = ClickHouseServer(clickhouse.url)
+    found = server.rows("SELECT model, provider, app_name FROM events ORDER BY prompt DESC LIMIT 1", list[str])
+    server.close()
+    assert found == [['acme/it\'s "fast"', "acme", "~ünï 💥"]]
