@@ -41,6 +41,8 @@ def _writable(location: str, settings: Settings, threads: int = 1) -> Writable:
 
 def sinks_of(settings: Settings) -> list[Sink]:
     """What the history is written to. Raises HistoryError for a location that cannot be used."""
+    if settings.history and settings.history_url and not parquet.is_available():
+        raise HistoryError("GATEWAY_HISTORY_URL needs DuckDB: pip install 'tokenway[analytics,aws]'")
     locations = []
     if settings.history and parquet.is_available():
         locations.append(settings.files_location)
