@@ -345,7 +345,7 @@ class Archive(FileHistory):
             os.close(descriptor)
 
     def _remove_leftovers(self) -> None:
-        for path in self._temporary.iterdir():
+        for path in self._temporary.glob("*"):  # there may be no such directory
             if path.is_file() and path.stat().st_mtime < time.time() - LEFTOVER_S:
                 path.unlink(missing_ok=True)
 
