@@ -7,6 +7,7 @@ both in step. They are read once, in the parent process; the rest of the program
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterable
 from decimal import Decimal
@@ -25,6 +26,9 @@ from pydantic_settings import (
 
 CHECKOUT_CONFIG = Path(__file__).resolve().parent.parent / "config"
 PACKAGED_CONFIG = Path(__file__).resolve().parent / "_config"
+
+
+CLICKHOUSE_URL = re.compile(r"https?://([^/@:\s]+(:[^/@\s]*)?@)?([\w.-]+|\[[0-9a-fA-F:]+\])(:\d+)?/[A-Za-z_]\w*/?$")
 
 
 def shipped_config_dir() -> Path:
@@ -55,7 +59,7 @@ def settings_files(folders: Iterable[Path]) -> list[Path]:
 class Settings(BaseSettings):
     """Raises pydantic.ValidationError naming the variable when a value does not fit."""
 
-    model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="forbid", frozen=True, hide_input_in_errors=True)
 
     config_dir: Annotated[tuple[Path, ...], NoDecode] = Field(
         default_factory=lambda: (shipped_config_dir(),),
@@ -183,6 +187,14 @@ class Settings(BaseSettings):
     history_dir: Path | None = Field(
         None, description="Directory of these files. Unset: `history` in the data directory."
     )
+    history_url: str | None = Field(
+        None,
+        pattern=r"^s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^?#@\s]*)?(\?[^#@\s]+)?$",
+        description="s3://bucket/prefix?endpoint=https://host&region=name: these files as objects, instead of in a directory.",
+    )
+    history_clickhouse_url: SecretStr | None = Field(
+        None, description="http://user:password@host:8123/database: every event goes to ClickHouse as well."
+    )
     history_interval_s: float = Field(30, gt=0, description="How often new events are written to the history.")
     history_days: int = Field(0, ge=0, description="Days of the history that are kept; 0: all.")
 
@@ -216,6 +228,13 @@ class Settings(BaseSettings):
             raise ValueError("the management key must be one word of printable ASCII characters")
         return SecretStr(key)
 
+    @field_validator("history_clickhouse_url")
+    @classmethod
+    def _names_a_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not CLICKHOUSE_URL.match(value.get_secret_value()):
+            raise ValueError("must be http://user:password@host:8123/database, or https; user and password as in URLs")
+        return value
+
     @cached_property
     def fee_basis_points(self) -> int:
         """5 % → 500."""
@@ -233,8 +252,20 @@ class Settings(BaseSettings):
 
     @cached_property
     def history_directory(self) -> Path:
-        """Where the history of analytics is kept."""
+        """Where the files of the history of analytics are, unless they are elsewhere."""
         return self.history_dir or self.data_dir / "history"
+
+    @cached_property
+    def files_location(self) -> str:
+        """Where the files of the history of analytics are: a directory or a URL."""
+        return self.history_url or str(self.history_directory)
+
+    @cached_property
+    def history_location(self) -> str:
+        """Where the history of analytics is read: its files, else ClickHouse. The URL has a password."""
+        if self.history_clickhouse_url is None or self.history:
+            return self.files_location
+        return self.history_clickhouse_url.get_secret_value()
 
     @classmethod
     def settings_customise_sources(

@@ -14,8 +14,8 @@ from typing import Any
 
 from gateway.analytics.cohorts import CohortMaker
 from gateway.analytics.consumer import Consumer, Role
-from gateway.analytics.history import parquet
-from gateway.analytics.history.writer import DirectorySink, HistoryWriter
+from gateway.analytics.history.locations import sinks_of
+from gateway.analytics.history.writer import HistoryWriter
 from gateway.catalog.read import CatalogError
 from gateway.catalog.store import CatalogStore
 from gateway.ledger.ledger import Ledger
@@ -133,8 +133,7 @@ def analytics_loops(
     if not settings.analytics:
         return []
     loops = [every(ANALYTICS_INTERVAL_S, Consumer(store, role).step, telemetry)]
-    if settings.history and parquet.is_available():
-        sink = DirectorySink(settings.history_directory, days=settings.history_days)
+    for sink in sinks_of(settings):
         writer = HistoryWriter(store, sink, role, telemetry)
         loops.append(every(settings.history_interval_s, writer.write_history, telemetry))
         maker = CohortMaker(store, settings.history_directory)

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.analytics.buckets import DAY_MS
 from gateway.analytics.event import UNKNOWN_APP
-from gateway.analytics.history.archive import Archive
+from gateway.analytics.history.source import History
 from gateway.analytics.privacy import LARGEST_PERCENT
 
 CLOSES_AFTER_MS = DAY_MS
@@ -78,7 +78,7 @@ ORDER BY app, model, min(turns)
 """  # noqa: S608 - numbers and names of ours
 
 
-def session_costs(archive: Archive, last_day: int) -> Sequence[SessionCost]:
+def session_costs(history: History, last_day: int) -> Sequence[SessionCost]:
     """The sessions that closed in the 30 days up to ``last_day``, by app, model and turns. Blocks. Raises HistoryError."""
     end_ms = (last_day + 1) * DAY_MS
     closed = {
@@ -86,5 +86,5 @@ def session_costs(archive: Archive, last_day: int) -> Sequence[SessionCost]:
         "last": end_ms - 1 - CLOSES_AFTER_MS,
     }
     first_day = last_day + 1 - WINDOW_DAYS - LONGEST_DAYS
-    with archive.reading(first_day, last_day) as opened:
+    with history.reading(first_day, last_day) as opened:
         return [SessionCost(*row) for row in opened.execute(_QUERY, closed).fetchall()]

@@ -16,25 +16,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.analytics.buckets import day_of, iso_day, monday
 from gateway.analytics.history import export as exports
-from gateway.analytics.history.archive import Archive
+from gateway.analytics.history.locations import history_at
 from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.history.rebuild import Week
 from gateway.analytics.history.rebuild import rebuild as rebuild_counters
+from gateway.analytics.history.source import History
 from gateway.cli import configured
 from gateway.cli.offline import STORE_HELP, StoreServices, with_store
 from gateway.cli.output import AsJson, as_json, refuse, table
 
 app = typer.Typer(no_args_is_help=True)
 
-Directory = Annotated[
-    Path | None,
-    typer.Option("--from", metavar="DIR", help="Directory of the history; that of the settings when left out."),
-]
+LOCATION = "Directory or URL of the history; that of the settings when left out."
+Source = Annotated[str | None, typer.Option("--from", metavar="DIR|URL", help=LOCATION)]
 
 
 @app.command(help=f"Make the counters again from the history. {STORE_HELP}")
 def rebuild(
-    source: Directory = None,
+    source: Source = None,
     replace: Annotated[
         bool, typer.Option(help="Also of weeks of which more has been counted than the history has.")
     ] = False,
@@ -42,13 +41,12 @@ def rebuild(
 ) -> None:
     """Exit 0 when every week of the history is counted, 1 when some were left alone."""
     with failures():
-        archive = opened(source)
-        with archive.reading() as connection:
-            [(events,)] = connection.execute("SELECT count(*) FROM events").fetchall()
+        history = opened(source)
+        events = history.count()
 
         async def work(services: StoreServices) -> list[Week]:
             with progress_bar("Counting the history", events) as advance:
-                return await rebuild_counters(services.store, archive, replace=replace, advance=advance)
+                return await rebuild_counters(services.store, history, replace=replace, advance=advance)
 
         weeks = with_store(work)
     if json:
@@ -69,9 +67,7 @@ def export(
     first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day (UTC).")] = None,
     last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day (UTC).")] = None,
     private: Annotated[bool, typer.Option("--private", help="With organisation, key, user and session.")] = False,
-    history: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Directory of the history; that of the settings when left out.")
-    ] = None,
+    history: Annotated[str | None, typer.Option(metavar="DIR|URL", help=LOCATION)] = None,
 ) -> None:
     """Write the history, or sums of it by day or week, with a description of each column.
 
@@ -86,37 +82,37 @@ def export(
     begin, end = (day_of(each.date()) if each is not None else None for each in (first, last))
     wanted = exports.Export(cast("exports.Name", dataset), begin, end, private=private)
     with failures():
-        archive = opened(history)
-        with archive.reading(begin, end) as connection:
-            [(events,)] = connection.execute("SELECT count(*) FROM events").fetchall()
+        found = opened(history)
+        events = found.count(begin, end)
         out.mkdir(parents=True)
-        _export(archive, wanted, out, format, events)
+        _export(found, wanted, out, format, events)
     typer.echo(f"{events:,} events: {out}")
 
 
-def _export(archive: Archive, wanted: exports.Export, out: Path, format: exports.Format, events: int) -> None:
+def _export(history: History, wanted: exports.Export, out: Path, format: exports.Format, events: int) -> None:
     by_day = format == "parquet" and wanted.dataset == "events"
     name = wanted.dataset if by_day else f"{wanted.dataset}.{format}"
     with progress_bar("Exporting", events) as advance:
         if by_day:
-            exports.write_days(archive, wanted, out, advance)
+            exports.write_days(history, wanted, out, advance)
         elif format == "parquet":
-            exports.write_parquet(archive, wanted, out / name)
+            exports.write_parquet(history, wanted, out / name)
         else:
             with (out / name).open("wb") as file:
-                for part in exports.lines(archive, wanted, format):
+                for part in exports.lines(history, wanted, format):
                     file.write(part)
                     advance(part.count(b"\n") if wanted.dataset == "events" else 0)
     (out / "schema.json").write_bytes(msgspec.json.format(msgspec.json.encode(exports.dictionary(wanted))))
     (out / "README.md").write_text(exports.readme(wanted, name), encoding="utf-8")
 
 
-def opened(source: Path | None) -> Archive:
-    """The history that is asked for. Exits 2 when there is none."""
-    archive = Archive(source or configured.settings().history_directory, threads=2)
-    if not archive.exists():
-        refuse(f"there is no history in {archive.directory}; name its directory with --from (GATEWAY_HISTORY_DIR)")
-    return archive
+def opened(source: str | None) -> History:
+    """The history that is asked for. Exits 2 when there is none. Raises HistoryError."""
+    settings = configured.settings()
+    history = history_at(source or settings.history_location, settings, threads=2)
+    if not history.exists():
+        refuse(f"there is no history in {history.name}; name its directory with --from (GATEWAY_HISTORY_DIR)")
+    return history
 
 
 @contextlib.contextmanager

@@ -13,12 +13,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from gateway.analytics.history.locations import history_at
 from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.report import document
 from gateway.analytics.report.build import STEPS, build, window_of
 from gateway.analytics.report.document import Report
 from gateway.analytics.report.markdown import markdown
-from gateway.analytics.report.used_events import NoEvents
+from gateway.analytics.report.used_events import THREADS, NoEvents
 from gateway.cli import configured
 from gateway.cli.output import refuse
 from gateway.web.report import html
@@ -35,8 +36,9 @@ ORDER: tuple[Format, ...] = ("md", "html", "json")
 
 def report(
     *,
-    folder: Annotated[
-        Path | None, typer.Option("--from", help="Directory of the history; the gateway's own when left out.")
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="Directory or URL of the history; the gateway's own when left out."),
     ] = None,
     year: Annotated[int | None, typer.Option(min=1970, max=9998, help="The year that the report is about.")] = None,
     start_date: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Or its first day ...")] = None,
@@ -62,9 +64,9 @@ def report(
     targets = {format: out} if out else {each: document.file_of(settings.data_dir, name, each) for each in ORDER}
     attributes = configured.catalog(settings).attributes
     least = settings.rankings_min_users if least_users is None else least_users
-    history = folder or settings.history_directory
     try:
         with _progress_bar() as advance:
+            history = history_at(source or settings.history_location, settings, threads=THREADS)
             made = build(history, window, attributes, name=name, least_users=least, advance=advance)
         for kind, path in targets.items():
             document.save(path, WRITERS[kind](made))

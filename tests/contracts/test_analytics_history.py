@@ -8,7 +8,6 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,14 @@ from gateway.analytics.history.load import load
 from gateway.analytics.history.parquet import DamagedFile, HistoryError
 from gateway.analytics.history.rebuild import rebuild
 from gateway.analytics.history.schema import EVENTS, Facts, order
-from gateway.analytics.history.writer import DirectorySink, HistoryWriter
+from gateway.analytics.history.sinks import HistorySink
+from gateway.analytics.history.writer import HistoryWriter
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store
 from gateway.store.keys import bucket
 from gateway.telemetry import Telemetry
 from tests.support.examples import LONG
-from tests.support.history import DAY, batch, event, read
+from tests.support.history import DAY, DyingSystem, Killed, batch, event, read
 
 pytest.importorskip("duckdb", reason="the history of analytics needs the extra analytics")
 
@@ -48,7 +48,7 @@ async def write(store: Store, events: list[Event], *, first: int = 0, writer: st
 
 
 def writer(store: Store, directory: Path, telemetry: Telemetry | None = None, days: int = 0) -> HistoryWriter:
-    sink = DirectorySink(directory, days=days)
+    sink = HistorySink(Archive(directory), days=days)
     return HistoryWriter(store, sink, "worker", telemetry or Telemetry(), clock=lambda: NOW)
 
 
@@ -133,42 +133,6 @@ def test_days_have_files_by_organisation(tmp_path: Path) -> None:
     assert sorted(read(archive), key=str) == sorted(events, key=str)
 
 
-class Killed(BaseException):
-    """The process dies."""
-
-
-class DyingSystem:
-    """What the archive uses of ``os``; the process dies before (odd numbers) or after a step. Unlike a real death it cannot come
-    between the system's own calls, and what Python cleans up is cleaned up."""
-
-    def __init__(self, at: int) -> None:
-        self.at, self.steps = at, 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
-
-    def step(self, real: Callable[..., Any], *args: Any) -> Any:
-        self.steps += 1
-        if self.steps > self.at or (self.steps == self.at and self.at % 2):
-            raise Killed
-        result = real(*args)
-        if self.steps == self.at:
-            raise Killed
-        return result
-
-    def fsync(self, descriptor: int) -> None:
-        self.step(os.fsync, descriptor)
-
-    def link(self, old: Path, new: Path) -> None:
-        self.step(os.link, old, new)
-
-    def replace(self, old: Path, new: Path) -> None:
-        self.step(os.replace, old, new)
-
-    def unlink(self, path: Path) -> None:
-        self.step(os.unlink, path)
-
-
 def test_a_process_may_die_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before or after each step that changes a file, while pieces are written, folded and folded again with late events: what can
     be read then is there once, and after the next start every event is in the files once."""
@@ -242,7 +206,7 @@ async def test_repetitions_and_gaps(store: Store, tmp_path: Path) -> None:
 @pytest.mark.tail
 async def test_one_writes_at_a_time(store: Store, tmp_path: Path) -> None:
     """Two processes on one directory at once: every event once. A worker goes before a gateway."""
-    gateway = HistoryWriter(store, DirectorySink(tmp_path), "gateway", Telemetry())
+    gateway = HistoryWriter(store, HistorySink(Archive(tmp_path)), "gateway", Telemetry())
     first = writer(store, tmp_path)
     await gateway.write_history()
     for number in range(5):

@@ -20,7 +20,8 @@ import pytest
 
 from gateway.analytics.buckets import day_of
 from gateway.analytics.event import OWN_KEY, Event
-from gateway.analytics.history.archive import Archive, Batch
+from gateway.analytics.history.archive import Archive
+from gateway.analytics.history.source import Batch
 from gateway.analytics.report import document
 from gateway.analytics.report.build import STEPS, build
 from gateway.analytics.report.document import Figure, Plot, Report, Table, TimeChart
@@ -63,7 +64,7 @@ def written(history: Path, found: list[Event]) -> Path:
 
 
 def report_of(history: Path, attributes: AttributeTable, least_users: int = 1, window: Window = WINDOW) -> Report:
-    return build(history, window, attributes, name="test", least_users=least_users, advance=lambda _: None)
+    return build(Archive(history), window, attributes, name="test", least_users=least_users, advance=lambda _: None)
 
 
 def year(folder: Path, scale: float, classified: float) -> Report:

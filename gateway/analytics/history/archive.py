@@ -36,11 +36,13 @@ from gateway.analytics.buckets import DAY_MS, day_of, iso_day
 from gateway.analytics.history import parquet
 from gateway.analytics.history.parquet import DamagedFile, HistoryError
 from gateway.analytics.history.schema import DERIVED, EVENTS, START, Dataset, Facts, order
+from gateway.analytics.history.source import Batch, FileHistory, Progress
 from gateway.store.keys import BUCKETS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection as Connection
 
+POSITION = "position.json"
 PIECES_MAX = 64
 """Pieces are folded when there are so many."""
 FOLD_AFTER_S = 15 * 60
@@ -49,24 +51,6 @@ READING = "reading-"
 """How the folders of readers begin."""
 LEFTOVER_S = 3600
 """Files of a process that was killed while it wrote are removed when they are so old."""
-
-
-class Batch(msgspec.Struct, kw_only=True):
-    """The events of a stretch of the stream, as lines of JSON."""
-
-    after: str
-    upto: str
-    rows: int
-    lines: bytes
-    writers: dict[str, tuple[int, int]] = {}
-    """As in ``Facts``, at the end of the stretch."""
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far the stream is written, and what is known there of the processes that write to it."""
-
-    position: str = START
-    writers: dict[str, tuple[int, int]] = {}
 
 
 class Piece(NamedTuple):
@@ -82,16 +66,23 @@ class _Target(NamedTuple):
     pieces: list[Piece]
 
 
-class Archive:
+class Archive(FileHistory):
     """The files of one dataset. Every method blocks; several processes may use the same directory. ``threads``: of DuckDB."""
+
+    sink = "directory"
 
     def __init__(self, directory: Path, dataset: Dataset = EVENTS, *, threads: int = 1) -> None:
         self.directory, self.dataset = directory, dataset
         self._folder = directory / dataset.name
         self._pieces = self._folder / "pieces"
         self._temporary = self._folder / "tmp"
-        self._position = self._folder / "position.json"
+        self._position = self._folder / POSITION
         self._database = parquet.database(threads)
+
+    @property
+    def name(self) -> str:
+        """The directory."""
+        return str(self.directory)
 
     def exists(self) -> bool:
         """Whether something was ever written here."""
@@ -137,9 +128,7 @@ class Archive:
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to fold: there are many pieces, or some of yesterday. ``now``: unix seconds."""
-        names = self._names()
-        midnight = (now - FOLD_AFTER_S) // 86_400 * 86_400
-        return len(names) >= PIECES_MAX or any(path.stat().st_mtime < midnight for path in names)
+        return is_due([path.stat().st_mtime for path in self._names()], now)
 
     def fold(self, advance: Callable[[int], object] = lambda rows: None) -> int:
         """Put the rows of the pieces into the files of their days; how many files were written. 0 also while another process
@@ -196,6 +185,11 @@ class Archive:
                 raise HistoryError(f"{path} is not a day") from None
         return sorted(found)
 
+    def piece_days(self) -> list[int]:
+        """The days of which pieces have rows."""
+        with self._database.connection() as opened:
+            return sorted({day for day, _ in self._places(opened, self._listed(opened))})
+
     def event_days(self) -> list[int]:
         """The days that have rows, in their order."""
         if not self.exists():
@@ -244,7 +238,7 @@ class Archive:
             try:
                 yield frozen
             except DamagedFile as error:
-                raise DamagedFile(self._folder / error.path.relative_to(frozen._folder), error.why) from error
+                raise DamagedFile(self._folder / Path(error.path).relative_to(frozen._folder), error.why) from error
             except HistoryError as error:
                 raise type(error)(str(error).replace(str(frozen._folder), str(self._folder))) from error
 
@@ -397,7 +391,7 @@ class Archive:
 
     def _remove_leftovers(self) -> None:
         """Called with the directory's lock, under which a reader makes and locks its folder."""
-        for path in self._temporary.iterdir():
+        for path in self._temporary.glob("*"):  # there may be no such directory
             if path.is_file() and path.stat().st_mtime < time.time() - LEFTOVER_S:
                 path.unlink(missing_ok=True)
             elif path.name.startswith(READING):
@@ -408,6 +402,12 @@ class Archive:
                         shutil.rmtree(path, ignore_errors=True)
                     finally:
                         os.close(descriptor)
+
+
+def is_due(written: Sequence[float], now: float) -> bool:
+    """Whether pieces that were written then are to be folded: there are many, or some of yesterday. In unix seconds."""
+    midnight = (now - FOLD_AFTER_S) // 86_400 * 86_400
+    return len(written) >= PIECES_MAX or any(each < midnight for each in written)
 
 
 _DAY = f"at_ms // {DAY_MS}"

@@ -12,14 +12,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from gateway.analytics.buckets import iso_day
 from gateway.analytics.history import parquet
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.schema import EVENTS, PRIVATE, VERSION
+from gateway.analytics.history.source import History
+from gateway.analytics.history.sums import PERIODS, SUMS, Sums
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection as Connection
 
 Name = Literal["events", "daily", "weekly"]
 Format = Literal["csv", "jsonl", "parquet"]
@@ -88,25 +94,13 @@ MEANING = {
     "language": "of the prompt",
     "programming": "programming language",
     "sampled_ppm": "chance, in millionths, with which it was chosen to be classified; 0: it was not",
-    "tool_error": "the worst of the calls: 0 nothing, 1 arguments that are no JSON, 2 a name that nobody offered, 3 not by the schema",
+    "tool_error": "the worst of the calls: 0 nothing, 1 arguments are no JSON, 2 a name that nobody offered, 3 not by the schema",
     "structured": "output that had to be JSON: 1 it is, 2 it is none, 3 not by the schema; 0: not asked for, or not looked at",
     "asked_to_reason": "1: the request named an effort other than none, or a budget, for reasoning",
     "pictures": "made by the model, where they are counted one by one",
     "audio_ms": "of sound that was transcribed, where its length is counted",
 }
 """Field of ``Event`` → what it says."""
-_SUMS = (
-    ("requests", "count(*)", "requests"),
-    ("ok", "count(*) FILTER (ok)", "of them, with an answer that did not end with an error"),
-    *(
-        (name, f"sum({name})", MEANING[name])
-        for name in ("prompt", "completion", "reasoning", "cache_read", "cache_write")
-    ),
-    ("tool_requests", "count(*) FILTER (finish = 'tool_calls')", "requests that ended with a call of tools"),
-    ("users", 'count(DISTINCT "user") FILTER (octet_length("user") > 0)', "different users"),
-    *((name, f"sum({name})", MEANING[name]) for name in ("cost_nano", "fee_nano", "charged_nano")),
-)
-_PERIODS = {"daily": ("date", "dt", "UTC day"), "weekly": ("week", "week", "Monday of the week, UTC")}
 
 
 def fields(export: Export) -> list[Field]:
@@ -119,14 +113,14 @@ def fields(export: Export) -> list[Field]:
         ]
         kept = [each for each in EVENTS.columns if export.private or each.name not in PRIVATE]
         return described + [Field(each.name, each.quoted, each.type, MEANING.get(each.name, "")) for each in kept]
-    name, sql, meaning = _PERIODS[export.dataset]
-    groups = [Field(each, each, "VARCHAR", MEANING.get(each, each)) for each in _groups(export)]
-    groups.insert(0, Field(name, sql, "DATE", meaning))
-    return groups + [Field(each, f"({sql})::BIGINT", "BIGINT", meaning) for each, sql, meaning in _SUMS]
+    name, _, meaning = PERIODS[export.dataset]
+    groups = [Field(each, each, "VARCHAR", MEANING.get(each, each)) for each in _sums(export).groups]
+    groups.insert(0, Field(name, f'"{name}"', "DATE", meaning))
+    return groups + [Field(each.name, f'"{each.name}"', "BIGINT", each.meaning) for each in SUMS]
 
 
-def _groups(export: Export) -> list[str]:
-    return ["model", "provider", "app", *(("org", "key") if export.private else ())]
+def _sums(export: Export) -> Sums:
+    return Sums("weekly" if export.dataset == "weekly" else "daily", private=export.private)
 
 
 def _text(field: Field) -> str:
@@ -138,28 +132,30 @@ def _text(field: Field) -> str:
     }.get(field.type, field.sql)
 
 
-def _query(export: Export, columns: list[Field], values: str) -> str:
+@contextmanager
+def _opened(history: History, export: Export) -> Iterator[Connection]:
+    """A DuckDB with what ``_query`` selects from."""
+    days = export.first, export.last
+    with history.reading(*days) if export.dataset == "events" else history.summing(_sums(export), *days) as opened:
+        yield opened
+
+
+def _query(export: Export, values: str) -> str:
     """SQL of the rows; ``values`` of what is selected."""
-    grouped = (
-        ""
-        if export.dataset == "events"
-        else f" GROUP BY {', '.join(f.sql for f in columns[: len(_groups(export)) + 1])}"
-    )
-    ordered = grouped and " ORDER BY ALL"
-    return f"SELECT {values} FROM events{grouped}{ordered}"  # noqa: S608 - names of ours
+    return f"SELECT {values} FROM " + ("events" if export.dataset == "events" else "sums ORDER BY ALL")  # noqa: S608
 
 
-def lines(archive: Archive, export: Export, format: Literal["csv", "jsonl"]) -> Generator[bytes]:
-    """The export, some thousand rows at a time, as the files were when it began. Raises HistoryError."""
+def lines(history: History, export: Export, format: Literal["csv", "jsonl"]) -> Generator[bytes]:
+    """The export, some thousand rows at a time, as the history was when it began. Raises HistoryError."""
     columns = fields(export)
-    with archive.reading(export.first, export.last) as opened:
+    with _opened(history, export) as opened:
         if format == "csv":
             yield _csv([[each.name for each in columns]])
             values = ", ".join(_in_csv(each) for each in columns)
         else:
             pairs = ", ".join(f"'{each.name}': {_text(each)}" for each in columns)
             values = f"to_json({{{pairs}}})::VARCHAR"
-        rows = opened.execute(_query(export, columns, values))
+        rows = opened.execute(_query(export, values))
         while part := rows.fetchmany(ROWS_AT_ONCE):
             yield _csv(part) if format == "csv" else "".join([f"{row[0]}\n" for row in part]).encode()
 
@@ -176,28 +172,27 @@ def _csv(rows: list[Any]) -> bytes:
     return text.getvalue().encode()
 
 
-def write_parquet(archive: Archive, export: Export, path: Path) -> None:
+def write_parquet(history: History, export: Export, path: Path) -> None:
     """The whole export as one Parquet file. Raises HistoryError."""
-    with archive.reading(export.first, export.last) as opened:
+    with _opened(history, export) as opened:
         options = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2"
         opened.execute(f"COPY ({_columnar(export)}) TO {parquet.literal(path)} ({options})")
 
 
 def write_days(
-    archive: Archive, export: Export, directory: Path, advance: Callable[[int], object] = lambda rows: None
+    history: History, export: Export, directory: Path, advance: Callable[[int], object] = lambda rows: None
 ) -> None:
     """Events as Parquet, one file a day: with ``private`` an archive that counters can be made of. Raises HistoryError, OSError."""
-    target, progress = Archive(directory), archive.progress()
-    for day in archive.event_days():
+    target, progress = Archive(directory), history.progress()
+    for day in history.event_days():
         if (export.first is None or export.first <= day) and (export.last is None or day <= export.last):
-            with archive.reading(day, day) as opened:
+            with history.reading(day, day) as opened:
                 advance(target.put_day(opened, f"({_columnar(export)})", day, progress))
 
 
 def _columnar(export: Export) -> str:
     """SQL of the rows with typed columns."""
-    columns = fields(export)
-    return _query(export, columns, ", ".join(f'{each.sql} AS "{each.name}"' for each in columns))
+    return _query(export, ", ".join(f'{each.sql} AS "{each.name}"' for each in fields(export)))
 
 
 def dictionary(export: Export) -> dict[str, Any]:

@@ -43,8 +43,8 @@ class DamagedFile(HistoryError):
     """A file is not what was once written: cut, changed, or of a later version."""
 
     def __init__(self, path: Path | str, why: str) -> None:
-        super().__init__(f"{path} is damaged: {' '.join(why.split())}")
-        self.path, self.why = Path(path), why
+        self.path, self.why = path, " ".join(why.split())
+        super().__init__(f"{path} is damaged: {self.why}")
 
 
 class Unavailable(HistoryError):

@@ -2,8 +2,8 @@
 
 Weeks are made one after the other: buckets of time do not reach over them. Each row is replaced in one step by what it has to be,
 so readers never see nothing, and a process that dies leaves some weeks as they were; the next one makes all of them again. While
-it runs nobody else counts: it holds the consumer's lease, and counts first what waits, the last of it an entry of its own, so that
-the others, whose cursor is older, forget the rows that they keep in memory.
+it runs nobody else counts or writes this history: it holds both leases, and counts first what waits, the last of it an entry of its
+own, so that the others, whose cursor is older, forget the rows that they keep in memory.
 
 A week of which more has been counted than the files have (they begin later, or lie elsewhere) is left alone unless one insists.
 It must not know: HTTP.
@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Any, NamedTuple
 
 from gateway.analytics import stream, tables
@@ -24,15 +25,14 @@ from gateway.analytics.consumer import LEASE_MS, Consumer
 from gateway.analytics.counters import MAX_APPS, OTHER_APPS, Cell, Increments, Tally, expires_at
 from gateway.analytics.event import UNKNOWN_APP, Event, columns_of
 from gateway.analytics.fields import stored
-from gateway.analytics.history.archive import Archive, Progress
-from gateway.analytics.history.schema import event, order
+from gateway.analytics.history.schema import order
+from gateway.analytics.history.source import History, Progress
 from gateway.analytics.history.writer import ENTRIES_AT_ONCE, fresh
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store, store_errors
 
 HELD_MS = 6 * LEASE_MS
 """How long nobody counts if this process dies."""
-EVENTS_AT_ONCE = 2048
 ROWS_AT_ONCE = 32
 VALUES_AT_ONCE = 4000
 
@@ -50,24 +50,21 @@ class Week(NamedTuple):
 
 
 async def rebuild(
-    store: Store, archive: Archive, *, replace: bool = False, advance: Advance = lambda events: None
+    store: Store, history: History, *, replace: bool = False, advance: Advance = lambda events: None
 ) -> list[Week]:
-    """Make the counters of every week of the archive. ``replace``: also of those of which more has been counted. ``advance`` is
+    """Make the counters of every week of the history. ``replace``: also of those of which more has been counted. ``advance`` is
     called with the number of events that have been read.
 
     Raises DamagedFile, HistoryError, StoreError, LedgerUnavailable.
     """
-    async with _nobody_else_counts(store) as renew:
+    async with _nobody_else_counts(store, history.sink) as renew:
         upto = await _count_what_waits(store, renew)
-        tail = await _tail(store, archive.progress(), upto)
-        weeks = {week_of(day) for day in archive.event_days()} | tail.keys()
+        tail = await _tail(store, history.progress(), upto)
+        weeks = {week_of(day) for day in history.event_days()} | tail.keys()
         found = []
         for week in sorted(weeks):
-            found.append(
-                await _rebuild_week(
-                    store, archive, week, tail.get(week, ()), replace=replace, advance=advance, renew=renew
-                )
-            )
+            tally, count = await _tallied(store, history, week, upto, advance=advance, renew=renew)
+            found.append(await _rebuild_week(store, week, tally, count, replace=replace, renew=renew))
         return found
 
 
@@ -87,31 +84,30 @@ async def _count_what_waits(store: Store, renew: Renew) -> str:
         await asyncio.sleep(0.02)  # another process is faster, and ends its batch
 
 
-async def _rebuild_week(
-    store: Store, archive: Archive, week: int, tail: Sequence[Event], *, replace: bool, advance: Advance, renew: Renew
-) -> Week:
-    tally, count = Tally(), 0
-    for part in _events(archive, week, tail):
-        tally.add(columns_of(part))
-        count += len(part)
-        advance(len(part))
-        await renew()
+async def _tallied(
+    store: Store, history: History, week: int, upto: str, *, advance: Advance, renew: Renew
+) -> tuple[Tally, int]:
+    """The events of a week, added up, and how many. A step of a writer that was under way may end meanwhile: what it has written is
+    in the history and in the tail, so the week is read again.
+    """
+    while True:
+        progress, tally, count = history.progress(), Tally(), 0
+        tail = (await _tail(store, progress, upto)).get(week, [])
+        for part in chain(history.events(monday(week), monday(week + 1) - 1), [tail]):
+            tally.add(columns_of(part))
+            count += len(part)
+            advance(len(part))
+            await renew()
+        if history.progress() == progress:
+            return tally, count
+
+
+async def _rebuild_week(store: Store, week: int, tally: Tally, count: int, *, replace: bool, renew: Renew) -> Week:
     before = sum(row[0] for row in (await tables.read(store, "we", [week], ["rq"]))[0].values())
     if before > count and not replace:
         return Week(week, count, before, replaced=False)
     await _write(store, tally.increments(time.time(), without=_without(tally)), renew)
     return Week(week, count, before, replaced=True)
-
-
-def _events(archive: Archive, week: int, tail: Sequence[Event]) -> Iterator[Sequence[Event]]:
-    """The events of a week, some at a time."""
-    names = ", ".join(column.quoted for column in archive.dataset.columns)
-    with archive.reading(monday(week), monday(week + 1) - 1) as opened:
-        rows = opened.execute(f"SELECT {names} FROM events")  # noqa: S608 - names of ours
-        while part := rows.fetchmany(EVENTS_AT_ONCE):
-            yield [event(row) for row in part]
-    if tail:
-        yield tail
 
 
 def _without(tally: Tally) -> set[tuple[int, str]]:
@@ -193,16 +189,20 @@ def _commands(cell: Cell, increments: Increments) -> Iterator[tuple[Any, ...]]:
 
 
 @asynccontextmanager
-async def _nobody_else_counts(store: Store) -> AsyncIterator[Renew]:
-    """Hold the consumer's lease, whoever has it; the value is to be awaited from time to time. A batch that is begun may end."""
+async def _nobody_else_counts(store: Store, sink: str) -> AsyncIterator[Renew]:
+    """Hold the consumer's lease, and that of the history's writer, whoever has them; the value is to be awaited from time to time.
+    A batch or a step that is begun may end.
+    """
     name = f"rebuild:{secrets.token_hex(6)}".encode()
+    leases = (keys.LEASE, keys.history_lease(sink))
     renewed = float("-inf")
 
     async def renew() -> None:
         nonlocal renewed
         if time.monotonic() - renewed > HELD_MS / 4000:
             with store_errors():
-                await store.redis.set(keys.LEASE, name, px=HELD_MS)
+                for lease in leases:
+                    await store.redis.set(lease, name, px=HELD_MS)
             renewed = time.monotonic()
 
     await renew()
@@ -210,4 +210,4 @@ async def _nobody_else_counts(store: Store) -> AsyncIterator[Renew]:
         yield renew
     finally:
         with store_errors():
-            await store.redis.delete(keys.LEASE)
+            await store.redis.delete(*leases)

@@ -11,7 +11,8 @@ needs another ``VERSION``; a file of a later version is refused.
     bool                 BOOLEAN
     tried                list of (endpoint, result)   the attempts in their order
 
-``org``, ``key``, ``user`` and ``session`` are private: they leave this machine only when somebody asks for them by name.
+``org``, ``key``, ``user`` and ``session`` are private: they leave this machine only when somebody asks for them by name, or has the
+history kept elsewhere.
 """
 
 from __future__ import annotations

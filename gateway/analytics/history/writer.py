@@ -17,19 +17,18 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import structlog
 from redis.exceptions import WatchError
 
 from gateway.analytics import stream
-from gateway.analytics.buckets import today
 from gateway.analytics.event import Event, events_of
-from gateway.analytics.history.archive import Archive, Batch, Progress
 from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.history.schema import order
+from gateway.analytics.history.sinks import Sink
+from gateway.analytics.history.source import Batch, Progress
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store, store_errors
 from gateway.telemetry import Telemetry
@@ -42,69 +41,9 @@ LEASE_MS = 90_000
 WRITERS_KEPT_MS = 8 * 86_400_000
 """A process that has written nothing for so long is forgotten."""
 Role = Literal["gateway", "worker"]
-Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 _encode_lines = msgspec.json.Encoder().encode_lines
-
-
-class Sink(Protocol):
-    """Where the history is kept."""
-
-    @property
-    def name(self) -> str:
-        """A label of metrics, and the name of its cursor."""
-        ...
-
-    async def progress(self) -> Progress:
-        """How far it has the stream, as far as it knows. Raises HistoryError."""
-        ...
-
-    async def append(self, batch: Batch) -> Progress:
-        """Keep a stretch; it is durable when this returns. One that begins where another one begins is not kept twice, and what is
-        returned is where the one that is kept ends. Raises HistoryError.
-        """
-        ...
-
-    async def tidy(self, now: float) -> None:
-        """What is due at times. ``now``: unix seconds. Raises HistoryError."""
-        ...
-
-
-class DirectorySink:
-    """An archive in a directory. ``days``: how long a day is kept, 0 for ever."""
-
-    name = "directory"
-
-    def __init__(self, directory: Path, *, days: int = 0) -> None:
-        self._archive, self._days = Archive(directory), days
-
-    async def progress(self) -> Progress:
-        """Where the archive ends."""
-        return await _in_thread(self._archive.progress)
-
-    async def append(self, batch: Batch) -> Progress:
-        """Write a piece."""
-        return await _in_thread(self._archive.append, batch)
-
-    async def tidy(self, now: float) -> None:
-        """Fold when it is due, and remove what is too old."""
-        if self._archive.exists():
-            await _in_thread(self._tidy, now)
-
-    def _tidy(self, now: float) -> None:
-        if self._archive.is_due(now):
-            self._archive.fold()
-        if self._days:
-            self._archive.remove_days_before(today(now) - self._days)
-
-
-async def _in_thread(work: Callable[..., Result], *args: Any) -> Result:
-    """The result of what blocks. Raises HistoryError also for what the system refuses, such as a full disk."""
-    try:
-        return await asyncio.to_thread(work, *args)
-    except OSError as error:
-        raise HistoryError(f"{error.filename or 'a file'}: {error.strerror or error}") from error
 
 
 class _Stretch(NamedTuple):

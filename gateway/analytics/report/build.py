@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 from gateway.analytics import privacy
+from gateway.analytics.history.source import History
 from gateway.analytics.report.document import VERSION, Figure, Report, Scope, name_of_days
 from gateway.analytics.report.figures.made import Spec
 from gateway.analytics.report.figures.table import FIGURES
@@ -32,7 +32,7 @@ LIMITS = (
 
 
 def build(
-    folder: Path,
+    history: History,
     window: Window,
     attributes: AttributeTable,
     *,
@@ -45,7 +45,7 @@ def build(
 
     Raises NoEvents, and HistoryError where the history cannot be read.
     """
-    with opened(folder, window, attributes, least_users) as used:
+    with opened(history, window, attributes, least_users) as used:
         advance("read")
         figures = []
         for spec in FIGURES:

@@ -10,20 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.analytics.buckets import day_of
 from gateway.analytics.event import ESTIMATED, OWN_KEY
-from gateway.analytics.history.archive import Archive
+from gateway.analytics.history.source import History
 from gateway.analytics.privacy import LARGEST_PERCENT
 from gateway.analytics.report.continents import CONTINENT
 from gateway.analytics.report.estimates import Sample
 from gateway.catalog.attributes import Attributes, AttributeTable
 from gateway.catalog.colors import Palette
 
-THREADS = 4
-"""At most, of DuckDB; each may take 256 MB before it spills."""
+THREADS = min(os.cpu_count() or 1, 4)
+"""Of DuckDB; each may take 256 MB before it spills."""
 EVER = (date(1970, 1, 1), date(9999, 12, 31))
 
 Key = tuple[Any, ...]
@@ -117,10 +116,10 @@ class UsedEvents:
 
 
 @contextmanager
-def opened(folder: Path, window: Window, attributes: AttributeTable, least_users: int) -> Iterator[UsedEvents]:
-    """The events of the window in the history at ``folder``, read. Raises NoEvents, HistoryError."""
+def opened(history: History, window: Window, attributes: AttributeTable, least_users: int) -> Iterator[UsedEvents]:
+    """The events of the window in the history, read. Raises NoEvents, HistoryError."""
     last = day_of(window.last)
-    with Archive(folder, threads=min(os.cpu_count() or 1, THREADS)).reading(last=last) as db:
+    with history.reading(last=last) as db:
         found = UsedEvents(db, window, attributes, least_users)
         _read(found)
         yield found

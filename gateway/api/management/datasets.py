@@ -15,8 +15,9 @@ from gateway.analytics import buckets, queries, tables
 from gateway.analytics.buckets import Period
 from gateway.analytics.estimates import Kind
 from gateway.analytics.event import UNKNOWN_APP
-from gateway.analytics.history.archive import Archive
+from gateway.analytics.history.locations import history_of
 from gateway.analytics.history.parquet import HistoryError
+from gateway.analytics.history.source import History
 from gateway.analytics.label_chart import LabelQuery, label_chart
 from gateway.analytics.queries import Window
 from gateway.analytics.series import OTHERS, Chart
@@ -206,17 +207,16 @@ async def get_session_cost(viewer: ByViewer, wanted: Annotated[SessionQuery, Que
     """What sessions that closed in the last 30 complete days cost, by app, model and number of turns, never pooled over apps.
 
     A session is what callers gave one `session_id`, with less than a day between two turns. It is read from the history of
-    events, so this needs one in the data directory of this machine. Sessions without a known app: management key only.
+    events, so this needs one. Sessions without a known app: management key only.
     """
-    archive = _archive(viewer.services)
+    history = await _history(viewer.services)
     last = buckets.today(time.time()) - 1
 
     async def listed() -> dict[str, Any]:
         try:
-            found = await asyncio.to_thread(session_costs, archive, last)
+            found = await asyncio.to_thread(session_costs, history, last)
         except HistoryError as error:
-            log.error("history_failed", error=str(error))
-            raise Unavailable("The history of analytics cannot be read now; the log says why.") from None
+            raise _unreadable(error) from None
         least = viewer.least_users
         shown = [each for each in found if least is None or each.may_be_shown(least)]
         rows = [_session_cost(each) for each in shown if _matches(each, wanted)]
@@ -227,12 +227,20 @@ async def get_session_cost(viewer: ByViewer, wanted: Annotated[SessionQuery, Que
     return await viewer.answer((last, wanted.model_dump_json()), listed)
 
 
-def _archive(services: Services) -> Archive:
-    """The history on this machine. Raises NotFound where there is none."""
-    archive = Archive(services.settings.history_directory)
-    if not archive.exists():
-        raise NotFound("Sessions are read from the history of analytics; there is none here (GATEWAY_HISTORY).")
-    return archive
+async def _history(services: Services) -> History:
+    """The history of this gateway. Raises NotFound where there is none, Unavailable where that is not known."""
+    try:
+        history = history_of(services.settings)
+        if await asyncio.to_thread(history.exists):
+            return history
+    except HistoryError as error:
+        raise _unreadable(error) from None
+    raise NotFound("Sessions are read from the history of analytics; there is none here (GATEWAY_HISTORY).")
+
+
+def _unreadable(error: HistoryError) -> Unavailable:
+    log.error("history_failed", error=str(error))
+    return Unavailable("The history of analytics cannot be read now; the log says why.")
 
 
 def _matches(each: SessionCost, wanted: SessionQuery) -> bool:

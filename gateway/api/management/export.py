@@ -18,8 +18,9 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.analytics.buckets import day_of
 from gateway.analytics.history import export as exports
-from gateway.analytics.history.archive import Archive
+from gateway.analytics.history.locations import history_of
 from gateway.analytics.history.parquet import HistoryError
+from gateway.analytics.history.source import History
 from gateway.api.management.auth import ServicesDep
 from gateway.errors import BadRequest, NotFound, TooManyRequests, Unavailable
 
@@ -51,16 +52,20 @@ async def export_history(
     if start_date is not None and end_date is not None and end_date < start_date:
         raise BadRequest("end_date: must not be before start_date.", field="end_date")
     first_day, last_day = (day_of(each) if each is not None else None for each in (start_date, end_date))
-    archive = Archive(services.settings.history_directory)
-    if not archive.exists():
-        raise NotFound("There is no history of analytics on this gateway (GATEWAY_ANALYTICS, GATEWAY_HISTORY).")
     wanted = exports.Export(dataset, first_day, last_day, private=private)
+    try:
+        history = history_of(services.settings)
+        exists = await asyncio.to_thread(history.exists)
+    except HistoryError as error:
+        raise Unavailable(f"The history cannot be read: {error}") from error
+    if not exists:
+        raise NotFound("There is no history of analytics on this gateway (GATEWAY_ANALYTICS, GATEWAY_HISTORY).")
     if not _free.acquire(blocking=False):
         message = f"{AT_ONCE} exports are running in this process; wait for one to end, or ask for fewer days."
         raise TooManyRequests(message, retry_after_s=RETRY_AFTER_S)
     with ExitStack() as stack:
         stack.callback(_free.release)
-        parts = _file(archive, wanted) if format == "parquet" else exports.lines(archive, wanted, format)
+        parts = _file(history, wanted) if format == "parquet" else exports.lines(history, wanted, format)
         stack.enter_context(contextlib.closing(parts))
         try:
             first = await asyncio.to_thread(next, parts, b"")
@@ -99,11 +104,11 @@ class _Export(StreamingResponse):
         await asyncio.to_thread(self._held.close)
 
 
-def _file(archive: Archive, wanted: exports.Export) -> Generator[bytes]:
+def _file(history: History, wanted: exports.Export) -> Generator[bytes]:
     """The bytes of the export as one Parquet file."""
     with tempfile.TemporaryDirectory(prefix="tokenway-export-") as directory:
         path = Path(directory) / "export.parquet"
-        exports.write_parquet(archive, wanted, path)
+        exports.write_parquet(history, wanted, path)
         with path.open("rb") as file:
             while part := file.read(CHUNK_BYTES):
                 yield part
