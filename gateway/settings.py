@@ -174,7 +174,7 @@ class Settings(BaseSettings):
     )
     max_in_flight: int = Field(2_000, ge=1, description="Requests at once in one process; more are shed with 503.")
 
-    analytics: bool = Field(False, description="Count who used which model how much: charts, rankings, activity.")
+    analytics: bool = Field(True, description="Count who used which model how much: charts, rankings, activity.")
     analytics_stream_events: int = Field(
         200_000,
         ge=1000,

@@ -195,9 +195,8 @@ async def running(
     config_dir: Path, data_dir: Path, redis_url: str, *, asgi: bool = False, idle_s: float = 5, **overrides: Any
 ) -> AsyncIterator[Gateway]:
     """Serve the app on a free port until the block ends. ``asgi``: behind uvicorn's own protocol, which knows nothing but ASGI.
-    ``idle_s``: how long a connection may be idle. Usage is counted, unless a test says otherwise.
+    ``idle_s``: how long a connection may be idle.
     """
-    overrides = {"analytics": True, **overrides}
     settings = Settings(
         config_dir=config_dir,
         data_dir=data_dir,

@@ -29,7 +29,7 @@ from gateway.store.errors import StoreError
 from simulator.serve import run as run_vendors
 
 READY_POLL_S = 0.05
-DEMO_SETTINGS = {"analytics": "true", "public_rankings": "true", "rankings_min_users": "1"}
+DEMO_SETTINGS = {"public_rankings": "true", "rankings_min_users": "1"}
 """A demo has one user, who shall see on its pages what was used; unless the environment or a file says otherwise."""
 YEAR_SCALE = 2e-6
 """Some 72,000 events: enough for pages to be full, counted in a third of the time of the whole year's usual scale."""
