@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.store import analytics_keys
 from gateway.store import keys as store_keys
 from gateway.store.client import Store, connect
 from gateway.store.embedded import Embedded
@@ -309,6 +310,8 @@ ADDED_FACT, ADDED_LEAF = b"limited ", ".attempts[].message: str"
 """What the released version neither writes nor reads: that a pause is one of a rate limit, and a vendor's words about an attempt."""
 ADDED_KEYS = frozenset({store_keys.READY.encode(), store_keys.CONVERSATIONS.encode()})
 """Keys that the released version does not have; they expire by themselves."""
+ADDED_PREFIX = analytics_keys.PREFIX.encode()
+"""Use is counted by later versions only."""
 NUMBER = re.compile(r"\d+")
 COUNTS = re.compile(r"((ok|fail|[ts]-?\d+) \d+ ?)+")
 """Of an endpoint's health. Which spans of time and speed occur is up to the clock."""
@@ -349,6 +352,8 @@ async def shape(store: Store) -> dict[str, tuple[str, dict[str, set[str]]]]:
     """Key pattern → its type, and of a hash or stream the fields with the forms of their values; of a zset or set its members."""
     client, found = store.redis, {}
     for name in set(await client.keys()) - ADDED_KEYS:
+        if name.startswith(ADDED_PREFIX):
+            continue
         kind = (await client.type(name)).decode()
         match kind:
             case "hash":
