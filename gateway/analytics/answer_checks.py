@@ -12,6 +12,7 @@ process until then, at most ``WAITING_MAX`` answers of ``TEXT_BYTES_MAX`` each. 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +20,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.analytics.schema_check import follows
+from gateway.analytics.schema_check import follows, written
 
 WAITING_MAX = 256
 """Answers that wait in a process; more are not looked at, and count in no rate."""
 TEXT_BYTES_MAX = 65_536
 """Of arguments, or of a structured output: a longer answer is not looked at."""
+LOOKING_S = 1.0
+"""How long events wait for answers to be looked at."""
 AT_ONCE = 16
 """Answers of one turn of the thread."""
 FINE, NOT_JSON, UNKNOWN_NAME, MISMATCH = range(4)
@@ -95,8 +98,9 @@ class AnswerChecks:
         return waiting.answer
 
     async def look(self) -> None:
-        """Look at all that waits. When it returns nothing does, until the caller's next ``await``."""
-        while self._waiting:
+        """Look at what waits, for ``LOOKING_S`` at most: events of which the answers have not been looked at by then say so."""
+        until_s = time.monotonic() + LOOKING_S
+        while self._waiting and time.monotonic() < until_s:
             if self._thread is None:
                 self._thread = ThreadPoolExecutor(1, thread_name_prefix="answers")
             some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
@@ -123,14 +127,15 @@ def _look(some: Sequence[_Waiting]) -> None:
     for each in some:
         tools = {name: schema for tool in each.offered if isinstance(tool, dict) for name, schema in _named(tool)}
         any_name = any(not isinstance(tool, dict) or tool.get("type") not in NAMED for tool in each.offered)
-        found = max((_error(call, tools, any_name=any_name) for call in each.calls), default=FINE)
+        schemas = {name: written(tools[name]) for name in {call.name for call in each.calls} & tools.keys()}
+        found = max((_error(call, schemas, tools, any_name=any_name) for call in each.calls), default=FINE)
         each.answer.calls = len(each.calls)
         structured = UNSEEN if each.said is None else _structured(each.said, each.schema)
         each.answer.found = found, structured, each.answer.found[2]
 
 
-def _error(call: Call, tools: Mapping[str, Any], *, any_name: bool) -> int:
-    """``tools``: name → the schema of its arguments."""
+def _error(call: Call, schemas: Mapping[str, bytes | None], tools: Collection[str], *, any_name: bool) -> int:
+    """``schemas``: name of a tool → the schema of its arguments."""
     if call.name not in tools and not any_name:
         return UNKNOWN_NAME
     if call.arguments is None:
@@ -141,7 +146,7 @@ def _error(call: Call, tools: Mapping[str, Any], *, any_name: bool) -> int:
         )  # vendors write nothing for a tool without arguments
     except (ValueError, RecursionError):
         return NOT_JSON
-    return MISMATCH if not isinstance(value, dict) or follows(value, tools.get(call.name)) is False else FINE
+    return MISMATCH if not isinstance(value, dict) or follows(value, schemas.get(call.name)) is False else FINE
 
 
 def _structured(said: str, schema: Any) -> int:
@@ -149,4 +154,4 @@ def _structured(said: str, schema: Any) -> int:
         value = msgspec.json.decode(said)
     except (ValueError, RecursionError):
         return SAID_NO_JSON
-    return SAID_MISMATCH if follows(value, schema) is False else SAID_FINE
+    return SAID_MISMATCH if follows(value, written(schema)) is False else SAID_FINE

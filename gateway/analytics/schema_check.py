@@ -1,6 +1,7 @@
 """Whether JSON follows a schema that a stranger wrote (Draft 7), in bounded time.
 
-It is jsonschema's validator, of the extra ``analytics``, with each keyword counted: after ``STEPS_MAX`` of them nothing is said.
+It is jsonschema's validator, of the extra ``analytics``, with each keyword counted: after ``STEPS_MAX`` of them, or ``THREAD_S``,
+nothing is said. A part of a schema that says ``$schema`` gets no other validator.
 Left out is what a hostile schema could stop the process with although it runs on a thread, as Python's regular expressions hold
 the interpreter while they search: ``pattern``, ``patternProperties`` and what depends on it; and ``uniqueItems``, which may compare
 everything with everything. Nothing is fetched: a ``$ref`` to elsewhere is not resolved. It must not know: requests, events.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import time
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from typing import Any
@@ -17,7 +19,9 @@ from typing import Any
 import msgspec
 
 STEPS_MAX = 5_000
-"""Keywords, each with the values that it lists: some 30 ms on a thread. A call of a usual tool takes 10 to 200."""
+"""Keywords, each with the values that it lists and those that it is applied to. A call of a usual tool takes 10 to 200."""
+THREAD_S = 0.05
+"""CPU of the thread."""
 SCHEMA_BYTES_MAX = 65_536
 """Larger schemas are not looked at."""
 VALIDATORS_KEPT = 256
@@ -34,10 +38,14 @@ class _Steps:
     """One per process, as one thread checks."""
 
     left = 0
+    until_s = 0.0
 
-    def take(self, value: object) -> None:
-        self.left -= 1 + (len(value) if isinstance(value, list | dict) else 0)
-        if self.left < 0:
+    def begin(self) -> None:
+        self.left, self.until_s = STEPS_MAX, time.thread_time() + THREAD_S
+
+    def take(self, *values: object) -> None:
+        self.left -= 1 + sum(len(value) for value in values if isinstance(value, list | dict))
+        if self.left < 0 or time.thread_time() > self.until_s:
             raise TooMuch
 
 
@@ -49,35 +57,35 @@ def is_available() -> bool:
     return importlib.util.find_spec("jsonschema") is not None
 
 
-def follows(value: object, schema: object) -> bool | None:
-    """Whether a value follows a schema; None where that cannot be said: no schema, one that is none, too large, too much work, no
-    jsonschema. Not to be called on the event loop.
-    """
-    if not isinstance(schema, dict) or not is_available():
+def written(schema: object) -> bytes | None:
+    """A schema as ``follows`` takes it; None for none, and for one that is too large."""
+    if not isinstance(schema, dict):
         return None
     try:
-        written = msgspec.json.encode(schema)
-        if len(written) > SCHEMA_BYTES_MAX:
-            return None
-        _STEPS.left = STEPS_MAX
-        return bool(_validator(written).is_valid(value))
-    except _broken():
+        made = msgspec.json.encode(schema)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return made if len(made) <= SCHEMA_BYTES_MAX else None
+
+
+def follows(value: object, schema: bytes | None) -> bool | None:
+    """Whether a value follows a schema that is ``written``; None where that cannot be said: no schema, one that is none, too much
+    work, no jsonschema. Not to be called on the event loop.
+    """
+    if schema is None or not is_available():
+        return None
+    try:
+        validator = _validator(schema)
+        _STEPS.begin()
+        return bool(validator.is_valid(value))
+    except Exception:  # noqa: BLE001 - strangers write the schemas: whatever a library raises for one, the others go on
         return None
 
 
 @lru_cache(maxsize=VALIDATORS_KEPT)
-def _validator(written: bytes) -> Any:
-    """The validator of a schema, given as JSON."""
+def _validator(schema: bytes) -> Any:
     referencing = importlib.import_module("referencing")  # with an empty registry nothing is fetched
-    return _bounded()(msgspec.json.decode(written), registry=referencing.Registry())
-
-
-@cache
-def _broken() -> tuple[type[Exception], ...]:
-    """What the validator raises for a schema that is none."""
-    jsonschema, referencing = (importlib.import_module(f"{name}.exceptions") for name in ("jsonschema", "referencing"))
-    ours = (TooMuch, RecursionError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-    return (*ours, jsonschema.SchemaError, jsonschema.UnknownType, referencing.Unresolvable)
+    return _bounded()(msgspec.json.decode(schema), registry=referencing.Registry())
 
 
 @cache
@@ -88,12 +96,16 @@ def _bounded() -> Any:
     keywords = {name: _counted(check) for name, check in draft.VALIDATORS.items()}
     keywords |= dict.fromkeys(LEFT_OUT, _nothing)
     keywords["additionalProperties"] = _additional(keywords["additionalProperties"])
-    return jsonschema.validators.extend(draft, keywords)
+    bounded = jsonschema.validators.extend(draft, keywords)
+    evolve = importlib.import_module("attrs").evolve
+    # The library's own would take another class, with all keywords, for a part that says ``$schema``.
+    bounded.evolve = evolve
+    return bounded
 
 
 def _counted(check: Check) -> Check:
     def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any] | None:
-        _STEPS.take(value)
+        _STEPS.take(value, instance)
         return check(validator, value, instance, schema)
 
     return counted

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import structlog
 
 from gateway.analytics.answer_checks import AnswerChecks
 from gateway.analytics.event import FIELDS, Columns, Event, Measured, Tried, columns_of, event_columns, user_hash
@@ -48,6 +49,17 @@ _LAST = FIELDS.index("country")
 """From here on are fields that few events have: the rows of a batch without any of them end before."""
 _DEFAULTS = msgspec.structs.astuple(Event(at_ms=0, endpoint="", org="", key=""))
 _LAST_DEFAULTS = _DEFAULTS[_LAST:]
+_TYPES = tuple(
+    frozenset(
+        {"int": (int, bool), "bool": (int, bool), "str": (str,), "bytes": (bytes,), "int | None": (int, type(None))}[
+            kind
+        ]
+    )
+    if kind[:5] != "tuple"
+    else frozenset({tuple})
+    for kind in map(str, Event.__annotations__.values())
+)
+log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, int, list[str], list[list[Any]]]).decode
 
@@ -120,6 +132,14 @@ def unpack(data: bytes) -> Columns:
         raise ValueError(f"not a batch of events: {error}") from None
 
 
+def _checked(columns: Columns) -> Columns:
+    """The columns. Raises TypeError for a value that is not of its field's type: it would be counted, or stop the counting."""
+    for name, column, types in zip(FIELDS, columns, _TYPES, strict=True):
+        if not types.issuperset(map(type, column)):
+            raise TypeError(f"{name}: a value of another type")
+    return columns
+
+
 def _unpacked(begin_ms: int, texts: list[str], rows: list[list[Any]]) -> Columns:
     shortest, longest = min(map(len, rows)), max(map(len, rows))
     if shortest < longest:  # those that end before the last fields, and others
@@ -132,7 +152,7 @@ def _unpacked(begin_ms: int, texts: list[str], rows: list[list[Any]]) -> Columns
             columns[place] = list(map(texts.__getitem__, columns[place]))
     columns[0] = [begin_ms + since for since in columns[0]]
     columns[_TRIED] = list(map(_Unpacked(texts).__getitem__, map(tuple, columns[_TRIED])))
-    return columns + [[default] * len(rows) for default in _DEFAULTS[len(columns) :]]
+    return _checked(columns + [[default] * len(rows) for default in _DEFAULTS[len(columns) :]])
 
 
 class EventWriter:
@@ -192,14 +212,17 @@ class EventWriter:
                     await self._learn_salt()
                     await self.checks.look()
                     self._sending = self._take()
+                if self._sending is None:
+                    continue
                 first, after, batch = self._sending
                 most = max(64, self._most_events // (after - first))
                 fields = ("w", self._writer, "a", self._settled, "f", first, "e", batch)
                 await self._store.mux.call("XADD", keys.EVENTS, "MAXLEN", "~", most, "*", *fields)
                 self._settled, self._sending = after, None
 
-    def _take(self) -> tuple[int, int, bytes]:
-        """A batch of events with consecutive numbers: a gap between them stands for lost ones."""
+    def _take(self) -> tuple[int, int, bytes] | None:
+        """A batch of events with consecutive numbers: a gap between them stands for lost ones. None: it could not be written down,
+        and is lost; better than to try for ever."""
         count = min(len(self._queue), BATCH)
         if self._gaps and self._gaps[0][0] == self._number:
             self._number += self._gaps.popleft()[1]
@@ -208,7 +231,16 @@ class EventWriter:
         first, batch = self._number, self._queue[:count]
         del self._queue[:count]
         self._number += count
-        return first, self._number, pack_columns(event_columns(batch, self._salt))
+        try:
+            return first, self._number, pack_columns(event_columns(batch, self._salt))
+        except (
+            TypeError,
+            ValueError,
+            ArithmeticError,
+        ) as error:  # msgspec's errors, an integer beyond 64 bits among them
+            log.error("events of analytics could not be written down", events=count, error=str(error))
+            self._on_lost(count)
+            return None
 
     async def _learn_salt(self) -> None:
         """Read the salt that all processes share; the first one makes it."""

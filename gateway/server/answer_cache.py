@@ -127,21 +127,21 @@ class AnswerCache:
             async with self._one_at_a_time:
                 answer = self._young(key, self._kept_s)  # made while this request waited
                 if answer is None:
-                    begun = self._clock()
-                    answer = await self._made(make)
+                    answer, took = await self._made(make)
                     if key is not None and answer.status == 200:
                         self._keep(key, answer)
-                        if shared is not None and self._clock() - begun >= SHARED_FROM_S:
+                        if shared is not None and took >= SHARED_FROM_S:
                             await shared.put(key, answer, self._kept_s + self._stale_s)
         finally:
             self._waiting -= 1
         return answer
 
-    async def _made(self, make: Make) -> Answer:
+    async def _made(self, make: Make) -> tuple[Answer, float]:
+        """The answer, and the seconds that it took."""
         await asyncio.sleep(self._rested_at - self._burst_s - self._clock())
         begun = self._clock()
         try:
-            return await make()
+            return await make(), self._clock() - begun
         finally:
             took = self._clock() - begun
             self._rested_at = max(self._rested_at, begun) + took + min(REST_TIMES * took, self._rest_max_s)

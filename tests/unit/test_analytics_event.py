@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,10 @@ from gateway.analytics.event import (
     LIMITED,
     SERVED,
     UNCOUNTED,
+    Event,
     Measured,
     app_of,
+    columns_of,
     event_columns,
     events_of,
     refused,
@@ -164,3 +167,23 @@ def test_sizes_and_histograms() -> None:
     assert histogram_bucket(0) == histogram_bucket(0.5) == 0
     for value in (1, 7, 333, 12_345.6):
         assert abs(histogram_value(histogram_bucket(value)) / value - 1) <= 0.075
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("prompt", None),
+        ("tools", None),
+        ("flags", "8"),
+        ("audio_ms", 2.5),
+        ("total_ms", "7"),
+        ("user", "text"),
+        ("calls", [1]),
+    ],
+)
+def test_an_entry_with_a_value_of_another_type_is_none(field: str, value: Any) -> None:
+    """Whoever wrote it: it is skipped as a whole, and does not stop the counting."""
+    columns = columns_of([Event(at_ms=1, endpoint="a/m@a/m", org="o", key="k", country="DE")])
+    columns[FIELDS.index(field)] = [value]
+    with pytest.raises(ValueError, match=field):
+        unpack(pack_columns(columns))

@@ -99,8 +99,9 @@ class _Export(StreamingResponse):
 
     async def _close(self) -> None:
         if self._running is not None:
-            with contextlib.suppress(HistoryError):
-                await self._running  # a generator can be closed when its thread has left it
+            await asyncio.wait(
+                [self._running]
+            )  # however it ends: a generator can be closed when its thread has left it
         await asyncio.to_thread(self._held.close)
 
 
