@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.analytics.cohorts import CohortMaker
 from gateway.analytics.consumer import Consumer, Role
-from gateway.analytics.history.locations import sinks_of
+from gateway.analytics.history.locations import history_of, sinks_of
 from gateway.analytics.history.writer import HistoryWriter
 from gateway.catalog.read import CatalogError
 from gateway.catalog.store import CatalogStore
@@ -136,7 +136,8 @@ def analytics_loops(
     for sink in sinks_of(settings):
         writer = HistoryWriter(store, sink, role, telemetry)
         loops.append(every(settings.history_interval_s, writer.write_history, telemetry))
-        maker = CohortMaker(store, settings.history_directory)
+    if len(loops) > 1:
+        maker = CohortMaker(store, history_of(settings))
         loops.append(every(COHORTS_INTERVAL_S, maker.make_cohorts, telemetry))
     return loops
 

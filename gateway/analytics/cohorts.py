@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
 
 from gateway.analytics import buckets
-from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.parquet import HistoryError
+from gateway.analytics.history.source import History
 from gateway.analytics.privacy import LARGEST_PERCENT
 from gateway.analytics.retention import Cohort, comes_back, is_foundational, of_history
 from gateway.store import analytics_keys as keys
@@ -98,15 +97,15 @@ async def write(store: Store, made: Made, found: Mapping[str, Sequence[Cohort]])
 class CohortMaker:
     """One per process that may write the history. ``clock``: unix seconds."""
 
-    def __init__(self, store: Store, history: Path, clock: Callable[[], float] = time.time) -> None:
-        self._store, self._archive, self._clock = store, Archive(history), clock
+    def __init__(self, store: Store, history: History, clock: Callable[[], float] = time.time) -> None:
+        self._store, self._history, self._clock = store, history, clock
 
     async def make_cohorts(self) -> None:
         """Make them, unless today's are there or another process is at it. One task calls it some times an hour.
 
         Raises StoreError.
         """
-        if not self._archive.exists():
+        if not await asyncio.to_thread(self._history.exists):
             return
         today, lease = buckets.today(self._clock()), keys.history_lease(LEASE)
         with store_errors():
@@ -117,7 +116,7 @@ class CohortMaker:
             if not await self._store.redis.set(lease, b"1", nx=True, px=LEASE_MS):
                 return
         try:
-            found = await asyncio.to_thread(of_history, self._archive, today)
+            found = await asyncio.to_thread(of_history, self._history, today)
         except (HistoryError, OSError) as error:
             log.error("cohorts cannot be made from the history of analytics", error=str(error))
             return

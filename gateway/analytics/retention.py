@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from gateway.analytics.buckets import date_of, day_of, following
-from gateway.analytics.history.archive import Archive
+from gateway.analytics.history.source import History
 from gateway.analytics.report.statistics import rise_is_beyond_chance
 
 LEAST_USERS = 20
@@ -122,11 +122,11 @@ SELECT DISTINCT model, date_trunc('month', ts)::DATE AS month, hash(org) AS org,
 WHERE ok AND octet_length("user") > 0 AND dt < ?"""
 
 
-def of_history(archive: Archive, today: int) -> dict[str, list[Cohort]]:
+def of_history(history: History, today: int) -> dict[str, list[Cohort]]:
     """The cohorts of all months before that of a day (number since 1970), of everything that the history has. Blocks; reads five
     columns of each event. Raises HistoryError."""
     before = date_of(today).replace(day=1)
-    with archive.reading(last=day_of(before) - 1) as opened:
+    with history.reading(last=day_of(before) - 1) as opened:
         opened.execute(_ACTIVE, [before])
         (oldest,) = opened.execute("SELECT min(month) FROM active").fetchone() or (None,)
         if oldest is None:

@@ -11,7 +11,7 @@ import structlog
 from gateway.analytics import buckets
 from gateway.analytics.classify.taxonomy import shipped, written
 from gateway.analytics.estimates import Estimate, Estimates
-from gateway.analytics.history.archive import Archive
+from gateway.analytics.history.locations import history_of
 from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.sessions import TURN_RANGES, WINDOW_DAYS, SessionCost, session_costs
 from gateway.services import Services
@@ -59,11 +59,11 @@ def reader(readings: Readings) -> Callable[[Services], Awaitable[Found | str]]:
         last_day = counters.today - 1
 
         async def sessions() -> list[SessionCost] | None:
-            archive = Archive(services.settings.history_directory)
-            if not archive.exists():
-                return None
             try:
-                found = await asyncio.to_thread(session_costs, archive, last_day)
+                history = history_of(services.settings)
+                if not await asyncio.to_thread(history.exists):
+                    return None
+                found = await asyncio.to_thread(session_costs, history, last_day)
             except HistoryError as error:
                 log.error("history_failed", error=str(error))
                 return None

@@ -17,6 +17,7 @@ from gateway.analytics.cohorts import CohortMaker
 from gateway.analytics.event import FAILED, LIMITED, REFUSED, SERVED, UNCOUNTED, Event, Tried
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.load import load
+from gateway.analytics.history.locations import history_of
 from gateway.api.management.public_views import PER_MINUTE
 from gateway.api.management.schema import analytics as schema
 from gateway.api.management.schema import rankings as shapes
@@ -744,7 +745,7 @@ async def test_who_comes_back(managed: Managed) -> None:
         used(month(8), fast, 10, user=(301).to_bytes(8), ok=False),
     ]
     await asyncio.to_thread(load, Archive(services.settings.history_directory), events)
-    maker = CohortMaker(services.store, services.settings.history_directory)
+    maker = CohortMaker(services.store, history_of(services.settings))
     await maker.make_cohorts()
     found = await get(managed.admin, path, kind="cohorts")
     shapes.StatsAnswer.model_validate(found)
@@ -771,7 +772,7 @@ async def test_who_comes_back(managed: Managed) -> None:
     await services.store.redis.hset(keys.COHORTS, fast, b"[]")
     await maker.make_cohorts()
     assert not (await get(managed.admin, path, kind="cohorts"))["data"]["series"], "made once a day"
-    tomorrow = CohortMaker(services.store, services.settings.history_directory, lambda: NOW + 86_400)
+    tomorrow = CohortMaker(services.store, history_of(services.settings), lambda: NOW + 86_400)
     await services.store.redis.set(keys.history_lease("cohorts"), b"1")
     await tomorrow.make_cohorts()
     assert not (await get(managed.admin, path, kind="cohorts"))["data"]["series"], "another process is at it"
