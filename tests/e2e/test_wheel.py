@@ -24,6 +24,7 @@ NO_NETWORK = ("Failed to establish a new connection", "NameResolutionError", "Ne
 NEED_AN_EXTRA = {
     *(f"providers.auth.cloud_{cloud}" for cloud in ("aws", "azure", "google")),
     "gateway.analytics.classify.classifier",
+    "gateway.store.s3",
 }
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]  # a minute, most of it pip's
 
