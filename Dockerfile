@@ -1,16 +1,17 @@
-# Tokenway gateway and worker in one image. Dependencies are pinned by requirements.lock.
-FROM python:3.13-slim-bookworm AS build
+# Tokenway gateway and worker in one image. What is in it is pinned: images by digest, packages by the hashes of their files (`make lock`).
+FROM python:3.13.14-slim-bookworm@sha256:67a1e1f215ccda113cfc024e8639049257e88f273898f595b61476d128d387e8 AS build
 WORKDIR /src
-COPY requirements.lock ./
-RUN python -m venv /opt/tokenway && /opt/tokenway/bin/pip install --no-cache-dir -r requirements.lock
+COPY requirements.lock deploy/build.lock ./
+RUN python -m venv /opt/tokenway && /opt/tokenway/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
+ && python -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --require-hashes -r build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY providers providers
 COPY simulator simulator
 COPY config config
-RUN /opt/tokenway/bin/pip install --no-cache-dir --no-deps .
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . && /opt/tokenway/bin/pip install --no-deps dist/*.whl
 
-FROM python:3.13-slim-bookworm
+FROM python:3.13.14-slim-bookworm@sha256:67a1e1f215ccda113cfc024e8639049257e88f273898f595b61476d128d387e8
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/tokenway tokenway
 COPY --from=build /opt/tokenway /opt/tokenway
 COPY config /etc/tokenway

@@ -8,7 +8,7 @@ COVERAGE_MARKS ?= not soak and not tail
 unexport PYTHONDONTWRITEBYTECODE # without byte code each of the suite's two hundred processes compiles every module again
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check coverage docs soak bench pages clean lock
+.PHONY: help run test check coverage docs soak bench pages clean lock sbom audit
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -67,8 +67,23 @@ bench: $(VENV)/.dev ## CPU per request and event, added latency, memory; beside 
 pages: $(VENV)/.dev ## weight and time to the first byte of every public page, on the synthetic year (PAGES=--weights: 10 minutes less)
 	@$(BIN)/python -m bench.pages $(PAGES)
 
-lock: $(VENV)/.run ## pin the image's dependencies
-	@$(BIN)/python deploy/lock.py > requirements.lock
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+
+$(VENV)/.audit: $(VENV)/.run pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[audit]'
+	@touch $@
+
+lock: $(VENV)/.audit ## pin what the image installs, and what builds it, with the hashes of the files
+	@$(LOCK) --extra analytics --extra aws --extra azure --extra google pyproject.toml > requirements.lock
+	@echo 'hatchling>=1.25' | $(LOCK) - > deploy/build.lock
+
+sbom: $(VENV)/.audit ## what the image consists of, as CycloneDX: build/sbom.cdx.json
+	@mkdir -p build
+	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file build/sbom.cdx.json requirements.lock
+	@echo "build/sbom.cdx.json"
+
+audit: $(VENV)/.audit ## known vulnerabilities of what is pinned (ADVISORIES=FOLDER: a checkout of pypa/advisory-database, for machines without network)
+	@$(BIN)/python -m tools.audit $(if $(ADVISORIES),--advisories $(ADVISORIES)) requirements.lock deploy/build.lock
 
 clean: ## remove what make has made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -22,7 +22,6 @@ PAGES = {
     "ARCHITECTURE.md": "architecture.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "SECURITY.md": "security.md",
     "bench/README.md": "bench.md",
 }
 """Place in the repository → place in the site."""

@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gateway.settings import Settings
+from tools.audit import pins
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = Path(sys.executable).parent / "docker-compose"
@@ -51,7 +52,13 @@ def services() -> dict[str, Any]:
 def test_services(services: dict[str, Any]) -> None:
     """Gateway, worker, Valkey and Prometheus; pinned images; started in an order that works and given time to stop."""
     assert set(services) == {"gateway", "worker", "valkey", "prometheus"}
-    assert all(re.search(r":v?\d+(\.\d+)*", service["image"]) for service in services.values())
+    ours, others = [], []
+    for service in services.values():
+        (ours if service["image"].startswith("tokenway:") else others).append(service["image"])
+    assert ours
+    assert all(re.fullmatch(r"tokenway:\d+\.\d+\.\d+", image) for image in ours)
+    assert others
+    assert all(re.fullmatch(r"[a-z/]+:v?\d[\w.-]*@sha256:[0-9a-f]{64}", image) for image in others)
     gateway = services["gateway"]
     assert (gateway["command"], services["worker"]["command"]) == (["serve"], ["worker"])
     assert gateway["depends_on"]["valkey"]["condition"] == "service_healthy"
@@ -115,17 +122,22 @@ def test_prometheus_scrapes_the_gateway(services: dict[str, Any]) -> None:
 
 def test_lock_satisfies_the_project() -> None:
     """Every dependency, those of the image's extras included, is pinned within its bounds, nothing is pinned twice, and nothing says where to download from."""
-    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
-    pins = dict(line.split("==") for line in lines)
-    assert len(pins) == len(lines)
-    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line) for line in lines)
+    found = pins(ROOT / "requirements.lock")
+    named = dict(found)
+    assert len(named) == len(found)
+    for lock in (ROOT / "requirements.lock", ROOT / "deploy" / "build.lock"):
+        text = lock.read_text()
+        assert not re.search(r"https?://|^-", text, re.MULTILINE), "a lock says where to download from"
+        pinned = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]
+        assert len(pinned) == len(pins(lock))
+        assert all("--hash=sha256:" in each for each in pinned)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [
         each for extra in ("analytics", "aws", "azure", "google") for each in project["optional-dependencies"][extra]
     ]
     for requirement in map(Requirement, [*project["dependencies"], *extras]):
-        pinned = pins.get(canonicalize_name(requirement.name))
-        assert pinned, f"{requirement.name} is not in requirements.lock; run: python deploy/lock.py > requirements.lock"
+        pinned = named.get(canonicalize_name(requirement.name))
+        assert pinned, f"{requirement.name} is not in requirements.lock; run: make lock"
         assert requirement.specifier.contains(pinned), f"{requirement} is locked at {pinned}"
 
 
@@ -137,5 +149,6 @@ def test_dockerfile_copies_what_exists() -> None:
     for source in {name for names in sources for name in names}:
         assert (ROOT / source).exists(), source
         assert f"!{source}" in ignored, source
-    assert "-r requirements.lock" in text
+    assert text.count("--require-hashes -r") == 2
+    assert all("@sha256:" in line for line in text.splitlines() if line.startswith("FROM "))
     assert "USER tokenway" in text
