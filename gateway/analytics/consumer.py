@@ -77,6 +77,11 @@ Role = Literal["gateway", "worker"]
 log = structlog.get_logger(__name__)
 
 
+def library() -> Library:
+    """The functions that write counters."""
+    return Library(Path(__file__).with_name("functions.lua"), STEM)
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One batch, as it was decided before its first row was written. In the store as JSON."""
 
@@ -120,7 +125,7 @@ class Consumer:
     def __init__(self, store: Store, role: Role, clock: Callable[[], float] = time.time) -> None:
         self._store, self._role, self._clock = store, role, clock
         self._name = f"{role}:{secrets.token_hex(6)}"
-        self._library = Library(Path(__file__).with_name("functions.lua"), STEM)
+        self._library = library()
         self._cursor: bytes | None = None
         """Where this process has left off; where the stored one differs, another has counted since."""
         self._kept: Sums = {}

@@ -54,6 +54,29 @@ local function finish(K, A)
   return 1
 end
 
+-- ARGV of each bucket: set of its rows, expiry, HSET or PFADD, number of rows, rows as above: they become what is given, whatever
+-- they were.
+local function replace(_, A)
+  local at = 1
+  while at <= #A do
+    local set, expires, command, rows = A[at], A[at + 1], A[at + 2], tonumber(A[at + 3])
+    local names = {}
+    at = at + 4
+    for row = 1, rows do
+      local key, first, last = set .. ':' .. A[at], at + 2, at + 1 + A[at + 1]
+      names[row] = A[at]
+      call('DEL', key)
+      for from = first, last, AT_ONCE do call(command, key, unpack(A, from, math.min(from + AT_ONCE - 1, last))) end
+      call('EXPIREAT', key, expires)
+      at = last + 1
+    end
+    call('SADD', set, unpack(names))
+    call('EXPIREAT', set, expires)
+  end
+  return 1
+end
+
 redis.register_function('tokenway_analytics_v1_plan', plan)
 redis.register_function('tokenway_analytics_v1_count', count)
 redis.register_function('tokenway_analytics_v1_finish', finish)
+redis.register_function('tokenway_analytics_v1_replace', replace)

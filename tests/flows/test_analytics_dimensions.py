@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.analytics import queries
-from gateway.analytics.buckets import day_of, today, week_of
+from gateway.analytics.buckets import day_of, monday, today, week_of
 from gateway.analytics.dimensions import BARE, By, Dimensions
 from gateway.analytics.queries import Window
 from gateway.analytics.series import OTHERS
@@ -68,7 +68,7 @@ def catalog_of(made: Cube) -> Catalog:
 async def charted(store: Store, by: By, named: Dimensions, **more: Any) -> list[dict[str, int]]:
     """For each week key → tokens."""
     first = day_of(date.fromisoformat(WEEKS[0])) + 7 * default_shift(NOW)
-    query = queries.Query(by=by, start=first, end=TODAY - 8, **{"top": 500, **more})
+    query = queries.Query(by=by, start=first, end=monday(week_of(TODAY) - 1) - 1, **{"top": 500, **more})
     chart = await queries.chart(store, query, NOW, named)
     return [
         {each.key: value for each in chart.series if (value := each.values[week])}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.analytics.buckets import iso_day, monday
+from gateway.analytics.buckets import iso_day, monday, week_of
 from gateway.analytics.event import Event
 from gateway.web.axes import day_label
 from tests.flows.test_pages_usage import TODAY, WEEK, page, shown  # noqa: F401 - a fixture
@@ -160,7 +160,9 @@ async def test_releases_are_marked_when_one_asks(shown: Gateway) -> None:  # noq
     assert days["acme/fast-1"] is not None
     found = await page(shown, "/rankings?releases=show&period=week")
     lines = [a for tag, a in found.tags if tag in ("line", "path") and a.get("class") == "marker"]
-    inside = [slug for slug, day in days.items() if day and TODAY - 53 * 7 < day.toordinal() - 719163 <= TODAY]
+    inside = [
+        slug for slug, day in days.items() if day and monday(week_of(TODAY) - 52) <= day.toordinal() - 719163 <= TODAY
+    ]
     assert len(lines) == 2 * len(inside)
     if not inside:
         assert "No release that is known" in found.words

@@ -160,6 +160,7 @@ async def test_a_year_is_counted_once(
     assert table.of("cn-lab-03/chat-002").origin == "closed"
 
 
+@pytest.mark.tail
 async def test_the_demo_adds_a_year_to_an_empty_store_only(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Any, NamedTuple
@@ -22,18 +22,17 @@ from typing import Any, NamedTuple
 from gateway.analytics import stream, tables
 from gateway.analytics.buckets import bucket, monday, week_of
 from gateway.analytics.consumer import LEASE_MS, Consumer
-from gateway.analytics.counters import MAX_APPS, OTHER_APPS, Cell, Increments, Tally, expires_at
+from gateway.analytics.counters import MAX_APPS, OTHER_APPS, Increments, Tally
 from gateway.analytics.event import UNKNOWN_APP, Event, columns_of
-from gateway.analytics.fields import stored
 from gateway.analytics.history.schema import order
 from gateway.analytics.history.source import History, Progress
 from gateway.analytics.history.writer import ENTRIES_AT_ONCE, fresh
+from gateway.analytics.rows import replace_rows
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store, store_errors
 
 HELD_MS = 6 * LEASE_MS
 """How long nobody counts if this process dies."""
-ROWS_AT_ONCE = 32
 VALUES_AT_ONCE = 4000
 
 Renew = Callable[[], Awaitable[None]]
@@ -140,52 +139,23 @@ async def _tail(store: Store, progress: Progress, upto: str) -> dict[int, list[E
 
 async def _write(store: Store, increments: Increments, renew: Renew) -> None:
     """Replace the rows of all buckets that have some, and remove those that have none any more."""
-    rows = increments.rows()
-    for (table, number), expected in rows.items():
-        await _name_rows(store, table, number, list(expected))
-        await renew()
-    every = [Cell(*bucket, row) for bucket, names in rows.items() for row in names]
-    for start in range(0, len(every), ROWS_AT_ONCE):
-        async with store.redis.pipeline(transaction=True) as pipe:
-            for cell in every[start : start + ROWS_AT_ONCE]:
-                for command in _commands(cell, increments):
-                    pipe.execute_command(*command)
-            with store_errors():
-                await pipe.execute()
+    await replace_rows(store, increments, renew)
+    for (table, number), expected in increments.rows().items():
+        await _remove_others(store, table, number, expected)
         await renew()
 
 
-async def _name_rows(store: Store, table: str, number: int, expected: Sequence[str]) -> None:
-    """Let the set of a bucket's rows have these, and remove the other rows."""
-    names = keys.rows(table, number)
-    [stored] = await tables.row_names(store, table, [number])
-    gone = list(stored.difference(expected))
+async def _remove_others(store: Store, table: str, number: int, expected: Collection[str]) -> None:
+    """Remove the rows of a bucket that are not among these."""
+    [named] = await tables.row_names(store, table, [number])
+    gone = list(named.difference(expected))
     async with store.redis.pipeline(transaction=False) as pipe:
-        for start in range(0, len(expected), VALUES_AT_ONCE):
-            pipe.sadd(names, *expected[start : start + VALUES_AT_ONCE])
-        pipe.expireat(names, expires_at(Cell(table, number, "")))
         for start in range(0, len(gone), VALUES_AT_ONCE):
             part = gone[start : start + VALUES_AT_ONCE]
             pipe.unlink(*[keys.row(table, number, row) for row in part])
-            pipe.srem(names, *part)
+            pipe.srem(keys.rows(table, number), *part)
         with store_errors():
             await pipe.execute()
-
-
-def _commands(cell: Cell, increments: Increments) -> Iterator[tuple[Any, ...]]:
-    """What replaces a row."""
-    key = keys.row(*cell)
-    yield "DEL", key
-    fields: list[Any] = []
-    for field, value in increments.counts.get(cell[:2], {}).get(cell.row, {}).items():
-        fields += (field, stored(value))
-    if cell in increments.names:
-        fields += (keys.NAME, increments.names[cell])
-    users = list(increments.users.get(cell[:2], {}).get(cell.row, ()))
-    for command, values in (("HSET", fields), ("PFADD", users)):
-        for start in range(0, len(values), VALUES_AT_ONCE):
-            yield command, key, *values[start : start + VALUES_AT_ONCE]
-    yield "EXPIREAT", key, expires_at(cell)
 
 
 @asynccontextmanager

@@ -5,19 +5,17 @@ The events of a week are counted at once. Buckets do not reach over weeks, so ea
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from gateway.analytics.buckets import day_of, today, week_of
 from gateway.analytics.consumer import LEASE_MS
-from gateway.analytics.counters import KEPT_S, WEEK_S, Cell, Increments, bucket_expires_at, count
+from gateway.analytics.counters import KEPT_S, WEEK_S, count
 from gateway.analytics.event import Event
-from gateway.analytics.fields import stored
+from gateway.analytics.rows import replace_rows
 from gateway.cli.demo.year.targets import LAST_WEEK
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store, store_errors
@@ -86,7 +84,7 @@ async def load(
     """Count the events of whole weeks in a store without counters, or after deleting those that it has; returns how many.
 
     When it fails, or is interrupted, nothing is left: half a year would look like a whole one. ``advance`` gets the tokens of each
-    week. Raises CountersInUse, StoreError.
+    week. Raises CountersInUse, StoreError, LedgerUnavailable.
     """
     number = 0
     async with _held(store) as renew:
@@ -94,42 +92,10 @@ async def load(
             await _clear(store)
         try:
             for events in weeks:
-                await _write(store, count(events, time.time()))
-                await renew()
+                await replace_rows(store, count(events, time.time()), renew)
                 number += len(events)
                 advance(sum(each.prompt + each.completion for each in events))
         except BaseException:
             await _clear(store)
             raise
     return number
-
-
-async def _write(store: Store, increments: Increments) -> None:
-    """Rows that nobody has written before. Raises StoreError."""
-    commands = iter(_commands(increments))
-    while part := [store.mux.call(*command) for command in islice(commands, COMMANDS_AT_ONCE)]:
-        await asyncio.gather(*part)
-
-
-def _commands(increments: Increments) -> Iterator[tuple[Any, ...]]:
-    """For each row its fields or users and its expiry; then the rows of each bucket."""
-    for (table, number), rows in increments.rows().items():
-        expires = bucket_expires_at(table, number)
-        for row in rows:
-            cell = Cell(table, number, row)
-            yield from _of_row(cell, increments)
-            yield ("EXPIREAT", keys.row(*cell), expires)
-        yield ("SADD", keys.rows(table, number), *rows)
-        yield ("EXPIREAT", keys.rows(table, number), expires)
-
-
-def _of_row(cell: Cell, increments: Increments) -> Iterator[tuple[Any, ...]]:
-    fields: list[Any] = []
-    for field, value in increments.counts.get(cell[:2], {}).get(cell.row, {}).items():
-        fields += (field, stored(value))
-    if cell in increments.names:
-        fields += (keys.NAME, increments.names[cell])
-    if fields:
-        yield ("HSET", keys.row(*cell), *fields)
-    if people := increments.users.get(cell[:2], {}).get(cell.row):
-        yield ("PFADD", keys.row(*cell), *people)
