@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any
 
+import structlog
 import tenacity
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message, Scope
 
 from gateway import __version__, web, worker
 from gateway import settings as gateway_settings
@@ -33,14 +37,20 @@ from gateway.health.registry import HealthRegistry
 from gateway.health.retry_budget import RetryBudget
 from gateway.ledger.ledger import Ledger
 from gateway.pipeline.pipeline import Pipeline
+from gateway.server import file_limit
+from gateway.server.browser_hosts import BrowserHosts
+from gateway.server.connections import Connections
 from gateway.server.in_flight import InFlight
+from gateway.server.incoming import IncomingBodies
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.store import client as store_client
 from gateway.store.client import Store
 from gateway.store.embedded import Embedded
+from gateway.store.policy import RateLimits
 from gateway.telemetry import Telemetry, set_up_logs
 from providers.media.fetch import Media
+from providers.transport import json_bounds
 from providers.transport.clients import Clients
 
 FINAL_EVENTS_S = 2.0
@@ -54,8 +64,10 @@ GC_THRESHOLD = 20_000
 def create() -> asgi.InferenceRouter:
     """The factory that HTTP servers call in each worker process. Settings come from the environment.
 
-    It tunes the garbage collector of the whole process, so a program that embeds the gateway calls ``create_app``.
+    It raises the limit of open files and tunes the garbage collector of the whole process, so a program that embeds the gateway
+    calls ``create_app``.
     """
+    file_limit.raise_limit()
     router = create_app(gateway_settings.load())
     gc.collect()
     gc.freeze()  # objects that live as long as the process are not scanned at every collection
@@ -70,20 +82,24 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with _services(settings) as (services, catalogs):
             in_flight = InFlight(settings.max_in_flight)
+            incoming = IncomingBodies(settings.max_incoming_bodies, settings.max_incoming_bytes)
             pipeline = Pipeline(services)
             app.state.services, app.state.in_flight, app.state.pipeline = services, in_flight, pipeline
-            router.add_surfaces(pipeline, in_flight)
+            router.add_surfaces(pipeline, in_flight, incoming)
+            await _build_routes(app)
             loops = [
                 *worker.gateway_loops(services, in_flight, catalogs),
                 *worker.ledger_loops(services.ledger, settings, services.telemetry, audit=False),
                 *worker.analytics_loops(services.store, settings, services.telemetry, "gateway"),
             ]
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(_run(loop)) for loop in loops]
-                interrupt = asyncio.Event()
-                with _on_signal(lambda: group.create_task(_wind_down(services, in_flight, interrupt)), interrupt.set):
+                tasks, interrupt = [group.create_task(_run(loop)) for loop in loops], asyncio.Event()
+                with (
+                    _parent_watched(services.telemetry),
+                    _on_signal(lambda: group.create_task(_wind_down(services, in_flight, interrupt)), interrupt.set),
+                ):
                     yield
-                in_flight.draining = True
+                in_flight.close()
                 services.background.close()
                 unsettled = await services.background.drain(SETTLEMENTS_WAIT_S)
                 await worker.write_last_events(services)
@@ -93,7 +109,7 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
                     task.cancel()
 
     app = FastAPI(title="Tokenway", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None)
-    router = asgi.InferenceRouter(app, settings.allowed_origins)
+    router = _router(app, settings)
     management.mount(app)
     if settings.web:
         web.mount(app)
@@ -111,6 +127,12 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
     return router
 
 
+def _router(app: FastAPI, settings: Settings) -> asgi.InferenceRouter:
+    most = settings.max_connections or file_limit.callers(file_limit.limit())
+    hosts = BrowserHosts(settings.allowed_host_names, settings.host)
+    return asgi.InferenceRouter(app, settings.allowed_origins, hosts, Connections(most, settings.gap_timeout_s))
+
+
 async def _metrics(request: Request) -> Response:
     telemetry: Telemetry = request.app.state.services.telemetry
     telemetry.flush()  # on the event loop, which also appends to what is flushed; the text is made in a thread
@@ -118,9 +140,23 @@ async def _metrics(request: Request) -> Response:
     return Response(body, media_type=content_type)
 
 
+def _ledger(settings: Settings, store: Store) -> Ledger:
+    """The ledger, with the rate limits of keys and organisations that have none of their own."""
+    s = settings
+    return Ledger(
+        store,
+        record_ttl_s=s.record_ttl_s,
+        key_limits=RateLimits(s.key_requests_per_minute, s.key_tokens_per_minute, s.key_max_concurrent),
+        org_limits=RateLimits(
+            s.organization_requests_per_minute, s.organization_tokens_per_minute, s.organization_max_concurrent
+        ),
+    )
+
+
 @asynccontextmanager
 async def _services(settings: Settings) -> AsyncIterator[tuple[Services, CatalogStore]]:
     """Every service, from the lowest layer up; closed in reverse."""
+    sys.set_int_max_str_digits(json_bounds.INTEGER_DIGITS_MAX)  # the time of reading one grows with their square
     set_up_logs(settings.log_level)
     telemetry = Telemetry(settings.log_level)
     catalogs = CatalogStore(settings.catalog_dirs, os.environ)
@@ -130,7 +166,7 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
         store = await store_client.connect(redis_url, timeout_s=settings.ledger_timeout_s)
         clients = Clients(os.environ)
         try:
-            ledger = Ledger(store, record_ttl_s=settings.record_ttl_s)
+            ledger = _ledger(settings, store)
             accounts = Accounts(store)
             async for attempt in tenacity.AsyncRetrying(
                 stop=tenacity.stop_after_delay(START_TIMEOUT_S),
@@ -185,12 +221,51 @@ def _embedded(settings: Settings) -> Iterator[str]:
     if settings.redis_url is not None:
         yield settings.redis_url
         return
-    child = Embedded(settings.data_dir)
+    log = structlog.get_logger()
+    child = Embedded(
+        settings.data_dir, on_loading=lambda percent: log.info("the store loads its data", percent=round(percent))
+    )
     child.start()
     try:
         yield child.url
     finally:
         child.stop()
+
+
+async def _build_routes(app: FastAPI) -> None:
+    """Ask for a page that does not exist: FastAPI builds what a route needs when a request first passes it, a third of a second for
+    all of them, and the first visitor would wait for it.
+    """
+    scope: Scope = {"type": "http", "method": "GET", "path": "/-", "headers": [], "query_string": b"", "client": None}
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        pass
+
+    await app(scope, receive, send)
+
+
+@contextmanager
+def _parent_watched(telemetry: Telemetry) -> Iterator[None]:
+    """A worker whose parent was killed stops as if it had been told to: it holds the port, and nobody else would stop it."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def gone() -> None:
+        loop.remove_reader(parent.sentinel)
+        telemetry.log.error("the parent process has died; this worker stops", parent=parent.pid)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(parent.sentinel, gone)
+    try:
+        yield
+    finally:
+        loop.remove_reader(parent.sentinel)
 
 
 async def _run(loop: Any) -> None:

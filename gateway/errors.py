@@ -12,6 +12,7 @@ GatewayError
     PayloadTooLarge       413
     Unprocessable         422
     TooManyRequests       429
+        RateLimited       429  a limit of the key or its organisation; names it
     Unavailable           503  a failure of the gateway, with Retry-After
         LedgerUnavailable 503  Redis does not answer
         NoHealthyEndpoint 503  endpoints exist, none is up
@@ -20,6 +21,8 @@ GatewayError
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 from providers.context_length import ContextOverflow, overflow_of
@@ -122,6 +125,45 @@ class TooManyRequests(GatewayError):
     """The vendors' rate limits keep every endpoint away, or a caller asks too often; ``Retry-After`` says until when."""
 
     status, error_type = 429, "rate_limit_exceeded"
+
+
+class RateLimited(TooManyRequests):
+    """A limit of the caller's key, or of its organisation, is reached. ``name``: requests_per_minute, tokens_per_minute or
+    max_concurrent; ``scope``: key or organization; ``wait_s``: None when no waiting helps, as the request alone is too large.
+
+    Its headers are those of OpenRouter, of which ``X-RateLimit-Reset`` is in Unix milliseconds; the metadata repeat them, as
+    there (github.com/Gitlawb/openclaude/issues/936, 2026-04). SDKs of OpenAI and Anthropic obey ``x-should-retry``.
+    """
+
+    def __init__(self, name: str, *, scope: str, limit: int, remaining: int, wait_s: float | None) -> None:
+        what = name.replace("_", " ") if name != "max_concurrent" else "requests at once"
+        whose = f"this {'key' if scope == 'key' else 'organization'}"
+        if wait_s is None:
+            advice = f"{limit} is less than this one request may use: lower max_tokens, shorten the prompt or raise the limit."
+        elif name == "max_concurrent":
+            advice = "Wait until one of the running requests has ended."
+        else:
+            advice = f"Try again in {max(1, math.ceil(wait_s))} s."
+        self.name, self.limit, self.remaining = name, limit, remaining
+        self.reset_at = time.time() + (60.0 if wait_s is None else wait_s)
+        figures = (limit, remaining, math.ceil(self.reset_at * 1000))
+        names = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+        self._limit_headers = {name: str(figure) for name, figure in zip(names, figures, strict=True)}
+        super().__init__(
+            f"Rate limit of {whose} reached: {limit} {what}. {advice}",
+            metadata={
+                "limit_name": name,
+                "limit_source": scope,
+                "limit": limit,
+                "remaining": remaining,
+                "headers": self._limit_headers,
+            },
+            retry_after_s=wait_s,
+        )
+
+    def headers(self) -> list[tuple[str, str]]:
+        limits = [(name.lower(), value) for name, value in self._limit_headers.items()]
+        return super().headers() + limits + ([("x-should-retry", "false")] if self.retry_after_s is None else [])
 
 
 class Unavailable(GatewayError):

@@ -6,7 +6,7 @@ It must not know: who pays, whether there is credit, which endpoint is chosen.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,9 @@ from providers.types import Usage
 IMAGE_OUTPUT_TOKENS = 6_240
 """A large picture of OpenAI's gpt-image models at high quality (platform.openai.com/docs/guides/image-generation, 2026-11)."""
 HOLD_MARGIN_PERCENT = 5
+COST_FACTOR, COST_SLACK_FEMTO = 4, 10**14
+"""A vendor's own figure is at most four times the catalogue's price of the same usage, and ten cents: it may sell through others
+who are dearer, and bill searches that the catalogue does not know."""
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -27,6 +30,8 @@ class Bill(msgspec.Struct, frozen=True):
     fee_nano: int
     prompt_nano: int
     """The prompt's share of the cost, for ``cost_details``."""
+    disputed_nano: int = 0
+    """How much dearer the vendor's own figure is, where it cannot be true and was not used."""
 
     @property
     def total_nano(self) -> int:
@@ -54,8 +59,8 @@ def output_bytes(message: Mapping[str, Any]) -> int:
         if isinstance(text, str):
             size += utf8_bytes(text)
     for call in message.get("tool_calls") or ():
-        function = call.get("function") or {}
-        size += len(function.get("name") or "") + len(function.get("arguments") or "")
+        function = call.get("function") or call.get("custom") or {}
+        size += len(function.get("name") or "") + len(function.get("arguments") or function.get("input") or "")
     return size
 
 
@@ -64,10 +69,26 @@ def prompt_nano(price: Price, tokens: int) -> int:
     return money.round_half_up(tokens * price.at(tokens).of("prompt"))
 
 
-def hold_nano(prices: Iterable[Price], prompt: Prompt, max_tokens: int, fee_basis_points: int) -> int:
+class Worst(NamedTuple):
+    """The most that one endpoint may bill for a request, in tokens at its price."""
+
+    price: Price
+    prompt: int
+    completion: int
+
+
+def hold_nano(worst: Iterable[Worst], prompt: Prompt, fee_basis_points: int) -> int:
     """Credit to hold: for the dearest of the endpoints that may serve, with the fee and a 5 % margin, rounded up."""
-    femto = max([_worst_femto(price, prompt, max_tokens) for price in prices], default=0)
+    femto = max([_prompt_femto(each, prompt) + each.completion * _rate_out(each) for each in worst], default=0)
     return money.round_up(femto * (10_000 + fee_basis_points) * (100 + HOLD_MARGIN_PERCENT) // 1_000_000)
+
+
+def covered_tokens(worst: Iterable[Worst], prompt: Prompt, held_nano: int, fee_basis_points: int) -> int | None:
+    """The most output tokens that a hold covers at every one of the endpoints; None: they cost nothing. May be below 0."""
+    femto = held_nano * money.FEMTO_PER_NANO * 1_000_000 // ((10_000 + fee_basis_points) * (100 + HOLD_MARGIN_PERCENT))
+    return min(
+        [(femto - _prompt_femto(each, prompt)) // rate for each in worst if (rate := _rate_out(each))], default=None
+    )
 
 
 def output_hold_nano(price: Price, tokens: int, fee_basis_points: int) -> int:
@@ -80,16 +101,21 @@ def _tiers(price: Price) -> list[Price]:
     return [price, *(dearer for _, dearer in price.tiers)]
 
 
-def _worst_femto(price: Price, prompt: Prompt, max_tokens: int) -> int:
-    price = price.at(prompt.tokens_bound) if price.tiers else price
+def _rate_out(worst: Worst) -> int:
+    price = worst.price.at(worst.prompt) if worst.price.tiers else worst.price
+    return price.dearest("completion", "internal_reasoning", "audio_output", "image_output_token")
+
+
+def _prompt_femto(worst: Worst, prompt: Prompt) -> int:
+    """All of the worst case but the output tokens."""
+    price = worst.price.at(worst.prompt) if worst.price.tiers else worst.price
     rate_in = price.dearest("prompt", "input_cache_write", "input_cache_write_1h")
     if prompt.modalities is not TEXT_ONLY:
         rate_in = max(rate_in, price.dearest("audio", "image_token"))
-    rate_out = price.dearest("completion", "internal_reasoning", "audio_output", "image_output_token")
     fixed = price.of("request") + (prompt.images and price.of("image") * prompt.images)
     if prompt.units is not None:
         fixed += sum(price.of(kind) * count for kind, count in prompt.units.items())
-    return prompt.tokens_bound * rate_in + max_tokens * rate_out + fixed
+    return worst.prompt * rate_in + fixed
 
 
 _MEDIA_IN = (
@@ -102,7 +128,9 @@ _MEDIA_OUT = (("audio_completion", "audio_output"), ("image_completion", "image_
 
 
 def bill(price: Price, usage: Usage, *, images: int, fee_basis_points: int, reports_cost: bool = False) -> Bill:
-    """Price an answer. With ``reports_cost`` the vendor's own figure (``usage.cost_usd``) replaces the catalogue's price."""
+    """Price an answer. With ``reports_cost`` the vendor's own figure (``usage.cost_usd``), if it can be true, replaces the
+    catalogue's price.
+    """
     if price.tiers:
         price = price.at(usage.prompt_total)
     of = price.of
@@ -121,23 +149,17 @@ def bill(price: Price, usage: Usage, *, images: int, fee_basis_points: int, repo
         output_femto += sum(getattr(usage, name) * of(kind) for name, kind in _MEDIA_OUT)
     if usage.units:
         output_femto += sum(count * of(kind) for kind, count in usage.units.items())
+    cost_femto, disputed_femto = prompt_femto + output_femto, 0
     if reports_cost and usage.cost_usd is not None:
-        cost_femto = int(usage.cost_usd.scaleb(15))
-        prompt_femto = min(prompt_femto, cost_femto)
-    else:
-        cost_femto = prompt_femto + output_femto
+        said_femto = int(usage.cost_usd.scaleb(15))
+        if said_femto > COST_FACTOR * cost_femto + COST_SLACK_FEMTO:
+            disputed_femto = said_femto - cost_femto
+        else:
+            cost_femto, prompt_femto = said_femto, min(prompt_femto, said_femto)
     cost_nano = money.round_half_up(cost_femto)
     return Bill(
         cost_nano=cost_nano,
         fee_nano=money.fee(cost_nano, fee_basis_points),
         prompt_nano=min(money.round_half_up(prompt_femto), cost_nano),
+        disputed_nano=money.round_half_up(disputed_femto) if disputed_femto else 0,
     )
-
-
-def plausible(usage: Usage, prompt: Prompt, context_length: int, *, delivered_tokens: int) -> bool:
-    """False when a vendor's count cannot be true: marked as suspect, or above both the context length and four times our count."""
-    if usage.suspect:
-        return False
-    if usage.prompt_total > context_length and usage.prompt_total > 4 * prompt.tokens_bound:
-        return False
-    return not (usage.completion_total > context_length and usage.completion_total > 4 * max(delivered_tokens, 1))

@@ -24,6 +24,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+RATE_MAX = 10**9
+"""The largest rate limit: the ledger's functions count exactly up to it."""
 CHECKOUT_CONFIG = Path(__file__).resolve().parent.parent / "config"
 PACKAGED_CONFIG = Path(__file__).resolve().parent / "_config"
 
@@ -146,9 +148,32 @@ class Settings(BaseSettings):
     hold_ttl_s: int = Field(120, ge=5, description="Life of a hold without a heartbeat.")
     beat_interval_s: float = Field(30, gt=0, description="Heartbeat of the holds of running streams.")
     expire_interval_s: float = Field(5, gt=0, description="How often overdue holds are looked for.")
+    key_requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        le=RATE_MAX,
+        description="Requests a minute of a key that has no such limit of its own. Unset: no limit.",
+    )
+    key_tokens_per_minute: int | None = Field(
+        None, ge=1, le=RATE_MAX, description="Tokens a minute, prompt and output, of such a key. Unset: no limit."
+    )
+    key_max_concurrent: int | None = Field(
+        None, ge=1, le=RATE_MAX, description="Requests at once of such a key. Unset: no limit."
+    )
+    organization_requests_per_minute: int | None = Field(
+        None, ge=1, le=RATE_MAX, description="The same of an organisation, all its keys together. Unset: no limit."
+    )
+    organization_tokens_per_minute: int | None = Field(
+        None, ge=1, le=RATE_MAX, description="Tokens a minute of such an organisation. Unset: no limit."
+    )
+    organization_max_concurrent: int | None = Field(
+        None, ge=1, le=RATE_MAX, description="Requests at once of such an organisation. Unset: no limit."
+    )
     record_ttl_s: int = Field(2_592_000, ge=60, description="How long generation records are kept for GET /generation.")
     default_max_tokens: int = Field(
-        4096, ge=1, description="Output bound of a hold when the request names no max_tokens."
+        4096,
+        ge=1,
+        description="Least output that is held when the request names no max_tokens, if the model may write it.",
     )
     health_share_interval_s: float = Field(1, gt=0, description="How often health is exchanged between processes.")
     catalog_reload_interval_s: float = Field(
@@ -158,7 +183,7 @@ class Settings(BaseSettings):
         300, gt=0, description="How often the worker recomputes every balance from the journal."
     )
     drain_timeout_s: float = Field(
-        60,
+        300,
         ge=0,
         description="How long an answer is read on after its client disconnected, if closing does not stop the provider's bill.",
     )
@@ -173,6 +198,23 @@ class Settings(BaseSettings):
         75, ge=1, description="How long a caller's connection is kept open between two requests (uvicorn)."
     )
     max_in_flight: int = Field(2_000, ge=1, description="Requests at once in one process; more are shed with 503.")
+    max_incoming_bodies: int = Field(
+        1_000, ge=4, description="Request bodies that arrive at once in one process; a quarter of them from one key."
+    )
+    max_incoming_bytes: int = Field(
+        536_870_912, ge=4096, description="What of these bodies has arrived, together; a quarter of it from one key."
+    )
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        description="Connections of callers to one process. Unset: half of the files that it may open (uvicorn).",
+    )
+    allowed_hosts: str = Field(
+        "",
+        max_length=4096,
+        description="Names under which browsers may reach the gateway, separated by commas; * for all. Unset: all, "
+        "but on a loopback address only localhost. Addresses are always allowed.",
+    )
 
     analytics: bool = Field(True, description="Count who used which model how much: charts, rankings, activity.")
     analytics_stream_events: int = Field(
@@ -246,6 +288,11 @@ class Settings(BaseSettings):
         return frozenset(origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip())
 
     @cached_property
+    def allowed_host_names(self) -> frozenset[str]:
+        """``allowed_hosts`` as a set, in lower case."""
+        return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
+
+    @cached_property
     def catalog_dirs(self) -> tuple[Path, ...]:
         """The folders of the catalogue, the lowest first: those of ``config_dir``, over the shipped one if that is switched on."""
         return over_the_shipped(self.config_dir) if self.shipped_catalog else self.config_dir
@@ -294,7 +341,7 @@ def admin_key(settings: Settings) -> str:
     if settings.admin_key is not None:
         return settings.admin_key.get_secret_value()
     path = settings.data_dir / "admin.key"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

@@ -32,7 +32,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from gateway.money import NANO
+from gateway.money import NANO, format_usd
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 OVERHEAD_SECONDS = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
@@ -188,6 +188,7 @@ class Telemetry:
         self.settle_retries = counter("settle_retries", "Settlements tried again after no acknowledgement.")
         self.settle_pending = gauge("settle_pending", "Settlements not yet acknowledged.")
         self.in_flight = gauge("in_flight", "Requests inside.")
+        self.open_files = gauge("open_files", "Files that the processes have open, connections among them.")
         self.streams_open = gauge("open_generations", "Generations that are being carried out.")
         self.open_holds = gauge("open_holds", "Holds on the ledger.", mode="mostrecent")
         self.breaker = gauge("breaker_state", "0 closed, 1 half open, 2 open.", "endpoint", mode="mostrecent")
@@ -198,6 +199,9 @@ class Telemetry:
         self.unclassified = counter("unclassified", "Requests chosen to be classified, in vain.")
         self.ledger_hold = self.ledger_latency.labels("hold")
         self.overruns = counter("overruns", "Answers that cost more than could be charged.")
+        self.implausible = counter("implausible_usage", "Vendors' reports that cannot be true.", "provider")
+        self.disputed = counter("disputed_usd", "What such reports would cost beyond what was billed.", "provider")
+        self.unsettled = counter("unsettled", "Settlements that failed for good: a person must look at the log.")
 
     def request(self, surface: str, outcome: str) -> None:
         """One request has been answered or refused, whether or not it became a generation."""
@@ -208,6 +212,19 @@ class Telemetry:
         """One generation has ended. ``line`` makes its canonical log line, whose names are checked before they become labels."""
         self._ended.append((line, lost_nano, times))
         self._schedule_flush()
+
+    def disputes(self, request_id: str, endpoint: str, provider: str, disputed_nano: int) -> None:
+        """Warn the operator of a report that cannot be true: the vendor's invoice may have it all the same."""
+        label = self.labels.of(provider)
+        self.implausible.labels(label).inc()
+        self.disputed.labels(label).inc(disputed_nano / NANO)
+        self.log.warning(
+            "implausible usage was not billed",
+            id=request_id,
+            endpoint=endpoint,
+            provider=provider,
+            disputed_usd=format_usd(disputed_nano),
+        )
 
     def vendor_failed(self, request_id: str, endpoint: str, kind: str, *, status: int | None, said: str) -> None:
         """Warn the operator in the vendor's own words (without secrets). An outage must not fill the disk: of many a second only

@@ -8,7 +8,7 @@ counts too, so that nothing is missing without a worker.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,9 +16,12 @@ from gateway.analytics.cohorts import CohortMaker
 from gateway.analytics.consumer import Consumer, Role
 from gateway.analytics.history.locations import history_of, sinks_of
 from gateway.analytics.history.writer import HistoryWriter
+from gateway.background import OpenGeneration
 from gateway.catalog.read import CatalogError
 from gateway.catalog.store import CatalogStore
+from gateway.ledger.entries import Posting
 from gateway.ledger.ledger import Ledger
+from gateway.server import file_limit
 from gateway.server.in_flight import InFlight
 from gateway.services import Services
 from gateway.settings import Settings
@@ -27,9 +30,12 @@ from gateway.store.errors import StoreError
 from gateway.telemetry import Telemetry
 
 ANALYTICS_INTERVAL_S = 1.0
+FILES_INTERVAL_S = 10.0
 CLASSIFY_INTERVAL_S = 0.25
 COHORTS_INTERVAL_S = 600.0
 """How often it is looked whether today's cohorts are made."""
+TAIL_INTERVAL_S = 2.0
+"""Settlements are kept for one to two of these, in case the store loses its last second."""
 SAMPLE_INTERVAL_S = 10.0
 ORGANIZATIONS_INTERVAL_S = 5.0
 """What an organisation lets analytics see is in force everywhere after so long."""
@@ -52,6 +58,23 @@ async def every(interval_s: float, step: Callable[[], Awaitable[None]], telemetr
             )
 
 
+def _files_watch(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
+    """What counts open files, and warns once when nearly all that there may be are open."""
+    nearly = False
+
+    async def watch() -> None:
+        nonlocal nearly
+        used, most = file_limit.open_files(), file_limit.limit()
+        if used is None:
+            return
+        telemetry.open_files.set(used)
+        was, nearly = nearly, used * 100 >= most * file_limit.NEARLY_ALL_PERCENT
+        if nearly and not was:
+            telemetry.log.warning("nearly all files that this process may open are open", open=used, limit=most)
+
+    return watch
+
+
 def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStore) -> list[Coroutine[Any, Any, None]]:
     """Loops that every gateway process needs for itself."""
     settings, telemetry = services.settings, services.telemetry
@@ -67,11 +90,11 @@ def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStor
 
     async def beat_holds() -> None:
         """Keep the holds of running answers alive, with a checkpoint of what was delivered, in case this process dies."""
-        beats = [services.ledger.beat(g.hold, g.checkpoint(), settings.hold_ttl_s) for g in services.background.open]
-        for result in await asyncio.gather(*beats, return_exceptions=True):
-            if isinstance(result, Exception):  # the other heartbeats were sent all the same
-                telemetry.ledger_errors.labels("beat").inc()
-                telemetry.log.warning("a heartbeat failed", error=f"{type(result).__name__}: {result}")
+        await beat_all(services.ledger, list(services.background.open), settings.hold_ttl_s, telemetry)
+
+    async def repair_tail() -> None:
+        if lost := await services.ledger.repair():
+            telemetry.log.warning("the store had lost settlements, which were posted again", count=lost)
 
     async def reload_catalog() -> None:
         before = catalogs.current
@@ -90,7 +113,9 @@ def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStor
     loops = [
         every(settings.health_share_interval_s, share_health, telemetry),
         every(settings.beat_interval_s, beat_holds, telemetry),
+        every(TAIL_INTERVAL_S, repair_tail, telemetry),
         every(settings.catalog_reload_interval_s, reload_catalog, telemetry),
+        every(FILES_INTERVAL_S, _files_watch(telemetry), telemetry),
     ]
     if services.analytics is not None and services.labelling is not None:
         loops += [
@@ -102,16 +127,37 @@ def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStor
     return loops
 
 
+async def beat_all(ledger: Ledger, generations: Sequence[OpenGeneration], ttl_s: float, telemetry: Telemetry) -> None:
+    """A heartbeat for each of them; what is wrong with one costs no other its own."""
+    beats = [_beat(ledger, generation, ttl_s) for generation in generations]
+    results = await asyncio.gather(*beats, return_exceptions=True)
+    for generation, result in zip(generations, results, strict=True):
+        if isinstance(result, Exception):
+            telemetry.ledger_errors.labels("beat").inc()
+            error = f"{type(result).__name__}: {result}"
+            telemetry.log.warning("a heartbeat failed", id=generation.hold.id, error=error)
+
+
+async def _beat(ledger: Ledger, generation: OpenGeneration, ttl_s: float) -> None:
+    """One heartbeat. A checkpoint that cannot be made must not cost the hold its life: then the hold lives on without one."""
+    try:
+        posting = generation.checkpoint()
+    except Exception:
+        await ledger.beat(generation.hold, Posting("none", 0, 0, 0), ttl_s)
+        raise
+    await ledger.beat(generation.hold, posting, ttl_s)
+
+
 def ledger_loops(
     ledger: Ledger, settings: Settings, telemetry: Telemetry, *, audit: bool
 ) -> list[Coroutine[Any, Any, None]]:
     """Loops that any process may run, also several at once."""
 
     async def expire_holds() -> None:
-        swept = await ledger.expire()
+        swept, open_holds = await ledger.sweep()
         if swept:
             telemetry.log.info("holds expired", count=swept)
-        telemetry.open_holds.set(await ledger.open_hold_count())
+        telemetry.open_holds.set(open_holds - swept)
 
     async def audit_books() -> None:
         report = await ledger.audit()

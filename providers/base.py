@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from providers.chat.hosted_tools import functions_only
 from providers.chat.tool_rules import ToolRules
-from providers.document import decoder_for, legible, read_whole
+from providers.document import decoder_for, legible, read_answer
 from providers.errors import ProviderError
 from providers.transport.client import Upstream, refusal
 from providers.transport.stream import Decoder, EventSink, Stream
@@ -72,7 +72,7 @@ class Dialect(ABC):
         response = await upstream.send(self._http_request(target, call, stream=False), clocks)
         if response.status not in SUCCESS:
             raise self.failure(legible(response))
-        return self.tools.completion(read_whole(self.read, response), call)
+        return self.tools.completion(await read_answer(self.read, response, self.operation), call)
 
     async def stream(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Stream:
         """One streamed answer, opened by a 2xx. Clocks: all four. Raises ``ProviderError``."""

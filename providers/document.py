@@ -6,6 +6,7 @@ inner language that say the same.
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,6 +15,7 @@ import msgspec
 
 from providers.errors import ProviderError, failed
 from providers.transport.client import JSON_MAX, REFUSAL_MAX, HttpStream
+from providers.transport.json_bounds import FREE, VECTORS_ROOM, TooMuch, check_answer, check_in_turns
 from providers.transport.json_repair import repaired
 from providers.transport.stream import Decoder
 from providers.types import ChatCompletion, Choice, Completion, Event, HttpResponse, Message
@@ -33,6 +35,22 @@ def read_whole(read: Reader, response: HttpResponse) -> Completion:
         if sound is None:
             raise
     return read(msgspec.structs.replace(response, content=sound))
+
+
+async def read_answer(read: Reader, response: HttpResponse, operation: str) -> Completion:
+    """``read_whole``; a large answer is counted in turns before, and read in a thread.
+
+    Raises ``ProviderError``, malformed for one that consists of too much. What is no JSON, such as sound, is not counted.
+    """
+    content = response.content
+    if len(content) <= FREE:
+        return read_whole(read, response)
+    if content[:64].removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[", b""):
+        try:
+            await check_in_turns(content, VECTORS_ROOM if operation == "embeddings" else 1)
+        except TooMuch as error:
+            raise failed("malformed", f"the answer {error.problem}", status=200) from None
+    return await asyncio.to_thread(read_whole, read, response)
 
 
 def legible(refusal: HttpResponse) -> HttpResponse:
@@ -87,7 +105,10 @@ class DocumentDecoder:
 
     def close(self) -> list[Event]:
         if self._pieces:
-            return events_of(self._read(b"".join(self._pieces)))
+            content = b"".join(self._pieces)
+            self._pieces.clear()
+            check_answer("answer", content)
+            return events_of(self._read(content))
         return self._stream.close()
 
 

@@ -6,14 +6,16 @@ that points at nothing, which every reader skips; never a key that works without
 
 from __future__ import annotations
 
+import asyncio
+import re
 import secrets
 import string
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -22,6 +24,7 @@ from gateway.accounts.views import (
     DEFAULT_ORG,
     UNSET,
     KeyChange,
+    KeyChoice,
     KeyView,
     Organization,
     OrganizationAnalytics,
@@ -29,15 +32,39 @@ from gateway.accounts.views import (
 )
 from gateway.errors import BadRequest, NotFound, Unauthorized
 from gateway.money import MAX_NANO
+from gateway.settings import RATE_MAX
 from gateway.store import keys
-from gateway.store.client import Calls, Store, store_errors
-from gateway.store.policy import ACTIVE, DELETED, DISABLED, POLICY_FIELDS, RESET_CODES, KeyPolicy, parse_policy
+from gateway.store.client import Calls, Store
+from gateway.store.policy import (
+    ACTIVE,
+    DELETED,
+    DISABLED,
+    POLICY_FIELDS,
+    RATE_FIELDS,
+    RATE_LIMITS,
+    RESET_CODES,
+    UNLIMITED,
+    KeyPolicy,
+    RateLimits,
+    parse_policy,
+    parse_rate,
+)
 from gateway.store.redis_functions import Library, ledger_unavailable
 
 NO_SUCH_KEY = "No such API key, or it is disabled or expired."
 """One text for all three cases, so that an attacker cannot tell them apart."""
 CACHE_MAX = 50_000
+RECENT_S = 1.0
+"""How old a policy may be where no hold checks its version."""
 PAGE = 200
+PAGES_MAX, PAGES_S = 1_000, 30.0
+"""Ends of pages by offset that are remembered, and for how long."""
+NO_CURSOR = "cursor: not a cursor of this API; pass the one that the previous page gave."
+STEP_PAUSE_S = 0.002
+CURSOR = re.compile(r"(\d{1,16})-([0-9a-f]{64})", re.ASCII)
+"""Of a page of keys: creation time in ms and hash of its last key."""
+LOOKED_AT = 5 * PAGE
+"""Keys that one page looks at at most."""
 
 
 class Accounts:
@@ -49,9 +76,15 @@ class Accounts:
         self._clock = clock
         self._library = Library(Path(__file__).with_name("functions.lua"), "tokenway_accounts_v1")
         self._cache: OrderedDict[str, KeyPolicy] = OrderedDict()
+        self._confirmed: dict[str, float] = {}
+        """Key hash → until when ``confirm`` does not ask again, by the monotonic clock."""
+        self._asking: dict[str, asyncio.Task[KeyPolicy | None]] = {}
         self._digests: dict[str, str] = {}
         """Key → its hash, for valid keys: parsing and hashing a key costs more than the rest of its authentication."""
-        self.analytics: Mapping[str, OrganizationAnalytics] = {}
+        self._pages: OrderedDict[tuple[KeyChoice, int], tuple[str | None, float]] = OrderedDict()
+        """What was listed and the offset → the cursor that is there, and until when, by the monotonic clock."""
+        self._analytics_stored: dict[bytes, bytes] = {}
+        self.analytics: dict[str, OrganizationAnalytics] = {}
         """Organisation → what it lets analytics see, where that is not the default; as of the last ``learn_analytics``."""
 
     async def prepare(self) -> None:
@@ -83,11 +116,7 @@ class Accounts:
         if code is None:
             raise Unauthorized(NO_SUCH_KEY)
         key_hash = secret.digest(key)
-        tag = keys.code_tag(code)
-        policy = parse_policy(key_hash, await self._call("HMGET", keys.api_key(tag, key_hash), *POLICY_FIELDS))
-        if policy is not None and keys.tag(policy.org) != tag:
-            policy = None
-        self.learn(policy, key_hash)
+        policy = await self._read_policy(keys.code_tag(code), key_hash)
         if policy is None or not self._usable(policy):
             raise Unauthorized(NO_SUCH_KEY)
         if len(self._digests) >= CACHE_MAX:
@@ -95,8 +124,39 @@ class Accounts:
         self._digests[key] = key_hash
         return policy
 
+    async def confirm(self, policy: KeyPolicy) -> None:
+        """For what is answered without a hold: ask whether the key is still good, once a second at most, however many want to know.
+
+        Raises Unauthorized when it is deleted, disabled or expired, LedgerUnavailable.
+        """
+        key_hash, now = policy.key_hash, time.monotonic()
+        if self._confirmed.get(key_hash, 0.0) > now:
+            return
+        asking = self._asking.get(key_hash)
+        if asking is None:
+            asking = asyncio.ensure_future(self._read_policy(keys.tag(policy.org), key_hash))
+            self._asking[key_hash] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(key_hash, None))
+        found = await asyncio.shield(asking)  # one of those who ask may be cancelled
+        if found is None or not self._usable(found):
+            raise Unauthorized(NO_SUCH_KEY)
+
+    async def _read_policy(self, tag: str, key_hash: str) -> KeyPolicy | None:
+        """As Redis has it now; the cache learns it."""
+        now = time.monotonic()
+        policy = parse_policy(key_hash, await self._call("HMGET", keys.api_key(tag, key_hash), *POLICY_FIELDS))
+        if policy is not None and keys.tag(policy.org) != tag:
+            policy = None
+        self.learn(policy, key_hash)
+        if policy is not None and self._usable(policy):
+            if len(self._confirmed) >= CACHE_MAX:
+                self._confirmed.clear()
+            self._confirmed[key_hash] = now + RECENT_S
+        return policy
+
     def learn(self, policy: KeyPolicy | None, key_hash: str) -> None:
         """Update the cache with what a hold replied about a key: its newer policy, or None when it is gone."""
+        self._confirmed.pop(key_hash, None)
         if policy is None:
             self._cache.pop(key_hash, None)
             return
@@ -119,6 +179,7 @@ class Accounts:
         reset: str = "none",
         expires_at: float | None = None,
         category: str | None = None,
+        limits: RateLimits = UNLIMITED,
     ) -> tuple[str, KeyView]:
         """Create a key → (its secret, which is shown only once; its view). Raises NotFound (organisation), BadRequest."""
         await self.get_org(org)
@@ -128,6 +189,7 @@ class Accounts:
             {
                 **{"name": name, "disabled": False, "limit_nano": limit_nano, "reset": reset},
                 **{"expires_at": expires_at, "category": category},
+                **asdict(limits),
             }
         )
         await self._call("HSET", keys.KEY_OWNERS, key_hash, org)
@@ -158,23 +220,95 @@ class Accounts:
     async def list_keys(
         self, *, org: str | None = None, offset: int = 0, limit: int = 100, disabled: bool = True, expired: bool = True
     ) -> list[KeyView]:
-        """Newest first; ``disabled`` and ``expired`` say whether such keys are included."""
-        index = keys.KEYS_BY_AGE if org is None else keys.org_keys(org)
+        """Newest first; ``disabled`` and ``expired`` say whether such keys are included.
+
+        A process remembers where its last pages ended, so that the next one begins there; any other offset is walked to.
+        """
+        which = KeyChoice(org, disabled, expired)
+        cursor, until = self._pages.get((which, offset), (None, 0.0))
+        skipped = offset
+        if cursor is None or until < time.monotonic():
+            cursor, skipped = None, 0
+        while skipped < offset:
+            page, cursor = await self.page_of_keys(which, after=cursor, limit=min(offset - skipped, PAGE), views=False)
+            skipped += len(page)
+            if cursor is None:
+                return []
         found: list[KeyView] = []
-        start, now = 0, self._clock()
-        while len(found) < offset + limit:
-            members = [m.decode() for m in await self._call("ZRANGE", index, start, start + PAGE - 1, "REV")]
+        while len(found) < limit:
+            views, cursor = await self.page_of_keys(which, after=cursor, limit=limit - len(found))
+            found += [view for view in views if view is not None]
+            if cursor is None:
+                return found
+        if cursor is not None:
+            self._pages[which, offset + limit] = cursor, time.monotonic() + PAGES_S
+        if len(self._pages) > PAGES_MAX:
+            self._pages.popitem(last=False)
+        return found
+
+    async def page_of_keys(
+        self, which: KeyChoice, *, after: str | None = None, limit: int = 100, views: bool = True
+    ) -> tuple[list[KeyView | None], str | None]:
+        """Keys, newest first, and the cursor of the next page, None at the end. A page may be short, as it looks at a thousand.
+
+        Without ``views`` they are only counted: None for each. Raises BadRequest for a cursor of another form.
+        """
+        index = keys.KEYS_BY_AGE if which.org is None else keys.org_keys(which.org)
+        start = 0 if after is None else await self._place_behind(index, after)
+        found: list[KeyView | None] = []
+        for first in range(start, start + LOOKED_AT, PAGE):
+            flat = await self._call("ZRANGE", index, first, first + PAGE - 1, "REV", "WITHSCORES")
+            members = [member.decode() for member in flat[::2]]
             if not members:
-                break
-            start += PAGE
-            owners = [org] * len(members) if org else await self._owners(members)
-            views = await self._views([(o, m) for o, m in zip(owners, members, strict=True) if o is not None])
-            for view in views:
-                if view is None or (view.disabled and not disabled):
-                    continue
-                if expired or view.expires_at is None or view.expires_at > now:
-                    found.append(view)
-        return found[offset : offset + limit]
+                return found, None
+            owners = [which.org] * len(members) if which.org else await self._owners(members)
+            owned = [(owner, member) for owner, member in zip(owners, members, strict=True) if owner is not None]
+            chosen = await self._chosen(owned, which)
+            last = members[-1]
+            if len(found) + len(chosen) >= limit:
+                more = len(found) + len(chosen) > limit or len(members) == PAGE
+                chosen = chosen[: limit - len(found)]
+                last = chosen[-1][1]
+                found += await self._views(chosen) if views else [None] * len(chosen)
+                return found, _key_cursor(flat, members, last) if more or last != members[-1] else None
+            found += await self._views(chosen) if views else [None] * len(chosen)
+            if len(members) < PAGE:
+                return found, None
+        return found, _key_cursor(flat, members, last)
+
+    async def _place_behind(self, index: str, cursor: str) -> int:
+        match = CURSOR.fullmatch(cursor)
+        if match is None:
+            raise BadRequest(NO_CURSOR, field="cursor")
+        rank = await self._call("ZREVRANK", index, match[2])
+        if rank is not None:
+            return int(rank) + 1
+        return int(await self._call("ZCOUNT", index, f"({match[1]}", "+inf"))  # deleted since: begin at its age
+
+    async def _chosen(self, owned: Sequence[tuple[str, str]], which: KeyChoice) -> list[tuple[str, str]]:
+        """Those of the keys that exist and are wanted."""
+        calls = [self._call("HMGET", keys.api_key(keys.tag(org), key_hash), "st", "exp") for org, key_hash in owned]
+        now_ms, found = self._clock() * 1000, []
+        for each, (state, expires) in zip(owned, await asyncio.gather(*calls), strict=True):
+            if state is None or state.decode() == DELETED or (state.decode() != ACTIVE and not which.disabled):
+                continue
+            if which.expired or expires is None or int(expires) > now_ms:
+                found.append(each)
+        return found
+
+    async def hashes(self, beginning: str) -> list[str]:
+        """Hashes of all keys that begin like this."""
+        if re.fullmatch(r"[0-9a-f]+", beginning) is None:
+            return []
+        found: list[str] = []
+        cursor = b"0"
+        while True:
+            cursor, flat = await self._call(
+                "ZSCAN", keys.KEYS_BY_AGE, cursor, "MATCH", f"{beginning}*", "COUNT", 5 * PAGE
+            )
+            found += [member.decode() for member in flat[::2]]
+            if cursor == b"0":
+                return sorted(set(found))
 
     async def update_key(self, key_hash: str, change: KeyChange) -> KeyView:
         """Change the given fields. Running holds go on; the next hold uses the new policy. Raises NotFound, BadRequest."""
@@ -240,9 +374,11 @@ class Accounts:
         return await self._create_org(DEFAULT_ORG, "Default")
 
     async def _create_org(self, id: str, name: str) -> Organization:
-        value = msgspec.json.encode({"name": name, "created_at": int(self._clock())})
+        created = int(self._clock())
+        value = msgspec.json.encode({"name": name, "created_at": created})
         await self._call("SADD", keys.BUCKETS_IN_USE, keys.tag(id))
-        await self._call("HSETNX", keys.ORGANIZATIONS, id, value)
+        if await self._call("HSETNX", keys.ORGANIZATIONS, id, value):
+            await self._call("ZADD", keys.ORGANIZATIONS_BY_AGE, "NX", created, id)
         return await self.get_org(id)
 
     async def get_org(self, id: str) -> Organization:
@@ -250,15 +386,43 @@ class Accounts:
         value = await self._call("HGET", keys.ORGANIZATIONS, id)
         if value is None:
             raise NotFound("No such organization.")
-        return _organization(id, value, await self._call("HGET", keys.ORGANIZATION_ANALYTICS, id))
+        analytics, rate = await asyncio.gather(
+            self._call("HGET", keys.ORGANIZATION_ANALYTICS, id), self._call("HGET", keys.organization(id), "rate")
+        )
+        return _organization(id, value, analytics, rate)
 
-    async def list_orgs(self) -> list[Organization]:
-        """Oldest first."""
-        with ledger_unavailable(), store_errors():  # not on the hot connection: there may be many
-            stored: dict[bytes, bytes] = cast("Any", await self._store.redis.hgetall(keys.ORGANIZATIONS))
-            analytics: dict[bytes, bytes] = cast("Any", await self._store.redis.hgetall(keys.ORGANIZATION_ANALYTICS))
-        found = [_organization(id.decode(), value, analytics.get(id)) for id, value in stored.items()]
-        return sorted(found, key=lambda org: (org.created_at, org.id))
+    async def list_orgs(self, *, after: str | None = None, limit: int = 100) -> tuple[list[Organization], str | None]:
+        """A page, oldest first, and the cursor of the next one, None at the end. Raises BadRequest for another cursor."""
+        await self._index_orgs()
+        start = 0
+        if after is not None:
+            rank = await self._call("ZRANK", keys.ORGANIZATIONS_BY_AGE, after)
+            if rank is None:
+                raise BadRequest(
+                    "cursor: not a cursor of this API; pass the one that the previous page gave.", field="cursor"
+                )
+            start = rank + 1
+        ids = [id.decode() for id in await self._call("ZRANGE", keys.ORGANIZATIONS_BY_AGE, start, start + limit)]
+        found = await asyncio.gather(*(self.get_org(id) for id in ids[:limit]))
+        return found, ids[limit - 1] if len(ids) > limit else None
+
+    async def _index_orgs(self) -> None:
+        """Complete the index by age: a version before it, or a process that died, may have left organisations out."""
+        known, indexed = await asyncio.gather(
+            self._call("HLEN", keys.ORGANIZATIONS), self._call("ZCARD", keys.ORGANIZATIONS_BY_AGE)
+        )
+        cursor = b"0"
+        while indexed < known:
+            cursor, flat = await self._call("HSCAN", keys.ORGANIZATIONS, cursor, "COUNT", PAGE)
+            ages = [
+                x
+                for id, value in zip(flat[::2], flat[1::2], strict=True)
+                for x in (msgspec.json.decode(value)["created_at"], id)
+            ]
+            if ages:
+                await self._call("ZADD", keys.ORGANIZATIONS_BY_AGE, "NX", *ages)
+            if cursor == b"0":
+                break
 
     async def set_analytics(self, id: str, analytics: OrganizationAnalytics) -> Organization:
         """Replace what an organisation lets analytics see: in this process at once, in others when they next look. Raises NotFound.
@@ -268,28 +432,71 @@ class Accounts:
         await self.get_org(id)
         if analytics == OrganizationAnalytics():
             await self._call("HDEL", keys.ORGANIZATION_ANALYTICS, id)
+            self.analytics.pop(id, None)
+            self._analytics_stored.pop(id.encode(), None)
         else:
-            await self._call("HSET", keys.ORGANIZATION_ANALYTICS, id, msgspec.json.encode(analytics))
-        await self.learn_analytics()
+            value = msgspec.json.encode(analytics)
+            await self._call("HSET", keys.ORGANIZATION_ANALYTICS, id, value)
+            self.analytics[id], self._analytics_stored[id.encode()] = analytics, value
+        return await self.get_org(id)
+
+    async def set_limits(self, id: str, change: Mapping[str, int | None]) -> Organization:
+        """Change some of an organisation's `RateLimits`; None takes one away. The next hold of any of its keys obeys.
+
+        Raises NotFound, BadRequest.
+
+        One write, which may be repeated.
+        """
+        await self.get_org(id)
+        for name, value in change.items():
+            _check_rate(name, value)
+        args = tuple((change[name] or 0) if name in change else "" for name in RATE_LIMITS)
+        await self._library.call(self._calls, self._library.function("rate"), (keys.organization(id),), args)
         return await self.get_org(id)
 
     async def learn_analytics(self) -> None:
         """Read what organisations let analytics see. Only those that changed the default have an entry."""
-        flat = await self._call("HGETALL", keys.ORGANIZATION_ANALYTICS)
-        self.analytics = {id.decode(): _analytics(value) for id, value in zip(flat[::2], flat[1::2], strict=True)}
+        stored: dict[bytes, bytes] = {}
+        cursor = b"0"
+        while True:  # in steps: there may be a hundred thousand, and requests wait behind each answer
+            cursor, flat = await self._call("HSCAN", keys.ORGANIZATION_ANALYTICS, cursor, "COUNT", PAGE)
+            stored.update(zip(flat[::2], flat[1::2], strict=True))
+            if cursor == b"0":
+                break
+            await asyncio.sleep(STEP_PAUSE_S)
+        known, before = self.analytics, self._analytics_stored
+        learnt: dict[str, OrganizationAnalytics] = {}
+        for number, (id, value) in enumerate(stored.items()):
+            name = id.decode()
+            learnt[name] = known[name] if before.get(id) == value else _analytics(value)
+            if number % PAGE == PAGE - 1:
+                await asyncio.sleep(0)
+        self.analytics, self._analytics_stored = learnt, stored
 
     async def _call(self, *args: str | bytes | int) -> Any:
         with ledger_unavailable():
             return await self._calls.call(*args)
 
 
-def _organization(id: str, value: bytes, analytics: bytes | None) -> Organization:
+def _key_cursor(flat: Sequence[bytes], members: Sequence[str], last: str) -> str:
+    return f"{int(float(flat[2 * members.index(last) + 1]))}-{last}"
+
+
+def _organization(id: str, value: bytes, analytics: bytes | None, rate: bytes | None) -> Organization:
     stored = msgspec.json.decode(value)
-    return Organization(id, stored["name"], stored["created_at"], _analytics(analytics))
+    return Organization(id, stored["name"], stored["created_at"], _analytics(analytics), parse_rate(rate))
 
 
 def _analytics(value: bytes | None) -> OrganizationAnalytics:
     return OrganizationAnalytics() if value is None else msgspec.json.decode(value, type=OrganizationAnalytics)
+
+
+_RATES = dict(zip(RATE_LIMITS, RATE_FIELDS, strict=True))
+
+
+def _check_rate(name: str, value: int | None) -> None:
+    if value is not None and not 1 <= value <= RATE_MAX:
+        raise BadRequest(f"{name} must be from 1 to {RATE_MAX}, or null for no limit.", field=name)
 
 
 def _stored(given: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
@@ -320,4 +527,9 @@ def _stored(given: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
                 unsets.append("cat")
             case "category":
                 sets["cat"] = value
+            case _ if value is None:
+                unsets.append(_RATES[name])
+            case _:
+                _check_rate(name, value)
+                sets[_RATES[name]] = str(value)
     return sets, unsets

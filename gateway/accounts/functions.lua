@@ -1,5 +1,5 @@
 #!lua name=tokenway_accounts_v1
--- API keys as the ledger reads them: org v(version) st(1 active, 0 disabled, D deleted) lim per exp name label cat created updated,
+-- API keys as the ledger reads them: org v(version) st(1 active, 0 disabled, D deleted) lim per exp name label cat rpm tpm con created updated,
 -- and the counters that only the ledger writes. A deleted key stays as a tombstone: its journal lines and open holds need it.
 local function call(...) return redis.call(...) end -- redis.call itself does not exist at load time either
 
@@ -22,5 +22,15 @@ local function change(K, A)
   return {'OK'}
 end
 
+-- KEYS account | ARGV requests a minute, tokens a minute, requests at once: a number, 0 for none, empty to leave it as it is
+local function rate(K, A)
+  local parts = {string.match(call('HGET', K[1], 'rate') or '0:0:0', '^(%d+):(%d+):(%d+)$')}
+  for i = 1, 3 do if A[i] ~= '' then parts[i] = A[i] end end
+  local text = table.concat(parts, ':')
+  if text == '0:0:0' then call('HDEL', K[1], 'rate') else call('HSET', K[1], 'rate', text) end
+  return {'OK'}
+end
+
+redis.register_function('tokenway_accounts_v1_rate', rate)
 redis.register_function('tokenway_accounts_v1_create', create)
 redis.register_function('tokenway_accounts_v1_change', change)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from gateway.store.policy import DELETED, POLICY_FIELDS, parse_policy
+from gateway.store.policy import DELETED, POLICY_FIELDS, UNLIMITED, RateLimits, parse_policy
 
 DEFAULT_ORG = "default"
 Categories = Literal["off", "declared", "local"]
@@ -35,9 +35,22 @@ class KeyChange:
     reset: str | Unset = UNSET
     expires_at: float | Unset | None = UNSET
     category: str | Unset | None = UNSET
+    requests_per_minute: int | Unset | None = UNSET
+    tokens_per_minute: int | Unset | None = UNSET
+    max_concurrent: int | Unset | None = UNSET
 
 
-class OrganizationAnalytics(msgspec.Struct, frozen=True, omit_defaults=True):
+class KeyChoice(NamedTuple):
+    """Which keys to list."""
+
+    org: str | None = None
+    disabled: bool = True
+    """Disabled ones, too."""
+    expired: bool = True
+    """Expired ones, too."""
+
+
+class OrganizationAnalytics(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What analytics may say about an organisation's requests, beyond counting them."""
 
     categories: Categories = "off"
@@ -58,6 +71,8 @@ class Organization:
     name: str
     created_at: float
     analytics: OrganizationAnalytics
+    limits: RateLimits = UNLIMITED
+    """Its own ones; all its keys together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +98,10 @@ class KeyView:
     expires_at: float | None
     version: int
     category: str | None = None
+    limits: RateLimits = UNLIMITED
+    abandoned: int = 0
+    """Answers that the caller did not wait for, and paid all the same."""
+    abandoned_nano: int = 0
 
 
 def month(day: int) -> int:
@@ -127,4 +146,7 @@ def key_view(key_hash: str, fields: Mapping[str, str], now: float) -> KeyView | 
         expires_at=policy.expires_at,
         version=policy.version,
         category=policy.category,
+        limits=policy.limits,
+        abandoned=int(fields.get("ab", "0")),
+        abandoned_nano=int(fields.get("abn", "0")),
     )

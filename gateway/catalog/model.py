@@ -56,7 +56,9 @@ class Provider:
     terms_of_service_url: str | None = None
     status_page_url: str | None = None
     cancel_stops_billing: bool = field(kw_only=True)
-    """Whether closing a stream stops the vendor's bill (OpenAI, DeepSeek, xAI ...) or does not (Groq, Mistral, Google ...)."""
+    """Whether closing a stream stops the vendor's bill at what it has written (OpenAI, DeepSeek, xAI ...) or does not (Groq,
+    Mistral, Google ...): openrouter.ai/docs/api-reference/streaming, 2026-11. The prompt is billed either way, and an answer that
+    is not streamed whole."""
     prompt_cache_ttl_s: int = 300
     """How long the vendor keeps a prompt in its cache after it was last read; five minutes where nothing else is known."""
     headers: tuple[tuple[str, str], ...] = ()

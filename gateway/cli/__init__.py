@@ -10,7 +10,19 @@ from __future__ import annotations
 import typer
 
 from gateway import __version__
-from gateway.cli import analytics, catalog, credit, key, new_dialect, offline, operate, organization, report, serving
+from gateway.cli import (
+    analytics,
+    backup,
+    catalog,
+    credit,
+    key,
+    new_dialect,
+    offline,
+    operate,
+    organization,
+    report,
+    serving,
+)
 from gateway.cli.demo import command
 from gateway.cli.demo.year.command import demo_year
 
@@ -30,6 +42,8 @@ app.command(add_help_option=False, context_settings={"allow_extra_args": True, "
 )
 app.command("check-config")(operate.check_config)
 app.command()(operate.reconcile)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command("forget-users")(operate.forget_users)
 app.command("new-dialect")(new_dialect.new_dialect)
 app.add_typer(key.app, name="keys", short_help="API keys.", help=f"API keys. {offline.STORE_HELP}")

@@ -22,10 +22,16 @@ from providers import registry
 PREFIX = "GATEWAY_"
 ADMIN_KEY_FILE = "admin.key"
 MIN_KEY_LENGTH = 16
+PRIVATE = 0o077
+"""What is taken from the modes of new files and folders."""
 
 
 def settings() -> Settings:
-    """The settings of this process. Exits 2 and names the variable, or the file and key, whose value is wrong."""
+    """The settings of this process. Exits 2 and names the variable, or the file and key, whose value is wrong.
+
+    Whatever the process writes from now on, nobody but its user may read: keys, the ledger, what was used by whom.
+    """
+    os.umask(PRIVATE)
     _warn_of_unknown_variables()
     try:
         return settings_file.load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from gateway.accounts import DEFAULT_ORG, KeyView
 from gateway.api.management.key_views import key_view
 from gateway.api.management.keys import key_change
 from gateway.api.management.schema.keys import CreateKey, UpdateKey
-from gateway.cli.offline import StoreServices, validated, with_store
+from gateway.cli.offline import StoreServices, rates, validated, with_store
 from gateway.cli.output import AsJson, as_json, facts, refuse, table
 from gateway.money import format_usd
 from gateway.records import iso
@@ -20,6 +21,9 @@ app = typer.Typer(no_args_is_help=True)
 Limit = Annotated[str | None, typer.Option(help="US dollars the key may spend until --reset.")]
 Reset = Annotated[str | None, typer.Option(help="When the limit starts anew: daily, weekly, monthly or none (never).")]
 Expires = Annotated[str | None, typer.Option(help="When the key stops working, such as 2027-01-31T23:59:59Z.")]
+Rate = Annotated[
+    str | None, typer.Option(help="A number; 'none' takes the limit away, so that the default is in force.")
+]
 Category = Annotated[str | None, typer.Option(help="What its requests are about, for analytics, such as programming.")]
 Hash = Annotated[str, typer.Argument(help="The key's hash, or at least its first eight characters.")]
 
@@ -136,6 +140,25 @@ def update(
 
 
 @app.command()
+def limit(
+    hash: Hash,
+    *,
+    requests_per_minute: Rate = None,
+    tokens_per_minute: Rate = None,
+    max_concurrent: Rate = None,
+    json: AsJson = False,
+) -> None:
+    """Limit how much a key may ask for. Running gateways obey from the next request on."""
+    sent = rates(requests_per_minute, tokens_per_minute, max_concurrent)
+    body = validated(UpdateKey, sent)
+
+    async def work(services: StoreServices) -> KeyView:
+        return await services.accounts.update_key(await _full_hash(services, hash), key_change(body))
+
+    _print_key(with_store(work), json)
+
+
+@app.command()
 def revoke(hash: Hash) -> None:
     """Delete an API key: it stops working at once on every worker; its ledger lines stay."""
 
@@ -153,7 +176,7 @@ async def _full_hash(services: StoreServices, hash: str) -> str:
         return hash
     if len(hash) < MIN_HASH_PREFIX:
         refuse(f"give at least {MIN_HASH_PREFIX} characters of the hash")
-    hashes = [key.hash for key in await services.accounts.list_keys(limit=ALL_KEYS) if key.hash.startswith(hash)]
+    hashes = await services.accounts.hashes(hash)
     if not hashes:
         refuse("no key has this hash", code=1)
     if len(hashes) > 1:
@@ -188,6 +211,7 @@ def _print_facts(key: KeyView) -> None:
             ("last used", None if key.last_used_at is None else iso(key.last_used_at)),
             ("expires", None if key.expires_at is None else iso(key.expires_at)),
             ("category", key.category),
+            *asdict(key.limits).items(),
         ]
     )
 

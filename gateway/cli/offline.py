@@ -24,6 +24,7 @@ from gateway.settings import Settings
 from gateway.store.client import Store, connect
 from gateway.store.embedded import Embedded, EmbeddedError, ping
 from gateway.store.errors import StoreError
+from gateway.store.policy import RATE_LIMITS
 
 STORE_HELP = (
     "Works directly on the store: GATEWAY_REDIS_URL, else the embedded server of a gateway running on GATEWAY_DATA_DIR, "
@@ -99,6 +100,20 @@ async def _connected(url: str, settings: Settings) -> AsyncIterator[StoreService
         yield StoreServices(store, ledger, accounts)
     finally:
         await store.aclose()
+
+
+def rates(*texts: str | None) -> dict[str, int | str | None]:
+    """The rate limits that were given, in the order of `RATE_LIMITS`: ``"60"`` → 60, ``"none"`` → None, other text as it is.
+    Exits 2 when none was given.
+    """
+    given = {name: text for name, text in zip(RATE_LIMITS, texts, strict=True) if text is not None}
+    if not given:
+        refuse("say what to limit: --requests-per-minute, --tokens-per-minute or --max-concurrent")
+    return {name: None if text == "none" else _whole(text) for name, text in given.items()}
+
+
+def _whole(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else text
 
 
 def validated(model: type[Model], fields: Mapping[str, Any]) -> Model:

@@ -7,12 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.accounts import Organization
 from gateway.api.management.organizations import organization_view
 from gateway.api.management.schema.accounts import CreateOrganization, UpdateOrganization
-from gateway.cli.offline import StoreServices, validated, with_store
+from gateway.cli.offline import StoreServices, rates, validated, with_store
 from gateway.cli.output import AsJson, as_json, facts, refuse, table
+from gateway.store.policy import RATE_LIMITS
 
 app = typer.Typer(no_args_is_help=True)
+Rate = Annotated[str | None, typer.Option(help="A number; 'none' takes the limit away.")]
+PAGE_SIZE = 500
 
 
 @app.command()
@@ -55,6 +59,7 @@ def update(
 
     async def work(services: StoreServices) -> dict[str, Any]:
         organization = await services.accounts.get_org(id)
+        assert body.analytics is not None
         chosen = body.analytics.changed(organization.analytics)
         organization = await services.accounts.set_analytics(id, chosen)
         return organization_view(organization, await services.ledger.balances(id))
@@ -64,6 +69,29 @@ def update(
         as_json(view)
     else:
         facts([(name, value) for name, value in view["analytics"].items()])
+
+
+@app.command()
+def limit(
+    id: Annotated[str, typer.Argument(help="The organisation's id, such as default.")],
+    *,
+    requests_per_minute: Rate = None,
+    tokens_per_minute: Rate = None,
+    max_concurrent: Rate = None,
+    json: AsJson = False,
+) -> None:
+    """Limit how much all keys of an organisation together may ask for. Running gateways obey from the next request on."""
+    body = validated(UpdateOrganization, rates(requests_per_minute, tokens_per_minute, max_concurrent))
+
+    async def work(services: StoreServices) -> dict[str, Any]:
+        organization = await services.accounts.set_limits(id, body.sent_limits())
+        return organization_view(organization, await services.ledger.balances(id))
+
+    view = with_store(work)
+    if json:
+        as_json(view)
+    else:
+        facts([(name, view[name]) for name in RATE_LIMITS])
 
 
 def _number(sample: str | None) -> str | Decimal | None:
@@ -78,7 +106,12 @@ def list_(json: AsJson = False) -> None:
     """List organisations with their accounts, oldest first."""
 
     async def work(services: StoreServices) -> list[dict[str, Any]]:
-        organizations = await services.accounts.list_orgs()
+        organizations: list[Organization] = []
+        cursor: str | None = None
+        while page := await services.accounts.list_orgs(after=cursor, limit=PAGE_SIZE):
+            organizations += page[0]
+            if (cursor := page[1]) is None:
+                break
         return [organization_view(each, await services.ledger.balances(each.id)) for each in organizations]
 
     views = with_store(work)

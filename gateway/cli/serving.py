@@ -110,7 +110,7 @@ def worker_environment(settings: Settings) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         redis_url = settings.redis_url
         if redis_url is None:
-            embedded = Embedded(settings.data_dir)
+            embedded = Embedded(settings.data_dir, on_loading=_tell_loading)
             try:
                 embedded.start()
             except (EmbeddedError, OSError) as error:
@@ -121,6 +121,10 @@ def worker_environment(settings: Settings) -> Iterator[str]:
             _check_redis(settings, redis_url)
         _make_metrics_dir(settings, stack)
         yield redis_url
+
+
+def _tell_loading(percent: float) -> None:
+    typer.echo(f"The store loads its data: {percent:.0f} %", err=True)
 
 
 def _make_metrics_dir(settings: Settings, stack: contextlib.ExitStack) -> None:

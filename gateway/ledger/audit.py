@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import redis.asyncio
 
+from gateway.ledger.charged_once import ChargedOnce
 from gateway.ledger.entries import AuditReport, Difference, Entry, OpenHold, parse_entry
 from gateway.store import keys
 
@@ -36,6 +37,7 @@ class _Sums:
     residue: int = 0
     by_key: Counter[str] = field(default_factory=Counter)
     by_provider: Counter[str] = field(default_factory=Counter)
+    charges: ChargedOnce = field(default_factory=ChargedOnce)
     differences: list[Difference] = field(default_factory=list)
 
     def differ(self, what: str, detail: str, expected: object, found: object) -> None:
@@ -51,6 +53,7 @@ class _Sums:
         if line.type == "grant":
             self.granted -= line.user_nano
             return
+        self.charges.add(line)
         residue = line.user_nano + line.loss_nano - line.total_nano
         self.differ("residue", f"user + loss - cost - fee of line {line.seq} ({line.generation_id})", 0, residue)
         self.used += line.user_nano
@@ -101,6 +104,7 @@ async def _add_up(client: redis.asyncio.Redis, org: str) -> _Sums:
             break
         sums.add(line)
     sums.differ("chain", "last sequence number", seq, sums.seq)
+    sums.differences += await _charged_twice(client, sums, seq)
     sums.differ("balance", "sum of the journal and the account", sums.balance, balance)
     sums.differ("used", "usage in the journal and the account", sums.used, used)
     sums.differ("balance", "granted - used", sums.granted - sums.used, balance)
@@ -109,6 +113,21 @@ async def _add_up(client: redis.asyncio.Redis, org: str) -> _Sums:
     for member, amount in sums.by_key.items():
         sums.differ("key_used", f"usage of key {member}, which is not listed", 0, amount)
     return sums
+
+
+async def _charged_twice(client: redis.asyncio.Redis, sums: _Sums, seq: int) -> list[Difference]:
+    """The lines that charge an id which another line has charged. Digests may collide, so a suspicion is looked into."""
+    suspects, lines = sums.charges.suspects(), Counter[tuple[str, bool]]()
+    if not suspects:
+        return []
+    async for line in _lines(client, _Sums(sums.org)):
+        if line.seq > seq:
+            break
+        if (key := ChargedOnce.key(line)) is not None and ChargedOnce.digest(*key) in suspects:
+            lines[key] += 1
+    return [
+        Difference(sums.org, "twice", f"charges of {id}", 1, count) for (id, _), count in lines.items() if count > 1
+    ]
 
 
 async def _holds(

@@ -183,11 +183,15 @@ class StalePosting(Exception):
     """
 
 
+class PostingRefused(ValueError):
+    """The ledger does not take these arguments, now or later: they are no posting, or name another key's hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Two figures that should be equal.
 
-    ``what``: chain, residue, balance, used, held, key_held, key_used, line, stale.
+    ``what``: chain, residue, balance, used, held, key_held, key_used, line, stale, twice.
     """
 
     org: str

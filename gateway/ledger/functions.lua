@@ -3,8 +3,10 @@
 -- because it is the only write that can fail, then absolute values of computed sums. `pairs` does not exist at load time.
 -- Over 300 lines because it is one library: its functions share the arithmetic and must change together.
 --
--- account   bal hold seq used          key  org v st(1|0|D) lim per(n|d|w|m) exp name label cat | hold day ud uw um ua last
--- hold      a(mount) x(expiry ms) o(rg) k(ey) | checkpoint: p(rovider) c(ost) f(ee) w(ant)
+-- account   bal hold seq used rate      key  org v st(1|0|D) lim per(n|d|w|m) exp name label cat rpm tpm con | hold day ud uw um ua last
+--           ab(andoned answers, paid nevertheless) abn (nano-dollars of them)
+-- hold      a(mount) x(expiry ms) o(rg) k(ey) l(imited) | checkpoint: p(rovider) c(ost) f(ee) w(ant)
+-- rate      requests a minute:tokens a minute:requests at once, 0 for none; how much of it is used: meter, and the set c:o: or c:k:
 -- done      id -> type:paid:cost:fee:balance:seq
 -- journal   t(ype) q(sequence) k(ey) h(id) p(rovider) c(ost) f(ee) u(ser pays) l(oss of the operator) b(alance after)
 -- types     S settled  V voided (no line)  X expired  A adjusted after expiry  L loss of a failed attempt  G grant
@@ -13,6 +15,10 @@ local LINE_MAX = 1000000000000000    -- 10^15, $1,000,000: the most one line car
 local WINDOW_S = 7200                -- how long an id is remembered after the hour it was made in
 local AHEAD_S = 3600                 -- an id from further in the future is a broken clock
 local DAY_MS = 86400000
+local MINUTE_MS = 60000
+local TOKENS_MAX = 10000000000       -- 10^10 tokens: 60,000 units of each are exact in a double
+local CHECKED_AT_ONCE = 100          -- members of a set of running requests that one call looks after at most
+local LOOK_BACK, PAGE = 1000, 250    -- an id that was forgotten is looked for in so many of the organisation's last lines
 
 local call, format, find, match, sub, floor, max, min, whole
 local function bind() -- at the first call: nothing of the server or of Lua's libraries exists while a library loads
@@ -75,10 +81,108 @@ local function behind(name, mark) local at = find(name, mark, 1, true); return a
 local function org_of(name) return behind(name, '}:o:') end
 local function key_of(name) return behind(name, '}:k:') end
 
--- KEYS org key hold expiry done | ARGV id policy_version amount ttl_ms
+-- Limits of a key and of its organisation. A meter is a leaky bucket in integers: a request, or a token, adds 60,000 units, and a
+-- limit of n a minute lets n units leak out in each millisecond; the bucket is full at a minute's worth.
+local function rates(text, default)
+  local r, t, c = match(text or '', '^(%d+):(%d+):(%d+)$')
+  local dr, dt, dc = match(default or '', '^(%d+):(%d+):(%d+)$')
+  r, t, c = n(r), n(t), n(c)
+  return r > 0 and r or n(dr), t > 0 and t or n(dt), c > 0 and c or n(dc)
+end
+-- Both levels at `ms`. A server whose clock was set back loses what would have leaked out, and nobody is locked out for it.
+local function levels(hash, r, t, ms)
+  local requests, tokens, at = match(call('HGET', hash, 'meter') or '', '^(%d+):(%d+):(%d+)$')
+  if not at then return 0, 0 end
+  local since = max(ms - at, 0)
+  return max(min(requests - since * r, 2 * r * MINUTE_MS), 0), max(min(tokens - since * t, 2 * t * MINUTE_MS), 0)
+end
+-- How many holds of the set run. Those whose time is over are looked at again: one that has gone (its process died, or a
+-- version of this library ended it that knows no limits) is counted no more.
+local function running(set, holds, most, ms)
+  local count = call('ZCARD', set)
+  if count < most then return count end
+  for _, id in ipairs(call('ZRANGEBYSCORE', set, '-inf', s(ms), 'LIMIT', '0', s(CHECKED_AT_ONCE))) do
+    local expiry = call('HGET', holds .. id, 'x')
+    if expiry and n(expiry) > ms then
+      call('ZADD', set, expiry, id)
+    else
+      call('ZREM', set, id)
+      count = count - 1
+    end
+  end
+  return count
+end
+-- The refusal that lasts longest, `worst` or that of a bucket with `level` units that should take `more`.
+local function longer(worst, scope, name, limit, level, more)
+  local over = level + more - limit * MINUTE_MS
+  if over <= 0 then return worst end
+  local wait = floor((over + limit - 1) / limit)
+  if more > limit * MINUTE_MS then wait = 1 / 0 end -- more than a whole minute's: waiting does not help
+  if worst and worst.wait >= wait then return worst end
+  return {scope = scope, name = name, limit = limit, left = max(floor(limit - level / MINUTE_MS), 0), wait = wait}
+end
+-- One of 'key' and 'org' with the limits of `text`, else `default`: what admitting the request writes, and the worst refusal.
+local function admission(K, scope, text, default, tokens, ms, worst)
+  local r, t, c = rates(text, default)
+  local hash = scope == 'key' and K[2] or K[1]
+  local set = match(hash, '^(.*}:)') .. 'c:' .. (scope == 'key' and 'k:' .. key_of(hash) or 'o:' .. org_of(hash))
+  local a = {hash = hash, set = c > 0 and set, metered = r > 0 or t > 0, marks = (t > 0 and sub(scope, 1, 1) or '')}
+  if c > 0 then a.marks = a.marks .. (scope == 'key' and 'K' or 'O') end
+  if a.metered then
+    local requests, used = levels(hash, r, t, ms)
+    local more, reserved = r > 0 and MINUTE_MS or 0, t > 0 and tokens * MINUTE_MS or 0
+    if r > 0 then worst = longer(worst, scope, 'requests', r, requests, more) end
+    if t > 0 then worst = longer(worst, scope, 'tokens', t, used, reserved) end
+    a.meter = s(requests + more) .. ':' .. s(used + reserved) .. ':' .. s(ms)
+  end
+  if c > 0 and running(set, match(hash, '^(.*}:)') .. 'h:', c, ms) >= c then
+    worst = worst or {scope = scope, name = 'concurrent', limit = c, left = 0, wait = 1000}
+  end
+  return a, worst
+end
+-- Of an admitted request: count it, and return what its hold says of it ('' when its end has nothing to give back).
+local function admit(list, id, expiry, tokens, ms)
+  local marks = ''
+  for _, a in ipairs(list) do
+    if a.metered then call('HSET', a.hash, 'meter', a.meter) end
+    if a.set then call('ZADD', a.set, expiry, id) end
+    marks = marks .. a.marks
+  end
+  return marks == '' and '' or s(ms) .. ':' .. tokens .. ':' .. marks
+end
+-- A hold has ended: it runs no more, and `tokens` were used in place of those that it reserved. A reservation that is older
+-- than a minute has leaked out by itself and gives nothing back, so that nobody can save up rates. To restate it in the meter is
+-- the same as to have reserved `difference` more at the start.
+local function correct(hash, difference)
+  local requests, tokens, at = match(call('HGET', hash, 'meter') or '', '^(%d+):(%d+):(%d+)$')
+  if not at then return end
+  call('HSET', hash, 'meter', requests .. ':' .. s(min(max(tokens + difference * MINUTE_MS, 0), MAXV)) .. ':' .. at)
+end
+local function release(K, id, limited, tokens, ms)
+  local since, reserved, marks = match(limited, '^(%d+):(%d+):(%a+)$')
+  if not since then return end
+  tokens = int(tokens, 0, TOKENS_MAX)
+  local difference = tokens and tokens - reserved or 0
+  if difference < 0 and ms - since >= MINUTE_MS then difference = 0 end
+  local names = match(K[1], '^(.*}:)') .. 'c:'
+  if difference ~= 0 and find(marks, 'k', 1, true) then correct(K[2], difference) end
+  if difference ~= 0 and find(marks, 'o', 1, true) then correct(K[1], difference) end
+  if find(marks, 'K', 1, true) then redis.pcall('ZREM', names .. 'k:' .. key_of(K[2]), id) end
+  if find(marks, 'O', 1, true) then redis.pcall('ZREM', names .. 'o:' .. org_of(K[1]), id) end
+end
+
+-- KEYS org key hold expiry done
+-- ARGV id policy_version amount ttl_ms tokens least share [rate of the key [default of the organisation]]
+-- `amount` is what is wished for: held is at most one part in `share` of what is free, but never less than `least`.
+-- The key's rate is the caller's to say, because it belongs to the policy, whose version is compared.
 local function hold(K, A)
   local id, born, key, amount, ttl = A[1], born_s(A[1]), key_of(K[2]), int(A[3], 0, MAXV), int(A[4], 0, MAXV)
   if not (born and key and amount and ttl) then return {'BADARG'} end
+  local least, share = amount, 1
+  if A[6] ~= A[3] then
+    least, share = int(A[6], 0, amount), int(A[7], 1, MAXV)
+    if not (least and share) then return {'BADARG'} end
+  end
   local open = call('HGET', K[3], 'a')
   if open then
     if call('HGET', K[3], 'k') ~= key then return {'BADARG'} end
@@ -90,25 +194,43 @@ local function hold(K, A)
   local k = call('HMGET', K[2], 'org', 'v', 'st', 'lim', 'per', 'exp', 'hold', 'day', 'ud', 'uw', 'um', 'ua')
   if not k[1] or k[1] ~= org_of(K[1]) or k[3] == 'D' then return {'NOKEY'} end
   if k[2] ~= A[2] then
-    return {'POLICY', unpack(call('HMGET', K[2], 'org', 'v', 'st', 'lim', 'per', 'exp', 'name', 'label', 'cat'))}
+    return {'POLICY', unpack(call('HMGET', K[2], 'org', 'v', 'st', 'lim', 'per', 'exp', 'name', 'label', 'cat', 'rpm', 'tpm', 'con'))}
   end
   if k[3] ~= '1' then return {'KEYOFF'} end
   if k[6] and n(k[6]) <= ms then return {'KEYEXP'} end
-  local o = call('HMGET', K[1], 'bal', 'hold')
+  local o = call('HMGET', K[1], 'bal', 'hold', 'rate')
   local org_held, key_held = n(o[2]), n(k[7])
+  local free = n(o[1]) - org_held
+  local room = free
   if k[4] then
     local _, ud, uw, um = windows(k[8], k[9], k[10], k[11], ms)
     local left = k[4] - spent(k[5], ud, uw, um, k[12]) - key_held
-    if amount > left then return {'KEYLIM', s(max(left, 0))} end
+    if least > left then return {'KEYLIM', s(max(left, 0))} end
+    room = min(room, left)
   end
-  local free = n(o[1]) - org_held
-  if amount > free then return {'CREDIT', s(free)} end
-  local expiry = s(ms + ttl)
+  if least > free then return {'CREDIT', s(free)} end
+  amount = max(least, min(amount, floor(room / share)))
+  local expiry, limits, refused = s(ms + ttl), nil, nil
+  if o[3] or A[8] then
+    local tokens = int(A[5], 0, TOKENS_MAX)
+    if not tokens then return {'BADARG'} end
+    limits = {}
+    limits[1], refused = admission(K, 'org', o[3], A[9], tokens, ms)
+    limits[2], refused = admission(K, 'key', A[8], nil, tokens, ms, refused)
+    if refused then
+      local wait = refused.wait < 1 / 0 and s(refused.wait) or '-1'
+      return {'RATE', refused.scope, refused.name, s(refused.limit), s(refused.left), wait}
+    end
+  end
   call('ZADD', K[4], expiry, id) -- first, so that no hold can exist unswept
-  call('HSET', K[3], 'a', A[3], 'x', expiry, 'o', k[1], 'k', key)
+  call('HSET', K[3], 'a', s(amount), 'x', expiry, 'o', k[1], 'k', key)
+  if limits then
+    local limited = admit(limits, id, expiry, A[5], ms)
+    if limited ~= '' then call('HSET', K[3], 'l', limited) end
+  end
   call('HSET', K[1], 'hold', s(org_held + amount))
   call('HSET', K[2], 'hold', s(key_held + amount), 'last', s(ms))
-  return {'OK', s(free - amount)}
+  return {'OK', s(free - amount), s(amount)}
 end
 
 -- Everything that ends a hold has KEYS org key hold expiry done journal record stale.
@@ -116,7 +238,7 @@ end
 local function books(K, born)
   local o = call('HMGET', K[1], 'bal', 'hold', 'seq', 'used')
   local k = call('HMGET', K[2], 'org', 'lim', 'per', 'hold', 'day', 'ud', 'uw', 'um', 'ua')
-  local h = call('HMGET', K[3], 'a', 'k')
+  local h = call('HMGET', K[3], 'a', 'k', 'l')
   local key = key_of(K[2])
   if k[1] and k[1] ~= org_of(K[1]) then return nil end
   if h[1] and h[2] ~= key then return nil end
@@ -125,7 +247,7 @@ local function books(K, born)
   local day, ud, uw, um = windows(k[5], k[6], k[7], k[8], ms)
   local room = bal - org_held
   if k[2] then room = min(room, k[2] - spent(k[3], ud, uw, um, k[9]) - key_held) end
-  return {born = born, ms = ms, bal = bal, org_held = org_held, seq = n(o[3]), used = o[4], room = room, open = h[1],
+  return {born = born, ms = ms, bal = bal, org_held = org_held, seq = n(o[3]), used = o[4], room = room, open = h[1], limited = h[3],
     key = key, known = k[1], key_held = key_held, day = day ~= n(k[5]) and day, ud = ud, uw = uw, um = um, ua = k[9]}
 end
 -- What the payer really pays: never another request's hold, never past the key's limit. The rest is the operator's loss.
@@ -145,10 +267,35 @@ end
 local function journal(K, key, id, p, u, l, b, q) -- all texts, those of posting `p` included
   call('XADD', K[6], '*', 't', p.t, 'q', q, 'k', key, 'h', id, 'p', p.provider, 'c', p.c, 'f', p.f, 'u', u, 'l', l, 'b', b)
 end
--- One posting of `line` after the failed attempts list[first...]; `was` is what expiry had charged, or nil.
--- Returns texts: paid in total, balance and sequence number after it. Whatever could fail is computed before the first write.
-local function post(K, b, id, line, list, first, was)
+-- What the books say of an id without a hold that the dedupe memory does not know: a clock that jumped for hours may have emptied
+-- it. Nil, or as `split`: by its record, which is written when a request ends, else by the newest lines since it began.
+local function recorded(K, id, born)
+  local record, oldest_ms, before, found = call('GET', K[7]), (born - AHEAD_S) * 1000, '+', nil
+  if record then return {t = 'S', pay = n(match(record, '^(%-?%d+):')), cost = 0, fee = 0} end
+  for _ = 1, LOOK_BACK / PAGE do
+    local lines = call('XREVRANGE', K[6], before, '-', 'COUNT', PAGE)
+    for _, entry in ipairs(lines) do
+      local f = {}
+      for i = 1, #entry[2], 2 do f[entry[2][i]] = entry[2][i + 1] end
+      if f.h == id then -- its newest line says how it ended
+        found = found or {t = f.t, pay = 0, cost = 0, fee = 0}
+        found.pay, found.cost, found.fee = found.pay + n(f.u), found.cost + n(f.c), found.fee + n(f.f)
+      elseif f.t == 'L' and f.h and match(f.h, '^(.*)/') == id then
+        found = found or {t = 'V', pay = 0, cost = 0, fee = 0}
+      end
+    end
+    if #lines < PAGE or n(match(lines[#lines][1], '^%d+')) < oldest_ms then break end
+    before = '(' .. lines[#lines][1]
+  end
+  return found
+end
+-- One posting of `line` after the failed attempts list[first...]; `was` is what expiry had charged, or nil. `left`: the caller did
+-- not wait for the answer. Returns texts: paid in total, balance and sequence number after it. Whatever could fail is computed
+-- before the first write.
+local function post(K, b, id, line, list, first, was, left)
   local pay, ends = payable(b, line.want), memory_end(b)
+  local ab = left and b.known and call('HMGET', K[2], 'ab', 'abn')
+  if ab then ab = {s(n(ab[1]) + 1), add(ab[2], pay)} end
   local paid, bal, loss = s(pay), s(b.bal - pay), s(line.cost + line.fee - pay)
   local used, ua, seq = add(b.used, pay), add(b.ua, pay), b.seq
   local total, cost, fee = paid, line.c, line.f
@@ -165,8 +312,10 @@ local function post(K, b, id, line, list, first, was)
   if b.known then
     if b.day then call('HSET', K[2], 'day', s(b.day)) end
     call('HSET', K[2], 'hold', s(b.key_held), 'ud', up(b.ud + pay), 'uw', up(b.uw + pay), 'um', up(b.um + pay), 'ua', ua)
+    if ab then call('HSET', K[2], 'ab', ab[1], 'abn', ab[2]) end
   end
   call('DEL', K[3])
+  if b.limited then release(K, id, b.limited, b.tokens, b.ms) end
   redis.pcall('ZREM', K[4], id) -- last and unchecked: a broken sweeper's list must not stop a posting half-way
   return total, bal, seq
 end
@@ -190,22 +339,28 @@ local function put_aside(K, b, id, A, first)
   return {'STALE'}
 end
 
--- ARGV id record record_ttl_s | provider cost fee want of the answer | the same of each failed attempt
+-- ARGV id record record_ttl_s tokens | provider cost fee want of the answer | the same of each failed attempt | 'abandoned', or nothing
 local function settle(K, A)
-  local id, born, ttl, list = A[1], born_s(A[1]), int(A[3], 1, MAXV), postings(A, 4)
+  local left = A[#A] == 'abandoned' and table.remove(A)
+  local id, born, ttl, list = A[1], born_s(A[1]), int(A[3], 1, MAXV), postings(A, 5)
   if not (born and ttl and list and list[1]) then return {'BADARG'} end
   local was = split(call('HGET', K[5], id))
   if was and was.t ~= 'X' then return {'DUP', s(was.pay), was.bal, was.seq} end
   local b = books(K, born)
   if not b then return {'BADARG'} end
-  if not was and not b.open and forgotten(born, b.ms) then return put_aside(K, b, id, A, 4) end
+  b.tokens = A[4]
+  if not was and not b.open then
+    was = recorded(K, id, born)
+    if was and was.t ~= 'X' then return {'DUP', s(was.pay), s(b.bal), s(b.seq)} end
+    if not was and forgotten(born, b.ms) then return put_aside(K, b, id, A, 5) end
+  end
   local line, tag = list[1], b.open and 'OK' or 'NOHOLD'
   line.t = 'S'
   if was then -- the sweeper charged the last checkpoint; post the difference, once
     line = posting('A', line.provider, line.cost - was.cost, line.fee - was.fee, line.want - was.pay)
     tag = 'LATE'
   end
-  local paid, bal, seq = post(K, b, id, line, list, 2, was)
+  local paid, bal, seq = post(K, b, id, line, list, 2, was, left)
   keep(K, A[2], A[3], paid)
   return {tag, paid, bal, seq}
 end
@@ -218,10 +373,14 @@ local function void(K, A)
   if was and was.t ~= 'X' then return {'DUP', s(was.pay), was.bal, was.seq} end
   local b = books(K, born)
   if not b then return {'BADARG'} end
+  b.tokens = '0'
   local bal, seq = s(b.bal), s(b.seq)
-  if not was and not b.open and forgotten(born, b.ms) then
-    if #list > 0 then return put_aside(K, b, id, A, 4) end
-    return {'OK', '0', bal, seq}
+  if not was and not b.open then
+    local old = forgotten(born, b.ms)
+    was = (old or #list > 0) and recorded(K, id, born) or nil
+    if was and was.t ~= 'X' then return {'DUP', s(was.pay), bal, seq} end
+    if not was and old and #list > 0 then return put_aside(K, b, id, A, 4) end
+    if not was and old then return {'OK', '0', bal, seq} end
   end
   local line, _ = posting('V', 'none', 0, 0, 0)
   if was and (was.pay > 0 or was.cost > 0 or was.fee > 0) then -- nothing was delivered after all: give the checkpoint back

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from gateway.errors import (
     LedgerUnavailable,
     NotFound,
     PaymentRequired,
+    RateLimited,
     Unauthorized,
     Unprocessable,
 )
@@ -33,24 +34,31 @@ from gateway.ledger.entries import (
     Hold,
     OpenHold,
     Posting,
+    PostingRefused,
     Receipt,
     Record,
     StalePolicy,
     StalePosting,
     parse_entry,
 )
+from gateway.ledger.tail import Tail
 from gateway.money import MAX_NANO, format_usd
 from gateway.store import keys
 from gateway.store.client import Calls, RedisCalls, Store, store_errors
 from gateway.store.errors import StoreError
-from gateway.store.policy import KeyPolicy, parse_policy
+from gateway.store.policy import UNLIMITED, KeyPolicy, RateLimits, parse_policy
 from gateway.store.redis_functions import Argument, Library, ledger_unavailable
 
 STEM = "tokenway_ledger_v1"
 CURSOR = re.compile(r"\d{1,16}-\d{1,10}", re.ASCII)
 ALL = 10**9
+FEW, MANY, PAUSE_S = 64, 512, 0.002
+"""Buckets that are looked at in one write: by the sweeper, which then pauses, and for whoever waits for an answer."""
 NO_SUCH_KEY = "No such API key, or it is disabled or expired."
 _SOURCES = {b"KEYLIM": "key_limit", b"CREDIT": "credits"}
+_LIMITS = {b"requests": "requests_per_minute", b"tokens": "tokens_per_minute", b"concurrent": "max_concurrent"}
+TOKENS_MAX = 10**10
+"""More tokens than any request has; the functions take no more."""
 
 
 class _Names(NamedTuple):
@@ -92,58 +100,105 @@ def _ending(function: str, hold: Hold, *args: Argument) -> list[Argument]:
 class Ledger:
     """One per process. ``calls`` sends the hot calls; by default the store's multiplexer."""
 
-    def __init__(self, store: Store, *, record_ttl_s: int = 2_592_000, calls: Calls | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        record_ttl_s: int = 2_592_000,
+        calls: Calls | None = None,
+        key_limits: RateLimits = UNLIMITED,
+        org_limits: RateLimits = UNLIMITED,
+    ) -> None:
+        """``key_limits``, ``org_limits``: those of keys and organisations that have none of their own."""
         self._store = store
         self._calls: Calls = calls or store.mux
         self._slow = RedisCalls(store.redis)  # slow calls must not delay a caller's hold
         self._library = Library(Path(__file__).with_name("functions.lua"), STEM)
         self._holds = self._library.function("holds")
         self._record_ttl_s = record_ttl_s
+        self._key_limits, self._org_rate = key_limits, org_limits.stored()
+        self._limited = bool(key_limits.stored() or self._org_rate)
         name = self._library.function
         self._hold, self._settle, self._void, self._expire = name("hold"), name("settle"), name("void"), name("expire")
         self._beat, self._extend, self._grant = name("beat"), name("extend"), name("grant")
         self._overdue = name("overdue")
+        self._tail = Tail()
 
     async def prepare(self) -> None:
         """Load the functions at start. Raises LedgerUnavailable."""
         await self._library.load(self._calls)
 
-    async def hold(self, id: str, policy: KeyPolicy, amount_nano: int, ttl_s: float) -> Hold:
-        """Authenticate, check the key's limit and the credits, set ``amount_nano`` aside: one atomic call.
+    async def hold(
+        self,
+        id: str,
+        policy: KeyPolicy,
+        amount_nano: int,
+        ttl_s: float,
+        tokens: int = 0,
+        *,
+        least_nano: int | None = None,
+        share: int = 1,
+    ) -> Hold:
+        """Authenticate, check the key's limit, the credits and the rate limits, set ``amount_nano`` aside: one atomic call.
 
-        Raises StalePolicy, PaymentRequired (``metadata``: limit_source credits | key_limit, remaining), Unauthorized,
-        Conflict (the id has already ended), LedgerUnavailable.
+        ``tokens``: how many the request may use; ``settle`` corrects it. A refused request takes nothing of any limit.
+
+        With ``least_nano`` it sets aside less where ``amount_nano`` is more than one part in ``share`` of what is free: that
+        part, but not less than ``least_nano``. The hold says how much it is.
+
+        Raises StalePolicy, PaymentRequired (``metadata``: limit_source credits | key_limit, remaining), RateLimited,
+        Unauthorized, Conflict (the id has already ended), LedgerUnavailable.
         """
         if not 0 <= amount_nano <= MAX_NANO:
             raise _payment_required("credits", amount_nano, 0)
         n = _names(policy.org, policy.key_hash)
         names = (n.account, n.key, n.hold + id, n.expiry, n.done + keys.hour(id))
-        command = ("FCALL", self._hold, 5, *names, id, policy.version, amount_nano, int(ttl_s * 1000))
+        least = amount_nano if least_nano is None else least_nano
+        command: tuple[Argument, ...] = (
+            *("FCALL", self._hold, 5, *names),
+            *(id, policy.version, amount_nano, int(ttl_s * 1000), min(tokens, TOKENS_MAX), least, share),
+        )
+        if self._limited or policy.limits is not UNLIMITED:
+            command += (policy.limits.over(self._key_limits).stored(), self._org_rate)
         try:
             reply = await self._calls.call(*command)
         except StoreError as error:
             reply = await self._library.recover(self._calls, error, command)
         status = reply[0]
         if status == b"OK":
-            return Hold(id, policy.org, policy.key_hash, amount_nano)
+            return Hold(id, policy.org, policy.key_hash, int(reply[2]) if len(reply) > 2 else amount_nano)
         if status == b"DUP":  # a repeated call: the reply to the first one was lost
             return Hold(id, policy.org, policy.key_hash, int(reply[1]))
-        raise _refusal(reply, policy, amount_nano)
+        raise _refusal(reply, policy, least)
+
+    def limits_of(self, own: RateLimits) -> RateLimits:
+        """The rate limits in force for a key with these of its own."""
+        return own.over(self._key_limits)
 
     async def settle(
-        self, hold: Hold, posting: Posting, *, record: bytes | None = None, losses: Sequence[Posting] = ()
+        self,
+        hold: Hold,
+        posting: Posting,
+        *,
+        record: bytes | None = None,
+        losses: Sequence[Posting] = (),
+        tokens: int = 0,
+        abandoned: bool = False,
     ) -> Receipt:
         """Charge what was delivered and release the hold.
 
         The user pays at most the balance of the account; a balance that is too small is not an error.
 
+        ``tokens``: how many were used, in place of those that the hold reserved.
         ``losses``: failed attempts, each gets its own line ``<id>/1``, ``<id>/2`` ... and is paid by the operator.
-        ``record`` is stored by the same call. A second call returns the first one's receipt. Raises LedgerUnavailable (call again),
-        StalePosting (do not).
+        ``record`` is stored by the same call. ``abandoned``: the caller did not wait for the answer; the key counts that. A second
+        call returns the first one's receipt. Raises LedgerUnavailable (call again), StalePosting and PostingRefused (do not).
         """
-        command = _ending(self._settle, hold, record or b"", self._record_ttl_s)
+        command = _ending(self._settle, hold, record or b"", self._record_ttl_s, min(tokens, TOKENS_MAX))
         for p in (posting, *losses):
             command += (p.provider, p.cost_nano, p.fee_nano, p.want_nano)
+        if abandoned:
+            command.append(b"abandoned")
         try:
             reply = await self._calls.call(*command)
         except StoreError as error:
@@ -152,14 +207,15 @@ class Ledger:
         if status == b"STALE":
             raise StalePosting(hold.id)
         if status == b"BADARG":
-            raise ValueError(f"the ledger refuses the arguments for {hold.id}")
+            raise PostingRefused(f"the ledger refuses the arguments for {hold.id}")
         paid, balance, seq = int(reply[1]), int(reply[2]), int(reply[3])
+        self._tail.keep(command)
         return Receipt(paid, balance, seq, status == b"DUP", status == b"LATE", status != b"NOHOLD")
 
     async def void(self, hold: Hold, *, record: bytes | None = None, losses: Sequence[Posting] = ()) -> None:
         """Nothing was delivered: release the hold, charge nothing. A hold that was never made cannot be made later.
 
-        If the hold has expired and its checkpoint was charged, the charge is returned. Raises LedgerUnavailable, StalePosting.
+        If the hold has expired and its checkpoint was charged, the charge is returned. Raises as ``settle`` does.
         """
         command = _ending(self._void, hold, record or b"", self._record_ttl_s)
         for p in losses:
@@ -171,7 +227,7 @@ class Ledger:
         if reply[0] == b"STALE":
             raise StalePosting(hold.id)
         if reply[0] == b"BADARG":
-            raise ValueError(f"the ledger refuses the arguments for {hold.id}")
+            raise PostingRefused(f"the ledger refuses the arguments for {hold.id}")
 
     async def beat(self, hold: Hold, posting: Posting, ttl_s: float) -> bool:
         """Keep a running hold alive and store a checkpoint, which ``expire`` would charge. False: the hold has ended.
@@ -182,7 +238,7 @@ class Ledger:
         args = (hold.id, int(ttl_s * 1000), posting.provider, posting.cost_nano, posting.fee_nano, posting.want_nano)
         reply = await self._library.call(self._calls, self._beat, (n.hold + hold.id, n.expiry), args)
         if reply[0] == b"BADARG":
-            raise ValueError(f"the ledger refuses the arguments for {hold.id}")
+            raise PostingRefused(f"the ledger refuses the arguments for {hold.id}")
         return bool(reply[0] == b"OK")
 
     async def extend(self, hold: Hold, more_nano: int) -> Hold:
@@ -210,15 +266,32 @@ class Ledger:
 
         Raises LedgerUnavailable.
         """
-        call, function = self._library.call, self._overdue
-        lists = [call(self._calls, function, (keys.holds_by_expiry(tag),), (limit,)) for tag in await self._tags()]
-        ended = 0
-        for found in await asyncio.gather(*lists):
+        return (await self.sweep(limit))[0]
+
+    async def sweep(self, limit: int = 500) -> tuple[int, int]:
+        """As ``expire``; and how many holds were open before. Some buckets at a time, so that callers do not wait behind it."""
+        ended, open_holds = 0, 0
+        async for tag, count in self._open_buckets(FEW):
+            open_holds += count
+            found = await self._library.call(self._calls, self._overdue, (keys.holds_by_expiry(tag),), (limit,))
             for org, key_hash, id in zip(*[iter([part.decode() for part in found])] * 3, strict=True):
                 with ledger_unavailable():
                     reply = await self._calls.call(*_ending(self._expire, Hold(id, org, key_hash, 0)))
                 ended += reply[0] == b"OK"
-        return ended
+        return ended, open_holds
+
+    async def repair(self) -> int:
+        """Post again what a store that was restarted has lost of the settlements of the last seconds → how many those were. To be
+        called every few seconds in a process that settles. Raises LedgerUnavailable.
+        """
+
+        async def send(command: Sequence[Argument]) -> list[Any]:
+            try:
+                return await self._calls.call(*command)  # type: ignore[no-any-return]
+            except StoreError as error:  # a new store does not have the functions yet
+                return await self._library.recover(self._calls, error, tuple(command))
+
+        return await self._tail.repair(self._calls, send)
 
     async def grant(self, org: str, amount_nano: int, *, id: str, actor: str, reason: str) -> GrantResult:
         """Add credits, or take them away (negative amount). An ``id`` counts once, for ever.
@@ -298,21 +371,36 @@ class Ledger:
         """The same when the organisation is not known: looks in every bucket in use."""
         if not GENERATION_ID.fullmatch(id):
             return None
-        found = await asyncio.gather(*(self._read("GET", keys.record(tag, id)) for tag in await self._tags()))
-        return next((_parse_record(value) for value in found if value is not None), None)
+        for tags in _chunks(await self._tags(), MANY):
+            with ledger_unavailable():
+                found = await asyncio.gather(*(self._calls.call("GET", keys.record(tag, id)) for tag in tags))
+            if (value := next((value for value in found if value is not None), None)) is not None:
+                return _parse_record(value)
+        return None
 
     async def open_holds(self, *, limit: int = 1000) -> list[OpenHold]:
         """Holds that have not ended, soonest expiry first within a bucket."""
         found: list[OpenHold] = []
-        for tag in await self._tags():
-            if len(found) < limit:
-                found += (await self._read_holds(tag, (), limit - len(found)))[0]
+        async for tag, _ in self._open_buckets(MANY):
+            if len(found) >= limit:
+                break
+            found += (await self._read_holds(tag, (), limit - len(found)))[0]
         return found
 
     async def open_hold_count(self) -> int:
-        """How many holds have not ended. Cheap enough for a gauge."""
-        counts = await asyncio.gather(*(self._read("ZCARD", keys.holds_by_expiry(tag)) for tag in await self._tags()))
-        return sum(counts)
+        """How many holds have not ended."""
+        return sum([count async for _, count in self._open_buckets(MANY)])
+
+    async def _open_buckets(self, at_once: int) -> AsyncIterator[tuple[str, int]]:
+        """Hash tags of the buckets with open holds, and how many. There are up to 4,096 buckets to look at."""
+        for tags in _chunks(await self._tags(), at_once):
+            with ledger_unavailable():
+                counts = await asyncio.gather(*(self._calls.call("ZCARD", keys.holds_by_expiry(tag)) for tag in tags))
+            for tag, count in zip(tags, counts, strict=True):
+                if count:
+                    yield tag, count
+            if len(tags) == FEW:
+                await asyncio.sleep(PAUSE_S)
 
     async def _read_holds(
         self, tag: str, counters: Sequence[str], limit: int = ALL
@@ -333,6 +421,10 @@ class Ledger:
             return await self._calls.call(*args)
 
 
+def _chunks(tags: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (tags[first : first + size] for first in range(0, len(tags), size))
+
+
 def _payment_required(source: str, required_nano: int, remaining_nano: int) -> PaymentRequired:
     limit = (
         "The key's limit leaves" if source == "key_limit" else "The credits that are not held by running requests are"
@@ -348,6 +440,18 @@ def _payment_required(source: str, required_nano: int, remaining_nano: int) -> P
     )
 
 
+def _rate_limited(reply: list[Any]) -> RateLimited:
+    """``RATE``, key or org, the limit's name, its size, what is left of it, the milliseconds to wait: -1 when that is no help."""
+    wait_ms = int(reply[5])
+    return RateLimited(
+        _LIMITS[reply[2]],
+        scope="key" if reply[1] == b"key" else "organization",
+        limit=int(reply[3]),
+        remaining=int(reply[4]),
+        wait_s=None if wait_ms < 0 else wait_ms / 1000,
+    )
+
+
 def _refusal(reply: list[Any], policy: KeyPolicy, amount_nano: int) -> Exception:
     match reply[0]:
         case b"POLICY":
@@ -358,6 +462,8 @@ def _refusal(reply: list[Any], policy: KeyPolicy, amount_nano: int) -> Exception
             return Unauthorized(NO_SUCH_KEY)
         case b"KEYLIM" | b"CREDIT":
             return _payment_required(_SOURCES[reply[0]], amount_nano, int(reply[1]))
+        case b"RATE":
+            return _rate_limited(reply)
         case b"DONE":
             return Conflict("a request with this id has already ended")
         case b"STALE":

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import GatewayError, NoHealthyEndpoint, TooManyRequests, UpstreamFailed
+from gateway.errors import GatewayError, NoHealthyEndpoint, TooManyRequests, Unavailable, UpstreamFailed
 from gateway.health.view import Observation
 from gateway.pipeline.clocks import Work, attempt_clocks
 from gateway.pipeline.failover import Failover, Step, unsent
@@ -28,6 +28,7 @@ from providers.base import Dialect, Stream
 from providers.errors import AttributedTo, Failure, ProviderError, failed
 from providers.redaction import redact, words
 from providers.retry_after import TOO_MANY
+from providers.transport.client import CancelledUnsent
 from providers.types import Call, Clocks, Completion, Event, Json, NativeRequest, Target, Usage
 
 SAME_ENDPOINT_JITTER_S = (0.05, 0.5)
@@ -47,6 +48,8 @@ class Attempt(msgspec.Struct, eq=False):
     retry_after_s: float | None = None
     usage: Usage | None = None
     """What the vendor of a failed attempt has counted, where it says so."""
+    unsent: bool = False
+    """It was cancelled before the vendor was asked, so the vendor bills nothing."""
     words: str = ""
     """What the vendor or its network said, without secrets; empty where a failure is the caller's own."""
 
@@ -83,8 +86,10 @@ class Attempts(msgspec.Struct, eq=False):
     """Time spent waiting for upstreams; the rest of a request's time is the gateway's overhead."""
     authorized: Target | None = None
     """Where the last attempt went, with the token that was fetched for it: no error may show it."""
-    pending: asyncio.Task[None] | None = None
-    """An attempt that goes on after its client has disconnected, because its vendor bills it anyway."""
+    billed_whole: bool = False
+    """A vendor is being asked, and bills its whole answer although the client disconnects: the attempt had better go on."""
+    abandoned: bool = False
+    """The client has disconnected, and the attempt under way goes on without it. There is no further one."""
 
     async def open(self) -> None:
         """Try candidates until one answers.
@@ -94,7 +99,7 @@ class Attempts(msgspec.Struct, eq=False):
         """
         failover = Failover(self.plan, self.services.settings.max_attempts)
         last: tuple[Attempt, ProviderError] | None = None
-        while (step := failover.next()) is not None and (last is None or self._left_s() > 0):
+        while (step := failover.next()) is not None and (last is None or self._may_go_on()):
             if not await self._admitted(step, failover):
                 continue
             self.alternative = failover.alternative(step.candidate)
@@ -109,6 +114,10 @@ class Attempts(msgspec.Struct, eq=False):
         if last is None:
             raise self._all_tried_by_others()
         raise self._final_error(*last)
+
+    def _may_go_on(self) -> bool:
+        """Whether another attempt may follow a failed one."""
+        return not self.abandoned and self._left_s() > 0
 
     def _all_tried_by_others(self) -> GatewayError:
         """Each candidate is being tried by another request, after an outage or at its rate limit."""
@@ -140,37 +149,43 @@ class Attempts(msgspec.Struct, eq=False):
 
     async def _attempt(self, candidate: Candidate) -> None:
         self.candidate = candidate
-        attempt = Attempt(candidate, time.perf_counter())
+        attempt = Attempt(candidate, time.perf_counter(), unsent=True)
         self.made.append(attempt)
-        opening = self._open_stream(candidate) if self.work.streamed else self._complete(candidate)
         try:
-            if candidate.endpoint.provider.cancel_stops_billing:
-                await opening
-            else:
-                self.pending = asyncio.get_running_loop().create_task(opening)
-                await asyncio.shield(self.pending)
+            await (self._open_stream(candidate) if self.work.streamed else self._complete(candidate))
         except ProviderError as error:
             self.note_failure(attempt, error)
             self.candidate = None
             raise
-        except BaseException:
+        except BaseException as error:
             attempt.kind = "cancelled"
+            attempt.unsent |= isinstance(error, CancelledUnsent)
             raise
         finally:
+            self.billed_whole = False
             now = time.perf_counter()
             self.waited_s += now - attempt.started
             attempt.latency_ms = round((now - attempt.started) * 1000)
         attempt.kind, attempt.status = "ok", 200
 
+    def _asks(self, candidate: Candidate) -> None:
+        """From now on the vendor may bill. Of the answers to cancelled requests it bills all that are not streamed, and where
+        closing the connection does not stop it, the others as well.
+        """
+        self.made[-1].unsent = False
+        self.billed_whole = not (self.work.streamed and candidate.endpoint.provider.cancel_stops_billing)
+
     async def _complete(self, candidate: Candidate) -> None:
         dialect, call = await self._call(candidate)
         where, clocks = await self._target(dialect, candidate)
+        self._asks(candidate)
         self.completion = await dialect.complete(self.services.clients.for_requests(where), where, call, clocks)
 
     async def _open_stream(self, candidate: Candidate) -> None:
         """Open and read until the first content; role-only deltas and comments are not content."""
         dialect, call = await self._call(candidate)
         where, clocks = await self._target(dialect, candidate)
+        self._asks(candidate)
         stream = await dialect.stream(self.services.clients.for_requests(where), where, call, clocks)
         first: list[Event] = []
         try:
@@ -320,6 +335,10 @@ class Attempts(msgspec.Struct, eq=False):
     def _final_error(self, attempt: Attempt, error: ProviderError) -> GatewayError:
         """The error for the caller: the vendor's own message for 4xx, a masked one for 5xx, and every attempt in the metadata."""
         failure = error.failure
+        if failure.kind == "no_connection_left":
+            return Unavailable(
+                "This gateway process has no connection left for a provider; try again.", retry_after_s=1
+            )
         provider = attempt.candidate.endpoint.provider
         metadata: dict[str, Any] = {"provider_name": provider.name}
         if error.raw and failure.status < MASKED_FROM:

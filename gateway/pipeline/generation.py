@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from itertools import chain, repeat
 
 import msgspec
@@ -19,12 +20,14 @@ from gateway import pricing, records
 from gateway.analytics.answer_checks import NOT_LOOKED_AT, Answer
 from gateway.analytics.event import Measured
 from gateway.errors import LedgerUnavailable, PaymentRequired
-from gateway.ledger.entries import Hold, Posting, StalePosting
+from gateway.ledger.entries import Hold, Posting, PostingRefused, StalePosting
 from gateway.pipeline import answer_parts
 from gateway.pipeline.answer_parts import Gathered
 from gateway.pipeline.attempts import Attempts
+from gateway.pipeline.hold import CreditNeed
 from gateway.pipeline.request import InferenceRequest
 from gateway.pipeline.settlement import UNKNOWN, Delivered, Settlement, conclude, record
+from gateway.pipeline.upstream_request import capped
 from gateway.services import Services
 from gateway.telemetry import Times
 from providers.base import EventSink
@@ -48,8 +51,13 @@ class Generation(msgspec.Struct, eq=False):
     services: Services
     attempts: Attempts
     hold: Hold
+    need: CreditNeed
     held_tokens: int
     """Output tokens that the hold covers."""
+    left_at: float | None = None
+    """``time.perf_counter()`` at which the client disconnected while an attempt went on; None: it did not."""
+    limit: int | None = None
+    """The most output tokens, as the vendor is told: the caller's ``max_tokens``, else what the hold covers; None: no limit."""
     delivered: Delivered = msgspec.field(default_factory=Delivered)
     answered: bool = False
     ended: bool = False
@@ -60,6 +68,13 @@ class Generation(msgspec.Struct, eq=False):
     """Time the ledger took."""
 
     # -- the answer ---------------------------------------------------------------------------------------------------
+
+    def limit_to(self, tokens: int | None) -> None:
+        """Set the limit before the first attempt. ``tokens``: what the hold covers, where that is less than a model may write."""
+        if tokens is not None:
+            self.attempts.body = capped(self.attempts.body, tokens)
+            self.held_tokens = tokens
+        self.limit = self.request.max_tokens if tokens is None else tokens
 
     def opened(self) -> None:
         """An attempt has succeeded: count what has arrived. A JSON answer is complete at this point."""
@@ -98,6 +113,7 @@ class Generation(msgspec.Struct, eq=False):
                 await self._extend(tokens)  # before the next events, so that what was counted has been delivered
             pieces, size_bytes = self._reach()
             if await self._pump(count):
+                delivered.ended = True
                 return True
         return False
 
@@ -123,7 +139,7 @@ class Generation(msgspec.Struct, eq=False):
 
     def _reach(self) -> tuple[int, int]:
         """(pieces, bytes): at either, ``_extend`` is due. They are integers, because every event is compared with them."""
-        limit = self.request.max_tokens
+        limit = self.limit
         if limit is None:
             return pricing.text_reach(-(-self.held_tokens * EXTEND_AT_PERCENT // 100))
         most = limit * RUNAWAY_PERCENT // 100 + RUNAWAY_SLACK + 1
@@ -131,11 +147,11 @@ class Generation(msgspec.Struct, eq=False):
 
     async def _extend(self, tokens: int) -> None:
         """At 80 % of the held output: hold the same amount again, or end the stream, which must not run without credit."""
-        limit = self.request.max_tokens
+        limit = self.limit
         if limit is not None:
             at_least = max(self.delivered.pieces, self.delivered.size_bytes // RUNAWAY_BYTES_PER_TOKEN)
             if at_least > limit * RUNAWAY_PERCENT // 100 + RUNAWAY_SLACK:
-                raise PaymentRequired("The provider ran past max_tokens.", metadata={"limit_source": "max_tokens"})
+                raise self._used_up()
             return
         assert self.attempts.candidate is not None
         fee = self.services.settings.fee_basis_points
@@ -148,29 +164,52 @@ class Generation(msgspec.Struct, eq=False):
             return
         self.held_tokens += more
 
+    def _used_up(self) -> PaymentRequired:
+        """Why a stream is cut whose vendor does not keep to its limit."""
+        if self.request.max_tokens is None:
+            return PaymentRequired(
+                "The answer has used up the credit held for it.", metadata={"limit_source": "credits"}
+            )
+        return PaymentRequired("The provider ran past max_tokens.", metadata={"limit_source": "max_tokens"})
+
     async def close(self) -> None:
         """Close the upstream connection at once. Idempotent."""
         if self.attempts.stream is not None:
             await self.attempts.stream.aclose()
-        if self.attempts.pending is not None:
-            self.attempts.pending.cancel()
 
-    async def leave(self) -> None:
-        """The client has disconnected: close the upstream at once, or read on where the vendor bills the whole answer anyway."""
-        candidate, closing = self.attempts.candidate, self.services.background.closing
-        if candidate is not None and not candidate.endpoint.provider.cancel_stops_billing:
+    def goes_on(self) -> bool:
+        """The client has disconnected. True: an attempt is under way whose answer is billed whole, so it goes on without its
+        client, and the answer is to be handed to ``leave``. False: nothing speaks against cancelling what is under way.
+        """
+        if not self.attempts.billed_whole or self.services.background.closing:
+            return False
+        self.attempts.abandoned, self.left_at = True, time.perf_counter()
+        return True
+
+    async def leave(self, *, ours: bool = False) -> None:
+        """The client has disconnected: close the upstream at once, or read on where the vendor bills the whole answer anyway.
+
+        ``ours``: the client is there, but an error of the gateway ends its request.
+        """
+        closing = self.services.background.closing and self.left_at is None
+        if not ours and not closing and self._is_read_on():
             await self._drain()
         await self.close()
-        await self.end("shutdown" if closing else "caller_left")
+        await self.end("upstream_failed" if ours else "shutdown" if closing else "caller_left")
+
+    def _is_read_on(self) -> bool:
+        """Whether reading on costs the vendor's bill nothing: it is not stopped by closing, or only the usage is missing."""
+        candidate = self.attempts.candidate
+        if candidate is None or self.attempts.stream is None or self.delivered.ended:
+            return False
+        return not candidate.endpoint.provider.cancel_stops_billing or self.delivered.finish is not None
 
     async def _drain(self) -> None:
+        """Read the stream to its end, for ``drain_timeout_s`` since the client disconnected."""
+        waited_s = 0.0 if self.left_at is None else time.perf_counter() - self.left_at
         try:
-            async with self.services.background.reading_on(self.services.settings.drain_timeout_s):
-                if self.attempts.pending is not None and not self.answered:
-                    await self.attempts.pending
-                    self.opened()
-                if self.attempts.stream is not None:
-                    await self.pump(lambda events: True)
+            async with self.services.background.reading_on(max(self.services.settings.drain_timeout_s - waited_s, 0)):
+                await self.pump(lambda events: True)
         except Exception as error:  # noqa: BLE001 - whatever ends the drain, what was counted until then is billed
             self.services.telemetry.log.info("drain ended early", id=self.request.id, error=type(error).__name__)
 
@@ -178,7 +217,7 @@ class Generation(msgspec.Struct, eq=False):
 
     def checkpoint(self) -> Posting:
         """The posting that a heartbeat stores: who would pay what if the process died now."""
-        return self._conclude("shutdown").posting
+        return self._conclude("caller_left" if self.attempts.abandoned else "shutdown").posting
 
     def _conclude(self, outcome: records.Outcome) -> Settlement:
         return conclude(outcome, self.request, self.attempts, self.delivered, self.services.settings.fee_basis_points)
@@ -193,10 +232,13 @@ class Generation(msgspec.Struct, eq=False):
             return
         self.ended = True
         self.services.background.open.discard(self)
-        settlement = self.settlement = self._conclude(outcome)
-        self.charged_nano = settlement.posting.want_nano
-        self.attempts.observe_end(complete=outcome == "complete", usage=settlement.usage)
-        written = record(self.request, self.attempts, self.delivered, settlement)
+        try:
+            written = self._written(outcome)
+        except Exception:
+            self.services.telemetry.unsettled.inc()
+            self.services.telemetry.log.exception("an ending could not be priced", id=self.request.id)
+            self.services.background.spawn(self.give_back())  # else its credit stays on hold until that expires
+            raise
         stored = records.encode(written)
         try:
             await self._settle(stored)
@@ -207,8 +249,17 @@ class Generation(msgspec.Struct, eq=False):
                 raise
         except StalePosting:
             self._log_stale()
+        except PostingRefused as error:
+            await self._refused(stored, error)
         finally:
             self._log(written)
+
+    def _written(self, outcome: records.Outcome) -> records.Record:
+        """Price the answer, report how it ended, and make its record."""
+        settlement = self.settlement = self._conclude(outcome)
+        self.charged_nano = settlement.posting.want_nano
+        self.attempts.observe_end(complete=outcome == "complete", usage=settlement.usage)
+        return record(self.request, self.attempts, self.delivered, settlement)
 
     async def _settle(self, stored: bytes) -> None:
         since = time.perf_counter()
@@ -216,7 +267,15 @@ class Generation(msgspec.Struct, eq=False):
         if settlement.void:
             await ledger.void(self.hold, record=stored, losses=settlement.losses)
         else:
-            receipt = await ledger.settle(self.hold, settlement.posting, record=stored, losses=settlement.losses)
+            usage = settlement.usage
+            receipt = await ledger.settle(
+                self.hold,
+                settlement.posting,
+                record=stored,
+                losses=settlement.losses,
+                tokens=usage.prompt_total + usage.completion_total,
+                abandoned=settlement.outcome == "caller_left",
+            )
             if receipt.paid_nano < settlement.posting.want_nano:
                 self.services.telemetry.overruns.inc()
             self.charged_nano = receipt.paid_nano
@@ -237,6 +296,8 @@ class Generation(msgspec.Struct, eq=False):
                     continue
                 except StalePosting:
                     self._log_stale()
+                except PostingRefused as error:
+                    await self._refused(stored, error)
                 return
         finally:
             telemetry.settle_pending.dec()
@@ -251,6 +312,19 @@ class Generation(msgspec.Struct, eq=False):
             except LedgerUnavailable:
                 continue
             return
+
+    async def _refused(self, stored: bytes, error: PostingRefused) -> None:
+        """The ledger will never take the posting: release the hold, keep the record, and leave the charge to a person."""
+        self.charged_nano = 0
+        self.services.telemetry.unsettled.inc()
+        self.services.telemetry.log.error(
+            "the ledger refused a settlement",
+            id=self.request.id,
+            posting=str(self.settlement.posting),
+            error=str(error),
+        )
+        with suppress(LedgerUnavailable, StalePosting, PostingRefused):
+            await self.services.ledger.void(self.hold, record=stored)
 
     def _log_stale(self) -> None:
         """Log that the ledger has put the posting aside: it is older than the dedupe memory, so a person must decide."""
@@ -269,9 +343,8 @@ class Generation(msgspec.Struct, eq=False):
         posting, total_s = self.settlement.posting, time.perf_counter() - request.started
         lost_nano = posting.cost_nano + posting.fee_nano - self.charged_nano
         if self.settlement.implausible:
-            self.services.telemetry.log.warning(
-                "implausible usage was not billed", id=request.id, endpoint=written.endpoint
-            )
+            telemetry, disputed_nano = self.services.telemetry, self.settlement.disputed_nano
+            telemetry.disputes(request.id, written.endpoint, written.provider, disputed_nano)
         if self.services.labelling is not None:
             body = request.body
             tools = body.get("tools")

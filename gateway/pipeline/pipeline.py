@@ -6,6 +6,7 @@ It must not know: HTTP, the formats of API surfaces.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -13,20 +14,19 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
-from gateway import pricing
 from gateway.accounts import KeyPolicy
 from gateway.catalog.model import Model
 from gateway.catalog.parameters import PARAMETERS
 from gateway.conversations import Conversation, named_key, opening_key
 from gateway.errors import GatewayError, LedgerUnavailable, PaymentRequired, Unauthorized, UpstreamFailed
 from gateway.ledger.entries import Hold, StalePolicy
-from gateway.money import format_usd, parse_usd
+from gateway.pipeline import hold
 from gateway.pipeline.attempts import Attempts
 from gateway.pipeline.clocks import Work, work
 from gateway.pipeline.generation import Generation
+from gateway.pipeline.hold import CreditNeed
 from gateway.pipeline.request import InferenceRequest
 from gateway.pipeline.upstream_request import anonymous
-from gateway.prompt_size import TEXT_ONLY, Prompt
 from gateway.routing.affinity import CACHED_FROM_TOKENS
 from gateway.routing.filters import Need
 from gateway.routing.plan import Plan, plan
@@ -44,11 +44,13 @@ class Pipeline:
     clock: Callable[[], float] = time.time
     rng: random.Random = random.Random()  # noqa: RUF009 - one generator for the process
 
-    async def begin(self, request: InferenceRequest) -> Generation:
-        """From a parsed request to an opened answer.
+    async def begin(
+        self, request: InferenceRequest, on_held: Callable[[Generation], None] = lambda generation: None
+    ) -> Generation:
+        """From a parsed request to an opened answer. ``on_held`` gets the generation when its credit is held, before any attempt.
 
-        Raises BadRequest, NoEndpoints and NoHealthyEndpoint before any credit is held; Unauthorized, PaymentRequired and
-        LedgerUnavailable by the hold; UpstreamFailed when no attempt succeeds (the hold is given back).
+        Raises BadRequest, NoEndpoints and NoHealthyEndpoint before any credit is held; Unauthorized, PaymentRequired, RateLimited
+        and LedgerUnavailable by the hold; UpstreamFailed when no attempt succeeds (the hold is given back).
         """
         chosen = self.plan(request)
         if not chosen.candidates:
@@ -56,14 +58,16 @@ class Pipeline:
         generation = self._prepare(request, chosen)
         try:
             await self._hold(generation)
+            on_held(generation)
             await generation.attempts.open()
         except GatewayError as error:
             if not generation.ended:
                 await generation.end("upstream_failed")
                 error.recorded = True
             raise
-        except BaseException:
-            self.services.background.spawn(generation.leave())
+        except BaseException as error:
+            ours = not isinstance(error, asyncio.CancelledError)
+            self.services.background.spawn(generation.leave(ours=ours))
             raise
         generation.opened()
         return generation
@@ -141,16 +145,7 @@ class Pipeline:
     def _prepare(self, request: InferenceRequest, chosen: Plan) -> Generation:
         """The generation with the size of its hold: the price of the dearest candidate for the most output it may produce."""
         settings = self.services.settings
-        held_tokens = request.max_tokens or (settings.default_max_tokens if request.operation == "chat" else 0)
-        if request.prompt.units is not None:
-            held_tokens += request.prompt.units.get("image_output", 0) * pricing.IMAGE_OUTPUT_TOKENS
-        caps = [c.endpoint.max_completion_tokens for c in chosen.candidates if c.endpoint.max_completion_tokens]
-        if request.max_tokens is None or len(caps) == len(chosen.candidates):
-            held_tokens = min(held_tokens, max(caps, default=held_tokens))
-        prices = [candidate.price for candidate in chosen.candidates]
-        amount_nano = pricing.hold_nano(
-            prices, _within_context(request, chosen), held_tokens, settings.fee_basis_points
-        )
+        wanted = hold.need(request, chosen, settings)
         return Generation(
             request=request,
             services=self.services,
@@ -164,29 +159,19 @@ class Pipeline:
                 request_id=request.id,
                 options=(request.body.get("provider") or {}).get("options") or {},
             ),
-            hold=Hold(request.id, request.caller.org, request.caller.key_hash, amount_nano),
-            held_tokens=held_tokens,
+            hold=Hold(request.id, request.caller.org, request.caller.key_hash, wanted.amount_nano),
+            need=wanted,
+            held_tokens=wanted.most_tokens,
         )
 
     async def _hold(self, generation: Generation) -> None:
         """Check key, limit and credit in one round trip. The ledger refuses an outdated policy and replies with the new one."""
-        request, hold, services = generation.request, generation.hold, self.services
-        policy: KeyPolicy = request.caller
-        since = time.perf_counter()
+        request, services, settings = generation.request, self.services, self.services.settings
+        policy, since = request.caller, time.perf_counter()
         try:
-            for _ in range(3):
-                try:
-                    generation.hold = await services.ledger.hold(
-                        hold.id, policy, hold.amount_nano, services.settings.hold_ttl_s
-                    )
-                    services.background.open.add(generation)  # from here on its hold gets heartbeats
-                    return
-                except StalePolicy as stale:
-                    self.services.accounts.learn(stale.policy, policy.key_hash)
-                    if stale.policy is None:
-                        raise Unauthorized("This API key no longer exists.") from None
-                    policy = stale.policy
-            raise LedgerUnavailable("The key's policy keeps changing; try again.")
+            generation.hold = await self._held(request, policy, generation.need)
+            services.background.open.add(generation)  # from here on its hold gets heartbeats
+            generation.limit_to(hold.covered(generation.need, generation.hold.amount_nano, request, settings))
         except LedgerUnavailable:
             services.telemetry.ledger_errors.labels("hold").inc()
             generation.ended = True
@@ -194,7 +179,7 @@ class Pipeline:
             raise
         except PaymentRequired as refused:
             generation.ended = True
-            raise _unaffordable(refused, generation) from None
+            raise hold.unaffordable(refused, generation.need, request, settings) from None
         except GatewayError:
             generation.ended = True
             raise
@@ -203,35 +188,23 @@ class Pipeline:
             if generation.ended:  # refused: no settlement will report it
                 services.telemetry.ledger_hold.observe(generation.hold_s)
 
-
-def _within_context(request: InferenceRequest, chosen: Plan) -> Prompt:
-    """The prompt, bounded by the largest context where it has files: no vendor bills more, however large they look."""
-    prompt = request.prompt
-    if prompt.modalities is TEXT_ONLY or request.operation != "chat":
-        return prompt
-    most = max([candidate.endpoint.context_length for candidate in chosen.candidates], default=0)
-    return prompt if prompt.tokens_bound <= most else structs.replace(prompt, tokens_bound=most)
-
-
-def _unaffordable(refused: PaymentRequired, generation: Generation) -> PaymentRequired:
-    """The refusal with the text that clients of OpenRouter parse, and the number of tokens that the caller can afford."""
-    remaining_nano = parse_usd(refused.metadata["remaining"])
-    candidates = generation.attempts.plan.candidates
-    prompt = _within_context(generation.request, generation.attempts.plan)
-    fee = generation.services.settings.fee_basis_points
-    prices = [candidate.price for candidate in candidates]
-    base_nano = pricing.hold_nano(prices, prompt, 0, fee)
-    per_thousand_nano = max(pricing.output_hold_nano(price, 1000, fee) for price in prices)
-    affordable = max(0, remaining_nano - base_nano) * 1000 // per_thousand_nano if per_thousand_nano else 0
-    source = refused.metadata.get("limit_source", "credits")
-    remedy = "raise the key's limit" if source == "key_limit" else "add credits"
-    return PaymentRequired(
-        "This request requires more credits, or fewer max_tokens. You requested up to "
-        f"{generation.held_tokens} tokens, but can only afford {affordable}. To increase, {remedy}.",
-        metadata={
-            "provider_name": None,
-            "limit_source": source,
-            "required_usd": format_usd(generation.hold.amount_nano),
-            "remaining_usd": format_usd(remaining_nano),
-        },
-    )
+    async def _held(self, request: InferenceRequest, policy: KeyPolicy, wanted: CreditNeed) -> Hold:
+        ledger, ttl_s, key_hash = self.services.ledger, self.services.settings.hold_ttl_s, policy.key_hash
+        tokens = request.prompt.tokens + wanted.tokens
+        for _ in range(3):
+            try:
+                return await ledger.hold(
+                    request.id,
+                    policy,
+                    wanted.amount_nano,
+                    ttl_s,
+                    tokens,
+                    least_nano=wanted.least_nano,
+                    share=hold.SHARE,
+                )
+            except StalePolicy as stale:
+                self.services.accounts.learn(stale.policy, key_hash)
+                if stale.policy is None:
+                    raise Unauthorized("This API key no longer exists.") from None
+                policy = stale.policy
+        raise LedgerUnavailable("The key's policy keeps changing; try again.")

@@ -3,10 +3,14 @@
     outcome                                     provider line   fee   caller pays   operator's loss
     complete                                    reported usage  5 %   cost + fee    0
     any, reported only before its end           reported, or our count if that is more; the rest as below
-    nothing delivered and no reason, or error   estimate        0     0             cost     zero-completion insurance
-    broke off after k tokens                    reported, or    5 %   cost + fee    0
+    any, reported what cannot be true           cut down to what can; the difference is between operator and vendor
+    the vendor answered nothing, or an error    estimate        0     0             cost     zero-completion insurance
+    the vendor broke off after k tokens         reported, or    5 %   cost + fee    0
+    client disconnected before the vendor was asked                   0             0        no line
+    client disconnected before first content    prompt          5 %   cost + fee    0
     client disconnected after k tokens          prompt + k      5 %   cost + fee    0
-    client disconnected before first content    prompt          0     0             cost
+    client disconnected, answer read to its end reported usage  5 %   cost + fee    0
+    shutdown before first content               prompt          0     0             cost
     failed attempt that reports usage           reported usage  0     0             cost     a line of its own
     failed attempt that may be billed           its prompt      0     0             cost     a line of its own
 
@@ -22,8 +26,9 @@ import msgspec
 
 from gateway import pricing, records
 from gateway.catalog.model import Price
-from gateway.ledger.entries import Posting
+from gateway.ledger.entries import LINE_MAX_NANO, Posting
 from gateway.pipeline.attempts import Attempt, Attempts
+from gateway.pipeline.plausible_usage import believed, is_ordinary
 from gateway.pipeline.request import InferenceRequest
 from gateway.routing.candidate import Candidate
 from providers.types import Completion, Event, Usage
@@ -43,6 +48,8 @@ class Delivered(msgspec.Struct, eq=False):
     pieces: int = 0
     """Content events: each at least one token."""
     size_bytes: int = 0
+    ended: bool = False
+    """The answer came to the vendor's own end of it."""
 
     def event(self, event: Event) -> None:
         """Count one event of a stream."""
@@ -61,7 +68,7 @@ class Delivered(msgspec.Struct, eq=False):
 
     def completion(self, completion: Completion) -> None:
         """Count a whole answer."""
-        self.usage, body = completion.usage, completion.body
+        self.usage, body, self.ended = completion.usage, completion.body, True
         self.upstream_id = _text(body.get("id"))
         for choice in body.get("choices") or ():
             self.finish, self.native_finish = choice.get("finish_reason"), choice.get("native_finish_reason")
@@ -83,7 +90,9 @@ class Settlement(msgspec.Struct, frozen=True):
     posting: Posting
     losses: tuple[Posting, ...]
     implausible: bool = False
-    """The vendor's count could not be true and was not used."""
+    """The vendor's report could not be true, and was not billed as it was."""
+    disputed_nano: int = 0
+    """What it would have cost beyond what is billed."""
 
     @property
     def void(self) -> bool:
@@ -102,31 +111,58 @@ def conclude(
     """The settlement of a generation that ended with ``outcome``."""
     losses = _losses(request, attempts)
     candidate = attempts.candidate
-    if candidate is None:
+    if candidate is None or attempts.made[-1].unsent:
         return Settlement(outcome, Usage(), pricing.NOTHING, Posting("", 0, 0, 0), losses)
     ours = pricing.text_tokens(delivered.size_bytes, delivered.pieces)
-    usage = delivered.usage
-    context = candidate.endpoint.context_length
-    implausible = usage is not None and not pricing.plausible(usage, request.prompt, context, delivered_tokens=ours)
-    if usage is None or implausible:
+    reported = usage = delivered.usage
+    if usage is not None and not is_ordinary(usage, request, ours):
+        usage = _believed(usage, request, attempts, delivered, ours)
+    implausible = usage is not reported
+    if usage is None:
         usage = _estimated(request, ours)
     elif usage.interim:
         usage = _completed(usage, request, ours)
     elif request.prompt.units is not None:  # the vendor reports tokens, but not every unit that it bills
         usage = msgspec.structs.replace(usage, units={**request.prompt.units, **(usage.units or {})})
-    provider = candidate.endpoint.provider
-    bill = pricing.bill(
+    bill = _bill(candidate, request, usage, fee_basis_points)
+    disputed_nano = bill.disputed_nano
+    if implausible:
+        assert reported is not None
+        disputed_nano += max(_bill(candidate, request, reported, 0).cost_nano - bill.cost_nano, 0)
+    cost_nano, fee_nano = bill.cost_nano, bill.fee_nano
+    if cost_nano + fee_nano > LINE_MAX_NANO:  # more than a line carries
+        cost_nano = min(cost_nano, LINE_MAX_NANO)
+        fee_nano = LINE_MAX_NANO - cost_nano
+        disputed_nano += bill.total_nano - LINE_MAX_NANO
+    if _insured(outcome, delivered):
+        posting = Posting(candidate.endpoint.provider.slug, cost_nano, 0, 0)
+    else:
+        posting = Posting(candidate.endpoint.provider.slug, cost_nano, fee_nano, cost_nano + fee_nano)
+    return Settlement(outcome, usage, bill, posting, losses, implausible or disputed_nano > 0, disputed_nano)
+
+
+def _believed(
+    usage: Usage, request: InferenceRequest, attempts: Attempts, delivered: Delivered, delivered_tokens: int
+) -> Usage | None:
+    """What of a strange report can be true, marked as an estimate if that is not all of it; None when it makes no sense at all."""
+    assert attempts.candidate is not None
+    if usage.suspect:
+        return None
+    endpoint = attempts.candidate.endpoint
+    model = attempts.services.catalog.current.models.get(endpoint.model)
+    filtered = delivered.finish == "content_filter"
+    found = believed(usage, request, endpoint, model, delivered_tokens, filtered=filtered)
+    return usage if found is usage else msgspec.structs.replace(found, estimated=True)
+
+
+def _bill(candidate: Candidate, request: InferenceRequest, usage: Usage, fee_basis_points: int) -> pricing.Bill:
+    return pricing.bill(
         candidate.price,
         usage,
         images=request.prompt.images,
         fee_basis_points=fee_basis_points,
         reports_cost=bool(candidate.endpoint.options.get("reports_cost")),
     )
-    if _insured(outcome, delivered):
-        posting = Posting(provider.slug, bill.cost_nano, 0, 0)
-    else:
-        posting = Posting(provider.slug, bill.cost_nano, bill.fee_nano, bill.total_nano)
-    return Settlement(outcome, usage, bill, posting, losses, implausible)
 
 
 def _estimated(request: InferenceRequest, delivered_tokens: int) -> Usage:
@@ -152,7 +188,10 @@ def _completed(usage: Usage, request: InferenceRequest, delivered_tokens: int) -
 
 
 def _insured(outcome: records.Outcome, delivered: Delivered) -> bool:
-    if outcome != "complete":
+    """Whether the caller pays nothing: the vendor itself failed or answered nothing. Not because the caller did not wait for it."""
+    if outcome == "caller_left" and not delivered.ended:
+        return False
+    if outcome not in ("complete", "caller_left"):
         return delivered.pieces == 0
     tokens = delivered.usage.completion_total if delivered.usage is not None else 0
     return tokens == 0 and delivered.pieces == 0 and delivered.finish in (None, "", "error")
@@ -163,23 +202,18 @@ def _losses(request: InferenceRequest, attempts: Attempts) -> tuple[Posting, ...
     served = attempts.made[-1] if attempts.candidate is not None and attempts.made else None
     for attempt in attempts.made:
         if attempt is not served and (cost_nano := _lost_nano(request, attempt)):
-            lines.append(Posting(attempt.candidate.endpoint.provider.slug, cost_nano, 0, 0))
+            lines.append(Posting(attempt.candidate.endpoint.provider.slug, min(cost_nano, LINE_MAX_NANO), 0, 0))
     return tuple(lines)
 
 
 def _lost_nano(request: InferenceRequest, attempt: Attempt) -> int:
     """What a failed attempt costs: what its vendor reports, else the prompt where the failure's row says that it may bill."""
-    price, endpoint, usage = attempt.candidate.price, attempt.candidate.endpoint, attempt.usage
-    if usage is not None and pricing.plausible(usage, request.prompt, endpoint.context_length, delivered_tokens=0):
-        bill = pricing.bill(
-            price,
-            _completed(usage, request, 0) if usage.interim else usage,
-            images=request.prompt.images,
-            fee_basis_points=0,
-            reports_cost=bool(endpoint.options.get("reports_cost")),
-        )
-        return bill.cost_nano
-    return pricing.prompt_nano(price, request.prompt.tokens) if attempt.may_bill else 0
+    candidate, usage = attempt.candidate, attempt.usage
+    if usage is not None and not usage.suspect:
+        if not is_ordinary(usage, request, 0):
+            usage = believed(usage, request, candidate.endpoint, None, 0, filtered=True)
+        return _bill(candidate, request, _completed(usage, request, 0) if usage.interim else usage, 0).cost_nano
+    return pricing.prompt_nano(candidate.price, request.prompt.tokens) if attempt.may_bill else 0
 
 
 def record(
@@ -204,7 +238,7 @@ def record(
         upstream_id=delivered.upstream_id,
         api_type=API_TYPES.get(request.operation, request.operation),
         streamed=request.stream,
-        cancelled=outcome == "caller_left",
+        cancelled=outcome == "caller_left" or attempts.abandoned,
         finish_reason=BROKEN_OFF.get(outcome, delivered.finish) if candidate is not None else None,
         native_finish_reason=delivered.native_finish,
         attempts=tuple([_attempt(each) for each in attempts.made]),

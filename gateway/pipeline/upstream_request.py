@@ -114,6 +114,12 @@ def adapted(
     return Call(body, native)
 
 
+def capped(body: Json, tokens: int) -> Json:
+    """The body of a caller who has set no limit, with one: where the hold does not cover all that a model may write, the vendor
+    must know where to stop."""
+    return _limited({**body, "max_tokens": tokens}, tokens)
+
+
 def _limited(body: Json, most: int) -> Json:
     """The body with an output limit of ``most`` tokens, and a budget for reasoning that leaves room for an answer."""
     limited = {**body, **{name: most for name in LIMITS if body.get(name) is not None}}

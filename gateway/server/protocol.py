@@ -19,6 +19,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.server.connections import Connections
 from gateway.server.fast_responder import FastResponder
 from gateway.server.http10 import Http10Responder, unchunked
 from gateway.server.responder import Handler
@@ -27,6 +28,7 @@ HEAD_BYTES_MAX = 262_144
 """Of a request line and its headers, or of the trailers after a body. The application refuses smaller heads, in the documented
 error shape, by ``GATEWAY_MAX_HEADER_BYTES``.
 """
+OVERLOADED = 503
 HEAD_S = 30.0
 """From the connection, or from the first byte of a further request, to the end of its headers."""
 PIPELINE_MAX = 100
@@ -40,6 +42,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         # The application itself. If uvicorn wraps it, as it does to trust proxies, it has no routes, and this line raises.
         self._routes: Mapping[bytes, Handler] = self.app.routes
+        self._connections: Connections = self.app.connections
         self._open: deque[RequestResponseCycle | FastResponder] = deque()
         """Requests whose responses are not complete, in order: the first one is being served, the others wait for it."""
         self._in_head = True
@@ -52,10 +55,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._start_head_timer()
+        if self._connections.add(self):
+            self._start_head_timer()
+        else:
+            self._refuse(OVERLOADED, b"Service Unavailable: too many connections")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        self._connections.remove(self)
         super().connection_lost(exc)
         super()._unset_keepalive_if_required()
         for request in self._open:
@@ -116,6 +123,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return  # called again when the head has been parsed without its Upgrade header
         self._in_head, self._bare_bytes = False, 0
         self._stop_head_timer()
+        self._connections.busy(self)
         if len(self._open) >= PIPELINE_MAX:
             raise ValueError("too many pipelined requests")  # the parser stops, and the connection ends with a 400
         version = parser.get_http_version()
@@ -194,6 +202,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._start_asgi_task(cycle, app)
             return
         self._idle_since = self.loop.time()
+        self._connections.idle(self)
         if self.timeout_keep_alive_task is None:
             self._check_idle_in(self.timeout_keep_alive)
 
@@ -235,8 +244,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         if self.transport.is_closing():
             return
-        body = b'{"error":{"code":%d,"message":"%b.","metadata":{"error_type":"invalid_request"}}}' % (status, phrase)
-        head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        body = b'{"error":{"code":%d,"message":"%b.","metadata":{"error_type":"%b"}}}' % (
+            status,
+            phrase,
+            b"provider_overloaded" if status == OVERLOADED else b"invalid_request",
+        )
+        head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n"
+        head += b"retry-after: 1\r\n\r\n" if status == OVERLOADED else b"\r\n"
         self.transport.write(head % (status, phrase, len(body)) + body)
         self.transport.close()
 

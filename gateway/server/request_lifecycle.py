@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Literal
 
+from gateway.accounts import KeyPolicy
 from gateway.errors import GatewayError
+from gateway.pipeline.generation import Generation
 from gateway.pipeline.request import InferenceRequest
 from gateway.server.responder import Headers, Responder
 
@@ -24,11 +26,14 @@ class RequestLifecycle:
     __slots__ = (
         "_filler",
         "_fillers",
+        "_generation",
         "_headers",
         "_keepalive",
         "_keepalive_s",
         "_patience_s",
         "_task",
+        "_without_client",
+        "caller",
         "interrupted",
         "on_interrupt",
         "request",
@@ -38,6 +43,8 @@ class RequestLifecycle:
 
     def __init__(self, responder: Responder) -> None:
         self.responder = responder
+        self.caller: KeyPolicy | None = None
+        """Whose request it is, once its key is known."""
         self.request: InferenceRequest | None = None
         """The parsed request, once there is one."""
         self.settlement: asyncio.Task[Any] | None = None
@@ -46,6 +53,9 @@ class RequestLifecycle:
         self.on_interrupt: Callable[[GatewayError, str], bytes] | None = None
         """Makes the last events of a running stream out of an error and a finish reason."""
         self._task: asyncio.Task[Any] | None = None
+        self._generation: Generation | None = None
+        self._without_client: asyncio.TimerHandle | None = None
+        """Ends the attempt that goes on although its client has disconnected."""
         self._keepalive: asyncio.TimerHandle | None = None
         self._keepalive_s = 0.0
         """Seconds between two looks: half of the longest silence, because what was sent right behind a look is seen at the next."""
@@ -62,19 +72,44 @@ class RequestLifecycle:
         self._task = asyncio.current_task()
         self.responder.watch(self._disconnected)
 
+    def held(self, generation: Generation) -> None:
+        """The generation of this request has credit on hold, and its attempts begin."""
+        self._generation = generation
+
     def _disconnected(self) -> None:
-        self.interrupt("left")
+        generation = self._generation
+        if self._task is None or self.interrupted is not None or generation is None or not generation.goes_on():
+            self.interrupt("left")
+            return
+        # The vendor bills the answer anyway. The task goes on, in its place among the requests in flight, as long as a client
+        # could have waited, but not longer than answers are read on.
+        self.interrupted = "left"
+        self._stop_keepalive()
+        limit_s = generation.services.settings.drain_timeout_s
+        self._without_client = asyncio.get_running_loop().call_later(limit_s, self._task.cancel)
 
     def interrupt(self, why: Interruption) -> None:
         """Cancel the surface's task, which finds the reason in ``interrupted``; too late once the response is ending."""
-        if self._task is not None and self.interrupted is None and not self.responder.ending:
+        if self._task is None or self.responder.ending:
+            return
+        if self.interrupted is None:
             self.interrupted = why
+            self._task.cancel()
+        elif self._without_client is not None and why == "shutdown":
+            self._without_client.cancel()
+            self._without_client = None
             self._task.cancel()
 
     def release(self) -> None:
         """Stop watching and sending fillers. Idempotent."""
         self.responder.ending = True
         self.responder.unwatch()
+        self._stop_keepalive()
+        if self._without_client is not None:
+            self._without_client.cancel()
+            self._without_client = None
+
+    def _stop_keepalive(self) -> None:
         if self._keepalive is not None:
             self._keepalive.cancel()
             self._keepalive = None

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ON_LINUX = platform.system() == "Linux"
@@ -27,6 +28,7 @@ SOCKET_PATH_BYTES_MAX = 107 if ON_LINUX else 103
 """Longest path that fits into ``sockaddr_un``, without its closing NUL."""
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.1, 5.0
 STOP_WAIT_S = 15.0
+LOADING_TOLD_S = 1.0
 SYNC_INTERVAL_S = 1.0
 DEATHS_AT_START_MAX = 3
 LOCK_WAIT_S = 3.0
@@ -84,8 +86,16 @@ class Embedded:
     sends the parent-death signal when the *thread* that spawned it ends.
     """
 
-    def __init__(self, data_dir: Path, *, binary: Path | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        binary: Path | None = None,
+        on_loading: Callable[[float], None] = lambda percent: None,
+    ) -> None:
         self._dir = data_dir.resolve()
+        self._on_loading = on_loading
+        """Told every second, while the server loads its data, how much of it it has."""
         self._binary = binary
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
@@ -108,7 +118,8 @@ class Embedded:
         return process.pid if process is not None and process.poll() is None else None
 
     def start(self, timeout_s: float = 60.0) -> None:
-        """Lock the directory, start the child, return when it answers PING. A large append-only file may take its time.
+        """Lock the directory, start the child, return when it answers PING. While it loads its data it may take any time; what
+        ``timeout_s`` bounds is silence.
 
         Raises DataDirHeld, EmbeddedError.
         """
@@ -116,6 +127,8 @@ class Embedded:
             raise EmbeddedError("this embedded server is already running")
         binary = self._binary or find_server()
         self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(PermissionError):  # somebody else's folder, in which we may write
+            self._dir.chmod(0o700)
         self._lock_fd = self._take_lock()
         try:
             self.socket_path = self._socket_dir() / "valkey.sock"
@@ -215,6 +228,7 @@ class Embedded:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     pass_fds=() if self._lock_fd is None else (self._lock_fd,),
+                    umask=0o077,
                     start_new_session=True,  # Ctrl-C at the terminal must reach only the gateway, which still settles answers
                 )
             except OSError as error:
@@ -231,11 +245,18 @@ class Embedded:
 
     def _wait_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
+        told_at = time.monotonic() + LOADING_TOLD_S
         while time.monotonic() < deadline:
             if self._spawn_error is not None:
                 raise EmbeddedError(f"cannot run the embedded server: {self._spawn_error}")
-            if ping(self.socket_path):
+            answer = _asked(self.socket_path, b"PING")
+            if answer.startswith(b"+PONG"):
                 return
+            if answer.startswith(b"-LOADING"):
+                if time.monotonic() >= told_at:
+                    self._on_loading(_loaded_percent(self.socket_path))
+                    told_at = time.monotonic() + LOADING_TOLD_S
+                deadline = time.monotonic() + timeout_s
             if self._deaths >= DEATHS_AT_START_MAX:
                 raise EmbeddedError(f"the embedded server ends as soon as it starts{self._log_tail()}")
             time.sleep(0.005)
@@ -251,11 +272,22 @@ class Embedded:
 
 def ping(path: Path) -> bool:
     """True when a server on this unix socket answers PING (not yet while it loads its data)."""
+    return _asked(path, b"PING").startswith(b"+PONG")
+
+
+def _asked(path: Path, command: bytes) -> bytes:
+    """The beginning of the answer; empty without one."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         try:
             probe.connect(str(path))
-            probe.sendall(b"PING\r\n")
-            return probe.recv(64).startswith(b"+PONG")
+            probe.sendall(command + b"\r\n")
+            return probe.recv(8192)
         except OSError:
-            return False
+            return b""
+
+
+def _loaded_percent(path: Path) -> float:
+    """How much of its data a server has loaded."""
+    found = re.search(rb"loading_loaded_perc:([\d.]+)", _asked(path, b"INFO persistence"))
+    return float(found[1]) if found else 0.0

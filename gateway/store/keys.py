@@ -16,6 +16,8 @@ HOUR_S = 3600
 
 ORGANIZATIONS = "{tw}:orgs"
 """Hash: organisation id → JSON of its name and time. Written before anything of the organisation can exist."""
+ORGANIZATIONS_BY_AGE = "{tw}:orgs:age"
+"""Sorted set: organisation id by creation time in s. Completed from the hash when it is read."""
 ORGANIZATION_ANALYTICS = "{tw}:orgs:analytics"
 """Hash: organisation id → JSON of what it lets analytics see, where that is not the default."""
 READY = "{tw}:ready"
@@ -57,7 +59,7 @@ def tag(org: str) -> str:
 
 
 def organization(org: str) -> str:
-    """Hash ``bal hold seq used``: the organisation's account."""
+    """Hash ``bal hold seq used``: the organisation's account. ``rate meter``: its rate limits, and how much of them is used."""
     return f"{tag(org)}:o:{org}"
 
 
@@ -82,13 +84,19 @@ def api_key(org_tag: str, key_hash: str) -> str:
 
 
 def hold(org_tag: str, generation_id: str) -> str:
-    """Hash ``a x o k p c f w``: an open hold and its last checkpoint."""
+    """Hash ``a x o k l p c f w``: an open hold and its last checkpoint."""
     return f"{org_tag}:h:{generation_id}"
 
 
 def holds_by_expiry(org_tag: str) -> str:
     """Sorted set: open holds of the bucket by expiry in ms, for finding the overdue ones."""
     return f"{org_tag}:hx"
+
+
+def running(org_tag: str, subject: str) -> str:
+    """Sorted set: open holds of a key (``k:<hash>``) or organisation (``o:<id>``) that may run only so many at once, by the time
+    in ms at which it is looked whether they still run."""
+    return f"{org_tag}:c:{subject}"
 
 
 def done(org_tag: str, hour: str) -> str:

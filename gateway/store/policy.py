@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
-POLICY_FIELDS = ("org", "v", "st", "lim", "per", "exp", "name", "label", "cat")
+POLICY_FIELDS = ("org", "v", "st", "lim", "per", "exp", "name", "label", "cat", "rpm", "tpm", "con")
 """Hash fields, in the order in which the ledger replies with them."""
+RATE_FIELDS = ("rpm", "tpm", "con")
+"""Those of the rate limits."""
 RESETS = {"n": "none", "d": "daily", "w": "weekly", "m": "monthly"}
 RESET_CODES = {word: code for code, word in RESETS.items()}
 ACTIVE, DISABLED, DELETED = "1", "0", "D"
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """How much a key or an organisation may ask for; None: no limit of its own."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    max_concurrent: int | None = None
+    """Requests at once."""
+
+    def over(self, default: RateLimits) -> RateLimits:
+        """These limits, and those of ``default`` where there is none."""
+        return RateLimits(
+            self.requests_per_minute or default.requests_per_minute,
+            self.tokens_per_minute or default.tokens_per_minute,
+            self.max_concurrent or default.max_concurrent,
+        )
+
+    def stored(self) -> str:
+        """``60:0:5`` as the ledger's functions read it, 0 for none; empty when there is no limit at all."""
+        if self == UNLIMITED:
+            return ""
+        return f"{self.requests_per_minute or 0}:{self.tokens_per_minute or 0}:{self.max_concurrent or 0}"
+
+
+UNLIMITED = RateLimits()
+RATE_LIMITS = tuple(field.name for field in fields(RateLimits))
+"""Names of the limits, in the order of `RATE_FIELDS`."""
+
+
+def parse_rate(value: bytes | None) -> RateLimits:
+    """The opposite of ``stored``."""
+    if not value:
+        return UNLIMITED
+    requests, tokens, concurrent = (int(part) or None for part in value.split(b":"))
+    return RateLimits(requests, tokens, concurrent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +70,8 @@ class KeyPolicy:
     label: str
     category: str | None = None
     """What its requests are about, where their app does not say: analytics may count by it."""
+    limits: RateLimits = UNLIMITED
+    """Its own ones."""
 
 
 def parse_policy(key_hash: str, values: Sequence[bytes | None]) -> KeyPolicy | None:
@@ -50,4 +91,10 @@ def parse_policy(key_hash: str, values: Sequence[bytes | None]) -> KeyPolicy | N
         name=found["name"] or "",
         label=found["label"] or "",
         category=found.get("cat"),
+        limits=_limits(found),
     )
+
+
+def _limits(found: Mapping[str, str | None]) -> RateLimits:
+    given = [found.get(name) for name in RATE_FIELDS]
+    return UNLIMITED if given == [None, None, None] else RateLimits(*[int(v) if v else None for v in given])

@@ -87,9 +87,11 @@ class Anthropic(Dialect):
         for inner, own in _DROPPABLE.items():
             if inner not in body:
                 sent.pop(own, None)
-        thinking, lowered = sent.get("thinking"), (native.body.get("max_tokens") or 0) > sent["max_tokens"]
-        if lowered and isinstance(thinking, dict) and thinking.get("type") == "enabled":
-            sent["thinking"] = {**thinking, "budget_tokens": body["reasoning"]["max_tokens"]}
+        thinking = sent.get("thinking")
+        if isinstance(thinking, dict) and thinking.get("type") == "enabled":
+            budget = (body.get("reasoning") or {}).get("max_tokens") or 0
+            if budget < thinking.get("budget_tokens", 0):  # lowered with the limit
+                sent["thinking"] = {**thinking, "budget_tokens": budget}
         sent.pop("stream", None)
         given = sent.pop("metadata", None)
         metadata = {**(given if isinstance(given, dict) else {}), "user_id": body.get("user")}

@@ -38,6 +38,10 @@ _MP3_KBITS = (
 _MP3_HZ = (44_100, 48_000, 32_000)
 _OPUS_HZ = 48_000
 _PCM = (1, 3, 0xFFFE)
+_G711 = (6, 7)
+LOWEST_MP3_BITS_PER_S = 8_000
+MP3_STRANGE_MAX = 10
+"""One part in so many of an MP3 may be something else than frames; with more of it, it may be another format."""
 
 
 def audio_ms(data: bytes, format: str, length: int | None = None) -> int:
@@ -56,6 +60,45 @@ def audio_ms(data: bytes, format: str, length: int | None = None) -> int:
     if not stated_ms:
         return _duration_ms(length, UNKNOWN_BITS_PER_S)
     return max(min(stated_ms, LONGEST_MS), _duration_ms(length, highest))
+
+
+def audio_ms_most(data: bytes, format: str, length: int) -> int | None:
+    """Milliseconds that a decoder cannot exceed, whatever the file says of itself; None where nothing in it is a bound.
+
+    Of PCM the size is the duration, and of an MP3 frames are counted; bytes of one that are out of sight, or are no frames, last as
+    long as at the lowest bit rate. Other formats may hold hours in a few bytes.
+    """
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        rate = _pcm_rate(data)
+        return -(-length * 1_000 // rate) if rate else None
+    if _reader(data, format)[0] is not _mp3:
+        return None
+    counted_ms, rest, gaps = _mp3_counted(data)
+    strange = rest + gaps
+    if not counted_ms or strange * MP3_STRANGE_MAX > len(data):
+        return None
+    return counted_ms + _duration_ms(strange + length - len(data), LOWEST_MP3_BITS_PER_S)
+
+
+def _pcm_rate(data: bytes) -> int:
+    """Bytes a second of a WAV of linear PCM or G.711, as a decoder computes it, the lowest of several; 0 for others."""
+    at, found = 12, 0
+    for _ in range(WAV_CHUNKS_MAX):
+        if data[at : at + 4] == b"fmt ":
+            tag, channels, hertz = (_little(data, at + begin, size) for begin, size in ((8, 2), (10, 2), (12, 4)))
+            rate = hertz * channels * _little(data, at + 22, 2) // 8
+            if tag not in (*_PCM[:2], *_G711):
+                return 0
+            found = min(rate, found or HIGHEST_LOSSLESS_BITS_PER_S // 8)
+        size = _little(data, at + 4, 4)
+        at += 8 + size + size % 2
+        if at + 8 > len(data):
+            break
+    return found
+
+
+def _little(data: bytes, at: int, size: int) -> int:
+    return int.from_bytes(data[at : at + size], "little")
 
 
 def video_ms(data: bytes, length: int) -> int:
@@ -127,7 +170,13 @@ def _ogg(data: bytes) -> int:
 
 
 def _mp3(data: bytes) -> int:
-    """Frames, counted one by one; a few bytes between them are skipped. For what is left uncounted the size decides."""
+    """Frames, counted one by one; for what is left uncounted the size decides."""
+    counted_ms, rest, _ = _mp3_counted(data)
+    return counted_ms + (_duration_ms(rest, UNKNOWN_BITS_PER_S) if rest > MP3_TAIL_MAX else 0)
+
+
+def _mp3_counted(data: bytes) -> tuple[int, int, int]:
+    """Milliseconds of the frames; bytes behind the last one that was counted; bytes between frames, of which a few are skipped."""
     at = 0
     if data[:3] == b"ID3" and len(data) > 10:
         at = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
@@ -143,8 +192,7 @@ def _mp3(data: bytes) -> int:
             frame = _MP3_FRAMES[found[0]]
         microseconds += frame[1]
         at += frame[0]
-    rest = data[at:]
-    return -(-microseconds // 1_000) + (_duration_ms(len(rest), UNKNOWN_BITS_PER_S) if len(rest) > MP3_TAIL_MAX else 0)
+    return -(-microseconds // 1_000), max(len(data) - at, 0), MP3_GAPS_MAX - gaps
 
 
 def _mp3_frames() -> dict[bytes, tuple[int, int]]:

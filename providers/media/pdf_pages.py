@@ -1,12 +1,10 @@
-"""How many pages a PDF has, and how much text, from its bytes: an estimate of what vendors count. Pure; bounded work.
+"""How many pages a PDF has, from its bytes: an estimate of what vendors count. Pure; bounded work.
 
 Pages are objects of ``/Type /Page``, and the tree that lists them says ``/Count`` (ISO 32000-1, 7.7.3). From PDF 1.5 on they may
-be in compressed object streams (7.5.7), of which the largest are opened. Text is what is left of the largest streams, compressed or
-not, that are neither pictures nor fonts: 12 kB of PDF can hold 120,000 tokens of it. Nothing is rendered, and nothing is followed
-that would need the file's cross-references, so the beginning and the end of a large file do.
+be in compressed object streams (7.5.7), of which the largest are opened. Nothing is rendered, and nothing is followed that would
+need the file's cross-references, so the beginning and the end of a large file do.
 
-Whoever writes the file also writes what it says of itself, and the operator pays for what is missed. So a stream is left out for
-what a reader of PDF would do with it, not for a word beside it: a picture's own compression, or the first bytes of a font.
+Whoever writes the file also writes what it says of itself: this is no bound for a hold.
 """
 
 from __future__ import annotations
@@ -30,13 +28,6 @@ BYTES_PER_PAGE = 50_000
 """Of pages that are out of sight: about those of a scan."""
 _NEAR = 256
 """Bytes of a dictionary that are searched around a mark."""
-_PICTURE = re.compile(rb"/(?:DCTDecode|JPXDecode|CCITTFaxDecode|JBIG2Decode|Subtype\s*/Image)\b")
-_XREF = re.compile(rb"/Type\s*/XRef\b")
-_FONT = (b"\0\1\0\0", b"OTTO", b"true", b"ttcf", b"%!PS", b"\1\0\4")
-_SHOWS_TEXT = re.compile(rb"[)\]>]\s*T[jJ]\s")
-"""An operator that writes text (9.4.3): a stream that calls itself a picture and has one is none."""
-_OPERATORS = b"0123456789 .-+[]()<>{}/\\\r\n\t"
-"""What positions, sizes and brackets are made of; the rest is the text and the names of the operators."""
 
 
 class Pages(NamedTuple):
@@ -46,29 +37,26 @@ class Pages(NamedTuple):
     """0: none was found. Less than there are, where a part of the file is not looked at."""
     likely: int
     """As many in the rest of the file, but no more than one for ``BYTES_PER_PAGE`` of it."""
-    text_bytes: int
-    """Letters, about: more than the text has, because operators count as well."""
 
 
 def read(data: bytes, length: int) -> Pages:
-    """Pages and text of a PDF of ``length`` bytes, of which ``data`` is all, or the beginning and the end."""
+    """Pages of a PDF of ``length`` bytes, of which ``data`` is all, or the beginning and the end."""
     listed = _listed(data)
     seen = _seen(data)
-    letters, inflated = 0, 0
+    inflated = 0
     for begin, end in _streams(data):
         if inflated >= INFLATED_MAX:
             break
         head = data[max(begin - _NEAR, 0) : begin]
         head = head[head.rfind(b" obj") + 1 :]
-        content, was_packed = _content(data, begin, end, INFLATED_MAX - inflated)
+        if b"/ObjStm" not in head:
+            continue
+        content = _content(data, begin, end, INFLATED_MAX - inflated)
         inflated += len(content)
-        if b"/ObjStm" in head and was_packed:
-            listed, seen = max(listed, _listed(content)), seen + _seen(content)
-        elif _is_text(head, content):
-            letters += len(content.translate(None, _OPERATORS))
+        listed, seen = max(listed, _listed(content)), seen + _seen(content)
     scale = max(length / max(len(data), 1), 1.0)
     likely = listed or max(seen, min(round(seen * scale), length // BYTES_PER_PAGE))
-    return Pages(min(listed or seen, PAGES_MAX), min(likely, PAGES_MAX), round(letters * scale))
+    return Pages(min(listed or seen, PAGES_MAX), min(likely, PAGES_MAX))
 
 
 def _seen(data: bytes) -> int:
@@ -93,16 +81,10 @@ def _streams(data: bytes) -> list[tuple[int, int]]:
     return sorted(spans, key=lambda span: span[0] - span[1])[:STREAMS_MAX]
 
 
-def _content(data: bytes, begin: int, end: int, most: int) -> tuple[bytes, bool]:
-    """What a stream holds, at most so much of it, and whether it was compressed by zlib; if not, it is taken as it stands."""
+def _content(data: bytes, begin: int, end: int, most: int) -> bytes:
+    """What a stream compressed by zlib holds, at most so much of it; nothing where it is not."""
     packed = data[begin : min(end, begin + most)]
     try:
-        return zlib.decompressobj().decompress(packed, most), True
+        return zlib.decompressobj().decompress(packed, most)
     except zlib.error:
-        return packed.partition(b"endstream")[0], False
-
-
-def _is_text(head: bytes, content: bytes) -> bool:
-    if content.startswith(_FONT) or _XREF.search(head):
-        return False
-    return _PICTURE.search(head) is None or _SHOWS_TEXT.search(content) is not None
+        return b""

@@ -10,7 +10,11 @@ Vendors count seconds and pages, not bytes; what they say (2026-11):
   (huggingface.co/datasets/JOHNISKING/pdf-token-cost, 2026-10). OpenAI takes text and a picture of each page.
 - Other documents: their text.
 
-A file that is not in the request (a URL, a vendor's file id) is assumed to be a document of ``UNKNOWN_PAGES``. It must not know:
+A file that is not in the request (a URL, a vendor's file id) is assumed to be a document of ``UNKNOWN_PAGES``.
+
+The most is what no file can exceed, however it was made: whoever writes a file also writes what it says of itself, a page of a PDF
+may be shown a thousand times, and an hour of silence fits into a few bytes of FLAC. So only what can be counted has a most: PCM,
+MP3, and text by its bytes. Everything else is ``UNBOUNDED``, and held at what fits into the model's context. It must not know:
 prices, credit, which vendor will count.
 """
 
@@ -21,18 +25,24 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from providers.media import audio_duration, pdf_pages
+from providers.media.picture_size import HEAD, JPEG_HEAD, Size, read
+from providers.media.picture_tokens import UNKNOWN, anywhere
 from providers.types import ContentPart
 
 AUDIO_PER_S = (10, 17, 32)
 AUDIO_BLOCK = 400
 """Least that a vendor may count for any recording, however short: 30 seconds of Voxtral."""
-VIDEO_PER_S = (66, 295, 300)
-PAGE = (258, 1_500, 3_000)
-LETTERS_PER_PAGE = 3_000
-"""Within the tokens of a page. What is more is counted at three letters a token."""
+VIDEO_PER_S = (66, 295)
+PAGE = (258, 1_500)
+IMAGE = (85, 1_600)
+"""A picture that is sent as a file (OpenAI at low detail; Anthropic: about 1,600; 2026-11)."""
 UNKNOWN_PAGES = 20
 UNKNOWN_VIDEO_S = 60
-TEXT_BYTES_PER_TOKEN = (6, 4, 2)
+TEXT_BYTES_PER_TOKEN = (6, 4)
+UNBOUNDED = 10**9
+"""More than any context holds."""
+FILE_OVERHEAD = 256
+"""Tokens around a file: its name, and what a vendor says of it to the model."""
 SAMPLE = 128 * 1024
 """Bytes from the beginning and from the end of a file that are looked at."""
 SAMPLED_MAX = 1024 * 1024
@@ -64,15 +74,24 @@ def of(parts: Iterable[ContentPart]) -> Tokens:
     least = likely = most = 0
     left = SAMPLED_MAX
     for part in parts:
-        sample = _sample(part, min(left, 2 * SAMPLE))
+        sample = _sample(part, left if part.get("type") == "input_audio" else min(left, 2 * SAMPLE))
         left -= len(sample.data)
         one = _count(sample)
         least, likely, most = least + one.least, likely + one.likely, most + one.most
     return Tokens(least, likely, most)
 
 
-IMAGE = Tokens(85, 1_600, 3_200)
-"""A picture that is sent as a file (OpenAI at low detail; Anthropic: about 1,600 at most; 2026-11)."""
+def picture(url: object) -> Size:
+    """The size of the picture in a data URL; ``picture_tokens.UNKNOWN`` where it is not in the request or does not show it."""
+    if not isinstance(url, str) or url[:5].lower() != "data:":
+        return UNKNOWN
+    begin = url.find(";base64,", 0, LINE) + len(";base64,")
+    if begin < len(";base64,"):
+        return UNKNOWN
+    head, _ = _decoded(url[begin : begin + 2 * HEAD], HEAD)
+    if head[:2] == b"\xff\xd8":
+        head, _ = _decoded(url[begin : begin + JPEG_HEAD], JPEG_HEAD)
+    return read(head) or UNKNOWN
 
 
 class _Sample(NamedTuple):
@@ -136,27 +155,40 @@ def _count(sample: _Sample) -> Tokens:
         length_ms = UNKNOWN_VIDEO_S * 1_000
         if sample.length is not None:
             length_ms = audio_duration.video_ms(sample.data, sample.length)
-        least, likely, most = (-(-length_ms * rate // 1_000) for rate in VIDEO_PER_S)
-        return Tokens(least if sample.length is not None else 0, likely, most)
+        least, likely = (-(-length_ms * rate // 1_000) for rate in VIDEO_PER_S)
+        return Tokens(least if sample.length is not None else 0, likely, UNBOUNDED)
     if sample.kind == "audio":
         format = sample.media_type.partition("/")[2] or sample.media_type
         length_ms = audio_duration.audio_ms(sample.data, format, sample.length or 0)
-        least, likely, most = (-(-length_ms * rate // 1_000) for rate in AUDIO_PER_S)
-        return Tokens(least, likely, most + AUDIO_BLOCK)
-    return IMAGE if sample.kind == "image" else _document(sample)
+        least, likely = (-(-length_ms * rate // 1_000) for rate in AUDIO_PER_S[:2])
+        most_ms = audio_duration.audio_ms_most(sample.data, format, sample.length or 0)
+        most = UNBOUNDED if most_ms is None else -(-most_ms * AUDIO_PER_S[2] // 1_000) + AUDIO_BLOCK
+        return Tokens(least, likely, max(most, likely))
+    if sample.kind == "image":
+        return Tokens(*IMAGE, anywhere(read(sample.data) or UNKNOWN))
+    return _document(sample)
 
 
 def _document(sample: _Sample) -> Tokens:
     length = sample.length
     if length is None:
-        return Tokens(0, *(UNKNOWN_PAGES * rate for rate in PAGE[1:]))
+        return Tokens(0, UNKNOWN_PAGES * PAGE[1], UNBOUNDED)
     if sample.data[:1024].find(b"%PDF-") >= 0 or sample.media_type == "application/pdf":
         pages = pdf_pages.read(sample.data, length)
         count = pages.likely or min(1 + length // pdf_pages.BYTES_PER_PAGE, UNKNOWN_PAGES)
-        dense = max(pages.text_bytes - count * LETTERS_PER_PAGE, 0) // 3
-        return Tokens((pages.seen or 1) * PAGE[0], count * PAGE[1], count * PAGE[2] + dense)
+        return Tokens((pages.seen or 1) * PAGE[0], count * PAGE[1], UNBOUNDED)
     if sample.media_type.startswith(_TEXT_TYPES):
-        least, likely, most = (-(-length // each) for each in TEXT_BYTES_PER_TOKEN)
-        return Tokens(least, likely, most)
+        least, likely = (-(-length // each) for each in TEXT_BYTES_PER_TOKEN)
+        return Tokens(least, likely, _text_most(sample.data, length) + FILE_OVERHEAD)
     count = min(1 + length // pdf_pages.BYTES_PER_PAGE, UNKNOWN_PAGES)
-    return Tokens(0, count * PAGE[1], count * PAGE[2])
+    return Tokens(0, count * PAGE[1], UNBOUNDED)
+
+
+def _text_most(data: bytes, length: int) -> int:
+    """A token for each byte of ASCII, three for others: so much may one grow to when it is normalised or converted to UTF-8."""
+    if b"\0" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16
+        return 3 * length
+    return len(data) + 2 * len(data.translate(None, _ASCII)) + 3 * (length - len(data))
+
+
+_ASCII = bytes(range(128))

@@ -30,13 +30,11 @@ from providers.usage import Counts, normalise
 
 
 class _Datum(msgspec.Struct):
-    embedding: list[float] | str
+    embedding: msgspec.Raw
     index: Any = None
 
 
 class _Vectors(msgspec.Struct):
-    """Typed, so that thousands of numbers are checked while they are decoded."""
-
     data: list[_Datum]
     model: Any = None
     usage: Any = None
@@ -44,6 +42,8 @@ class _Vectors(msgspec.Struct):
 
 
 _read_vectors = msgspec.json.Decoder(_Vectors).decode
+_read_vector = msgspec.json.Decoder(list[float] | str).decode
+"""Typed, so that thousands of numbers are checked while they are decoded; one vector at a time: no other thread runs meanwhile."""
 
 
 class Embeddings(Operation):
@@ -72,17 +72,18 @@ class Embeddings(Operation):
     def completion(self, raw: bytes) -> Completion:
         try:
             answer = _read_vectors(raw)
+            data = _in_order(answer.data)
+            vectors: list[list[float] | str] = [_read_vector(datum.embedding) for datum in data]
         except (ValueError, RecursionError) as error:
             json_object(raw)  # raises the error that the document carries, if it does
             raise malformed(f"not an answer with embeddings: {error}", raw) from error
-        if not answer.data:
+        if not vectors:
             json_object(raw)
             raise failed("empty", "the answer has no embeddings", status=200)
-        if not all(_is_valid(datum.embedding) for datum in answer.data):
+        if not all(map(_is_valid, vectors)):
             raise malformed("an embedding is empty, not base64 of float32, or not finite", raw)
         rows: list[Json] = [
-            {"object": "embedding", "index": index, "embedding": datum.embedding}
-            for index, datum in enumerate(_in_order(answer.data))
+            {"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)
         ]
         body: Json = {"object": "list", "data": rows, "model": answer.model}
         if isinstance(answer.id, str):

@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from providers.errors import failed
+from providers.media.kinds import data_url
 from providers.openai.errors import malformed
 from providers.openai.form import form_fields
 from providers.openai.operation import Operation
@@ -38,7 +39,6 @@ TIERS = {"512": 512, "768": 768, "1k": 1024, "1.5k": 1536, "2k": 2048, "4k": 409
 STEP = 16
 """Sides are multiples of this (gpt-image-2 demands it)."""
 _PIXELS = re.compile(r"(\d{2,5})x(\d{2,5})")
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.IGNORECASE)
 _TRANSLATED_FIELDS = ("input_references", "resolution", "aspect_ratio", "size", "seed")
 _MAGIC = (
     (b"\x89PNG", "image/png"),
@@ -160,14 +160,14 @@ def _nearest(size: str, known: Any) -> str:
 def _file(index: int, reference: Any) -> Field:
     """A reference picture as a file of the form."""
     url = (reference.get("image_url") or {}).get("url") if isinstance(reference, dict) else None
-    head = _DATA_URL.match(url) if isinstance(url, str) else None
-    if not isinstance(url, str) or head is None:
+    head = data_url(url) if isinstance(url, str) else None
+    if not isinstance(url, str) or head is None or not head.is_base64:
         raise failed(
             "unsupported", f"input_references[{index}].image_url.url: this provider takes pictures as bytes only"
         )
-    kind = head[1] or "image/png"
+    kind = head.media_type or "image/png"
     try:
-        content = binascii.a2b_base64(url[head.end() :])
+        content = binascii.a2b_base64(url[head.begin :])
     except ValueError:
         raise failed("unsupported", f"input_references[{index}].image_url.url is not base64") from None
     extension = kind.partition("/")[2].partition("+")[0]
@@ -181,9 +181,9 @@ def _picture(row: Any, body: Json) -> Json | None:
     text, kind = row.get("b64_json") or row.get("url"), row.get("media_type")
     if not isinstance(text, str):
         return None
-    head = _DATA_URL.match(text)
-    if head is not None:
-        text, kind = text[head.end() :], head[1] or kind
+    head = data_url(text)
+    if head is not None and head.is_base64:
+        text, kind = text[head.begin :], head.media_type or kind
     elif row.get("b64_json") is None:
         return None
     try:

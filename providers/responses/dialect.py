@@ -66,8 +66,9 @@ class Responses(Dialect):
         for name in _DROPPABLE:
             if name not in body:
                 sent.pop(name, None)
-        if "max_output_tokens" in sent:
-            sent["max_output_tokens"] = output_limit(body)
+        limit = output_limit(body)
+        if limit is not None:
+            sent["max_output_tokens"] = limit
         return _post(target, sent, body.get("user"), stream=stream)
 
     def completion(self, raw: bytes) -> Completion:

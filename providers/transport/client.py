@@ -7,9 +7,9 @@ chooses between them.
 Neither follows redirects, reads the environment or keeps cookies; TLS is always verified; both ask for identity encoding, and
 inflate gzip and deflate, within bounds, where a vendor sends them nevertheless. Header names are lower case.
 
-Errors are rows of ``failures.yaml``: before the request is sent ``connect_refused``, ``dns``, ``tls``, ``connect_timeout``, and
-``proxy_*`` when the proxy is at fault; afterwards ``cut`` (reset or closed early), ``malformed`` (not HTTP, or over the size
-limit), ``timeout_*``.
+Errors are rows of ``failures.yaml``: before the request is sent ``connect_refused``, ``dns``, ``tls``, ``connect_timeout``,
+``no_connection_left`` when this process has no file left, and ``proxy_*`` when the proxy is at fault; afterwards ``cut`` (reset or
+closed early), ``malformed`` (not HTTP, or over the size limit), ``timeout_*``.
 
 A request is sent once, with one exception: a kept connection may have been closed by the vendor in the moment in which it was used
 again. When such a connection breaks before a byte of the answer, within ``STALE_S``, the request is sent a second time, on a new
@@ -19,6 +19,9 @@ connection (docs/adr/0053). Bytes behind the end of an answer change nothing abo
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
@@ -47,6 +50,25 @@ REFUSAL_MAX: Final = 64 * 1024
 """Bytes read of the body of a refusal."""
 REFUSAL_S = 5.0
 """Seconds given to the body of a refusal."""
+
+
+def no_file_left(error: OSError) -> bool:
+    """Whether a connection failed because this process, or the machine, may open no more files. A name is not resolved then either,
+    and the resolver does not say why.
+    """
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return True
+    if not isinstance(error, socket.gaierror):
+        return False
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return True
+    return False
+
+
+class CancelledUnsent(asyncio.CancelledError):
+    """The request was cancelled before it was sent: the vendor does not know of it."""
 
 
 class HttpStream(Protocol):
@@ -89,10 +111,11 @@ class Upstream(Protocol):
 
     async def send(self, request: HttpRequest, clocks: Clocks) -> HttpResponse:
         """The whole answer, at most 64 MB; a refusal as ``refusal`` reads it. Clocks connect, first_content (to the headers), gap
-        and total as ``BodyClock`` has them. Cancelling it closes the connection at once."""
+        and total as ``BodyClock`` has them. Cancelling it closes the connection at once; before the request was sent it then raises
+        ``CancelledUnsent``."""
 
     async def open(self, request: HttpRequest, clocks: Clocks) -> HttpStream:
-        """The answer's headers. Clocks connect, first_content, total. Cancelling it closes the connection at once."""
+        """The answer's headers. Clocks connect, first_content, total. Cancelling it is as for ``send``."""
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -21,7 +21,15 @@ from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 from providers.errors import ProviderError, failed, timed_out
-from providers.transport.client import REFUSED_FROM, BodyClock, opening_clock, refusal, tls_context
+from providers.transport.client import (
+    REFUSED_FROM,
+    BodyClock,
+    CancelledUnsent,
+    no_file_left,
+    opening_clock,
+    refusal,
+    tls_context,
+)
 from providers.transport.client_response import ClientResponse
 from providers.types import Clocks, HttpRequest, HttpResponse
 
@@ -139,6 +147,8 @@ def _translate(error: BaseException, connect_s: float) -> ProviderError | None:
     match error:
         case TimeoutError():
             return timed_out("connect", connect_s)
+        case OSError() if no_file_left(error):
+            return failed("no_connection_left", "the gateway has no connections left", retry_after_s=1)
         case ssl.SSLError():
             return failed("tls", str(error))
         case socket.gaierror() | UnicodeError():
@@ -239,6 +249,8 @@ class Http1Client:
             if connection in self.live:
                 self.forget(connection, origin)
                 connection.abort()
+            if isinstance(error, asyncio.CancelledError):
+                raise CancelledUnsent from error
             failure = _translate(error, connect_s)
             if failure is None:
                 raise

@@ -24,6 +24,8 @@ from providers.transport.client import (
     REFUSED_FROM,
     STALE_S,
     BodyClock,
+    CancelledUnsent,
+    no_file_left,
     opening_clock,
     refusal,
     tls_context,
@@ -112,6 +114,8 @@ class HttpxClient:
         except BaseException as error:
             progress.judge(error)
             await self._give_back(pool, progress, error)
+            if isinstance(error, asyncio.CancelledError) and not progress.sent:
+                raise CancelledUnsent from error
             failure = progress.failure(error, clocks.connect_s)
             if failure is None:
                 raise
@@ -317,6 +321,8 @@ def _connect_failure(error: httpx.HTTPError) -> ProviderError:
         return failed("malformed", str(error))
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, OSError) and no_file_left(cause):
+            return failed("no_connection_left", "the gateway has no connections left", retry_after_s=1)
         if isinstance(cause, ssl.SSLError):
             return failed("tls", str(cause))
         if isinstance(cause, socket.gaierror):

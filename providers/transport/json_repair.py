@@ -15,8 +15,10 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-SIZE_MAX: Final = 8 * 1024 * 1024
+SIZE_MAX: Final = 2 * 1024 * 1024
 """Bytes of a document above which it is not repaired: the event loop would stand still for too long."""
+VALUES_MAX: Final = 16_384
+"""Commas and brackets of it, for the same reason: half a microsecond each."""
 
 HALVES_MAX: Final = 64
 """Halves of one stream that are held back at the same time."""
@@ -33,7 +35,7 @@ def repaired(raw: bytes, halves: Halves | None = None) -> bytes | None:
     ``halves`` belongs to one stream: a half at the end of a text is moved there, and taken from there by the next document. A
     document must be given to this function also when ``halves`` is not empty.
     """
-    if len(raw) > SIZE_MAX:
+    if len(raw) > SIZE_MAX or raw.count(b",") + raw.count(b"[") + raw.count(b"{") > VALUES_MAX:
         return None
     text = raw.decode("utf-8-sig", "replace")
     was_sound = not raw.startswith(codecs.BOM_UTF8) and text.encode() == raw

@@ -18,6 +18,7 @@ from typing import ClassVar
 import msgspec
 
 from providers.errors import ProviderError, excerpt, failed
+from providers.transport.json_bounds import FREE, check_answer
 from providers.transport.json_repair import Halves, repaired
 from providers.types import Event, Json
 
@@ -45,6 +46,7 @@ def decode(raw: bytes) -> Json:
 
 def decode_repaired(raw: bytes, halves: Halves) -> Json:
     """``decode`` for a document of a stream: where its text is broken, it is repaired. ``halves`` belongs to the stream."""
+    check_answer("event", raw)
     if halves:
         return decode(repaired(raw, halves) or raw)
     try:
@@ -230,6 +232,8 @@ class SseDecoder:
             if self._halves:
                 data = repaired(data, self._halves) or data
             try:
+                if len(data) > FREE:
+                    check_answer("event", data)
                 if data[:1] != b"{" and data.strip() == b"[DONE]":
                     self._mark()
                 else:

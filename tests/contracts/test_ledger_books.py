@@ -445,6 +445,32 @@ async def test_records_live_beside_what_was_paid(ledger, store, policy):
     assert await ledger.record(ORG, "gen-{l1}:o:default") is None
 
 
+async def test_audit_finds_an_id_that_was_charged_twice(ledger, store, policy):
+    """Two lines that are right by themselves, in books that balance: by settlement, by expiry, by adjustment. Others are left alone."""
+    for first, second in (("S", "S"), ("S", "X"), ("X", "X"), ("A", "A")):
+        ids = [new() for _ in range(5)]
+        for id in ids:
+            await ledger.settle(Hold(id, ORG, policy.key_hash, 0), Posting("alpha", 100, 5, 105))
+        lines = await store.redis.xrevrange(keys.journal(ORG), count=2)
+        for (cursor, _), kind in zip(lines, (first, second), strict=True):  # the last two become lines of one id
+            await _rewritten(store, cursor, {b"t": kind.encode(), b"h": ids[0].encode()})
+        report = await ledger.audit()
+        twice = [difference for difference in report.differences if difference.what == "twice"]
+        assert {difference.what for difference in report.differences} == {"twice"}
+        assert any(ids[0] in difference.detail for difference in twice)
+        for cursor, fields in lines:
+            await _rewritten(store, cursor, fields)
+    await clean(ledger)
+
+
+async def _rewritten(store, cursor: bytes, changed: dict[bytes, bytes]) -> None:
+    """A journal in which one line has other fields."""
+    lines = await store.redis.xrange(keys.journal(ORG))
+    await store.redis.delete(keys.journal(ORG))
+    for at, fields in lines:
+        await store.redis.xadd(keys.journal(ORG), {**fields, **changed} if at == cursor else fields, id=at)
+
+
 async def test_audit_sees_every_kind_of_tampering(ledger, store, policy):
     """A changed balance, counter, hold, line or a missing line: each is reported by name."""
     hold = await ledger.hold(new(), policy, 500, 60)

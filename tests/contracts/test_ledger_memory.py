@@ -8,6 +8,7 @@ import pytest
 
 from gateway.errors import Conflict, LedgerUnavailable
 from gateway.ledger import Hold, Posting, StalePosting, generation_id
+from gateway.ledger.entries import PostingRefused
 from gateway.money import NANO
 from gateway.store import keys
 
@@ -113,6 +114,108 @@ async def test_a_gateway_whose_clock_is_ahead_is_remembered_until_its_hour_is_ov
     assert await ended(ledger, store, policy, id) == hour_end(id) + WINDOW_S + SLACK_S
     with pytest.raises(LedgerUnavailable):
         await ledger.hold(generation_id(time.time() + HOUR_S + 60), policy, 100, 60)
+
+
+async def _forget(store, id: str) -> None:
+    """As when the server's clock jumps for hours and comes back."""
+    await store.redis.delete(place(id))
+    assert not await store.redis.hexists(place(id), id)
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["with its record", "by its line"])
+@pytest.mark.parametrize("other_lines", [0, 400])
+async def test_a_forgotten_settlement_is_not_made_twice(ledger, store, policy, recorded, other_lines):
+    """The retry of a settlement whose reply was lost, while the clock jumped: charged once, and the first payment is the reply."""
+    hold = await ledger.hold(generation_id(time.time()), policy, 500, 60)
+    record = b"record" if recorded else b""
+    await ledger.settle(hold, POSTING, record=record, losses=[Posting("beta", 7, 0, 0)])
+    for _ in range(other_lines):
+        await ledger.settle(Hold(generation_id(time.time()), ORG, policy.key_hash, 0), Posting("alpha", 1, 0, 1))
+    balance = (await ledger.balances(ORG)).balance_nano
+    await _forget(store, hold.id)
+    for _ in range(3):
+        receipt = await ledger.settle(hold, POSTING, record=record, losses=[Posting("beta", 7, 0, 0)])
+        assert (receipt.duplicate, receipt.paid_nano) == (True, 95)
+    await ledger.void(hold, record=record, losses=[Posting("beta", 7, 0, 0)])
+    assert (await ledger.balances(ORG)).balance_nano == balance
+    assert (await ledger.audit()).clean
+
+
+async def test_a_forgotten_expiry_is_adjusted_once(ledger, store, policy):
+    """The sweeper charged the checkpoint; the late settlement posts the difference, and its retry nothing."""
+    hold = await ledger.hold(generation_id(time.time()), policy, 500, 60)
+    await ledger.beat(hold, Posting("alpha", 40, 2, 42), 0)
+    assert await ledger.expire() == 1
+    for paid in (95, 95, 95):
+        await _forget(store, hold.id)
+        receipt = await ledger.settle(hold, POSTING, record=b"r")
+        assert receipt.paid_nano == paid
+    assert (await ledger.balances(ORG)).used_nano == 95
+    assert [line.type for line in (await ledger.journal(ORG))[0]] == ["grant", "expired", "adjusted"]
+    assert (await ledger.audit()).clean
+
+
+async def test_forgotten_losses_are_not_booked_twice(ledger, store, policy):
+    """A request that delivered nothing has only the lines of its failed attempts."""
+    hold = await ledger.hold(generation_id(time.time()), policy, 500, 60)
+    for _ in range(3):
+        await ledger.void(hold, losses=[Posting("alpha", 20, 0, 0), Posting("beta", 5, 0, 0)])
+        await _forget(store, hold.id)
+    assert [line.type for line in (await ledger.journal(ORG))[0]] == ["grant", "loss", "loss"]
+
+
+async def test_a_settlement_of_an_unknown_hold_is_still_posted(ledger, store, policy):
+    """Among many lines of others: an id without a line of its own is new."""
+    for _ in range(300):
+        await ledger.settle(Hold(generation_id(time.time()), ORG, policy.key_hash, 0), Posting("alpha", 1, 0, 1))
+    receipt = await ledger.settle(Hold(generation_id(time.time()), ORG, policy.key_hash, 0), POSTING)
+    assert (receipt.paid_nano, receipt.duplicate, receipt.held) == (95, False, False)
+
+
+async def test_abandoned_answers_are_counted_with_their_key(ledger, store, policy, accounts):
+    """In the same call as the charge; a repeated call counts nothing, a refused posting is told apart from an absent ledger."""
+    for cost in (100, 40):
+        hold = await ledger.hold(generation_id(time.time()), policy, 500, 60)
+        for _ in range(2):
+            await ledger.settle(hold, Posting("alpha", cost, 0, cost), abandoned=True)
+        await ledger.settle(await ledger.hold(generation_id(time.time()), policy, 500, 60), POSTING)
+    view = await accounts.get_key(policy.key_hash)
+    assert (view.abandoned, view.abandoned_nano, view.usage_nano) == (2, 140, 2 * 95 + 140)
+    hold = await ledger.hold(generation_id(time.time()), policy, 500, 60)
+    with pytest.raises(PostingRefused):
+        await ledger.settle(Hold(hold.id, ORG, "f" * 64, 500), POSTING)
+    await ledger.void(hold)
+    assert (await ledger.audit()).clean
+
+
+@pytest.mark.parametrize("lost", ["the hold as well", "only its ending"])
+async def test_what_a_store_has_lost_is_posted_again(ledger, store, policy, lost):
+    """The store starts without its last second: what callers were told that they paid is what they paid, and nobody pays twice."""
+    assert await ledger.repair() == 0
+    early = await ledger.hold(generation_id(time.time()), policy, 500, 60)
+    kept = await ledger.hold(generation_id(time.time()), policy, 500, 60)
+    await ledger.settle(kept, POSTING, record=b"kept")
+    assert await ledger.repair() == 0
+    snapshot = {name: await store.redis.dump(name) for name in await store.redis.keys()}
+    late = early
+    if lost == "the hold as well":
+        await ledger.void(early)
+        snapshot = {name: await store.redis.dump(name) for name in await store.redis.keys()}
+        late = await ledger.hold(generation_id(time.time()), policy, 500, 60)
+    told = await ledger.settle(late, Posting("alpha", 200, 10, 210), record=b"late", losses=[Posting("beta", 3, 0, 0)])
+    await store.redis.flushall()
+    for name, value in snapshot.items():
+        await store.redis.restore(name, 0, value)
+    assert (await ledger.balances(ORG)).used_nano == 95
+    ledger._tail._run = b"the server of before"
+    await store.redis.function_flush("SYNC")
+    assert await ledger.repair() == 1, "one of the two that it sends"
+    balances = await ledger.balances(ORG)
+    assert (balances.used_nano, balances.balance_nano, balances.held_nano) == (305, told.balance_nano, 0)
+    assert (await ledger.record(ORG, late.id)).blob == b"late"
+    ledger._tail._run = b"and another"
+    assert await ledger.repair() == 0, "it is there now"
+    assert (await ledger.audit()).clean
 
 
 async def test_no_id_outlives_its_memory(ledger, store, policy):

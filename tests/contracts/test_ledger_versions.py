@@ -12,7 +12,7 @@ from gateway.errors import Conflict, PaymentRequired
 from gateway.ledger import Hold, Ledger, Posting, generation_id
 from gateway.money import MAX_NANO, NANO
 from gateway.store import keys
-from tests.contracts.test_ledger_differential import OPERATIONS, storm
+from tests.contracts.test_ledger_differential import OPERATIONS, Storm, storm
 from tests.support.ledger_versions import Turns, previous
 
 ORG = "default"
@@ -31,7 +31,7 @@ async def before(store):
 @pytest.mark.timeout(600)
 async def test_versions_that_take_turns_equal_the_model(store, accounts, ledger, before):
     """Every call of a storm goes to one version or the other: 0 mismatches with the model, the audit of both is clean."""
-    await storm(20270, OPERATIONS // 4, store, accounts, Turns(1, ledger, before))
+    await storm(20270, OPERATIONS // 4, Storm(20270, store, accounts, Turns(1, ledger, before)))
     for version in (ledger, before):
         report = await version.audit()
         assert (report.differences, report.residue_nano) == ([], 0)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import redis
 
 from gateway.accounts import Accounts
 from gateway.errors import LedgerUnavailable
@@ -220,3 +221,27 @@ def test_a_server_that_cannot_start_says_why(tmp_path):
     again = Embedded(tmp_path)
     again.start()
     again.stop()
+
+
+def test_loading_takes_its_time(tmp_path):
+    """A server that loads its data is waited for, however short the time for silence is, and says how far it has come."""
+    told: list[float] = []
+    server = Embedded(tmp_path)
+    server.start()
+    with redis.Redis(unix_socket_path=str(server.socket_path)) as client:
+        for first in range(0, 160_000, 40_000):
+            with client.pipeline(transaction=False) as pipe:
+                for number in range(first, first + 40_000):
+                    pipe.set(f"key:{number}", "x" * 20)
+                pipe.execute()
+    server.stop()
+    again = Embedded(tmp_path, on_loading=told.append)
+    monkey = embedded_module.LOADING_TOLD_S
+    embedded_module.LOADING_TOLD_S = 0.0
+    try:
+        again.start(timeout_s=0.5)
+    finally:
+        embedded_module.LOADING_TOLD_S = monkey
+        again.stop()
+    assert max(told) > 0
+    assert all(0 <= percent <= 100 for percent in told)

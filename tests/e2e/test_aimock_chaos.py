@@ -74,6 +74,7 @@ async def test_a_refusal_is_told(gateway: Start, vendor: Aimock, dialect: str) -
     assert not [line for line in await caller.lines() if line.type == "settled"]
 
 
+@pytest.mark.tail
 @pytest.mark.timeout(180)
 async def test_a_storm_of_chaos(gateway: Start, vendor: Aimock) -> None:
     """240 requests to nine dialects at once, four of ten attempts failing in four ways: none fails, each is paid for once."""

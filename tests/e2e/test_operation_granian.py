@@ -59,7 +59,7 @@ async def test_serves_and_notices_disconnects(shop: tuple[Process, SimulatedVend
         assert (await client.post(path, **request("wrong", "t/quick", stream=False))).status_code == 401
         async with client.stream("POST", path, **request(key, "t/endless", stream=True)) as disconnecting:
             await anext(disconnecting.aiter_text())
-        silent = asyncio.create_task(client.post(path, **request(key, "t/mute", stream=False)))
+        silent = asyncio.create_task(client.post(path, **request(key, "t/mute", stream=True)))
         await until(lambda: any(entry.model == "stall@0" for entry in alpha.log.requests))
         silent.cancel()
         await asyncio.wait([silent])

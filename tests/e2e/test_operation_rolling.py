@@ -67,8 +67,11 @@ SALES = [
 HELLO = [{"role": "user", "content": "hello"}]
 HOLD_TTL_S = 5
 PATIENCE_S = 30
-ADDED = {"category", "analytics"}
-"""Of keys and organisations: what requests are about, and who may tell."""
+ADDED = {
+    "category", "analytics", "next_cursor", "requests_per_minute", "tokens_per_minute", "max_concurrent",
+    "abandoned_requests", "abandoned_usage",
+}  # fmt: skip
+"""Of keys and organisations: what requests are about, who may tell, and rate limits."""
 ORGANIZATIONS = "/api/v1/admin/organizations"
 
 
@@ -308,8 +311,10 @@ ALIKE = [
 ]
 ADDED_FACT, ADDED_LEAF = b"limited ", ".attempts[].message: str"
 """What the released version neither writes nor reads: that a pause is one of a rate limit, and a vendor's words about an attempt."""
-ADDED_KEYS = frozenset({store_keys.READY.encode(), store_keys.CONVERSATIONS.encode()})
-"""Keys that the released version does not have; they expire by themselves."""
+ADDED_KEYS = frozenset(
+    name.encode() for name in (store_keys.READY, store_keys.CONVERSATIONS, store_keys.ORGANIZATIONS_BY_AGE)
+)
+"""Keys that the released version does not have: they expire by themselves, or are made good when they are read."""
 ADDED_PREFIX = analytics_keys.PREFIX.encode()
 """Use is counted by later versions only."""
 NUMBER = re.compile(r"\d+")

@@ -145,7 +145,7 @@ async def shop(
     ("signals", "workers", "given"),
     [
         ([signal.SIGTERM], 1, False),
-        ([signal.SIGINT], 2, False),
+        pytest.param([signal.SIGINT], 2, False, marks=pytest.mark.tail),
         pytest.param([signal.SIGTERM, signal.SIGTERM], 1, True, marks=pytest.mark.soak),
         pytest.param([signal.SIGTERM, signal.SIGTERM], 2, True, marks=pytest.mark.tail),
     ],

@@ -50,7 +50,7 @@ async def test_log_lines(tmp_path: Path) -> None:
             assert (await ask(process, key, "t/echo", temperature=CANARY)).status_code == 400
             assert (await ask(process, f"sk-tw-v1-{CANARY}", "t/echo")).status_code == 401
             assert (await process.admin("POST", "/api/v1/keys", {"name": 1, "limit": CANARY})).status_code == 400
-            disconnecting = asyncio.create_task(ask(process, key, "t/mute", user=CANARY))
+            disconnecting = asyncio.create_task(ask(process, key, "t/mute", user=CANARY, stream=True))
             while not any(entry.model == "stall@0" for entry in alpha.log.requests):
                 await asyncio.sleep(0.01)
             disconnecting.cancel()

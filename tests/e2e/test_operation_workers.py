@@ -118,6 +118,7 @@ async def test_a_key_is_revoked_everywhere_at_once(shop: tuple[Process, Simulate
                 assert (await chat(client, key)).status_code == 401
 
 
+@pytest.mark.tail
 async def test_health_is_shared(shop: tuple[Process, SimulatedVendor]) -> None:
     """A Retry-After that one worker received keeps the other away from that endpoint, without asking it."""
     process, alpha = shop

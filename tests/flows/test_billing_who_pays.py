@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 from gateway import money
 from tests.support import wireshape
-from tests.support.gateway import Caller, Sale, Stage, connected, events
+from tests.support.gateway import THOUGHTLESS, Caller, Sale, Stage, connected, events
 from tests.support.invariants import calm, charged, content, one_ending, our_tasks, price, truth_cost
 from tests.support.vendor import until
 
@@ -154,7 +156,7 @@ async def test_disconnect_where_closing_stops_billing(
 
 
 async def test_disconnect_before_the_first_content(gateway: GatewayFactory) -> None:
-    """Nothing was delivered, so nothing is charged; we bear what the vendor bills for the prompt."""
+    """The vendor was asked, and bills the prompt: so does the gateway, and counts the work that was left."""
     sale = Sale("t/a", "alpha", "ok+ttft=20000")
     stage = await gateway(sale)
     tasks = our_tasks()
@@ -164,9 +166,87 @@ async def test_disconnect_before_the_first_content(gateway: GatewayFactory) -> N
     (entry,) = stage.vendors["alpha"].log.requests
     assert entry.client_closed_early
     settled, _ = await charged(caller)
-    cost = price(sale, PROMPT_TOKENS, 0).cost
-    assert (settled.cost_nano, settled.fee_nano, settled.user_nano, settled.loss_nano) == (cost, 0, 0, cost)
+    bill = price(sale, PROMPT_TOKENS, 0)
+    assert (settled.cost_nano, settled.fee_nano, settled.user_nano) == (bill.cost, bill.fee, bill.total)
     assert settled.cost_nano == truth_cost(stage, sale)
+    assert (await caller.record(settled.generation_id)).outcome == "caller_left"
+    url = f"/api/v1/keys/{settled.key_hash}"
+    key = (await stage.gateway.client.get(url, headers=stage.gateway.admin)).json()["data"]
+    assert (key["abandoned_requests"], money.parse_usd(str(key["abandoned_usage"]))) == (1, bill.total)
+
+
+async def test_disconnect_before_the_vendor_was_asked(gateway: GatewayFactory) -> None:
+    """While the connection to the vendor is being made there is nothing to pay."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        place = full.getsockname()
+        waiting = [socket.create_connection(place) for _ in range(1)]  # no more are taken: the next one hangs
+        urls = {"alpha": f"http://127.0.0.1:{place[1]}/v1"}
+        stage = await gateway(Sale("t/a", "alpha"), urls=urls, connect_timeout_s=5)
+        tasks = our_tasks()
+        caller = await stage.caller()
+        async with connected(stage.gateway) as line:
+            await line.send(caller.request("t/a", stream=True))
+            await until(lambda: stage.gateway.services.background.open)
+            await asyncio.sleep(0.1)
+        await calm(stage, tasks)
+        assert await caller.lines() == []
+        for each in waiting:
+            each.close()
+
+
+async def test_a_vendor_that_fails_after_its_caller_left(gateway: GatewayFactory) -> None:
+    """The vendor's own failure is free, also for a caller who did not wait for it; nobody else is asked any more."""
+    sales = (Sale("t/a", "alpha", "stall@0"), Sale("t/a", "beta"))
+    late = {"first_content_timeout_s": 0.5, "headers_timeout_s": 0.3, "answer_timeout_s": 0.6}
+    stage = await gateway(*sales, provider={"alpha": {"cancel_stops_billing": False}}, **late)
+    tasks = our_tasks()
+    caller = await stage.caller()
+    for stream in (False, True):
+        async with connected(stage.gateway) as line:
+            body = {"provider": {"order": ["alpha", "beta"]}, "stream": stream}
+            await line.send(caller.request("t/a", **body))
+            await until(lambda: stage.vendors["alpha"].log.in_flight)
+        await calm(stage, tasks)
+    assert not stage.vendors["beta"].log.requests
+    assert sum(line.user_nano for line in await caller.lines()) == 0
+
+
+async def test_disconnect_during_the_second_attempt(gateway: GatewayFactory) -> None:
+    """The failed attempt is the operator's, the one that was under way is the caller's."""
+    sales = (Sale("t/a", "alpha", "status=500", prompt="3"), Sale("t/a", "beta", "ok+ttft=20000"))
+    stage = await gateway(*sales)
+    tasks = our_tasks()
+    caller = await stage.caller()
+    async with connected(stage.gateway) as line:
+        await line.send(caller.request("t/a", stream=True, provider={"order": ["alpha", "beta"]}))
+        await until(lambda: stage.vendors["beta"].log.in_flight)
+    await calm(stage, tasks)
+    settled, losses = await charged(caller)
+    assert settled.provider == "beta"
+    assert settled.user_nano == price(sales[1], PROMPT_TOKENS, 0).total
+    assert all(line.user_nano == 0 for line in losses)
+
+
+async def test_forty_who_leave_cannot_run_up_a_bill_for_the_operator(gateway: GatewayFactory) -> None:
+    """A dollar of credit and 40 streams of a long prompt, each left after a moment: the operator loses nothing."""
+    sale = Sale("t/a", "alpha", "ok+ttft=20000", prompt="3", completion="15")
+    stage = await gateway(sale)
+    tasks = our_tasks()
+    caller = await stage.caller("1")
+    sim, text = stage.vendors["alpha"], "word " * 7_500
+    for _ in range(40):
+        before = len(sim.log.requests)
+        async with connected(stage.gateway) as line:
+            await line.send(caller.request("t/a", text, stream=True, max_tokens=10))
+            answered = asyncio.ensure_future(line.reader.read(1))
+            await until(lambda before=before, answered=answered: len(sim.log.requests) > before or answered.done())
+            answered.cancel()
+        await stage.gateway.settled()
+    await calm(stage, tasks)
+    lines = await caller.lines()
+    assert len(lines) > 10
+    assert sum(line.loss_nano for line in lines) == 0
+    assert sum(line.user_nano for line in lines) > 0.8 * 10**9  # what is left does not cover another hold
 
 
 @pytest.mark.parametrize("tokens", [0, 4])
@@ -188,10 +268,12 @@ async def test_disconnect_where_closing_does_not_stop_billing(gateway: GatewayFa
     assert (record.outcome, record.usage_source, record.finish_reason) == ("caller_left", "reported", "stop")
 
 
-async def test_a_json_disconnect_where_closing_does_not_stop_billing(gateway: GatewayFactory) -> None:
-    """The same for a JSON call: it goes on without its caller and is paid by its own usage."""
+@pytest.mark.parametrize("stops", [False, True])
+@pytest.mark.parametrize("asgi", [False, True], ids=["direct", "asgi"])
+async def test_a_json_disconnect(gateway: GatewayFactory, stops: bool, asgi: bool) -> None:
+    """A JSON call is billed whole wherever its caller is: it goes on without its caller and is paid by its own usage."""
     sale = Sale("t/a", "alpha", "ok+tokens=30+ttft=300+uncancellable")
-    stage = await gateway(sale, provider={"alpha": {"cancel_stops_billing": False}})
+    stage = await gateway(sale, provider={"alpha": {"cancel_stops_billing": stops}}, asgi=asgi)
     tasks = our_tasks()
     caller = await stage.caller()
     sim = stage.vendors["alpha"]
@@ -204,6 +286,27 @@ async def test_a_json_disconnect_where_closing_does_not_stop_billing(gateway: Ga
     settled, _ = await charged(caller)
     assert settled.user_nano == price(sale, PROMPT_TOKENS, 30).total
     assert settled.cost_nano == truth_cost(stage, sale)
+    record = await caller.record(settled.generation_id)
+    assert (record.outcome, record.cancelled, record.usage_source) == ("caller_left", True, "reported")
+
+
+async def test_disconnect_between_finish_and_usage(gateway: GatewayFactory) -> None:
+    """The answer is there, only its usage is not: it is waited for, although closing would stop the bill."""
+    sale = Sale("t/a", "alpha", "ok+tokens=5+tps=200")
+    stage = await gateway(sale)
+    tasks = our_tasks()
+    caller = await stage.caller()
+    generation: Any = None
+    async with connected(stage.gateway) as line:
+        await line.send(caller.request("t/a", stream=True))
+        await until(lambda: stage.gateway.services.background.open)
+        (generation,) = stage.gateway.services.background.open
+        while generation.delivered.finish is None and not generation.ended:
+            await line.reader.read(1)
+    await calm(stage, tasks)
+    settled, _ = await charged(caller)
+    assert settled.user_nano == price(sale, PROMPT_TOKENS, 5).total
+    assert (await caller.record(settled.generation_id)).usage_source == "reported"
 
 
 @BOTH
@@ -224,7 +327,7 @@ async def test_draining_has_an_end(gateway: GatewayFactory, stream: bool) -> Non
     if stream:
         assert 0 < settled.user_nano <= price(sale, PROMPT_TOKENS, entry.sent_tokens).total
     else:
-        assert (settled.user_nano, settled.loss_nano) == (0, price(sale, PROMPT_TOKENS, 0).cost)
+        assert (settled.user_nano, settled.loss_nano) == (price(sale, PROMPT_TOKENS, 0).total, 0)
 
 
 @BOTH
@@ -339,7 +442,7 @@ async def test_refused_for_lack_of_credit(gateway: GatewayFactory, stream: bool)
 @pytest.mark.parametrize(("usd", "limit", "source"), [("0.02", None, "credits"), ("5", "0.02", "key_limit")])
 async def test_out_of_credit_in_the_middle(gateway: GatewayFactory, usd: str, limit: str | None, source: str) -> None:
     """Without max_tokens the hold grows while the stream runs; refused, the stream ends with length and says whose limit it was."""
-    sale = Sale("t/a", "alpha", "endless+tps=2000", prompt="10", completion="100")
+    sale = Sale("t/a", "alpha", "endless+tps=2000", prompt="10", completion="100", more=THOUGHTLESS)
     stage = await gateway(sale, default_max_tokens=50)
     tasks = our_tasks()
     caller = await stage.caller(usd, limit_nano=None if limit is None else money.parse_usd(limit))

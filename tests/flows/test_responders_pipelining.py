@@ -148,17 +148,17 @@ async def test_disconnect_with_pipelined_requests(servers: Stages, moment: str) 
 @pytest.mark.parametrize("how", [TOGETHER, APART])
 @pytest.mark.parametrize("front", [False, True], ids=["the first", "the second"])
 async def test_disconnect_while_further_requests_arrive(servers: Stages, front: bool, how: str) -> None:
-    """A waiting request does not hide that the client of a whole answer has disconnected. (uvicorn alone does not notice.)"""
+    """A waiting request does not hide that the client of an answer has disconnected. (uvicorn alone does not notice.)"""
     stage = servers[0]
     caller = await stage.caller()
     sim = stage.vendors["alpha"]
     sim.log.reset()
     async with connected(stage.gateway) as line:
         if front:
-            await line.send(one(caller, "t/late") + one(caller, "t/waits"))
+            await line.send(one(caller, "t/late") + one(caller, "t/waits", stream=True))
             await read(line)
         else:
-            await line.send(one(caller, "t/waits"))
+            await line.send(one(caller, "t/waits", stream=True))
         await until(lambda: sim.log.in_flight == 1)
         await put(line, how, *[one(caller)] * 5)
         await asyncio.sleep(0.01)
@@ -176,7 +176,7 @@ async def test_a_line_without_end(servers: Stages) -> None:
     sim = stage.vendors["alpha"]
     sim.log.reset()
     async with connected(stage.gateway) as line:
-        await line.send(one(caller, "t/waits"))
+        await line.send(one(caller, "t/waits", stream=True))
         await until(lambda: sim.log.in_flight == 1)
         await line.send(one(caller) * 150)
         status, headers, _ = await line.response()
@@ -191,7 +191,7 @@ async def test_garbage_in_line(servers: Stages) -> None:
     async def case(stage: Stage) -> int:
         caller = await stage.caller()
         async with connected(stage.gateway) as line:
-            await line.send(one(caller, "t/waits") + b"\x00\x01 garbage\r\n\r\n")
+            await line.send(one(caller, "t/waits", stream=True) + b"\x00\x01 garbage\r\n\r\n")
             status, headers, _ = await line.response()
             assert (status, headers["connection"]) == (400, "close")
             assert await closes(line)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.support import responseshape
-from tests.support.gateway import Caller, Sale, Stage
+from tests.support.gateway import THOUGHTLESS, Caller, Sale, Stage
 from tests.support.invariants import calm, charged, price
 from tests.support.rawserver import Peer, RawServer
 
@@ -151,7 +151,7 @@ async def test_a_broken_stream_is_failed_not_silent(gateway: GatewayFactory) -> 
 
 async def test_out_of_credit_is_incomplete(gateway: GatewayFactory) -> None:
     """A stream that outruns the caller's credit ends incomplete, and the error says that credit was the limit."""
-    sale = Sale("t/a", "alpha", "ok+tokens=5000+batch=10+tps=20000", completion="1000")
+    sale = Sale("t/a", "alpha", "ok+tokens=5000+batch=10+tps=20000", completion="1000", more=THOUGHTLESS)
     stage = await gateway(sale, default_max_tokens=50)
     caller = await stage.caller("0.1")
     *_, last = responseshape.stream(await ask(caller, "t/a", stream=True))

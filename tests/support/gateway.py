@@ -51,6 +51,8 @@ PARAMETERS = [
     "response_format",
     "reasoning",
 ]
+THOUGHTLESS = {"supported_parameters": [name for name in PARAMETERS if name != "reasoning"]}
+"""Of an endpoint whose streams show all that they cost: their holds grow while they run."""
 
 
 @dataclass(frozen=True)

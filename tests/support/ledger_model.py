@@ -6,11 +6,14 @@ plain tuples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
+NEVER_MS = 10**8
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Reply = tuple[Any, ...]
 Posting = tuple[str, int, int, int]
@@ -19,8 +22,72 @@ Loss = tuple[str, int, int]
 """Provider, cost and fee of a failed attempt."""
 
 
+MINUTE_MS = 60_000
+Limits = tuple[int, int, int]
+"""Requests a minute, tokens a minute, requests at once; 0 for none."""
+
+
 @dataclass
-class Account:
+class Subject:
+    """What has rate limits: a key or an organisation. Levels are exact fractions of a bucket that leaks evenly."""
+
+    rate: Limits = (0, 0, 0)
+    level: list[Fraction] = field(default_factory=lambda: [Fraction(0), Fraction(0)])
+    at_ms: int = 0
+    running: dict[str, int] = field(default_factory=dict)
+    """Hold → when it is looked at again."""
+
+    def leaked(self, now_ms: int) -> list[Fraction]:
+        since = max(now_ms - self.at_ms, 0)
+        full = self.rate[:2]
+        return [
+            max(min(level - Fraction(since * limit, MINUTE_MS), Fraction(2 * limit)), Fraction(0))
+            for level, limit in zip(self.level, full, strict=True)
+        ]
+
+    def refusals(self, tokens: int, now_ms: int) -> list[tuple[str, int, int, float]]:
+        """(name, limit, left, wait in ms) of every rate that is in the way."""
+        found: list[tuple[str, int, int, float]] = []
+        wanted = (1, tokens)
+        for name, level, limit, more in zip(
+            ("requests", "tokens"), self.leaked(now_ms), self.rate, wanted, strict=False
+        ):
+            if limit and more > limit:
+                found.append((name, limit, max(math.floor(limit - level), 0), math.inf))
+            elif limit and level + more > limit:
+                wait = math.ceil((level + more - limit) * MINUTE_MS / limit)
+                found.append((name, limit, max(math.floor(limit - level), 0), wait))
+        return found
+
+    def is_full(self, open: Mapping[str, Open], now_ms: int) -> bool:
+        """Whether as many run as may; holds whose time is over are looked at when it would be."""
+        most = self.rate[2]
+        if not most or len(self.running) < most:
+            return False
+        for id in [id for id, look_ms in self.running.items() if look_ms <= now_ms]:
+            if id in open and open[id].expiry_ms > now_ms:
+                self.running[id] = open[id].expiry_ms
+            else:
+                del self.running[id]
+        return len(self.running) >= most
+
+    def admit(self, id: str, tokens: int, now_ms: int, expiry_ms: int) -> None:
+        if any(self.rate[:2]):
+            wanted = [
+                Fraction(more) if limit else Fraction(0) for more, limit in zip((1, tokens), self.rate, strict=False)
+            ]
+            levels = self.leaked(now_ms)
+            self.level = [level + more for level, more in zip(levels, wanted, strict=True)]
+            self.at_ms = now_ms
+        if self.rate[2]:
+            self.running[id] = expiry_ms
+
+    def correct(self, difference: int) -> None:
+        self.level[1] = max(self.level[1] + difference, Fraction(0))
+
+
+@dataclass
+class Account(Subject):
     balance: int = 0
     held: int = 0
     used: int = 0
@@ -34,8 +101,8 @@ class Account:
 
 
 @dataclass
-class Key:
-    org: str
+class Key(Subject):
+    org: str = ""
     limit: int | None = None
     reset: str = "none"
     disabled: bool = False
@@ -67,6 +134,11 @@ class Open:
     amount: int
     overdue: bool
     checkpoint: Posting = ("none", 0, 0, 0)
+    expiry_ms: int = 0
+    made_ms: int = 0
+    tokens: int = 0
+    metered: tuple[Subject, ...] = ()
+    """Whose tokens it reserved."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +162,12 @@ class Model:
         self.keys: dict[str, Key] = {}
         self.open: dict[str, Open] = {}
         self.done: dict[str, Ended] = {}
+        self.now_ms = 0
 
-    def hold(self, id: str, key_hash: str, version: int, amount: int, overdue: bool) -> Reply:
+    def _expiry_ms(self, overdue: bool) -> int:
+        return self.now_ms + (0 if overdue else NEVER_MS)
+
+    def hold(self, id: str, key_hash: str, version: int, amount: int, overdue: bool, tokens: int = 0) -> Reply:
         if id in self.open:
             return ("held", self.open[id].amount)
         if id in self.done:
@@ -106,21 +182,59 @@ class Model:
             return ("402", "key_limit", max(remaining, 0))
         if amount > account.balance - account.held:
             return ("402", "credits", account.balance - account.held)
+        if (refusal := self._rate_refusal(account, key, tokens)) is not None:
+            return refusal
         account.held += amount
         key.held += amount
-        self.open[id] = Open(key.org, key_hash, amount, overdue)
+        expiry_ms = self._expiry_ms(overdue)
+        metered = tuple(subject for subject in (account, key) if subject.rate[1])
+        for subject in (account, key):
+            subject.admit(id, tokens, self.now_ms, expiry_ms)
+        self.open[id] = Open(
+            key.org, key_hash, amount, overdue, expiry_ms=expiry_ms, made_ms=self.now_ms, tokens=tokens, metered=metered
+        )
         return ("held", amount)
 
-    def _release(self, id: str) -> Open | None:
+    def _rate_refusal(self, account: Account, key: Key, tokens: int) -> Reply | None:
+        """The one that lasts longest; a full set of running requests is named when no rate is in the way."""
+        scopes = {"organization": account, "key": key}
+        full = [scope for scope, subject in scopes.items() if subject.is_full(self.open, self.now_ms)]
+        found = [
+            (scope, *refusal) for scope, subject in scopes.items() for refusal in subject.refusals(tokens, self.now_ms)
+        ]
+        if found:
+            return ("429", *max(found, key=lambda refusal: refusal[-1]))
+        if full:
+            return ("429", full[0], "concurrent", scopes[full[0]].rate[2], 0, 1000)
+        return None
+
+    def _release(self, id: str, tokens: int | None) -> Open | None:
         hold = self.open.pop(id, None)
         if hold is not None:
-            self.orgs[hold.org].held -= hold.amount
-            self.keys[hold.key].held -= hold.amount
+            account, key = self.orgs[hold.org], self.keys[hold.key]
+            account.held -= hold.amount
+            key.held -= hold.amount
+            difference = 0 if tokens is None else tokens - hold.tokens
+            for subject in hold.metered:
+                if difference > 0 or self.now_ms - hold.made_ms < MINUTE_MS:
+                    subject.correct(difference)
+            for subject in (account, key):
+                subject.running.pop(id, None)
         return hold
 
-    def _end(self, id: str, org: str, key_hash: str, kind: str, posting: Posting, losses: Sequence[Loss] = ()) -> Ended:
+    def _end(
+        self,
+        id: str,
+        org: str,
+        key_hash: str,
+        kind: str,
+        posting: Posting,
+        losses: Sequence[Loss] = (),
+        *,
+        tokens: int | None = None,
+    ) -> Ended:
         """Releases the hold, writes the losses and the line, updates the counters, remembers the end."""
-        hold = self._release(id)
+        hold = self._release(id, tokens)
         provider, cost, fee, due = posting
         account, key = self.orgs[org], self.keys[key_hash]
         limits = (account.balance - account.held, key.remaining(self.today))
@@ -149,7 +263,9 @@ class Model:
     def _receipt(ended: Ended, duplicate: bool) -> Reply:
         return ("receipt", ended.paid, ended.balance, ended.seq, duplicate)
 
-    def settle(self, id: str, org: str, key_hash: str, posting: Posting, losses: Sequence[Loss]) -> Reply:
+    def settle(
+        self, id: str, org: str, key_hash: str, posting: Posting, losses: Sequence[Loss], tokens: int = 0
+    ) -> Reply:
         before = self.done.get(id)
         if before is not None and before.kind != "expired":
             return self._receipt(before, True)
@@ -157,7 +273,7 @@ class Model:
             provider, cost, fee, due = posting
             difference = (provider, cost - before.cost, fee - before.fee, due - before.paid)
             return self._receipt(self._end(id, org, key_hash, "adjusted", difference, losses), False)
-        return self._receipt(self._end(id, org, key_hash, "settled", posting, losses), False)
+        return self._receipt(self._end(id, org, key_hash, "settled", posting, losses, tokens=tokens), False)
 
     def void(self, id: str, org: str, key_hash: str, losses: Sequence[Loss]) -> Reply:
         before = self.done.get(id)
@@ -166,14 +282,14 @@ class Model:
         if before is not None and (before.paid, before.cost, before.fee) != (0, 0, 0):
             self._end(id, org, key_hash, "adjusted", ("none", -before.cost, -before.fee, -before.paid), losses)
         else:
-            self._end(id, org, key_hash, "void", ("none", 0, 0, 0), losses)
+            self._end(id, org, key_hash, "void", ("none", 0, 0, 0), losses, tokens=0)
         return ("voided",)
 
     def beat(self, id: str, posting: Posting, overdue: bool) -> Reply:
         hold = self.open.get(id)
         if hold is None:
             return ("beat", False)
-        hold.checkpoint, hold.overdue = posting, overdue
+        hold.checkpoint, hold.overdue, hold.expiry_ms = posting, overdue, self._expiry_ms(overdue)
         return ("beat", True)
 
     def extend(self, id: str, total: int) -> Reply:

@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
+from gateway.server.connections import Connections
 from gateway.server.fast_responder import FastResponder
 from gateway.server.protocol import LimitedHttpProtocol
 
@@ -52,6 +53,7 @@ class StubSurface:
 
     def __init__(self, act: Callable[[FastResponder], Awaitable[None]] | None = None) -> None:
         self.routes = {b"/surface": self}
+        self.connections = Connections(limit=100, unread_s=60)
         self.given: list[FastResponder] = []
         self.disconnects = 0
         self._act = act

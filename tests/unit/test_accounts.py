@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from gateway.accounts import DEFAULT_ORG, Accounts, KeyChange
+from gateway.accounts import DEFAULT_ORG, Accounts, KeyChange, KeyChoice
+from gateway.accounts import accounts as module
 from gateway.accounts.secret import code, digest, mask, mint
 from gateway.errors import BadRequest, LedgerUnavailable, NotFound, Unauthorized
 from gateway.store import keys
@@ -209,8 +210,9 @@ async def test_organizations(accounts):
     made = await accounts.create_org("Example GmbH")
     assert re.fullmatch(r"org-[a-z0-9]{16}", made.id)
     assert await accounts.get_org(made.id) == made
-    assert {org.id for org in await accounts.list_orgs()} == {DEFAULT_ORG, made.id}
-    assert {org.name for org in await accounts.list_orgs()} == {"Default", "Example GmbH"}
+    found, cursor = await accounts.list_orgs()
+    assert ({org.id for org in found}, cursor) == ({DEFAULT_ORG, made.id}, None)
+    assert {org.name for org in (await accounts.list_orgs())[0]} == {"Default", "Example GmbH"}
     with pytest.raises(NotFound):
         await accounts.get_org("nobody")
     with pytest.raises(NotFound):
@@ -225,3 +227,64 @@ async def test_a_callers_own_key(accounts):
     await accounts.delete_key(view.hash)
     with pytest.raises(Unauthorized):
         await accounts.key_usage(policy)
+
+
+async def pages(accounts, which, **more):
+    """All keys by cursor; each hash once, or the list shows it."""
+    found, cursor = [], None
+    while True:
+        page, cursor = await accounts.page_of_keys(which, after=cursor, **more)
+        found += [view.hash for view in page]
+        if cursor is None:
+            return found
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
+async def test_pages_of_keys_show_each_key_once(accounts, monkeypatch, limit):
+    """By cursor and by offset, from the same process and from one that has listed nothing; also when a page may look at few keys,
+    and when the last key of a page was deleted meanwhile."""
+    monkeypatch.setattr(module, "PAGE", 2)
+    monkeypatch.setattr(module, "LOOKED_AT", 4)
+    other = await accounts.create_org("other")
+    made = []
+    for number in range(9):
+        accounts._clock = lambda number=number: 1_800_000_000 + number // 2  # two in each second
+        _, view = await accounts.create_key(name="k", org=other.id if number % 3 else DEFAULT_ORG)
+        made.append(view)
+        if number in (3, 4, 5, 7):
+            await accounts.update_key(view.hash, KeyChange(disabled=True))
+    for which in (KeyChoice(), KeyChoice(disabled=False), KeyChoice(other.id), KeyChoice(other.id, disabled=False)):
+        rest = {"org": which.org, "disabled": which.disabled}
+        wanted = [view.hash for view in await accounts.list_keys(**rest)]
+        assert len(wanted) == len(set(wanted)) > 2
+        assert await pages(accounts, which, limit=limit) == wanted
+        fresh = Accounts(accounts._store, clock=accounts._clock)
+        for lister in (accounts, fresh):
+            by_offset = [await lister.list_keys(**rest, offset=offset, limit=limit) for offset in range(0, 10, limit)]
+            assert [view.hash for page in by_offset for view in page] == wanted
+        assert [view.hash for view in await fresh.list_keys(**rest, offset=2, limit=1)] == wanted[2:3]
+    page, cursor = await accounts.page_of_keys(KeyChoice(), limit=3)
+    await accounts.delete_key(page[-1].hash)
+    behind, _ = await accounts.page_of_keys(KeyChoice(), after=cursor, limit=1)
+    assert behind[0].hash not in {view.hash for view in page[:-2]}
+    for wrong in ("x", "1-2", f"{cursor}0"):
+        with pytest.raises(BadRequest):
+            await accounts.page_of_keys(KeyChoice(), after=wrong)
+    assert await accounts.hashes(made[0].hash[:8]) == [made[0].hash]
+
+
+async def test_pages_of_organizations(accounts, store):
+    """Oldest first, each once; those that a version without the index has made, too; another cursor is refused."""
+    made = []
+    for number in range(5):
+        accounts._clock = lambda number=number: 4_000_000_000 + number // 2
+        made.append((await accounts.create_org(f"o{number}")).id)
+    await store.redis.delete(keys.ORGANIZATIONS_BY_AGE)
+    found, cursor = [], None
+    for _ in range(3):
+        page, cursor = await accounts.list_orgs(after=cursor, limit=2)
+        found += [org.id for org in page]
+    assert cursor is None
+    assert found == [DEFAULT_ORG, *sorted(made[:2]), *sorted(made[2:4]), made[4]]
+    with pytest.raises(BadRequest):
+        await accounts.list_orgs(after="org-nobody")

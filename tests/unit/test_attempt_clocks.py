@@ -109,7 +109,7 @@ def test_settings_are_the_least(streamed: bool) -> None:
 )
 def test_effort_of_a_request(body: dict[str, Any], effort: str | None) -> None:
     """A budget counts as the effort that it is of the answer's limit."""
-    prompt = Prompt(5, 5, 5, 0, TEXT_ONLY)
+    prompt = Prompt(tokens=5, tokens_least=5, plain_bound=5, images=0, modalities=TEXT_ONLY)
     assert work(body, "chat", True, prompt, 10_000) == Work("chat", True, 5, 10_000, effort)
 
 

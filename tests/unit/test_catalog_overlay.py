@@ -494,6 +494,7 @@ def test_diff_between_folders(configured: Path, base: Path) -> None:
     assert CliRunner().invoke(app, ["catalog", "diff", f"{base}{os.pathsep}{configured}"]).exit_code == 0
 
 
+@pytest.mark.tail
 def test_diff_with_a_folder_over_the_shipped_catalogue(configured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other folder's gateway.yaml decides whether the shipped catalogue lies below it; a broken one is named."""
     monkeypatch.delenv("GATEWAY_CONFIG_DIR")

@@ -58,6 +58,22 @@ def test_the_life_of_a_key(run: Run) -> None:
     run("keys", "revoke", hash[:12], code=1)
 
 
+def test_rate_limits(run: Run) -> None:
+    """Of a key and of an organisation: set one by one, shown, taken away; a wrong one, or none at all, exits 2."""
+    hash = json.loads(run("keys", "create", "--name", "ci", "--json").stdout)["data"]["hash"]
+    for words, target in ((("keys", "limit"), hash[:8]), (("orgs", "limit"), "default")):
+        run(*words, target, "--requests-per-minute", "60")
+        text = run(*words, target, "--tokens-per-minute", "1000", "--max-concurrent", "5", "--json").stdout
+        shown = json.loads(text).get("data") or json.loads(text)
+        assert (shown["requests_per_minute"], shown["tokens_per_minute"], shown["max_concurrent"]) == (60, 1000, 5)
+        assert "tokens_per_minute    -" in run(*words, target, "--tokens-per-minute", "none").stdout
+        assert "say what to limit" in run(*words, target, code=2).stderr
+        for wrong in ("0", "many", "-1", "1.5"):
+            assert "max_concurrent" in run(*words, target, f"--max-concurrent={wrong}", code=2).stderr
+    run("orgs", "limit", "nobody", "--max-concurrent", "5", code=1)
+    run("keys", "limit", "*" * 8, "--max-concurrent", "5", code=1)
+
+
 def test_wrong_options_are_named(run: Run) -> None:
     """A wrong option exits 2, an unknown key or organisation 1, each with one line that names it."""
     assert "limit" in run("keys", "create", "--name", "x", "--limit", "five", code=2).stderr

@@ -94,6 +94,7 @@ def test_serve_from_start_to_stop(start: Start, tmp_path: Path) -> None:
     _stopped(again, signal.SIGINT)
 
 
+@pytest.mark.tail
 def test_two_workers_share_port_keys_and_metrics(start: Start, tmp_path: Path, valkey_server: Embedded) -> None:
     """GATEWAY_WORKERS=2 on a given Redis: both answer, a deleted key is dead on both, the metrics directory is cleaned up."""
     (tmp_path / "tmp").mkdir()
@@ -158,6 +159,7 @@ def test_simulate_serves_vendors_until_stopped(start: Start) -> None:
     _stopped(process)
 
 
+@pytest.mark.tail
 def test_a_worker_alone_says_what_it_needs(start: Start) -> None:
     """Without a store that runs, ``worker`` exits 2 naming the variables; it never takes a gateway's data directory."""
     process = start("worker")

@@ -94,7 +94,7 @@ def opened(
     generation.request = msgspec.structs.replace(generation.request, max_tokens=limit)
     generation.services = dataclasses.replace(generation.services, ledger=ledger)
     generation.attempts.stream, generation.attempts.first = stream, list(first)
-    generation.held_tokens = held
+    generation.held_tokens, generation.limit = held, limit
     generation.opened()
     return generation
 

@@ -243,14 +243,17 @@ def test_a_complete_answer_without_a_final_report(pipeline: Pipeline, row: Row) 
 
 
 def test_what_the_operator_bears_is_in_the_books(pipeline: Pipeline) -> None:
-    """Nothing was delivered, so the caller pays nothing: the prompt that the vendor has counted is the operator's loss."""
+    """The vendor failed before it delivered anything, so the caller pays nothing: the prompt that the vendor has counted is the
+    operator's loss. It is the caller's who did not wait."""
     for head, cost_nano in (
-        (claude(input_tokens=90_000, output_tokens=1), 90_000_000 + 2_000),
+        (claude(input_tokens=2_000, output_tokens=1), 2_000_000 + 2_000),
         (claude(input_tokens=0, output_tokens=0), OURS * 1000),
     ):
         generation = delivered(pipeline, Row("anthropic", head, CLAUDE_TEXT, 0), pieces=0)
-        posting = generation._conclude("caller_left").posting
+        posting = generation._conclude("upstream_failed").posting
         assert (posting.cost_nano, posting.fee_nano, posting.want_nano) == (cost_nano, 0, 0)
+        posting = generation._conclude("caller_left").posting
+        assert (posting.cost_nano, posting.want_nano) == (cost_nano, cost_nano + cost_nano // 20)
 
 
 def test_an_interim_price_is_not_the_price(pipeline: Pipeline) -> None:

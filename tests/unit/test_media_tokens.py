@@ -18,6 +18,8 @@ from tests.support.examples import examples
 from tests.support.operations import wav
 from tests.unit.test_operations_sizes import flac, mp3, mp4, ogg
 
+ANY = token_count.UNBOUNDED
+"""Nothing in the file says how long it is that could be believed: held is what fits into the context."""
 NOISE = random.Random(1).randbytes(5_000_000)
 
 
@@ -83,42 +85,43 @@ def test_pages_are_counted(name: str) -> None:
     read = pdf_pages.read(data, len(data))
     assert (read.seen, read.likely) == (pages, pages)
     found = token_count.of([file(data)])
-    assert found == (pages * 258, pages * 1_500, pages * 3_000)
+    assert found == (pages * 258, pages * 1_500, ANY)
 
 
 ROWS: dict[str, tuple[list[Any], int, int, int, int]] = {
     "90 s of WAV": ([sound(wav(90, 44_100), "wav")], 900, 900, 2_880, 3_300),
     "10 s of WAV": ([sound(wav(10, 44_100), "wav")], 100, 100, 375, 800),
-    "an hour of MP3": ([sound(mp3(137_820, kbits=32), "mp3")], 35_990, 36_100, 115_200, 118_000),
-    "a minute of FLAC": ([sound(flac(60, size=3_000_000), "flac")], 600, 600, 1_920, 2_400),
-    "half an hour of Opus": ([sound(ogg(1_800, size=3_000_000), "ogg")], 18_000, 18_000, 57_600, 58_000),
-    "90 s of M4A": ([sound(mp4(90, size=1_000_000), "m4a")], 900, 900, 2_880, 3_300),
+    "an hour of MP3": ([sound(mp3(137_820, kbits=32), "mp3")], 35_990, 36_100, 115_200, 440_000),
+    "a minute of FLAC": ([sound(flac(60, size=3_000_000), "flac")], 600, 600, ANY, ANY + 10),
+    "half an hour of Opus": ([sound(ogg(1_800, size=3_000_000), "ogg")], 18_000, 18_000, ANY, ANY + 10),
+    "90 s of M4A": ([sound(mp4(90, size=1_000_000), "m4a")], 900, 900, ANY, ANY + 10),
     "a sound in a file": ([file(wav(90), "audio/wav")], 900, 900, 2_880, 3_300),
-    "20 s of film": ([film(mp4(20, size=10_000_000))], 1_320, 1_320, 6_000, 6_000),
-    "5 MB of PDF without visible pages": ([file(pdf(NOISE))], 1, 258, 2_500, 60_000),
-    "12 kB of PDF, 120,000 tokens": ([file(pdf(tree(1), stream(b"(" + b"the text " * 55_000 + b") Tj")))], 258, 258, 120_000, 200_000),
-    "text without compression": ([file(pdf(tree(1), b"9 0 obj\n<< /Length 400000 >>\nstream\n(" + b"the text " * 45_000 + b") Tj\nendstream\nendobj\n"))], 258, 258, 90_000, 200_000),
-    "text that calls itself a picture": ([file(pdf(tree(1), stream(b"(" + b"the text " * 45_000 + b") Tj\n", b"/Subtype/Image")))], 258, 258, 90_000, 200_000),
-    "text that calls itself a font": ([file(pdf(tree(1), stream(b"(" + b"the text " * 45_000 + b") Tj\n", b"/Length1 5")))], 258, 258, 90_000, 200_000),
-    "text behind many small streams": ([file(pdf(tree(1), *[stream(b"q Q")] * 400, stream(b"(" + b"the text " * 45_000 + b") Tj\n")))], 258, 258, 90_000, 200_000),
-    "a WAV that claims a high rate": ([sound(b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x55\0\1\0\x44\xac\0\0\xff\xff\xff\x7f\1\0\0\0data\0\x40\x1f\0" + b"\0" * 2_048_000, "wav")], 320, 330, 1_024, 3_300),
-    "12 kB of PDF, 60 pages": ([file(pdf(stream(page_objects(60), b"/Type/ObjStm")))], 15_480, 15_480, 120_000, 180_000),
-    "an ordinary page": ([file(pdf(tree(1), stream(WORDS * 50)))], 258, 258, 2_481, 3_000),
-    "a PDF as a picture": ([{"type": "image_url", "image_url": {"url": f"data:application/pdf;base64,{encoded(pdf(tree(2)))}"}}], 516, 516, 4_962, 6_000),
-    "a text": ([file(b"words " * 10_000, "text/plain")], 10_000, 10_000, 15_000, 30_000),
-    "5 MB of Word": ([file(b"PK" + NOISE, "application/vnd.openxmlformats-officedocument.wordprocessingml.document")], 0, 0, 2_500, 60_000),
-    "a picture as a file": ([file(b"\x89PNG" + NOISE[:100_000], "image/png")], 85, 85, 1_600, 3_200),
-    "a URL": ([{"type": "file", "file": {"file_data": "https://example.com/a.pdf"}}], 0, 0, 2_500, 60_000),
-    "a vendor's file": ([{"type": "file", "file": {"file_id": "file-1"}}], 0, 0, 2_500, 60_000),
-    "a film by URL": ([{"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}], 0, 0, 6_000, 18_000),
-    "not base64": ([sound(b"", "wav"), {"type": "input_audio", "input_audio": {"data": "äöü" * 99, "format": "mp3"}}], 1, 99, 100, 9_999),
+    "20 s of film": ([film(mp4(20, size=10_000_000))], 1_320, 1_320, ANY, ANY + 10),
+    "5 MB of PDF without visible pages": ([file(pdf(NOISE))], 1, 258, ANY, ANY + 10),
+    "12 kB of PDF, 120,000 tokens": ([file(pdf(tree(1), stream(b"(" + b"the text " * 55_000 + b") Tj")))], 258, 258, ANY, ANY + 10),
+    "text without compression": ([file(pdf(tree(1), b"9 0 obj\n<< /Length 400000 >>\nstream\n(" + b"the text " * 45_000 + b") Tj\nendstream\nendobj\n"))], 258, 258, ANY, ANY + 10),
+    "text that calls itself a picture": ([file(pdf(tree(1), stream(b"(" + b"the text " * 45_000 + b") Tj\n", b"/Subtype/Image")))], 258, 258, ANY, ANY + 10),
+    "text that calls itself a font": ([file(pdf(tree(1), stream(b"(" + b"the text " * 45_000 + b") Tj\n", b"/Length1 5")))], 258, 258, ANY, ANY + 10),
+    "text behind many small streams": ([file(pdf(tree(1), *[stream(b"q Q")] * 400, stream(b"(" + b"the text " * 45_000 + b") Tj\n")))], 258, 258, ANY, ANY + 10),
+    "a WAV that claims a high rate": ([sound(b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x55\0\1\0\x44\xac\0\0\xff\xff\xff\x7f\1\0\0\0data\0\x40\x1f\0" + b"\0" * 2_048_000, "wav")], 320, 330, ANY, ANY + 10),
+    "12 kB of PDF, 60 pages": ([file(pdf(stream(page_objects(60), b"/Type/ObjStm")))], 15_480, 15_480, ANY, ANY + 10),
+    "an ordinary page": ([file(pdf(tree(1), stream(WORDS * 50)))], 258, 258, ANY, ANY + 10),
+    "a PDF as a picture": ([{"type": "image_url", "image_url": {"url": f"data:application/pdf;base64,{encoded(pdf(tree(2)))}"}}], 516, 516, ANY, ANY + 10),
+    "a text": ([file(b"words " * 10_000, "text/plain")], 10_000, 10_000, 60_000, 60_300),
+    "5 MB of Word": ([file(b"PK" + NOISE, "application/vnd.openxmlformats-officedocument.wordprocessingml.document")], 0, 0, ANY, ANY + 10),
+    "a picture as a file": ([file(b"\x89PNG" + NOISE[:100_000], "image/png")], 85, 85, 1_600, 48_500),
+    "a URL": ([{"type": "file", "file": {"file_data": "https://example.com/a.pdf"}}], 0, 0, ANY, ANY + 10),
+    "a vendor's file": ([{"type": "file", "file": {"file_id": "file-1"}}], 0, 0, ANY, ANY + 10),
+    "a film by URL": ([{"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}], 0, 0, ANY, ANY + 10),
+    "not base64": ([sound(b"", "wav"), {"type": "input_audio", "input_audio": {"data": "äöü" * 99, "format": "mp3"}}], 1, 99, ANY, 2 * ANY + 10),
 }  # fmt: skip
 """Parts → bounds of the least that is counted, then what the bound must cover (a vendor's own figure), and its own bound."""
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_files_are_sized_by_what_they_hold(name: str) -> None:
-    """The least stays small, so that no endpoint is ruled out by bytes; the bound covers the dearest vendor, and not much more."""
+    """The least stays small, so that no endpoint is ruled out by bytes; the bound covers the dearest vendor, and not much more, or says
+    that it knows none."""
     parts, least, least_max, needed, most = ROWS[name]
     prompt = prompt_size.measure({"messages": [{"role": "user", "content": parts}]})
     empty = prompt_size.measure({"messages": [{"role": "user", "content": ""}]})
@@ -143,7 +146,7 @@ def test_many_files_are_looked_at_within_bounds() -> None:
     assert time.process_time() - begun < 2
     sampled = token_count.SAMPLED_MAX // (2 * token_count.SAMPLE)
     assert sampled * 3 * 258 < found.least < 14 * 3 * 258
-    assert found.most <= 14 * token_count.UNKNOWN_PAGES * 3_000
+    assert found.most >= ANY
 
 
 @examples(200)

@@ -128,29 +128,35 @@ def test_a_hundred_thousand_bills_sum_to_their_lines() -> None:
 
 @given(RATES, RATES, st.integers(0, 5_000), st.integers(1, 5_000), st.integers(0, 1_000))
 def test_a_hold_covers_its_request(p: int, c: int, size: int, max_tokens: int, basis_points: int) -> None:
-    """Whatever the model answers within max_tokens, and however two bytes a token the prompt is, the hold is enough."""
-    body = {"messages": [{"role": "user", "content": "ab" * size}]}
-    prompt = prompt_size.measure(body)
-    held = pricing.hold_nano([price(p, c)], prompt, max_tokens, basis_points)
-    worst = pricing.bill(
+    """Whatever the model answers within max_tokens, and if each byte of the prompt is a token, the hold is enough; and what it is said
+    to cover is never more than it does.
+    """
+    prompt = prompt_size.measure({"messages": [{"role": "user", "content": "ab" * size}]})
+    worst = [pricing.Worst(price(p, c), prompt.tokens_bound, max_tokens)]
+    held = pricing.hold_nano(worst, prompt, basis_points)
+    bill = pricing.bill(
         price(p, c), Usage(prompt=prompt.tokens_bound, completion=max_tokens), images=0, fee_basis_points=basis_points
     )
-    assert held >= worst.total_nano
+    assert held >= bill.total_nano
+    covered = pricing.covered_tokens(worst, prompt, held, basis_points)
+    assert covered is None if c == 0 else covered is not None and covered >= max_tokens
+    if covered is not None:
+        again = [pricing.Worst(price(p, c), prompt.tokens_bound, covered)]
+        assert pricing.hold_nano(again, prompt, basis_points) <= held
 
 
 def test_a_vendors_own_cost_counts_only_where_it_may() -> None:
     """``usage.cost`` replaces the catalogue's price only for providers that report what we owe."""
-    usage = Usage(prompt=1000, completion=0, cost_usd=Decimal("0.5"))
+    usage = Usage(prompt=1000, completion=0, cost_usd=Decimal("0.0015"))
     assert pricing.bill(price(10**9, 0), usage, images=0, fee_basis_points=500).cost_nano == 1_000_000
-    assert (
-        pricing.bill(price(10**9, 0), usage, images=0, fee_basis_points=500, reports_cost=True).cost_nano == 500_000_000
-    )
+    theirs = pricing.bill(price(10**9, 0), usage, images=0, fee_basis_points=500, reports_cost=True)
+    assert (theirs.cost_nano, theirs.disputed_nano) == (1_500_000, 0)
 
 
 def test_measuring_a_prompt() -> None:
-    """Bytes over four for the estimate, over two for the bound, plus the messages' overhead; images and modalities are seen."""
+    """Bytes over four for the estimate, each one for the bound, plus what surrounds messages; images and modalities are seen."""
     plain = prompt_size.measure({"messages": [{"role": "user", "content": "x" * 400}]})
-    assert (plain.tokens, plain.tokens_bound) == (107, 232)
+    assert (plain.tokens, plain.bounds([("acme/m", 8_000), ("acme/m", 500)])) == (107, [688, 500])
     assert prompt_size.measure({"messages": [{"role": "user", "content": "é" * 4}]}).tokens == 9
     mixed = prompt_size.measure(
         {

@@ -30,6 +30,7 @@ NETWORK = {
     "tls",
     "connect_timeout",
     "cut",
+    "no_connection_left",
     "proxy_unreachable",
     "proxy_timeout",
     "proxy_credential",

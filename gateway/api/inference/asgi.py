@@ -26,7 +26,10 @@ from gateway.api.inference.surface import Surface
 from gateway.api.inference.transcriptions import Transcriptions
 from gateway.pipeline.pipeline import Pipeline
 from gateway.server import common_headers
+from gateway.server.browser_hosts import BrowserHosts
+from gateway.server.connections import Connections
 from gateway.server.in_flight import InFlight
+from gateway.server.incoming import IncomingBodies
 
 SURFACES: tuple[type[Surface], ...] = (
     ChatCompletions,
@@ -51,18 +54,23 @@ PREFIX, ALIAS = "/api/v1", "/v1"
 class InferenceRouter:
     """The outermost ASGI application."""
 
-    def __init__(self, app: FastAPI, origins: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, app: FastAPI, origins: frozenset[str], browser_hosts: BrowserHosts, connections: Connections
+    ) -> None:
         self.fastapi = app
+        self.connections = connections
+        """For the HTTP server, as ``routes``."""
+        self._browser_hosts = browser_hosts
         app.router.redirect_slashes = False  # a redirect would name the scheme and host behind a proxy
         self._origins = origins
         self._app: ASGIApp = app
         self.routes: dict[bytes, Surface] = {}
         """By request target as it is written in the request line, so that a server can look it up before it makes an ASGI scope."""
 
-    def add_surfaces(self, pipeline: Pipeline, in_flight: InFlight) -> None:
+    def add_surfaces(self, pipeline: Pipeline, in_flight: InFlight, incoming: IncomingBodies) -> None:
         """Add every API surface, once the services that they need have been built."""
         for surface in SURFACES:
-            self.add_route(surface(pipeline, in_flight))
+            self.add_route(surface(pipeline, in_flight, incoming))
 
     def add_route(self, surface: Surface) -> None:
         """Add one surface, under both prefixes."""
@@ -71,6 +79,9 @@ class InferenceRouter:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        refused = self._browser_hosts.refusal(scope["headers"])
+        if refused is not None:
+            return await refused(scope, receive, send)
         path = _REPEATED_SLASHES.sub("/", scope["path"])
         path = path.rstrip("/") or "/"
         public = path.startswith((PREFIX + "/", ALIAS + "/"))

@@ -85,10 +85,10 @@ class ImageEdits(Images):
     path: ClassVar[str] = "/images/edits"
     summary: ClassVar[str] = "Generate images from images (multipart, OpenAI's path)"
 
-    def parse(self, raw: request_reader.Body, headers: dict[bytes, bytes]) -> Json:
+    def parse(self, raw: request_reader.Body, headers: dict[bytes, bytes], *, on_loop: bool) -> Json:
         content_type = headers.get(b"content-type", b"")
         if not content_type.lower().startswith(b"multipart/form-data"):
-            return super().parse(raw, headers)
+            return super().parse(raw, headers, on_loop=on_loop)
         body: Json = {}
         references: list[Json] = []
         for part in multipart.parse(bytes(raw), content_type):
@@ -103,7 +103,8 @@ class ImageEdits(Images):
             elif part.name == "stream":
                 body["stream"] = part.text.lower() == "true"
             elif part.name == "provider":
-                body["provider"] = request_reader.decode_json(part.content, self.services.settings.max_json_depth)
+                max_depth = self.services.settings.max_json_depth
+                body["provider"] = request_reader.form_json("provider", part.content, max_depth)
             else:
                 body[part.name] = _value(part)
         if not references:

@@ -10,7 +10,9 @@ import re
 import secrets
 import time
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol
+from contextlib import suppress
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
 
@@ -18,7 +20,17 @@ from gateway import prompt_size
 from gateway.accounts import KeyPolicy
 from gateway.analytics.classify import taxonomy
 from gateway.api.inference import billing_header, validation
-from gateway.errors import BadRequest, Forbidden, GatewayError, Unauthorized, Unavailable, UpstreamFailed
+from gateway.errors import (
+    BadRequest,
+    Forbidden,
+    GatewayError,
+    LedgerUnavailable,
+    PaymentRequired,
+    RateLimited,
+    Unauthorized,
+    Unavailable,
+    UpstreamFailed,
+)
 from gateway.ledger.entries import generation_id
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
@@ -27,9 +39,11 @@ from gateway.prompt_size import Prompt, Survey
 from gateway.server import common_headers, request_reader, sse
 from gateway.server.asgi_responder import AsgiResponder, Receive, Scope, Send
 from gateway.server.in_flight import InFlight
+from gateway.server.incoming import IncomingBodies
 from gateway.server.request_lifecycle import RequestLifecycle
 from gateway.server.responder import ClientDisconnected, Responder
 from providers.errors import ProviderError
+from providers.transport import json_bounds
 from providers.types import Event, NativeRequest
 
 Json = dict[str, Any]
@@ -37,14 +51,22 @@ Headers = list[tuple[bytes, bytes]]
 MAX_SESSION_ID = 256
 WARNED_MAX = 3
 """Values of a header that a warning repeats."""
-LARGE_BODY = 2**20
-"""Bytes of a body from which others get their turn between its steps: each takes milliseconds, and their events wait."""
+FROM_THE_LEDGER = (Unauthorized, PaymentRequired, RateLimited, LedgerUnavailable)
+"""Errors of a hold, which has just checked the key."""
 _BEARER = b"bearer "
 _JSON = (b"content-type", b"application/json")
 _IMPATIENT = re.compile(r"speakeasy-sdk/python .* openrouter")
 """User agents of clients that give up after five seconds of silence and try again for an hour: OpenRouter's Python SDK, which has
 httpx's default time-out (1.3.84, 2026-11)."""
 _encode = msgspec.json.Encoder().encode
+
+
+class _Head(NamedTuple):
+    """What is known of a request before its body."""
+
+    started: float
+    headers: dict[bytes, bytes]
+    caller: KeyPolicy
 
 
 class Encoder(Protocol):
@@ -71,21 +93,24 @@ class Surface(ABC):
     request_type: ClassVar[Any]
     """The type that validates requests; the OpenAPI page is made from it."""
     operation: ClassVar[str] = "chat"
+    holds: ClassVar[bool] = True
+    """Whether its requests hold credit, which checks the key's policy."""
     body_bytes: ClassVar[int] = 0
     """A body may have this size although ``max_body_bytes`` is smaller."""
     api_format: ClassVar[str | None] = None
     """The format that this surface shares with a dialect (``Dialect.api_format``): then requests and answers pass unchanged."""
 
-    def __init__(self, pipeline: Pipeline, in_flight: InFlight) -> None:
+    def __init__(self, pipeline: Pipeline, in_flight: InFlight, incoming: IncomingBodies) -> None:
         self.pipeline = pipeline
         self.services = pipeline.services
         self.in_flight = in_flight
+        self.incoming = incoming
 
     # -- the API's format ---------------------------------------------------------------------------------------------
 
-    def parse(self, raw: request_reader.Body, headers: dict[bytes, bytes]) -> Json:
-        """The request as the caller wrote it. Raises BadRequest for a body that is not JSON."""
-        return request_reader.decode_json(raw, self.services.settings.max_json_depth)
+    def parse(self, raw: request_reader.Body, headers: dict[bytes, bytes], *, on_loop: bool) -> Json:
+        """The request as the caller wrote it. Raises BadRequest for a body that is not JSON, and Dense as ``decode_json``."""
+        return request_reader.decode_json(raw, self.services.settings.max_json_depth, on_loop=on_loop)
 
     @abstractmethod
     def accept(self, original: Json) -> Json:
@@ -123,6 +148,10 @@ class Surface(ABC):
         """An error in this format."""
         return error.envelope()
 
+    def error_headers(self, error: GatewayError) -> list[tuple[str, str]]:
+        """The headers of an error, names in lower case."""
+        return error.headers()
+
     # -- the life of a request ----------------------------------------------------------------------------------------
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,13 +165,19 @@ class Surface(ABC):
         in_flight, outcome = self.in_flight, "ok"
         in_flight.requests.add(lifecycle)
         try:
-            in_flight.acquire()
+            in_flight.expect_room()
             try:
-                request = lifecycle.request = await self._read_request(responder)
-                lifecycle.watch()
-                await self._serve(lifecycle, request)
-            finally:
-                in_flight.release()
+                head, raw = await self._receive(lifecycle)
+                in_flight.acquire()  # only now: who sends slowly holds no place
+                try:
+                    request = lifecycle.request = await self._read_request(head, raw)
+                    lifecycle.watch()
+                    await self._serve(lifecycle, request)
+                finally:
+                    in_flight.release()
+            except GatewayError as error:
+                await self._check_revoked(lifecycle, error)
+                raise
         except ClientDisconnected:
             outcome = "caller_left"
         except asyncio.CancelledError:
@@ -162,37 +197,36 @@ class Surface(ABC):
             in_flight.requests.discard(lifecycle)
             self.services.telemetry.request(self.name, outcome)
 
-    async def _read_request(self, responder: Responder) -> InferenceRequest:
-        """Headers → caller → body → inner request. The key is checked before a byte of the body is parsed."""
+    async def _receive(self, lifecycle: RequestLifecycle) -> tuple[_Head, request_reader.Body]:
+        """Headers → caller → body. The key is checked before the body is waited for."""
+        responder = lifecycle.responder
         started, settings = time.perf_counter(), self.services.settings
         request_reader.expect_post(responder.method)
         headers = request_reader.read_headers(responder.headers, settings)
         if self.in_flight.draining:
             raise Unavailable("This process is shutting down; try again.", retry_after_s=1)
         key, limit = _key(headers), max(settings.max_body_bytes, self.body_bytes)
-        caller = self.services.accounts.known(key) or await self._authenticate(key)
+        caller = lifecycle.caller = self.services.accounts.known(key) or await self._authenticate(key)
+        if not self.holds:
+            await self.services.accounts.confirm(caller)
         raw: request_reader.Body | None = request_reader.buffered_body(responder, headers, limit)
         if raw is None:
-            raw = await request_reader.read_body(responder, limit, settings.body_timeout_s)
-        original = self.parse(raw, headers)
-        if len(raw) > LARGE_BODY:
-            await asyncio.sleep(0)
-        body = self.accept(original)
-        found = prompt_size.survey(body)
-        validation.check(body, original, found)
-        if len(raw) > LARGE_BODY:
-            await asyncio.sleep(0)
-        if self.operation == "chat":
-            body = billing_header.removed(body)
-        body.pop("service_tier", None)  # another tier has another price, and the catalogue has one
+            with self.incoming.body(caller.key_hash, int(headers.get(b"content-length") or limit)) as incoming:
+                raw = await request_reader.read_body(responder, limit, settings.body_timeout_s, incoming.reserve)
+        return _Head(started, headers, caller), raw
+
+    async def _read_request(self, head: _Head, raw: request_reader.Body) -> InferenceRequest:
+        """Body → inner request."""
+        headers = head.headers
+        original, body, prompt = await self._understand(raw, headers)
         now = time.time()
         return InferenceRequest(
             id=generation_id(now),
             created_at=now,
-            started=started,
-            caller=caller,
+            started=head.started,
+            caller=head.caller,
             body=body,
-            prompt=self.measure(body, found),
+            prompt=prompt,
             max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
             stream=bool(body.get("stream")),
             surface=self.name,
@@ -203,6 +237,32 @@ class Surface(ABC):
             session_id=body.get("session_id") or (_session_id(headers) if b"x-session-id" in headers else None),
             explain=headers.get(b"x-openrouter-metadata", b"").lower() == b"enabled",
         )
+
+    async def _understand(self, raw: request_reader.Body, headers: dict[bytes, bytes]) -> tuple[Json, Json, Prompt]:
+        """What the caller wrote, the inner request, and its size. A large body is counted first, and dealt with in a thread, as is
+        a small one of many values: the event loop serves others meanwhile.
+        """
+        if len(raw) <= json_bounds.FREE:
+            try:
+                return self._understood(raw, headers, on_loop=True)
+            except request_reader.Dense:
+                pass
+        if not raw.startswith(b"--"):  # a form
+            await request_reader.bound_json(raw)
+        work = partial(self._understood, raw, headers, on_loop=False)
+        return await asyncio.get_running_loop().run_in_executor(self.in_flight.thread, work)
+
+    def _understood(
+        self, raw: request_reader.Body, headers: dict[bytes, bytes], *, on_loop: bool
+    ) -> tuple[Json, Json, Prompt]:
+        original = self.parse(raw, headers, on_loop=on_loop)
+        body = self.accept(original)
+        found = prompt_size.survey(body)
+        validation.check(body, original, found)
+        if self.operation == "chat":
+            body = billing_header.removed(body)
+        body.pop("service_tier", None)  # another tier has another price, and the catalogue has one
+        return original, body, self.measure(body, found)
 
     def _native(self, original: Json, headers: dict[bytes, bytes]) -> NativeRequest | None:
         if self.api_format is None:
@@ -226,8 +286,10 @@ class Surface(ABC):
         elif _needs_blanks(request.client, settings.json_keepalive) and self.answers_json(request):
             head = [_JSON, *headers]
             lifecycle.keep_alive(settings.keepalive_s, head, settings.gap_timeout_s, b" ")
-        generation = await self.pipeline.begin(request)
+        generation = await self.pipeline.begin(request, lifecycle.held)
         try:
+            if lifecycle.interrupted == "left":  # the attempt went on without its client
+                raise ClientDisconnected
             if request.stream:
                 await self._stream(lifecycle, generation, headers)
             else:
@@ -237,9 +299,10 @@ class Surface(ABC):
                     await lifecycle.responder.finish(body)
                 else:
                     await lifecycle.responder.respond(200, [(b"content-type", content_type), *headers], body)
-        except BaseException:
+        except BaseException as error:
             if not generation.ended:
-                lifecycle.settlement = self.services.background.spawn(generation.leave())
+                ours = not isinstance(error, asyncio.CancelledError | ClientDisconnected)
+                lifecycle.settlement = self.services.background.spawn(generation.leave(ours=ours))
             raise
 
     async def _stream(self, lifecycle: RequestLifecycle, generation: Generation, headers: Headers) -> None:
@@ -267,6 +330,13 @@ class Surface(ABC):
             await generation.end("complete")
             await responder.finish(encoder.finish())
 
+    async def _check_revoked(self, lifecycle: RequestLifecycle, error: GatewayError) -> None:
+        """Before an error that no hold has found is told. Raises Unauthorized in its place for a key that was revoked."""
+        if lifecycle.caller is None or error.recorded or isinstance(error, FROM_THE_LEDGER):
+            return
+        with suppress(LedgerUnavailable):
+            await self.services.accounts.confirm(lifecycle.caller)
+
     def _log_refusal(self, lifecycle: RequestLifecycle, error: GatewayError) -> None:
         """The canonical log line of a request that never became a generation. The message may quote the caller: not logged."""
         request = lifecycle.request
@@ -283,8 +353,10 @@ class Surface(ABC):
     async def _end_with_error(self, lifecycle: RequestLifecycle, error: GatewayError) -> None:
         """A response with the error's own status, as long as none has been sent; else the end of the stream."""
         responder, request = lifecycle.responder, lifecycle.request
+        if lifecycle.interrupted == "left":
+            return
         if not responder.started:
-            headers = [(name.encode(), value.encode()) for name, value in error.headers()]
+            headers = [(name.encode(), value.encode()) for name, value in self.error_headers(error)]
             headers = [_JSON, *_headers(request), *headers]
             await responder.respond(error.status, headers, _encode(self.error(error)))
         elif lifecycle.on_interrupt is not None:

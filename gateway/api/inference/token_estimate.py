@@ -5,21 +5,23 @@ Pure. The constants for text are chat's (``gateway/prompt_size.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway import prompt_size
 from gateway.api.inference.operations_schema import audio_bytes
 from gateway.prompt_size import (
-    BOUND_BYTES_PER_TOKEN,
     BOUND_MESSAGE_OVERHEAD,
     BYTES_PER_TOKEN,
     IMAGE_TOKENS,
     TEXT_ONLY,
     Prompt,
+    text_bound,
     utf8_bytes,
 )
+from providers.media import token_count
 from providers.media.audio_duration import audio_ms
+from providers.media.picture_size import Size
 
 DOCUMENTS_PER_SEARCH_UNIT = 100
 TOKENS_PER_DOCUMENT = 500
@@ -27,6 +29,8 @@ TOKENS_PER_DOCUMENT = 500
 several (docs.cohere.com/docs/how-does-cohere-pricing-work, 2026-11)."""
 AUDIO_TOKENS_PER_MINUTE = 1_000
 """OpenAI's transcription models: $6 a million audio tokens is sold as "about $0.006 a minute" (2026-11)."""
+FAITHFUL_IMAGE_TOKENS = 6_240
+"""What ``input_fidelity: high`` adds for a picture at OpenAI (developers.openai.com/api/docs/guides/image-generation, 2026-11)."""
 
 Json = dict[str, Any]
 
@@ -40,23 +44,28 @@ def _embeddings(body: Json) -> Prompt:
     inputs = body["input"]
     if not isinstance(inputs, list) or isinstance(inputs[0], int):
         inputs = [inputs]
-    tokens = bound = images = 0
+    tokens = bound = 0
     modalities: set[str] = set()
+    pictures: list[Size] = []
+    texts: list[str] = []
     for one in inputs:
         if isinstance(one, str):
             size = utf8_bytes(one)
             tokens += -(-size // BYTES_PER_TOKEN)
-            bound += -(-size // BOUND_BYTES_PER_TOKEN) + BOUND_MESSAGE_OVERHEAD
+            bound += BOUND_MESSAGE_OVERHEAD
+            texts.append(one)
         elif isinstance(one, list):
             tokens += len(one)
             bound += len(one)
         else:
             parts = prompt_size.measure({"messages": [{"content": one["content"]}]})
-            tokens, bound, images = tokens + parts.tokens, bound + parts.tokens_bound, images + parts.images
+            tokens, bound = tokens + parts.tokens, bound + parts.plain_bound
+            pictures += parts.pictures
             modalities |= parts.modalities if _has_text(one) else parts.modalities - {"text"}
             continue
         modalities.add("text")
-    return _prompt(tokens, bound, images, frozenset(modalities) if modalities != {"text"} else TEXT_ONLY)
+    bound += text_bound(*texts)
+    return _prompt(tokens, bound, pictures, frozenset(modalities) if modalities != {"text"} else TEXT_ONLY)
 
 
 def _has_text(one: Json) -> bool:
@@ -66,33 +75,33 @@ def _has_text(one: Json) -> bool:
 def _rerank(body: Json) -> Prompt:
     """Vendors that bill tokens count the query once for each document (Voyage, Jina, 2026-11)."""
     query = -(-utf8_bytes(body["query"]) // BYTES_PER_TOKEN)
-    tokens = chunks = images = 0
+    tokens = chunks = 0
+    pictures: list[Size] = []
+    texts: list[str] = []
     for document in body["documents"]:
         text = document if isinstance(document, str) else document.get("text") or ""
         if not isinstance(document, str) and document.get("image") is not None:
-            images += 1
+            pictures.append(token_count.picture(document["image"]))
+        texts.append(text)
         document_tokens = -(-utf8_bytes(text) // BYTES_PER_TOKEN) + query
         tokens += document_tokens
         chunks += max(1, -(-document_tokens // TOKENS_PER_DOCUMENT))
-    factor = BYTES_PER_TOKEN // BOUND_BYTES_PER_TOKEN
-    media = images * IMAGE_TOKENS
     return _prompt(
-        tokens + media,
-        factor * (tokens + media) + BOUND_MESSAGE_OVERHEAD * len(body["documents"]),
-        images,
-        TEXT_ONLY | {"image"} if images else TEXT_ONLY,
+        tokens + len(pictures) * IMAGE_TOKENS,
+        text_bound(*texts) + len(texts) * (text_bound(body["query"]) + BOUND_MESSAGE_OVERHEAD),
+        pictures,
+        TEXT_ONLY | {"image"} if pictures else TEXT_ONLY,
         search_unit=-(-chunks // DOCUMENTS_PER_SEARCH_UNIT),
     )
 
 
 def _images(body: Json) -> Prompt:
-    images = len(body.get("input_references") or ())
-    size, media = utf8_bytes(body["prompt"]), images * IMAGE_TOKENS
+    pictures = [token_count.picture(_url(part)) for part in body.get("input_references") or ()]
     return _prompt(
-        -(-size // BYTES_PER_TOKEN) + media,
-        -(-size // BOUND_BYTES_PER_TOKEN) + BOUND_MESSAGE_OVERHEAD + 2 * media,
-        images,
-        TEXT_ONLY | {"image"} if images else TEXT_ONLY,
+        -(-utf8_bytes(body["prompt"]) // BYTES_PER_TOKEN) + len(pictures) * IMAGE_TOKENS,
+        text_bound(body["prompt"]) + BOUND_MESSAGE_OVERHEAD + len(pictures) * FAITHFUL_IMAGE_TOKENS,
+        pictures,
+        TEXT_ONLY | {"image"} if pictures else TEXT_ONLY,
         image_output=body.get("n") or 1,
     )
 
@@ -101,11 +110,11 @@ def _speech(body: Json) -> Prompt:
     text = body["input"]
     if not isinstance(text, str):
         text = "\n".join(turn["text"] for turn in text)
-    size = utf8_bytes(text) + utf8_bytes(body.get("instructions") or "")
+    instructions = body.get("instructions") or ""
     return _prompt(
-        -(-size // BYTES_PER_TOKEN),
-        -(-size // BOUND_BYTES_PER_TOKEN) + BOUND_MESSAGE_OVERHEAD,
-        0,
+        -(-(utf8_bytes(text) + utf8_bytes(instructions)) // BYTES_PER_TOKEN),
+        text_bound(text, instructions) + BOUND_MESSAGE_OVERHEAD,
+        (),
         TEXT_ONLY,
         character=len(text),
     )
@@ -115,22 +124,28 @@ def _transcription(body: Json) -> Prompt:
     audio = body["input_audio"]
     length_ms = audio_ms(audio_bytes(audio["data"]), audio["format"].lower())
     audio_tokens = -(-length_ms * AUDIO_TOKENS_PER_MINUTE // 60_000)
-    size = utf8_bytes(body.get("prompt") or "")
+    hint = body.get("prompt") or ""
     return _prompt(
-        -(-size // BYTES_PER_TOKEN) + audio_tokens,
-        -(-size // BOUND_BYTES_PER_TOKEN) + BOUND_MESSAGE_OVERHEAD + 2 * audio_tokens,
-        0,
+        -(-utf8_bytes(hint) // BYTES_PER_TOKEN) + audio_tokens,
+        text_bound(hint) + BOUND_MESSAGE_OVERHEAD + 2 * audio_tokens,
+        (),
         frozenset({"audio"}),
         audio_ms=length_ms,
     )
 
 
-def _prompt(tokens: int, bound: int, images: int, modalities: frozenset[str], **units: int) -> Prompt:
+def _url(part: Any) -> Any:
+    image = part.get("image_url") if isinstance(part, dict) else None
+    return image.get("url") if isinstance(image, dict) else image
+
+
+def _prompt(tokens: int, bound: int, pictures: Sequence[Size], modalities: frozenset[str], **units: int) -> Prompt:
     return Prompt(
         tokens=tokens,
         tokens_least=tokens,
-        tokens_bound=bound,
-        images=images,
+        plain_bound=bound,
+        images=len(pictures),
+        pictures=tuple(pictures),
         modalities=modalities,
         units=units or None,
     )

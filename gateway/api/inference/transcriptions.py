@@ -29,10 +29,10 @@ class Transcriptions(JsonSurface):
     body_bytes = 36 * 2**20  # 25 MB of audio in base64, and the rest
     request_type: ClassVar[Any] = schema.TranscriptionRequest
 
-    def parse(self, raw: request_reader.Body, headers: dict[bytes, bytes]) -> Json:
+    def parse(self, raw: request_reader.Body, headers: dict[bytes, bytes], *, on_loop: bool) -> Json:
         content_type = headers.get(b"content-type", b"")
         if not content_type.lower().startswith(b"multipart/form-data"):
-            return super().parse(raw, headers)
+            return super().parse(raw, headers, on_loop=on_loop)
         return _form(multipart.parse(bytes(raw), content_type), self.services.settings.max_json_depth)
 
     def accept(self, original: Json) -> Json:
@@ -93,7 +93,7 @@ def _form(parts: list[multipart.Part], max_depth: int) -> Json:
         elif name in body:
             raise BadRequest(f"{name}: given twice; send it once.", field=name)
         elif name in _OBJECTS:
-            body[name] = request_reader.decode_json(part.content, max_depth)
+            body[name] = request_reader.form_json(name, part.content, max_depth)
         elif name == "temperature":
             body[name] = _number(part)
         elif name in ("diarize", "stream"):

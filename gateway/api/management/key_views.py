@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
 from gateway.accounts import KeyView
 from gateway.records import iso, usd
+from gateway.store.policy import UNLIMITED, RateLimits
 
 NO_USAGE = {name: usd(0) for name in ("byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly")}
 """Usage of vendor keys that callers bring (BYOK), which this gateway does not support: always zero."""
@@ -31,17 +33,21 @@ def key_view(key: KeyView) -> dict[str, Any]:
         "workspace_id": key.org,
         "organization_id": key.org,
         "category": key.category,
+        **asdict(key.limits),
+        "abandoned_requests": key.abandoned,
+        "abandoned_usage": usd(key.abandoned_nano),
     }
 
 
-def current_key_view(key: KeyView) -> dict[str, Any]:
-    """The ``data`` of ``GET /key`` for an inference key."""
+def current_key_view(key: KeyView, limits: RateLimits) -> dict[str, Any]:
+    """The ``data`` of ``GET /key`` for an inference key, with the rate ``limits`` that are in force for it."""
     budgets = [budget] if (budget := _budget(key)) else []
     return {
         "label": key.label,
         **_limit(key),
         **_usage(key),
         **_constants(management=False),
+        **_rate_limit(limits),
         "organization_id": key.org,
         "workspace_id": key.org,
         "expires_at": _iso(key.expires_at),
@@ -62,6 +68,7 @@ def management_key_view(admin_key: str) -> dict[str, Any]:
         **usage,
         **NO_USAGE,
         **_constants(management=True),
+        **_rate_limit(UNLIMITED),
         "organization_id": None,
         "workspace_id": None,
         "expires_at": None,
@@ -96,9 +103,15 @@ def _constants(*, management: bool) -> dict[str, Any]:
         "is_provisioning_key": management,
         "creator_user_id": None,
         "allowed_data_regions": ["global"],
-        "rate_limit": {"requests": -1, "interval": "10s", "note": "Legacy field: there is no rate limit per key."},
         "free_model_daily_requests": {"limit": 0, "used": 0, "remaining": 0},
     }
+
+
+def _rate_limit(limits: RateLimits) -> dict[str, Any]:
+    """The limits, and the legacy field that the hosted service's clients require."""
+    note = "Legacy field: see requests_per_minute, tokens_per_minute and max_concurrent."
+    legacy = {"requests": limits.requests_per_minute or -1, "interval": "1m", "note": note}
+    return {"rate_limit": legacy, **asdict(limits)}
 
 
 def _budget(key: KeyView) -> dict[str, Any] | None:

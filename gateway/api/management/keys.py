@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from gateway.accounts import DEFAULT_ORG
+from gateway.accounts import DEFAULT_ORG, KeyChoice
 from gateway.accounts.views import KeyChange
 from gateway.api.management.auth import ByAnyKey, ServicesDep
 from gateway.api.management.json_route import ExactJSONResponse, StrictJSONRoute
 from gateway.api.management.key_views import current_key_view, key_view, management_key_view
 from gateway.api.management.schema import keys as schema
+from gateway.store.policy import RATE_LIMITS, RateLimits
 
 router = APIRouter(prefix="/keys", tags=["API keys"], route_class=StrictJSONRoute)
 current = APIRouter(tags=["API keys"])
@@ -26,14 +27,20 @@ async def get_current_key(services: ServicesDep, policy: ByAnyKey) -> ExactJSONR
     """Limit and usage of the key that asks."""
     if policy is None:
         return ExactJSONResponse({"data": management_key_view(services.admin_key)})
-    return ExactJSONResponse({"data": current_key_view(await services.accounts.key_usage(policy))})
+    key = await services.accounts.key_usage(policy)
+    return ExactJSONResponse({"data": current_key_view(key, services.ledger.limits_of(key.limits))})
 
 
 @router.get("", response_model=schema.KeyList, summary="List API keys")
 async def list_keys(services: ServicesDep, filters: Annotated[schema.KeyFilter, Query()]) -> ExactJSONResponse:
-    """Newest first, 100 a page; an empty page is the end."""
+    """Newest first, 100 a page; an empty page is the end. With `cursor` a page costs the same wherever it is."""
+    org = filters.organization_id or filters.workspace_id
+    if filters.cursor is not None:
+        which = KeyChoice(org, filters.include_disabled, filters.include_expired)
+        page, next_cursor = await services.accounts.page_of_keys(which, after=filters.cursor or None, limit=PAGE_SIZE)
+        return ExactJSONResponse({"data": [key_view(key) for key in page if key], "next_cursor": next_cursor})
     found = await services.accounts.list_keys(
-        org=filters.organization_id or filters.workspace_id,
+        org=org,
         offset=filters.offset,
         limit=PAGE_SIZE,
         disabled=filters.include_disabled,
@@ -57,6 +64,7 @@ async def create_key(services: ServicesDep, body: schema.CreateKey) -> ExactJSON
         reset=body.limit_reset or "none",
         expires_at=body.expires_at,
         category=body.category,
+        limits=RateLimits(body.requests_per_minute, body.tokens_per_minute, body.max_concurrent),
     )
     return ExactJSONResponse({"data": key_view(key), "key": secret}, 201, {"cache-control": "no-store"})
 
@@ -87,6 +95,7 @@ def key_change(body: schema.UpdateKey) -> KeyChange:
         "limit_reset": ("reset", body.limit_reset or "none"),
         "expires_at": ("expires_at", body.expires_at),
         "category": ("category", body.category),
+        **{name: (name, getattr(body, name)) for name in RATE_LIMITS},
     }
     return KeyChange(**dict(changes[field] for field in body.model_fields_set if field in changes))
 

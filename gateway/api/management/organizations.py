@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 
-from gateway.accounts import Organization
+from gateway.accounts import Accounts, Organization
 from gateway.api.management.auth import ServicesDep
 from gateway.api.management.json_route import ExactJSONResponse, StrictJSONRoute
 from gateway.api.management.schema import accounts as schema
@@ -30,6 +32,8 @@ IdempotencyKey = Annotated[str | None, Header(max_length=255, description="Requi
 async def create_organization(services: ServicesDep, body: schema.CreateOrganization) -> ExactJSONResponse:
     """A new account with a balance of zero. Its keys share its credits."""
     organization = await services.accounts.create_org(body.name)
+    if limits := body.sent_limits():
+        organization = await services.accounts.set_limits(organization.id, limits)
     if body.analytics is not None:
         chosen = body.analytics.changed(organization.analytics)
         organization = await services.accounts.set_analytics(organization.id, chosen)
@@ -37,11 +41,15 @@ async def create_organization(services: ServicesDep, body: schema.CreateOrganiza
 
 
 @router.get("", response_model=schema.OrganizationList, summary="List organizations")
-async def list_organizations(services: ServicesDep) -> ExactJSONResponse:
-    """Every organisation with its account, `default` included."""
-    return ExactJSONResponse(
-        {"data": [await _view(services, organization) for organization in await services.accounts.list_orgs()]}
-    )
+async def list_organizations(
+    services: ServicesDep,
+    cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> ExactJSONResponse:
+    """Oldest first with their accounts, `default` included. Page with `next_cursor` until it is null."""
+    found, next_cursor = await services.accounts.list_orgs(after=cursor, limit=limit)
+    views = await asyncio.gather(*(_view(services, organization) for organization in found))
+    return ExactJSONResponse({"data": views, "next_cursor": next_cursor})
 
 
 @router.get("/{organization_id}", response_model=schema.OrganizationAnswer, summary="Get an organization")
@@ -54,12 +62,18 @@ async def get_organization(services: ServicesDep, organization_id: str) -> Exact
 async def update_organization(
     services: ServicesDep, organization_id: str, body: schema.UpdateOrganization
 ) -> ExactJSONResponse:
-    """What analytics may say about its requests. Every gateway process obeys within some seconds."""
-    organization = await services.accounts.get_org(organization_id)
-    chosen = body.analytics.changed(organization.analytics)
-    return ExactJSONResponse(
-        {"data": await _view(services, await services.accounts.set_analytics(organization.id, chosen))}
-    )
+    """Rate limits are obeyed from the next request on; what analytics may say about its requests, within some seconds."""
+    return ExactJSONResponse({"data": await _view(services, await changed(services.accounts, organization_id, body))})
+
+
+async def changed(accounts: Accounts, id: str, body: schema.UpdateOrganization) -> Organization:
+    """The organisation after the change. Raises NotFound."""
+    organization = await accounts.get_org(id)
+    if limits := body.sent_limits():
+        organization = await accounts.set_limits(id, limits)
+    if body.analytics is not None:
+        organization = await accounts.set_analytics(id, body.analytics.changed(organization.analytics))
+    return organization
 
 
 @router.post(
@@ -133,6 +147,7 @@ def organization_view(organization: Organization, account: Balances) -> dict[str
             "country": analytics.country,
             "category": analytics.category,
         },
+        **asdict(organization.limits),
     }
 
 

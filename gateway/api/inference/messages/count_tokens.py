@@ -21,6 +21,7 @@ class CountTokens(Messages):
     path = "/messages/count_tokens"
     summary = "Number of tokens of a message, in Anthropic's shape"
     request_type = schema.CountTokensRequest
+    holds = False
 
     def accept(self, original: dict[str, Any]) -> dict[str, Any]:
         """Fields that shape an answer have no meaning here, so they are not checked."""

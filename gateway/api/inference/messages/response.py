@@ -6,13 +6,15 @@ error types), read 2026-11-21. Anthropic's answers have no block for pictures; t
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from gateway.api.inference.messages import thinking
 from gateway.api.inference.response_fields import hides_reasoning, identity, usage_view
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, RateLimited
 from gateway.pipeline.generation import Generation
 from providers.chat.messages import UNPARSED_ARGUMENTS
 from providers.chat.turns import interleaved
@@ -270,6 +272,19 @@ def envelope(error: GatewayError, id: str | None = None) -> Json:
     if error.metadata:
         whole["metadata"] = error.metadata
     return whole
+
+
+def limit_headers(error: RateLimited) -> list[tuple[str, str]]:
+    """Anthropic's headers of the limit that was reached: its size, what is left, and when it is whole again, as RFC 3339.
+
+    Source: docs.claude.com/en/api/rate-limits, 2026-11. It has none for requests at once.
+    """
+    kind = error.name.removesuffix("_per_minute")
+    if kind == error.name:
+        return []
+    reset = datetime.fromtimestamp(math.ceil(error.reset_at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    figures = {"limit": str(error.limit), "remaining": str(error.remaining), "reset": reset}
+    return [(f"anthropic-ratelimit-{kind}-{name}", figure) for name, figure in figures.items()]
 
 
 def _overflow_words(error: GatewayError) -> str:

@@ -14,7 +14,7 @@ from gateway.api.inference.messages import request, response, schema, stream
 from gateway.api.inference.messages import thinking as messages_thinking
 from gateway.api.inference.response_fields import explain
 from gateway.api.inference.surface import Encoder, Surface
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, RateLimited
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.request import InferenceRequest
 from providers.types import NativeRequest
@@ -68,6 +68,9 @@ class Messages(Surface):
 
     def error(self, error: GatewayError) -> Json:
         return response.envelope(error)
+
+    def error_headers(self, error: GatewayError) -> list[tuple[str, str]]:
+        return error.headers() + (response.limit_headers(error) if isinstance(error, RateLimited) else [])
 
 
 def betas(headers: dict[bytes, bytes]) -> tuple[str, ...]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gateway.accounts import OrganizationAnalytics
 from gateway.api.management.schema.analytics_fields import AUTO, Categories, Category, Country, Sample
 from gateway.api.management.schema.base import Body, Iso, Shape, Usd, UsdText
-from gateway.api.management.schema.validators import Grant, Name, printable_text
+from gateway.api.management.schema.validators import Grant, Name, Rate, printable_text
+from gateway.store.policy import RATE_LIMITS
 
 
 class Analytics(BaseModel):
@@ -37,13 +38,40 @@ class Analytics(BaseModel):
         return msgspec.structs.replace(analytics, **sent)
 
 
-class CreateOrganization(Body):
+class OrganizationLimits(Body):
+    """Rate limits of all keys of an organisation together; null: the installation's default, which may be none."""
+
+    requests_per_minute: Rate | None = None
+    tokens_per_minute: Rate | None = Field(None, description="Tokens of prompts and answers.")
+    max_concurrent: Rate | None = Field(None, description="Requests at once.")
+
+    def sent_limits(self) -> dict[str, int | None]:
+        """Those that were sent."""
+        return {name: getattr(self, name) for name in RATE_LIMITS if name in self.model_fields_set}
+
+
+class CreateOrganization(OrganizationLimits):
     name: Name
     analytics: Analytics | None = None
 
 
-class UpdateOrganization(Body):
-    analytics: Analytics
+class UpdateOrganization(OrganizationLimits):
+    """Only what is sent changes."""
+
+    analytics: Analytics | None = None
+
+    @field_validator("analytics", mode="before")
+    @classmethod
+    def _not_null(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("cannot be null; leave it out to keep it")
+        return value
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("say what to change: analytics or a rate limit")
+        return self
 
 
 class GrantCredits(Body):
@@ -87,6 +115,9 @@ class Organization(Shape):
     total_credits_usd: UsdText
     total_usage_usd: UsdText
     analytics: AnalyticsView
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    max_concurrent: int | None
 
 
 class OrganizationAnswer(Shape):
@@ -95,6 +126,7 @@ class OrganizationAnswer(Shape):
 
 class OrganizationList(Shape):
     data: list[Organization]
+    next_cursor: str | None
 
 
 class Granted(Shape):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from gateway.api.management.schema.analytics_fields import Category
 from gateway.api.management.schema.base import Body, Iso, Shape, Usd
-from gateway.api.management.schema.validators import Instant, Limit, Name, OrganizationId, Reset
+from gateway.api.management.schema.validators import Instant, Limit, Name, OrganizationId, Rate, Reset
 
 
 class CreateKey(Body):
@@ -24,6 +24,9 @@ class CreateKey(Body):
         False, description="Accepted; this gateway has no keys of callers' own vendors."
     )
     category: Category | None = Field(None, description="What its requests are about, where their app does not say.")
+    requests_per_minute: Rate | None = Field(None, description="Null: the installation's default, which may be none.")
+    tokens_per_minute: Rate | None = Field(None, description="Tokens of prompts and answers.")
+    max_concurrent: Rate | None = Field(None, description="Requests at once.")
 
     @field_validator("workspace_id")
     @classmethod
@@ -35,7 +38,7 @@ class CreateKey(Body):
 
 
 class UpdateKey(Body):
-    """Only what is sent changes; `null` takes a limit, its reset, the expiry or the category away."""
+    """Only what is sent changes; `null` takes a limit, its reset, the expiry, the category or a rate limit away."""
 
     name: Name | None = None
     disabled: bool | None = None
@@ -44,6 +47,9 @@ class UpdateKey(Body):
     expires_at: Instant | None = None
     include_byok_in_limit: bool | None = None
     category: Category | None = None
+    requests_per_minute: Rate | None = None
+    tokens_per_minute: Rate | None = None
+    max_concurrent: Rate | None = None
 
     @field_validator("name", "disabled", mode="before")
     @classmethod
@@ -58,7 +64,12 @@ class KeyFilter(BaseModel):
 
     include_disabled: bool = False
     include_expired: bool = False
-    offset: int = Field(0, ge=0, le=10**6)
+    offset: int = Field(0, ge=0, le=10**6, description="A page of 100; an empty one is the end.")
+    cursor: str | None = Field(
+        None,
+        max_length=100,
+        description="In place of `offset`: empty for the first page, then `next_cursor` until it is null. Pages may be short.",
+    )
     organization_id: OrganizationId | None = None
     workspace_id: OrganizationId | None = Field(None, description="Alias of `organization_id`.")
 
@@ -89,6 +100,11 @@ class Key(Shape):
     workspace_id: str
     organization_id: str
     category: str | None
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    max_concurrent: int | None
+    abandoned_requests: int
+    abandoned_usage: Usd
 
 
 class KeyAnswer(Shape):
@@ -96,7 +112,10 @@ class KeyAnswer(Shape):
 
 
 class KeyList(Shape):
+    """`next_cursor` where `cursor` was sent."""
+
     data: list[Key]
+    next_cursor: str | None = None
 
 
 class CreatedKey(Shape):
@@ -111,6 +130,8 @@ class Deleted(Shape):
 
 
 class RateLimit(Shape):
+    """The hosted service's legacy field: `requests` is -1 for no limit."""
+
     requests: int
     interval: str
     note: str
@@ -157,6 +178,9 @@ class CurrentKey(Shape):
     expires_at: Iso | None = None
     allowed_data_regions: list[str]
     rate_limit: RateLimit
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    max_concurrent: int | None
     free_model_daily_requests: FreeRequests
     budgets: list[Budget]
     effective_budget: Budget | None

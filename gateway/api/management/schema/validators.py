@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gateway.money import parse_usd
+from gateway.settings import RATE_MAX
 
 DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,9})?")
 INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
@@ -84,4 +85,5 @@ Instant = Annotated[
 """Unix seconds, from an ISO 8601 time in the future."""
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable_text)]
 OrganizationId = Annotated[str, Field(min_length=1, max_length=64)]
+Rate = Annotated[int, Field(ge=1, le=RATE_MAX)]
 Reset = Literal["daily", "weekly", "monthly"]
