@@ -169,7 +169,23 @@ class Settings(BaseSettings):
     organization_max_concurrent: int | None = Field(
         None, ge=1, le=RATE_MAX, description="Requests at once of such an organisation. Unset: no limit."
     )
-    record_ttl_s: int = Field(2_592_000, ge=60, description="How long generation records are kept for GET /generation.")
+    record_ttl_s: int = Field(
+        2_592_000,
+        ge=60,
+        description="How long generation records are kept for GET /generation, by whole days in the archive.",
+    )
+    unpaid_record_ttl_s: int = Field(
+        86_400, ge=60, description="The same of requests that cost nothing, whose records are never archived."
+    )
+    close_books: bool = Field(
+        True,
+        description="Move old lines of the ledger, and records, to the archive, where the extra `analytics` is installed.",
+    )
+    close_after_s: int = Field(
+        86_400, ge=14_400, description="Age at which they leave the store. A repeated charge is recognised for so long."
+    )
+    close_interval_s: float = Field(600, gt=0, description="How often old lines are looked for.")
+    journal_days: int = Field(0, ge=0, description="Days of the ledger that the archive keeps; 0: all.")
     default_max_tokens: int = Field(
         4096,
         ge=1,
