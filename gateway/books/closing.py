@@ -29,7 +29,7 @@ from gateway.analytics.history.schema import order
 from gateway.analytics.history.sinks import in_thread
 from gateway.analytics.history.source import Batch
 from gateway.books.archive import BookArchive, Files
-from gateway.books.rows import JOURNAL, LINE_COLUMNS, KeptRecord, Line, at_ms, entry, line
+from gateway.books.rows import JOURNAL, LINE_COLUMNS, KeptRecord, at_ms, entry, line
 from gateway.ledger.closing import Closing, Sums, digest_after
 from gateway.ledger.entries import Entry
 from gateway.ledger.ledger import CLOSED_AT_ONCE, Ledger, parse_record
@@ -54,11 +54,30 @@ class NotKept(Exception):
     """Another process has written this stretch of the archive."""
 
 
-class _Collected(NamedTuple):
-    """Lines that may leave, in their order, with their digests, and their records as they are stored."""
+class _Batch:
+    """Lines that may leave, in their order, and their records; encoded some at a time, because the event loop waits for it."""
 
-    lines: list[tuple[Entry, str]]
-    records: dict[str, bytes]
+    def __init__(self) -> None:
+        self.lines: list[Entry] = []
+        self.rows = bytearray()
+        self.records: dict[str, int] = {}
+        """Id → bytes as it is stored."""
+        self.record_rows = bytearray()
+
+    def add(self, lines: Sequence[tuple[Entry, str]], records: Mapping[str, bytes]) -> None:
+        """``lines`` with their digests, and what is stored as records of their requests."""
+        self.rows += _encode_lines([line(each, digest) for each, digest in lines])
+        self.lines += [each for each, _ in lines]
+        newest = {each.generation_id: each for each, _ in lines}
+        kept = []
+        for id in records.keys() - self.records.keys():  # a record has several lines after failed attempts
+            stored = records[id]
+            record, of = parse_record(stored), newest[id]
+            kept.append(
+                KeptRecord(at_ms=at_ms(of.cursor), org=of.org, id=id, paid=record.paid_nano, record=record.blob)
+            )
+            self.records[id] = len(stored)
+        self.record_rows += _encode_lines(kept)
 
 
 class Retention(NamedTuple):
@@ -109,6 +128,7 @@ class Closer:
                 await self._close_all()
                 if await self._lease.held():
                     await in_thread(self._tidy)
+                    await self._lease.release()
         except (HistoryError, NotKept) as error:
             self._complete = False
             self._errors.inc()
@@ -126,33 +146,31 @@ class Closer:
 
     async def _close_all(self) -> None:
         until_ms = int((self._clock() - self._retention.close_after_s) * 1000)
-        batch = _Collected([], {})
-        async for org in self._organizations():
+        batch = _Batch()
+        async for org in self._organizations(until_ms):
             after = await self._closing(org)
             while after is not None:
-                found, after = await self._collect(org, after, until_ms)
-                batch.lines.extend(found.lines)
-                batch.records.update(found.records)
+                after = await self._collect(batch, org, after, until_ms)
                 if len(batch.lines) >= LINES_OF_A_BATCH:
                     if not await self._lease.held():
                         return
                     await self._move(batch)
-                    batch = _Collected([], {})
+                    batch = _Batch()
         if batch.lines and await self._lease.held():
             await self._move(batch)
 
-    async def _organizations(self) -> AsyncIterator[str]:
-        """Those that have lines in the store."""
+    async def _organizations(self, until_ms: int) -> AsyncIterator[str]:
+        """Those that have such old lines."""
         cursor = 0
         while True:
             found: Any = await self._store.redis.hscan(keys.ORGANIZATIONS, cursor, count=ORGANIZATIONS_AT_ONCE)
             cursor, names = found[0], [name.decode() for name in found[1]]
             async with self._store.redis.pipeline(transaction=False) as pipe:
                 for name in names:
-                    pipe.xlen(keys.journal(name))
-                counts = await pipe.execute()
-            for name, count in zip(names, counts, strict=True):
-                if count:
+                    pipe.xrange(keys.journal(name), "-", str(until_ms), count=1)
+                lines = await pipe.execute()
+            for name, line_found in zip(names, lines, strict=True):
+                if line_found:
                     yield name
             if cursor == 0:
                 return
@@ -168,47 +186,36 @@ class Closer:
         self._errors.inc()
         log.error("the books of an organization are not closed; run: tokenway reconcile", org=org, reason=reason)
 
-    async def _collect(self, org: str, since: Closing, until_ms: int) -> tuple[_Collected, Closing | None]:
-        """The next lines behind a closing, and the closing behind them; None where there are no more."""
+    async def _collect(self, batch: _Batch, org: str, since: Closing, until_ms: int) -> Closing | None:
+        """Add the next lines behind a closing. The closing behind them; None where there are no more."""
         found = await self._ledger.lines(org, since.cursor, until_ms=until_ms, limit=CLOSED_AT_ONCE)
-        sums, digest, lines = Sums(org, since), since.digest, []
+        sums, digest, lines = Sums(org, since), since.digest, list[tuple[Entry, str]]()
         for each in found:
             sums.add(each)
             digest = digest_after(digest, each)
             lines.append((each, digest))
         if sums.differences:
             self._refuse(org, str(sums.differences[0]))
-            return _Collected([], {}), None
+            return None
         ids = list({each.generation_id for each in found if each.type != "grant"})
-        records = await self._ledger.stored_records(org, ids)
-        return _Collected(lines, records), sums.closing(digest) if len(found) == CLOSED_AT_ONCE else None
+        batch.add(lines, await self._ledger.stored_records(org, ids))
+        return sums.closing(digest) if len(found) == CLOSED_AT_ONCE else None
 
-    async def _move(self, batch: _Collected) -> None:
+    async def _move(self, batch: _Batch) -> None:
         """To the archive, and out of the store."""
-        rows = [line(each, digest) for each, digest in batch.lines]
-        newest = {each.generation_id: each for each, _ in batch.lines}
-        kept = []
-        for id, stored in batch.records.items():
-            record = parse_record(stored)
-            assert record is not None  # stored is not None
-            at = newest[id]
-            kept.append(
-                KeptRecord(at_ms=at_ms(at.cursor), org=at.org, id=id, paid=record.paid_nano, record=record.blob)
-            )
-        if kept:
-            await self._append(self._archive.records, kept)
-        upto = await self._append(self._archive.journal, rows)
-        lengths = {id: len(stored) for id, stored in batch.records.items()}
-        for org, entries in _by_org(each for each, _ in batch.lines).items():
-            await self._leave(org, entries, lengths)
+        if batch.records:
+            await self._append(self._archive.records, bytes(batch.record_rows), len(batch.records))
+        upto = await self._append(self._archive.journal, bytes(batch.rows), len(batch.lines))
+        for org, entries in _by_org(batch.lines).items():
+            await self._leave(org, entries, batch.records)
         await self._store.redis.set(keys.CLOSED_UPTO, upto)
 
-    async def _append(self, files: Files, rows: Sequence[Line] | Sequence[KeptRecord]) -> str:
+    async def _append(self, files: Files, lines: bytes, rows: int) -> str:
         """The position that they reach. Raises NotKept, HistoryError."""
         progress = await in_thread(files.progress)
         number = order(progress.position)[0] + 1
         upto = f"{number}-{secrets.randbits(53)}"  # so that it is seen whose piece is kept
-        batch = Batch(after=progress.position, upto=upto, rows=len(rows), lines=_encode_lines(rows))
+        batch = Batch(after=progress.position, upto=upto, rows=rows, lines=lines)
         if (await in_thread(files.append, batch)).position != upto:
             raise NotKept("another process closes them, too")
         return upto

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import TypeVar
 
 import structlog
@@ -123,6 +124,10 @@ class Books:
         """Lines before a closing, behind a cursor: of the days that may have them, some at a time. Blocks."""
         assert self._archive is not None  # _query has looked
         files, place = self._archive.journal, _place(after)
+        if not files.exists():
+            raise HistoryError(
+                f"there is no journal in {files.name}, and the lines of {org} up to {closing.seq} are in it"
+            )
         day, end = place[0] // (DAY_S * 1000), at_ms(closing.cursor) // (DAY_S * 1000)
         days = [each for each in files.event_days() if each <= end and (each <= day if newest_first else each >= day)]
         direction, compared = ("DESC", "<") if newest_first else ("ASC", ">")
@@ -136,6 +141,8 @@ class Books:
             found += [entry(row)[0] for row in rows]
             if len(found) >= limit:
                 break
+        if any(abs(one.seq - other.seq) != 1 for one, other in pairwise(found)):
+            log.error("lines are missing in the archive; run: tokenway reconcile --all", org=org)
         return found
 
     async def _archived_record(self, id: str, org: str | None = None) -> Record | None:

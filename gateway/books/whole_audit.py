@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from gateway.analytics.buckets import iso_day
-from gateway.analytics.history.parquet import DamagedFile
+from gateway.analytics.history.parquet import DamagedFile, HistoryError
 from gateway.analytics.history.sinks import in_thread
 from gateway.books.archive import Files
 from gateway.books.rows import JOURNAL, LINE_COLUMNS, at_ms, entry
@@ -113,8 +113,9 @@ async def audit_archive(
     if books:
         await in_thread(_read, files, books, audit, advance)
     for book in books.values():
-        await _charged_twice(ledger, files, book)
-        await _compare_keys(ledger, book)
+        if not book.partial:
+            await _charged_twice(ledger, files, book)
+            await _compare_keys(ledger, book)
         audit.differences += book.sums.differences
     return audit
 
@@ -128,9 +129,12 @@ def _read(files: Files, books: Mapping[str, _Book], audit: WholeAudit, advance: 
             audit.differences += [_damaged(error) for error in files.check()]
         if days:
             _read_lines(files, books, audit, advance)
-    except DamagedFile as error:
+    except HistoryError as error:
         if not audit.differences:  # else the check has named it
-            audit.differences.append(_damaged(error))
+            audit.differences.append(Difference("", "file", str(error), "readable", None))
+        for book in books.values():
+            book.partial = True
+        return
     for book in books.values():
         book.finish(days)
 
@@ -158,8 +162,8 @@ def _read_lines(files: Files, books: Mapping[str, _Book], audit: WholeAudit, adv
 
 async def _compare_keys(ledger: Ledger, book: _Book) -> None:
     sums = book.sums
-    closed = None if book.partial else await ledger.closed_usage(sums.org, book.closing)
-    if closed is None:  # books were closed meanwhile, or lines are missing
+    closed = await ledger.closed_usage(sums.org, book.closing)
+    if closed is None:  # books were closed meanwhile
         return
     for key, amount in closed.items():
         sums.differ("key_used", f"closed usage of key {key}", sums.by_key.pop(key, 0), amount)

@@ -64,18 +64,38 @@ async def _members(client: redis.asyncio.Redis, org: str) -> AsyncIterator[list[
         first += KEYS_AT_ONCE
 
 
-async def read_keys(client: redis.asyncio.Redis, org: str) -> dict[str, _Key]:
-    """Every key the organisation ever had, by its hash."""
-    tag, found = keys.tag(org), {}
-    async for members in _members(client, org):
+class _Account(NamedTuple):
+    """The store's own sums of an organisation at one instant, and those of its keys not later than that."""
+
+    balance: int
+    used: int
+    seq: int
+    last: bytes | None
+    """Number of the journal's last line; None when it has none."""
+    keys: dict[str, _Key]
+
+
+async def _read(client: redis.asyncio.Redis, org: str) -> _Account:
+    known: dict[str, _Key] = {}
+    members = _members(client, org)
+    while True:
+        page: list[str] = await anext(members, [])
         async with client.pipeline(transaction=True) as pipe:  # at one instant
-            pipe.hget(keys.organization(org), "seq")
-            for member in members:
-                pipe.hmget(keys.api_key(tag, member), ["ua", "cua"])
-            seq, *values = await pipe.execute()
-        for member, (used, closed) in zip(members, values, strict=True):
-            found[member] = _Key(int(seq or 0), int(used or 0), int(closed or 0))
-    return found
+            pipe.hmget(keys.organization(org), ["bal", "used", "seq"])
+            pipe.xrevrange(keys.journal(org), count=1)
+            for member in page:
+                pipe.hmget(keys.api_key(keys.tag(org), member), ["ua", "cua"])
+            account, last, *values = await pipe.execute()
+        balance, used, seq = (int(value or 0) for value in account)
+        for member, (used_by_key, closed) in zip(page, values, strict=True):
+            known[member] = _Key(seq, int(used_by_key or 0), int(closed or 0))
+        if len(page) < KEYS_AT_ONCE:
+            return _Account(balance, used, seq, last[0][1].get(b"q") if last else None, known)
+
+
+async def read_closed_usage(client: redis.asyncio.Redis, org: str) -> dict[str, int]:
+    """What each key has used in the lines that are closed, by its hash."""
+    return {name: key.closed for name, key in (await _read(client, org)).keys.items()}
 
 
 async def read_closing(client: redis.asyncio.Redis, org: str) -> Closing:
@@ -91,28 +111,22 @@ async def _add_up(client: redis.asyncio.Redis, org: str) -> Sums:
         sums = Sums(org)
         sums.differ("closing", "the last closing", "a closing of ours", repr(error))
         return sums
-    sums = Sums(org, closing)
-    known = await read_keys(client, org)  # before the account, whose last line is not older then
-    async with client.pipeline(transaction=True) as pipe:  # read account and last line at one instant
-        pipe.hmget(keys.organization(org), ["bal", "used", "seq"])
-        pipe.xrevrange(keys.journal(org), count=1)
-        account, last = await pipe.execute()
-    balance, used, seq = (int(value or 0) for value in account)
-    found = last[0][1].get(b"q") if last else str(closing.seq).encode()
-    sums.differ("chain", "last line and the account", str(seq).encode(), found)
-    by_key: Counter[str] = Counter()
+    sums, account, by_key = Sums(org, closing), await _read(client, org), Counter[str]()
+    last = str(closing.seq).encode() if account.last is None else account.last
+    sums.differ("chain", "last line and the account", str(account.seq).encode(), last)
     async for line in _lines(client, org, closing.cursor, sums):
-        if line.seq > seq:
+        if line.seq > account.seq:
             break
         sums.add(line)
-        if line.key_hash is not None and (line.key_hash not in known or line.seq <= known[line.key_hash].seq):
+        key = account.keys.get(line.key_hash or "")
+        if line.key_hash is not None and (key is None or line.seq <= key.seq):
             by_key[line.key_hash] += line.user_nano
-    sums.differ("chain", "last sequence number", seq, sums.seq)
-    sums.differences += await _charged_twice(client, sums, closing, seq)
-    sums.differ("balance", "sum of the journal and the account", sums.balance, balance)
-    sums.differ("used", "usage in the journal and the account", sums.used, used)
-    sums.differ("balance", "granted - used", sums.granted - sums.used, balance)
-    for name, key in known.items():
+    sums.differ("chain", "last sequence number", account.seq, sums.seq)
+    sums.differences += await _charged_twice(client, sums, closing, account.seq)
+    sums.differ("balance", "sum of the journal and the account", sums.balance, account.balance)
+    sums.differ("used", "usage in the journal and the account", sums.used, account.used)
+    sums.differ("balance", "granted - used", sums.granted - sums.used, account.balance)
+    for name, key in account.keys.items():
         sums.differ("key_used", f"usage of key {name}", key.closed + by_key.pop(name, 0), key.used)
     for name, amount in by_key.items():
         sums.differ("key_used", f"usage of key {name}, which is not listed", 0, amount)

@@ -25,7 +25,7 @@ from gateway.errors import (
     Unauthorized,
     Unprocessable,
 )
-from gateway.ledger.audit import audit, read_closing, read_keys, read_orgs
+from gateway.ledger.audit import audit, read_closed_usage, read_closing, read_orgs
 from gateway.ledger.closing import Closing
 from gateway.ledger.entries import (
     GENERATION_ID,
@@ -381,7 +381,7 @@ class Ledger:
         Raises LedgerUnavailable.
         """
         with ledger_unavailable(), store_errors():
-            found = {name: key.closed for name, key in (await read_keys(self._store.redis, org)).items()}
+            found = await read_closed_usage(self._store.redis, org)
         return found if await self.closing(org) == closing else None
 
     async def organizations(self) -> list[str]:
@@ -454,7 +454,8 @@ class Ledger:
         """The record that was stored with the generation's ending."""
         if not GENERATION_ID.fullmatch(id):
             return None
-        return parse_record(await self._read("GET", keys.record(keys.tag(org), id)))
+        value = await self._read("GET", keys.record(keys.tag(org), id))
+        return None if value is None else parse_record(value)
 
     async def find_record(self, id: str) -> Record | None:
         """The same when the organisation is not known: looks in every bucket in use."""
@@ -560,9 +561,7 @@ def _refusal(reply: list[Any], policy: KeyPolicy, amount_nano: int) -> Exception
     return ValueError(f"the ledger refuses the hold: {reply!r}")
 
 
-def parse_record(value: bytes | None) -> Record | None:
+def parse_record(value: bytes) -> Record:
     """What is stored: the amount paid, a colon, the record."""
-    if value is None:
-        return None
     paid, _, blob = value.partition(b":")
     return Record(blob, int(paid))

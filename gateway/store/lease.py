@@ -29,3 +29,8 @@ class Lease:
             await self._redis.set(self._name, self._holder, px=self._ms)
             return True
         return False
+
+    async def release(self) -> None:
+        """Let another process take it at once. Raises what redis-py raises."""
+        if await self._redis.get(self._name) == self._holder:
+            await self._redis.delete(self._name)
