@@ -39,8 +39,8 @@ from gateway.store.client import Store, store_errors
 from gateway.store.lease import Lease, Role
 from gateway.telemetry import Telemetry
 
-LINES_OF_A_BATCH = 20_000
-"""So many lines are held in memory, with their records: some 30 MB."""
+LINES_OF_A_BATCH = 5_000
+"""So many lines are held in memory, with their records: some 8 MB."""
 ORGANIZATIONS_AT_ONCE = 100
 LEASE_MS = 120_000
 CLOCK_MAY_DIFFER_S = 300.0

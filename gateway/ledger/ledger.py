@@ -59,7 +59,7 @@ FEW, MANY, PAUSE_S = 64, 512, 0.002
 NO_SUCH_KEY = "No such API key, or it is disabled or expired."
 _SOURCES = {b"KEYLIM": "key_limit", b"CREDIT": "credits"}
 _LIMITS = {b"requests": "requests_per_minute", b"tokens": "tokens_per_minute", b"concurrent": "max_concurrent"}
-CLOSED_AT_ONCE = 250
+CLOSED_AT_ONCE = 100
 """Lines."""
 TOKENS_MAX = 10**10
 """More tokens than any request has; the functions take no more."""
