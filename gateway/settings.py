@@ -177,9 +177,10 @@ class Settings(BaseSettings):
     unpaid_record_ttl_s: int = Field(
         86_400, ge=60, description="The same of requests that cost nothing, whose records are never archived."
     )
-    close_books: bool = Field(
-        True,
-        description="Move old lines of the ledger, and records, to the archive, where the extra `analytics` is installed.",
+    close_books: bool | None = Field(
+        None,
+        description="Move old lines of the ledger, and records, to the archive. Unset: where the store is embedded, or it is said "
+        "where the history is.",
     )
     close_after_s: int = Field(
         86_400, ge=14_400, description="Age at which they leave the store. A repeated charge is recognised for so long."
@@ -324,6 +325,13 @@ class Settings(BaseSettings):
         return self.history_url or str(self.history_directory)
 
     @cached_property
+    def closes_books(self) -> bool:
+        """Whether old lines of the ledger leave the store. By default not for a directory that may not last."""
+        if self.close_books is None:
+            return self.redis_url is None or self.history_dir is not None or self.history_url is not None
+        return self.close_books
+
+    @property
     def history_location(self) -> str:
         """Where the history of analytics is read: its files, else ClickHouse. The URL has a password."""
         if self.history_clickhouse_url is None or self.history:

@@ -180,7 +180,7 @@ def closing_loops(
     """The loop that moves old lines and records to the archive; none where there can be none, or it is switched off. Raises
     HistoryError for an archive that cannot be used.
     """
-    archive = book_archive(settings) if settings.close_books else None
+    archive = book_archive(settings) if settings.closes_books else None
     if archive is None:
         return []
     closer = Closer(

@@ -25,7 +25,7 @@ import msgspec
 import structlog
 
 from gateway.analytics.history.parquet import HistoryError
-from gateway.analytics.history.schema import order
+from gateway.analytics.history.schema import START, order
 from gateway.analytics.history.sinks import in_thread
 from gateway.analytics.history.source import Batch
 from gateway.books.archive import BookArchive, Files
@@ -123,6 +123,7 @@ class Closer:
             with store_errors():
                 if not await self._lease.held():
                     return
+                await self._check_archive()
                 if not self._complete:
                     await self._finish()
                 await self._close_all()
@@ -235,6 +236,17 @@ class Closer:
                 return
             self._closed.inc(len(some))
             rest, before = rest[len(some) :], after
+
+    async def _check_archive(self) -> None:
+        """Raises HistoryError for an archive that lacks what has been closed: it is another directory, or an older copy."""
+        kept = (await in_thread(self._archive.journal.progress)).position
+        stored: Any = await self._store.redis.get(keys.CLOSED_UPTO)
+        closed = stored.decode() if stored else START
+        if order(kept)[0] < order(closed)[0] or (order(kept)[0] == order(closed)[0] and kept != closed):
+            raise HistoryError(
+                f"the journal in {self._archive.journal.name} ends at {kept}, and books were closed until {closed}: "
+                "all processes need the same GATEWAY_HISTORY_DIR or GATEWAY_HISTORY_URL"
+            )
 
     async def _finish(self) -> None:
         """What was archived by a process that died, or failed, leaves the store. Its records stay until their time is over."""

@@ -210,6 +210,39 @@ async def test_an_archive_that_cannot_be_written(past: Past, tmp_path: Path) -> 
         await Books(past.ledger, None, close_after_s=DAY_S).journal(first)
 
 
+async def test_another_directory_is_refused(past: Past, tmp_path: Path) -> None:
+    """A host whose archive is not the one into which books were closed closes nothing, and says why."""
+    first = next(iter(past.policies))
+    await past.requests(first, 3)
+    await past.closer().close_books()
+    await past.requests(first, 3)
+    own, telemetry = tmp_path / "own", Telemetry()
+    other = BookArchive(Archive(own, JOURNAL), Archive(own, RECORDS))
+    await past.closer(archive=other, telemetry=telemetry).close_books()
+    assert telemetry.closing_errors._value.get() == 1
+    assert await past.store.redis.xlen(keys.journal(first)) > 0
+    assert not other.journal.exists()
+    await past.store.redis.delete(keys.CLOSING_LEASE)
+    await past.closer().close_books()
+    await is_clean(past)
+
+
+@pytest.mark.parametrize(
+    ("more", "closes"),
+    [
+        ({}, True),
+        ({"close_books": False}, False),
+        ({"redis_url": "redis://here"}, False),
+        ({"redis_url": "redis://here", "history_url": "s3://bucket/prefix"}, True),
+        ({"redis_url": "redis://here", "history_dir": "/kept"}, True),
+        ({"redis_url": "redis://here", "close_books": True}, True),
+    ],
+)
+def test_when_books_are_closed(tmp_path: Path, more: dict[str, Any], closes: bool) -> None:
+    """Not into a directory that may go with its container, unless somebody says so."""
+    assert Settings(data_dir=tmp_path, config_dir=tmp_path, **more).closes_books is closes
+
+
 async def test_a_late_settlement_after_a_closing(past: Past) -> None:
     """An expired hold whose line is in the archive is put aside, not charged twice; a repeated settlement is recognised while it may come."""
     first = next(iter(past.policies))
