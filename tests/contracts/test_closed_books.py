@@ -24,18 +24,18 @@ from gateway.store import keys
 from gateway.store.objects import objects
 from gateway.telemetry import Telemetry
 from tests.support.books import DAY_S, Dying, Killed, Past, Step
-from tests.support.objectstore import object_store
+from tests.support.objectstore import object_store, versity_store
 
 pytest.importorskip("duckdb", reason="the archive needs the extra analytics")
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["directory", "s3", "versitygw"])
 def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BookArchive]:
     if request.param == "directory":
         yield BookArchive(Archive(tmp_path, JOURNAL), Archive(tmp_path, RECORDS))
         return
-    with object_store() as server:
-        bucket = objects(server.url())
+    with object_store() if request.param == "s3" else versity_store(tmp_path / "objects") as server:
+        bucket = objects(server if isinstance(server, str) else server.url())
         yield BookArchive(*(BucketArchive(bucket, tmp_path / "copies", dataset) for dataset in (JOURNAL, RECORDS)))
 
 

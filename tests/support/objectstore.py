@@ -1,15 +1,23 @@
-"""A store that speaks S3, moto's server (Apache-2.0), in the test's own process: real requests, and rows of faults."""
+"""Stores that speak S3: moto's server (Apache-2.0), in the test's own process, with rows of faults; and a real one."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import httpx
 import pytest
+
+from tests.support.process import free_port
 
 BUCKET = "books"
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "s3cret", "AWS_DEFAULT_REGION": "eu-central-1"}
@@ -62,3 +70,36 @@ class FaultyObjects:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *args, **more: self._step(lambda: getattr(self._real, name)(*args, **more))
+
+
+@contextlib.contextmanager
+def versity_store(directory: Path) -> Iterator[str]:
+    """The URL of a prefix in a bucket of a real server, versitygw (Apache-2.0), whose objects are files in the directory. Skips where
+    it is not installed: ``go install github.com/versity/versitygw/cmd/versitygw@v1.8.0``.
+    """
+    pytest.importorskip("botocore", reason="S3 needs the extra aws")
+    program = shutil.which("versitygw", path=os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)]))
+    if program is None:
+        pytest.skip("a real S3 server is not installed: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
+    directory.mkdir()
+    address = f"127.0.0.1:{free_port()}"
+    command = [program, "--access", KEYS["AWS_ACCESS_KEY_ID"], "--secret", KEYS["AWS_SECRET_ACCESS_KEY"]]
+    command += ["--region", KEYS["AWS_DEFAULT_REGION"], "--port", address, "posix", str(directory)]
+    (directory / BUCKET).mkdir()
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with mock.patch.dict(os.environ, KEYS):
+            _wait_for(address)
+            yield f"s3://{BUCKET}/kept/here?endpoint=http://{address}&region={KEYS['AWS_DEFAULT_REGION']}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _wait_for(address: str) -> None:
+    host, _, port = address.partition(":")
+    for _ in range(200):
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+            return
+        time.sleep(0.05)
+    raise AssertionError("versitygw does not listen")
