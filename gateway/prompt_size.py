@@ -208,7 +208,7 @@ def _walked(messages: Iterable[Mapping[str, Any]]) -> _Walk:
         if waiting:
             paired = False
         fields = len(message)
-        if fields > 2:
+        if fields > 2 or content is None:
             calls = message.get("tool_calls")
             if calls:
                 turns += calls
@@ -216,7 +216,7 @@ def _walked(messages: Iterable[Mapping[str, Any]]) -> _Walk:
                 waiting = {call.get("id") for call in calls}
                 if len(waiting) < len(calls) or None in waiting or "" in waiting:
                     paired = False
-            if fields > 3 or not calls:
+            if fields > 3 or not calls or (fields > 2 and "content" not in message):
                 extras.append(message)
                 if "images" in message:
                     images = message["images"]

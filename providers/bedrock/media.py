@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from providers.chat.messages import data_of, unsupported
-from providers.media.kinds import without_blanks
+from providers.media.base64_text import without_blanks
 from providers.types import Json
 
 _IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/jpg": "jpeg", "image/gif": "gif", "image/webp": "webp"}

@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from providers.media import audio_duration, pdf_pages
-from providers.media.kinds import without_blanks
+from providers.media.base64_text import without_blanks
 from providers.media.picture_size import HEAD, JPEG_HEAD, Size, read
 from providers.media.picture_tokens import UNKNOWN, anywhere
 from providers.types import ContentPart
