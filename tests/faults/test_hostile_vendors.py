@@ -455,3 +455,37 @@ async def test_an_endless_id_is_kept_short(rig: Rig) -> None:
     record = await caller.record(line.generation_id)
     assert len(record.upstream_id or "") <= 256
     assert len(record.native_finish_reason or "") <= 128
+
+
+SAYS = "word " * 20_000
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": json.dumps({"a": SAYS})}}
+UNSEEN: dict[str, list[dict[str, Any]]] = {
+    "calls without content": [
+        {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c", "content": "1"},
+    ],
+    "reasoning": [{"role": "assistant", "content": "a", "reasoning": SAYS}],
+    "reasoning without content": [{"role": "assistant", "reasoning": SAYS}],
+    "reasoning_content": [{"role": "assistant", "content": "a", "reasoning_content": SAYS}],
+}
+
+
+@pytest.mark.parametrize("what", UNSEEN)
+async def test_what_stands_beside_the_contents_is_paid(rig: Rig, what: str) -> None:
+    """The vendor counts 20,000 tokens of it: the caller pays them, and one who cannot is refused before the vendor is asked."""
+    vendor = rig.vendors["openai"]
+    answer = json.loads(vendor.proper.document)
+    answer["usage"] = {"prompt_tokens": 20_000, "completion_tokens": 4, "total_tokens": 20_004}
+    vendor.plan = vendor.tells(json.dumps(answer).encode())
+    forget_health(rig.stage)
+    messages = [{"role": "user", "content": "hi"}, *UNSEEN[what], {"role": "user", "content": "go on"}]
+    caller = await rig.stage.caller("1000")
+    response = await caller.chat("m/openai", messages=messages, max_tokens=9)
+    assert response.status_code == 200, response.text
+    settled, _ = await charged(caller)
+    record = await caller.record(settled.generation_id)
+    assert (record.tokens.prompt, record.usage_source) == (20_000, "reported")
+    assert settled.loss_nano == 0
+    poor = await rig.stage.caller("0.001")
+    refused = await poor.chat("m/openai", messages=messages, max_tokens=9)
+    assert refused.status_code == 402, refused.text
