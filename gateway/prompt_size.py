@@ -257,9 +257,8 @@ def measure(body: Mapping[str, Any], found: Survey | None = None) -> Prompt:
     likely = len(pictures) * IMAGE_TOKENS
     beside = json_body([_beside(message) for message in found.extras]) if found.extras else b""
     bound = text_bytes + _unseen(found, wide, len(schemas) - len(found.tools)) + _grown(beside) + media.most
-    unknown = body.keys() - _FIELDS
-    if unknown:
-        bound += _grown(json_body({name: body[name] for name in unknown}))
+    if not _FIELDS.issuperset(body):
+        bound += _grown(json_body({name: value for name, value in body.items() if name not in _FIELDS}))
     return Prompt(
         # A vendor that is sent earlier reasoning counts it, so it is part of what is billed where none is reported.
         tokens=text + likely + media.likely + len(drawn) * IMAGE_TOKENS + len(beside) // BYTES_PER_TOKEN,
