@@ -113,8 +113,9 @@ def _prompt_femto(worst: Worst, prompt: Prompt) -> int:
     if prompt.modalities is not TEXT_ONLY:
         rate_in = max(rate_in, price.dearest("audio", "image_token"))
     fixed = price.of("request") + (prompt.images and price.of("image") * prompt.images)
-    if prompt.units is not None:
-        fixed += sum(price.of(kind) * count for kind, count in prompt.units.items())
+    units = prompt.units_most or prompt.units
+    if units is not None:
+        fixed += sum(price.of(kind) * count for kind, count in units.items())
     return worst.prompt * rate_in + fixed
 
 

@@ -71,6 +71,9 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     units: Mapping[str, int] | None = None
     """Units other than tokens that are known before the call, by price kind: ``character``, ``audio_ms``, ``image_output``,
     ``search_unit``. They are held, and billed when the vendor reports nothing."""
+    units_most: Mapping[str, int] | None = None
+    """The most of those units, of which a file says something itself that nobody has to believe; None: ``units`` is the most.
+    This is held, and what a vendor reports is billed up to it."""
     pictures: tuple[Size, ...] = ()
     calls: bytes = b""
     """The tool calls as JSON."""
@@ -205,7 +208,7 @@ def _walked(messages: Iterable[Mapping[str, Any]]) -> _Walk:
         if waiting:
             paired = False
         fields = len(message)
-        if fields > 2:
+        if fields > 2 or content is None:
             calls = message.get("tool_calls")
             if calls:
                 turns += calls
@@ -213,7 +216,7 @@ def _walked(messages: Iterable[Mapping[str, Any]]) -> _Walk:
                 waiting = {call.get("id") for call in calls}
                 if len(waiting) < len(calls) or None in waiting or "" in waiting:
                     paired = False
-            if fields > 3 or not calls:
+            if fields > 3 or not calls or (fields > 2 and "content" not in message):
                 extras.append(message)
                 if "images" in message:
                     images = message["images"]
@@ -252,10 +255,15 @@ def measure(body: Mapping[str, Any], found: Survey | None = None) -> Prompt:
     media = token_count.of(files) if files else _NO_FILES
     text = -(-text_bytes // BYTES_PER_TOKEN) + MESSAGE_OVERHEAD * found.messages + PRIMER_OVERHEAD
     likely = len(pictures) * IMAGE_TOKENS
+    beside = json_body([_beside(message) for message in found.extras]) if found.extras else b""
+    bound = text_bytes + _unseen(found, wide, len(schemas) - len(found.tools)) + _grown(beside) + media.most
+    if not _FIELDS.issuperset(body):
+        bound += _grown(json_body({name: value for name, value in body.items() if name not in _FIELDS}))
     return Prompt(
-        tokens=text + likely + media.likely,
+        # A vendor that is sent earlier reasoning counts it, so it is part of what is billed where none is reported.
+        tokens=text + likely + media.likely + len(drawn) * IMAGE_TOKENS + len(beside) // BYTES_PER_TOKEN,
         tokens_least=text + likely + media.least,
-        plain_bound=text_bytes + _unseen(found, wide, len(schemas) - len(found.tools)) + media.most,
+        plain_bound=bound,
         images=len(pictures),
         modalities=modalities,
         pictures=(*pictures, *drawn),
@@ -271,17 +279,19 @@ def text_bound(*texts: str) -> int:
 
 
 def _unseen(found: Survey, wide: Sequence[str], schema_bytes: int) -> int:
-    """What the bound needs beyond the bytes that are counted: templates, fields beside the contents, the schema of the answer again
-    (a vendor may repeat it), and what grows."""
+    """What the bound needs beyond the bytes that are counted: templates, the schema of the answer again (a vendor may repeat it),
+    and what grows."""
     bound = BOUND_TEMPLATE + BOUND_MESSAGE_OVERHEAD * (found.messages + 1) + schema_bytes
     if found.parts:
         bound += BOUND_PART_OVERHEAD * sum(map(len, found.parts))
     if found.tools:
         bound += BOUND_TOOLS
-    if found.extras:
-        beside = json_body([_beside(message) for message in found.extras])
-        bound += len(beside) + (GROWN - 1) * len(beside.translate(None, _ASCII))
     return bound + _growth(wide) if wide else bound
+
+
+def _grown(encoded: bytes) -> int:
+    """The most tokens of what is not looked at closely."""
+    return len(encoded) if encoded.isascii() else len(encoded) + (GROWN - 1) * len(encoded.translate(None, _ASCII))
 
 
 def _beside(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -289,6 +299,19 @@ def _beside(message: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in message.items() if name not in _COUNTED}
 
 
+_FIELDS = frozenset(
+    {
+        # counted already
+        "messages", "tools", "response_format", "prompt",
+        # nothing of these is written into the prompt, or a few words
+        "model", "models", "route", "stream", "stream_options", "usage", "max_tokens", "max_completion_tokens", "temperature",
+        "top_p", "top_k", "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "stop",
+        "logit_bias", "logprobs", "top_logprobs", "n", "tool_choice", "parallel_tool_calls", "structured_outputs", "reasoning",
+        "reasoning_effort", "include_reasoning", "verbosity", "modalities", "user", "session_id", "metadata",
+        "prompt_cache_key", "cache_control", "service_tier", "transforms", "plugins", "prediction", "web_search_options",
+    }
+)  # fmt: skip
+"""Of any other field a vendor may write all into the prompt: ``documents`` of Cohere and vLLM, what ``provider.options`` adds."""
 _TEXTS = frozenset({"text", "refusal"})
 _COUNTED = frozenset({"role", "content", "tool_calls", "images"})
 

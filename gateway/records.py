@@ -18,7 +18,10 @@ from gateway.money import format_usd
 Outcome = Literal["complete", "caller_left", "upstream_failed", "refused", "shutdown", "credit_exhausted"]
 UsageSource = Literal["reported", "estimated"]
 
-CLIPPED = {"http_referer": 512, "app_title": 128, "user_agent": 256, "user": 256, "session_id": 256, "upstream_id": 256}
+CLIPPED = {
+    "http_referer": 512, "app_title": 128, "user_agent": 256, "user": 256, "session_id": 256, "upstream_id": 256,
+    "native_finish_reason": 128,
+}  # fmt: skip
 """Field → the most characters that a record keeps of it: clients and vendors choose these texts."""
 
 _NEVER_CLIPPED = min(CLIPPED.values())
@@ -133,7 +136,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     drops: tuple[Dropped, ...] = ()
 
     def __post_init__(self) -> None:
-        texts = (self.http_referer, self.app_title, self.user_agent, self.user, self.session_id, self.upstream_id)
+        texts = (
+            self.http_referer, self.app_title, self.user_agent, self.user, self.session_id, self.upstream_id,
+            self.native_finish_reason,
+        )  # fmt: skip
         for text in texts:
             if text is not None and len(text) > _NEVER_CLIPPED:
                 self._clip()

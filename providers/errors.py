@@ -27,7 +27,9 @@ AttributedTo = Literal[
 Clock = Literal["connect", "first_content", "gap", "total"]
 
 RAW_MAX = 4096
-"""Bytes kept of a vendor's body."""
+"""Bytes kept of a vendor's body, and characters of its message."""
+CODE_MAX = 256
+"""Characters kept of a vendor's code."""
 PAGE = "html_page"
 """The code that stands for a body of HTML: not the vendor has answered, but something in front of it."""
 
@@ -66,15 +68,17 @@ class ProviderError(Exception):
         provider_code: str | None = None,
         clock: Clock | None = None,
     ) -> None:
+        message = message[:RAW_MAX]
         super().__init__(f"{failure.kind}: {message}")
         self.failure = failure
         self.message = message
+        """At most ``RAW_MAX`` characters: an event of a stream may bring 64 MB, and every pattern of ours is looked for in it."""
         self.status = status
         """The vendor's HTTP status, when there was one."""
         self.raw = raw
         """At most 4 kB of the vendor's body, for ``error.metadata.raw``."""
         self.retry_after_s = retry_after_s
-        self.provider_code = provider_code
+        self.provider_code = provider_code[:CODE_MAX] if provider_code is not None else None
         self.clock = clock
         self.usage: Usage | None = None
         """What the vendor has counted, where it says so with its error: it may bill that."""
@@ -156,6 +160,9 @@ def classify(status: int, codes: frozenset[str], text: str) -> Failure:
     return FAILURES["malformed"]  # 1xx and 3xx are no answers to a request
 
 
+_WORDS = (str, int, float)
+
+
 def failure_for(
     status: int,
     message: str,
@@ -172,28 +179,41 @@ def failure_for(
     ``meant``: the status to classify it by, where the vendor's own is less specific. ``retry_s``: the
     pause that the vendor asks for.
     """
-    codes = frozenset([*(str(word).lower() for word in words if word is not None), *also])
+    message = message[:RAW_MAX]
+    said = [
+        word[:CODE_MAX] if isinstance(word, str) else str(word) for word in words if word and isinstance(word, _WORDS)
+    ]
+    codes = frozenset([*(word.lower() for word in said), *also])
     return ProviderError(
         classify(status if meant is None else meant, codes, f"{message} {raw}".lower()),
         message or f"the vendor answered {status}",
         status=status,
         raw=raw,
         retry_after_s=retry_s,
-        provider_code=next((str(word) for word in words if word), None),
+        provider_code=said[0] if said else None,
     )
 
 
 def excerpt(document: Any) -> str:
     """The beginning of what a vendor wrote: bytes as they are, anything else as JSON."""
-    content = document if isinstance(document, bytes) else msgspec.json.encode(document)
+    content = document if isinstance(document, bytes) else msgspec.json.encode(_shortened(document, 3))
     return content[:RAW_MAX].decode("utf-8", "replace")
+
+
+def _shortened(value: Any, levels: int) -> Any:
+    """With no text longer than what is shown of the whole: encoding one of 60 MB takes 0.1 s."""
+    if isinstance(value, str):
+        return value[:RAW_MAX]
+    if levels and isinstance(value, dict):
+        return {name: _shortened(each, levels - 1) for name, each in value.items()}
+    return value
 
 
 def status_of(code: Any, type_: Any = None) -> int:
     """The HTTP status that the error object inside a 200 stands for; 500 if its code and type are unknown."""
     for word in (code, type_):
         if isinstance(word, int | float | str) and not isinstance(word, bool):
-            text = str(word).lower().strip()
+            text = str(word)[:CODE_MAX].lower().strip()
             if text.isdecimal() and 400 <= int(text[:9]) <= 599:
                 return int(text)
             if text in _STATUS_OF:

@@ -147,7 +147,7 @@ def _stoppable(endpoint: Endpoint) -> bool:
 
 def _made(request: InferenceRequest) -> int:
     """Output tokens of an operation beside chat."""
-    units = request.prompt.units or {}
+    units = request.prompt.units_most or request.prompt.units or {}
     tokens = units.get("image_output", 0) * pricing.IMAGE_OUTPUT_TOKENS + units.get("character", 0) * SPEECH_TOKENS
     return tokens + -(-units.get("audio_ms", 0) // 1_000) * TRANSCRIPT_TOKENS_PER_S
 

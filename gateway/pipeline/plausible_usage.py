@@ -14,7 +14,7 @@ from msgspec import structs
 
 from gateway.catalog.model import Endpoint, Model
 from gateway.pipeline.request import InferenceRequest
-from gateway.prompt_size import TEXT_ONLY
+from gateway.prompt_size import TEXT_ONLY, Prompt
 from providers.types import Usage
 
 LIMIT_PERCENT, LIMIT_SLACK = 110, 16
@@ -73,11 +73,12 @@ def believed(
     """
     changes: dict[str, Any] = {}
     prompt = request.prompt
-    if usage.prompt_total > max(PROMPT_FACTOR * prompt.tokens + PROMPT_SLACK, _context(request, endpoint)):
+    likely = PROMPT_FACTOR * prompt.tokens + PROMPT_SLACK
+    if usage.prompt_total > max(likely, prompt.tokens_bound, _context(request, endpoint)):
         changes |= dict.fromkeys(_PROMPT_KINDS, 0) | {"prompt": prompt.tokens}
     changes |= _output(usage, request, endpoint, model, delivered_tokens, filtered=filtered)
     if usage.units:
-        units = {kind: _units(kind, count, prompt.units) for kind, count in usage.units.items()}
+        units = {kind: _units(kind, count, prompt) for kind, count in usage.units.items()}
         if units != usage.units:
             changes["units"] = units
     # The vendor's own price, too, is that of what it reported.
@@ -148,9 +149,16 @@ def _only_writes(request: InferenceRequest, model: Model | None, usage: Usage) -
     return not thinks and not _has_hosted_tools(request.body)
 
 
-def _units(kind: str, count: int, ours: Mapping[str, int] | None) -> int:
-    """So many units at most: four times our own count, else what ``UNITS_MAX`` says. Then our own count is billed, else that."""
-    known = ours.get(kind) if ours is not None else None
+def _units(kind: str, count: int, prompt: Prompt) -> int:
+    """So many units at most: four times our own count, else what ``UNITS_MAX`` says. Then our own count is billed, else that.
+
+    Where our own count is what a file says of itself, the most that it may be is billed instead: whoever sends a recording of an
+    hour that claims to be a second would else pay for a second.
+    """
+    known = prompt.units.get(kind) if prompt.units is not None else None
+    most = prompt.units_most.get(kind) if prompt.units_most is not None else None
+    if known is not None and most is not None:
+        return min(count, max(most, UNIT_FACTOR * known))
     if known is not None:
         return count if count <= UNIT_FACTOR * max(known, 1) else known
     return min(count, UNITS_MAX.get(kind, 0))

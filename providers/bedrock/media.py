@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from providers.chat.messages import data_of, unsupported
+from providers.media.base64_text import without_blanks
 from providers.types import Json
 
 _IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/jpg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
@@ -96,7 +97,7 @@ def _inline(url: Any, place: str) -> tuple[str, str]:
     if not isinstance(url, str) or not url.startswith("data:"):
         raise unsupported(place, "this vendor takes media only inside the request")
     mime, data = data_of(url, place)
-    data = "".join(data.split()) if any(character.isspace() for character in data[:128]) else data
+    data = without_blanks(data) if any(character.isspace() for character in data[:128]) else data
     if not data:
         raise unsupported(place, "an empty data URL")
     return mime or "text/plain", data

@@ -80,6 +80,11 @@ def audio_ms_most(data: bytes, format: str, length: int) -> int | None:
     return counted_ms + _duration_ms(strange + length - len(data), LOWEST_MP3_BITS_PER_S)
 
 
+def size_ms(length: int) -> int:
+    """Milliseconds that a recording of so many bytes lasts at the lowest bit rate of speech: only silence lasts longer."""
+    return _duration_ms(length, UNKNOWN_BITS_PER_S)
+
+
 def _pcm_rate(data: bytes) -> int:
     """Bytes a second of a WAV of linear PCM or G.711, as a decoder computes it, the lowest of several; 0 for others."""
     at, found = 12, 0

@@ -6,6 +6,8 @@ import re
 import string
 from typing import NamedTuple
 
+from providers.media.base64_text import PIECE, without_blanks
+
 MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -36,7 +38,6 @@ _ACCEPTED = {"image_url": ("image/", "application/pdf"), "video_url": ("video/",
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 DATA_HEAD_MAX = 1_024
 """Characters of a data URL before its data: a media type and its parameters."""
-_PIECE = 2**20
 _ALPHABET = (string.ascii_letters + string.digits + "+/").encode()
 
 
@@ -121,8 +122,8 @@ def is_base64(data: str, begin: int = 0) -> bool:
     if end < 0:
         end = len(data)
     size = 0
-    for at in range(begin, end, _PIECE):
-        piece = data[at : min(at + _PIECE, end)]
+    for at in range(begin, end, PIECE):
+        piece = data[at : min(at + PIECE, end)]
         if not piece.isascii():
             return False
         rest = piece.encode().translate(None, _ALPHABET)
@@ -131,5 +132,5 @@ def is_base64(data: str, begin: int = 0) -> bool:
         size += len(piece) - len(rest)
     if size % 4 == 1 or not size:
         return False
-    padding = "".join(data[end:].split())
+    padding = without_blanks(data, end)
     return not padding or padding == "=" * (-size % 4)

@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from providers.media import audio_duration, pdf_pages
+from providers.media.base64_text import without_blanks
 from providers.media.picture_size import HEAD, JPEG_HEAD, Size, read
 from providers.media.picture_tokens import UNKNOWN, anywhere
 from providers.types import ContentPart
@@ -136,7 +137,7 @@ def _sample(part: Any, most: int) -> _Sample:
 def _decoded(text: str, most: int, begin: int = 0) -> tuple[bytes, int]:
     """Beginning and end of what base64 ``text`` holds from ``begin`` on, at most ``most`` bytes, and the length of the whole."""
     if any(blank in text[begin : begin + LINE] for blank in "\n\r\t "):
-        text, begin = "".join(text[begin:].split()), 0
+        text, begin = without_blanks(text, begin), 0
     size = len(text) - begin - text.count("=", -2)
     length, half = size * 3 // 4, most // 6 * 4
     if length <= most:

@@ -5,12 +5,12 @@ Billed by ``usage.prompt_audio_seconds`` (docs.mistral.ai, audio, 2026-11).
 
 from __future__ import annotations
 
-import binascii
 from typing import Any, ClassVar, Final
 
 import msgspec
 
 from providers.chat.messages import unsupported
+from providers.media import base64_text
 from providers.openai.transcription import MEDIA_TYPES, Transcription
 from providers.transport.multipart import Field, encode
 from providers.types import HttpRequest, Json, Target
@@ -43,7 +43,7 @@ def _audio_field(audio: Any) -> Field:
             "input_audio", f"neither a URL nor audio in a format that this provider knows ({suffix[:20]!r})"
         )
     try:
-        return Field("file", binascii.a2b_base64(data), f"audio.{suffix}", kind)
+        return Field("file", base64_text.decoded(data), f"audio.{suffix}", kind)
     except ValueError:
         raise unsupported("input_audio.data", "not base64") from None
 

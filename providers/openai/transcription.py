@@ -13,12 +13,12 @@ console.groq.com/docs/speech-to-text, docs.mistral.ai (``usage.prompt_audio_seco
 
 from __future__ import annotations
 
-import binascii
 import math
 import re
 from typing import Any, ClassVar
 
 from providers.errors import failed
+from providers.media import base64_text
 from providers.openai.errors import malformed
 from providers.openai.form import form_fields
 from providers.openai.operation import Operation
@@ -88,7 +88,7 @@ def _audio_bytes(audio: Json) -> bytes:
     if not isinstance(audio.get("data"), str):
         raise failed("unsupported", "input_audio.url: this provider takes audio as bytes only")
     try:
-        return binascii.a2b_base64(audio["data"])
+        return base64_text.decoded(audio["data"])
     except ValueError:
         raise failed("unsupported", "input_audio.data is not base64") from None
 

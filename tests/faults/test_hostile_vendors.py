@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -425,3 +426,66 @@ async def test_every_dialect_is_here() -> None:
     """A new dialect brings a text stream to its wire folder and is in this suite by itself."""
     for name in DIALECTS:
         assert len(answer(name).frames) > 1
+
+
+@pytest.mark.parametrize("field", ["code", "type", "message"])
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
+async def test_endless_words_of_an_error(rig: Rig, field: str, stream: bool) -> None:
+    """An error of 8 MB in an answer that says 200: every pattern of ours would be looked for in it. Its beginning is kept."""
+    vendor = rig.vendors["openai"]
+    document = json.dumps({"error": {"code": "odd", "message": "no", field: "a" * (8 * 2**20)}}).encode()
+    vendor.plan = vendor.streams([b"data: " + document + b"\n\n"]) if stream else vendor.tells(document)
+    began = time.thread_time()
+    response = (await rig.streamed("openai"))[0] if stream else await rig.whole("openai")
+    print(f"\n{field}: {time.thread_time() - began:.2f} s of the loop")
+    assert response.status_code >= 500
+    assert len(response.content) < 20_000
+
+
+async def test_an_endless_id_is_kept_short(rig: Rig) -> None:
+    """What a vendor calls its answer and its end is stored with each record."""
+    vendor = rig.vendors["openai"]
+    answer = json.loads(vendor.proper.document)
+    answer["id"] = answer["choices"][0]["finish_reason"] = "x" * 100_000
+    vendor.plan = vendor.tells(json.dumps(answer).encode())
+    caller = await rig.stage.caller()
+    await rig.whole("openai", caller)
+    await rig.stage.gateway.settled()
+    (line,) = [line for line in await caller.lines() if line.generation_id]
+    record = await caller.record(line.generation_id)
+    assert len(record.upstream_id or "") <= 256
+    assert len(record.native_finish_reason or "") <= 128
+
+
+SAYS = "word " * 20_000
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": json.dumps({"a": SAYS})}}
+UNSEEN: dict[str, list[dict[str, Any]]] = {
+    "calls without content": [
+        {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c", "content": "1"},
+    ],
+    "reasoning": [{"role": "assistant", "content": "a", "reasoning": SAYS}],
+    "reasoning without content": [{"role": "assistant", "reasoning": SAYS}],
+    "reasoning_content": [{"role": "assistant", "content": "a", "reasoning_content": SAYS}],
+}
+
+
+@pytest.mark.parametrize("what", UNSEEN)
+async def test_what_stands_beside_the_contents_is_paid(rig: Rig, what: str) -> None:
+    """The vendor counts 20,000 tokens of it: the caller pays them, and one who cannot is refused before the vendor is asked."""
+    vendor = rig.vendors["openai"]
+    answer = json.loads(vendor.proper.document)
+    answer["usage"] = {"prompt_tokens": 20_000, "completion_tokens": 4, "total_tokens": 20_004}
+    vendor.plan = vendor.tells(json.dumps(answer).encode())
+    forget_health(rig.stage)
+    messages = [{"role": "user", "content": "hi"}, *UNSEEN[what], {"role": "user", "content": "go on"}]
+    caller = await rig.stage.caller("1000")
+    response = await caller.chat("m/openai", messages=messages, max_tokens=9)
+    assert response.status_code == 200, response.text
+    settled, _ = await charged(caller)
+    record = await caller.record(settled.generation_id)
+    assert (record.tokens.prompt, record.usage_source) == (20_000, "reported")
+    assert settled.loss_nano == 0
+    poor = await rig.stage.caller("0.001")
+    refused = await poor.chat("m/openai", messages=messages, max_tokens=9)
+    assert refused.status_code == 402, refused.text

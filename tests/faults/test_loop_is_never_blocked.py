@@ -64,10 +64,18 @@ def picture(url: str) -> str:
     return f'{{"model":"t/a","messages":[{{"role":"user","content":[{part}]}}]}}'
 
 
+def attached(data: str) -> str:
+    part = json.dumps(
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64," + data}}
+    )
+    return f'{{"model":"t/a","messages":[{{"role":"user","content":[{part}]}}]}}'
+
+
 def other(piece: str, rest: str) -> Callable[[], str]:
     return lambda: f'{{"model":"t/a",{rest},"x":[{piece * (SIZE // len(piece))}0]}}'
 
 
+SALE = Sale("t/a", "alpha", more={"input_modalities": ["text", "image", "file"]})
 NESTED = "[" * 60 + "]" * 60 + ","
 MESSAGES = '"max_tokens":9,"messages":[{"role":"user","content":"hello"}]'
 ROWS = [
@@ -96,6 +104,8 @@ ROWS = [
     Row("commas in a data URL", lambda: picture("data:image/png;base64," + "," * SIZE), "not base64", IN_THREAD),
     Row("padding in a data URL", lambda: picture("data:image/png;base64,AA" + "=" * SIZE), "not base64", IN_THREAD),
     Row("blanks in a data URL", lambda: picture("data:image/png;base64," + " " * SIZE), "not base64", IN_THREAD),
+    Row("words of base64 in a file", lambda: attached("AA " * (SIZE // 3)), "", IN_THREAD),
+    Row("words of padding in a file", lambda: attached("AAA" + "= " * (SIZE // 2)), "not base64", IN_THREAD),
     Row("commas in a text", lambda: CHAT % f'"x":"{"a,[{," * (8 * MB // 5)}"', "", IN_THREAD),
     Row("messages: lists", other("[],", MESSAGES), OBJECTS, REFUSED_UNREAD, "/messages"),
     Row("count_tokens: lists", other("[],", MESSAGES), OBJECTS, REFUSED_UNREAD, "/messages/count_tokens"),
@@ -114,7 +124,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedde
     emptied = await connect(valkey_server.url, timeout_s=5)
     await emptied.redis.flushall()
     await emptied.aclose()
-    async with staged(tmp_path_factory.mktemp("loop"), valkey_server.url, Sale("t/a", "alpha")) as made:
+    async with staged(tmp_path_factory.mktemp("loop"), valkey_server.url, SALE) as made:
         yield made
 
 

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from gateway import prompt_size
+from gateway.api.inference import token_estimate
 from gateway.ledger.entries import LINE_MAX_NANO
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.plausible_usage import REASONING_APART
 from gateway.prompt_size import Prompt
+from providers.media import base64_text
 from providers.types import Usage
 from tests.unit.test_hostile_answers import pipeline, served
 
@@ -180,3 +183,62 @@ def test_a_prompt_is_measured_as_the_rows_say(pipeline: Pipeline) -> None:
     """The figures above follow from this."""
     prompt: Prompt = served(pipeline).request.prompt
     assert prompt.tokens == OURS
+
+
+SAYS = "word " * 20_000
+REPLAYED: dict[str, dict[str, Any]] = {
+    "reasoning": {"messages": [{"role": "assistant", "content": "a", "reasoning": SAYS}]},
+    "reasoning_content": {"messages": [{"role": "assistant", "content": "a", "reasoning_content": SAYS}]},
+    "reasoning_details": {
+        "messages": [{"role": "assistant", "reasoning_details": [{"type": "reasoning.text", "text": SAYS}]}]
+    },
+    "calls alone": {
+        "messages": [{"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": SAYS}}]}]
+    },
+    "calls and reasoning": {
+        "messages": [{"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f"}}], "reasoning": SAYS}]
+    },
+    "a name": {"messages": [{"role": "user", "content": "a", "name": SAYS}]},
+}
+BESIDE: dict[str, dict[str, Any]] = {
+    "documents": {"documents": [{"text": SAYS}]},
+    "an unknown field": {"chat_template_kwargs": {"system": SAYS}},
+    "options of a provider": {"provider": {"options": {"alpha": {"documents": [SAYS]}}}},
+}
+
+
+@pytest.mark.parametrize("what", [*REPLAYED, *BESIDE])
+def test_all_that_a_vendor_may_read_is_held_and_billed(pipeline: Pipeline, what: str) -> None:
+    """A vendor counts 20,000 tokens of what stands beside the contents: that is within the hold, and is billed as it is."""
+    body = {"model": "t/a", "messages": [{"role": "user", "content": "hi"}], **(REPLAYED | BESIDE)[what]}
+    prompt = prompt_size.measure(body)
+    assert prompt.bounds([("t/a", None)])[0] > 20_000
+    made = generation(pipeline, Usage(20_000, completion=5), body=body)
+    made.request = structs.replace(made.request, prompt=prompt)
+    assert billed(made) == (20_000, 5, False)
+
+
+@pytest.mark.parametrize("what", REPLAYED)
+def test_replayed_turns_are_billed_where_nobody_counts(what: str) -> None:
+    """As when the caller leaves before the first content."""
+    assert prompt_size.measure({"model": "t/a", **REPLAYED[what]}).tokens > 20_000
+
+
+def flac(samples: int, size: int) -> bytes:
+    """At 16 kHz, mono, 16 bits; says that it has so many samples."""
+    stated = (16_000 << 44 | 15 << 36 | samples).to_bytes(8, "big")
+    return (b"fLaC\0\0\0\x22" + bytes(10) + stated).ljust(size, b"\1")
+
+
+@pytest.mark.parametrize("minutes", [0, 1, 10])
+def test_a_recording_that_lies(pipeline: Pipeline, minutes: int) -> None:
+    """2 MB of FLAC that last ten minutes, whatever the file says: the hold covers them, and they are billed as reported."""
+    data = base64_text.encoded(flac(minutes * 60 * 16_000 or 1, 2 * 2**20))
+    prompt = token_estimate.measure("transcription", {"input_audio": {"data": data, "format": "flac"}})
+    assert prompt.units is not None
+    assert prompt.units_most is not None
+    assert prompt.units["audio_ms"] == max(minutes * 60_000, 1_821)
+    assert 600_000 <= prompt.units_most["audio_ms"] < 1_200_000
+    made = generation(pipeline, Usage(0, units={"audio_ms": 600_000}), body={"input_audio": {}})
+    made.request = structs.replace(made.request, prompt=prompt, operation="transcription")
+    assert (made._conclude("complete").usage.units or {})["audio_ms"] == 600_000

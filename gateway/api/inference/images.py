@@ -6,7 +6,6 @@ With ``stream: true`` the finished pictures come as events, which have the field
 
 from __future__ import annotations
 
-import binascii
 from typing import Any, ClassVar
 
 import msgspec
@@ -17,6 +16,7 @@ from gateway.api.inference.json_surface import Json, JsonSurface, completion_of
 from gateway.errors import BadRequest
 from gateway.pipeline.generation import Generation
 from gateway.server import request_reader, sse
+from providers.media import base64_text
 
 _encode = msgspec.json.Encoder().encode
 _NUMBERS = ("n", "output_compression", "seed")
@@ -115,7 +115,7 @@ class ImageEdits(Images):
 
 def _reference(part: multipart.Part) -> Json:
     media_type = part.content_type if part.content_type.startswith("image/") else "image/png"
-    data = binascii.b2a_base64(part.content, newline=False).decode()
+    data = base64_text.encoded(part.content)
     return {"type": "image_url", "image_url": {"url": f"data:{media_type};base64,{data}"}}
 
 

@@ -6,7 +6,6 @@ As with chat, unknown fields are accepted and passed on to providers that know t
 
 from __future__ import annotations
 
-import binascii
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -16,6 +15,7 @@ from msgspec import Meta
 from gateway.api.inference.chat.schema import AudioPart, FilePart, ImagePart, LegacyVideoPart, Name, TextPart, VideoPart
 from gateway.api.inference.field_types import convert, require_model
 from gateway.errors import BadRequest, PayloadTooLarge
+from providers.media import base64_text
 
 MAX_INPUTS = 2_048
 MAX_DOCUMENTS = 10_000
@@ -261,9 +261,9 @@ def check_transcription(body: dict[str, Any]) -> TranscriptionRequest:
 def audio_bytes(data: str) -> bytes:
     """``input_audio.data`` decoded. Raises BadRequest when it is not base64."""
     try:
-        decoded = binascii.a2b_base64(data, strict_mode=True)
+        content = base64_text.decoded(data)
     except ValueError:
-        decoded = b""
-    if not decoded:
+        content = b""
+    if not content:
         raise BadRequest("input_audio.data: is not base64 (plain, without a data: prefix).", field="input_audio.data")
-    return decoded
+    return content

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from gateway import prompt_size
 from gateway.api.inference.operations_schema import audio_bytes
 from gateway.prompt_size import (
@@ -20,7 +22,7 @@ from gateway.prompt_size import (
     utf8_bytes,
 )
 from providers.media import token_count
-from providers.media.audio_duration import audio_ms
+from providers.media.audio_duration import audio_ms, audio_ms_most, size_ms
 from providers.media.picture_size import Size
 
 DOCUMENTS_PER_SEARCH_UNIT = 100
@@ -122,16 +124,24 @@ def _speech(body: Json) -> Prompt:
 
 def _transcription(body: Json) -> Prompt:
     audio = body["input_audio"]
-    length_ms = audio_ms(audio_bytes(audio["data"]), audio["format"].lower())
-    audio_tokens = -(-length_ms * AUDIO_TOKENS_PER_MINUTE // 60_000)
+    data, format = audio_bytes(audio["data"]), audio["format"].lower()
+    length_ms, most_ms = audio_ms(data, format), audio_ms_most(data, format, len(data))
+    if most_ms is None:
+        most_ms = size_ms(len(data))
+    most_ms = max(length_ms, most_ms)
     hint = body.get("prompt") or ""
-    return _prompt(
-        -(-utf8_bytes(hint) // BYTES_PER_TOKEN) + audio_tokens,
-        text_bound(hint) + BOUND_MESSAGE_OVERHEAD + 2 * audio_tokens,
+    prompt = _prompt(
+        -(-utf8_bytes(hint) // BYTES_PER_TOKEN) + _audio_tokens(length_ms),
+        text_bound(hint) + BOUND_MESSAGE_OVERHEAD + 2 * _audio_tokens(most_ms),
         (),
         frozenset({"audio"}),
         audio_ms=length_ms,
     )
+    return structs.replace(prompt, units_most={"audio_ms": most_ms})
+
+
+def _audio_tokens(length_ms: int) -> int:
+    return -(-length_ms * AUDIO_TOKENS_PER_MINUTE // 60_000)
 
 
 def _url(part: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ from gateway.errors import BadRequest, PayloadTooLarge
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.request import InferenceRequest
 from gateway.server import request_reader
+from providers.media import base64_text
 
 _VERBOSE = ("task", "language", "duration", "segments", "words")
 _LISTS = ("timestamp_granularities", "keyterms", "include")
@@ -119,7 +119,7 @@ def _file(part: multipart.Part) -> Json:
     if suffix not in schema.AUDIO_FORMATS:
         message = f"file: its name must end in one of {', '.join(schema.AUDIO_FORMATS)}."
         raise BadRequest(message, field="file")
-    return {"data": binascii.b2a_base64(part.content, newline=False).decode(), "format": suffix}
+    return {"data": base64_text.encoded(part.content), "format": suffix}
 
 
 def _number(part: multipart.Part) -> float | str:
