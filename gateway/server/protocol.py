@@ -32,6 +32,9 @@ OVERLOADED = 503
 HEAD_S = 30.0
 """From the connection, or from the first byte of a further request, to the end of its headers."""
 READ = (b"GET", b"HEAD")
+"""Methods of requests that may be answered with what was made before."""
+COPIED_MAX = 65_536
+"""Bytes of a body that is joined to its head, which costs a copy and spares a call of the system."""
 PIPELINE_MAX = 100
 """Requests of one connection that wait for their response (pipelining). Reading goes on meanwhile, so they need a limit."""
 
@@ -199,7 +202,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         lines += [b"%b: %b\r\n" % pair for pair in (*self.server_state.default_headers, *headers)]
         keep_alive = self.parser.should_keep_alive()
         lines.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
-        self.transport.write(b"".join([*lines, body]))
+        if len(body) < COPIED_MAX:
+            lines.append(body)
+            body = b""
+        self.transport.write(b"".join(lines))
+        if body:
+            self.transport.write(body)
         if not keep_alive:
             self.transport.close()
         self._response_sent()
