@@ -83,9 +83,8 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with _services(settings) as (services, catalogs):
-            in_flight = InFlight(settings.max_in_flight)
+            in_flight, pipeline = InFlight(settings.max_in_flight), Pipeline(services)
             incoming = IncomingBodies(settings.max_incoming_bodies, settings.max_incoming_bytes)
-            pipeline = Pipeline(services)
             app.state.services, app.state.in_flight, app.state.pipeline = services, in_flight, pipeline
             router.add_surfaces(pipeline, in_flight, incoming)
             router.ready.depends = lambda: (services.catalog.current.version, in_flight.draining)

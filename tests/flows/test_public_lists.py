@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from gateway.api.management.public_lists import PUBLIC_LISTS
+from gateway.server.ready_answers import BURST_S, FAST_S, SHARE, Pace
 from gateway.store.client import Store
 from gateway.store.embedded import Embedded
 from tests.support.gateway import Sale, Stage, connected
@@ -191,3 +192,29 @@ async def test_one_scrape_serves_many(stages: tuple[Stage, ...]) -> None:
         async with httpx.AsyncClient(base_url=stage.gateway.url) as client:
             assert (await client.get("/metrics", headers={"authorization": "Bearer of-a-proxy"})).status_code == 200
             assert len(paths) <= 1
+
+
+def test_a_pace_is_a_share_of_the_time() -> None:
+    """However often somebody asks, what is sent takes the share and the burst, no wait is longer than a second, and rest is forgotten."""
+    now = 0.0
+    pace = Pace(lambda: now)
+    spent = 0.0
+    for _ in range(20_000):
+        wait_s = pace.wait_s
+        assert wait_s <= 1
+        now += wait_s
+        pace.charge(0, FAST_S)
+        spent += FAST_S
+    assert spent <= SHARE * (now + BURST_S) + FAST_S
+    now += 100
+    assert pace.wait_s == 0
+
+
+async def test_health_does_not_wait_for_those_who_ask_for_lists(stages: tuple[Stage, ...]) -> None:
+    for stage in stages:
+        ready = stage.gateway.server.config.app.ready
+        ready._paces[False].charge(1 << 40, FAST_S)
+        assert ready._paces[False].wait_s > 0
+        assert ready._paces[True].wait_s == 0
+        for path in ("/healthz", "/readyz", "/metrics", "/v1/models"):
+            assert (await stage.gateway.client.get(path)).status_code == 200

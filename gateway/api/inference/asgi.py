@@ -6,6 +6,7 @@ the path is looked up before them. The surfaces are documented in FastAPI's Open
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -31,7 +32,7 @@ from gateway.server.browser_hosts import BrowserHosts
 from gateway.server.connections import Connections
 from gateway.server.in_flight import InFlight
 from gateway.server.incoming import IncomingBodies
-from gateway.server.ready_answers import ReadyAnswers, response
+from gateway.server.ready_answers import FAST_S, SLOW_S, ReadyAnswers, response
 from gateway.server.responder import Headers
 
 SURFACES: tuple[type[Surface], ...] = (
@@ -112,7 +113,11 @@ class InferenceRouter:
         wanted = self.ready.wanted(path, scope["query_string"], scope["headers"]) if scope["method"] == "GET" else None
         if wanted is None:
             return await self._app(scope, receive, send)
+        pace = self.ready.pace(wanted)
+        if wait_s := pace.wait_s:
+            await asyncio.sleep(wait_s)
         status, headers, body = response(await self.ready.get(wanted, self._app, scope), wanted, "GET")
+        pace.charge(len(body), SLOW_S)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         return await send({"type": "http.response.body", "body": body})
 
@@ -120,16 +125,17 @@ class InferenceRouter:
         self, method: bytes, target: bytes, headers: Headers
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
         """The whole response to a request for a public list that has been made already: status, headers, body. None: call the
-        application. For an HTTP server that has not made a scope yet; ``target`` is as written in the request line.
+        application, which also lets those wait who ask too often. For an HTTP server that has not made a scope yet.
         """
         path, _, query = target.partition(b"?")
         if b"%" in path or not path.isascii() or self._browser_hosts.refusal(headers) is not None:
             return None
         wanted = self.ready.wanted(path.decode(), query, headers)
         ready = self.ready.find(wanted) if wanted is not None else None
-        if wanted is None or ready is None:
+        if wanted is None or ready is None or (pace := self.ready.pace(wanted)).wait_s:
             return None
         status, own, body = response(ready, wanted, method.decode())
+        pace.charge(len(body), FAST_S)
         if not path.startswith((PREFIX.encode(), ALIAS.encode())):
             return status, own, body
         return status, _joined(own, common_headers.common(headers, self._origins)), body
