@@ -29,6 +29,7 @@ from gateway.analytics.classify.sampling import Sampler
 from gateway.analytics.stream import EventWriter
 from gateway.api import management
 from gateway.api.inference import asgi
+from gateway.api.management.public_lists import PUBLIC_LISTS
 from gateway.background import BackgroundSettlements
 from gateway.books.archive import book_archive
 from gateway.books.reading import Books
@@ -44,6 +45,7 @@ from gateway.server.browser_hosts import BrowserHosts
 from gateway.server.connections import Connections
 from gateway.server.in_flight import InFlight
 from gateway.server.incoming import IncomingBodies
+from gateway.server.ready_answers import ReadyAnswers
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.store import client as store_client
@@ -83,11 +85,11 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with _services(settings) as (services, catalogs):
-            in_flight = InFlight(settings.max_in_flight)
+            in_flight, pipeline = InFlight(settings.max_in_flight), Pipeline(services)
             incoming = IncomingBodies(settings.max_incoming_bodies, settings.max_incoming_bytes)
-            pipeline = Pipeline(services)
             app.state.services, app.state.in_flight, app.state.pipeline = services, in_flight, pipeline
             router.add_surfaces(pipeline, in_flight, incoming)
+            router.ready.depends = lambda: (services.catalog.current.version, in_flight.draining)
             await _build_routes(app)
             loops = _loops(services, in_flight, catalogs)
             async with asyncio.TaskGroup() as group:
@@ -128,7 +130,8 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
 def _router(app: FastAPI, settings: Settings) -> asgi.InferenceRouter:
     most = settings.max_connections or file_limit.callers(file_limit.limit())
     hosts = BrowserHosts(settings.allowed_host_names, settings.host)
-    return asgi.InferenceRouter(app, settings.allowed_origins, hosts, Connections(most, settings.gap_timeout_s))
+    connections = Connections(most, settings.gap_timeout_s)
+    return asgi.InferenceRouter(app, settings.allowed_origins, hosts, connections, ReadyAnswers(PUBLIC_LISTS))
 
 
 async def _metrics(request: Request) -> Response:

@@ -17,12 +17,12 @@ from functools import partial
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.server.connections import Connections
 from gateway.server.fast_responder import FastResponder
 from gateway.server.http10 import Http10Responder, unchunked
-from gateway.server.responder import Handler
+from gateway.server.responder import Handler, Headers
 
 HEAD_BYTES_MAX = 262_144
 """Of a request line and its headers, or of the trailers after a body. The application refuses smaller heads, in the documented
@@ -31,6 +31,10 @@ error shape, by ``GATEWAY_MAX_HEADER_BYTES``.
 OVERLOADED = 503
 HEAD_S = 30.0
 """From the connection, or from the first byte of a further request, to the end of its headers."""
+READ = (b"GET", b"HEAD")
+"""Methods of requests that may be answered with what was made before."""
+COPIED_MAX = 65_536
+"""Bytes of a body that is joined to its head, which costs a copy and spares a call of the system."""
 PIPELINE_MAX = 100
 """Requests of one connection that wait for their response (pipelining). Reading goes on meanwhile, so they need a limit."""
 
@@ -50,6 +54,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Bytes read since the head began or since the last piece of a body: head, trailers, chunk sizes."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
+        self._kept: tuple[int, Headers, bytes] | None = None
+        """The response to the request being read, sent when it is complete."""
 
     # -- the connection -----------------------------------------------------------------------------------------------
 
@@ -129,9 +135,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         version = parser.get_http_version()
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, 10.1.1
-        surface = None if self._open else self._routes.get(self.url)
-        if surface is None or parser.get_method() != b"POST" or version not in ("1.1", "1.0"):
-            self._to_asgi()
+        surface, method = None if self._open else self._routes.get(self.url), parser.get_method()
+        if surface is None or method != b"POST" or version not in ("1.1", "1.0"):
+            if (
+                not (self._open or self.flow.write_paused or self.transport.is_closing())
+                and version == "1.1"
+                and method in READ
+            ):
+                self._kept = self.app.kept(method, self.url, self.headers)
+            if self._kept is None:
+                self._to_asgi()
             return
         request = (
             Http10Responder(self, self.headers)
@@ -173,11 +186,31 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """The request is complete."""
         if self.parser.should_upgrade():
             return
+        if self._kept is not None:
+            self._send_kept(*self._kept)
+            return
         request = self._open[-1] if self._open else None
         if isinstance(request, FastResponder):
             request.feed_eof()
         else:
             super().on_message_complete()
+
+    def _send_kept(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer with what was made before, without a task; a client that reads nothing is noticed as with every response."""
+        self._kept = None
+        lines = [STATUS_LINE[status]]
+        lines += [b"%b: %b\r\n" % pair for pair in (*self.server_state.default_headers, *headers)]
+        keep_alive = self.parser.should_keep_alive()
+        lines.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+        if len(body) < COPIED_MAX:
+            lines.append(body)
+            body = b""
+        self.transport.write(b"".join(lines))
+        if body:
+            self.transport.write(body)
+        if not keep_alive:
+            self.transport.close()
+        self._response_sent()
 
     # -- responses ----------------------------------------------------------------------------------------------------
 
@@ -193,6 +226,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         by each request.
         """
         self._open.popleft()
+        self._response_sent()
+
+    def _response_sent(self) -> None:
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return

@@ -16,8 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.api.management import json_route
 from gateway.server import connections
-from tests.support.gateway import Sale, Stage, connected, write_catalog
+from tests.support.gateway import ADMIN_KEY, Sale, Stage, connected, write_catalog
 from tests.support.invariants import calm
 from tests.support.process import served, workers
 from tests.support.vendor import Line, vendors
@@ -96,6 +97,50 @@ async def test_without_a_key_no_body_is_waited_for(gateway: GatewayFactory, secr
             assert answer is not None
             assert answer[0] == 401
     assert stage.gateway.in_flight.now == 0
+
+
+MANAGED = [
+    ("POST", "/api/v1/keys", "admin"),
+    ("PATCH", "/api/v1/keys/" + "0" * 64, "admin"),
+    ("POST", "/api/v1/admin/organizations", "admin"),
+    ("PATCH", "/api/v1/admin/organizations/default", "admin"),
+    ("POST", "/api/v1/admin/organizations/default/credits", "admin"),
+    ("POST", "/v1/keys", "admin"),
+    ("POST", "/api/v1/analytics/query", "any"),
+]
+
+
+@pytest.mark.parametrize("asgi", [False, True])
+async def test_a_management_body_is_not_waited_for_without_its_key(gateway: GatewayFactory, asgi: bool) -> None:
+    """401 or 403 while the body is still to come, whatever the route; with the right key it is waited for, and not for ever."""
+    stage = await gateway(Sale("t/a", "alpha"), asgi=asgi)
+    inference = (await stage.caller()).secret
+    for method, path, takes in MANAGED:
+        for secret, status in (("", 401), (SECRET, 401), (inference, 403 if takes == "admin" else 0), (ADMIN_KEY, 0)):
+            key = f"Authorization: Bearer {secret}\r\n" if secret else ""
+            start = f"{method} {path} HTTP/1.1\r\nHost: gateway\r\n{key}Content-Length: 300\r\n\r\n{{"
+            async with connected(stage.gateway) as line:
+                await line.send(start.encode())
+                answer = await answered(line, 10 if status else 0.1)
+                assert (answer[0] if answer else 0) == status, (method, path, secret)
+
+
+async def test_a_management_body_has_a_clock_and_a_size(
+    gateway: GatewayFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that does not end is refused with 408, one that is too long with 413 before it has all arrived."""
+    monkeypatch.setattr(json_route, "BODY_S", 0.2)
+    stage = await gateway(Sale("t/a", "alpha"))
+    for sent, size, status in ((b"{", 300, 408), (b" " * 70_000, 1 << 30, 413)):
+        async with connected(stage.gateway) as line:
+            start = (
+                "POST /api/v1/keys HTTP/1.1\r\nHost: gateway\r\n"
+                f"Authorization: Bearer {ADMIN_KEY}\r\nContent-Length: {size}\r\n\r\n"
+            )
+            await line.send(start.encode() + sent)
+            answer = await answered(line, 10)
+            assert answer is not None
+            assert answer[0] == status
 
 
 async def test_idle_connections_give_way(gateway: GatewayFactory) -> None:

@@ -6,7 +6,9 @@ the path is looked up before them. The surfaces are documented in FastAPI's Open
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -30,6 +32,8 @@ from gateway.server.browser_hosts import BrowserHosts
 from gateway.server.connections import Connections
 from gateway.server.in_flight import InFlight
 from gateway.server.incoming import IncomingBodies
+from gateway.server.ready_answers import FAST_S, SLOW_S, ReadyAnswers, response
+from gateway.server.responder import Headers
 
 SURFACES: tuple[type[Surface], ...] = (
     ChatCompletions,
@@ -55,9 +59,15 @@ class InferenceRouter:
     """The outermost ASGI application."""
 
     def __init__(
-        self, app: FastAPI, origins: frozenset[str], browser_hosts: BrowserHosts, connections: Connections
+        self,
+        app: FastAPI,
+        origins: frozenset[str],
+        browser_hosts: BrowserHosts,
+        connections: Connections,
+        ready: ReadyAnswers,
     ) -> None:
         self.fastapi = app
+        self.ready = ready
         self.connections = connections
         """For the HTTP server, as ``routes``."""
         self._browser_hosts = browser_hosts
@@ -99,16 +109,53 @@ class InferenceRouter:
         if scope["method"] == "HEAD":  # wherever GET is
             send = _without_body(send)
             scope = {**scope, "method": "GET"}
-        return await self._app({**scope, "path": path, "raw_path": path.encode(errors="replace")}, receive, send)
+        scope = {**scope, "path": path, "raw_path": path.encode(errors="replace")}
+        wanted = self.ready.wanted(path, scope["query_string"], scope["headers"]) if scope["method"] == "GET" else None
+        if wanted is None:
+            return await self._app(scope, receive, send)
+        pace = self.ready.pace(wanted)
+        if wait_s := pace.wait_s:
+            await asyncio.sleep(wait_s)
+        status, headers, body = response(await self.ready.get(wanted, self._app, scope), wanted, "GET")
+        pace.charge(len(body), SLOW_S)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        return await send({"type": "http.response.body", "body": body})
+
+    def kept(
+        self, method: bytes, target: bytes, headers: Headers
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
+        """The whole response to a request for a public list that has been made already: status, headers, body. None: call the
+        application, which also lets those wait who ask too often. For an HTTP server that has not made a scope yet.
+        """
+        path, _, query = target.partition(b"?")
+        if b"%" in path or not path.isascii() or self._browser_hosts.refusal(headers) is not None:
+            return None
+        wanted = self.ready.wanted(path.decode(), query, headers)
+        ready = self.ready.find(wanted) if wanted is not None else None
+        if wanted is None or ready is None or (pace := self.ready.pace(wanted)).wait_s:
+            return None
+        status, own, body = response(ready, wanted, method.decode())
+        pace.charge(len(body), FAST_S)
+        if not path.startswith((PREFIX.encode(), ALIAS.encode())):
+            return status, own, body
+        return status, _joined(own, common_headers.common(headers, self._origins)), body
 
 
 def _with_headers(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
     async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            message = {**message, "headers": _joined(message.get("headers", ()), headers)}
         await send(message)
 
     return wrapped
+
+
+def _joined(own: Iterable[tuple[bytes, bytes]], common: Headers) -> list[tuple[bytes, bytes]]:
+    """Both, with one ``vary``."""
+    vary = [value for name, value in (*own, *common) if name == b"vary"]
+    if len(vary) < 2:
+        return [*own, *common]
+    return [*(pair for pair in (*own, *common) if pair[0] != b"vary"), (b"vary", b", ".join(vary))]
 
 
 def _without_body(send: Send) -> Send:

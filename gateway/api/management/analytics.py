@@ -21,7 +21,7 @@ from gateway.analytics.cube import DIMENSIONS, GRAINS, METRICS, SOURCES, Filter,
 from gateway.analytics.dimensions import dimensions
 from gateway.analytics.event import KEY_CHARS, UNKNOWN_APP
 from gateway.api.management.auth import ByAnyKey, ServicesDep
-from gateway.api.management.json_route import ExactJSONResponse, StrictJSONRoute
+from gateway.api.management.json_route import AnyKeyJSONRoute, ExactJSONResponse
 from gateway.api.management.public_views import json_answer, limit_caller, public_answers
 from gateway.api.management.schema import analytics as schema
 from gateway.errors import BadRequest, NotFound
@@ -45,7 +45,7 @@ async def _counted(services: ServicesDep) -> None:
 
 
 router = APIRouter(
-    prefix="/analytics", tags=["Activity"], route_class=StrictJSONRoute, dependencies=[Depends(_counted)]
+    prefix="/analytics", tags=["Activity"], route_class=AnyKeyJSONRoute, dependencies=[Depends(_counted)]
 )
 
 

@@ -65,7 +65,12 @@ async def any_key(request: Request, _: DocumentedBearer) -> KeyPolicy | None:
 
 
 async def require_management_key(request: Request, _: DocumentedBearer) -> None:
-    """Raises Forbidden for an inference key: management routes take the management key only."""
+    """As ``refuse_without_management_key``."""
+    await refuse_without_management_key(request)
+
+
+async def refuse_without_management_key(request: Request) -> None:
+    """Raises Forbidden for an inference key: management routes take the management key only. Raises what ``identify`` raises."""
     if await identify(request) is not None:
         raise Forbidden("This needs the management key; an inference key was sent.")
 

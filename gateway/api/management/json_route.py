@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -15,12 +15,13 @@ import msgspec
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from gateway.api.management.auth import identify, refuse_without_management_key
 from gateway.errors import BadRequest, GatewayError, PayloadTooLarge, RequestTimeout
 
 MAX_BODY_BYTES = 65_536
 """No management request needs more; the bound also limits how long parsing can take."""
 BODY_S = 10.0
-"""Seconds that a body may take to arrive: it is read before the caller is authenticated, so it must not hold a connection."""
+"""Seconds that a body may take to arrive, also of a caller with a key."""
 
 
 class ExactJSONResponse(Response):
@@ -40,8 +41,8 @@ class ExactJSONResponse(Response):
 class StrictJSONRequest(Request):
     """A request whose body FastAPI reads as strict JSON of at most ``MAX_BODY_BYTES``.
 
-    FastAPI reads the body before it authenticates the caller. So that a caller without a valid key hears about the key first,
-    a body that cannot be read becomes a ``GatewayError``, which ``schema.base.Body`` raises when the body is validated.
+    FastAPI reads the body before it looks at path and query. So that a caller hears of all that is wrong with a request in the one
+    order, a body that cannot be read becomes a ``GatewayError``, which ``schema.base.Body`` raises when the body is validated.
     """
 
     _timed_out = False
@@ -76,7 +77,12 @@ class StrictJSONRequest(Request):
 
 
 class StrictJSONRoute(APIRoute):
-    """A route whose body is read as strict JSON whatever its ``Content-Type`` says: ``curl -d`` declares a form."""
+    """A route whose body is read as strict JSON whatever its ``Content-Type`` says: ``curl -d`` declares a form.
+
+    The key is looked at before the body, which FastAPI would read first: without one no body is waited for.
+    """
+
+    check_key: Callable[[Request], Awaitable[object]] = staticmethod(refuse_without_management_key)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, given a ``StrictJSONRequest``."""
@@ -85,9 +91,17 @@ class StrictJSONRoute(APIRoute):
         async def handle_strictly(request: Request) -> Response:
             headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
             headers.append((b"content-type", b"application/json"))
+            if self.body_field is not None:
+                await self.check_key(request)
             return await handle(StrictJSONRequest({**request.scope, "headers": headers}, request.receive))
 
         return handle_strictly
+
+
+class AnyKeyJSONRoute(StrictJSONRoute):
+    """As ``StrictJSONRoute``, for callers with any key."""
+
+    check_key = staticmethod(identify)
 
 
 def strict_json(data: bytes) -> Any:
