@@ -58,6 +58,8 @@ class PublicList:
     """A request header (lower case) whose presence changes the answer."""
     keyless: bool = False
     """No key is asked for, so one that is presented is not looked at."""
+    but: str = ""
+    """Paths below that end so are none of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ class ReadyAnswers:
             return rule
         if len(path) <= PATH_MAX:
             for prefix, below in self._below:
-                if path.startswith(prefix):
+                if path.startswith(prefix) and not (below.but and path.endswith(below.but)):
                     return below
         return None
 

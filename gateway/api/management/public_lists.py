@@ -26,7 +26,8 @@ PUBLIC_LISTS = {
     "/api/v1/embeddings/models": PublicList(LISTS_KEPT_S, _LISTING),
     "/api/v1/images/models": PublicList(LISTS_KEPT_S, keyless=True),
     "/api/v1/images/models/": PublicList(LISTS_KEPT_S, keyless=True),
-    "/api/v1/models/": PublicList(LISTS_KEPT_S, header=ANTHROPIC_VERSION),
+    # what a model's use looked like has parameters, limits and a cache of its own
+    "/api/v1/models/": PublicList(LISTS_KEPT_S, header=ANTHROPIC_VERSION, but="/stats"),
     "/api/v1/model/": _CATALOGUE,
     "/api/v1/endpoints/zdr": _CATALOGUE,
     "/api/v1/providers": _CATALOGUE,
