@@ -31,6 +31,8 @@ from gateway.telemetry import Telemetry
 
 ANALYTICS_INTERVAL_S = 1.0
 FILES_INTERVAL_S = 10.0
+INDEXES_INTERVAL_S = 5.0
+"""An organisation that an earlier version makes beside this one is listed after so long."""
 CLASSIFY_INTERVAL_S = 0.25
 COHORTS_INTERVAL_S = 600.0
 """How often it is looked whether today's cohorts are made."""
@@ -111,6 +113,7 @@ def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStor
             telemetry.log.error("catalogue refused, the old one stays in force", error=str(error))
 
     loops = [
+        every(INDEXES_INTERVAL_S, services.accounts.complete_indexes, telemetry),
         every(settings.health_share_interval_s, share_health, telemetry),
         every(settings.beat_interval_s, beat_holds, telemetry),
         every(TAIL_INTERVAL_S, repair_tail, telemetry),

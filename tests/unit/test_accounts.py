@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from gateway.accounts import DEFAULT_ORG, Accounts, KeyChange, KeyChoice
-from gateway.accounts import accounts as module
+from gateway.accounts import DEFAULT_ORG, Accounts, KeyChange, KeyChoice, key_lists
 from gateway.accounts.secret import code, digest, mask, mint
 from gateway.errors import BadRequest, LedgerUnavailable, NotFound, Unauthorized
 from gateway.store import keys
@@ -243,8 +242,8 @@ async def pages(accounts, which, **more):
 async def test_pages_of_keys_show_each_key_once(accounts, monkeypatch, limit):
     """By cursor and by offset, from the same process and from one that has listed nothing; also when a page may look at few keys,
     and when the last key of a page was deleted meanwhile."""
-    monkeypatch.setattr(module, "PAGE", 2)
-    monkeypatch.setattr(module, "LOOKED_AT", 4)
+    monkeypatch.setattr(key_lists, "PAGE", 2)
+    monkeypatch.setattr(key_lists, "LOOKED_AT", 4)
     other = await accounts.create_org("other")
     made = []
     for number in range(9):
@@ -280,6 +279,7 @@ async def test_pages_of_organizations(accounts, store):
         accounts._clock = lambda number=number: 4_000_000_000 + number // 2
         made.append((await accounts.create_org(f"o{number}")).id)
     await store.redis.delete(keys.ORGANIZATIONS_BY_AGE)
+    await accounts.complete_indexes()
     found, cursor = [], None
     for _ in range(3):
         page, cursor = await accounts.list_orgs(after=cursor, limit=2)
