@@ -91,7 +91,20 @@ def fill(client: redis.Redis, size: Size) -> tuple[list[str], list[str]]:
             pipe.hset(keys.KEY_OWNERS, key_hash, ids[0])
             pipe.zadd(keys.KEYS_BY_AGE, {key_hash: created_ms})
             pipe.zadd(keys.org_keys(ids[0]), {key_hash: created_ms})
-            fields = ["org", ids[0], "created", created_ms, "v", 1, "st", 1, "per", "n", "name", f"key {number}"]
+            fields: list[str | int] = [
+                "org",
+                ids[0],
+                "created",
+                created_ms,
+                "v",
+                1,
+                "st",
+                1,
+                "per",
+                "n",
+                "name",
+                f"key {number}",
+            ]
             fields += ["label", mask(secrets_of_keys[number])]
             pipe.hset(keys.api_key(keys.tag(ids[0]), key_hash), items=fields)
         pipe.execute()
