@@ -96,6 +96,16 @@ def _store_watch(store: Store, telemetry: Telemetry) -> Callable[[], Awaitable[N
     return watch_store
 
 
+def _upkeep(services: Services) -> list[Coroutine[Any, Any, None]]:
+    """What is looked after beside the requests."""
+    telemetry = services.telemetry
+    return [
+        every(FILES_INTERVAL_S, _files_watch(telemetry), telemetry),
+        every(STORE_INTERVAL_S, _store_watch(services.store, telemetry), telemetry),
+        every(INDEXES_INTERVAL_S, services.accounts.complete_indexes, telemetry),
+    ]
+
+
 def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStore) -> list[Coroutine[Any, Any, None]]:
     """Loops that every gateway process needs for itself."""
     settings, telemetry = services.settings, services.telemetry
@@ -132,13 +142,11 @@ def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStor
             telemetry.log.error("catalogue refused, the old one stays in force", error=str(error))
 
     loops = [
-        every(INDEXES_INTERVAL_S, services.accounts.complete_indexes, telemetry),
         every(settings.health_share_interval_s, share_health, telemetry),
         every(settings.beat_interval_s, beat_holds, telemetry),
         every(TAIL_INTERVAL_S, repair_tail, telemetry),
         every(settings.catalog_reload_interval_s, reload_catalog, telemetry),
-        every(FILES_INTERVAL_S, _files_watch(telemetry), telemetry),
-        every(STORE_INTERVAL_S, _store_watch(services.store, telemetry), telemetry),
+        *_upkeep(services),
     ]
     if services.analytics is not None and services.labelling is not None:
         loops += [

@@ -189,6 +189,8 @@ class KeyLists:
             for (org, key_hash), (state, expires) in zip(owned, await self._states(owned), strict=True):
                 if state is None or state.decode() != ACTIVE or expires is not None:
                     await self.doubt(org, key_hash)
+                if state is not None and state.decode() == DELETED:
+                    await self._call("ZREM", keys.DOUBTFUL_KEYS, key_hash)  # it is not in the index of all keys
             if cursor == b"0":
                 break
             await asyncio.sleep(STEP_PAUSE_S)
