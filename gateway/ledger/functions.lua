@@ -498,7 +498,7 @@ local function register(name, body, flag)
 end
 register('hold', hold)
 register('beat', beat, 'allow-oom') -- nor may it let a running hold expire
-register('extend', extend)
+register('extend', extend, 'allow-oom') -- adds nothing, and without it a stream would outrun its hold
 register('grant', grant)
 register('settle', settle, 'allow-oom') -- a full memory must not lose a charge; ending a hold also frees memory
 register('void', void, 'allow-oom')

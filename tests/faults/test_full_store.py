@@ -48,7 +48,8 @@ async def limited(stage: Stage, percent: int) -> None:
 
 async def test_nothing_new_and_nothing_lost(stage: Stage) -> None:
     """While it is full: a stream that runs ends and is charged at once, a new request is refused before any vendor is asked, as are
-    new keys, organisations and credit; a heartbeat keeps its hold, and a hold whose time is over ends. Afterwards the books balance.
+    new keys, organisations and credit; a hold may grow and is kept by its heartbeat, one whose time is over ends. Afterwards the books
+    balance.
     """
     caller, services = await stage.caller(), stage.gateway.services
     policy = await services.accounts.authenticate(caller.secret)
@@ -73,6 +74,7 @@ async def test_nothing_new_and_nothing_lost(stage: Stage) -> None:
             response = await stage.gateway.client.post(path, json=body, headers=management)
             assert (response.status_code, response.headers["retry-after"]) == (503, "30")
         assert await services.ledger.beat(kept, Posting("alpha", 1, 0, 1), 600)
+        kept = await services.ledger.extend(kept, 500)
         assert await services.ledger.expire() == 1
         while data := await line.chunk():
             text += data.decode()
