@@ -65,6 +65,8 @@ class Row:
     what: str
     call_ms: float
     loop_ms: float
+    waited_ms: float
+    """How long the gateway was ready to run meanwhile and had no core, in all: on a busy machine the times before are this."""
     store_ms: float
     command: str
 
@@ -148,11 +150,24 @@ class Prober(threading.Thread):
         connection.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The gateway that is watched."""
+
+    port: int
+    pid: int
+
+    def waited_ms(self) -> float:
+        """How long its main thread has waited for a core since it started: proc(5), ``schedstat``, the second figure."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e6
+
+
 @contextmanager
-def watched(client: redis.Redis, port: int, what: str, rows: list[Row]) -> Iterator[list[float]]:
+def watched(client: redis.Redis, target: Target, what: str, rows: list[Row]) -> Iterator[list[float]]:
     """Append a row about the block, which puts the times of its calls in ms into the list."""
     client.slowlog_reset()
-    prober, times = Prober(port), list[float]()
+    waited_ms = target.waited_ms()
+    prober, times = Prober(target.port), list[float]()
     prober.start()
     try:
         yield times
@@ -163,8 +178,10 @@ def watched(client: redis.Redis, port: int, what: str, rows: list[Row]) -> Itera
     worst = max(slow, key=lambda entry: int(entry["duration"]), default=None)
     name = "" if worst is None else b" ".join(worst["command"].split()[:2]).decode(errors="replace")[:60]
     store_ms = 0.0 if worst is None else int(worst["duration"]) / 1000
-    rows.append(Row(what, max(times, default=0.0), prober.longest_ms, store_ms, name))
-    print(f"{what:<62} {rows[-1].call_ms:8.1f} {rows[-1].loop_ms:8.1f} {store_ms:8.1f}  {name}", flush=True)
+    waited_ms = target.waited_ms() - waited_ms
+    row = Row(what, max(times, default=0.0), prober.longest_ms, waited_ms, store_ms, name)
+    rows.append(row)
+    print(f"{what:<62} {row.call_ms:8.1f} {row.loop_ms:8.1f} {waited_ms:9.1f} {store_ms:8.1f}  {name}", flush=True)
 
 
 def calls_to_make(ids: Sequence[str], hashes: Sequence[str]) -> list[tuple[str, str, Any]]:
@@ -204,15 +221,15 @@ def calls_to_make(ids: Sequence[str], hashes: Sequence[str]) -> list[tuple[str, 
     ]
 
 
-def measure_calls(client: redis.Redis, port: int, ids: Sequence[str], hashes: Sequence[str]) -> list[Row]:
+def measure_calls(client: redis.Redis, target: Target, ids: Sequence[str], hashes: Sequence[str]) -> list[Row]:
     """One row for each call. Raises RuntimeError for an answer that is a fault."""
     rows: list[Row] = []
     for method, path, body in calls_to_make(ids, hashes):
-        with watched(client, port, f"{method} {path.replace('/api/v1', '')[:55]}", rows) as times:
+        with watched(client, target, f"{method} {path.replace('/api/v1', '')[:55]}", rows) as times:
             for _ in range(TIMES):
                 headers = {"authorization": f"Bearer {ADMIN_KEY}", "idempotency-key": secrets.token_hex(8)}
                 since = time.perf_counter()
-                status, answer = call(port, method, path, headers=headers, body=body)
+                status, answer = call(target.port, method, path, headers=headers, body=body)
                 times.append((time.perf_counter() - since) * 1000)
                 if status >= 500:
                     raise RuntimeError(f"{method} {path}: {status} {answer[:300]!r}")
@@ -228,11 +245,11 @@ COMMANDS = (
 )
 
 
-def measure_commands(client: redis.Redis, port: int, environ: dict[str, str]) -> list[Row]:
+def measure_commands(client: redis.Redis, target: Target, environ: dict[str, str]) -> list[Row]:
     """The same of the command line. A command may take its time; it may not stop the store or the gateway."""
     rows: list[Row] = []
     for command in COMMANDS:
-        with watched(client, port, "tokenway " + " ".join(command), rows) as times:
+        with watched(client, target, "tokenway " + " ".join(command), rows) as times:
             since = time.perf_counter()
             program = [sys.executable, "-m", "gateway.cli", *command]
             done = subprocess.run(program, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
@@ -242,7 +259,7 @@ def measure_commands(client: redis.Redis, port: int, environ: dict[str, str]) ->
     return rows
 
 
-def run(size: Size, quiet_s: float, started: Callable[[], None]) -> tuple[list[Row], list[Row]]:
+def run(size: Size, quiet_s: float, *, commands: bool, started: Callable[[], None]) -> tuple[list[Row], list[Row]]:
     """Fill, start, measure → rows of the calls and loops, rows of the commands. ``started`` is called when the gateway is ready."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokenway-scale-")))
@@ -262,18 +279,19 @@ def run(size: Size, quiet_s: float, started: Callable[[], None]) -> tuple[list[R
         program, core = [sys.executable, "-m", "gateway.cli"], cores()
         log = scratch / "gateway.log"
         child = stack.enter_context(running([*program, "serve"], core=core.server, log=log, env=environ, cwd=CHECKOUT))
+        target = Target(port, child.pid)
         Start(child, log, time.monotonic()).wait(lambda: ready(port, "/readyz"), START_S)
         worker_log = scratch / "worker.log"
         stack.enter_context(running([*program, "worker"], core=core.load, log=worker_log, env=environ, cwd=CHECKOUT))
         started()
         rows: list[Row] = []
-        with watched(client, port, "the indexes of an earlier version are completed", rows):
+        with watched(client, target, "the indexes of an earlier version are completed", rows):
             while not client.exists(keys.DOUBTFUL_KEYS_COMPLETE):
                 time.sleep(0.1)
-        rows += measure_calls(client, port, ids, hashes)
-        with watched(client, port, f"periodic loops alone, {quiet_s:.0f} s", rows):
+        rows += measure_calls(client, target, ids, hashes)
+        with watched(client, target, f"periodic loops alone, {quiet_s:.0f} s", rows):
             time.sleep(quiet_s)
-        return rows, measure_commands(client, port, environ)
+        return rows, measure_commands(client, target, environ) if commands else []
 
 
 def main() -> int:
@@ -285,13 +303,15 @@ def main() -> int:
     parser.add_argument("--keys", type=int, default=200_000, help="of one organisation (default 200000)")
     parser.add_argument("--holds", type=int, default=5_000, help="requests that run (default 5000)")
     parser.add_argument("--quiet-s", type=float, default=40.0, help="how long the loops alone are watched (default 40)")
+    parser.add_argument("--no-commands", action="store_true", help="leave out the command line, which takes minutes")
     parser.add_argument("--limit-ms", type=float, default=50.0, help="what nothing may exceed (default 50)")
     args = parser.parse_args()
 
     def head() -> None:
-        print(f"{'what':<62} {'call ms':>8} {'loop ms':>8} {'store ms':>8}  longest command")
+        print(f"{'what':<62} {'call ms':>8} {'loop ms':>8} {'waited ms':>9} {'store ms':>8}  longest command")
 
-    rows, commands = run(Size(args.organizations, args.keys, args.holds), args.quiet_s, head)
+    size = Size(args.organizations, args.keys, args.holds)
+    rows, commands = run(size, args.quiet_s, commands=not args.no_commands, started=head)
     over = [row.what for row in rows if max(row.call_ms, row.loop_ms, row.store_ms) > args.limit_ms]
     over += [row.what for row in commands if max(row.loop_ms, row.store_ms) > args.limit_ms]
     print(f"over {args.limit_ms:.0f} ms: {', '.join(over) or 'nothing'}")

@@ -64,15 +64,16 @@ class KeyLists:
         found: list[KeyView] = []
         flat: list[bytes] = []
         last = ""
-        for first in range(start, start + LOOKED_AT, PAGE):
-            flat = await self._call("ZRANGE", _index(which), first, first + PAGE - 1, "REV", "WITHSCORES")
+        step = min(PAGE, max(limit + 1, PAGE // 4))  # most often all of them are wanted
+        for first in range(start, start + LOOKED_AT, step):
+            flat = await self._call("ZRANGE", _index(which), first, first + step - 1, "REV", "WITHSCORES")
             members = [member.decode() for member in flat[::2]]
             if not members:
                 return found, None, ""
             chosen = await self._chosen(await self._owned(which, members), which)
             last = members[-1]
             if len(found) + len(chosen) >= limit:
-                more = len(found) + len(chosen) > limit or len(members) == PAGE
+                more = len(found) + len(chosen) > limit or len(members) == step
                 chosen = chosen[: limit - len(found)]
                 last = chosen[-1][1]
                 found += [view for view in await self.views(chosen) if view is not None]
@@ -80,9 +81,9 @@ class KeyLists:
                 more = more or last != members[-1]
                 return found, first + at + 1 if more else None, _key_cursor(flat, at)
             found += [view for view in await self.views(chosen) if view is not None]
-            if len(members) < PAGE:
+            if len(members) < step:
                 return found, None, ""
-        return found, start + LOOKED_AT, _key_cursor(flat, len(flat) // 2 - 1)
+        return found, first + step, _key_cursor(flat, len(flat) // 2 - 1)
 
     async def _place_behind(self, index: str, cursor: str) -> int:
         match = CURSOR.fullmatch(cursor)

@@ -29,6 +29,7 @@ async def opened(accounts: Accounts, ledger: Ledger, count: int) -> list[Hold]:
 
 
 async def all_pages(store: Store, limit: int) -> list[str]:
+    """Ids of the holds, page by page to the end."""
     found: list[str] = []
     cursor: str | None = None
     while True:
@@ -44,9 +45,10 @@ async def all_pages(store: Store, limit: int) -> list[str]:
 async def test_each_once(
     store: Store, accounts: Accounts, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: int, at_once: int
 ) -> None:
+    """Also those that expire in the same millisecond; and after some have ended, the rest."""
     monkeypatch.setattr(hold_pages, "HOLDS_AT_ONCE", at_once)
     holds = await opened(accounts, ledger, 4)
-    for hold in holds[:3]:  # as if they had been made in the same millisecond
+    for hold in holds[:3]:
         await store.redis.zadd(keys.holds_by_expiry(keys.tag(hold.org)), {hold.id: 4e12})
     found = await all_pages(store, limit)
     assert sorted(found) == sorted(hold.id for hold in holds)
@@ -67,5 +69,6 @@ async def test_a_page_goes_on_behind_a_hold_that_has_ended(store: Store, account
 
 @pytest.mark.parametrize("cursor", ["", "x", "1-2", "1-2-gen-x", "99999-1-gen-1800000000-aaaaaaaaaaaaaaaaaaaa"])
 async def test_another_cursor_is_refused(store: Store, cursor: str) -> None:
+    """As everywhere, with the name of the field."""
     with pytest.raises(BadRequest, match="cursor"):
         await page_of_holds(store.mux, after=cursor, limit=1)
