@@ -29,10 +29,14 @@ KEY_OWNERS = "{tw}:keys"
 KEYS_BY_AGE = "{tw}:keys:age"
 """Sorted set: API key hash by creation time in ms."""
 DOUBTFUL_KEYS = "{tw}:keys:doubt"
-"""Sorted set as ``KEYS_BY_AGE``: at least those of its keys that a list may leave out, as they are disabled, have an expiry or were
-never completed. So a list by offset need not look at each key."""
+"""Sorted set as ``KEYS_BY_AGE``: at least those of its keys that a list may leave out, as they are disabled or have an expiry.
+So a list by offset need not look at each key."""
 DOUBTFUL_KEYS_COMPLETE = "{tw}:keys:doubt:complete"
 """String: the keys of versions before these sets have been looked at."""
+CLOSING_LEASE = "{tw}:closing:lease"
+"""String: which process closes the books now. It expires by itself."""
+CLOSED_UPTO = "{tw}:closing:upto"
+"""String: the position of the archive's journal up to which its lines have left the store."""
 CONVERSATIONS = "tw:conversations"
 """Stream ``w t``: a process, and the last turns of conversations that it has answered. Bounded; it expires by itself."""
 
@@ -69,8 +73,13 @@ def organization(org: str) -> str:
 
 
 def journal(org: str) -> str:
-    """Stream: the organisation's postings, oldest first, never edited."""
+    """Stream: the organisation's postings, oldest first, never edited; those before the last closing are in the archive."""
     return f"{tag(org)}:j:{org}"
+
+
+def closing(org: str) -> str:
+    """Hash: the sums of all postings that are in the archive, and the digest of them."""
+    return f"{tag(org)}:cl:{org}"
 
 
 def grants(org: str) -> str:
