@@ -51,6 +51,7 @@ from gateway.settings import Settings
 from gateway.store import client as store_client
 from gateway.store.client import Store
 from gateway.store.embedded import Embedded
+from gateway.store.memory import default_limit
 from gateway.store.policy import RateLimits
 from gateway.telemetry import Telemetry, set_up_logs
 from providers.media.fetch import Media
@@ -226,7 +227,9 @@ def _embedded(settings: Settings) -> Iterator[str]:
         return
     log = structlog.get_logger()
     child = Embedded(
-        settings.data_dir, on_loading=lambda percent: log.info("the store loads its data", percent=round(percent))
+        settings.data_dir,
+        max_memory_bytes=settings.store_max_memory_bytes or default_limit(),
+        on_loading=lambda percent: log.info("the store loads its data", percent=round(percent)),
     )
     child.start()
     try:

@@ -175,8 +175,13 @@ class LedgerUnavailable(Unavailable):
 
     error_type = "ledger_unavailable"
 
-    def __init__(self, message: str = "The credit ledger is not reachable right now; nothing was charged.") -> None:
-        super().__init__(message, retry_after_s=2)
+    def __init__(
+        self,
+        message: str = "The credit ledger is not reachable right now; nothing was charged.",
+        *,
+        retry_after_s: int = 2,
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
 
 
 class NoHealthyEndpoint(Unavailable):

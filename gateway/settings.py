@@ -77,6 +77,11 @@ class Settings(BaseSettings):
         None,
         description="redis://, rediss:// or unix:// URL of a Redis ≥ 7 or Valkey. Unset: an embedded Valkey is started.",
     )
+    store_max_memory_bytes: int | None = Field(
+        None,
+        ge=33_554_432,
+        description="Memory of the embedded Valkey; beyond it new requests get 503. Unset: half of the machine's.",
+    )
     admin_key: SecretStr | None = Field(
         None, description="Management key. Unset: generated once into admin.key in the data directory, mode 0600."
     )

@@ -30,11 +30,15 @@ from gateway.settings import Settings
 from gateway.store.client import Store
 from gateway.store.errors import StoreError
 from gateway.store.lease import Role
+from gateway.store.memory import memory_of
 from gateway.telemetry import Telemetry
 
 DAY_S = 86_400
 ANALYTICS_INTERVAL_S = 1.0
 FILES_INTERVAL_S = 10.0
+STORE_INTERVAL_S = 10.0
+INDEXES_INTERVAL_S = 5.0
+"""An organisation that an earlier version makes beside this one is listed after so long."""
 CLASSIFY_INTERVAL_S = 0.25
 COHORTS_INTERVAL_S = 600.0
 """How often it is looked whether today's cohorts are made."""
@@ -79,6 +83,33 @@ def _files_watch(telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
     return watch
 
 
+def _store_watch(store: Store, telemetry: Telemetry) -> Callable[[], Awaitable[None]]:
+    """What tells how full the store is, and warns once when it is nearly full: at its limit, requests are refused."""
+    nearly = False
+
+    async def watch_store() -> None:
+        nonlocal nearly
+        memory = await memory_of(store.mux)
+        telemetry.store_memory.set(memory.used)
+        telemetry.store_limit.set(memory.limit)
+        telemetry.store_file.set(memory.append_only)
+        was, nearly = nearly, memory.nearly_full
+        if nearly and not was:
+            telemetry.log.warning("the store's memory is nearly full", used=memory.used, limit=memory.limit)
+
+    return watch_store
+
+
+def _upkeep(services: Services) -> list[Coroutine[Any, Any, None]]:
+    """What is looked after beside the requests."""
+    telemetry = services.telemetry
+    return [
+        every(FILES_INTERVAL_S, _files_watch(telemetry), telemetry),
+        every(STORE_INTERVAL_S, _store_watch(services.store, telemetry), telemetry),
+        every(INDEXES_INTERVAL_S, services.accounts.complete_indexes, telemetry),
+    ]
+
+
 def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStore) -> list[Coroutine[Any, Any, None]]:
     """Loops that every gateway process needs for itself."""
     settings, telemetry = services.settings, services.telemetry
@@ -119,7 +150,7 @@ def gateway_loops(services: Services, in_flight: InFlight, catalogs: CatalogStor
         every(settings.beat_interval_s, beat_holds, telemetry),
         every(TAIL_INTERVAL_S, repair_tail, telemetry),
         every(settings.catalog_reload_interval_s, reload_catalog, telemetry),
-        every(FILES_INTERVAL_S, _files_watch(telemetry), telemetry),
+        *_upkeep(services),
     ]
     if services.analytics is not None and services.labelling is not None:
         loops += [

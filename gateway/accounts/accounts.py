@@ -7,7 +7,6 @@ that points at nothing, which every reader skips; never a key that works without
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import string
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import msgspec
 
 from gateway.accounts import secret
+from gateway.accounts.key_lists import KeyLists
 from gateway.accounts.views import (
     DEFAULT_ORG,
     UNSET,
@@ -28,7 +28,6 @@ from gateway.accounts.views import (
     KeyView,
     Organization,
     OrganizationAnalytics,
-    key_view,
 )
 from gateway.errors import BadRequest, NotFound, Unauthorized
 from gateway.money import MAX_NANO
@@ -57,14 +56,7 @@ CACHE_MAX = 50_000
 RECENT_S = 1.0
 """How old a policy may be where no hold checks its version."""
 PAGE = 200
-PAGES_MAX, PAGES_S = 1_000, 30.0
-"""Ends of pages by offset that are remembered, and for how long."""
-NO_CURSOR = "cursor: not a cursor of this API; pass the one that the previous page gave."
 STEP_PAUSE_S = 0.002
-CURSOR = re.compile(r"(\d{1,16})-([0-9a-f]{64})", re.ASCII)
-"""Of a page of keys: creation time in ms and hash of its last key."""
-LOOKED_AT = 5 * PAGE
-"""Keys that one page looks at at most."""
 
 
 class Accounts:
@@ -81,8 +73,7 @@ class Accounts:
         self._asking: dict[str, asyncio.Task[KeyPolicy | None]] = {}
         self._digests: dict[str, str] = {}
         """Key → its hash, for valid keys: parsing and hashing a key costs more than the rest of its authentication."""
-        self._pages: OrderedDict[tuple[KeyChoice, int], tuple[str | None, float]] = OrderedDict()
-        """What was listed and the offset → the cursor that is there, and until when, by the monotonic clock."""
+        self._lists = KeyLists(self._calls, self._clock)
         self._analytics_stored: dict[bytes, bytes] = {}
         self.analytics: dict[str, OrganizationAnalytics] = {}
         """Organisation → what it lets analytics see, where that is not the default; as of the last ``learn_analytics``."""
@@ -91,6 +82,7 @@ class Accounts:
         """Load the functions and create the default organisation."""
         await self._library.load(self._calls)
         await self.ensure_default()
+        await self._index_orgs()  # before anything is listed
         await self.learn_analytics()
 
     # callers
@@ -193,6 +185,8 @@ class Accounts:
             }
         )
         await self._call("HSET", keys.KEY_OWNERS, key_hash, org)
+        if "exp" in sets:
+            await self._lists.doubt(org, key_hash, created_ms)
         await self._call("ZADD", keys.KEYS_BY_AGE, created_ms, key_hash)
         await self._library.call(
             self._calls,
@@ -205,14 +199,14 @@ class Accounts:
     async def get_key(self, key_hash: str) -> KeyView:
         """Raises NotFound."""
         org = await self._owner(key_hash)
-        found = (await self._views([(org, key_hash)]))[0]
+        found = (await self._lists.views([(org, key_hash)]))[0]
         if found is None:
             raise NotFound("No such API key.")
         return found
 
     async def key_usage(self, policy: KeyPolicy) -> KeyView:
         """The view of an authenticated caller's own key. Raises Unauthorized when it is gone."""
-        found = (await self._views([(policy.org, policy.key_hash)]))[0]
+        found = (await self._lists.views([(policy.org, policy.key_hash)]))[0]
         if found is None:
             raise Unauthorized(NO_SUCH_KEY)
         return found
@@ -220,95 +214,21 @@ class Accounts:
     async def list_keys(
         self, *, org: str | None = None, offset: int = 0, limit: int = 100, disabled: bool = True, expired: bool = True
     ) -> list[KeyView]:
-        """Newest first; ``disabled`` and ``expired`` say whether such keys are included.
-
-        A process remembers where its last pages ended, so that the next one begins there; any other offset is walked to.
-        """
-        which = KeyChoice(org, disabled, expired)
-        cursor, until = self._pages.get((which, offset), (None, 0.0))
-        skipped = offset
-        if cursor is None or until < time.monotonic():
-            cursor, skipped = None, 0
-        while skipped < offset:
-            page, cursor = await self.page_of_keys(which, after=cursor, limit=min(offset - skipped, PAGE), views=False)
-            skipped += len(page)
-            if cursor is None:
-                return []
-        found: list[KeyView] = []
-        while len(found) < limit:
-            views, cursor = await self.page_of_keys(which, after=cursor, limit=limit - len(found))
-            found += [view for view in views if view is not None]
-            if cursor is None:
-                return found
-        if cursor is not None:
-            self._pages[which, offset + limit] = cursor, time.monotonic() + PAGES_S
-        if len(self._pages) > PAGES_MAX:
-            self._pages.popitem(last=False)
-        return found
+        """Newest first; ``disabled`` and ``expired`` say whether such keys are included."""
+        return await self._lists.by_offset(KeyChoice(org, disabled, expired), offset, limit)
 
     async def page_of_keys(
-        self, which: KeyChoice, *, after: str | None = None, limit: int = 100, views: bool = True
-    ) -> tuple[list[KeyView | None], str | None]:
+        self, which: KeyChoice, *, after: str | None = None, limit: int = 100
+    ) -> tuple[list[KeyView], str | None]:
         """Keys, newest first, and the cursor of the next page, None at the end. A page may be short, as it looks at a thousand.
 
-        Without ``views`` they are only counted: None for each. Raises BadRequest for a cursor of another form.
+        Raises BadRequest for a cursor of another form.
         """
-        index = keys.KEYS_BY_AGE if which.org is None else keys.org_keys(which.org)
-        start = 0 if after is None else await self._place_behind(index, after)
-        found: list[KeyView | None] = []
-        for first in range(start, start + LOOKED_AT, PAGE):
-            flat = await self._call("ZRANGE", index, first, first + PAGE - 1, "REV", "WITHSCORES")
-            members = [member.decode() for member in flat[::2]]
-            if not members:
-                return found, None
-            owners = [which.org] * len(members) if which.org else await self._owners(members)
-            owned = [(owner, member) for owner, member in zip(owners, members, strict=True) if owner is not None]
-            chosen = await self._chosen(owned, which)
-            last = members[-1]
-            if len(found) + len(chosen) >= limit:
-                more = len(found) + len(chosen) > limit or len(members) == PAGE
-                chosen = chosen[: limit - len(found)]
-                last = chosen[-1][1]
-                found += await self._views(chosen) if views else [None] * len(chosen)
-                return found, _key_cursor(flat, members, last) if more or last != members[-1] else None
-            found += await self._views(chosen) if views else [None] * len(chosen)
-            if len(members) < PAGE:
-                return found, None
-        return found, _key_cursor(flat, members, last)
-
-    async def _place_behind(self, index: str, cursor: str) -> int:
-        match = CURSOR.fullmatch(cursor)
-        if match is None:
-            raise BadRequest(NO_CURSOR, field="cursor")
-        rank = await self._call("ZREVRANK", index, match[2])
-        if rank is not None:
-            return int(rank) + 1
-        return int(await self._call("ZCOUNT", index, f"({match[1]}", "+inf"))  # deleted since: begin at its age
-
-    async def _chosen(self, owned: Sequence[tuple[str, str]], which: KeyChoice) -> list[tuple[str, str]]:
-        """Those of the keys that exist and are wanted."""
-        calls = [self._call("HMGET", keys.api_key(keys.tag(org), key_hash), "st", "exp") for org, key_hash in owned]
-        now_ms, found = self._clock() * 1000, []
-        for each, (state, expires) in zip(owned, await asyncio.gather(*calls), strict=True):
-            if state is None or state.decode() == DELETED or (state.decode() != ACTIVE and not which.disabled):
-                continue
-            if which.expired or expires is None or int(expires) > now_ms:
-                found.append(each)
-        return found
+        return await self._lists.page(which, after=after, limit=limit)
 
     async def hashes(self, beginning: str) -> list[str]:
         """Hashes of all keys that begin like this."""
-        if re.fullmatch(r"[0-9a-f]+", beginning) is None:
-            return []
-        found: list[str] = []
-        cursor = b"0"
-        while True:
-            cursor, flat = await self._call(
-                "ZSCAN", keys.KEYS_BY_AGE, cursor, "MATCH", f"{beginning}*", "COUNT", 5 * PAGE
-            )
-            found += [member.decode() for member in flat[::2]]
-            if cursor == b"0":
-                return sorted(set(found))
+        return await self._lists.hashes(beginning)
 
     async def update_key(self, key_hash: str, change: KeyChange) -> KeyView:
         """Change the given fields. Running holds go on; the next hold uses the new policy. Raises NotFound, BadRequest."""
@@ -321,9 +241,12 @@ class Accounts:
         """The key stops working at once; its journal stays. Raises NotFound."""
         await self._change(key_hash, {"st": DELETED}, ())
         await self._call("ZREM", keys.KEYS_BY_AGE, key_hash)
+        await self._call("ZREM", keys.DOUBTFUL_KEYS, key_hash)
 
     async def _change(self, key_hash: str, sets: Mapping[str, str], unsets: Sequence[str]) -> None:
         org = await self._owner(key_hash)
+        if "exp" in sets or sets.get("st", ACTIVE) != ACTIVE:
+            await self._lists.doubt(org, key_hash)
         operations = [x for field, value in sets.items() for x in ("=", field, value)]
         operations += [x for field in unsets for x in ("-", field, "")]
         reply = await self._library.call(
@@ -343,19 +266,6 @@ class Accounts:
         if owner is None:
             raise NotFound("No such API key.")
         return str(owner.decode())
-
-    async def _owners(self, key_hashes: Sequence[str]) -> list[str | None]:
-        found = await self._call("HMGET", keys.KEY_OWNERS, *key_hashes)
-        return [None if owner is None else owner.decode() for owner in found]
-
-    async def _views(self, owned: Sequence[tuple[str, str]]) -> list[KeyView | None]:
-        calls = [self._call("HGETALL", keys.api_key(keys.tag(org), key_hash)) for org, key_hash in owned]
-        now = self._clock()
-        views: list[KeyView | None] = []
-        for (_, key_hash), call in zip(owned, calls, strict=True):
-            flat = [x.decode() for x in await call]
-            views.append(key_view(key_hash, dict(zip(flat[::2], flat[1::2], strict=True)), now))
-        return views
 
     # organisations
 
@@ -393,7 +303,6 @@ class Accounts:
 
     async def list_orgs(self, *, after: str | None = None, limit: int = 100) -> tuple[list[Organization], str | None]:
         """A page, oldest first, and the cursor of the next one, None at the end. Raises BadRequest for another cursor."""
-        await self._index_orgs()
         start = 0
         if after is not None:
             rank = await self._call("ZRANK", keys.ORGANIZATIONS_BY_AGE, after)
@@ -403,11 +312,26 @@ class Accounts:
                 )
             start = rank + 1
         ids = [id.decode() for id in await self._call("ZRANGE", keys.ORGANIZATIONS_BY_AGE, start, start + limit)]
-        found = await asyncio.gather(*(self.get_org(id) for id in ids[:limit]))
-        return found, ids[limit - 1] if len(ids) > limit else None
+        return await self._orgs(ids[:limit]), ids[limit - 1] if len(ids) > limit else None
+
+    async def _orgs(self, ids: Sequence[str]) -> list[Organization]:
+        if not ids:
+            return []
+        values, analytics, *rates = await asyncio.gather(
+            self._call("HMGET", keys.ORGANIZATIONS, *ids),
+            self._call("HMGET", keys.ORGANIZATION_ANALYTICS, *ids),
+            *(self._call("HGET", keys.organization(id), "rate") for id in ids),
+        )
+        return [_organization(*each) for each in zip(ids, values, analytics, rates, strict=True) if each[1] is not None]
+
+    async def complete_indexes(self) -> None:
+        """Add to the indexes of lists what a version before them, or a process that died, has left out. In small steps; any process
+        may do it, also several at once. Raises LedgerUnavailable.
+        """
+        await self._index_orgs()
+        await self._lists.complete()
 
     async def _index_orgs(self) -> None:
-        """Complete the index by age: a version before it, or a process that died, may have left organisations out."""
         known, indexed = await asyncio.gather(
             self._call("HLEN", keys.ORGANIZATIONS), self._call("ZCARD", keys.ORGANIZATIONS_BY_AGE)
         )
@@ -423,6 +347,7 @@ class Accounts:
                 await self._call("ZADD", keys.ORGANIZATIONS_BY_AGE, "NX", *ages)
             if cursor == b"0":
                 break
+            await asyncio.sleep(STEP_PAUSE_S)
 
     async def set_analytics(self, id: str, analytics: OrganizationAnalytics) -> Organization:
         """Replace what an organisation lets analytics see: in this process at once, in others when they next look. Raises NotFound.
@@ -476,10 +401,6 @@ class Accounts:
     async def _call(self, *args: str | bytes | int) -> Any:
         with ledger_unavailable():
             return await self._calls.call(*args)
-
-
-def _key_cursor(flat: Sequence[bytes], members: Sequence[str], last: str) -> str:
-    return f"{int(float(flat[2 * members.index(last) + 1]))}-{last}"
 
 
 def _organization(id: str, value: bytes, analytics: bytes | None, rate: bytes | None) -> Organization:

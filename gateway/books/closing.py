@@ -37,6 +37,7 @@ from gateway.money import MAX_NANO
 from gateway.store import keys
 from gateway.store.client import Store, store_errors
 from gateway.store.lease import Lease, Role
+from gateway.store.writes import set_when_full
 from gateway.telemetry import Telemetry
 
 LINES_OF_A_BATCH = 5_000
@@ -209,7 +210,7 @@ class Closer:
         upto = await self._append(self._archive.journal, bytes(batch.rows), len(batch.lines))
         for org, entries in _by_org(batch.lines).items():
             await self._leave(org, entries, batch.records)
-        await self._store.redis.set(keys.CLOSED_UPTO, upto)
+        await set_when_full(self._store.redis, keys.CLOSED_UPTO, upto)
 
     async def _append(self, files: Files, lines: bytes, rows: int) -> str:
         """The position that they reach. Raises NotKept, HistoryError."""
@@ -259,7 +260,7 @@ class Closer:
                     behind[org] = closing.seq
             for org, entries in (await in_thread(self._lines_after, behind)).items():
                 await self._leave(org, entries, {})
-            await self._store.redis.set(keys.CLOSED_UPTO, upto)
+            await set_when_full(self._store.redis, keys.CLOSED_UPTO, upto)
         self._complete = True
 
     def _archived(self) -> dict[str, int]:

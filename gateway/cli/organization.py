@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
 
-from gateway.accounts import Organization
 from gateway.api.management.organizations import organization_view
 from gateway.api.management.schema.accounts import CreateOrganization, UpdateOrganization
 from gateway.cli.offline import StoreServices, rates, validated, with_store
@@ -106,13 +106,14 @@ def list_(json: AsJson = False) -> None:
     """List organisations with their accounts, oldest first."""
 
     async def work(services: StoreServices) -> list[dict[str, Any]]:
-        organizations: list[Organization] = []
+        views: list[dict[str, Any]] = []
         cursor: str | None = None
-        while page := await services.accounts.list_orgs(after=cursor, limit=PAGE_SIZE):
-            organizations += page[0]
-            if (cursor := page[1]) is None:
-                break
-        return [organization_view(each, await services.ledger.balances(each.id)) for each in organizations]
+        while True:
+            page, cursor = await services.accounts.list_orgs(after=cursor, limit=PAGE_SIZE)
+            balances = await asyncio.gather(*(services.ledger.balances(each.id) for each in page))
+            views += [organization_view(*each) for each in zip(page, balances, strict=True)]
+            if cursor is None:
+                return views
 
     views = with_store(work)
     if json:

@@ -33,6 +33,7 @@ from gateway.settings import Settings
 from gateway.store.client import check, connect
 from gateway.store.embedded import Embedded, EmbeddedError
 from gateway.store.errors import StoreError
+from gateway.store.memory import default_limit
 
 APPLICATION = "gateway.app:create"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -110,7 +111,8 @@ def worker_environment(settings: Settings) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         redis_url = settings.redis_url
         if redis_url is None:
-            embedded = Embedded(settings.data_dir, on_loading=_tell_loading)
+            memory = settings.store_max_memory_bytes or default_limit()
+            embedded = Embedded(settings.data_dir, max_memory_bytes=memory, on_loading=_tell_loading)
             try:
                 embedded.start()
             except (EmbeddedError, OSError) as error:

@@ -537,13 +537,13 @@ local function register(name, body, flag)
   redis.register_function{function_name = 'tokenway_ledger_v1_' .. name, callback = callback, flags = {flag}}
 end
 register('hold', hold)
-register('beat', beat)
-register('extend', extend)
+register('beat', beat, 'allow-oom') -- nor may it let a running hold expire
+register('extend', extend, 'allow-oom') -- adds nothing, and without it a stream would outrun its hold
 register('grant', grant)
 register('settle', settle, 'allow-oom') -- a full memory must not lose a charge; ending a hold also frees memory
 register('void', void, 'allow-oom')
 register('expire', expire, 'allow-oom')
-register('overdue', overdue)
+register('overdue', overdue, 'allow-oom')
 register('holds', holds, 'no-writes')
 register('close', close, 'allow-oom') -- it frees memory
 register('window', window, 'no-writes')

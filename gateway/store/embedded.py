@@ -23,6 +23,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.store.rewrites import LOOK_INTERVAL_S, Rewrites
+
 ON_LINUX = platform.system() == "Linux"
 SOCKET_PATH_BYTES_MAX = 107 if ON_LINUX else 103
 """Longest path that fits into ``sockaddr_un``, without its closing NUL."""
@@ -91,11 +93,14 @@ class Embedded:
         data_dir: Path,
         *,
         binary: Path | None = None,
+        max_memory_bytes: int = 0,
         on_loading: Callable[[float], None] = lambda percent: None,
     ) -> None:
         self._dir = data_dir.resolve()
         self._on_loading = on_loading
         """Told every second, while the server loads its data, how much of it it has."""
+        self._max_memory_bytes = max_memory_bytes
+        """Beyond it the server refuses what makes it grow, but for endings of requests; 0: no limit. It loads more than that."""
         self._binary = binary
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
@@ -138,6 +143,7 @@ class Embedded:
             self._thread = threading.Thread(target=self._supervise, args=(binary,), name="embedded-valkey", daemon=True)
             self._thread.start()
             threading.Thread(target=self._sync, name="embedded-valkey-sync", daemon=True).start()
+            threading.Thread(target=self._rewrite, name="embedded-valkey-rewrite", daemon=True).start()
             self._wait_ready(timeout_s)
         except BaseException:
             self.stop()
@@ -195,7 +201,9 @@ class Embedded:
             *("--port", "0", "--unixsocket", str(self.socket_path), "--unixsocketperm", "700"),
             *("--dir", str(self._dir), "--logfile", str(self._dir / "valkey.log"), "--daemonize", "no", "--save", ""),
             *("--appendonly", "yes", "--appendfsync", "no"),
-            *("--maxmemory-policy", "noeviction"),
+            # only where nobody looks for a quiet time any more, see ``_rewrite``
+            *("--auto-aof-rewrite-percentage", "400", "--auto-aof-rewrite-min-size", "512mb"),
+            *("--maxmemory", str(self._max_memory_bytes), "--maxmemory-policy", "noeviction"),
         ]
         if ON_LINUX:
             return [sys.executable, "-I", "-S", "-c", _AS_A_CHILD, str(os.getpid()), *server]
@@ -216,6 +224,13 @@ class Embedded:
                         os.fsync(descriptor)
                     finally:
                         os.close(descriptor)
+
+    def _rewrite(self) -> None:
+        """Let the server write its append-only file anew when it has grown and little is asked of it."""
+        rewrites = Rewrites()
+        while not self._stopping.wait(LOOK_INTERVAL_S):
+            if rewrites.due(_numbers(_asked(self.socket_path, b"INFO persistence stats"))):
+                _asked(self.socket_path, b"BGREWRITEAOF")
 
     def _supervise(self, binary: Path) -> None:
         backoff_s = BACKOFF_FIRST_S
@@ -285,6 +300,11 @@ def _asked(path: Path, command: bytes) -> bytes:
             return probe.recv(8192)
         except OSError:
             return b""
+
+
+def _numbers(info: bytes) -> dict[str, int]:
+    """The whole numbers of an ``INFO``."""
+    return {name.decode(): int(value) for name, value in re.findall(rb"^(\w+):(\d+)\r?$", info, re.MULTILINE)}
 
 
 def _loaded_percent(path: Path) -> float:

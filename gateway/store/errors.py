@@ -33,3 +33,8 @@ class StoreReply(StoreError):
     def code(self) -> str:
         """The error code, which is the first word of the reply."""
         return str(self).partition(" ")[0]
+
+    @property
+    def full(self) -> bool:
+        """The server refuses to grow. redis-py takes the code ``OOM`` off its texts."""
+        return self.code == "OOM" or "used memory > 'maxmemory'" in str(self)

@@ -28,6 +28,11 @@ KEY_OWNERS = "{tw}:keys"
 """Hash: API key hash → organisation id. Written before the key itself, so a usable key is always found."""
 KEYS_BY_AGE = "{tw}:keys:age"
 """Sorted set: API key hash by creation time in ms."""
+DOUBTFUL_KEYS = "{tw}:keys:doubt"
+"""Sorted set as ``KEYS_BY_AGE``: at least those of its keys that a list may leave out, as they are disabled or have an expiry.
+So a list by offset need not look at each key."""
+DOUBTFUL_KEYS_COMPLETE = "{tw}:keys:doubt:complete"
+"""String: the keys of versions before these sets have been looked at."""
 CLOSING_LEASE = "{tw}:closing:lease"
 """String: which process closes the books now. It expires by itself."""
 CLOSED_UPTO = "{tw}:closing:upto"
@@ -85,6 +90,11 @@ def grants(org: str) -> str:
 def org_keys(org: str) -> str:
     """Sorted set: hashes of all API keys the organisation ever had, by creation time in ms."""
     return f"{tag(org)}:ko:{org}"
+
+
+def doubtful_org_keys(org: str) -> str:
+    """Sorted set as ``org_keys``: at least those of its keys that a list may leave out; deleted ones, too."""
+    return f"{tag(org)}:kd:{org}"
 
 
 def api_key(org_tag: str, key_hash: str) -> str:

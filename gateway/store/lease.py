@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import redis.asyncio
 
+from gateway.store.writes import set_when_full
+
 Role = Literal["gateway", "worker"]
 """A worker takes a lease from a gateway, never the other way round."""
 
@@ -24,9 +26,9 @@ class Lease:
         """Take or renew it; whether this process has it. Raises what redis-py raises."""
         holder: Any = await self._redis.get(self._name)
         if holder is None:
-            return bool(await self._redis.set(self._name, self._holder, nx=True, px=self._ms))
+            return await set_when_full(self._redis, self._name, self._holder, nx=True, px=self._ms)
         if holder == self._holder or (self._role == "worker" and holder.startswith(b"gateway:")):
-            await self._redis.set(self._name, self._holder, px=self._ms)
+            await set_when_full(self._redis, self._name, self._holder, px=self._ms)
             return True
         return False
 

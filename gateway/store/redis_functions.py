@@ -19,13 +19,25 @@ from gateway.store.errors import StoreError, StoreReply
 Argument = str | bytes | int
 
 
+FULL = "The credit ledger takes nothing new right now, as its memory is full; nothing was charged."
+FULL_RETRY_S = 30
+"""Memory comes back as answers end and records expire, or when the operator acts: not within seconds."""
+
+
+def unavailable(error: StoreError) -> LedgerUnavailable:
+    """What callers get for this error of the store."""
+    if isinstance(error, StoreReply) and error.full:
+        return LedgerUnavailable(FULL, retry_after_s=FULL_RETRY_S)
+    return LedgerUnavailable()
+
+
 @contextmanager
 def ledger_unavailable() -> Iterator[None]:
     """Turn a StoreError of any kind into the error that callers get, LedgerUnavailable."""
     try:
         yield
     except StoreError as error:
-        raise LedgerUnavailable() from error
+        raise unavailable(error) from error
 
 
 class Library:
@@ -51,7 +63,7 @@ class Library:
             await calls.call("FUNCTION", "LOAD", self.code)
         except StoreReply as error:
             if "already exists" not in str(error):
-                raise LedgerUnavailable() from error
+                raise unavailable(error) from error
         except StoreError as error:
             raise LedgerUnavailable() from error
 
@@ -73,7 +85,7 @@ class Library:
         Raises LedgerUnavailable for everything else.
         """
         if not (isinstance(error, StoreReply) and "Function not found" in str(error)):
-            raise LedgerUnavailable() from error
+            raise unavailable(error) from error
         await self.load(calls)
         with ledger_unavailable():
             return await calls.call(*command)  # type: ignore[no-any-return]

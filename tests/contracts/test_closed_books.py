@@ -95,6 +95,21 @@ async def test_lines_are_read_across_both(past: Past) -> None:
     await is_clean(past)
 
 
+async def test_a_full_store_closes_its_books(past: Past) -> None:
+    """That is what gives memory back: lines and records leave while nothing else may be written."""
+    first, books = next(iter(past.policies)), past.books()
+    await past.requests(first, 40)
+    before = await past.lines(first)
+    await past.store.redis.config_set("maxmemory", "1mb")
+    try:
+        await past.closer().close_books()
+        assert await past.store.redis.xlen(keys.journal(first)) == 0
+        assert await past.lines(first, books) == before
+    finally:
+        await past.store.redis.config_set("maxmemory", "0")
+    await is_clean(past)
+
+
 async def test_records_are_found_across_both(past: Past) -> None:
     """By id, with and without the organisation; another organisation's are not there; what cost nothing stays in the store."""
     (first, second), books = past.policies, past.books()

@@ -19,6 +19,7 @@ from gateway.errors import LedgerUnavailable
 from gateway.ledger import Posting, generation_id
 from gateway.ledger.ledger import Ledger
 from gateway.store import embedded as embedded_module
+from gateway.store import rewrites
 from gateway.store.client import connect
 from gateway.store.embedded import DataDirHeld, Embedded, EmbeddedError, find_server, ping
 
@@ -71,11 +72,30 @@ async def test_it_is_configured_as_a_ledger_needs(server):
         ("appendonly", b"yes"),
         ("appendfsync", b"no"),
         ("maxmemory-policy", b"noeviction"),
+        ("maxmemory", b"0"),
         ("port", b"0"),
         ("save", b""),
     ]:
         assert await say(server, "CONFIG", "GET", setting) == [setting.encode(), value]
     assert server.socket_path.stat().st_mode & 0o077 == 0
+
+
+async def test_its_file_is_written_anew_when_it_has_grown(tmp_path, monkeypatch):
+    """What was overwritten is no longer in the file, what is left is there after a restart, and the limit of memory is the given."""
+    monkeypatch.setattr(embedded_module, "LOOK_INTERVAL_S", 0.05)
+    monkeypatch.setattr(rewrites, "SMALL_BYTES", 50_000)
+    server = Embedded(tmp_path, max_memory_bytes=100 * 2**20)
+    server.start()
+    try:
+        assert await say(server, "CONFIG", "GET", "maxmemory") == [b"maxmemory", str(100 * 2**20).encode()]
+        for number in range(300):
+            await say(server, "SET", "key", f"{number}" + "x" * 1000)
+        wait_for(lambda: sum(file.stat().st_size for file in tmp_path.glob("appendonlydir/*.aof")) < 110_000)
+        server.stop()
+        server.start()
+        assert (await say(server, "GET", "key")).startswith(b"299")
+    finally:
+        server.stop()
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="a scheduling policy of Linux")

@@ -247,7 +247,7 @@ async def test_open_holds_are_listed(managed: Managed) -> None:
     account = (await managed.admin.get("/api/v1/admin/organizations/default")).json()["data"]
     assert (account["held_usd"], account["available_usd"]) == ("0.25", "0.75")
     await services.ledger.void(hold)
-    assert (await managed.admin.get("/api/v1/admin/holds")).json() == {"data": []}
+    assert (await managed.admin.get("/api/v1/admin/holds")).json() == {"data": [], "next_cursor": None}
 
 
 async def test_routing_is_explained(managed: Managed) -> None:

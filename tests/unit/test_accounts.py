@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from gateway.accounts import DEFAULT_ORG, Accounts, KeyChange, KeyChoice
-from gateway.accounts import accounts as module
+from gateway.accounts import DEFAULT_ORG, Accounts, KeyChange, KeyChoice, key_lists
 from gateway.accounts.secret import code, digest, mask, mint
 from gateway.errors import BadRequest, LedgerUnavailable, NotFound, Unauthorized
 from gateway.store import keys
@@ -243,8 +242,8 @@ async def pages(accounts, which, **more):
 async def test_pages_of_keys_show_each_key_once(accounts, monkeypatch, limit):
     """By cursor and by offset, from the same process and from one that has listed nothing; also when a page may look at few keys,
     and when the last key of a page was deleted meanwhile."""
-    monkeypatch.setattr(module, "PAGE", 2)
-    monkeypatch.setattr(module, "LOOKED_AT", 4)
+    monkeypatch.setattr(key_lists, "PAGE", 2)
+    monkeypatch.setattr(key_lists, "LOOKED_AT", 4)
     other = await accounts.create_org("other")
     made = []
     for number in range(9):
@@ -280,6 +279,7 @@ async def test_pages_of_organizations(accounts, store):
         accounts._clock = lambda number=number: 4_000_000_000 + number // 2
         made.append((await accounts.create_org(f"o{number}")).id)
     await store.redis.delete(keys.ORGANIZATIONS_BY_AGE)
+    await accounts.complete_indexes()
     found, cursor = [], None
     for _ in range(3):
         page, cursor = await accounts.list_orgs(after=cursor, limit=2)
@@ -288,3 +288,41 @@ async def test_pages_of_organizations(accounts, store):
     assert found == [DEFAULT_ORG, *sorted(made[:2]), *sorted(made[2:4]), made[4]]
     with pytest.raises(BadRequest):
         await accounts.list_orgs(after="org-nobody")
+
+
+class Counting:
+    """A line to the store that counts calls."""
+
+    def __init__(self, line):
+        self.line, self.calls = line, 0
+
+    async def call(self, *args):
+        self.calls += 1
+        return await self.line.call(*args)
+
+
+async def test_an_offset_is_found_by_the_doubtful_keys_alone(accounts, store, monkeypatch):
+    """However many keys are skipped; and those that an earlier version has made, disabled or given an expiry are looked at once."""
+    monkeypatch.setattr(key_lists, "PAGE", 10)
+    made = [(await accounts.create_key(name=f"k{number}"))[1] for number in range(60)]
+    await accounts.update_key(made[40].hash, KeyChange(disabled=True))
+    await accounts.update_key(made[41].hash, KeyChange(expires_at=time.time() - 1))
+    await accounts.update_key(made[42].hash, KeyChange(expires_at=4e9))
+    await accounts.update_key(made[43].hash, KeyChange(disabled=True))
+    await accounts.update_key(made[43].hash, KeyChange(disabled=False))
+    await accounts.delete_key(made[44].hash)
+    await store.redis.delete(keys.DOUBTFUL_KEYS, keys.doubtful_org_keys(DEFAULT_ORG))
+    for completed in (False, True):
+        for org in (None, DEFAULT_ORG):
+            whole = [view.hash for view in await accounts.list_keys(org=org, disabled=False, expired=False)]
+            assert len(whole) == 57
+            for offset in range(0, 60, 7):
+                lister = Counting(store.mux)
+                page = await Accounts(store, calls=lister).list_keys(
+                    org=org, offset=offset, limit=1, disabled=False, expired=False
+                )
+                assert [view.hash for view in page] == whole[offset : offset + 1]
+                assert not completed or lister.calls < 40
+        await accounts.complete_indexes()
+    assert await store.redis.zcard(keys.doubtful_org_keys(DEFAULT_ORG)) == 4
+    assert await store.redis.zcard(keys.DOUBTFUL_KEYS) == 3

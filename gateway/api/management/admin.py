@@ -15,6 +15,7 @@ from gateway.api.management.auth import ServicesDep
 from gateway.api.management.json_route import ExactJSONResponse
 from gateway.api.management.schema.accounts import AuditAnswer, HoldList, RoutingAnswer
 from gateway.ledger.entries import AuditReport
+from gateway.ledger.hold_pages import page_of_holds
 from gateway.money import format_price, format_usd
 from gateway.records import iso
 from gateway.routing import preferences
@@ -37,9 +38,14 @@ async def audit(services: ServicesDep) -> ExactJSONResponse:
 
 
 @router.get("/holds", response_model=HoldList, summary="List open holds")
-async def list_holds(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000) -> ExactJSONResponse:
-    """Credit set aside for running requests, soonest expiry first."""
-    holds = sorted(await services.ledger.open_holds(limit=limit), key=lambda hold: hold.expires_at)
+async def list_holds(
+    services: ServicesDep,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 1_000,
+    cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")] = None,
+) -> ExactJSONResponse:
+    """Credit set aside for running requests, soonest expiry first within a page. Page with `next_cursor` until it is null."""
+    page, next_cursor = await page_of_holds(services.store.mux, after=cursor, limit=limit)
+    holds = sorted(page, key=lambda hold: hold.expires_at)
     return ExactJSONResponse(
         {
             "data": [
@@ -51,7 +57,8 @@ async def list_holds(services: ServicesDep, limit: Annotated[int, Query(ge=1, le
                     "expires_at": iso(hold.expires_at),
                 }
                 for hold in holds
-            ]
+            ],
+            "next_cursor": next_cursor,
         }
     )
 

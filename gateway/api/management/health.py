@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from fastapi import APIRouter, Request
 
@@ -13,6 +14,7 @@ from gateway.server.in_flight import InFlight
 from gateway.services import Services
 from gateway.store import keys
 from gateway.store.errors import StoreError, StoreReply
+from gateway.store.memory import memory_of
 
 router = APIRouter(tags=["Health"])
 
@@ -32,7 +34,19 @@ async def readyz(request: Request, services: ServicesDep) -> ExactJSONResponse:
     reasons = await _reasons(services, request.app.state.in_flight)
     if reasons:
         return ExactJSONResponse({"status": "not ready", "reasons": reasons}, 503, {"retry-after": "2"})
-    return ExactJSONResponse({"status": "ready", "catalog_version": services.catalog.current.version})
+    answer: dict[str, Any] = {"status": "ready", "catalog_version": services.catalog.current.version}
+    if warnings := await _warnings(services):
+        answer["warnings"] = warnings
+    return ExactJSONResponse(answer)
+
+
+async def _warnings(services: Services) -> list[str]:
+    try:
+        async with asyncio.timeout(PING_TIMEOUT_S):
+            memory = await memory_of(services.store.mux)
+    except (StoreError, TimeoutError):  # it took a write a moment ago: no reason to call it unready
+        return []
+    return [f"redis: its memory is nearly full, {memory}"] if memory.nearly_full else []
 
 
 async def _reasons(services: Services, in_flight: InFlight) -> list[str]:

@@ -182,6 +182,7 @@ class OpenHold(Shape):
 
 class HoldList(Shape):
     data: list[OpenHold]
+    next_cursor: str | None
 
 
 class Routing(Shape):

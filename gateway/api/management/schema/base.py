@@ -62,3 +62,4 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 class Readiness(Shape):
     status: str
     reasons: list[str] = Field(default=[], description="Why not, when not.")
+    warnings: list[str] = Field(default=[], description="What will make it unready unless somebody acts.")
