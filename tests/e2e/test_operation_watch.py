@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from gateway.api.management.public_lists import READINESS_KEPT_S
 from gateway.store.embedded import Embedded
 from tests.support.gateway import Sale, write_catalog
 from tests.support.process import Process, ended, served
@@ -85,6 +86,7 @@ async def test_redis_stops_and_starts_again(tmp_path: Path) -> None:
                 await asyncio.to_thread(valkey.stop)
                 async with httpx.AsyncClient(base_url=process.url, timeout=30) as client:
                     assert (await client.get("/healthz")).status_code == 200
+                    await asyncio.sleep(READINESS_KEPT_S)
                     ready = await client.get("/readyz")
                     assert ready.status_code == 503
                     assert "redis" in str(ready.json()["reasons"])
