@@ -177,19 +177,18 @@ def _check(
     table: Mapping[str, str],
     options: Mapping[str, Any],
     path: str = "",
-    depth: int = 0,
 ) -> None:
     for name in sorted(names):
         value, key = body[name], folded(name)
         if not value:  # null, false, empty: it asks for nothing
             continue
-        right = _NEVER if depth and key in _NOT_WRAPPED else table.get(key)
+        right = _NEVER if path and key in _NOT_WRAPPED else table.get(key)
         if right is not None:
             refuse_unless(right, f"{path}{name}", options)
         elif key in _WRAPPERS and isinstance(value, dict):
-            if depth >= WRAPPERS_MOST:
+            if path.count(".") >= WRAPPERS_MOST:
                 raise failed("unsupported", f"{path}{name}: is nested too deeply")
-            _check(value, value, table, options, f"{path}{name}.", depth + 1)
+            _check(value, value, table, options, f"{path}{name}.")
 
 
 def refuse_unless(right: str, field: str, options: Mapping[str, Any]) -> None:
@@ -289,6 +288,16 @@ def has_screens(native: NativeRequest) -> bool:
     return type(items) is list and "computer_call_output" in [item.get("type") for item in items]
 
 
+def native_urls(native: NativeRequest) -> list[tuple[str, str]]:
+    """(field, URL) of what only a request in a vendor's own format can have it open: servers of MCP."""
+    servers = native.body.get("mcp_servers")
+    return [
+        (f"mcp_servers[{index}].url", server["url"])
+        for index, server in enumerate(servers if type(servers) is list else ())
+        if type(server) is dict and type(server.get("url")) is str
+    ]
+
+
 def check_native_media(native: NativeRequest, options: Mapping[str, Any]) -> None:
     """The same for a request in a vendor's own format, whose results of tools have parts in turn.
 
@@ -335,6 +344,10 @@ TOOLS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Dialect → type of a tool, without its date → the price kind of its calls. A tool that is not listed costs nobody knows what:
 containers (OpenAI's ``code_interpreter``, Anthropic's ``code_execution``), ``file_search``, ``google_maps``, ``advisor``."""
+_UNPAID: Final = (
+    "cannot be billed, because this provider has no price for it here; leave it out, or let the catalogue write a price or name it "
+    "in options.allows"
+)
 _CALLERS: Final = (None, "function", "custom", "namespace")
 _TOOL_RIGHTS: Final = {
     "mcp": "mcp", "mcp_toolset": "mcp", "connector": "mcp", "document_library": "data_sources", "file_search": "data_sources",
@@ -369,14 +382,16 @@ def _in_container(tool: Json) -> bool:
     return isinstance(environment, dict) and environment.get("type", "local") != "local"
 
 
-def unpaid(tools: Collection[Json]) -> ProviderError:
-    """The refusal of tools that ``is_paid`` denies."""
-    types = ", ".join(dict.fromkeys(str(tool.get("type"))[:80] for tool in tools))
-    return failed(
-        "unsupported",
-        f"tools: {types} has no price at this provider, so it cannot be billed; leave it out, or let "
-        "the catalogue name a price or options.allows",
-    )
+def unpaid(tools: Collection[Json], listed: Collection[Json] = ()) -> ProviderError:
+    """The refusal of tools that ``is_paid`` denies; ``listed``: the request's ``tools``, for their places."""
+    places = {id(tool): index for index, tool in enumerate(listed)}
+    named = dict.fromkeys(f"tools[{places.get(id(tool), '')}] ({str(tool.get('type'))[:80]})" for tool in tools)
+    return failed("unsupported", f"{', '.join(named)}: {_UNPAID}")
+
+
+def unpaid_search() -> ProviderError:
+    """The same for ``web_search_options``."""
+    return failed("unsupported", f"web_search_options: {_UNPAID}")
 
 
 def own_tools(*lists: Any) -> list[Json]:

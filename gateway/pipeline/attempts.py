@@ -22,7 +22,9 @@ from gateway.pipeline.failover import Failover, Step, unsent
 from gateway.pipeline.upstream_request import (
     adapted,
     check_rights,
+    in_own_network,
     missing_tools,
+    opened_urls,
     target,
     without_native_tools,
     without_tools,
@@ -75,6 +77,8 @@ class Attempts(msgspec.Struct, eq=False):
     request_id: str = ""
     options: Mapping[str, Mapping[str, Any]] = {}
     """``provider.options``: provider slug → fields that only this provider gets."""
+    tenant: str = ""
+    """Whose names are looked up: the caller's organisation."""
     has_media: bool = False
     """The request holds more than texts."""
     passthrough: bool = False
@@ -232,13 +236,15 @@ class Attempts(msgspec.Struct, eq=False):
             call = self._possible(candidate, dialect, call)
         check_rights(call, self.work.operation, candidate, has_media=self.has_media)
         if dialect.inlines_media or endpoint.options.get("inlines_media"):
-            call = await self.services.media.inlined(call, dialect.opens)
+            call = await self.services.media.inlined(call, dialect.opens, self.tenant)
+        elif urls := opened_urls(call, self.work.operation, has_media=self.has_media):
+            await self.services.media.checked(urls, self.tenant, private=in_own_network(endpoint))
         self.passthrough = call.native is not None
         return dialect, call
 
     def _possible(self, candidate: Candidate, dialect: Dialect, call: Call) -> Call:
-        """The call without the tools that neither this vendor runs, at a price that is known, nor one of the same model that may still
-        be tried. Functions always stay.
+        """The call without the tools that neither this vendor runs, at a known price, nor one of the same model that may still be
+        tried. Functions always stay.
         """
         missing = missing_tools(call, dialect, candidate)
         if not missing:

@@ -92,6 +92,7 @@ class Pipeline:
             deadline=request.started + self.services.settings.answer_timeout_s,
             native=request.native,
             request_id=request.id,
+            tenant=request.caller.org,
             has_media=request.prompt.modalities is not TEXT_ONLY,
         )
         try:
@@ -159,6 +160,7 @@ class Pipeline:
                 deadline=request.started + settings.total_timeout_s,
                 native=request.native,
                 request_id=request.id,
+                tenant=request.caller.org,
                 has_media=request.prompt.modalities is not TEXT_ONLY,
                 options=(request.body.get("provider") or {}).get("options") or {},
             ),

@@ -17,6 +17,8 @@ from gateway.routing.candidate import Candidate
 from providers import rights
 from providers.base import Dialect
 from providers.chat import effort
+from providers.media import locations
+from providers.transport import addresses
 from providers.types import Call, Json, NativeRequest, Target
 
 OWNED = frozenset(
@@ -108,9 +110,9 @@ def check_rights(call: Call, operation: str, candidate: Candidate, *, has_media:
     if "tools" in body and (own := rights.own_tools(body["tools"], native.body.get("tools") if native else ())):
         rights.check_tools(own, options)
         if unpaid := [tool for tool in own if not _is_paid(tool, candidate)]:
-            raise rights.unpaid(unpaid)
+            raise rights.unpaid(unpaid, body["tools"])
     if body.get("web_search_options") is not None and not rights.is_search_paid(candidate.price.femto.keys(), options):
-        raise rights.unpaid([{"type": "web_search_options"}])
+        raise rights.unpaid_search()
     if native is not None:
         if has_media or rights.has_screens(native):
             rights.check_native_media(native, options)
@@ -127,9 +129,36 @@ def without_tools(body: Json, tools: list[Json]) -> Json | None:
     return {**body, "tools": kept}
 
 
+def opened_urls(call: Call, operation: str, *, has_media: bool) -> list[tuple[str, str]]:
+    """(field, URL) of everything that the vendor of a call would open itself."""
+    found: list[tuple[str, str]] = []
+    if has_media or operation not in CHATS:
+        urls = locations.media_urls(call.body)
+        found += [(locations.field_name(path), url) for path, _, url in urls if locations.is_network_url(url)]
+    tools = call.body.get("tools") if operation in CHATS else None
+    if tools and (own := rights.own_tools(tools)):
+        found += [("tools.server_url", tool["server_url"]) for tool in own if isinstance(tool.get("server_url"), str)]
+    if call.native is not None:
+        found += rights.native_urls(call.native)
+    return found
+
+
+def in_own_network(endpoint: Endpoint) -> bool:
+    """Whether a vendor is reached at an address that is not public: what it opens, it opens in the operator's network."""
+    found: bool | None = endpoint.memo.get("in_own_network")
+    if found is None:
+        try:
+            addresses.place(endpoint.provider.base_url, schemes=("https", "http"))
+            found = False
+        except addresses.NotPublic:
+            found = True
+        endpoint.memo["in_own_network"] = found
+    return found
+
+
 def without_native_tools(call: Call, body: Json, missing: list[Json]) -> Call:
-    """The call with ``body`` and, where it goes out in the caller's own format, without the same tools there. A tool that is defined
-    within the conversation cannot be taken out of it: then the translation goes out.
+    """The call with ``body`` and, where it goes out in the caller's own format, without the same tools there. A tool that is
+    defined within the conversation cannot be taken out of it: then the translation goes out.
 
     Raises ProviderError (unsupported) for a request that cannot be translated.
     """
