@@ -310,7 +310,7 @@ def check_native_media(native: NativeRequest, options: Mapping[str, Any]) -> Non
 
 _FREE: Final = "tokens"
 """The price of a tool whose calls cost nothing but the tokens that it reads and writes."""
-_DATED: Final = re.compile(r"_20\d{6}$")
+_DATED: Final = re.compile(r"_20\d\d_?\d\d_?\d\d$")
 _ANTHROPIC: Final = {
     "web_search": "web_search",  # $10 for 1,000 (platform.claude.com/docs, pricing, 2026-11)
     "web_fetch": _FREE,
@@ -355,21 +355,25 @@ _TOOL_RIGHTS: Final = {
 }  # fmt: skip
 
 
+def price_kind(tool: Json, dialect: str) -> str | None:
+    """The price kind of the calls of a tool that the vendor runs: one of ``TOOLS``; None when nobody knows what they cost."""
+    family = _DATED.sub("", str(tool.get("type")))
+    if family == "shell" and _in_container(tool):
+        return None
+    return TOOLS.get(dialect, _RESPONSES).get(family)
+
+
 def is_paid(tool: Json, dialect: str, prices: Collection[str], options: Mapping[str, Any]) -> bool:
     """Whether the calls of a tool that the vendor runs can be billed: they cost tokens only, have a price among ``prices`` (kinds),
     are in the cost that the vendor reports, or are the operator's own affair (``options.allows``).
     """
     if options.get("reports_cost"):
         return True
-    type_ = str(tool.get("type"))
-    family = _DATED.sub("", type_)
-    kind = TOOLS.get(dialect, _RESPONSES).get(family)
-    if family == "shell" and _in_container(tool):
-        kind = None
+    kind = price_kind(tool, dialect)
     if kind == _FREE or kind in prices:
         return True
-    allowed = options.get("allows") or ()
-    return type_ in allowed or family in allowed
+    allowed, type_ = options.get("allows") or (), str(tool.get("type"))
+    return type_ in allowed or _DATED.sub("", type_) in allowed
 
 
 def is_search_paid(prices: Collection[str], options: Mapping[str, Any]) -> bool:

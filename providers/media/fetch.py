@@ -46,7 +46,7 @@ class Media:
         self._names = Names(lookup)
 
     async def checked(self, urls: Sequence[tuple[str, str]], tenant: str, *, private: bool) -> None:
-        """Look at where URLs lead that a vendor will open itself; ``urls``: the field and the URL of each. ``private``: the vendor is
+        """Look at where URLs lead that a vendor will open itself; ``urls``: field and URL of each. ``private``: the vendor is
         in the operator's network, so a name without an address is refused; another vendor may know a name that we do not.
 
         Raises ``ProviderError`` (media_refused) naming the field.
