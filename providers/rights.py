@@ -238,7 +238,8 @@ def check_references(found: Any, field: str, options: Mapping[str, Any]) -> None
         elif type(value) is dict:
             for name, one in value.items():
                 right = _REFERENCES.get(folded(name))
-                if right is not None and one:
+                fresh = right == "containers" and type(one) is dict  # a new one; what is put into it is looked at
+                if right is not None and one and not fresh:
                     refuse_unless(right, f"{path}.{name}", options)
                 elif name not in _DATA:
                     stack.append((f"{path}.{name}", one))

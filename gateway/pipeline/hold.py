@@ -46,8 +46,8 @@ READS = (
 
 
 SEARCHES_HELD = 10
-"""Searches that an answer may make where the request says no other number (Anthropic's ``max_uses``): as many as turns of a vendor's
-own tools are believed in (``plausible_usage.HOSTED_TURNS``)."""
+"""Searches that an answer may make where the request says no other number (Anthropic's ``max_uses``): as many as turns of
+vendors' own tools are believed in (``plausible_usage.HOSTED_TURNS``)."""
 _HELD_BESIDE = {"web_search": SEARCHES_HELD, "image_output": 4}
 """Price kind of the calls of a vendor's own tool → how many of them are held."""
 

@@ -225,6 +225,7 @@ def test_tools_have_a_price(dialect: str, tool: Json, priced: bool, unpriced: bo
         ({"type": "web_search", "Vector-Store-Ids": ["vs_1"]}, "data_sources"),
         ({"type": "code_interpreter", "container": "cntr_1"}, "containers"),
         ({"type": "shell", "environment": {"type": "container_reference", "container_id": "c"}}, "containers"),
+        ({"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["f"]}}, "files"),
         ({"type": "image_generation", "input_image_mask": {"file_id": "f"}}, "files"),
     ],
     ids=json.dumps,
