@@ -113,7 +113,7 @@ REFUSED: dict[str, list[tuple[Json, str]]] = {
             "tools (mcp)",
         ),
         (
-            {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "file-1"}]}]},
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]},
             "input[0].content[0].file_id",
         ),
         (
