@@ -43,6 +43,8 @@ def folded(name: str) -> str:
     return name.replace("_", "").replace("-", "").replace(" ", "").casefold()
 
 
+CHATS: Final = ("chat", "count_tokens")
+"""Operations whose requests are in the inner language of chat."""
 _NEVER: Final = ""
 """The right that no catalogue can give: address, credentials, and what is beyond the hold."""
 
@@ -143,7 +145,7 @@ _REFERENCES: Final = {
 
 def check_fields(body: Json, operation: str, options: Mapping[str, Any]) -> None:
     """The fields of a request in the inner language. Raises ``ProviderError`` (unsupported) naming the field."""
-    if operation != "chat":
+    if operation not in CHATS:
         _check(body, body, _FIELDS, options)
         return
     unknown = body.keys() - _PLAIN
@@ -263,7 +265,7 @@ def check_media(body: Json, operation: str, options: Mapping[str, Any]) -> None:
     for field, part in _parts(body):
         if part.get("type") not in _TEXT_PARTS:
             check_references(part, field, options)
-    for name in ("input_references", "documents", "mask", "image") if operation != "chat" else ():
+    for name in ("input_references", "documents", "mask", "image") if operation not in CHATS else ():
         if body.get(name):
             check_references(body[name], name, options)
 

@@ -44,7 +44,6 @@ OWNED = frozenset(
 )
 """Fields that ``provider.options`` cannot set, because they decide what is held and billed, and what is sent to whom."""
 _END_USER: Final = ("user", "safety_identifier")
-CHATS: Final = ("chat", "count_tokens")
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
 
 
@@ -68,7 +67,7 @@ def target(endpoint: Endpoint) -> Target:
 
 
 def anonymous(body: Json, org: str) -> Json:
-    """The body with the end user's id replaced by a hash, which is the same for the same user of an organisation."""
+    """The body with the end user's ids replaced by a hash, which is the same for the same user of an organisation."""
     named = [name for name in _END_USER if body.get(name) is not None]
     if not named:
         return body
@@ -104,7 +103,7 @@ def check_rights(call: Call, operation: str, candidate: Candidate, *, has_media:
         rights.check_native_fields(native, options)
     else:
         rights.check_fields(body, operation, options)
-    if operation not in CHATS:
+    if operation not in rights.CHATS:
         rights.check_media(body, operation, options)
         return
     if "tools" in body and (own := rights.own_tools(body["tools"], native.body.get("tools") if native else ())):
@@ -132,10 +131,10 @@ def without_tools(body: Json, tools: list[Json]) -> Json | None:
 def opened_urls(call: Call, operation: str, *, has_media: bool) -> list[tuple[str, str]]:
     """(field, URL) of everything that the vendor of a call would open itself."""
     found: list[tuple[str, str]] = []
-    if has_media or operation not in CHATS:
+    if has_media or operation not in rights.CHATS:
         urls = locations.media_urls(call.body)
         found += [(locations.field_name(path), url) for path, _, url in urls if locations.is_network_url(url)]
-    tools = call.body.get("tools") if operation in CHATS else None
+    tools = call.body.get("tools") if operation in rights.CHATS else None
     if tools and (own := rights.own_tools(tools)):
         found += [("tools.server_url", tool["server_url"]) for tool in own if isinstance(tool.get("server_url"), str)]
     if call.native is not None:

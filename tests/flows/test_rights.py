@@ -200,3 +200,14 @@ async def test_a_search_is_held(gateway: GatewayFactory) -> None:
         assert (await ask(caller, "/messages")).status_code == 200
         assert (await ask(caller, "/messages", tools=[tool])).status_code == 402
         assert len(vendor.requests) == 1
+
+
+async def test_one_tenant_cannot_name_anothers_user(gateway: GatewayFactory) -> None:
+    """``safety_identifier`` tells the vendor whom to block: it leaves as a hash that is the organisation's own, as ``user`` does."""
+    for path, dialect in (("/chat/completions", "openai"), ("/responses", "responses")):
+        vendor = Vendor(dialect)
+        async with RawServer(vendor) as server:
+            caller = await sold(gateway, server, dialect)
+            assert (await ask(caller, path, safety_identifier="someone", user="someone")).status_code == 200
+            (sent,) = vendor.requests
+            assert sent["safety_identifier"] == sent["user"] != "someone"
