@@ -147,10 +147,19 @@ def check_fields(body: Json, operation: str, options: Mapping[str, Any]) -> None
     """The fields of a request in the inner language. Raises ``ProviderError`` (unsupported) naming the field."""
     if operation not in CHATS:
         _check(body, body, _FIELDS, options)
+        _check_voice(body, "voice", options)
         return
+    if "audio" in body:
+        _check_voice(body["audio"], "audio.voice", options)
     unknown = body.keys() - _PLAIN
     if unknown:
         _check_unknown(body, unknown, _PLAIN, options)
+
+
+def _check_voice(audio: Any, field: str, options: Mapping[str, Any]) -> None:
+    """A voice that is no name but an id is one that the operator has made (OpenAI's ``VoiceId``)."""
+    if isinstance(audio, dict) and isinstance(audio.get("voice"), dict):
+        refuse_unless("voices", field, options)
 
 
 def check_native_fields(native: NativeRequest, options: Mapping[str, Any]) -> None:
@@ -162,7 +171,7 @@ def check_native_fields(native: NativeRequest, options: Mapping[str, Any]) -> No
 
 
 def _check_unknown(body: Json, unknown: Collection[str], known: Collection[str], options: Mapping[str, Any]) -> None:
-    closed = options.get("unknown_fields") == "refuse"
+    closed = options.get("unknown_fields", "pass") != "pass"
     _check(body, unknown, _CHAT_FIELDS, options)
     for name in sorted(unknown):
         if name.casefold() in known:  # a server that reads without regard to case takes one of the two
@@ -197,11 +206,16 @@ def refuse_unless(right: str, field: str, options: Mapping[str, Any]) -> None:
     """Raises ``ProviderError`` (unsupported) unless the catalogue gives callers this right."""
     if right == _NEVER:
         raise failed("unsupported", f"{field}: is decided by this gateway and never sent to a provider; leave it out")
-    if right not in (options.get("allows") or ()):
+    if right not in _allowed(options):
         raise failed(
             "unsupported",
             f"{field}: would use {RIGHTS[right]}; it is not sent unless options.allows of the provider names {right}",
         )
+
+
+def _allowed(options: Mapping[str, Any]) -> Collection[str]:
+    named = options.get("allows")
+    return named if isinstance(named, list | tuple) else ()
 
 
 # -- parts of a conversation -------------------------------------------------------------------------------------------
@@ -375,13 +389,13 @@ def is_paid(tool: Json, dialect: str, prices: Collection[str], options: Mapping[
     kind = price_kind(tool, dialect)
     if kind == _FREE or kind in prices:
         return True
-    allowed, type_ = options.get("allows") or (), str(tool.get("type"))
+    allowed, type_ = _allowed(options), str(tool.get("type"))
     return type_ in allowed or _DATED.sub("", type_) in allowed
 
 
 def is_search_paid(prices: Collection[str], options: Mapping[str, Any]) -> bool:
     """The same for the searches of ``web_search_options``."""
-    return "web_search" in prices or bool(options.get("reports_cost")) or "web_search" in (options.get("allows") or ())
+    return "web_search" in prices or bool(options.get("reports_cost")) or "web_search" in _allowed(options)
 
 
 def _in_container(tool: Json) -> bool:

@@ -117,6 +117,20 @@ def test_other_operations(operation: str) -> None:
     assert check(operation, {"n": 2, "background": "opaque", "speed": 2, "prompt": "x"}) == ""
 
 
+def test_voices() -> None:
+    """A name is a vendor's own voice, an id one that the operator has made."""
+    assert check("speech", {"voice": {"id": "voice_1"}}).startswith("voice: ")
+    assert check("chat", {"audio": {"voice": {"id": "voice_1"}, "format": "wav"}}).startswith("audio.voice: ")
+    assert check("speech", {"voice": {"id": "voice_1"}}, allows=["voices"]) == ""
+    assert check("speech", {"voice": "alloy"}) == check("chat", {"audio": {"voice": "alloy"}}) == ""
+
+
+@pytest.mark.parametrize("allows", [None, "files", {"files": True}])
+def test_what_is_no_list_allows_nothing(allows: Any) -> None:
+    assert check("chat", {"file_id": "f"}, allows=allows)
+    assert check("chat", {"a_new_parameter": 1}, unknown_fields="refused")
+
+
 def test_nothing_is_looked_into_for_ever() -> None:
     more: Json = {"store": True}
     for _ in range(60):
