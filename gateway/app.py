@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any
@@ -30,6 +30,8 @@ from gateway.analytics.stream import EventWriter
 from gateway.api import management
 from gateway.api.inference import asgi
 from gateway.background import BackgroundSettlements
+from gateway.books.archive import book_archive
+from gateway.books.reading import Books
 from gateway.catalog.store import CatalogStore
 from gateway.conversations import Conversations
 from gateway.errors import LedgerUnavailable
@@ -87,11 +89,7 @@ def create_app(settings: Settings) -> asgi.InferenceRouter:
             app.state.services, app.state.in_flight, app.state.pipeline = services, in_flight, pipeline
             router.add_surfaces(pipeline, in_flight, incoming)
             await _build_routes(app)
-            loops = [
-                *worker.gateway_loops(services, in_flight, catalogs),
-                *worker.ledger_loops(services.ledger, settings, services.telemetry, audit=False),
-                *worker.analytics_loops(services.store, settings, services.telemetry, "gateway"),
-            ]
+            loops = _loops(services, in_flight, catalogs)
             async with asyncio.TaskGroup() as group:
                 tasks, interrupt = [group.create_task(_run(loop)) for loop in loops], asyncio.Event()
                 with (
@@ -146,6 +144,7 @@ def _ledger(settings: Settings, store: Store) -> Ledger:
     return Ledger(
         store,
         record_ttl_s=s.record_ttl_s,
+        unpaid_record_ttl_s=s.unpaid_record_ttl_s,
         key_limits=RateLimits(s.key_requests_per_minute, s.key_tokens_per_minute, s.key_max_concurrent),
         org_limits=RateLimits(
             s.organization_requests_per_minute, s.organization_tokens_per_minute, s.organization_max_concurrent
@@ -182,6 +181,7 @@ async def _services(settings: Settings) -> AsyncIterator[tuple[Services, Catalog
                 settings=settings,
                 store=store,
                 ledger=ledger,
+                books=Books(ledger, book_archive(settings), close_after_s=settings.close_after_s),
                 accounts=accounts,
                 catalog=catalogs,
                 health=HealthRegistry(time.time, monotonic=time.monotonic),
@@ -266,6 +266,16 @@ def _parent_watched(telemetry: Telemetry) -> Iterator[None]:
         yield
     finally:
         loop.remove_reader(parent.sentinel)
+
+
+def _loops(services: Services, in_flight: InFlight, catalogs: CatalogStore) -> list[Coroutine[Any, Any, None]]:
+    settings, telemetry = services.settings, services.telemetry
+    return [
+        *worker.gateway_loops(services, in_flight, catalogs),
+        *worker.ledger_loops(services.ledger, settings, telemetry, audit=False),
+        *worker.closing_loops(services.store, services.ledger, settings, telemetry, "gateway"),
+        *worker.analytics_loops(services.store, settings, telemetry, "gateway"),
+    ]
 
 
 async def _run(loop: Any) -> None:

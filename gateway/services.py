@@ -12,6 +12,7 @@ from gateway.accounts import Accounts
 from gateway.analytics.classify.labelling import Labelling
 from gateway.analytics.stream import EventWriter
 from gateway.background import BackgroundSettlements
+from gateway.books.reading import Books
 from gateway.catalog.catalog import Catalog
 from gateway.conversations import Conversations
 from gateway.health.registry import HealthRegistry
@@ -40,6 +41,7 @@ class Services:
     settings: Settings
     store: Store
     ledger: Ledger
+    books: Books
     accounts: Accounts
     catalog: CatalogHolder
     health: HealthRegistry

@@ -169,7 +169,24 @@ class Settings(BaseSettings):
     organization_max_concurrent: int | None = Field(
         None, ge=1, le=RATE_MAX, description="Requests at once of such an organisation. Unset: no limit."
     )
-    record_ttl_s: int = Field(2_592_000, ge=60, description="How long generation records are kept for GET /generation.")
+    record_ttl_s: int = Field(
+        2_592_000,
+        ge=60,
+        description="How long generation records are kept for GET /generation, by whole days in the archive.",
+    )
+    unpaid_record_ttl_s: int = Field(
+        86_400, ge=60, description="The same of requests that cost nothing, whose records are never archived."
+    )
+    close_books: bool | None = Field(
+        None,
+        description="Move old lines of the ledger, and records, to the archive. Unset: where the store is embedded, or it is said "
+        "where the history is.",
+    )
+    close_after_s: int = Field(
+        86_400, ge=14_400, description="Age at which they leave the store. A repeated charge is recognised for so long."
+    )
+    close_interval_s: float = Field(600, gt=0, description="How often old lines are looked for.")
+    journal_days: int = Field(0, ge=0, description="Days of the ledger that the archive keeps; 0: all.")
     default_max_tokens: int = Field(
         4096,
         ge=1,
@@ -308,6 +325,13 @@ class Settings(BaseSettings):
         return self.history_url or str(self.history_directory)
 
     @cached_property
+    def closes_books(self) -> bool:
+        """Whether old lines of the ledger leave the store. By default not for a directory that may not last."""
+        if self.close_books is None:
+            return self.redis_url is None or self.history_dir is not None or self.history_url is not None
+        return self.close_books
+
+    @property
     def history_location(self) -> str:
         """Where the history of analytics is read: its files, else ClickHouse. The URL has a password."""
         if self.history_clickhouse_url is None or self.history:

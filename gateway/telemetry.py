@@ -196,6 +196,8 @@ class Telemetry:
         self.analytics_lost = counter("analytics_lost", "Events of analytics that were lost while Redis was away.")
         self.history_events = counter("history_events", "Events of the history of analytics.", "sink", "outcome")
         self.history_errors = counter("history_errors", "Failures to write the history of analytics.", "sink")
+        self.closed_lines = counter("closed_lines", "Lines of the journal that left the store for the archive.")
+        self.closing_errors = counter("closing_errors", "Failures to close books; the log names the organization.")
         self.unclassified = counter("unclassified", "Requests chosen to be classified, in vain.")
         self.ledger_hold = self.ledger_latency.labels("hold")
         self.overruns = counter("overruns", "Answers that cost more than could be charged.")

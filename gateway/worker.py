@@ -13,10 +13,12 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.analytics.cohorts import CohortMaker
-from gateway.analytics.consumer import Consumer, Role
+from gateway.analytics.consumer import Consumer
 from gateway.analytics.history.locations import history_of, sinks_of
 from gateway.analytics.history.writer import HistoryWriter
 from gateway.background import OpenGeneration
+from gateway.books.archive import book_archive
+from gateway.books.closing import Closer, Retention
 from gateway.catalog.read import CatalogError
 from gateway.catalog.store import CatalogStore
 from gateway.ledger.entries import Posting
@@ -27,8 +29,10 @@ from gateway.services import Services
 from gateway.settings import Settings
 from gateway.store.client import Store
 from gateway.store.errors import StoreError
+from gateway.store.lease import Role
 from gateway.telemetry import Telemetry
 
+DAY_S = 86_400
 ANALYTICS_INTERVAL_S = 1.0
 FILES_INTERVAL_S = 10.0
 CLASSIFY_INTERVAL_S = 0.25
@@ -168,6 +172,27 @@ def ledger_loops(
     if audit:
         loops.append(every(settings.audit_interval_s, audit_books, telemetry))
     return loops
+
+
+def closing_loops(
+    store: Store, ledger: Ledger, settings: Settings, telemetry: Telemetry, role: Role
+) -> list[Coroutine[Any, Any, None]]:
+    """The loop that moves old lines and records to the archive; none where there can be none, or it is switched off. Raises
+    HistoryError for an archive that cannot be used.
+    """
+    archive = book_archive(settings) if settings.closes_books else None
+    if archive is None:
+        return []
+    closer = Closer(
+        *(store, ledger, archive, telemetry),
+        role=role,
+        retention=Retention(
+            close_after_s=settings.close_after_s,
+            record_days=-(-settings.record_ttl_s // DAY_S) + 1,
+            journal_days=settings.journal_days,
+        ),
+    )
+    return [every(settings.close_interval_s, closer.close_books, telemetry)]
 
 
 def analytics_loops(

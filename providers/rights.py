@@ -106,7 +106,7 @@ WRAPPERS_MOST: Final = 8
 """Objects within each other that are looked into; deeper ones are refused."""
 _PLAIN: Final = frozenset(InnerRequest.__annotations__) | {
     "route", "trace", "debug", "preset", "max_tool_calls", "stop_server_tools_when", "deferred_tools", "image_config",
-    "thinking", "safety_identifier", "guided_json", "chat_template_kwargs", "context_management", "output_config",
+    "thinking", "guided_json", "chat_template_kwargs", "context_management", "output_config",
 }  # fmt: skip
 """Fields of a chat request in the inner language that need no further look; of some the values are looked at elsewhere."""
 _PLAIN_NATIVE: Final[Mapping[str, frozenset[str]]] = {

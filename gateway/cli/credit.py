@@ -72,7 +72,7 @@ def ledger(
 
     async def work(services: StoreServices) -> tuple[list[Entry], str | None]:
         await services.accounts.get_org(org)
-        return await services.ledger.journal(org, after=cursor, limit=limit, newest_first=newest)
+        return await services.books.journal(org, after=cursor, limit=limit, newest_first=newest)
 
     lines, next_cursor = with_store(work)
     views = [line_view(line) for line in lines]

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.accounts import Accounts
 from gateway.api.management.errors import bad_request
+from gateway.books.archive import book_archive
+from gateway.books.reading import Books
 from gateway.cli import configured
 from gateway.cli.output import refuse
 from gateway.errors import GatewayError, LedgerUnavailable
@@ -42,6 +44,7 @@ class StoreServices:
 
     store: Store
     ledger: Ledger
+    books: Books
     accounts: Accounts
 
 
@@ -97,7 +100,8 @@ async def _connected(url: str, settings: Settings) -> AsyncIterator[StoreService
         ledger, accounts = Ledger(store, record_ttl_s=settings.record_ttl_s), Accounts(store)
         await ledger.prepare()
         await accounts.prepare()
-        yield StoreServices(store, ledger, accounts)
+        books = Books(ledger, book_archive(settings), close_after_s=settings.close_after_s)
+        yield StoreServices(store, ledger, books, accounts)
     finally:
         await store.aclose()
 

@@ -7,15 +7,19 @@ import contextlib
 import os
 import signal
 from collections.abc import Collection, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
 from gateway.analytics.stream import rotate_salt
 from gateway.api.management.admin import audit_view
+from gateway.books.archive import book_archive
+from gateway.books.whole_audit import WholeAudit, audit_archive
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.model import Provider
 from gateway.cli import configured
+from gateway.cli.analytics import failures, progress_bar
 from gateway.cli.offline import CALL_TIMEOUT_S, STORE_HELP, StoreServices, running_store, with_store
 from gateway.cli.output import AsJson, as_json, facts, progress, refuse, table
 from gateway.ledger.entries import AuditReport
@@ -24,7 +28,7 @@ from gateway.settings import Settings
 from gateway.store.client import connect
 from gateway.store.errors import StoreError
 from gateway.telemetry import Telemetry, set_up_logs
-from gateway.worker import analytics_loops, ledger_loops
+from gateway.worker import analytics_loops, closing_loops, ledger_loops
 
 
 def check_config(json: AsJson = False) -> None:
@@ -111,8 +115,13 @@ def _show_sources(catalog: Catalog) -> None:
         table(["OVERRIDE", "NAME", "KEY", "FROM", "INSTEAD OF"], rows)
 
 
-def reconcile(json: AsJson = False) -> None:
-    """Recompute every balance from the journal.
+def reconcile(
+    all: Annotated[bool, typer.Option("--all", help="Read every line in the archive, too.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Recompute every balance from the journal, since the books were last closed.
+
+    With --all from the first line on: a file of the archive that is damaged or missing, and a line that was changed, are named.
 
     Exact also while gateways run. Exit 0 when the books balance, 1 when not, with every difference printed.
     """
@@ -120,9 +129,15 @@ def reconcile(json: AsJson = False) -> None:
     async def work(services: StoreServices) -> AuditReport:
         return await services.ledger.audit()
 
+    archived = _audit_archive() if all else None
     with progress("Recomputing every balance from the journal"):
         report = with_store(work)
+    if archived is not None:
+        differences = [*archived.differences, *report.differences]
+        report = replace(report, differences=differences, clean=not differences)
     view = audit_view(report)
+    if archived is not None:
+        view |= {"archived_entries": archived.lines, "replaced_entries": archived.replaced}
     if json:
         as_json(view)
     else:
@@ -141,10 +156,32 @@ def reconcile(json: AsJson = False) -> None:
             "used_usd",
             "residue_usd",
         ]
+        names += ["archived_entries"] if archived is not None else []
         facts([(name.removesuffix("_usd").replace("_", " "), view[name]) for name in names])
+        if archived is not None and archived.replaced:
+            typer.echo(
+                f"{archived.replaced} lines of the archive are those of a store that was replaced by an older copy"
+            )
         typer.echo("the books balance" if report.clean else f"{len(report.differences)} differences")
     if not report.clean:
         raise typer.Exit(1)
+
+
+def _audit_archive() -> WholeAudit | None:
+    """None where there is no archive yet. Exits 2 when it cannot be read."""
+    settings = configured.settings()
+    with failures():
+        archive = book_archive(settings)
+        if archive is None:
+            refuse("the archive needs DuckDB: pip install 'tokenway[analytics]'")
+        lines = archive.journal.count() if archive.journal.exists() else 0
+        with progress_bar("Reading the archive", lines) as advance:
+
+            async def work(services: StoreServices) -> WholeAudit:
+                keeps_all = settings.journal_days == 0
+                return await audit_archive(services.ledger, archive.journal, keeps_all=keeps_all, advance=advance)
+
+            return with_store(work)
 
 
 reconcile.__doc__ = f"{reconcile.__doc__}\n\n{STORE_HELP}"
@@ -198,6 +235,7 @@ async def _run_worker(settings: Settings, url: str) -> None:
         async with asyncio.TaskGroup() as group:
             loops = [
                 *ledger_loops(ledger, settings, telemetry, audit=True),
+                *closing_loops(store, ledger, settings, telemetry, "worker"),
                 *analytics_loops(store, settings, telemetry, "worker"),
             ]
             tasks = [group.create_task(loop) for loop in loops]

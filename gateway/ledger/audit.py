@@ -2,125 +2,143 @@
 
 The account and its last line carry the same sequence number, because one atomic call writes both. So the audit reads
 the account, adds up the journal to exactly that number, and compares. Lines that are written meanwhile have higher
-numbers and are not read.
+numbers and are not read. It begins at the organisation's last closing, so its time is that of what is new, and of the number of
+keys; the lines before it are in the archive, see ``gateway/books``. No single call keeps the store from others for long.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import redis.asyncio
 
 from gateway.ledger.charged_once import ChargedOnce
+from gateway.ledger.closing import Closing, Sums
 from gateway.ledger.entries import AuditReport, Difference, Entry, OpenHold, parse_entry
 from gateway.store import keys
 
-PAGE = 1000
+LINES_AT_ONCE = 250
+KEYS_AT_ONCE = 100
+TRIES = 3
+"""How often what differs is looked at again: what was created, or closed, between two reads looks like a difference."""
 ReadHolds = Callable[[str, Sequence[str]], Awaitable[tuple[list[OpenHold], list[int]]]]
 
 
-@dataclass
-class _Sums:
-    """Sums over the lines of one organisation."""
+class _Key(NamedTuple):
+    """What a key had used, in all and in the lines that are closed, when the organisation's last line was ``seq``."""
 
-    org: str
-    seq: int = 0
-    balance: int = 0
-    used: int = 0
-    granted: int = 0
-    cost: int = 0
-    fee: int = 0
-    loss: int = 0
-    residue: int = 0
-    by_key: Counter[str] = field(default_factory=Counter)
-    by_provider: Counter[str] = field(default_factory=Counter)
-    charges: ChargedOnce = field(default_factory=ChargedOnce)
-    differences: list[Difference] = field(default_factory=list)
-
-    def differ(self, what: str, detail: str, expected: object, found: object) -> None:
-        if expected != found:
-            self.differences.append(Difference(self.org, what, detail, expected, found))
-
-    def add(self, line: Entry) -> None:
-        """Check one more line (its place in the chain, its double entry) and add it to the sums."""
-        self.differ("chain", f"sequence after {self.seq} at {line.cursor}", self.seq + 1, line.seq)
-        self.balance -= line.user_nano
-        self.differ("chain", f"balance of line {line.seq} ({line.generation_id})", self.balance, line.balance_nano)
-        self.seq, self.balance = line.seq, line.balance_nano  # a broken link is reported once, not at every later line
-        if line.type == "grant":
-            self.granted -= line.user_nano
-            return
-        self.charges.add(line)
-        residue = line.user_nano + line.loss_nano - line.total_nano
-        self.differ("residue", f"user + loss - cost - fee of line {line.seq} ({line.generation_id})", 0, residue)
-        self.used += line.user_nano
-        self.cost += line.cost_nano
-        self.fee += line.fee_nano
-        self.loss += line.loss_nano
-        self.residue += residue
-        self.by_key[line.key_hash or ""] += line.user_nano
-        self.by_provider[line.provider or ""] += line.cost_nano
+    seq: int
+    used: int
+    closed: int
 
 
-async def _lines(client: redis.asyncio.Redis, sums: _Sums) -> AsyncIterator[Entry]:
-    start = "-"
+async def _lines(client: redis.asyncio.Redis, org: str, after: str, sums: Sums | None = None) -> AsyncIterator[Entry]:
+    """The organisation's lines behind a cursor. What is no line of ours is noted in ``sums``."""
     while True:
-        found = await client.xrange(keys.journal(sums.org), start, "+", count=PAGE)
+        found = await client.xrange(keys.journal(org), f"({after}", "+", count=LINES_AT_ONCE)
         page: list[tuple[bytes, dict[bytes, bytes]]] = cast("Any", found)
-        if not page:
-            return
         for cursor, fields in page:
             try:
-                line = parse_entry(sums.org, cursor, fields)
+                line = parse_entry(org, cursor, fields)
             except (KeyError, ValueError) as error:
-                sums.differences.append(Difference(sums.org, "line", cursor.decode(), "a line of ours", repr(error)))
+                if sums is not None:
+                    sums.differ("line", cursor.decode(), "a line of ours", repr(error))
                 continue
             yield line
-        start = "(" + page[-1][0].decode()
+        if len(page) < LINES_AT_ONCE:
+            return
+        after = page[-1][0].decode()
 
 
-async def _members(client: redis.asyncio.Redis, org: str) -> list[str]:
-    """Hashes of all keys the organisation ever had."""
-    found: list[bytes] = cast("Any", await client.zrange(keys.org_keys(org), 0, -1))
-    return [key.decode() for key in found]
+async def _members(client: redis.asyncio.Redis, org: str) -> AsyncIterator[list[str]]:
+    """Hashes of all keys the organisation ever had, some at a time."""
+    first = 0
+    while True:
+        found: list[bytes] = cast("Any", await client.zrange(keys.org_keys(org), first, first + KEYS_AT_ONCE - 1))
+        if found:
+            yield [key.decode() for key in found]
+        if len(found) < KEYS_AT_ONCE:
+            return
+        first += KEYS_AT_ONCE
 
 
-async def _add_up(client: redis.asyncio.Redis, org: str) -> _Sums:
-    sums = _Sums(org)
-    members = await _members(client, org)
-    async with client.pipeline(transaction=True) as pipe:  # read account, last line and keys at one instant
-        pipe.hmget(keys.organization(org), ["bal", "used", "seq"])
-        pipe.xrevrange(keys.journal(org), count=1)
-        for member in members:
-            pipe.hget(keys.api_key(keys.tag(org), member), "ua")
-        account, last, *used_by_key = await pipe.execute()
-    balance, used, seq = (int(value or 0) for value in account)
-    sums.differ("chain", "last line and the account", str(seq).encode(), last[0][1].get(b"q") if last else b"0")
-    async for line in _lines(client, sums):
-        if line.seq > seq:
+class _Account(NamedTuple):
+    """The store's own sums of an organisation at one instant, and those of its keys not later than that."""
+
+    balance: int
+    used: int
+    seq: int
+    last: bytes | None
+    """Number of the journal's last line; None when it has none."""
+    keys: dict[str, _Key]
+
+
+async def _read(client: redis.asyncio.Redis, org: str) -> _Account:
+    known: dict[str, _Key] = {}
+    members = _members(client, org)
+    while True:
+        page: list[str] = await anext(members, [])
+        async with client.pipeline(transaction=True) as pipe:  # at one instant
+            pipe.hmget(keys.organization(org), ["bal", "used", "seq"])
+            pipe.xrevrange(keys.journal(org), count=1)
+            for member in page:
+                pipe.hmget(keys.api_key(keys.tag(org), member), ["ua", "cua"])
+            account, last, *values = await pipe.execute()
+        balance, used, seq = (int(value or 0) for value in account)
+        for member, (used_by_key, closed) in zip(page, values, strict=True):
+            known[member] = _Key(seq, int(used_by_key or 0), int(closed or 0))
+        if len(page) < KEYS_AT_ONCE:
+            return _Account(balance, used, seq, last[0][1].get(b"q") if last else None, known)
+
+
+async def read_closed_usage(client: redis.asyncio.Redis, org: str) -> dict[str, int]:
+    """What each key has used in the lines that are closed, by its hash."""
+    return {name: key.closed for name, key in (await _read(client, org)).keys.items()}
+
+
+async def read_closing(client: redis.asyncio.Redis, org: str) -> Closing:
+    """The organisation's last closing. Raises KeyError or ValueError when it is not one of ours."""
+    stored: dict[bytes, bytes] = cast("Any", await client.hgetall(keys.closing(org)))
+    return Closing.parsed(stored)
+
+
+async def _add_up(client: redis.asyncio.Redis, org: str) -> Sums:
+    try:
+        closing = await read_closing(client, org)
+    except (KeyError, ValueError) as error:
+        sums = Sums(org)
+        sums.differ("closing", "the last closing", "a closing of ours", repr(error))
+        return sums
+    sums, account, by_key = Sums(org, closing), await _read(client, org), Counter[str]()
+    last = str(closing.seq).encode() if account.last is None else account.last
+    sums.differ("chain", "last line and the account", str(account.seq).encode(), last)
+    async for line in _lines(client, org, closing.cursor, sums):
+        if line.seq > account.seq:
             break
         sums.add(line)
-    sums.differ("chain", "last sequence number", seq, sums.seq)
-    sums.differences += await _charged_twice(client, sums, seq)
-    sums.differ("balance", "sum of the journal and the account", sums.balance, balance)
-    sums.differ("used", "usage in the journal and the account", sums.used, used)
-    sums.differ("balance", "granted - used", sums.granted - sums.used, balance)
-    for member, stored in zip(members, used_by_key, strict=True):
-        sums.differ("key_used", f"usage of key {member}", sums.by_key.pop(member, 0), int(stored or 0))
-    for member, amount in sums.by_key.items():
-        sums.differ("key_used", f"usage of key {member}, which is not listed", 0, amount)
+        key = account.keys.get(line.key_hash or "")
+        if line.key_hash is not None and (key is None or line.seq <= key.seq):
+            by_key[line.key_hash] += line.user_nano
+    sums.differ("chain", "last sequence number", account.seq, sums.seq)
+    sums.differences += await _charged_twice(client, sums, closing, account.seq)
+    sums.differ("balance", "sum of the journal and the account", sums.balance, account.balance)
+    sums.differ("used", "usage in the journal and the account", sums.used, account.used)
+    sums.differ("balance", "granted - used", sums.granted - sums.used, account.balance)
+    for name, key in account.keys.items():
+        sums.differ("key_used", f"usage of key {name}", key.closed + by_key.pop(name, 0), key.used)
+    for name, amount in by_key.items():
+        sums.differ("key_used", f"usage of key {name}, which is not listed", 0, amount)
     return sums
 
 
-async def _charged_twice(client: redis.asyncio.Redis, sums: _Sums, seq: int) -> list[Difference]:
+async def _charged_twice(client: redis.asyncio.Redis, sums: Sums, closing: Closing, seq: int) -> list[Difference]:
     """The lines that charge an id which another line has charged. Digests may collide, so a suspicion is looked into."""
     suspects, lines = sums.charges.suspects(), Counter[tuple[str, bool]]()
     if not suspects:
         return []
-    async for line in _lines(client, _Sums(sums.org)):
+    async for line in _lines(client, sums.org, closing.cursor):
         if line.seq > seq:
             break
         if (key := ChargedOnce.key(line)) is not None and ChargedOnce.digest(*key) in suspects:
@@ -130,43 +148,76 @@ async def _charged_twice(client: redis.asyncio.Redis, sums: _Sums, seq: int) -> 
     ]
 
 
-async def _holds(
-    client: redis.asyncio.Redis, orgs: Sequence[str], read_holds: ReadHolds
-) -> tuple[list[OpenHold], int, list[Difference]]:
+class _Held(NamedTuple):
+    """Open holds, how much they hold by the accounts, and what does not agree."""
+
+    holds: list[OpenHold]
+    total: int
+    differences: list[Difference]
+
+
+async def _holds(client: redis.asyncio.Redis, orgs: Sequence[str], read_holds: ReadHolds) -> _Held:
     """Sum of open holds == `hold` of each organisation and each key, bucket by bucket, each bucket at one instant."""
     by_tag: dict[str, list[str]] = defaultdict(list)
     for org in orgs:
         by_tag[keys.tag(org)].append(org)
-    all_holds: list[OpenHold] = []
-    held_total = 0
-    differences: list[Difference] = []
+    all_holds, total, differences = list[OpenHold](), 0, list[Difference]()
     for tag, members in sorted(by_tag.items()):
-        names = [keys.organization(org) for org in members]
-        labels = [(org, "held", f"open holds of {org}") for org in members]
-        for org in members:
-            for key in await _members(client, org):
-                names.append(keys.api_key(tag, key))
-                labels.append((org, "key_held", f"open holds of key {key}"))
+        held = await _held(client, tag, members, read_holds)
+        all_holds += held.holds
+        total += held.total
+        differences += held.differences
+    return _Held(all_holds, total, differences)
+
+
+async def _held(client: redis.asyncio.Redis, tag: str, orgs: Sequence[str], read_holds: ReadHolds) -> _Held:
+    """The same of one bucket. Only what holds something is read at the one instant; the rest is looked at before."""
+    labels = {keys.organization(org): (org, "held", f"open holds of {org}") for org in orgs}
+    for org in orgs:
+        async for members in _members(client, org):
+            for key in members:
+                labels[keys.api_key(tag, key)] = (org, "key_held", f"open holds of key {key}")
+    names = await _holding(client, list(labels))
+    for _ in range(TRIES):
         holds, counters = await read_holds(tag, names)
         sums: Counter[str] = Counter()
         for hold in holds:
             sums[keys.organization(hold.org)] += hold.amount_nano
             sums[keys.api_key(tag, hold.key_hash)] += hold.amount_nano
-        for name, (org, what, detail), found in zip(names, labels, counters, strict=True):
-            held_total += found if what == "held" else 0
-            if (expected := sums.pop(name, 0)) != found:
-                differences.append(Difference(org, what, detail, expected, found))
-        differences += [
-            Difference(tag, "held", f"holds of {name}, which is not listed", 0, v) for name, v in sums.items() if v
-        ]
-        stale: dict[bytes, bytes] = cast("Any", await client.hgetall(keys.stale(tag)))
-        for id, posting in stale.items():
-            differences.append(Difference(tag, "stale", f"{id.decode()} waits for a decision", None, posting.decode()))
-        all_holds += holds
-    return all_holds, held_total, differences
+        begun = [name for name in sums if name in labels and name not in names]
+        if not begun:
+            break
+        names += begun
+    total, differences = 0, []
+    for name, found in zip(names, counters, strict=True):
+        org, what, detail = labels[name]
+        total += found if what == "held" else 0
+        if (expected := sums.pop(name, 0)) != found:
+            differences.append(Difference(org, what, detail, expected, found))
+    differences += [
+        Difference(tag, "held", f"holds of {name}, which is not listed", 0, v) for name, v in sums.items() if v
+    ]
+    stale: dict[bytes, bytes] = cast("Any", await client.hgetall(keys.stale(tag)))
+    for id, posting in stale.items():
+        differences.append(Difference(tag, "stale", f"{id.decode()} waits for a decision", None, posting.decode()))
+    return _Held(holds, total, differences)
 
 
-async def _orgs(client: redis.asyncio.Redis) -> list[str]:
+async def _holding(client: redis.asyncio.Redis, names: Sequence[str]) -> list[str]:
+    """Those of the counters that hold something."""
+    found = []
+    for first in range(0, len(names), KEYS_AT_ONCE):
+        some = names[first : first + KEYS_AT_ONCE]
+        async with client.pipeline(transaction=False) as pipe:
+            for name in some:
+                pipe.hget(name, "hold")
+            values = await pipe.execute()
+        found += [name for name, value in zip(some, values, strict=True) if int(value or 0)]
+    return found
+
+
+async def read_orgs(client: redis.asyncio.Redis) -> list[str]:
+    """Ids of all organisations, sorted."""
     found: list[bytes] = cast("Any", await client.hkeys(keys.ORGANIZATIONS))
     return sorted(org.decode() for org in found)
 
@@ -176,15 +227,18 @@ async def audit(client: redis.asyncio.Redis, read_holds: ReadHolds) -> AuditRepo
 
     A key or an organisation that is created between two reads would look like a difference, so every difference is checked again.
     """
-    orgs = await _orgs(client)
-    all_sums: list[_Sums] = []
+    orgs = await read_orgs(client)
+    all_sums: list[Sums] = []
     for org in orgs:
-        sums = await _add_up(client, org)
-        all_sums.append(await _add_up(client, org) if sums.differences else sums)
-    holds, held, differences = await _holds(client, orgs, read_holds)
-    if differences:
-        holds, held, differences = await _holds(client, await _orgs(client), read_holds)
-    differences = [d for sums in all_sums for d in sums.differences] + differences
+        for _ in range(TRIES):
+            sums = await _add_up(client, org)
+            if not sums.differences:
+                break
+        all_sums.append(sums)
+    held = await _holds(client, orgs, read_holds)
+    if held.differences:
+        held = await _holds(client, await read_orgs(client), read_holds)
+    differences = [*(d for sums in all_sums for d in sums.differences), *held.differences]
     providers: Counter[str] = Counter()
     for sums in all_sums:
         providers.update(sums.by_provider)
@@ -193,9 +247,9 @@ async def audit(client: redis.asyncio.Redis, read_holds: ReadHolds) -> AuditRepo
         differences=differences,
         organizations=len(orgs),
         entries=sum(sums.seq for sums in all_sums),
-        open_holds=len(holds),
+        open_holds=len(held.holds),
         balance_nano=sum(sums.balance for sums in all_sums),
-        held_nano=held,
+        held_nano=held.total,
         granted_nano=sum(sums.granted for sums in all_sums),
         used_nano=sum(sums.used for sums in all_sums),
         cost_nano=sum(sums.cost for sums in all_sums),

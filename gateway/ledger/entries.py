@@ -191,7 +191,7 @@ class PostingRefused(ValueError):
 class Difference:
     """Two figures that should be equal.
 
-    ``what``: chain, residue, balance, used, held, key_held, key_used, line, stale, twice.
+    ``what``: chain, residue, balance, used, held, key_held, key_used, line, stale, twice, closing; of the archive: digest, file.
     """
 
     org: str

@@ -9,6 +9,8 @@
 -- rate      requests a minute:tokens a minute:requests at once, 0 for none; how much of it is used: meter, and the set c:o: or c:k:
 -- done      id -> type:paid:cost:fee:balance:seq
 -- journal   t(ype) q(sequence) k(ey) h(id) p(rovider) c(ost) f(ee) u(ser pays) l(oss of the operator) b(alance after)
+-- closing   seq cur(sor) dig(est) bal used gr(anted) cost fee loss held at, p:<provider> its cost: the sums of all lines up to `seq`,
+--           which are in the archive; a key's `cua` is what it has used in them
 -- types     S settled  V voided (no line)  X expired  A adjusted after expiry  L loss of a failed attempt  G grant
 local MAXV = 9007199254740991        -- 2^53-1 nano-dollars, $9,007,199.25: the last integer a double counts exactly
 local LINE_MAX = 1000000000000000    -- 10^15, $1,000,000: the most one line carries; keeps every sum of two exact
@@ -486,6 +488,44 @@ local function holds(K, A)
   return {open, counters}
 end
 
+-- KEYS account journal closing, the keys that the lines charge, the records of their requests
+-- ARGV first upto cursor behind keys | bal digest used granted cost fee loss | name value of each provider, until '' |
+--      what each key used in them | the length of each record
+-- The lines `first` to `upto` are in the archive, durably: they leave, and what they sum up to stays. `behind` is the first
+-- possible id after `cursor`. A record leaves only as it was archived. Said twice it is said once.
+local function close(K, A)
+  local first, upto, number = int(A[1], 1, MAXV), int(A[2], 1, MAXV), int(A[5], 0, MAXV)
+  if not (first and upto and number and upto >= first) then return {'BADARG'} end
+  local closed = n(call('HGET', K[3], 'seq'))
+  if closed >= upto then return {'DUP'} end
+  if closed ~= first - 1 then return {'GAP', s(closed)} end
+  local line = call('XRANGE', K[2], A[3], A[3])[1]
+  local f = {}
+  for i = 1, line and #line[2] or 0, 2 do f[line[2][i]] = line[2][i + 1] end
+  if f.q ~= A[2] or f.b ~= A[6] then return {'OTHER'} end -- not the lines that were archived
+  local at, fields = 13, {'seq', A[2], 'cur', A[3], 'bal', A[6], 'dig', A[7], 'used', A[8], 'gr', A[9], 'cost', A[10], 'fee', A[11],
+    'loss', A[12], 'held', call('HGET', K[1], 'hold') or '0', 'at', s(now())}
+  while A[at] ~= '' do
+    fields[#fields + 1], fields[#fields + 2] = 'p:' .. A[at], A[at + 1]
+    at = at + 2
+  end
+  local used = {}
+  for i = 1, number do -- a key that is unknown gets no hash of its own
+    local was = call('HMGET', K[3 + i], 'org', 'cua')
+    used[i] = was[1] and add(was[2], n(A[at + i]))
+  end
+  at = at + number
+  call('HSET', K[3], unpack(fields))
+  for i = 1, number do
+    if used[i] then call('HSET', K[3 + i], 'cua', used[i]) end
+  end
+  call('XTRIM', K[2], 'MINID', A[4])
+  for i = 4 + number, #K do
+    if call('STRLEN', K[i]) == n(A[at + i - 3 - number]) then call('UNLINK', K[i]) end
+  end
+  return {'OK'}
+end
+
 -- ARGV unix ms -> {day, week, month} numbers of the limit windows
 local function window(_, A)
   local day = floor(n(A[1]) / DAY_MS)
@@ -505,4 +545,5 @@ register('void', void, 'allow-oom')
 register('expire', expire, 'allow-oom')
 register('overdue', overdue)
 register('holds', holds, 'no-writes')
+register('close', close, 'allow-oom') -- it frees memory
 register('window', window, 'no-writes')

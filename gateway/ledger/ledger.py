@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +25,8 @@ from gateway.errors import (
     Unauthorized,
     Unprocessable,
 )
-from gateway.ledger.audit import audit
+from gateway.ledger.audit import audit, read_closed_usage, read_closing, read_orgs
+from gateway.ledger.closing import Closing
 from gateway.ledger.entries import (
     GENERATION_ID,
     AuditReport,
@@ -57,6 +59,8 @@ FEW, MANY, PAUSE_S = 64, 512, 0.002
 NO_SUCH_KEY = "No such API key, or it is disabled or expired."
 _SOURCES = {b"KEYLIM": "key_limit", b"CREDIT": "credits"}
 _LIMITS = {b"requests": "requests_per_minute", b"tokens": "tokens_per_minute", b"concurrent": "max_concurrent"}
+CLOSED_AT_ONCE = 100
+"""Lines."""
 TOKENS_MAX = 10**10
 """More tokens than any request has; the functions take no more."""
 
@@ -105,23 +109,27 @@ class Ledger:
         store: Store,
         *,
         record_ttl_s: int = 2_592_000,
+        unpaid_record_ttl_s: int = 86_400,
         calls: Calls | None = None,
         key_limits: RateLimits = UNLIMITED,
         org_limits: RateLimits = UNLIMITED,
     ) -> None:
-        """``key_limits``, ``org_limits``: those of keys and organisations that have none of their own."""
+        """``key_limits``, ``org_limits``: those of keys and organisations that have none of their own. ``unpaid_record_ttl_s``: of
+        records that no line leads to, so that they are never archived.
+        """
         self._store = store
         self._calls: Calls = calls or store.mux
         self._slow = RedisCalls(store.redis)  # slow calls must not delay a caller's hold
         self._library = Library(Path(__file__).with_name("functions.lua"), STEM)
         self._holds = self._library.function("holds")
         self._record_ttl_s = record_ttl_s
+        self._unpaid_record_ttl_s = min(unpaid_record_ttl_s, record_ttl_s)
         self._key_limits, self._org_rate = key_limits, org_limits.stored()
         self._limited = bool(key_limits.stored() or self._org_rate)
         name = self._library.function
         self._hold, self._settle, self._void, self._expire = name("hold"), name("settle"), name("void"), name("expire")
         self._beat, self._extend, self._grant = name("beat"), name("extend"), name("grant")
-        self._overdue = name("overdue")
+        self._overdue, self._close = name("overdue"), name("close")
         self._tail = Tail()
 
     async def prepare(self) -> None:
@@ -217,7 +225,7 @@ class Ledger:
 
         If the hold has expired and its checkpoint was charged, the charge is returned. Raises as ``settle`` does.
         """
-        command = _ending(self._void, hold, record or b"", self._record_ttl_s)
+        command = _ending(self._void, hold, record or b"", self._unpaid_record_ttl_s)
         for p in losses:
             command += (p.provider, p.cost_nano, p.fee_nano, p.want_nano)
         try:
@@ -323,8 +331,89 @@ class Ledger:
                 )
         raise ValueError(f"the ledger refuses the grant: {reply!r}")
 
+    async def closing(self, org: str) -> Closing:
+        """Up to where the organisation's lines are in the archive, and what they sum up to.
+
+        Raises LedgerUnavailable; ValueError for what is no closing.
+        """
+        with ledger_unavailable(), store_errors():
+            try:
+                return await read_closing(self._store.redis, org)
+            except (KeyError, ValueError) as error:
+                raise ValueError(f"{keys.closing(org)} is no closing: {error!r}") from error
+
+    async def close(
+        self, org: str, lines: Sequence[Entry], before: Closing, after: Closing, records: Mapping[str, int]
+    ) -> bool:
+        """Let lines go that are in the archive, durably: those between two closings, in one atomic call. At most
+        ``CLOSED_AT_ONCE``, which keeps the store from others for less than a millisecond.
+
+        ``records``: id of a generation → bytes of its record as it was archived, which goes, too. Said twice it is said once.
+        False: these are not the lines that follow the last closing. Raises LedgerUnavailable.
+        """
+        usage = Counter[str]()
+        for line in lines:
+            if line.key_hash is not None:
+                usage[line.key_hash] += line.user_nano
+        tag, (milliseconds, _, number) = keys.tag(org), after.cursor.partition("-")
+        names = [keys.organization(org), keys.journal(org), keys.closing(org)]
+        names += [keys.api_key(tag, key_hash) for key_hash in usage]
+        names += [keys.record(tag, id) for id in records]
+        args: list[Argument] = [
+            before.seq + 1,
+            after.seq,
+            after.cursor,
+            f"{milliseconds}-{int(number) + 1}",
+            len(usage),
+        ]
+        args += [after.balance_nano, after.digest, after.used_nano, after.granted_nano]
+        args += [after.cost_nano, after.fee_nano, after.loss_nano]
+        args += [part for pair in after.cost_by_provider_nano.items() for part in pair]
+        args += [b"", *usage.values(), *records.values()]
+        reply = await self._library.call(self._slow, self._close, tuple(names), tuple(args))
+        if reply[0] == b"BADARG":
+            raise PostingRefused(f"the ledger refuses to close the books of {org}")
+        return reply[0] in (b"OK", b"DUP")
+
+    async def closed_usage(self, org: str, closing: Closing) -> dict[str, int] | None:
+        """What each key has used in the lines up to this closing; None when it is no longer the last one.
+
+        Raises LedgerUnavailable.
+        """
+        with ledger_unavailable(), store_errors():
+            found = await read_closed_usage(self._store.redis, org)
+        return found if await self.closing(org) == closing else None
+
+    async def organizations(self) -> list[str]:
+        """Ids of all organisations. Raises LedgerUnavailable."""
+        with ledger_unavailable(), store_errors():
+            return await read_orgs(self._store.redis)
+
+    async def lines(self, org: str, after: str, *, until_ms: int, limit: int) -> list[Entry]:
+        """Lines behind a cursor that are not newer than this, oldest first. It ends before a line that is not one of ours."""
+        with ledger_unavailable(), store_errors():
+            found = await self._store.redis.xrange(keys.journal(org), f"({after}", str(until_ms), count=limit)
+        page: list[tuple[bytes, dict[bytes, bytes]]] = cast("Any", found)
+        entries: list[Entry] = []
+        for cursor, fields in page:
+            try:
+                entries.append(parse_entry(org, cursor, fields))
+            except (KeyError, ValueError):
+                break
+        return entries
+
+    async def stored_records(self, org: str, ids: Sequence[str]) -> dict[str, bytes]:
+        """What is stored as records of these generations: the amount paid, a colon, the record."""
+        if not ids:
+            return {}
+        tag = keys.tag(org)
+        with ledger_unavailable(), store_errors():
+            found = await self._store.redis.mget([keys.record(tag, id) for id in ids])
+        values: list[bytes | None] = cast("Any", found)
+        return {id: value for id, value in zip(ids, values, strict=True) if value is not None}
+
     async def audit(self) -> AuditReport:
-        """Recompute every balance from the journal while traffic runs. Raises LedgerUnavailable."""
+        """Recompute every balance from the journal, since the last closing, while traffic runs. Raises LedgerUnavailable."""
         with ledger_unavailable(), store_errors():
             return await audit(self._store.redis, self._read_holds)
 
@@ -365,7 +454,8 @@ class Ledger:
         """The record that was stored with the generation's ending."""
         if not GENERATION_ID.fullmatch(id):
             return None
-        return _parse_record(await self._read("GET", keys.record(keys.tag(org), id)))
+        value = await self._read("GET", keys.record(keys.tag(org), id))
+        return None if value is None else parse_record(value)
 
     async def find_record(self, id: str) -> Record | None:
         """The same when the organisation is not known: looks in every bucket in use."""
@@ -375,7 +465,7 @@ class Ledger:
             with ledger_unavailable():
                 found = await asyncio.gather(*(self._calls.call("GET", keys.record(tag, id)) for tag in tags))
             if (value := next((value for value in found if value is not None), None)) is not None:
-                return _parse_record(value)
+                return parse_record(value)
         return None
 
     async def open_holds(self, *, limit: int = 1000) -> list[OpenHold]:
@@ -471,8 +561,7 @@ def _refusal(reply: list[Any], policy: KeyPolicy, amount_nano: int) -> Exception
     return ValueError(f"the ledger refuses the hold: {reply!r}")
 
 
-def _parse_record(value: bytes | None) -> Record | None:
-    if value is None:
-        return None
+def parse_record(value: bytes) -> Record:
+    """What is stored: the amount paid, a colon, the record."""
     paid, _, blob = value.partition(b":")
     return Record(blob, int(paid))

@@ -28,6 +28,10 @@ KEY_OWNERS = "{tw}:keys"
 """Hash: API key hash → organisation id. Written before the key itself, so a usable key is always found."""
 KEYS_BY_AGE = "{tw}:keys:age"
 """Sorted set: API key hash by creation time in ms."""
+CLOSING_LEASE = "{tw}:closing:lease"
+"""String: which process closes the books now. It expires by itself."""
+CLOSED_UPTO = "{tw}:closing:upto"
+"""String: the position of the archive's journal up to which its lines have left the store."""
 CONVERSATIONS = "tw:conversations"
 """Stream ``w t``: a process, and the last turns of conversations that it has answered. Bounded; it expires by itself."""
 
@@ -64,8 +68,13 @@ def organization(org: str) -> str:
 
 
 def journal(org: str) -> str:
-    """Stream: the organisation's postings, oldest first, never edited."""
+    """Stream: the organisation's postings, oldest first, never edited; those before the last closing are in the archive."""
     return f"{tag(org)}:j:{org}"
+
+
+def closing(org: str) -> str:
+    """Hash: the sums of all postings that are in the archive, and the digest of them."""
+    return f"{tag(org)}:cl:{org}"
 
 
 def grants(org: str) -> str:

@@ -139,14 +139,14 @@ def _with_name(message: Json, blocks: list[Json]) -> list[Json]:
 def _blocks(content: Any, *, only_text: str | None = None) -> list[Json]:
     """The blocks of a content. ``only_text`` names, for the error, a message that may hold nothing else."""
     if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content.strip() else []
+        return [{"type": "text", "text": content}] if content and not content.isspace() else []
     blocks: list[Json] = []
     for part in content if isinstance(content, list) else ():
         kind = part.get("type") if isinstance(part, dict) else None
         cache = cache_of(part) if isinstance(part, dict) else None
         text = part.get("refusal" if kind == "refusal" else "text") if kind in ("text", "refusal") else None
         if isinstance(text, str):
-            if text.strip():
+            if text and not text.isspace():
                 blocks.append({"type": "text", "text": text})
         elif only_text is not None or kind not in ("image_url", "file"):
             raise failed("unsupported", f"messages: {only_text or 'Anthropic'} takes no part of type {kind!r}")

@@ -203,7 +203,7 @@ class Messages:
 
 
 def _text(value: Any) -> list[Json]:
-    return [{"text": value}] if isinstance(value, str) and value.strip() else []
+    return [{"text": value}] if isinstance(value, str) and value and not value.isspace() else []
 
 
 def _reasoning(details: Any) -> list[tuple[Any, Json]]:

@@ -151,7 +151,7 @@ def arguments_object(arguments: Any) -> Json:
     """The arguments of a call as an object; text that is not one is kept under ``UNPARSED_ARGUMENTS``."""
     if isinstance(arguments, dict):
         return arguments
-    if not isinstance(arguments, str) or not arguments.strip():
+    if not isinstance(arguments, str) or not arguments or arguments.isspace():
         return {}
     try:
         value = _decode(arguments)

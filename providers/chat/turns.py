@@ -94,7 +94,7 @@ def _add_held(made: list[Json], held: list[Json]) -> bool:
 def reminder(content: Any) -> Any:
     """The content of a system message as words of the user's; empty for an empty one."""
     if isinstance(content, str):
-        return f"<system-reminder>\n{content}\n</system-reminder>" if content.strip() else ""
+        return f"<system-reminder>\n{content}\n</system-reminder>" if content and not content.isspace() else ""
     parts = [part for part in content if part.get("text")] if isinstance(content, list) else []
     return [{**part, "text": f"<system-reminder>\n{part['text']}\n</system-reminder>"} for part in parts]
 

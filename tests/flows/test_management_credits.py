@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from openrouter.components import GenerationResponse
 from openrouter.operations import GetCreditsResponse
 
+from gateway.analytics.history.archive import Archive
 from gateway.api.management.schema import accounts as schema
+from gateway.books.archive import BookArchive
+from gateway.books.rows import JOURNAL, RECORDS
 from gateway.ledger.entries import generation_id
 from gateway.store import keys as names
+from tests.support.books import Past
 from tests.support.management import Managed, bearer, exact, refused
 
 GRANT = "/api/v1/admin/organizations/{}/credits"
@@ -171,6 +177,38 @@ async def test_a_generation_belongs_to_its_organization(managed: Managed) -> Non
     assert (await get(theirs, id)).content == (await get(theirs, never)).content == (await get(mine, "gen-1")).content
     refused(await managed.anyone.get("/api/v1/generation", headers=bearer(mine)), 400, "id")
     refused(await managed.anyone.get("/api/v1/generation", params={"id": id}), 401)
+
+
+async def test_nobody_notices_closed_books(managed: Managed, tmp_path: Path) -> None:
+    """Once lines and records are in the archive, every call answers the same bytes as before, and what comes is added to them."""
+    pytest.importorskip("duckdb", reason="the archive needs the extra analytics")
+    gateway = managed.gateway
+    services = gateway.services
+    key = await gateway.key("1")
+    ids = [(await gateway.chat(key, "acme/fast-1", f"hello {number}")).json()["id"] for number in range(3)]
+    archive = BookArchive(Archive(tmp_path, JOURNAL), Archive(tmp_path, RECORDS))
+    past = Past(services.store, services.ledger, services.accounts, archive)
+    object.__setattr__(services, "books", past.books())  # as two days later
+
+    async def seen() -> list[bytes]:
+        asked = [f"/api/v1/generation?id={id}" for id in ids]
+        asked += [f"/api/v1/admin/organizations/default/ledger?limit=2&order={order}" for order in ("asc", "desc")]
+        asked += ["/api/v1/admin/organizations/default", "/api/v1/admin/audit"]
+        return [(await managed.admin.get(path)).content for path in asked]
+
+    before = await seen()
+    await past.closer().close_books()
+    assert await services.store.redis.xlen(names.journal("default")) == 0
+    assert await services.ledger.find_record(ids[0]) is None
+    assert await seen() == before
+    for id in ids:
+        assert (
+            await managed.anyone.get("/api/v1/generation", params={"id": id}, headers=bearer(key))
+        ).status_code == 200
+    await gateway.chat(key, "acme/fast-1", "one more")
+    first = await _ledger(managed, query="?limit=3")
+    rest = await _ledger(managed, query=f"?limit=100&cursor={first['next_cursor']}")
+    assert [line["seq"] for line in [*first["data"], *rest["data"]]] == list(range(1, 6))
 
 
 async def test_credits_of_others_are_not_shown(managed: Managed) -> None:

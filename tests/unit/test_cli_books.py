@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,15 @@ import redis
 from click.testing import Result
 from typer.testing import CliRunner
 
+from gateway.accounts import Accounts
+from gateway.books.archive import book_archive
 from gateway.cli import app
+from gateway.ledger import Ledger
+from gateway.settings import Settings
 from gateway.store import keys
+from gateway.store.client import connect
 from gateway.store.embedded import Embedded
+from tests.support.books import Past
 
 Run = Callable[..., Result]
 
@@ -191,3 +198,30 @@ def test_what_analytics_may_say(run: Run) -> None:
     assert made["category"] == "finance"
     run("keys", "update", made["hash"][:12], "--category", "none")
     assert json.loads(run("keys", "show", made["hash"][:12], "--json").stdout)["data"]["category"] is None
+
+
+def test_the_whole_history_is_audited(run: Run, tmp_path: Path, valkey_server: Embedded) -> None:
+    """``reconcile --all`` reads what was closed, and names a day that is missing; ``credits ledger`` lists it, too."""
+    pytest.importorskip("duckdb", reason="the archive needs the extra analytics")
+    for number in range(3):
+        run("credits", "add", "1", "--id", f"grant-{number}")
+    settings = Settings(data_dir=tmp_path / "data", config_dir=tmp_path / "config")
+    archive = book_archive(settings)
+    assert archive is not None
+    assert "archived entries  0" in run("reconcile", "--all").stdout
+
+    async def close() -> None:
+        store = await connect(valkey_server.url, timeout_s=5)
+        await Past(store, Ledger(store), Accounts(store), archive).closer().close_books()
+        await store.aclose()
+
+    asyncio.run(close())
+    run("credits", "add", "1")
+    assert [line["seq"] for line in json.loads(run("credits", "ledger", "--json").stdout)["data"]] == [1, 2, 3, 4]
+    assert "archived entries  3" in run("reconcile", "--all").stdout
+    archive.journal.fold()
+    [day] = (tmp_path / "data/history/journal").glob("dt=*")
+    day.rename(tmp_path / "taken")
+    output = run("reconcile", "--all", code=1).stdout
+    assert f"lines 1 to 3 are missing in the files until {day.name.removeprefix('dt=')}" in output
+    assert json.loads(run("reconcile", "--json").stdout)["clean"] is True

@@ -35,7 +35,7 @@ import msgspec
 from gateway.analytics.buckets import DAY_MS, day_of, iso_day
 from gateway.analytics.history import parquet
 from gateway.analytics.history.parquet import DamagedFile, HistoryError
-from gateway.analytics.history.schema import DERIVED, EVENTS, START, Dataset, Facts, order
+from gateway.analytics.history.schema import EVENTS, START, Dataset, Facts, order
 from gateway.analytics.history.source import Batch, FileHistory, Progress
 from gateway.store.keys import BUCKETS
 
@@ -199,8 +199,8 @@ class Archive(FileHistory):
 
     @contextmanager
     def reading(self, first: int | None = None, last: int | None = None) -> Iterator[Connection]:
-        """A DuckDB with the view ``events``, named as the dataset: every column of the dataset, and ``DERIVED``; of the days from
-        ``first`` to ``last``, both included, as the files are now. Rows of a day are in the order of the stream.
+        """A DuckDB with the view ``events``, named as the dataset: every column of the dataset, and those it derives; of the days
+        from ``first`` to ``last``, both included, as the files are now. Rows of a day are in the order of the stream, or sorted.
 
         Raises HistoryError; DamagedFile when a file is noticed to be damaged, which may be later, by a query.
         """
@@ -208,9 +208,9 @@ class Archive(FileHistory):
             raise HistoryError(f"there is no history in {self._folder}")
         begin, end = (-(10**6) if first is None else first), (10**6 if last is None else last)
         with self._snapshot(begin, end) as frozen, self._database.connection() as opened:
-            derived = ", ".join(f"{sql} AS {name}" for name, sql in DERIVED.items())
+            derived = "".join(f", {sql} AS {name}" for name, sql in self.dataset.derived.items())
             rows = frozen._rows(opened, begin, end)
-            opened.execute(f"CREATE TEMP VIEW {self.dataset.name} AS SELECT *, {derived} FROM ({rows})")  # noqa: S608
+            opened.execute(f"CREATE TEMP VIEW {self.dataset.name} AS SELECT *{derived} FROM ({rows})")  # noqa: S608
             yield opened
 
     def check(self, advance: Callable[[Path], object] = lambda path: None) -> Iterator[DamagedFile]:
@@ -316,8 +316,11 @@ class Archive(FileHistory):
         """Write the file of a day; how many rows it has."""
         self._temporary.mkdir(parents=True, exist_ok=True)
         rows, checksum = parquet.sums(opened, relation)
+        if self.dataset.sorted_by:
+            relation = f"(FROM {relation} ORDER BY {self.dataset.sorted_by})"
         written = self._temporary / f"{path.parent.name}-{path.stem}-{os.getpid()}.parquet"
-        parquet.write(opened, relation, written, self._facts(after=after, upto=upto, rows=rows, checksum=checksum))
+        facts = self._facts(after=after, upto=upto, rows=rows, checksum=checksum)
+        parquet.write(opened, relation, written, facts, group_rows=self.dataset.group_rows)
         path.parent.mkdir(exist_ok=True)
         os.replace(written, path)
         _sync(path.parent)

@@ -112,6 +112,12 @@ class BucketArchive(FileHistory):
             self._objects.delete([each.key for each in old])
             return sorted({self._day(each) for each in old})
 
+    def piece_days(self) -> list[int]:
+        """The days of which pieces have rows."""
+        with self._step() as local:
+            self._copy(local, self._listed_pieces())
+            return local.piece_days()
+
     def event_days(self) -> list[int]:
         """The days that have rows, in their order."""
         with self._step() as local:

@@ -128,12 +128,13 @@ def load_lines(opened: Connection, dataset: Dataset, lines: Path) -> str:
     return _BATCH_TABLE
 
 
-def write(opened: Connection, relation: str, path: Path, facts: Facts) -> None:
+def write(opened: Connection, relation: str, path: Path, facts: Facts, *, group_rows: int = 122_880) -> None:
     """Write the rows of a relation (SQL after FROM) to a new file and bring it to the disk. Raises HistoryError, and leaves no
     file, when what can be read back is not what ``facts`` say.
     """
     metadata = literal(msgspec.json.encode(facts).decode())
-    options = f"FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2, KV_METADATA {{{METADATA_KEY}: {metadata}}}"
+    form = f"FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2, ROW_GROUP_SIZE {group_rows}"
+    options = f"{form}, KV_METADATA {{{METADATA_KEY}: {metadata}}}"
     try:
         opened.execute(f"COPY (FROM {relation}) TO {literal(path)} ({options})")
         check(opened, path, facts)

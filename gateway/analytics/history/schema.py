@@ -79,6 +79,14 @@ class Dataset(NamedTuple):
     columns: tuple[Column, ...]
     buckets: int
     """Files of a day: each has the organisations of so many of the ledger's 4,096 buckets, see ``gateway/store/keys.py``."""
+    derived: Mapping[str, str] = {}
+    """Columns that a view has besides: name → SQL of DuckDB."""
+    sorted_by: str = ""
+    """Columns by which the rows of a day's file are sorted; empty: in the order of the stream. What is looked up by the first of
+    them is found without reading the whole file.
+    """
+    group_rows: int = 122_880
+    """Rows of a file that are read together."""
 
     def with_all_columns(self, relation: str) -> str:
         """SQL of the rows of ``relation`` (SQL after FROM) with every column, whichever it lacks."""
@@ -117,9 +125,6 @@ def columns_of(row: type[msgspec.Struct]) -> tuple[Column, ...]:
     return tuple(found)
 
 
-EVENTS = Dataset("events", columns_of(Event), buckets=1)
-"""One file a day: 30 MB for a million events, and a year of few events is not cut into thousands of small files."""
-
 DERIVED: Mapping[str, str] = {
     "ts": "make_timestamp_ms(at_ms)",
     "model": "string_split(endpoint, '@')[-1]",
@@ -128,6 +133,9 @@ DERIVED: Mapping[str, str] = {
     "week": "date_trunc('week', make_timestamp_ms(at_ms))::DATE",
 }
 """What the view ``events`` has besides the fields: the time (UTC), who answered, the day, the Monday of its week."""
+
+EVENTS = Dataset("events", columns_of(Event), buckets=1, derived=DERIVED)
+"""One file a day: 30 MB for a million events, and a year of few events is not cut into thousands of small files."""
 
 
 def event(row: Sequence[Any]) -> Event:

@@ -14,10 +14,9 @@ what a sink is made of.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -31,6 +30,7 @@ from gateway.analytics.history.sinks import Sink
 from gateway.analytics.history.source import Batch, Progress
 from gateway.store import analytics_keys as keys
 from gateway.store.client import Store, store_errors
+from gateway.store.lease import Lease, Role
 from gateway.telemetry import Telemetry
 
 ENTRIES = 512
@@ -40,7 +40,6 @@ ENTRIES_AT_ONCE = 32
 LEASE_MS = 90_000
 WRITERS_KEPT_MS = 8 * 86_400_000
 """A process that has written nothing for so long is forgotten."""
-Role = Literal["gateway", "worker"]
 
 log = structlog.get_logger(__name__)
 _encode_lines = msgspec.json.Encoder().encode_lines
@@ -59,11 +58,10 @@ class HistoryWriter:
     def __init__(
         self, store: Store, sink: Sink, role: Role, telemetry: Telemetry, clock: Callable[[], float] = time.time
     ) -> None:
-        self._store, self._sink, self._role, self._clock = store, sink, role, clock
-        self._name = f"{role}:{secrets.token_hex(6)}"
+        self._store, self._sink, self._clock = store, sink, clock
         self._reached = Progress()
         """Where this process has left off."""
-        self._lease = keys.history_lease(sink.name)
+        self._lease = Lease(store.redis, keys.history_lease(sink.name), role, LEASE_MS)
         self._written = telemetry.history_events.labels(sink.name, "written")
         self._lost = telemetry.history_events.labels(sink.name, "lost")
         self._errors = telemetry.history_errors.labels(sink.name)
@@ -75,25 +73,13 @@ class HistoryWriter:
         """
         try:
             with store_errors():
-                while await self._leads() and await self._write_stretch():
+                while await self._lease.held() and await self._write_stretch():
                     pass
-                if await self._leads():
+                if await self._lease.held():
                     await self._sink.tidy(self._clock())
         except HistoryError as error:
             self._errors.inc()
             log.error("the history of analytics cannot be written", sink=self._sink.name, error=str(error))
-
-    async def _leads(self) -> bool:
-        """Take or renew the lease. A worker takes it from a gateway."""
-        redis = self._store.redis
-        holder: Any = await redis.get(self._lease)
-        name = self._name.encode()
-        if holder is None:
-            return bool(await redis.set(self._lease, name, nx=True, px=LEASE_MS))
-        if holder == name or (self._role == "worker" and holder.startswith(b"gateway:")):
-            await redis.set(self._lease, name, px=LEASE_MS)
-            return True
-        return False
 
     async def _write_stretch(self) -> bool:
         """Write one stretch; whether there is more."""

@@ -24,7 +24,7 @@ async def get_generation(
 
     A generation of another organisation answers exactly as one that never was. The management key may see all of them.
     """
-    found = await (services.ledger.find_record(id) if policy is None else services.ledger.record(policy.org, id))
+    found = await (services.books.find_record(id) if policy is None else services.books.record(policy.org, id))
     if found is None:
         raise NotFound("There is no such generation.")
     record = records.decode(found.blob)

@@ -108,7 +108,7 @@ async def list_ledger(
 ) -> ExactJSONResponse:
     """Every posting of the organisation, never edited. Page with `next_cursor` until it is null, with the same `order`."""
     await services.accounts.get_org(organization_id)
-    lines, next_cursor = await services.ledger.journal(
+    lines, next_cursor = await services.books.journal(
         organization_id, after=cursor, limit=limit, newest_first=order == "desc"
     )
     return ExactJSONResponse({"data": [line_view(line) for line in lines], "next_cursor": next_cursor})

@@ -1,0 +1,312 @@
+"""Closing the books: lines of the journal, and their records, go from the store to the archive.
+
+    collect lines that are old enough, of many organisations, and their records
+      -> append the records, then the lines, to the archive; each is durable, and was read back, when that returns
+      -> organisation by organisation: the lines leave the store, and their sums stay (``Ledger.close``)
+
+A process may die after each step, and each may be done twice. Records that were appended twice are the same ones. Lines that
+were appended, and are in the store still, leave it when the next process begins, before it collects any; each organisation's
+closing says which these are. A lease keeps two processes from doing this at once; if it happens all the same, the one whose
+piece is not the one that was kept starts again.
+
+Books that do not balance are not closed: their lines stay, and the audit names what is wrong. Nor is anything closed while the
+clock of this machine jumps, because lines that are too young to leave may be needed: by them a repeated charge is recognised.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+
+from gateway.analytics.history.parquet import HistoryError
+from gateway.analytics.history.schema import START, order
+from gateway.analytics.history.sinks import in_thread
+from gateway.analytics.history.source import Batch
+from gateway.books.archive import BookArchive, Files
+from gateway.books.rows import JOURNAL, LINE_COLUMNS, KeptRecord, at_ms, entry, line
+from gateway.ledger.closing import Closing, Sums, digest_after
+from gateway.ledger.entries import Entry
+from gateway.ledger.ledger import CLOSED_AT_ONCE, Ledger, parse_record
+from gateway.money import MAX_NANO
+from gateway.store import keys
+from gateway.store.client import Store, store_errors
+from gateway.store.lease import Lease, Role
+from gateway.telemetry import Telemetry
+
+LINES_OF_A_BATCH = 5_000
+"""So many lines are held in memory, with their records: some 8 MB."""
+ORGANIZATIONS_AT_ONCE = 100
+LEASE_MS = 120_000
+CLOCK_MAY_DIFFER_S = 300.0
+"""More than a clock is ever corrected by in one step."""
+
+log = structlog.get_logger(__name__)
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+class NotKept(Exception):
+    """Another process has written this stretch of the archive."""
+
+
+class _Batch:
+    """Lines that may leave, in their order, and their records; encoded some at a time, because the event loop waits for it."""
+
+    def __init__(self) -> None:
+        self.lines: list[Entry] = []
+        self.rows = bytearray()
+        self.records: dict[str, int] = {}
+        """Id → bytes as it is stored."""
+        self.record_rows = bytearray()
+
+    def add(self, lines: Sequence[tuple[Entry, str]], records: Mapping[str, bytes]) -> None:
+        """``lines`` with their digests, and what is stored as records of their requests."""
+        self.rows += _encode_lines([line(each, digest) for each, digest in lines])
+        self.lines += [each for each, _ in lines]
+        newest = {each.generation_id: each for each, _ in lines}
+        kept = []
+        for id in records.keys() - self.records.keys():  # a record has several lines after failed attempts
+            stored = records[id]
+            record, of = parse_record(stored), newest[id]
+            kept.append(
+                KeptRecord(at_ms=at_ms(of.cursor), org=of.org, id=id, paid=record.paid_nano, record=record.blob)
+            )
+            self.records[id] = len(stored)
+        self.record_rows += _encode_lines(kept)
+
+
+class Retention(NamedTuple):
+    """How old a line must be to leave the store, in s, and how many days the archive keeps records and lines; 0: for ever."""
+
+    close_after_s: int
+    record_days: int
+    journal_days: int
+
+
+class Closer:
+    """One per process. ``clock`` and ``monotonic``: seconds."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        archive: BookArchive,
+        telemetry: Telemetry,
+        *,
+        role: Role,
+        retention: Retention,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._ledger, self._archive = store, ledger, archive
+        self._retention, self._clock, self._monotonic = retention, clock, monotonic
+        self._lease = Lease(store.redis, keys.CLOSING_LEASE, role, LEASE_MS)
+        self._offset = clock() - monotonic()
+        self._complete = False
+        """Whether everything that is in the archive has left the store."""
+        self._closed = telemetry.closed_lines
+        self._errors = telemetry.closing_errors
+
+    async def close_books(self) -> None:
+        """Close what is old enough if this process holds the lease. One task calls it, every ``GATEWAY_CLOSE_INTERVAL_S``.
+
+        An archive that cannot be written is logged and counted, and nothing leaves the store. Raises StoreError, LedgerUnavailable.
+        """
+        if not self._clock_is_steady():
+            return
+        try:
+            with store_errors():
+                if not await self._lease.held():
+                    return
+                await self._check_archive()
+                if not self._complete:
+                    await self._finish()
+                await self._close_all()
+                if await self._lease.held():
+                    await in_thread(self._tidy)
+                    await self._lease.release()
+        except (HistoryError, NotKept) as error:
+            self._complete = False
+            self._errors.inc()
+            log.error("the books cannot be closed", error=str(error))
+        except BaseException:
+            self._complete = False
+            raise
+
+    def _clock_is_steady(self) -> bool:
+        before, self._offset = self._offset, self._clock() - self._monotonic()
+        steady = abs(self._offset - before) <= CLOCK_MAY_DIFFER_S
+        if not steady:
+            log.warning("the clock has jumped, so no books are closed now", seconds=round(self._offset - before))
+        return steady
+
+    async def _close_all(self) -> None:
+        until_ms = int((self._clock() - self._retention.close_after_s) * 1000)
+        batch = _Batch()
+        async for org in self._organizations(until_ms):
+            after = await self._closing(org)
+            while after is not None:
+                after = await self._collect(batch, org, after, until_ms)
+                if len(batch.lines) >= LINES_OF_A_BATCH:
+                    if not await self._lease.held():
+                        return
+                    await self._move(batch)
+                    batch = _Batch()
+        if batch.lines and await self._lease.held():
+            await self._move(batch)
+
+    async def _organizations(self, until_ms: int) -> AsyncIterator[str]:
+        """Those that have such old lines."""
+        cursor = 0
+        while True:
+            found: Any = await self._store.redis.hscan(keys.ORGANIZATIONS, cursor, count=ORGANIZATIONS_AT_ONCE)
+            cursor, names = found[0], [name.decode() for name in found[1]]
+            async with self._store.redis.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.xrange(keys.journal(name), "-", str(until_ms), count=1)
+                lines = await pipe.execute()
+            for name, line_found in zip(names, lines, strict=True):
+                if line_found:
+                    yield name
+            if cursor == 0:
+                return
+
+    async def _closing(self, org: str) -> Closing | None:
+        try:
+            return await self._ledger.closing(org)
+        except ValueError as error:
+            self._refuse(org, str(error))
+            return None
+
+    def _refuse(self, org: str, reason: str) -> None:
+        self._errors.inc()
+        log.error("the books of an organization are not closed; run: tokenway reconcile", org=org, reason=reason)
+
+    async def _collect(self, batch: _Batch, org: str, since: Closing, until_ms: int) -> Closing | None:
+        """Add the next lines behind a closing. The closing behind them; None where there are no more."""
+        found = await self._ledger.lines(org, since.cursor, until_ms=until_ms, limit=CLOSED_AT_ONCE)
+        sums, digest, lines = Sums(org, since), since.digest, list[tuple[Entry, str]]()
+        for each in found:
+            sums.add(each)
+            digest = digest_after(digest, each)
+            lines.append((each, digest))
+        if sums.differences:
+            self._refuse(org, str(sums.differences[0]))
+            return None
+        ids = list({each.generation_id for each in found if each.type != "grant"})
+        batch.add(lines, await self._ledger.stored_records(org, ids))
+        return sums.closing(digest) if len(found) == CLOSED_AT_ONCE else None
+
+    async def _move(self, batch: _Batch) -> None:
+        """To the archive, and out of the store."""
+        if batch.records:
+            await self._append(self._archive.records, bytes(batch.record_rows), len(batch.records))
+        upto = await self._append(self._archive.journal, bytes(batch.rows), len(batch.lines))
+        for org, entries in _by_org(batch.lines).items():
+            await self._leave(org, entries, batch.records)
+        await self._store.redis.set(keys.CLOSED_UPTO, upto)
+
+    async def _append(self, files: Files, lines: bytes, rows: int) -> str:
+        """The position that they reach. Raises NotKept, HistoryError."""
+        progress = await in_thread(files.progress)
+        number = order(progress.position)[0] + 1
+        upto = f"{number}-{secrets.randbits(53)}"  # so that it is seen whose piece is kept
+        batch = Batch(after=progress.position, upto=upto, rows=rows, lines=lines)
+        if (await in_thread(files.append, batch)).position != upto:
+            raise NotKept("another process closes them, too")
+        return upto
+
+    async def _leave(self, org: str, entries: Sequence[Entry], lengths: Mapping[str, int]) -> None:
+        """Lines that are in the archive leave the store. ``lengths``: of the records that leave with them."""
+        before = await self._closing(org)
+        if before is None:
+            return
+        rest = [each for each in entries if each.seq > before.seq]
+        while rest:
+            some, after = _step(org, rest, before)
+            ids = {each.generation_id for each in some} & lengths.keys()
+            records = {id: lengths[id] for id in ids}
+            if after is None or not await self._ledger.close(org, some, before, after, records):
+                self._refuse(org, f"its lines {some[0].seq} to {some[-1].seq} are not those of the archive")
+                return
+            self._closed.inc(len(some))
+            rest, before = rest[len(some) :], after
+
+    async def _check_archive(self) -> None:
+        """Raises HistoryError for an archive that lacks what has been closed: it is another directory, or an older copy."""
+        kept = (await in_thread(self._archive.journal.progress)).position
+        stored: Any = await self._store.redis.get(keys.CLOSED_UPTO)
+        closed = stored.decode() if stored else START
+        if order(kept)[0] < order(closed)[0] or (order(kept)[0] == order(closed)[0] and kept != closed):
+            raise HistoryError(
+                f"the journal in {self._archive.journal.name} ends at {kept}, and books were closed until {closed}: "
+                "all processes need the same GATEWAY_HISTORY_DIR or GATEWAY_HISTORY_URL"
+            )
+
+    async def _finish(self) -> None:
+        """What was archived by a process that died, or failed, leaves the store. Its records stay until their time is over."""
+        upto = (await in_thread(self._archive.journal.progress)).position
+        if await self._store.redis.get(keys.CLOSED_UPTO) != upto.encode():
+            archived, behind = await in_thread(self._archived), {}
+            for org, seq in archived.items():
+                closing = await self._closing(org)
+                if closing is not None and closing.seq < seq:
+                    behind[org] = closing.seq
+            for org, entries in (await in_thread(self._lines_after, behind)).items():
+                await self._leave(org, entries, {})
+            await self._store.redis.set(keys.CLOSED_UPTO, upto)
+        self._complete = True
+
+    def _archived(self) -> dict[str, int]:
+        """Organisation → its last line of the days of which something was appended since the last fold."""
+        files = self._archive.journal
+        days = files.piece_days() if files.exists() else []
+        if not days:
+            return {}
+        with files.reading(days[0], days[-1]) as opened:
+            return dict(opened.execute(f"SELECT org, max(seq) FROM {JOURNAL.name} GROUP BY org").fetchall())  # noqa: S608
+
+    def _lines_after(self, closed: Mapping[str, int]) -> dict[str, list[Entry]]:
+        """Lines of these organisations behind their last closings. They were appended together, so they are not many."""
+        if not closed:
+            return {}
+        query = f"SELECT {LINE_COLUMNS} FROM {JOURNAL.name} WHERE org = ? AND seq > ? ORDER BY seq"  # noqa: S608 - names of ours
+        files = self._archive.journal
+        days = files.piece_days()
+        with files.reading(days[0], days[-1]) as opened:
+            found = {org: opened.execute(query, [org, seq]).fetchall() for org, seq in closed.items()}
+        return {org: [entry(row)[0] for row in rows] for org, rows in found.items()}
+
+    def _tidy(self) -> None:
+        today = int(self._clock() // 86_400)
+        kept = self._retention
+        for files, days in ((self._archive.records, kept.record_days), (self._archive.journal, kept.journal_days)):
+            if not files.exists():
+                continue
+            if files.is_due(self._clock()):
+                files.fold()
+            if days:
+                files.remove_days_before(today - days)
+
+
+def _by_org(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    found = defaultdict(list)
+    for each in entries:
+        found[each.org].append(each)
+    return found
+
+
+def _step(org: str, entries: Sequence[Entry], before: Closing) -> tuple[Sequence[Entry], Closing | None]:
+    """As many of the lines as one call may close, and the closing behind them; None where they do not follow the one before."""
+    sums, digest, count = Sums(org, before), before.digest, 0
+    for each in entries[:CLOSED_AT_ONCE]:
+        if count and sum(abs(amount) for amount in sums.by_key.values()) + abs(each.user_nano) > MAX_NANO:
+            break
+        sums.add(each)
+        digest, count = digest_after(digest, each), count + 1
+    return entries[:count], None if sums.differences else sums.closing(digest)
