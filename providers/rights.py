@@ -232,6 +232,7 @@ _FILE_ROUTES: Final = re.compile(
 _TEXT_PARTS: Final = frozenset(
     {"text", "input_text", "output_text", "refusal", "thinking", "redacted_thinking", "tool_use"}
 )
+_HIDDEN: Final = frozenset({"image", "container_upload"})
 _DATA: Final = frozenset(
     {"data", "text", "cache_control", "encrypted_content", "result", "summary", "arguments", "input"}
 )
@@ -299,10 +300,14 @@ def _parts(body: Json) -> Iterator[tuple[str, Json]]:
                         yield f"{name}[{index}].{place}[{position}]", part
 
 
-def has_screens(native: NativeRequest) -> bool:
-    """Whether a request of the Responses API has pictures of screens, which the inner language has no place for."""
-    items = native.body.get("input")
-    return type(items) is list and "computer_call_output" in [item.get("type") for item in items]
+def hides_media(native: NativeRequest) -> bool:
+    """Whether a request has parts for which the inner language has no place: pictures of screens (Responses), files and pictures in
+    an assistant's turn (Messages)."""
+    if native.api_format == "responses":
+        items = native.body.get("input")
+        return type(items) is list and "computer_call_output" in [item.get("type") for item in items]
+    written = [turn["content"] for turn in native.body.get("messages") or () if turn["role"] == "assistant"]
+    return any(type(blocks) is list and any(block["type"] in _HIDDEN for block in blocks) for blocks in written)
 
 
 def native_urls(native: NativeRequest) -> list[tuple[str, str]]:

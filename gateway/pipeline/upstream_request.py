@@ -113,7 +113,7 @@ def check_rights(call: Call, operation: str, candidate: Candidate, *, has_media:
     if body.get("web_search_options") is not None and not rights.is_search_paid(candidate.price.femto.keys(), options):
         raise rights.unpaid_search()
     if native is not None:
-        if has_media or rights.has_screens(native):
+        if has_media or rights.hides_media(native):
             rights.check_native_media(native, options)
     elif has_media:
         rights.check_media(body, operation, options)

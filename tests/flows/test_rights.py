@@ -104,8 +104,18 @@ REFUSED: dict[str, list[tuple[Json, str]]] = {
             {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "file", "file_id": "f"}}]}]},
             "messages[0].content[0].",
         ),
+        (
+            {"messages": [{"role": "assistant", "content": [{"type": "container_upload", "file_id": "f"}]}, {"role": "user", "content": "hi"}]},
+            "messages[0].content[0].file_id",
+        ),
     ],
     "/responses": [
+        (
+            {"input": [{"role": "user", "content": "hi"},
+                       {"type": "computer_call", "call_id": "c", "id": "cu_1", "action": {"type": "screenshot"}},
+{"type": "computer_call_output", "call_id": "c", "output": {"type": "computer_screenshot", "file_id": "f"}}]},
+            "input[2].output[0].file_id",
+        ),
         ({"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}, "tools[0] (code_interpreter)"),
         ({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, "tools (file_search)"),
         (
