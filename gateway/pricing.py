@@ -75,6 +75,8 @@ class Worst(NamedTuple):
     price: Price
     prompt: int
     completion: int
+    beside_femto: int = 0
+    """Of calls of the vendor's own tools, in femto-dollars."""
 
 
 def hold_nano(worst: Iterable[Worst], prompt: Prompt, fee_basis_points: int) -> int:
@@ -116,7 +118,7 @@ def _prompt_femto(worst: Worst, prompt: Prompt) -> int:
     units = prompt.units_most or prompt.units
     if units is not None:
         fixed += sum(price.of(kind) * count for kind, count in units.items())
-    return worst.prompt * rate_in + fixed
+    return worst.prompt * rate_in + fixed + worst.beside_femto
 
 
 _MEDIA_IN = (

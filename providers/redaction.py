@@ -1,4 +1,10 @@
-"""Secrets out of what a vendor writes: a refusal may quote the key that it refuses. Pure."""
+"""Secrets and the operator's account out of what a vendor writes: a refusal may quote the key that it refuses, and name the
+organisation, the project, the account or the resource that the key belongs to. Pure.
+
+Forms of names, from refusals quoted in public issue trackers and the vendors' documentation, read 2026-11-30: OpenAI ``org-``,
+``proj_``, ``user-``, ids of requests stay; Groq ``org_``; AWS account numbers and ARNs; Azure hosts of resources, subscriptions,
+groups and deployments; Google ``projects/<id>``, ``project_number:<n>``, service accounts, links to the console.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +33,28 @@ _SHAPES: Final = re.compile(
     r"|\bya29\.[\w-]+"
     r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"
     r"|[\w.-]{0,64}\*{4,}[\w.*-]*"
+    r"|\b(?:sk|gsk|xai|pplx)[-_][\w-]{0,64}(?:\.{2,}|\u2026)[\w-]{0,64}"
+    r"|\b(?:org|proj|user|acct|wrkspc|workspace|team)[-_](?=[\w-]{0,64}\d)[\w-]{8,}"
+    r"|\b[\w-]{1,63}\.(?:openai\.azure|cognitiveservices\.azure|services\.ai\.azure|inference\.ml\.azure|azure-api)\.(?:com|us|cn|net)"
+    r"|(?i:/subscriptions/)[\w-]+(?i:(?:/(?:resource-?groups|providers|workspaces|accounts|deployments)(?:/[\w.-]+)+)*)"
+    r"|\b[\w-]{1,63}@[\w-]{1,63}(?:\.iam)?\.gserviceaccount\.com"
 )
 """What keys and tokens of the large vendors look like, also half masked by them: some are fetched while a request is being sent,
 and are in no configuration."""
+
+
+_ACCOUNT: Final = re.compile(
+    r"(?i)((?:\bprojects|\baccounts|\bdeployments|\borganizations|\bworkspaces|\bsubscriptions|\btenants)[/:]"
+    r"|[?&](?:project|organization|organizationid|account|tenant|key|resource)="
+    r"|\bproject[_ ]number[:= ]{1,2})['\"`]?([\w.:-]+)"
+)
+"""Paths and queries that name an account: the first group stays, the second goes."""
+_NAMED: Final = re.compile(
+    r"(?i)\b((?:organi[sz]ation|project|account|tenant|subscription|workspace|deployment|resource group|team|customer)"
+    r"(?: (?:id|name|number|named))?[ ]?[:=]?[ ]?)(['\"`(]{0,2})"
+    r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{6,}|(?=[\w-]{0,64}\d)(?=\w{0,64}-)[\w-]{6,}|(?<=['\"`])[\w.-]+)"
+)
+"""Words that an account's name or number follows: a UUID, a number, a name with digits and dashes, or any in quotation marks."""
 
 
 def redact(error: ProviderError, target: Target) -> None:
@@ -57,12 +82,19 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
             text = text.replace(form, MASK)
         if len(secret) >= 2 * _QUOTED and secret[:_QUOTED] in text:
             text = re.sub(re.escape(secret[:_QUOTED]) + r"[\w.~+/=*-]*", MASK, text)
-    return _SHAPES.sub(MASK, text)
+    text = _SHAPES.sub(MASK, text)
+    text = _ACCOUNT.sub(_without_name, text)
+    return _NAMED.sub(rf"\1\2{MASK}", text)
+
+
+def _without_name(match: re.Match[str]) -> str:
+    return f"{match[1]}{MASK}"
 
 
 def secrets_of(target: Target) -> list[str]:
-    """Every configured value of a target that nobody else may see: its key, credentials, own headers and its proxy's password."""
-    values = [target.api_key, *target.credentials.values()]
+    """Every configured value of a target that nobody else may see: its key, credentials, own headers, its proxy's password,
+    and its address, which may name an account."""
+    values = [target.api_key, *target.credentials.values(), target.base_url]
     for _, value in target.headers:
         values += [value, value.rpartition(" ")[2]]
     if target.proxy is not None:

@@ -182,6 +182,8 @@ class InnerRequest(TypedDict, total=False):
     service_tier: str
     user: str
     """The end user's id; the gateway hashes it before it leaves."""
+    safety_identifier: str
+    """The same for the vendor's own checks of misuse (OpenAI); hashed, too."""
     session_id: str
     """Kept in the record; no dialect sends it."""
     metadata: dict[str, str]

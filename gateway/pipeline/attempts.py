@@ -19,7 +19,16 @@ from gateway.errors import GatewayError, NoHealthyEndpoint, TooManyRequests, Una
 from gateway.health.view import Observation
 from gateway.pipeline.clocks import Work, attempt_clocks
 from gateway.pipeline.failover import Failover, Step, unsent
-from gateway.pipeline.upstream_request import adapted, target, unhosted, without_tools
+from gateway.pipeline.upstream_request import (
+    adapted,
+    check_rights,
+    in_own_network,
+    missing_tools,
+    opened_urls,
+    target,
+    without_native_tools,
+    without_tools,
+)
 from gateway.routing import affinity
 from gateway.routing.plan import Candidate, Plan
 from gateway.services import Services
@@ -68,6 +77,10 @@ class Attempts(msgspec.Struct, eq=False):
     request_id: str = ""
     options: Mapping[str, Mapping[str, Any]] = {}
     """``provider.options``: provider slug → fields that only this provider gets."""
+    tenant: str = ""
+    """Whose names are looked up: the caller's organisation."""
+    has_media: bool = False
+    """The request holds more than texts."""
     passthrough: bool = False
     """The answer is in the caller's own format."""
     made: list[Attempt] = []
@@ -217,21 +230,23 @@ class Attempts(msgspec.Struct, eq=False):
         self.left_out = ()
         dialect = registry.dialect(endpoint.dialect, self.work.operation)
         call = adapted(self.body, endpoint, dialect, self.options, self.native)
-        if call.native is None:
-            if self.native is not None and self.native.only is not None:
-                raise failed("unsupported", f"{self.native.only}, and this endpoint has another API")
+        if call.native is None and self.native is not None and self.native.only is not None:
+            raise failed("unsupported", f"{self.native.only}, and this endpoint has another API")
+        if self.work.operation == "chat" and "tools" in call.body:
             call = self._possible(candidate, dialect, call)
+        check_rights(call, self.work.operation, candidate, has_media=self.has_media)
         if dialect.inlines_media or endpoint.options.get("inlines_media"):
-            call = await self.services.media.inlined(call, dialect.opens)
+            call = await self.services.media.inlined(call, dialect.opens, self.tenant)
+        elif urls := opened_urls(call, self.work.operation, has_media=self.has_media):
+            await self.services.media.checked(urls, self.tenant, private=in_own_network(endpoint))
         self.passthrough = call.native is not None
         return dialect, call
 
     def _possible(self, candidate: Candidate, dialect: Dialect, call: Call) -> Call:
-        """The call without the tools that neither this vendor runs nor one of the same model that may still be tried. Functions
-        always stay.
+        """The call without the tools that neither this vendor runs, at a known price, nor one of the same model that may still be
+        tried. Functions always stay.
         """
-        tools = call.body.get("tools") if self.work.operation == "chat" else None
-        missing = unhosted(tools, dialect, candidate.endpoint.options) if tools else None
+        missing = missing_tools(call, dialect, candidate)
         if not missing:
             return call
         candidates = self.plan.candidates
@@ -239,14 +254,13 @@ class Attempts(msgspec.Struct, eq=False):
             if other.endpoint.model != candidate.endpoint.model:
                 continue
             able = registry.dialect(other.endpoint.dialect, self.work.operation)
-            same_format = self.native is not None and self.native.api_format == able.api_format
-            if same_format or not unhosted(tools, able, other.endpoint.options):
+            if not missing_tools(Call(call.body, self.native), able, other):
                 return call  # this vendor refuses it, and the other one is tried
         body = without_tools(call.body, missing)
         if body is None:
             return call
         self.left_out = tuple(dict.fromkeys(str(tool["type"]) for tool in missing))
-        return msgspec.structs.replace(call, body=body)
+        return without_native_tools(call, body, missing)
 
     def observe_end(self, *, complete: bool, usage: Usage) -> None:
         """Report to the health registry how the last attempt ended, unless its failure has been reported already.

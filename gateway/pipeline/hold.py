@@ -22,8 +22,9 @@ from gateway.errors import PaymentRequired
 from gateway.money import format_usd, parse_usd
 from gateway.pipeline.plausible_usage import REASONING_APART
 from gateway.pipeline.request import InferenceRequest
-from gateway.routing.plan import Plan
+from gateway.routing.plan import Candidate, Plan
 from gateway.settings import Settings
+from providers import rights
 from providers.media.token_count import UNBOUNDED
 from providers.transport.json_body import json_body
 
@@ -42,6 +43,13 @@ READS = (
     "x_search", "collections_search", "browser", "openrouter:",
 )  # fmt: skip
 """Types of tools with which a vendor reads what is not in the request, and bills it as the prompt."""
+
+
+SEARCHES_HELD = 10
+"""Searches that an answer may make where the request says no other number (Anthropic's ``max_uses``): as many as turns of
+vendors' own tools are believed in (``plausible_usage.HOSTED_TURNS``)."""
+_HELD_BESIDE = {"web_search": SEARCHES_HELD, "image_output": 4}
+"""Price kind of the calls of a vendor's own tool → how many of them are held."""
 
 
 class CreditNeed(msgspec.Struct, frozen=True):
@@ -78,10 +86,11 @@ def need(request: InferenceRequest, plan: Plan, settings: Settings) -> CreditNee
             most = least
     fee, prompt = settings.fee_basis_points, request.prompt
     prices = [candidate.price for candidate in plan.candidates]
-    worst = tuple(map(pricing.Worst, prices, prompts, most))
+    beside_femto = [_calls_femto(request, candidate) for candidate in plan.candidates]
+    worst = tuple(map(pricing.Worst, prices, prompts, most, beside_femto))
     amount_nano = least_nano = pricing.hold_nano(worst, prompt, fee)
     if least is not most:
-        least_nano = pricing.hold_nano(map(pricing.Worst, prices, prompts, least), prompt, fee)
+        least_nano = pricing.hold_nano(map(pricing.Worst, prices, prompts, least, beside_femto), prompt, fee)
     return CreditNeed(
         worst, amount_nano, least_nano, max(least, default=0), max(most, default=0), max(beside, default=0)
     )
@@ -113,6 +122,20 @@ def _reads(body: Mapping[str, Any], own: Sequence[Any]) -> bool:
     if body.get("web_search_options") is not None or body.get("plugins"):
         return True
     return any(str(kind).startswith(READS) for kind in own)
+
+
+def _calls_femto(request: InferenceRequest, candidate: Candidate) -> int:
+    """What the calls of the vendor's own tools may cost beside their tokens, in femto-dollars."""
+    tools, search = request.body.get("tools"), request.body.get("web_search_options")
+    if request.operation != "chat" or (not tools and search is None):
+        return 0
+    counts = {"web_search": SEARCHES_HELD} if search is not None else {}
+    for tool in rights.own_tools(tools):
+        kind = rights.price_kind(tool, candidate.endpoint.dialect)
+        if kind in _HELD_BESIDE:
+            most = tool.get("max_uses")
+            counts[kind] = counts.get(kind, 0) + (most if type(most) is int and most > 0 else _HELD_BESIDE[kind])
+    return sum(candidate.price.of(kind) * count for kind, count in counts.items())
 
 
 def _longest(endpoint: Endpoint) -> int:

@@ -27,6 +27,7 @@ from gateway.pipeline.generation import Generation
 from gateway.pipeline.hold import CreditNeed
 from gateway.pipeline.request import InferenceRequest
 from gateway.pipeline.upstream_request import anonymous
+from gateway.prompt_size import TEXT_ONLY
 from gateway.routing.affinity import CACHED_FROM_TOKENS
 from gateway.routing.filters import Need
 from gateway.routing.plan import Plan, plan
@@ -91,6 +92,8 @@ class Pipeline:
             deadline=request.started + self.services.settings.answer_timeout_s,
             native=request.native,
             request_id=request.id,
+            tenant=request.caller.org,
+            has_media=request.prompt.modalities is not TEXT_ONLY,
         )
         try:
             await attempts.open()
@@ -157,6 +160,8 @@ class Pipeline:
                 deadline=request.started + settings.total_timeout_s,
                 native=request.native,
                 request_id=request.id,
+                tenant=request.caller.org,
+                has_media=request.prompt.modalities is not TEXT_ONLY,
                 options=(request.body.get("provider") or {}).get("options") or {},
             ),
             hold=Hold(request.id, request.caller.org, request.caller.key_hash, wanted.amount_nano),

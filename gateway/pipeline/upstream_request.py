@@ -13,8 +13,12 @@ from msgspec import structs
 
 from gateway.catalog.model import Endpoint
 from gateway.catalog.parameters import DROPPABLE
+from gateway.routing.candidate import Candidate
+from providers import rights
 from providers.base import Dialect
 from providers.chat import effort
+from providers.media import locations
+from providers.transport import addresses
 from providers.types import Call, Json, NativeRequest, Target
 
 OWNED = frozenset(
@@ -39,6 +43,7 @@ OWNED = frozenset(
     }
 )
 """Fields that ``provider.options`` cannot set, because they decide what is held and billed, and what is sent to whom."""
+_END_USER: Final = ("user", "safety_identifier")
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
 
 
@@ -62,16 +67,56 @@ def target(endpoint: Endpoint) -> Target:
 
 
 def anonymous(body: Json, org: str) -> Json:
-    """The body with the end user's id replaced by a hash, which is the same for the same user of an organisation."""
-    user = body.get("user")
-    if user is None:
+    """The body with the end user's ids replaced by a hash, which is the same for the same user of an organisation."""
+    named = [name for name in _END_USER if body.get(name) is not None]
+    if not named:
         return body
-    return {**body, "user": hashlib.sha256(f"{org}\0{user}".encode()).hexdigest()[:32]}
+    return {**body, **{name: hashlib.sha256(f"{org}\0{body[name]}".encode()).hexdigest()[:32] for name in named}}
 
 
 def unhosted(tools: Any, dialect: Dialect, options: Mapping[str, Any]) -> list[Json]:
     """The tools that are not functions and that this vendor does not take. ``options`` are those of the endpoint."""
     return [tool for tool in tools if tool.get("type", "function") != "function" and not dialect.hosts(tool, options)]
+
+
+def missing_tools(call: Call, dialect: Dialect, candidate: Candidate) -> list[Json]:
+    """The tools of a call that this vendor does not take, or whose calls could not be billed. In the caller's own format a vendor
+    takes them all."""
+    native = call.native is not None and call.native.api_format == dialect.api_format
+    own = rights.own_tools(call.body.get("tools"), call.native.body.get("tools") if native and call.native else ())
+    unknown = [] if native else unhosted(own, dialect, candidate.endpoint.options)
+    return unknown + [tool for tool in own if tool not in unknown and not _is_paid(tool, candidate)]
+
+
+def _is_paid(tool: Json, candidate: Candidate) -> bool:
+    endpoint = candidate.endpoint
+    return rights.is_paid(tool, endpoint.dialect, candidate.price.femto.keys(), endpoint.options)
+
+
+def check_rights(call: Call, operation: str, candidate: Candidate, *, has_media: bool) -> None:
+    """Refuse what a call would do with the operator's money, account and network (``providers.rights``).
+
+    Raises ProviderError (unsupported) naming the field or the tool. ``has_media``: the request holds more than texts.
+    """
+    options, native, body = candidate.endpoint.options, call.native, call.body
+    if native is not None:
+        rights.check_native_fields(native, options)
+    else:
+        rights.check_fields(body, operation, options)
+    if operation not in rights.CHATS:
+        rights.check_media(body, operation, options)
+        return
+    if "tools" in body and (own := rights.own_tools(body["tools"], native.body.get("tools") if native else ())):
+        rights.check_tools(own, options)
+        if unpaid := [tool for tool in own if not _is_paid(tool, candidate)]:
+            raise rights.unpaid(unpaid, body["tools"])
+    if body.get("web_search_options") is not None and not rights.is_search_paid(candidate.price.femto.keys(), options):
+        raise rights.unpaid_search()
+    if native is not None:
+        if has_media or rights.hides_media(native):
+            rights.check_native_media(native, options)
+    elif has_media:
+        rights.check_media(body, operation, options)
 
 
 def without_tools(body: Json, tools: list[Json]) -> Json | None:
@@ -81,6 +126,51 @@ def without_tools(body: Json, tools: list[Json]) -> Json | None:
     if not kept or (isinstance(choice, dict) and choice.get("type") in [tool["type"] for tool in tools]):
         return None
     return {**body, "tools": kept}
+
+
+def opened_urls(call: Call, operation: str, *, has_media: bool) -> list[tuple[str, str]]:
+    """(field, URL) of everything that the vendor of a call would open itself."""
+    found: list[tuple[str, str]] = []
+    if has_media or operation not in rights.CHATS:
+        urls = locations.media_urls(call.body)
+        found += [(locations.field_name(path), url) for path, _, url in urls if locations.is_network_url(url)]
+    tools = call.body.get("tools") if operation in rights.CHATS else None
+    if tools and (own := rights.own_tools(tools)):
+        found += [("tools.server_url", tool["server_url"]) for tool in own if isinstance(tool.get("server_url"), str)]
+    if call.native is not None:
+        found += rights.native_urls(call.native)
+    return found
+
+
+def in_own_network(endpoint: Endpoint) -> bool:
+    """Whether a vendor is reached at an address that is not public: what it opens, it opens in the operator's network."""
+    found: bool | None = endpoint.memo.get("in_own_network")
+    if found is None:
+        try:
+            addresses.place(endpoint.provider.base_url, schemes=("https", "http"))
+            found = False
+        except addresses.NotPublic:
+            found = True
+        endpoint.memo["in_own_network"] = found
+    return found
+
+
+def without_native_tools(call: Call, body: Json, missing: list[Json]) -> Call:
+    """The call with ``body`` and, where it goes out in the caller's own format, without the same tools there. A tool that is
+    defined within the conversation cannot be taken out of it: then the translation goes out.
+
+    Raises ProviderError (unsupported) for a request that cannot be translated.
+    """
+    native = call.native
+    if native is None:
+        return structs.replace(call, body=body)
+    listed = native.body.get("tools") or ()
+    if all(tool in listed for tool in missing):
+        kept = [tool for tool in listed if tool not in missing]
+        return structs.replace(call, body=body, native=structs.replace(native, body={**native.body, "tools": kept}))
+    if native.only is not None:
+        raise rights.unpaid(missing)
+    return Call(body)
 
 
 def adapted(

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import socket
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from providers.errors import ProviderError, failed
 from providers.media.kinds import media_type_of
 from providers.media.locations import Path, field_name, is_network_url, media_urls, replaced
+from providers.media.names import Names
 from providers.transport import addresses
 from providers.transport.addresses import Lookup, Place
 from providers.transport.client import HttpStream, Upstream
@@ -32,8 +31,10 @@ CONNECT_S = 3.0
 ADDRESSES_TRIED = 3
 MEDIA_MOST = 20
 """Pictures and files of one request."""
-LOOKUPS = 4
-"""Names looked up at once. In threads of their own: a slow name server of a caller must not hold up the look-ups for vendors."""
+NAMES_S = 3.0
+"""Seconds for looking up the names of all URLs of a request that its vendor opens itself."""
+NAMES_MOST = 20
+"""Different names among them."""
 _HEADERS = (("accept", "*/*"), ("connection", "close"))
 
 
@@ -42,10 +43,35 @@ class Media:
 
     def __init__(self, upstream: Upstream, *, lookup: Lookup | None = None) -> None:
         self._upstream = upstream
-        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="media-names")
-        self._lookup = lookup or self._look_up
+        self._names = Names(lookup)
 
-    async def inlined(self, call: Call, opens: Callable[[str], bool]) -> Call:
+    async def checked(self, urls: Sequence[tuple[str, str]], tenant: str, *, private: bool) -> None:
+        """Look at where URLs lead that a vendor will open itself; ``urls``: field and URL of each. ``private``: the vendor is
+        in the operator's network, so a name without an address is refused; another vendor may know a name that we do not.
+
+        Raises ``ProviderError`` (media_refused) naming the field.
+        """
+        places: dict[str, tuple[str, Place]] = {}
+        for field, url in urls:
+            try:
+                place = addresses.place(url, schemes=("https", "http"))
+            except addresses.NotPublic as refused:
+                raise failed("media_refused", f"{field}: {url[:200]} {refused}") from None
+            places.setdefault(place.host, (field, place))
+        if len(places) > NAMES_MOST:
+            raise failed("media_refused", f"{field}: URLs of at most {NAMES_MOST} different hosts in one request")
+        found = await self._names.all([place for _, place in places.values()], tenant, NAMES_S)
+        for host, (field, _) in places.items():
+            leads = found[host]
+            bad = next((address for address in leads if not addresses.public(address)), None)
+            if bad is not None:
+                raise failed(
+                    "media_refused", f"{field}: {host[:100]} leads to {bad[:60]}, which is not on the public network"
+                )
+            if private and not leads:
+                raise failed("media_refused", f"{field}: {host[:100]} has no address")
+
+    async def inlined(self, call: Call, opens: Callable[[str], bool], tenant: str = "") -> Call:
         """The call with every http(s) URL of a picture or file that the vendor does not open itself replaced by its content.
 
         Raises ``ProviderError``: media_refused, media_failed, media_too_large, media_unsupported; the first failure ends the
@@ -61,7 +87,7 @@ class Media:
             return call
         if len(to_fetch) > MEDIA_MOST:
             raise failed("media_refused", f"at most {MEDIA_MOST} pictures and files by URL in one request")
-        fetch = _Fetch(self._upstream, self._lookup)
+        fetch = _Fetch(self._upstream, self._names.lookup(tenant))
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = {url: group.create_task(fetch.one(url, *about)) for url, about in to_fetch.items()}
@@ -73,14 +99,6 @@ class Media:
                 raise
             raise _first(failures) from None
         return Call(replaced(call.body, {path: tasks[url].result() for path, url in paths.items()}))
-
-    async def _look_up(self, host: str, port: int) -> Sequence[str]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _resolved, host, port)
-
-
-def _resolved(host: str, port: int) -> list[str]:
-    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 def _first(errors: BaseExceptionGroup[ProviderError]) -> ProviderError:

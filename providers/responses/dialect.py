@@ -63,6 +63,8 @@ class Responses(Dialect):
     def passthrough(self, target: Target, native: NativeRequest, body: InnerRequest, *, stream: bool) -> HttpRequest:
         sent = native_body(native.body, target.options)
         sent.pop("user", None)
+        if "safety_identifier" in body:  # hashed there
+            sent["safety_identifier"] = body["safety_identifier"]
         for name in _DROPPABLE:
             if name not in body:
                 sent.pop(name, None)

@@ -14,6 +14,7 @@ import pytest
 from providers.errors import ProviderError
 from providers.media import fetch
 from providers.media.fetch import MEDIA_ALL_MAX, MEDIA_MAX, MEDIA_MOST, Media
+from providers.media.names import Names
 from providers.types import Call
 from tests.support.mapped_network import OTHER, PUBLIC, Network, private
 from tests.support.private_urls import ADDRESSES, PRIVATE
@@ -426,5 +427,5 @@ async def test_what_stays_as_it_is(network: Network) -> None:
 
 async def test_the_resolver_of_the_system() -> None:
     """Without a resolver of a test's: real names, in threads of their own; localhost's address is refused."""
-    found = await Media(Network(asyncio.get_running_loop()).client())._look_up("localhost", 443)
+    found = await Names().lookup("a tenant")("localhost", 443)
     assert set(found) <= {"127.0.0.1", "::1"}

@@ -575,7 +575,7 @@ async def test_a_picture_that_cannot_be_fetched(
             provider={"gem": {"dialect": "gemini"}},
         ) as stage,
     ):
-        stage.gateway.services.media._lookup = lookup
+        stage.gateway.services.media._names._resolver = lookup
         caller = await stage.caller()
         body = parted({"type": "image_url", "image_url": {"url": "https://pictures.example.com/x.png"}})
         for answers[:] in ([["127.0.0.1"]], [["8.8.8.8", "fd00::1"]], [[]]):
@@ -585,8 +585,14 @@ async def test_a_picture_that_cannot_be_fetched(
                 "messages[1].content[1].image_url.url: https://pictures.example.com/x.png "
             )
             assert error["metadata"]["attempts"] == [{"provider": "gem", "code": "media_refused", "status": None}]
-        wireshape.answer(await caller.chat("t/p", provider={"order": ["gem", "alpha"]}, **body))
-        (seen,) = stage.vendors["alpha"].log.requests
-        assert seen
+        # The other vendor opens URLs itself, but from the operator's network.
+        answers[:] = [["127.0.0.1"]]
+        ordered = {"order": ["gem", "alpha"]}
+        error = wireshape.refused(await caller.chat("t/p", provider=ordered, **body), 400, "invalid_image")
+        assert [attempt["provider"] for attempt in error["metadata"]["attempts"]] == ["gem", "alpha"]
+        answers[:] = [["8.8.8.8"]]
+        body = parted({"type": "image_url", "image_url": {"url": "https://others.example.com/x.png"}})
+        wireshape.answer(await caller.chat("t/p", provider={"only": ["alpha"]}, **body))
+        assert len(stage.vendors["alpha"].log.requests) == 1
         assert not received
         await calm(stage)

@@ -330,7 +330,7 @@ async def test_a_parameter_that_is_not_listed_costs_nothing_else(
         stage = await gateway(
             Sale("t/claude", "claude", "claude-x", more=more),
             urls={"claude": f"{server.url}/v1"},
-            provider={"claude": {"dialect": "anthropic"}},
+            provider={"claude": {"dialect": "anthropic", "options": {"allows": ["containers"]}}},
         )
         managed = {"edits": [{"type": "clear_tool_uses_20250919"}]}
         native = {"messages": HELLO, "tools": [FIND], "context_management": managed, "max_tokens": 1000, **sent}

@@ -161,7 +161,11 @@ TURN: list[Json] = [
     {"type": "apply_patch_call", "call_id": "p", "operation": {"type": "delete_file", "path": "a"}, **ENDED},
     {"type": "apply_patch_call_output", "call_id": "p", **ENDED},
     {"type": "computer_call", "id": "cu_1", "call_id": "c", "actions": [], "pending_safety_checks": [], **ENDED},
-    {"type": "computer_call_output", "call_id": "c", "output": {"type": "computer_screenshot", "file_id": "f"}},
+    {
+        "type": "computer_call_output",
+        "call_id": "c",
+        "output": {"type": "computer_screenshot"},
+    },
     {"type": "tool_search_call", "call_id": "t", "execution": "client", "arguments": {}, **ENDED},
     {"type": "tool_search_output", "call_id": "t", "execution": "client", "tools": [], **ENDED},
     {"type": "mcp_approval_request", "id": "mcpr_1", "name": "n", "arguments": "{}", "server_label": "l"},

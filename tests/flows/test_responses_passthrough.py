@@ -151,7 +151,7 @@ async def test_a_whole_answer(gateway: GatewayFactory, server: RawServer) -> Non
     assert body["output"] == WHOLE["output"]
     assert body["usage"]["input_tokens_details"]["their_own"] == 1
     settled, _ = await charged(caller)
-    bill = price(stage.sale("t/own", "own"), 20, 10)
+    bill = price(stage.sale("t/own", "own"), 20, 10, searches=1)
     assert settled.user_nano == bill.total
     assert body["usage"]["cost"] * 10**9 == pytest.approx(bill.total)
     (_, sent) = server.peers[0].requests[0]

@@ -66,6 +66,8 @@ class Sale:
     completion: str = "2"
     more: Mapping[str, Any] = field(default_factory=dict)
     cache_read: str | None = None
+    web_search: str | None = "0.01"
+    """Dollars for each search that the vendor makes; None: it has no price."""
 
 
 def write_catalog(directory: Path, vendors: Mapping[str, str], sales: Sequence[Sale], **provider: Any) -> Path:
@@ -93,7 +95,7 @@ def write_catalog(directory: Path, vendors: Mapping[str, str], sales: Sequence[S
                     "usd_per_mtok": {"prompt": sale.prompt, "completion": sale.completion}
                     | ({"input_cache_read": sale.cache_read} if sale.cache_read else {}),
                     "source": "https://example.test/pricing",
-                }
+                } | ({"usd_per_web_search": sale.web_search} if sale.web_search else {})
         (directory / "prices" / f"{slug}.yaml").write_text(yaml.safe_dump(list(prices.values())))
     models: dict[str, dict[str, Any]] = {}
     for sale in sales:

@@ -96,9 +96,12 @@ def nano(usd: Decimal) -> int:
     return int((usd / NANO).quantize(Decimal(1), ROUND_HALF_UP))
 
 
-def price(sale: Sale, prompt_tokens: int, completion_tokens: int, fee_percent: str = "5") -> Price:
-    """What so many tokens of this sale cost, and the fee."""
+def price(
+    sale: Sale, prompt_tokens: int, completion_tokens: int, fee_percent: str = "5", *, searches: int = 0
+) -> Price:
+    """What so many tokens and searches of this sale cost, and the fee."""
     usd = (prompt_tokens * Decimal(sale.prompt) + completion_tokens * Decimal(sale.completion)) / 1_000_000
+    usd += searches * Decimal(sale.web_search or 0)
     cost = nano(usd)
     return Price(cost, int((Decimal(cost) * Decimal(fee_percent) / 100).quantize(Decimal(1), ROUND_HALF_UP)))
 

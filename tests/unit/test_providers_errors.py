@@ -350,3 +350,50 @@ def test_every_clock_has_its_own_error() -> None:
         assert error.clock == clock
         assert error.failure.status == 504
         assert "1.5 s" in error.message
+
+
+NAMED: dict[str, tuple[str, str]] = {
+    "OpenAI, organisation": ("Rate limit reached in organization org-AbC123def456ghi on tokens per min", "org-AbC123def456ghi"),
+    "OpenAI, project": ("Project `proj_abc123DEF456` does not have access to model `gpt-5`", "proj_abc123DEF456"),
+    "OpenAI, a key's ends": ("Incorrect API key provided: sk-proj...cdef.", "cdef"),
+    "Groq": ("in organization `org_01hxabc9abcdef` service tier on_demand", "org_01hxabc9abcdef"),
+    "Anthropic": ("Your organization 3fa85f64-5717-4562-b3fc-2c963f66afa6 has", "3fa85f64"),
+    "AWS, a role": ("User: arn:aws:sts::123456789012:assumed-role/a/b is not authorized", "123456789012"),
+    "AWS, an account": ("Your account 123456789012 is not authorized", "123456789012"),
+    "Google, a project": ("Vertex AI API has not been used in project acme-prod-1 before", "acme-prod-1"),
+    "Google, a link": ("visit https://console.developers.google.com/apis/overview?project=acme-prod then retry", "acme-prod"),
+    "Google, a resource": ("denied on '//aiplatform.googleapis.com/projects/acme-prod/locations/us'", "acme-prod"),
+    "Google, a number": ("Quota exceeded for consumer 'project_number:123456789'", "123456789"),
+    "Google, an account": ("svc@acme-prod.iam.gserviceaccount.com lacks a permission", "acme-prod"),
+    "Azure, a host": ("https://acme-east.openai.azure.com/openai failed", "acme-east"),
+    "Azure, a deployment": ("/openai/deployments/gpt4-prod/chat/completions was not found", "gpt4-prod"),
+    "Azure, a named deployment": ("The deployment 'acme-gpt' does not exist", "acme-gpt"),
+    "Azure, a subscription": ("/subscriptions/3f0e-1/resourceGroups/rg-acme/providers/Microsoft.X/accounts/acme", "acme"),
+    "the address": ("POST https://gw.example/accounts-acme/v1/chat/completions failed", "acme"),
+}  # fmt: skip
+"""What a vendor says → what of it names the operator's account."""
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_operators_account_is_not_shown(name: str) -> None:
+    said, account = NAMED[name]
+    error = failed("unsupported", said, raw=json.dumps({"error": said}), provider_code=said)
+    redact(error, Target("p", "https://gw.example/accounts-acme/v1", "m"))
+    for shown in (error.message, error.raw, error.provider_code, str(error)):
+        assert shown is not None
+        assert account not in shown
+        assert MASK in shown
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "messages[0].content: image too large, resource not found: model-123-x",
+        "The model `gpt-4-turbo-2024` is too long for this project. Your organization must be verified",
+        "request id: 123e4567-e89b-12d3-a456-426614174000; see https://platform.openai.com/account/api-keys",
+    ],
+)
+def test_what_helps_the_caller_stays(said: str) -> None:
+    error = failed("unsupported", said)
+    redact(error, Target("p", "https://gw.example/v1", "m"))
+    assert error.message == said
