@@ -60,7 +60,7 @@ class Delivered(msgspec.Struct, eq=False):
             self.upstream_id = _text(chunk.get("id"))
         if event.finish is not None:
             self.finish = event.finish
-            self.native_finish = chunk["choices"][0].get("native_finish_reason")
+            self.native_finish = _text(chunk["choices"][0].get("native_finish_reason"))
         if event.content:
             self.pieces += 1
             for choice in chunk["choices"]:
@@ -71,7 +71,7 @@ class Delivered(msgspec.Struct, eq=False):
         self.usage, body, self.ended = completion.usage, completion.body, True
         self.upstream_id = _text(body.get("id"))
         for choice in body.get("choices") or ():
-            self.finish, self.native_finish = choice.get("finish_reason"), choice.get("native_finish_reason")
+            self.finish, self.native_finish = choice.get("finish_reason"), _text(choice.get("native_finish_reason"))
             self.size_bytes += pricing.output_bytes(choice.get("message") or {})
         self.pieces = 1 if self.size_bytes else 0
         if "choices" not in body and (
