@@ -25,10 +25,11 @@ from typing import Any, ClassVar
 import msgspec
 
 from providers.errors import failed
+from providers.media import base64_text
 from providers.media.kinds import data_url
 from providers.openai.errors import malformed
 from providers.openai.form import form_fields
-from providers.openai.operation import Operation
+from providers.openai.operation import FileOperation
 from providers.openai.response import json_object
 from providers.transport.multipart import Field, encode
 from providers.types import Completion, HttpRequest, Json, Target, Usage
@@ -50,7 +51,7 @@ _MAGIC = (
 )
 
 
-class Images(Operation):
+class Images(FileOperation):
     """References must be data URLs already. An answer has ``data[].b64_json`` and ``media_type``."""
 
     operation: ClassVar[str] = "images"
@@ -167,7 +168,7 @@ def _file(index: int, reference: Any) -> Field:
         )
     kind = head.media_type or "image/png"
     try:
-        content = binascii.a2b_base64(url[head.begin :])
+        content = base64_text.decoded(base64_text.without_blanks(url, head.begin))
     except ValueError:
         raise failed("unsupported", f"input_references[{index}].image_url.url is not base64") from None
     extension = kind.partition("/")[2].partition("+")[0]

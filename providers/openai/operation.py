@@ -12,14 +12,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar, NoReturn
 
 from providers.base import Dialect
+from providers.document import legible, read_answer
 from providers.errors import ProviderError, failed
 from providers.openai.errors import refusal
 from providers.openai.request import GATEWAY_FIELDS, key_header, rename_and_extend
+from providers.transport.client import Upstream
 from providers.transport.json_body import json_body
-from providers.types import HttpRequest, HttpResponse, Json, Target
+from providers.types import SUCCESS, Call, Clocks, Completion, HttpRequest, HttpResponse, Json, Target
 
 
 class Operation(Dialect):
@@ -59,3 +62,16 @@ class Operation(Dialect):
         ]
         url = target.base_url + target.options.get(f"{self.operation}_path", path)
         return HttpRequest(url, (*headers, *target.headers), content)
+
+
+class FileOperation(Operation):
+    """An operation whose requests carry files of megabytes: they are made in a thread, and others are served meanwhile."""
+
+    async def complete(self, upstream: Upstream, target: Target, call: Call, clocks: Clocks) -> Completion:
+        if self.authorizes and not target.authorized:
+            target = await self.authorize(upstream, target, clocks)
+        request = await asyncio.to_thread(self._http_request, target, call, stream=False)
+        response = await upstream.send(request, clocks)
+        if response.status not in SUCCESS:
+            raise self.failure(legible(response))
+        return self.tools.completion(await read_answer(self.read, response, self.operation), call)

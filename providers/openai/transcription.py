@@ -21,7 +21,7 @@ from providers.errors import failed
 from providers.media import base64_text
 from providers.openai.errors import malformed
 from providers.openai.form import form_fields
-from providers.openai.operation import Operation
+from providers.openai.operation import FileOperation
 from providers.openai.response import json_object
 from providers.transport.multipart import Field, encode
 from providers.types import Completion, HttpRequest, Json, Target, Usage
@@ -46,7 +46,7 @@ DURATION_MAX_S = 604_800
 """A vendor that reports more than a week of audio has made an error."""
 
 
-class Transcription(Operation):
+class Transcription(FileOperation):
     """The answer keeps the vendor's fields (segments, words, language)."""
 
     operation: ClassVar[str] = "transcription"
