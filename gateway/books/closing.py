@@ -30,12 +30,14 @@ from gateway.analytics.history.sinks import in_thread
 from gateway.analytics.history.source import Batch
 from gateway.books.archive import BookArchive, Files
 from gateway.books.rows import JOURNAL, LINE_COLUMNS, KeptRecord, at_ms, entry, line
+from gateway.errors import LedgerUnavailable
 from gateway.ledger.closing import Closing, Sums, digest_after
-from gateway.ledger.entries import Entry
+from gateway.ledger.entries import Entry, PostingRefused
 from gateway.ledger.ledger import CLOSED_AT_ONCE, Ledger, parse_record
 from gateway.money import MAX_NANO
 from gateway.store import keys
 from gateway.store.client import Store, store_errors
+from gateway.store.errors import StoreReply
 from gateway.store.lease import Lease, Role
 from gateway.store.writes import set_when_full
 from gateway.telemetry import Telemetry
@@ -72,8 +74,11 @@ class _Batch:
         newest = {each.generation_id: each for each, _ in lines}
         kept = []
         for id in records.keys() - self.records.keys():  # a record has several lines after failed attempts
-            stored = records[id]
-            record, of = parse_record(stored), newest[id]
+            stored, of = records[id], newest[id]
+            try:
+                record = parse_record(stored)
+            except ValueError:  # not one of ours: it stays until its time is over
+                continue
             kept.append(
                 KeptRecord(at_ms=at_ms(of.cursor), org=of.org, id=id, paid=record.paid_nano, record=record.blob)
             )
@@ -110,6 +115,8 @@ class Closer:
         self._offset = clock() - monotonic()
         self._complete = False
         """Whether everything that is in the archive has left the store."""
+        self._stuck: set[str] = set()
+        """Organisations whose archived lines cannot leave the store: they are not archived again."""
         self._closed = telemetry.closed_lines
         self._errors = telemetry.closing_errors
 
@@ -150,7 +157,7 @@ class Closer:
         until_ms = int((self._clock() - self._retention.close_after_s) * 1000)
         batch = _Batch()
         async for org in self._organizations(until_ms):
-            after = await self._closing(org)
+            after = await self._closing(org) if org not in self._stuck else None
             while after is not None:
                 after = await self._collect(batch, org, after, until_ms)
                 if len(batch.lines) >= LINES_OF_A_BATCH:
@@ -170,9 +177,11 @@ class Closer:
             async with self._store.redis.pipeline(transaction=False) as pipe:
                 for name in names:
                     pipe.xrange(keys.journal(name), "-", str(until_ms), count=1)
-                lines = await pipe.execute()
-            for name, line_found in zip(names, lines, strict=True):
-                if line_found:
+                lines = await pipe.execute(raise_on_error=False)
+            for name, old in zip(names, lines, strict=True):
+                if isinstance(old, Exception):
+                    self._refuse(name, str(old))
+                elif old:
                     yield name
             if cursor == 0:
                 return
@@ -180,8 +189,10 @@ class Closer:
     async def _closing(self, org: str) -> Closing | None:
         try:
             return await self._ledger.closing(org)
-        except ValueError as error:
-            self._refuse(org, str(error))
+        except (ValueError, LedgerUnavailable) as error:
+            if isinstance(error, LedgerUnavailable) and not _is_damage(error):
+                raise
+            self._refuse(org, str(error.__cause__ or error))
             return None
 
     def _refuse(self, org: str, reason: str) -> None:
@@ -232,11 +243,28 @@ class Closer:
             some, after = _step(org, rest, before)
             ids = {each.generation_id for each in some} & lengths.keys()
             records = {id: lengths[id] for id in ids}
-            if after is None or not await self._ledger.close(org, some, before, after, records):
-                self._refuse(org, f"its lines {some[0].seq} to {some[-1].seq} are not those of the archive")
+            if after is None or not await self._close(org, some, before, after, records):
+                self._stuck.add(org)
+                self._refuse(
+                    org,
+                    f"its lines {some[0].seq} to {some[-1].seq} are not those of the archive, or its keys are damaged",
+                )
                 return
             self._closed.inc(len(some))
             rest, before = rest[len(some) :], after
+
+    async def _close(
+        self, org: str, lines: Sequence[Entry], before: Closing, after: Closing, records: Mapping[str, int]
+    ) -> bool:
+        """False where the store refuses it: what is wrong with one organisation keeps no other's books open."""
+        try:
+            return await self._ledger.close(org, lines, before, after, records)
+        except PostingRefused:
+            return False
+        except LedgerUnavailable as error:
+            if _is_damage(error):
+                return False
+            raise
 
     async def _check_archive(self) -> None:
         """Raises HistoryError for an archive that lacks what has been closed: it is another directory, or an older copy."""
@@ -293,6 +321,11 @@ class Closer:
                 files.fold()
             if days:
                 files.remove_days_before(today - days)
+
+
+def _is_damage(error: LedgerUnavailable) -> bool:
+    """Whether the store has answered, and refuses: what is stored there is not of the kind that it should be."""
+    return isinstance(error.__cause__, StoreReply) and not error.__cause__.full
 
 
 def _by_org(entries: Iterable[Entry]) -> dict[str, list[Entry]]:

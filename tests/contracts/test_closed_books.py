@@ -21,6 +21,7 @@ from gateway.errors import BadRequest, LedgerUnavailable, Unavailable
 from gateway.ledger import Hold, Posting, generation_id
 from gateway.settings import Settings
 from gateway.store import keys
+from gateway.store.errors import StoreError
 from gateway.store.objects import objects
 from gateway.telemetry import Telemetry
 from tests.support.books import DAY_S, Dying, Killed, Past, Step
@@ -202,6 +203,40 @@ async def test_what_stays(past: Past, caplog: pytest.LogCaptureFixture) -> None:
     assert [await redis.xlen(keys.journal(org)) for org in (first, second)] == [lengths[0] - 1, 0]
     assert telemetry.closing_errors._value.get() == 1
     assert {difference.org for difference in (await past.ledger.audit()).differences} == {first}
+
+
+@pytest.mark.parametrize("archive", ["directory"], indirect=True)
+@pytest.mark.parametrize("damage", ["key", "record", "closing", "journal"])
+async def test_damage_of_one_keeps_no_other_open(past: Past, damage: str) -> None:
+    """A key, a record, a closing or a journal that is not one of ours; nothing is archived again and again for it."""
+    first, second = past.policies
+    redis, telemetry = past.store.redis, Telemetry()
+    await past.requests(first, 5)
+    await past.requests(second, 5)
+    key = keys.api_key(keys.tag(first), past.policies[first].key_hash)
+    place = {
+        "key": key,
+        "record": keys.record(keys.tag(first), past.ids[0][1]),
+        "closing": keys.closing(first),
+        "journal": keys.journal(first),
+    }[damage]
+    await redis.delete(place)
+    await redis.set(place, b"junk")
+    closer = past.closer(telemetry=telemetry)
+    for _ in range(3):
+        with suppress(StoreError, LedgerUnavailable):
+            await closer.close_books()
+        await redis.delete(keys.CLOSING_LEASE)
+    assert await redis.xlen(keys.journal(second)) == 0
+    rows = past.archive.journal.count()
+    with suppress(StoreError, LedgerUnavailable):
+        await closer.close_books()
+    assert past.archive.journal.count() == rows
+    if damage == "record":
+        assert await redis.get(place) == b"junk"
+        assert await redis.xlen(keys.journal(first)) == 0
+    else:
+        assert await redis.get(place) == b"junk"
 
 
 async def test_an_archive_that_cannot_be_written(past: Past, tmp_path: Path) -> None:
