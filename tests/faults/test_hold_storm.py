@@ -47,11 +47,11 @@ PARTS: dict[str, tuple[Any, int]] = {
     "letters that decompose": ({"type": "text", "text": "\U0001d160" * 500}, 4_500),
     "a picture": (picture(png(2048, 4096)), -1),
     "a picture by URL": (
-        {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "high"}},
+        {"type": "image_url", "image_url": {"url": "https://93.184.215.14/a.png", "detail": "high"}},
         -1,
     ),
     "twenty pages that are one object": (file(pdf(tree(1))), ALL),
-    "a document by URL": ({"type": "file", "file": {"file_data": "https://example.com/a.pdf"}}, ALL),
+    "a document by URL": ({"type": "file", "file": {"file_data": "https://93.184.215.14/a.pdf"}}, ALL),
     "a vendor's file": ({"type": "file", "file": {"file_id": "file-1"}}, ALL),
     "sound": (sound(wav(20, 16_000), "wav"), 640 + 400),
     "an MP3": (sound(mp3(800, kbits=32), "mp3"), 669 + 400),
@@ -116,6 +116,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory, valkey_server: Embedde
     async with RawServer(vendor) as server:
         made = staged(
             tmp_path_factory.mktemp("storm"), valkey_server.url, *sales, urls={"alpha": server.url},
+            provider={"alpha": {"options": {"allows": ["files"]}}},
             default_max_tokens=200, health_share_interval_s=3600, max_attempts=1,
         )  # fmt: skip
         async with made as running:
