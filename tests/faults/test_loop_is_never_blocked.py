@@ -83,6 +83,7 @@ ROWS = [
     Row("objects", field("{},"), OBJECTS, REFUSED_UNREAD),
     Row("nested lists", field(NESTED), OBJECTS, REFUSED_UNREAD),
     Row("nested lists, 500 kB", field(NESTED, 500_000), OBJECTS, ON_LOOP),
+    Row("nested lists, 430 kB", field(NESTED, 430_000), OBJECTS, ON_LOOP),
     Row("lists, 500 kB", field("[],", 500_000), OBJECTS, ON_LOOP),
     Row("lists, 150 kB", field("[],", 150_000), "", IN_THREAD),
     Row("too deep", lambda: CHAT % f'"x":{"[" * 65 + "]" * 65}', "nested deeper than 64", ON_LOOP),
