@@ -25,7 +25,7 @@ from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings
 from gateway.store.client import Store, connect
 from gateway.store.embedded import Embedded, EmbeddedError, ping
-from gateway.store.errors import StoreError
+from gateway.store.errors import StoreError, StoreReply
 from gateway.store.policy import RATE_LIMITS
 
 STORE_HELP = (
@@ -55,11 +55,18 @@ def with_store(work: Callable[[StoreServices], Awaitable[Result]]) -> Result:
         try:
             return asyncio.run(_run(url, settings, work))
         except LedgerUnavailable as error:
-            refuse(f"the store does not answer: {error.__cause__ or error.message}")
+            refuse(_why_unavailable(error))
         except GatewayError as error:
             refuse(error.message, code=1)
         except (StoreError, PermissionError, ValueError) as error:
             refuse(f"cannot use the store: {error}")
+
+
+def _why_unavailable(error: LedgerUnavailable) -> str:
+    cause = error.__cause__
+    if isinstance(cause, StoreReply) and cause.full:
+        return "the store's memory is full and it takes nothing new: raise its limit (GATEWAY_STORE_MAX_MEMORY_BYTES, maxmemory)"
+    return f"the store does not answer: {cause or error.message}"
 
 
 async def _run(url: str, settings: Settings, work: Callable[[StoreServices], Awaitable[Result]]) -> Result:

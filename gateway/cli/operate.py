@@ -173,7 +173,10 @@ def _audit_archive() -> WholeAudit | None:
     with failures():
         archive = book_archive(settings)
         if archive is None:
-            refuse("the archive needs DuckDB: pip install 'tokenway[analytics]'")
+            refuse(
+                "--all reads the archive, which needs DuckDB: pip install 'tokenway[analytics]' (in a checkout: pip install -e "
+                "'.[analytics]'); without --all the audit begins where the books were closed"
+            )
         lines = archive.journal.count() if archive.journal.exists() else 0
         with progress_bar("Reading the archive", lines) as advance:
 
