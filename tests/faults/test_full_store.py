@@ -136,3 +136,21 @@ async def test_a_gateway_starts(tmp_path: Path) -> None:
             printed, _ = await audit.communicate()
             assert audit.returncode == 0
             assert msgspec.json.decode(printed)["clean"] is True
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "reconcile"])
+async def test_no_room_for_the_functions(tmp_path: Path, command: str) -> None:
+    """A full store that has not got the functions of this version: one line says what to change."""
+    async with configured_valkey(tmp_path / "store", "--maxmemory", "100kb") as url:
+        environment = {
+            **os.environ,
+            "GATEWAY_REDIS_URL": url,
+            "GATEWAY_DATA_DIR": str(tmp_path / "none"),
+            "GATEWAY_PORT": "0",
+        }
+        words = (sys.executable, "-m", "gateway.cli", command)
+        process = await asyncio.create_subprocess_exec(*words, env=environment, stderr=asyncio.subprocess.PIPE)
+        _, printed = await process.communicate()
+        assert process.returncode == 2
+        assert printed.decode().startswith("tokenway: the store's memory is full")
+        assert printed.count(b"\n") == 1
