@@ -280,8 +280,11 @@ class Accounts:
         return await self._create_org(id, name)
 
     async def ensure_default(self) -> Organization:
-        """The organisation ``default``, created at the first start."""
-        return await self._create_org(DEFAULT_ORG, "Default")
+        """The organisation ``default``, created at the first start. Later starts only read: a full store refuses writes."""
+        try:
+            return await self.get_org(DEFAULT_ORG)
+        except NotFound:
+            return await self._create_org(DEFAULT_ORG, "Default")
 
     async def _create_org(self, id: str, name: str) -> Organization:
         created = int(self._clock())

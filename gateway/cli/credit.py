@@ -57,7 +57,13 @@ def show(org: Org = DEFAULT_ORG, json: AsJson = False) -> None:
     if json:
         as_json(view)
         return
-    facts([(name.removesuffix("_usd").replace("_", " "), value) for name, value in view.items()])
+    analytics = view.pop("analytics")
+    facts(
+        [
+            *((name.removesuffix("_usd").replace("_", " "), value) for name, value in view.items()),
+            *((f"analytics {name}", value) for name, value in analytics.items()),
+        ]
+    )
 
 
 @app.command()

@@ -211,7 +211,7 @@ def _print_facts(key: KeyView) -> None:
             ("last used", None if key.last_used_at is None else iso(key.last_used_at)),
             ("expires", None if key.expires_at is None else iso(key.expires_at)),
             ("category", key.category),
-            *asdict(key.limits).items(),
+            *((name.replace("_", " "), value) for name, value in asdict(key.limits).items()),
         ]
     )
 

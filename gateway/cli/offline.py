@@ -25,7 +25,7 @@ from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings
 from gateway.store.client import Store, connect
 from gateway.store.embedded import Embedded, EmbeddedError, ping
-from gateway.store.errors import StoreError
+from gateway.store.errors import StoreError, StoreReply
 from gateway.store.policy import RATE_LIMITS
 
 STORE_HELP = (
@@ -55,11 +55,24 @@ def with_store(work: Callable[[StoreServices], Awaitable[Result]]) -> Result:
         try:
             return asyncio.run(_run(url, settings, work))
         except LedgerUnavailable as error:
-            refuse(f"the store does not answer: {error.__cause__ or error.message}")
+            refuse(why_unavailable(error))
         except GatewayError as error:
             refuse(error.message, code=1)
         except (StoreError, PermissionError, ValueError) as error:
             refuse(f"cannot use the store: {error}")
+
+
+def why_unavailable(error: LedgerUnavailable) -> str:
+    """One line for the operator: what the store said, and what to change."""
+    cause = error.__cause__
+    if is_full(error):
+        return "the store's memory is full and it takes nothing new: raise its limit (GATEWAY_STORE_MAX_MEMORY_BYTES, maxmemory)"
+    return f"the store does not answer: {cause or error.message}"
+
+
+def is_full(error: LedgerUnavailable) -> bool:
+    """Whether the store refused because it may grow no further."""
+    return isinstance(error.__cause__, StoreReply) and error.__cause__.full
 
 
 async def _run(url: str, settings: Settings, work: Callable[[StoreServices], Awaitable[Result]]) -> Result:

@@ -20,8 +20,9 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.model import Provider
 from gateway.cli import configured
 from gateway.cli.analytics import failures, progress_bar
-from gateway.cli.offline import CALL_TIMEOUT_S, STORE_HELP, StoreServices, running_store, with_store
+from gateway.cli.offline import CALL_TIMEOUT_S, STORE_HELP, StoreServices, running_store, why_unavailable, with_store
 from gateway.cli.output import AsJson, as_json, facts, progress, refuse, table
+from gateway.errors import LedgerUnavailable
 from gateway.ledger.entries import AuditReport
 from gateway.ledger.ledger import Ledger
 from gateway.settings import Settings
@@ -173,7 +174,10 @@ def _audit_archive() -> WholeAudit | None:
     with failures():
         archive = book_archive(settings)
         if archive is None:
-            refuse("the archive needs DuckDB: pip install 'tokenway[analytics]'")
+            refuse(
+                "--all reads the archive, which needs DuckDB: pip install 'tokenway[analytics]' (in a checkout: pip install -e "
+                "'.[analytics]'); without --all the audit begins where the books were closed"
+            )
         lines = archive.journal.count() if archive.journal.exists() else 0
         with progress_bar("Reading the archive", lines) as advance:
 
@@ -243,5 +247,7 @@ async def _run_worker(settings: Settings, url: str) -> None:
             await stopped.wait()
             for task in tasks:
                 task.cancel()
+    except LedgerUnavailable as error:
+        refuse(why_unavailable(error))
     finally:
         await store.aclose()

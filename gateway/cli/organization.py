@@ -91,7 +91,7 @@ def limit(
     if json:
         as_json(view)
     else:
-        facts([(name, view[name]) for name in RATE_LIMITS])
+        facts([(name.replace("_", " "), view[name]) for name in RATE_LIMITS])
 
 
 def _number(sample: str | None) -> str | Decimal | None:

@@ -26,6 +26,7 @@ import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from gateway.cli import configured
+from gateway.cli.offline import is_full, why_unavailable
 from gateway.cli.output import refuse
 from gateway.errors import LedgerUnavailable
 from gateway.ledger.ledger import Ledger
@@ -157,6 +158,8 @@ def _check_redis(settings: Settings, url: str) -> None:
     try:
         asyncio.run(load_functions())
     except LedgerUnavailable as error:
+        if is_full(error):
+            refuse(why_unavailable(error))
         refuse(f"the Redis of GATEWAY_REDIS_URL is not usable, Redis >= 7 or Valkey is needed: {error.__cause__}")
     except (StoreError, PermissionError, ValueError) as error:
         refuse(f"cannot use the Redis of GATEWAY_REDIS_URL: {error}")

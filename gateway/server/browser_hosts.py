@@ -37,8 +37,8 @@ class BrowserHosts:
         if not browser or self._allows(host.decode("latin-1")):
             return None
         message = (
-            "This gateway may not be reached from a browser under this Host. If it is your gateway, add the name to "
-            "GATEWAY_ALLOWED_HOSTS."
+            "Host: a browser may not reach this gateway under that name. Use localhost or its address; if the gateway is yours and "
+            "the name is right, add it to GATEWAY_ALLOWED_HOSTS."
         )
         return JSONResponse({"error": {"code": 403, "message": message, "metadata": {"error_type": "forbidden"}}}, 403)
 

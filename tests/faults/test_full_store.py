@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.ledger.entries import Posting, generation_id
@@ -114,3 +118,39 @@ async def test_it_is_seen_coming(stage: Stage, percent: int, ready: int, warned:
     assert services.telemetry.store_memory._value.get() > 0
     await services.store.redis.config_set("maxmemory", "0")
     assert not (await memory_of(services.store.mux)).nearly_full
+
+
+async def test_a_gateway_starts(tmp_path: Path) -> None:
+    """A gateway that is restarted while the store is full starts, says that it is not ready, and its books can be audited: only a
+    running gateway closes books, which gives memory back.
+    """
+    async with configured_valkey(tmp_path / "store", "--appendonly", "yes") as url:
+        async with staged(tmp_path / "before", url, SALE) as before:
+            await limited(before, 200)
+        async with staged(tmp_path / "after", url, SALE) as after:
+            ready = await after.gateway.client.get("/readyz")
+            assert (ready.status_code, (await after.gateway.client.get("/healthz")).status_code) == (503, 200)
+            command = (sys.executable, "-m", "gateway.cli", "reconcile", "--json")
+            environment = {**os.environ, "GATEWAY_REDIS_URL": url, "GATEWAY_DATA_DIR": str(tmp_path / "none")}
+            audit = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
+            printed, _ = await audit.communicate()
+            assert audit.returncode == 0
+            assert msgspec.json.decode(printed)["clean"] is True
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "reconcile"])
+async def test_no_room_for_the_functions(tmp_path: Path, command: str) -> None:
+    """A full store that has not got the functions of this version: one line says what to change."""
+    async with configured_valkey(tmp_path / "store", "--maxmemory", "100kb") as url:
+        environment = {
+            **os.environ,
+            "GATEWAY_REDIS_URL": url,
+            "GATEWAY_DATA_DIR": str(tmp_path / "none"),
+            "GATEWAY_PORT": "0",
+        }
+        words = (sys.executable, "-m", "gateway.cli", command)
+        process = await asyncio.create_subprocess_exec(*words, env=environment, stderr=asyncio.subprocess.PIPE)
+        _, printed = await process.communicate()
+        assert process.returncode == 2
+        assert printed.decode().startswith("tokenway: the store's memory is full")
+        assert printed.count(b"\n") == 1

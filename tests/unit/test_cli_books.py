@@ -73,7 +73,7 @@ def test_rate_limits(run: Run) -> None:
         text = run(*words, target, "--tokens-per-minute", "1000", "--max-concurrent", "5", "--json").stdout
         shown = json.loads(text).get("data") or json.loads(text)
         assert (shown["requests_per_minute"], shown["tokens_per_minute"], shown["max_concurrent"]) == (60, 1000, 5)
-        assert "tokens_per_minute    -" in run(*words, target, "--tokens-per-minute", "none").stdout
+        assert "tokens per minute    -" in run(*words, target, "--tokens-per-minute", "none").stdout
         assert "say what to limit" in run(*words, target, code=2).stderr
         for wrong in ("0", "many", "-1", "1.5"):
             assert "max_concurrent" in run(*words, target, f"--max-concurrent={wrong}", code=2).stderr
