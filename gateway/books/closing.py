@@ -28,8 +28,8 @@ from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.history.schema import START, order
 from gateway.analytics.history.sinks import in_thread
 from gateway.analytics.history.source import Batch
-from gateway.books.archive import BookArchive, Files
-from gateway.books.rows import JOURNAL, LINE_COLUMNS, KeptRecord, at_ms, entry, line
+from gateway.books.archive import BookArchive, Files, mark, own_progress
+from gateway.books.rows import JOURNAL, LINE_COLUMNS, KeptRecord, at_ms, entry, line, living
 from gateway.ledger.closing import Closing, Sums, digest_after
 from gateway.ledger.entries import Entry
 from gateway.ledger.ledger import CLOSED_AT_ONCE, Ledger, parse_record
@@ -214,10 +214,11 @@ class Closer:
 
     async def _append(self, files: Files, lines: bytes, rows: int) -> str:
         """The position that they reach. Raises NotKept, HistoryError."""
-        progress = await in_thread(files.progress)
+        books = await self._ledger.books()
+        progress = await in_thread(own_progress, files, books)
         number = order(progress.position)[0] + 1
         upto = f"{number}-{secrets.randbits(53)}"  # so that it is seen whose piece is kept
-        batch = Batch(after=progress.position, upto=upto, rows=rows, lines=lines)
+        batch = Batch(after=progress.position, upto=upto, rows=rows, lines=lines, writers=mark(books))
         if (await in_thread(files.append, batch)).position != upto:
             raise NotKept("another process closes them, too")
         return upto
@@ -239,8 +240,12 @@ class Closer:
             rest, before = rest[len(some) :], after
 
     async def _check_archive(self) -> None:
-        """Raises HistoryError for an archive that lacks what has been closed: it is another directory, or an older copy."""
-        kept = (await in_thread(self._archive.journal.progress)).position
+        """Raises HistoryError for an archive of another store, and for one that lacks what has been closed, as it is another
+        directory, or an older copy.
+        """
+        books = await self._ledger.books()
+        await in_thread(own_progress, self._archive.records, books)
+        kept = (await in_thread(own_progress, self._archive.journal, books)).position
         stored: Any = await self._store.redis.get(keys.CLOSED_UPTO)
         closed = stored.decode() if stored else START
         if order(kept)[0] < order(closed)[0] or (order(kept)[0] == order(closed)[0] and kept != closed):
@@ -253,30 +258,66 @@ class Closer:
         """What was archived by a process that died, or failed, leaves the store. Its records stay until their time is over."""
         upto = (await in_thread(self._archive.journal.progress)).position
         if await self._store.redis.get(keys.CLOSED_UPTO) != upto.encode():
-            archived, behind = await in_thread(self._archived), {}
+            await self._note_superseded()
+            alive = living(await self._ledger.superseded())
+            archived, behind = await in_thread(self._archived, alive), {}
             for org, seq in archived.items():
                 closing = await self._closing(org)
                 if closing is not None and closing.seq < seq:
                     behind[org] = closing.seq
-            for org, entries in (await in_thread(self._lines_after, behind)).items():
+            for org, entries in (await in_thread(self._lines_after, behind, alive)).items():
                 await self._leave(org, entries, {})
             await set_when_full(self._store.redis, keys.CLOSED_UPTO, upto)
         self._complete = True
 
-    def _archived(self) -> dict[str, int]:
+    async def _note_superseded(self) -> None:
+        """The archive may have lines that came after the copy of the store that is in its place now: they are nobody's."""
+        until = await in_thread(self._newest_ms)
+        after = await self._last_until(until)
+        if after < until:
+            before = [pair for pair in await self._ledger.superseded() if pair[0] < after]
+            await set_when_full(self._store.redis, keys.SUPERSEDED, msgspec.json.encode([*before, (after, until)]))
+            log.warning("the store is older than the archive, whose lines since then count no more", after_ms=after)
+
+    def _newest_ms(self) -> int:
+        """The time of the newest line in the archive, 0 without any. Blocks."""
+        files = self._archive.journal
+        days = files.event_days() if files.exists() else []
+        if not days:
+            return 0
+        with files.reading(days[-1], days[-1]) as opened:
+            [newest] = opened.execute(f"SELECT max(at_ms) FROM {JOURNAL.name}").fetchall()  # noqa: S608 - names of ours
+        return int(newest[0])
+
+    async def _last_until(self, until_ms: int) -> int:
+        """The time of the store's last line, closed ones included, that is not newer than this; 0 without any."""
+        last, orgs = 0, await self._ledger.organizations()
+        for first in range(0, len(orgs), ORGANIZATIONS_AT_ONCE):
+            async with self._store.redis.pipeline(transaction=False) as pipe:
+                for org in orgs[first : first + ORGANIZATIONS_AT_ONCE]:
+                    pipe.xrevrange(keys.journal(org), str(until_ms), "-", count=1)
+                    pipe.hget(keys.closing(org), "cur")
+                found = await pipe.execute()
+            cursors = [*(cursor for lines in found[::2] for cursor, _ in lines), *filter(None, found[1::2])]
+            last = max([last, *(ms for cursor in cursors if (ms := at_ms(cursor.decode())) <= until_ms)])
+        return last
+
+    def _archived(self, alive: str) -> dict[str, int]:
         """Organisation → its last line of the days of which something was appended since the last fold."""
         files = self._archive.journal
         days = files.piece_days() if files.exists() else []
         if not days:
             return {}
         with files.reading(days[0], days[-1]) as opened:
-            return dict(opened.execute(f"SELECT org, max(seq) FROM {JOURNAL.name} GROUP BY org").fetchall())  # noqa: S608
+            query = f"SELECT org, max(seq) FROM {JOURNAL.name} WHERE {alive} GROUP BY org"  # noqa: S608 - names of ours
+            return dict(opened.execute(query).fetchall())
 
-    def _lines_after(self, closed: Mapping[str, int]) -> dict[str, list[Entry]]:
+    def _lines_after(self, closed: Mapping[str, int], alive: str) -> dict[str, list[Entry]]:
         """Lines of these organisations behind their last closings. They were appended together, so they are not many."""
         if not closed:
             return {}
-        query = f"SELECT {LINE_COLUMNS} FROM {JOURNAL.name} WHERE org = ? AND seq > ? ORDER BY seq"  # noqa: S608 - names of ours
+        query = f"""SELECT {LINE_COLUMNS} FROM {JOURNAL.name} WHERE org = ? AND seq > ? AND {alive}
+            QUALIFY row_number() OVER (PARTITION BY seq ORDER BY at_ms DESC) = 1 ORDER BY seq"""  # noqa: S608 - names of ours
         files = self._archive.journal
         days = files.piece_days()
         with files.reading(days[0], days[-1]) as opened:

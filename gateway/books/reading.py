@@ -18,8 +18,8 @@ import structlog
 
 from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.history.sinks import in_thread
-from gateway.books.archive import BookArchive
-from gateway.books.rows import JOURNAL, LINE_COLUMNS, RECORDS, at_ms, entry
+from gateway.books.archive import BookArchive, own_progress
+from gateway.books.rows import JOURNAL, LINE_COLUMNS, RECORDS, at_ms, entry, living
 from gateway.errors import LedgerUnavailable, Unavailable
 from gateway.ledger.closing import NOTHING, Closing
 from gateway.ledger.entries import GENERATION_ID, Entry, Record
@@ -55,6 +55,8 @@ class Books:
         self._place = asyncio.Lock()
         self._waiting: Counter[str] = Counter()
         """Organisation → its callers that wait or are served; the empty one stands for the operator."""
+        self._is_own = False
+        """Whether it is known that the archive belongs to this store's books."""
 
     async def journal(
         self, org: str, *, after: str | None = None, limit: int = 100, newest_first: bool = False
@@ -94,8 +96,9 @@ class Books:
     ) -> tuple[list[Entry], str | None]:
         if closing.seq == 0 or (after is not None and (await self._checked(org, after)) >= _place(closing.cursor)):
             return await self._ledger.journal(org, after=after, limit=limit)
+        alive = living(await self._ledger.superseded())
         found = await self._query(
-            org, lambda: self._lines(org, closing, after or NOTHING, limit + 1, newest_first=False)
+            org, lambda: self._lines(org, closing, alive, after or NOTHING, limit + 1, newest_first=False)
         )
         if len(found) > limit:
             return found[:limit], found[limit - 1].cursor
@@ -112,7 +115,8 @@ class Books:
             return found, cursor
         last = found[-1].cursor if found else after or LATER.cursor
         missing = limit - len(found) + 1
-        found += await self._query(org, lambda: self._lines(org, closing, last, missing, newest_first=True))
+        alive = living(await self._ledger.superseded())
+        found += await self._query(org, lambda: self._lines(org, closing, alive, last, missing, newest_first=True))
         return found[:limit], found[limit - 1].cursor if len(found) > limit else None
 
     async def _checked(self, org: str, after: str) -> tuple[int, int]:
@@ -120,8 +124,12 @@ class Books:
         await self._ledger.journal(org, after=after, limit=1)
         return _place(after)
 
-    def _lines(self, org: str, closing: Closing, after: str, limit: int, *, newest_first: bool) -> list[Entry]:
-        """Lines before a closing, behind a cursor: of the days that may have them, some at a time. Blocks."""
+    def _lines(
+        self, org: str, closing: Closing, alive: str, after: str, limit: int, *, newest_first: bool
+    ) -> list[Entry]:
+        """Lines before a closing, behind a cursor: of the days that may have them, some at a time. ``alive``: SQL of those that
+        count. Blocks.
+        """
         assert self._archive is not None  # _query has looked
         files, place = self._archive.journal, _place(after)
         if not files.exists():
@@ -131,7 +139,7 @@ class Books:
         day, end = place[0] // (DAY_S * 1000), at_ms(closing.cursor) // (DAY_S * 1000)
         days = [each for each in files.event_days() if each <= end and (each <= day if newest_first else each >= day)]
         direction, compared = ("DESC", "<") if newest_first else ("ASC", ">")
-        query = f"""SELECT {LINE_COLUMNS} FROM {JOURNAL.name} WHERE org = ? AND seq <= ?
+        query = f"""SELECT {LINE_COLUMNS} FROM {JOURNAL.name} WHERE org = ? AND seq <= ? AND {alive}
             AND (at_ms, split_part(cursor, '-', 2)::BIGINT) {compared} (?, ?)
             QUALIFY row_number() OVER (PARTITION BY seq ORDER BY at_ms DESC) = 1 ORDER BY seq {direction} LIMIT ?"""  # noqa: S608
         found: list[Entry] = []
@@ -172,6 +180,9 @@ class Books:
             )
         async with self._turn(org):
             try:
+                if not self._is_own:
+                    await in_thread(own_progress, self._archive.journal, await self._ledger.books())
+                    self._is_own = True
                 return await in_thread(work)
             except HistoryError as error:
                 log.error("the archive cannot be read", error=str(error))
