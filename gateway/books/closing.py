@@ -10,7 +10,8 @@ closing says which these are. A lease keeps two processes from doing this at onc
 piece is not the one that was kept starts again.
 
 Books that do not balance are not closed: their lines stay, and the audit names what is wrong. Nor is anything closed while the
-clock of this machine jumps, because lines that are too young to leave may be needed: by them a repeated charge is recognised.
+clock of this machine jumps, nor until the time in which lines stay has passed after it, because lines that only look old may be
+needed: by them a repeated charge is recognised.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ class Closer:
         self._retention, self._clock, self._monotonic = retention, clock, monotonic
         self._lease = Lease(store.redis, keys.CLOSING_LEASE, role, LEASE_MS)
         self._offset = clock() - monotonic()
+        self._closes_from = monotonic()
         self._complete = False
         """Whether everything that is in the archive has left the store."""
         self._closed = telemetry.closed_lines
@@ -141,10 +143,12 @@ class Closer:
 
     def _clock_is_steady(self) -> bool:
         before, self._offset = self._offset, self._clock() - self._monotonic()
-        steady = abs(self._offset - before) <= CLOCK_MAY_DIFFER_S
-        if not steady:
-            log.warning("the clock has jumped, so no books are closed now", seconds=round(self._offset - before))
-        return steady
+        if abs(self._offset - before) > CLOCK_MAY_DIFFER_S:
+            self._closes_from = self._monotonic() + self._retention.close_after_s
+            log.warning(
+                "the clock has jumped, so no books are closed for a while", seconds=round(self._offset - before)
+            )
+        return self._monotonic() >= self._closes_from
 
     async def _close_all(self) -> None:
         until_ms = int((self._clock() - self._retention.close_after_s) * 1000)

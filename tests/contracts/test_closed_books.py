@@ -190,11 +190,14 @@ async def test_what_stays(past: Past, caplog: pytest.LogCaptureFixture) -> None:
     redis, telemetry = past.store.redis, Telemetry()
     lengths = [await redis.xlen(keys.journal(org)) for org in (first, second)]
     await past.closer(days_later=0.9).close_books()
-    now = [time.time() + 2 * DAY_S]
-    jumping = past.closer(clock=lambda: now[0], telemetry=telemetry)
-    now[0] += 3600
-    await jumping.close_books()
-    assert [await redis.xlen(keys.journal(org)) for org in (first, second)] == lengths
+    begun, jump, passed = time.time() + 2 * DAY_S, [0.0], [0.0]
+    jumping = past.closer(clock=lambda: begun + passed[0] + jump[0], monotonic=lambda: passed[0], telemetry=telemetry)
+    jump[0] += 3600
+    for later in (0, 300, DAY_S - 600):
+        passed[0] += later
+        await jumping.close_books()
+        assert [await redis.xlen(keys.journal(org)) for org in (first, second)] == lengths
+    passed[0] += 600
     [_, (cursor, _)] = await redis.xrange(keys.journal(first), count=2)
     await redis.xdel(keys.journal(first), cursor)
     await redis.delete(keys.CLOSING_LEASE)
@@ -268,6 +271,27 @@ async def test_a_late_settlement_after_a_closing(past: Past) -> None:
         Hold(hold.id, first, hold.key_hash, 0), Posting("beta", 900, 45, 945), record=b"{}"
     )
     assert (again.duplicate, again.paid_nano) == (True, receipt.paid_nano)
+    await is_clean(past)
+
+
+@pytest.mark.parametrize("hours", [-24, 3, 24, 400])
+async def test_a_charge_is_repeated_after_the_clock_has_jumped(past: Past, hours: int) -> None:
+    """The store has forgotten the ids of those hours, and its lines look old for as long as the clock is wrong: they stay."""
+    first, books = next(iter(past.policies)), past.books()
+    jump, passed = [0.0], [0.0]
+    closer = past.closer(clock=lambda: time.time() + passed[0] + jump[0], monotonic=lambda: passed[0])
+    hold = await past.ledger.hold(generation_id(time.time()), past.policies[first], 1000, 60)
+    posting = Posting("beta", 900, 45, 945)
+    receipt = await past.ledger.settle(hold, posting, record=b"{}")
+    lines = await past.lines(first)
+    for change in (hours * 3600, 0, 0, -hours * 3600, 0):
+        jump[0] += change
+        passed[0] += 60
+        await closer.close_books()
+    await past.store.redis.delete(keys.done(keys.tag(first), keys.hour(hold.id)))
+    again = await past.ledger.settle(Hold(hold.id, first, hold.key_hash, 0), posting, record=b"{}")
+    assert (again.duplicate, again.paid_nano) == (True, receipt.paid_nano)
+    assert await past.lines(first, books) == lines
     await is_clean(past)
 
 
