@@ -1,7 +1,9 @@
 """Reading lines and records wherever they are: in the store, or in the archive once the books are closed.
 
 The store is asked first, so what is recent costs what it always did. Queries of the archive run in a thread, one at a time in a
-process, and few may wait for it, of one organisation fewer: whoever asks for old lines all the time takes them from nobody else.
+process, and few may wait for it, of one organisation fewer: whoever asks for old lines all the time takes them from nobody else. An
+organisation that asks for old records waits three times as long as its query took before the next one begins: what costs nothing to
+ask must not take a core.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -28,6 +31,8 @@ from gateway.ledger.ledger import Ledger
 DAY_S = 86_400
 WAITING_MAX, WAITING_MAX_OF_ONE = 16, 2
 """Callers that wait for a query of the archive: all, and those of one organisation."""
+RESTS, REST_MAX_S, RESTING_MAX = 3, 5.0, 1_000
+"""A caller's query is followed by so many times its own time of rest, by so long at most; and organisations whose rest is remembered."""
 DAYS_MAX = 256
 """Days of one query. The first one has one, each next one twice as many as the one before."""
 TRIES = 3
@@ -54,7 +59,13 @@ class Books:
         self._ledger, self._archive, self._close_after_s, self._clock = ledger, archive, close_after_s, clock
         self._place = asyncio.Lock()
         self._waiting: Counter[str] = Counter()
-        """Organisation → its callers that wait or are served; the empty one stands for the operator."""
+        """Organisation → its callers that wait or are served, the empty one stands for the operator; and ``rest <organisation>`` →
+        those that rest before.
+        """
+        self._rests: dict[str, float] = {}
+        """Organisation → the loop's time from which on its callers' next query may begin."""
+        self._queued = 0
+        """Callers that wait for the place or have it."""
         self._is_own = False
         """Whether it is known that the archive belongs to this store's books."""
 
@@ -159,7 +170,23 @@ class Books:
         born = int(id[4:14])
         if born > self._clock() - self._close_after_s:
             return None
-        return await self._query(org or "", lambda: self._record(id, org, born // DAY_S))
+        work = partial(self._record, id, org, born // DAY_S)
+        return await self._query("", work) if org is None else await self._after_rest(org, work)
+
+    async def _after_rest(self, org: str, work: Callable[[], Result]) -> Result:
+        """What a query for a caller finds, when the organisation has rested from the one before. Raises as ``_query``."""
+        clock = asyncio.get_running_loop().time
+        if self._waiting[f"rest {org}"] >= WAITING_MAX_OF_ONE:
+            raise _busy()
+        with self._counted(f"rest {org}"):
+            await asyncio.sleep(self._rests.get(org, 0.0) - clock())
+            begun = clock()
+            try:
+                return await self._query(org, work)
+            finally:
+                if len(self._rests) >= RESTING_MAX:
+                    self._rests = {each: until for each, until in self._rests.items() if until > begun}
+                self._rests[org] = clock() + min((clock() - begun) * RESTS, REST_MAX_S)
 
     def _record(self, id: str, org: str | None, day: int) -> Record | None:
         """Looked for on the day on which the request began, and the next one. Blocks."""
@@ -190,16 +217,29 @@ class Books:
 
     @asynccontextmanager
     async def _turn(self, org: str) -> AsyncIterator[None]:
-        if self._waiting[org] >= WAITING_MAX_OF_ONE or self._waiting.total() >= WAITING_MAX:
-            raise Unavailable("Others are reading old lines and generations; try again.", retry_after_s=1)
-        self._waiting[org] += 1
+        if self._waiting[org] >= WAITING_MAX_OF_ONE or self._queued >= WAITING_MAX:
+            raise _busy()
+        self._queued += 1
         try:
-            async with self._place:
-                yield
+            with self._counted(org):
+                async with self._place:
+                    yield
         finally:
-            self._waiting[org] -= 1
-            if not self._waiting[org]:
-                del self._waiting[org]
+            self._queued -= 1
+
+    @contextmanager
+    def _counted(self, name: str) -> Iterator[None]:
+        self._waiting[name] += 1
+        try:
+            yield
+        finally:
+            self._waiting[name] -= 1
+            if not self._waiting[name]:
+                del self._waiting[name]
+
+
+def _busy() -> Unavailable:
+    return Unavailable("Others are reading old lines and generations; try again.", retry_after_s=1)
 
 
 def _place(cursor: str) -> tuple[int, int]:

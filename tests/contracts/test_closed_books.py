@@ -14,7 +14,7 @@ import pytest
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.bucket import BucketArchive
 from gateway.books.archive import BookArchive, book_archive
-from gateway.books.reading import Books
+from gateway.books.reading import REST_MAX_S, RESTING_MAX, WAITING_MAX_OF_ONE, Books
 from gateway.books.rows import JOURNAL, RECORDS
 from gateway.books.whole_audit import WholeAudit, audit_archive
 from gateway.errors import BadRequest, LedgerUnavailable, Unavailable
@@ -307,6 +307,36 @@ async def test_too_many_ask_for_old_lines(past: Past) -> None:
     assert sum(isinstance(answer, Unavailable) for answer in answers) == 7
     assert not isinstance(answers[-1], BaseException)
     assert await books.journal(first) == answers[0]
+
+
+@pytest.mark.parametrize("archive", ["directory"], indirect=True)
+async def test_old_records_are_asked_for_in_a_loop(past: Past) -> None:
+    """An organisation rests after each query, found or not; others, and the operator, do not rest for it."""
+    first, second = past.policies
+    await past.requests(first, 3)
+    await past.requests(second, 1)
+    await past.closer().close_books()
+    books, loop = past.books(), asyncio.get_running_loop()
+    (_, id), (_, of_second) = past.ids[0], past.ids[-1]
+    for asked, is_there in ((id, True), (generation_id(time.time()), False)):
+        assert (await books.record(first, asked) is not None) is is_there
+        assert loop.time() < books._rests[first] <= loop.time() + REST_MAX_S
+    books._rests[first] = loop.time() + 3600
+    resting = [asyncio.create_task(books.record(first, id)) for _ in range(WAITING_MAX_OF_ONE)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await books.record(first, id)
+    assert await books.record(second, of_second) is not None
+    assert await books.find_record(id) is not None
+    assert await past.lines(first, books) != []
+    assert not any(task.done() for task in resting)
+    for task in resting:
+        task.cancel()
+    await asyncio.gather(*resting, return_exceptions=True)
+    assert not books._waiting
+    books._rests = {f"org-{number}": 0.0 for number in range(RESTING_MAX)}
+    await books.record(first, id)
+    assert list(books._rests) == [first]
 
 
 @pytest.mark.parametrize("cursor", ["0", "x-1", "1-1\r\n", "-", "1-" + "9" * 30, "1' OR 1=1 --"])
