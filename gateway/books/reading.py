@@ -32,7 +32,7 @@ DAY_S = 86_400
 WAITING_MAX, WAITING_MAX_OF_ONE = 16, 2
 """Callers that wait for a query of the archive: all, and those of one organisation."""
 RESTS, REST_MAX_S, RESTING_MAX = 3, 5.0, 1_000
-"""A caller's query is followed by so many times its own time of rest, by so long at most; and organisations whose rest is remembered."""
+"""A query of a caller is followed by rest of so many times its own time, of so long at most; organisations that are remembered."""
 DAYS_MAX = 256
 """Days of one query. The first one has one, each next one twice as many as the one before."""
 TRIES = 3
