@@ -353,8 +353,10 @@ class Ledger:
         Raises LedgerUnavailable.
         """
         with ledger_unavailable(), store_errors():
-            await set_when_full(self._store.redis, keys.BOOKS, secrets.token_hex(8), nx=True)
             stored: Any = await self._store.redis.get(keys.BOOKS)
+            if stored is None:
+                await set_when_full(self._store.redis, keys.BOOKS, secrets.token_hex(8), nx=True)
+                stored = await self._store.redis.get(keys.BOOKS)  # another process may have been faster
         return str(stored.decode())
 
     async def superseded(self) -> list[tuple[int, int]]:
