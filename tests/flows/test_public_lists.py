@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.api.management.public_lists import PUBLIC_LISTS
-from gateway.server.ready_answers import BURST_S, FAST_S, SHARE, Pace
+from gateway.server.ready_answers import BURST_S, FAST_S, HEALTH_WAIT_MAX_S, SHARE, Pace
 from gateway.store.client import Store
 from gateway.store.embedded import Embedded
 from tests.support.gateway import Sale, Stage, connected
@@ -218,14 +218,14 @@ WAITING = {
     "/openapi.json": {"/v1/models", "/openapi.json"},
     "/docs": {"/v1/models", "/openapi.json"},
     "/metrics": {"/metrics"},
-    "/healthz": set(),
-    "/readyz": set(),
+    "/healthz": {"/healthz", "/readyz"},
+    "/readyz": {"/healthz", "/readyz"},
 }
 
 
 @pytest.mark.parametrize("attacked", WAITING)
 async def test_who_waits_for_whom(stages: tuple[Stage, ...], attacked: str) -> None:
-    """Health waits for nobody, metrics for those who ask for metrics, and finished lists not for those who ask something new."""
+    """Health waits for health alone, and not for long, metrics for those who ask for metrics, and finished lists not for those who ask something new."""
     asked = ("/healthz", "/readyz", "/metrics", "/v1/models", "/openapi.json", "/v1/models?limit=3")
     for stage in stages:
         router: Any = stage.gateway.server.config.app
@@ -235,14 +235,14 @@ async def test_who_waits_for_whom(stages: tuple[Stage, ...], attacked: str) -> N
         for path in {*asked, attacked} - new:
             assert (await stage.gateway.client.get(path)).status_code == 200
 
-        def pace(path: str, ready: Any = ready) -> Pace | None:
+        def pace(path: str, ready: Any = ready) -> Pace:
             name, _, query = path.partition("?")
             wanted = ready.wanted(name.replace("/v1/", "/api/v1/"), query.encode(), [])
-            found: Pace | None = ready.pace(wanted, ready.find(wanted))
+            found: Pace = ready.pace(wanted, ready.find(wanted))
             return found
 
-        if (busy := pace(attacked)) is not None:
-            busy.charge(1 << 40, FAST_S)
-        assert {path for path in asked if (found := pace(path)) is not None and found.wait_s} == WAITING[attacked]
+        pace(attacked).charge(1 << 40, FAST_S)
+        assert {path for path in asked if pace(path).wait_s} == WAITING[attacked]
+        assert pace("/healthz").wait_s <= HEALTH_WAIT_MAX_S
         for path in asked:
             assert (await stage.gateway.client.get(path)).status_code == 200

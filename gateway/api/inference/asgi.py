@@ -115,11 +115,10 @@ class InferenceRouter:
             return await self._app(scope, receive, send)
         kept = self.ready.find(wanted)
         pace = self.ready.pace(wanted, kept)
-        if pace is not None and (wait_s := pace.wait_s):
+        if wait_s := pace.wait_s:
             await asyncio.sleep(wait_s)
         status, headers, body = response(await self.ready.get(wanted, self._app, scope), wanted, "GET")
-        if pace is not None:
-            pace.charge(len(body), SLOW_S if kept is not None else MADE_S)
+        pace.charge(len(body), SLOW_S if kept is not None else MADE_S)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         return await send({"type": "http.response.body", "body": body})
 
@@ -134,14 +133,10 @@ class InferenceRouter:
             return None
         wanted = self.ready.wanted(path.decode(), query, headers)
         ready = self.ready.find(wanted) if wanted is not None else None
-        if wanted is None or ready is None:
-            return None
-        pace = self.ready.pace(wanted, ready)
-        if pace is not None and pace.wait_s:
+        if wanted is None or ready is None or (pace := self.ready.pace(wanted, ready)).wait_s:
             return None
         status, own, body = response(ready, wanted, method.decode())
-        if pace is not None:
-            pace.charge(len(body), FAST_S)
+        pace.charge(len(body), FAST_S)
         if not path.startswith((PREFIX.encode(), ALIAS.encode())):
             return status, own, body
         return status, _joined(own, common_headers.common(headers, self._origins)), body

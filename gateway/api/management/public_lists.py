@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.api.management.listing import UNSUPPORTED_FILTERS
 from gateway.api.management.public_views import LISTS_KEPT_S
 from gateway.catalog.selection import Filter, Listing
-from gateway.server.ready_answers import PublicList
+from gateway.server.ready_answers import HEALTH, PublicList
 
 METRICS_KEPT_S, DOCUMENT_KEPT_S, READINESS_KEPT_S = 1.0, 60.0, 0.1
 """Readiness is a write in the store each time, and the store may be gone the next moment."""
@@ -36,6 +36,6 @@ PUBLIC_LISTS = {
     "/docs": PublicList(DOCUMENT_KEPT_S, keyless=True),
     "/docs/oauth2-redirect": PublicList(DOCUMENT_KEPT_S, keyless=True),
     # a supervisor gives up after a second, and restarts a process that has only been asked for documents
-    "/healthz": PublicList(METRICS_KEPT_S, keyless=True, pace=""),
-    "/readyz": PublicList(READINESS_KEPT_S, keyless=True, pace=""),
+    "/healthz": PublicList(METRICS_KEPT_S, keyless=True, pace=HEALTH),
+    "/readyz": PublicList(READINESS_KEPT_S, keyless=True, pace=HEALTH),
 }
