@@ -10,7 +10,8 @@ closing says which these are. A lease keeps two processes from doing this at onc
 piece is not the one that was kept starts again.
 
 Books that do not balance are not closed: their lines stay, and the audit names what is wrong. Nor is anything closed while the
-clock of this machine jumps, because lines that are too young to leave may be needed: by them a repeated charge is recognised.
+clock of this machine jumps, nor until the time in which lines stay has passed after it, because lines that only look old may be
+needed: by them a repeated charge is recognised.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.history.schema import START, order
 from gateway.analytics.history.sinks import in_thread
 from gateway.analytics.history.source import Batch
-from gateway.books.archive import BookArchive, Files
-from gateway.books.rows import JOURNAL, LINE_COLUMNS, KeptRecord, at_ms, entry, line
+from gateway.books.archive import BookArchive, Files, mark, own_progress
+from gateway.books.rows import JOURNAL, LINE_COLUMNS, KeptRecord, at_ms, entry, line, living
 from gateway.errors import LedgerUnavailable
 from gateway.ledger.closing import Closing, Sums, digest_after
 from gateway.ledger.entries import Entry, PostingRefused
@@ -113,6 +114,7 @@ class Closer:
         self._retention, self._clock, self._monotonic = retention, clock, monotonic
         self._lease = Lease(store.redis, keys.CLOSING_LEASE, role, LEASE_MS)
         self._offset = clock() - monotonic()
+        self._closes_from = monotonic()
         self._complete = False
         """Whether everything that is in the archive has left the store."""
         self._stuck: set[str] = set()
@@ -148,10 +150,12 @@ class Closer:
 
     def _clock_is_steady(self) -> bool:
         before, self._offset = self._offset, self._clock() - self._monotonic()
-        steady = abs(self._offset - before) <= CLOCK_MAY_DIFFER_S
-        if not steady:
-            log.warning("the clock has jumped, so no books are closed now", seconds=round(self._offset - before))
-        return steady
+        if abs(self._offset - before) > CLOCK_MAY_DIFFER_S:
+            self._closes_from = self._monotonic() + self._retention.close_after_s
+            log.warning(
+                "the clock has jumped, so no books are closed for a while", seconds=round(self._offset - before)
+            )
+        return self._monotonic() >= self._closes_from
 
     async def _close_all(self) -> None:
         until_ms = int((self._clock() - self._retention.close_after_s) * 1000)
@@ -225,10 +229,11 @@ class Closer:
 
     async def _append(self, files: Files, lines: bytes, rows: int) -> str:
         """The position that they reach. Raises NotKept, HistoryError."""
-        progress = await in_thread(files.progress)
+        books = await self._ledger.books()
+        progress = await in_thread(own_progress, files, books)
         number = order(progress.position)[0] + 1
         upto = f"{number}-{secrets.randbits(53)}"  # so that it is seen whose piece is kept
-        batch = Batch(after=progress.position, upto=upto, rows=rows, lines=lines)
+        batch = Batch(after=progress.position, upto=upto, rows=rows, lines=lines, writers=mark(books))
         if (await in_thread(files.append, batch)).position != upto:
             raise NotKept("another process closes them, too")
         return upto
@@ -267,8 +272,12 @@ class Closer:
             raise
 
     async def _check_archive(self) -> None:
-        """Raises HistoryError for an archive that lacks what has been closed: it is another directory, or an older copy."""
-        kept = (await in_thread(self._archive.journal.progress)).position
+        """Raises HistoryError for an archive of another store, and for one that lacks what has been closed, as it is another
+        directory, or an older copy.
+        """
+        books = await self._ledger.books()
+        await in_thread(own_progress, self._archive.records, books)
+        kept = (await in_thread(own_progress, self._archive.journal, books)).position
         stored: Any = await self._store.redis.get(keys.CLOSED_UPTO)
         closed = stored.decode() if stored else START
         if order(kept)[0] < order(closed)[0] or (order(kept)[0] == order(closed)[0] and kept != closed):
@@ -281,30 +290,66 @@ class Closer:
         """What was archived by a process that died, or failed, leaves the store. Its records stay until their time is over."""
         upto = (await in_thread(self._archive.journal.progress)).position
         if await self._store.redis.get(keys.CLOSED_UPTO) != upto.encode():
-            archived, behind = await in_thread(self._archived), {}
+            await self._note_superseded()
+            alive = living(await self._ledger.superseded())
+            archived, behind = await in_thread(self._archived, alive), {}
             for org, seq in archived.items():
                 closing = await self._closing(org)
                 if closing is not None and closing.seq < seq:
                     behind[org] = closing.seq
-            for org, entries in (await in_thread(self._lines_after, behind)).items():
+            for org, entries in (await in_thread(self._lines_after, behind, alive)).items():
                 await self._leave(org, entries, {})
             await set_when_full(self._store.redis, keys.CLOSED_UPTO, upto)
         self._complete = True
 
-    def _archived(self) -> dict[str, int]:
+    async def _note_superseded(self) -> None:
+        """The archive may have lines that came after the copy of the store that is in its place now: they are nobody's."""
+        until = await in_thread(self._newest_ms)
+        after = await self._last_until(until)
+        if after < until:
+            before = [pair for pair in await self._ledger.superseded() if pair[0] < after]
+            await set_when_full(self._store.redis, keys.SUPERSEDED, msgspec.json.encode([*before, (after, until)]))
+            log.warning("the store is older than the archive, whose lines since then count no more", after_ms=after)
+
+    def _newest_ms(self) -> int:
+        """The time of the newest line in the archive, 0 without any. Blocks."""
+        files = self._archive.journal
+        days = files.event_days() if files.exists() else []
+        if not days:
+            return 0
+        with files.reading(days[-1], days[-1]) as opened:
+            [newest] = opened.execute(f"SELECT max(at_ms) FROM {JOURNAL.name}").fetchall()  # noqa: S608 - names of ours
+        return int(newest[0])
+
+    async def _last_until(self, until_ms: int) -> int:
+        """The time of the store's last line, closed ones included, that is not newer than this; 0 without any."""
+        last, orgs = 0, await self._ledger.organizations()
+        for first in range(0, len(orgs), ORGANIZATIONS_AT_ONCE):
+            async with self._store.redis.pipeline(transaction=False) as pipe:
+                for org in orgs[first : first + ORGANIZATIONS_AT_ONCE]:
+                    pipe.xrevrange(keys.journal(org), str(until_ms), "-", count=1)
+                    pipe.hget(keys.closing(org), "cur")
+                found = await pipe.execute()
+            cursors = [*(cursor for lines in found[::2] for cursor, _ in lines), *filter(None, found[1::2])]
+            last = max([last, *(ms for cursor in cursors if (ms := at_ms(cursor.decode())) <= until_ms)])
+        return last
+
+    def _archived(self, alive: str) -> dict[str, int]:
         """Organisation → its last line of the days of which something was appended since the last fold."""
         files = self._archive.journal
         days = files.piece_days() if files.exists() else []
         if not days:
             return {}
         with files.reading(days[0], days[-1]) as opened:
-            return dict(opened.execute(f"SELECT org, max(seq) FROM {JOURNAL.name} GROUP BY org").fetchall())  # noqa: S608
+            query = f"SELECT org, max(seq) FROM {JOURNAL.name} WHERE {alive} GROUP BY org"  # noqa: S608 - names of ours
+            return dict(opened.execute(query).fetchall())
 
-    def _lines_after(self, closed: Mapping[str, int]) -> dict[str, list[Entry]]:
+    def _lines_after(self, closed: Mapping[str, int], alive: str) -> dict[str, list[Entry]]:
         """Lines of these organisations behind their last closings. They were appended together, so they are not many."""
         if not closed:
             return {}
-        query = f"SELECT {LINE_COLUMNS} FROM {JOURNAL.name} WHERE org = ? AND seq > ? ORDER BY seq"  # noqa: S608 - names of ours
+        query = f"""SELECT {LINE_COLUMNS} FROM {JOURNAL.name} WHERE org = ? AND seq > ? AND {alive}
+            QUALIFY row_number() OVER (PARTITION BY seq ORDER BY at_ms DESC) = 1 ORDER BY seq"""  # noqa: S608 - names of ours
         files = self._archive.journal
         days = files.piece_days()
         with files.reading(days[0], days[-1]) as opened:

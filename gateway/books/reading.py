@@ -1,7 +1,9 @@
 """Reading lines and records wherever they are: in the store, or in the archive once the books are closed.
 
 The store is asked first, so what is recent costs what it always did. Queries of the archive run in a thread, one at a time in a
-process, and few may wait for it, of one organisation fewer: whoever asks for old lines all the time takes them from nobody else.
+process, and few may wait for it, of one organisation fewer: whoever asks for old lines all the time takes them from nobody else. An
+organisation that asks for old records waits three times as long as its query took before the next one begins: what costs nothing to
+ask must not take a core.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -18,8 +21,8 @@ import structlog
 
 from gateway.analytics.history.parquet import HistoryError
 from gateway.analytics.history.sinks import in_thread
-from gateway.books.archive import BookArchive
-from gateway.books.rows import JOURNAL, LINE_COLUMNS, RECORDS, at_ms, entry
+from gateway.books.archive import BookArchive, own_progress
+from gateway.books.rows import JOURNAL, LINE_COLUMNS, RECORDS, at_ms, entry, living
 from gateway.errors import LedgerUnavailable, Unavailable
 from gateway.ledger.closing import NOTHING, Closing
 from gateway.ledger.entries import GENERATION_ID, Entry, Record
@@ -28,6 +31,8 @@ from gateway.ledger.ledger import Ledger
 DAY_S = 86_400
 WAITING_MAX, WAITING_MAX_OF_ONE = 16, 2
 """Callers that wait for a query of the archive: all, and those of one organisation."""
+RESTS, REST_MAX_S, RESTING_MAX = 3, 5.0, 1_000
+"""A query of a caller is followed by rest of so many times its own time, of so long at most; organisations that are remembered."""
 DAYS_MAX = 256
 """Days of one query. The first one has one, each next one twice as many as the one before."""
 TRIES = 3
@@ -54,7 +59,15 @@ class Books:
         self._ledger, self._archive, self._close_after_s, self._clock = ledger, archive, close_after_s, clock
         self._place = asyncio.Lock()
         self._waiting: Counter[str] = Counter()
-        """Organisation → its callers that wait or are served; the empty one stands for the operator."""
+        """Organisation → its callers that wait or are served, the empty one stands for the operator; and ``rest <organisation>`` →
+        those that rest before.
+        """
+        self._rests: dict[str, float] = {}
+        """Organisation → the loop's time from which on its callers' next query may begin."""
+        self._queued = 0
+        """Callers that wait for the place or have it."""
+        self._is_own = False
+        """Whether it is known that the archive belongs to this store's books."""
 
     async def journal(
         self, org: str, *, after: str | None = None, limit: int = 100, newest_first: bool = False
@@ -94,8 +107,9 @@ class Books:
     ) -> tuple[list[Entry], str | None]:
         if closing.seq == 0 or (after is not None and (await self._checked(org, after)) >= _place(closing.cursor)):
             return await self._ledger.journal(org, after=after, limit=limit)
+        alive = living(await self._ledger.superseded())
         found = await self._query(
-            org, lambda: self._lines(org, closing, after or NOTHING, limit + 1, newest_first=False)
+            org, lambda: self._lines(org, closing, alive, after or NOTHING, limit + 1, newest_first=False)
         )
         if len(found) > limit:
             return found[:limit], found[limit - 1].cursor
@@ -112,7 +126,8 @@ class Books:
             return found, cursor
         last = found[-1].cursor if found else after or LATER.cursor
         missing = limit - len(found) + 1
-        found += await self._query(org, lambda: self._lines(org, closing, last, missing, newest_first=True))
+        alive = living(await self._ledger.superseded())
+        found += await self._query(org, lambda: self._lines(org, closing, alive, last, missing, newest_first=True))
         return found[:limit], found[limit - 1].cursor if len(found) > limit else None
 
     async def _checked(self, org: str, after: str) -> tuple[int, int]:
@@ -120,8 +135,12 @@ class Books:
         await self._ledger.journal(org, after=after, limit=1)
         return _place(after)
 
-    def _lines(self, org: str, closing: Closing, after: str, limit: int, *, newest_first: bool) -> list[Entry]:
-        """Lines before a closing, behind a cursor: of the days that may have them, some at a time. Blocks."""
+    def _lines(
+        self, org: str, closing: Closing, alive: str, after: str, limit: int, *, newest_first: bool
+    ) -> list[Entry]:
+        """Lines before a closing, behind a cursor: of the days that may have them, some at a time. ``alive``: SQL of those that
+        count. Blocks.
+        """
         assert self._archive is not None  # _query has looked
         files, place = self._archive.journal, _place(after)
         if not files.exists():
@@ -131,7 +150,7 @@ class Books:
         day, end = place[0] // (DAY_S * 1000), at_ms(closing.cursor) // (DAY_S * 1000)
         days = [each for each in files.event_days() if each <= end and (each <= day if newest_first else each >= day)]
         direction, compared = ("DESC", "<") if newest_first else ("ASC", ">")
-        query = f"""SELECT {LINE_COLUMNS} FROM {JOURNAL.name} WHERE org = ? AND seq <= ?
+        query = f"""SELECT {LINE_COLUMNS} FROM {JOURNAL.name} WHERE org = ? AND seq <= ? AND {alive}
             AND (at_ms, split_part(cursor, '-', 2)::BIGINT) {compared} (?, ?)
             QUALIFY row_number() OVER (PARTITION BY seq ORDER BY at_ms DESC) = 1 ORDER BY seq {direction} LIMIT ?"""  # noqa: S608
         found: list[Entry] = []
@@ -151,7 +170,23 @@ class Books:
         born = int(id[4:14])
         if born > self._clock() - self._close_after_s:
             return None
-        return await self._query(org or "", lambda: self._record(id, org, born // DAY_S))
+        work = partial(self._record, id, org, born // DAY_S)
+        return await self._query("", work) if org is None else await self._after_rest(org, work)
+
+    async def _after_rest(self, org: str, work: Callable[[], Result]) -> Result:
+        """What a query for a caller finds, when the organisation has rested from the one before. Raises as ``_query``."""
+        clock = asyncio.get_running_loop().time
+        if self._waiting[f"rest {org}"] >= WAITING_MAX_OF_ONE:
+            raise _busy()
+        with self._counted(f"rest {org}"):
+            await asyncio.sleep(self._rests.get(org, 0.0) - clock())
+            begun = clock()
+            try:
+                return await self._query(org, work)
+            finally:
+                if len(self._rests) >= RESTING_MAX:
+                    self._rests = {each: until for each, until in self._rests.items() if until > begun}
+                self._rests[org] = clock() + min((clock() - begun) * RESTS, REST_MAX_S)
 
     def _record(self, id: str, org: str | None, day: int) -> Record | None:
         """Looked for on the day on which the request began, and the next one. Blocks."""
@@ -172,6 +207,9 @@ class Books:
             )
         async with self._turn(org):
             try:
+                if not self._is_own:
+                    await in_thread(own_progress, self._archive.journal, await self._ledger.books())
+                    self._is_own = True
                 return await in_thread(work)
             except HistoryError as error:
                 log.error("the archive cannot be read", error=str(error))
@@ -179,16 +217,29 @@ class Books:
 
     @asynccontextmanager
     async def _turn(self, org: str) -> AsyncIterator[None]:
-        if self._waiting[org] >= WAITING_MAX_OF_ONE or self._waiting.total() >= WAITING_MAX:
-            raise Unavailable("Others are reading old lines and generations; try again.", retry_after_s=1)
-        self._waiting[org] += 1
+        if self._waiting[org] >= WAITING_MAX_OF_ONE or self._queued >= WAITING_MAX:
+            raise _busy()
+        self._queued += 1
         try:
-            async with self._place:
-                yield
+            with self._counted(org):
+                async with self._place:
+                    yield
         finally:
-            self._waiting[org] -= 1
-            if not self._waiting[org]:
-                del self._waiting[org]
+            self._queued -= 1
+
+    @contextmanager
+    def _counted(self, name: str) -> Iterator[None]:
+        self._waiting[name] += 1
+        try:
+            yield
+        finally:
+            self._waiting[name] -= 1
+            if not self._waiting[name]:
+                del self._waiting[name]
+
+
+def _busy() -> Unavailable:
+    return Unavailable("Others are reading old lines and generations; try again.", retry_after_s=1)
 
 
 def _place(cursor: str) -> tuple[int, int]:

@@ -56,6 +56,11 @@ RECORDS = Dataset("records", columns_of(KeptRecord), buckets=1, sorted_by="id", 
 LINE_COLUMNS = ", ".join(column.quoted for column in JOURNAL.columns)
 
 
+def living(superseded: Sequence[tuple[int, int]]) -> str:
+    """SQL: a row is of a time of which the store has lines."""
+    return " AND ".join(f"NOT (at_ms > {after} AND at_ms <= {until})" for after, until in superseded) or "true"
+
+
 def line(entry: Entry, digest: str) -> Line:
     """The row of a line."""
     return Line(

@@ -15,7 +15,7 @@ from typing import cast
 from gateway.analytics.buckets import iso_day
 from gateway.analytics.history.parquet import DamagedFile, HistoryError
 from gateway.analytics.history.sinks import in_thread
-from gateway.books.archive import Files
+from gateway.books.archive import Files, own_progress
 from gateway.books.rows import JOURNAL, LINE_COLUMNS, at_ms, entry
 from gateway.ledger.charged_once import ChargedOnce
 from gateway.ledger.closing import Closing, Sums, digest_after
@@ -111,7 +111,7 @@ async def audit_archive(
         if closing.seq:
             books[org] = _Book(org, closing, may_begin=not keeps_all)
     if books:
-        await in_thread(_read, files, books, audit, advance)
+        await in_thread(_read, files, await ledger.books(), books, audit, advance)
     for book in books.values():
         if not book.partial:
             await _charged_twice(ledger, files, book)
@@ -120,12 +120,13 @@ async def audit_archive(
     return audit
 
 
-def _read(files: Files, books: Mapping[str, _Book], audit: WholeAudit, advance: Advance) -> None:
-    """Every line up to the closings. Blocks."""
+def _read(files: Files, name: str, books: Mapping[str, _Book], audit: WholeAudit, advance: Advance) -> None:
+    """Every line up to the closings. ``name``: whose archive it should be. Blocks."""
     days: list[int] = []
     try:
         if files.exists():
             days = files.event_days()
+            own_progress(files, name)
             audit.differences += [_damaged(error) for error in files.check()]
         if days:
             _read_lines(files, books, audit, advance)

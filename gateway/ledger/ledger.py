@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
+
+import msgspec
 
 from gateway.errors import (
     BadRequest,
@@ -50,6 +53,7 @@ from gateway.store.client import Calls, RedisCalls, Store, store_errors
 from gateway.store.errors import StoreError
 from gateway.store.policy import UNLIMITED, KeyPolicy, RateLimits, parse_policy
 from gateway.store.redis_functions import Argument, Library, ledger_unavailable
+from gateway.store.writes import set_when_full
 
 STEM = "tokenway_ledger_v1"
 CURSOR = re.compile(r"\d{1,16}-\d{1,10}", re.ASCII)
@@ -133,8 +137,9 @@ class Ledger:
         self._tail = Tail()
 
     async def prepare(self) -> None:
-        """Load the functions at start. Raises LedgerUnavailable."""
+        """Load the functions at start, and give the books their name. Raises LedgerUnavailable."""
         await self._library.load(self._calls)
+        await self.books()
 
     async def hold(
         self,
@@ -341,6 +346,27 @@ class Ledger:
                 return await read_closing(self._store.redis, org)
             except (KeyError, ValueError) as error:
                 raise ValueError(f"{keys.closing(org)} is no closing: {error!r}") from error
+
+    async def books(self) -> str:
+        """The name of this store's books, which stays with them: copies of the store bear it, and the archive of closed books.
+
+        Raises LedgerUnavailable.
+        """
+        with ledger_unavailable(), store_errors():
+            stored: Any = await self._store.redis.get(keys.BOOKS)
+            if stored is None:
+                await set_when_full(self._store.redis, keys.BOOKS, secrets.token_hex(8), nx=True)
+                stored = await self._store.redis.get(keys.BOOKS)  # another process may have been faster
+        return str(stored.decode())
+
+    async def superseded(self) -> list[tuple[int, int]]:
+        """Times, as (after, until) in unix ms, of which this store has no line, because an older copy of it was put in its place.
+
+        Raises LedgerUnavailable.
+        """
+        with ledger_unavailable(), store_errors():
+            stored: Any = await self._store.redis.get(keys.SUPERSEDED)
+        return [] if stored is None else msgspec.json.decode(stored, type=list[tuple[int, int]])
 
     async def close(
         self, org: str, lines: Sequence[Entry], before: Closing, after: Closing, records: Mapping[str, int]

@@ -37,6 +37,11 @@ CLOSING_LEASE = "{tw}:closing:lease"
 """String: which process closes the books now. It expires by itself."""
 CLOSED_UPTO = "{tw}:closing:upto"
 """String: the position of the archive's journal up to which its lines have left the store."""
+BOOKS = "{tw}:books"
+"""String: a random name of this store's books, as old as they are; the archive into which they are closed bears it."""
+SUPERSEDED = "{tw}:closing:superseded"
+"""String, JSON: ``[[after ms, until ms]]``: what the archive has of these times was lost when an older copy of the store was put in
+its place."""
 CONVERSATIONS = "tw:conversations"
 """Stream ``w t``: a process, and the last turns of conversations that it has answered. Bounded; it expires by itself."""
 

@@ -14,7 +14,7 @@ import httptools
 
 from providers.errors import Clock, ProviderError, failed, timed_out
 from providers.transport.client import HEADERS_MAX, JSON_MAX, LINGER_S, STALE_S, WINDOW, BodyClock
-from providers.transport.content_encoding import Inflater, inflater
+from providers.transport.content_encoding import PIECE_MAX, STREAMED_MAX, Inflater, inflater
 from providers.types import Clocks
 
 
@@ -314,7 +314,8 @@ class ClientResponse:
         if self.headers.get("transfer-encoding", "chunked").lower() != "chunked":
             raise failed("malformed", "an unknown transfer-encoding", status=status)
         if "content-encoding" in self.headers:
-            self._inflater = inflater(self.headers["content-encoding"], strict=status < 400)
+            piece_max = PIECE_MAX if self.whole else STREAMED_MAX
+            self._inflater = inflater(self.headers["content-encoding"], strict=status < 400, piece_max=piece_max)
             self._unpack = None if self._inflater is None else self._inflater.feed
         length = self.headers.get("content-length", "")
         if self.whole and length.isdecimal() and int(length[:16]) > JSON_MAX:
@@ -326,6 +327,8 @@ class ClientResponse:
             data = self._unpack(data)
             if not data:
                 return
+            if not self.whole and self._size + len(data) > WINDOW + STREAMED_MAX:  # one read brings many pieces
+                raise failed("malformed", "the compressed answer grows too fast", status=self.status)
         self._pieces.append(data)
         self._size += len(data)
         if self.whole:

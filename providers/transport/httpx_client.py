@@ -30,7 +30,7 @@ from providers.transport.client import (
     refusal,
     tls_context,
 )
-from providers.transport.content_encoding import inflater
+from providers.transport.content_encoding import STREAMED_MAX, inflater
 from providers.transport.proxies import shown
 from providers.types import Clocks, HttpRequest, HttpResponse
 
@@ -338,7 +338,8 @@ class _HttpxStream:
         self.status = response.status_code
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
         self.sent_at = sent_at
-        self._inflater = inflater(self.headers.get("content-encoding", ""), strict=self.status < 400)
+        encoding = self.headers.get("content-encoding", "")
+        self._inflater = inflater(encoding, strict=self.status < 400, piece_max=STREAMED_MAX)
         self._client = client
         self._pool = pool
         self._response = response

@@ -14,7 +14,7 @@ import pytest
 from gateway.analytics.history.archive import Archive
 from gateway.analytics.history.bucket import BucketArchive
 from gateway.books.archive import BookArchive, book_archive
-from gateway.books.reading import Books
+from gateway.books.reading import REST_MAX_S, RESTING_MAX, WAITING_MAX_OF_ONE, Books
 from gateway.books.rows import JOURNAL, RECORDS
 from gateway.books.whole_audit import WholeAudit, audit_archive
 from gateway.errors import BadRequest, LedgerUnavailable, Unavailable
@@ -191,11 +191,14 @@ async def test_what_stays(past: Past, caplog: pytest.LogCaptureFixture) -> None:
     redis, telemetry = past.store.redis, Telemetry()
     lengths = [await redis.xlen(keys.journal(org)) for org in (first, second)]
     await past.closer(days_later=0.9).close_books()
-    now = [time.time() + 2 * DAY_S]
-    jumping = past.closer(clock=lambda: now[0], telemetry=telemetry)
-    now[0] += 3600
-    await jumping.close_books()
-    assert [await redis.xlen(keys.journal(org)) for org in (first, second)] == lengths
+    begun, jump, passed = time.time() + 2 * DAY_S, [0.0], [0.0]
+    jumping = past.closer(clock=lambda: begun + passed[0] + jump[0], monotonic=lambda: passed[0], telemetry=telemetry)
+    jump[0] += 3600
+    for later in (0, 300, DAY_S - 600):
+        passed[0] += later
+        await jumping.close_books()
+        assert [await redis.xlen(keys.journal(org)) for org in (first, second)] == lengths
+    passed[0] += 600
     [_, (cursor, _)] = await redis.xrange(keys.journal(first), count=2)
     await redis.xdel(keys.journal(first), cursor)
     await redis.delete(keys.CLOSING_LEASE)
@@ -306,6 +309,27 @@ async def test_a_late_settlement_after_a_closing(past: Past) -> None:
     await is_clean(past)
 
 
+@pytest.mark.parametrize("hours", [-24, 3, 24, 400])
+async def test_a_charge_is_repeated_after_the_clock_has_jumped(past: Past, hours: int) -> None:
+    """The store has forgotten the ids of those hours, and its lines look old for as long as the clock is wrong: they stay."""
+    first, books = next(iter(past.policies)), past.books()
+    jump, passed = [0.0], [0.0]
+    closer = past.closer(clock=lambda: time.time() + passed[0] + jump[0], monotonic=lambda: passed[0])
+    hold = await past.ledger.hold(generation_id(time.time()), past.policies[first], 1000, 60)
+    posting = Posting("beta", 900, 45, 945)
+    receipt = await past.ledger.settle(hold, posting, record=b"{}")
+    lines = await past.lines(first)
+    for change in (hours * 3600, 0, 0, -hours * 3600, 0):
+        jump[0] += change
+        passed[0] += 60
+        await closer.close_books()
+    await past.store.redis.delete(keys.done(keys.tag(first), keys.hour(hold.id)))
+    again = await past.ledger.settle(Hold(hold.id, first, hold.key_hash, 0), posting, record=b"{}")
+    assert (again.duplicate, again.paid_nano) == (True, receipt.paid_nano)
+    assert await past.lines(first, books) == lines
+    await is_clean(past)
+
+
 async def test_too_many_ask_for_old_lines(past: Past) -> None:
     """An organisation has two places of sixteen; whoever has none is told to come back, and others are served."""
     first, second = past.policies
@@ -318,6 +342,36 @@ async def test_too_many_ask_for_old_lines(past: Past) -> None:
     assert sum(isinstance(answer, Unavailable) for answer in answers) == 7
     assert not isinstance(answers[-1], BaseException)
     assert await books.journal(first) == answers[0]
+
+
+@pytest.mark.parametrize("archive", ["directory"], indirect=True)
+async def test_old_records_are_asked_for_in_a_loop(past: Past) -> None:
+    """An organisation rests after each query, found or not; others, and the operator, do not rest for it."""
+    first, second = past.policies
+    await past.requests(first, 3)
+    await past.requests(second, 1)
+    await past.closer().close_books()
+    books, loop = past.books(), asyncio.get_running_loop()
+    (_, id), (_, of_second) = past.ids[0], past.ids[-1]
+    for asked, is_there in ((id, True), (generation_id(time.time()), False)):
+        assert (await books.record(first, asked) is not None) is is_there
+        assert loop.time() < books._rests[first] <= loop.time() + REST_MAX_S
+    books._rests[first] = loop.time() + 3600
+    resting = [asyncio.create_task(books.record(first, id)) for _ in range(WAITING_MAX_OF_ONE)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await books.record(first, id)
+    assert await books.record(second, of_second) is not None
+    assert await books.find_record(id) is not None
+    assert await past.lines(first, books) != []
+    assert not any(task.done() for task in resting)
+    for task in resting:
+        task.cancel()
+    await asyncio.gather(*resting, return_exceptions=True)
+    assert not books._waiting
+    books._rests = {f"org-{number}": 0.0 for number in range(RESTING_MAX)}
+    await books.record(first, id)
+    assert list(books._rests) == [first]
 
 
 @pytest.mark.parametrize("cursor", ["0", "x-1", "1-1\r\n", "-", "1-" + "9" * 30, "1' OR 1=1 --"])

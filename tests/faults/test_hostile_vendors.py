@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -489,3 +490,27 @@ async def test_what_stands_beside_the_contents_is_paid(rig: Rig, what: str) -> N
     poor = await rig.stage.caller("0.001")
     refused = await poor.chat("m/openai", messages=messages, max_tokens=9)
     assert refused.status_code == 402, refused.text
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("filled", [b": x\n\n", b'data: {"choices":[]}\n\n', b"data: x", b" "])
+async def test_a_little_that_grows(rig: Rig, filled: bytes, whole: bool) -> None:
+    """200 kB of gzip hold 180 MB, in one piece or in twelve: they are refused, and were once read for eleven seconds in one turn."""
+    vendor = rig.vendors["openai"]
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    pieces = [packer.compress(b"".join(vendor.proper.frames[:2])) + packer.flush(zlib.Z_SYNC_FLUSH)]
+    plain = filled * (15 * 2**20 // len(filled))
+    pieces += [packer.compress(plain) + packer.flush(zlib.Z_SYNC_FLUSH) for _ in range(12)]
+
+    async def plan(peer: Peer) -> None:
+        kind = "application/json" if whole else "text/event-stream"
+        await peer.begin(kind=kind, headers="content-encoding: gzip\r\n")
+        await peer.send(b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces))
+        await peer.wait_gone()
+
+    vendor.plan = plan
+    if whole:
+        failed(await rig.whole("openai"))
+    else:
+        response, found = await rig.streamed("openai")
+        assert whole_text(response, found) is None

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.api.management.public_lists import PUBLIC_LISTS
-from gateway.server.ready_answers import BURST_S, FAST_S, SHARE, Pace
+from gateway.server.ready_answers import BURST_S, FAST_S, HEALTH_WAIT_MAX_S, SHARE, Pace
 from gateway.store.client import Store
 from gateway.store.embedded import Embedded
 from tests.support.gateway import Sale, Stage, connected
@@ -210,11 +210,39 @@ def test_a_pace_is_a_share_of_the_time() -> None:
     assert pace.wait_s == 0
 
 
-async def test_health_does_not_wait_for_those_who_ask_for_lists(stages: tuple[Stage, ...]) -> None:
+# Path → those of these questions that wait when it was asked for too often, by others and for a list that was not made yet.
+WAITING = {
+    "/v1/models": {"/v1/models", "/openapi.json"},
+    "/v1/models?limit=1": {"/v1/models?limit=3"},
+    "/v1/images/models/t/none": {"/v1/models?limit=3"},
+    "/openapi.json": {"/v1/models", "/openapi.json"},
+    "/docs": {"/v1/models", "/openapi.json"},
+    "/metrics": {"/metrics"},
+    "/healthz": {"/healthz", "/readyz"},
+    "/readyz": {"/healthz", "/readyz"},
+}
+
+
+@pytest.mark.parametrize("attacked", WAITING)
+async def test_who_waits_for_whom(stages: tuple[Stage, ...], attacked: str) -> None:
+    """Health waits for health alone, and not for long, metrics for those who ask for metrics, and finished lists not for those who ask something new."""
+    asked = ("/healthz", "/readyz", "/metrics", "/v1/models", "/openapi.json", "/v1/models?limit=3")
     for stage in stages:
-        ready = stage.gateway.server.config.app.ready
-        ready._paces[False].charge(1 << 40, FAST_S)
-        assert ready._paces[False].wait_s > 0
-        assert ready._paces[True].wait_s == 0
-        for path in ("/healthz", "/readyz", "/metrics", "/v1/models"):
+        router: Any = stage.gateway.server.config.app
+        ready = router.ready
+        ready._clock = lambda: 0.0  # nothing grows old any more
+        new = {"/v1/models?limit=1", "/v1/images/models/t/none", "/v1/models?limit=3"}
+        for path in {*asked, attacked} - new:
+            assert (await stage.gateway.client.get(path)).status_code == 200
+
+        def pace(path: str, ready: Any = ready) -> Pace:
+            name, _, query = path.partition("?")
+            wanted = ready.wanted(name.replace("/v1/", "/api/v1/"), query.encode(), [])
+            found: Pace = ready.pace(wanted, ready.find(wanted))
+            return found
+
+        pace(attacked).charge(1 << 40, FAST_S)
+        assert {path for path in asked if pace(path).wait_s} == WAITING[attacked]
+        assert pace("/healthz").wait_s <= HEALTH_WAIT_MAX_S
+        for path in asked:
             assert (await stage.gateway.client.get(path)).status_code == 200

@@ -32,7 +32,7 @@ from gateway.server.browser_hosts import BrowserHosts
 from gateway.server.connections import Connections
 from gateway.server.in_flight import InFlight
 from gateway.server.incoming import IncomingBodies
-from gateway.server.ready_answers import FAST_S, SLOW_S, ReadyAnswers, response
+from gateway.server.ready_answers import FAST_S, MADE_S, SLOW_S, ReadyAnswers, response
 from gateway.server.responder import Headers
 
 SURFACES: tuple[type[Surface], ...] = (
@@ -113,11 +113,12 @@ class InferenceRouter:
         wanted = self.ready.wanted(path, scope["query_string"], scope["headers"]) if scope["method"] == "GET" else None
         if wanted is None:
             return await self._app(scope, receive, send)
-        pace = self.ready.pace(wanted)
+        kept = self.ready.find(wanted)
+        pace = self.ready.pace(wanted, kept)
         if wait_s := pace.wait_s:
             await asyncio.sleep(wait_s)
         status, headers, body = response(await self.ready.get(wanted, self._app, scope), wanted, "GET")
-        pace.charge(len(body), SLOW_S)
+        pace.charge(len(body), SLOW_S if kept is not None else MADE_S)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         return await send({"type": "http.response.body", "body": body})
 
@@ -132,7 +133,7 @@ class InferenceRouter:
             return None
         wanted = self.ready.wanted(path.decode(), query, headers)
         ready = self.ready.find(wanted) if wanted is not None else None
-        if wanted is None or ready is None or (pace := self.ready.pace(wanted)).wait_s:
+        if wanted is None or ready is None or (pace := self.ready.pace(wanted, ready)).wait_s:
             return None
         status, own, body = response(ready, wanted, method.decode())
         pace.charge(len(body), FAST_S)

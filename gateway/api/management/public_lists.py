@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.api.management.listing import UNSUPPORTED_FILTERS
 from gateway.api.management.public_views import LISTS_KEPT_S
 from gateway.catalog.selection import Filter, Listing
-from gateway.server.ready_answers import PublicList
+from gateway.server.ready_answers import HEALTH, PublicList
 
 METRICS_KEPT_S, DOCUMENT_KEPT_S, READINESS_KEPT_S = 1.0, 60.0, 0.1
 """Readiness is a write in the store each time, and the store may be gone the next moment."""
@@ -31,10 +31,11 @@ PUBLIC_LISTS = {
     "/api/v1/model/": _CATALOGUE,
     "/api/v1/endpoints/zdr": _CATALOGUE,
     "/api/v1/providers": _CATALOGUE,
-    "/metrics": PublicList(METRICS_KEPT_S, keyless=True),
+    "/metrics": PublicList(METRICS_KEPT_S, keyless=True, pace="metrics"),
     "/openapi.json": PublicList(DOCUMENT_KEPT_S, keyless=True),
     "/docs": PublicList(DOCUMENT_KEPT_S, keyless=True),
     "/docs/oauth2-redirect": PublicList(DOCUMENT_KEPT_S, keyless=True),
-    "/healthz": PublicList(METRICS_KEPT_S, keyless=True),
-    "/readyz": PublicList(READINESS_KEPT_S, keyless=True),
+    # a supervisor gives up after a second, and restarts a process that has only been asked for documents
+    "/healthz": PublicList(METRICS_KEPT_S, keyless=True, pace=HEALTH),
+    "/readyz": PublicList(READINESS_KEPT_S, keyless=True, pace=HEALTH),
 }
