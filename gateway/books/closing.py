@@ -329,8 +329,13 @@ class Closer:
                 for org in orgs[first : first + ORGANIZATIONS_AT_ONCE]:
                     pipe.xrevrange(keys.journal(org), str(until_ms), "-", count=1)
                     pipe.hget(keys.closing(org), "cur")
-                found = await pipe.execute()
-            cursors = [*(cursor for lines in found[::2] for cursor, _ in lines), *filter(None, found[1::2])]
+                found = await pipe.execute(raise_on_error=False)
+            # what is damaged of an organisation is named when its lines are collected
+            sound = [
+                [each for each in kind if each and not isinstance(each, Exception)]
+                for kind in (found[::2], found[1::2])
+            ]
+            cursors = [*(cursor for lines in sound[0] for cursor, _ in lines), *sound[1]]
             last = max([last, *(ms for cursor in cursors if (ms := at_ms(cursor.decode())) <= until_ms)])
         return last
 
