@@ -320,6 +320,7 @@ ADDED_KEYS = frozenset(
         store_keys.DOUBTFUL_KEYS,
         store_keys.DOUBTFUL_KEYS_COMPLETE,
         store_keys.CLOSING_LEASE,
+        store_keys.BOOKS,
     )
 )
 """Keys that the released version does not have: they expire by themselves, or are made good when they are read."""
