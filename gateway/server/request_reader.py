@@ -29,8 +29,8 @@ CHILDREN_ON_LOOP = 65_536
 """Values at one depth of such a body."""
 LISTS_ON_LOOP = 65_536
 """Opening square brackets in it, those in texts included: the densest that can be written, two bytes a list."""
-UNCOUNTED = 131_072
-"""Bytes of a body whose brackets are not counted: there is no room for more lists in it."""
+UNCOUNTED = 262_144
+"""Bytes of a body whose brackets are not counted: all the lists that have room in it take 20 ms."""
 SAMPLES, SAMPLE = 16, 256
 """Places of a body, and bytes at each, that are looked at first: an agent's turn pays 5 µs, and 200 if all of it is counted."""
 FORM_JSON_MAX = 65_536
