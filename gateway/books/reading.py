@@ -36,7 +36,8 @@ RESTS, REST_MAX_S, RESTING_MAX = 3, 5.0, 1_000
 DAYS_MAX = 256
 """Days of one query. The first one has one, each next one twice as many as the one before."""
 TRIES = 3
-LATER = Closing(cursor=f"{10**15}-0")
+LATER = f"{10**15}-0"
+"""A cursor behind every line."""
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -124,7 +125,7 @@ class Books:
         found, cursor = await self._ledger.journal(org, after=after, limit=limit, newest_first=True)
         if closing.seq == 0 or cursor is not None:
             return found, cursor
-        last = found[-1].cursor if found else after or LATER.cursor
+        last = found[-1].cursor if found else after or LATER
         missing = limit - len(found) + 1
         alive = living(await self._ledger.superseded())
         found += await self._query(org, lambda: self._lines(org, closing, alive, last, missing, newest_first=True))

@@ -16,6 +16,7 @@ from gateway.catalog.model import Endpoint, Model
 from gateway.pipeline.request import InferenceRequest
 from gateway.prompt_size import TEXT_ONLY, Prompt
 from providers.types import Usage
+from providers.usage import PROMPT_KINDS
 
 LIMIT_PERCENT, LIMIT_SLACK = 110, 16
 """Vendors end an answer at ``max_tokens``, give or take a stop sequence or a speculative step. Reasoning is output there
@@ -75,7 +76,7 @@ def believed(
     prompt = request.prompt
     likely = PROMPT_FACTOR * prompt.tokens + PROMPT_SLACK
     if usage.prompt_total > max(likely, prompt.tokens_bound, _context(request, endpoint)):
-        changes |= dict.fromkeys(_PROMPT_KINDS, 0) | {"prompt": prompt.tokens}
+        changes |= dict.fromkeys(PROMPT_KINDS, 0) | {"prompt": prompt.tokens}
     changes |= _output(usage, request, endpoint, model, delivered_tokens, filtered=filtered)
     if usage.units:
         units = {kind: _units(kind, count, prompt) for kind, count in usage.units.items()}
@@ -83,16 +84,6 @@ def believed(
             changes["units"] = units
     # The vendor's own price, too, is that of what it reported.
     return structs.replace(usage, **changes, cost_usd=None) if changes else usage
-
-
-_PROMPT_KINDS = (
-    "cache_read",
-    "cache_write",
-    "cache_write_1h",
-    "audio_prompt",
-    "audio_cache_read",
-    "image_prompt",
-)
 
 
 def _context(request: InferenceRequest, endpoint: Endpoint) -> int:
